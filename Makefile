@@ -1,0 +1,87 @@
+# The only task runner. `make help` lists the targets; everything else is an `aegis` command.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+# PYTHON=/path/to/python3.x chooses another interpreter than the one deploy/find-python picks.
+PYTHON ?= $(shell deploy/find-python)
+NATIVE := $(wildcard native_ext/*.c native_ext/*.h native_ext/*.pyx native_ext/*.pxd) setup.py
+PACKAGES := native_ext ringbuffer engine exchange research
+PYTEST := $(BIN)/python -m pytest -q
+CAPTURES := $(wildcard ../shared/data/hftbacktest/usdm_*.gz)
+
+# make run TAPE=folder-or-file SPEED=10 FOR=60 LOOP=1 GENERATE=20 SEED=7 EXCHANGE=url JSON=1 ARGS="..."
+TAPE ?= $(if $(GENERATE)$(EXCHANGE),,$(CAPTURES))
+RUN_ARGS = $(if $(TAPE),--tape $(TAPE)) $(if $(GENERATE),--generate $(GENERATE)) \
+  $(if $(SEED),--seed $(SEED)) $(if $(SPEED),--speed $(SPEED)) $(if $(LOOP),--loop) \
+  $(if $(EXCHANGE),--exchange $(EXCHANGE)) $(if $(FOR),--for $(FOR)) $(if $(JSON),--json) $(ARGS)
+
+.PHONY: help setup native fmt lint type test test-long check bench bench-check run clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMPS)/project  ## create .venv, install the locked packages, compile the extension
+
+native: $(STAMPS)/native  ## recompile the C extension when one of its sources changed
+
+fmt: $(STAMPS)/dev  ## rewrite the sources in the house format
+	@$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format .
+	@deploy/clang-format-or-skip -i $(wildcard native_ext/*.c native_ext/*.h)
+
+lint: $(STAMPS)/dev  ## ruff, spelling, import contracts, C format
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/codespell && $(BIN)/lint-imports
+	@deploy/clang-format-or-skip --dry-run -Werror $(wildcard native_ext/*.c native_ext/*.h)
+
+type: $(STAMPS)/dev $(STAMPS)/native  ## mypy: strict for engine and ringbuffer
+	@$(BIN)/mypy
+
+check: lint type  ## every static check, and tests/architecture
+	@$(PYTEST) tests/architecture
+
+test: check  ## check, then the fast tests (CI=true adds a bounded sample of the slow ones)
+	@$(PYTEST) -m "not slow" $(if $(CI),--slow-sample=8)
+
+test-long: check  ## every test, the slow ones too
+	@$(PYTEST) -m ""
+
+bench: $(STAMPS)/bench  ## run every bench; JSON goes to bench/results
+	@for name in $(patsubst bench/%.py,%,$(filter-out bench/__init__.py bench/harness.py,$(wildcard bench/*.py))); do \
+	  echo "== $$name"; $(BIN)/python -m bench.$$name --json bench/results/$$name.json; done
+
+bench-check: $(STAMPS)/bench  ## compare fresh ratios with the recorded ones; fails when one is 10 % worse
+	@$(BIN)/python -m bench.compare
+
+run: $(STAMPS)/project $(STAMPS)/native  ## trade practice money: TAPE= SPEED= FOR= LOOP=1 GENERATE= SEED= EXCHANGE= JSON=1
+	@exec $(BIN)/aegis run $(strip $(RUN_ARGS))
+
+clean:  ## remove what was built, .venv too
+	rm -rf $(VENV) build *.egg-info native_ext/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(STAMPS)/venv:
+	@deploy/find-python --check "$(PYTHON)"
+	@echo "setup: creating $(VENV) with $(PYTHON)" && "$(PYTHON)" -m venv $(VENV) && mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/runtime: requirements.lock | $(STAMPS)/venv
+	@echo "setup: installing the runtime packages of requirements.lock (a minute or two the first time)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r $< && touch $@
+
+$(STAMPS)/dev: requirements-dev.lock | $(STAMPS)/project
+	@echo "setup: installing the development packages of requirements-dev.lock"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r $< && touch $@
+
+$(STAMPS)/bench: $(STAMPS)/dev $(STAMPS)/native
+	@mkdir -p bench/results && touch $@
+
+$(STAMPS)/project: pyproject.toml setup.py engine/version.py $(STAMPS)/runtime
+	@echo "setup: compiling the extension and installing the aegis command"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e . && touch $@ $(STAMPS)/native
+
+$(STAMPS)/native: $(NATIVE) | $(STAMPS)/project
+	@echo "native: compiling" && $(BIN)/python setup.py --quiet build_ext --inplace && touch $@

@@ -1,0 +1,1 @@
+"""Binance USD-M futures: routed streams, signed REST calls and user-data events."""

@@ -1,0 +1,1 @@
+"""HTTP routes and the page; they change the state of a run by commands only."""
