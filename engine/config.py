@@ -1,0 +1,213 @@
+"""The one configuration: frozen, typed, read once, printed with its secrets hidden.
+
+Every field carries its unit, range, default and what is lost by changing it; `docs/configuration.md`
+is generated from them and a test compares the two. Values come, weakest first, from the defaults
+here, the profile, the TOML file, the environment and the command line (`engine.config_load`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,23}$"
+
+Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(gt=0)]
+Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
+Amount = Annotated[float, Meta(ge=0.0)]
+
+
+class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where it trades and who we are there."""
+
+    name: Annotated[str, Meta(description="Venue module: practice or binance.")] = "practice"
+    rest_url: Annotated[str, Meta(description="REST base URL; empty: the practice exchange.")] = ""
+    stream_url: Annotated[str, Meta(description="WebSocket base URL, without a category.")] = ""
+    api_key: Annotated[str, Meta(description="Public half of the API key.")] = ""
+    api_secret: Annotated[str, Meta(description="Secret half; never printed, logged or stored.")] = ""
+    account: Annotated[Name, Meta(description="Account tag; state is kept per account.")] = "practice"
+    third_party: Annotated[
+        bool,
+        Meta(description="Orders leave this machine's practice world: arming switches apply."),
+    ] = False
+
+
+class ArmingConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The three switches; all three must say yes before an order leaves for a third party."""
+
+    allow_orders: Annotated[bool, Meta(description="ALLOW_ORDERS=1.")] = False
+    dry_run: Annotated[bool, Meta(description="DRY_RUN=0 arms; 1 refuses every order.")] = True
+    enable_order_exec: Annotated[bool, Meta(description="ENABLE_ORDER_EXEC=1.")] = False
+
+    @property
+    def armed(self) -> bool:
+        """Return whether all three switches agree that orders may leave."""
+        return self.allow_orders and not self.dry_run and self.enable_order_exec
+
+
+class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bounds checked before every send. 0 refuses everything; there is no value for 'no limit'."""
+
+    max_order_size: Annotated[
+        Amount, Meta(description="Largest order, contracts; where the unit is contracts.")
+    ] = 2.0
+    max_position_exposure: Annotated[
+        Amount, Meta(description="Largest position, contracts; where the unit is contracts.")
+    ] = 3.0
+    max_order_notional: Annotated[Amount, Meta(description="Largest order, quote currency.")] = 1_000.0
+    max_position_notional: Annotated[
+        Amount, Meta(description="Largest position of one instrument, quote currency.")
+    ] = 3_000.0
+    max_total_notional: Annotated[
+        Amount, Meta(description="Largest sum over instruments, quote currency.")
+    ] = 10_000.0
+    max_entries_per_day: Annotated[
+        Count, Meta(description="Entries per UTC day (MAX_TRADES_PER_DAY).")
+    ] = 20
+    max_daily_loss_ratio: Annotated[
+        Ratio, Meta(description="Loss of a UTC day against its opening equity; then HALTED.")
+    ] = 0.02
+    max_drawdown_ratio: Annotated[
+        Ratio, Meta(description="Fall from the equity peak; then HALTED.")
+    ] = 0.10
+    max_consecutive_failures: Annotated[
+        Positive, Meta(description="Venue rejects or unknown outcomes in a row; then HALTED.")
+    ] = 5
+    price_collar_bps: Annotated[
+        Amount, Meta(description="Furthest limit price from mid, basis points.")
+    ] = 50.0
+    price_age_ms: Annotated[Positive, Meta(description="Oldest quote an entry may rest on.")] = 5_000
+    decision_latency_ms: Annotated[
+        Positive, Meta(description="Oldest cause an order may have (DECISION_LATENCY_MS).")
+    ] = 100
+    orders_per_10s: Annotated[Positive, Meta(description="Orders in 10 s, all instruments.")] = 100
+    orders_per_10s_instrument: Annotated[
+        Positive, Meta(description="Orders in 10 s, one instrument.")
+    ] = 20
+    max_memory_mb: Annotated[
+        Positive, Meta(description="RSS of all roles; above it no entries (MAX_MEMORY_MB).")
+    ] = 6_000
+
+
+class JournalConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is written down, and how hard."""
+
+    market: Annotated[
+        str,
+        Meta(pattern="^(all|off)$", description="off: the session cannot be replayed."),
+    ] = "all"
+    max_bytes: Annotated[
+        Positive, Meta(description="Bound of all journals; oldest market segments go first.")
+    ] = 10_000_000_000
+    durability: Annotated[
+        str,
+        Meta(
+            pattern="^(ring|disk)$",
+            description="ring survives kill -9 of any process; disk also the host, at its cost.",
+        ),
+    ] = "ring"
+
+
+class StrategyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One row added to, or replacing, a row of the built-in strategy table."""
+
+    name: Name
+    kind: Annotated[str, Meta(description="Kernel that decides; see docs/first_strategy.md.")]
+    timeframe_s: Annotated[Positive, Meta(description="Bar length it reads.")] = 1
+    notional: Annotated[Amount, Meta(description="Entry size, quote currency.")] = 200.0
+    parameters: Annotated[dict[str, float], Meta(description="Named parameters of the kind.")] = {}
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything a run is told. Roles receive it on standard input, never by argv."""
+
+    name: Annotated[Name, Meta(description="Instance name; one engine per name.")] = "main"
+    profile: Annotated[
+        str, Meta(pattern="^(dev|staging|production)$", description="Set of defaults in use.")
+    ] = "dev"
+    home: Annotated[str, Meta(description="Journal, database, logs, kernel cache (AEGIS_HOME).")] = ""
+    trading_mode: Annotated[
+        str, Meta(pattern="^(paper|live)$", description="paper: practice money. live: real money.")
+    ] = "paper"
+    venue: VenueConfig = VenueConfig()
+    arming: ArmingConfig = ArmingConfig()
+    limits: LimitsConfig = LimitsConfig()
+    journal: JournalConfig = JournalConfig()
+    instruments: Annotated[
+        tuple[str, ...], Meta(description="Symbols; empty: what the venue offers, up to the bound.")
+    ] = ()
+    instruments_max: Annotated[Positive, Meta(le=500, description="Bound on instruments.")] = 300
+    channels: Annotated[tuple[str, ...], Meta(description="Market data streams per instrument.")] = (
+        "bookTicker",
+        "depth",
+        "aggTrade",
+        "markPrice",
+        "kline_1m",
+        "forceOrder",
+    )
+    depth_instruments_max: Annotated[
+        Count, Meta(description="Instruments that keep a full book; the first ones.")
+    ] = 50
+    strategies: Annotated[
+        tuple[str, ...], Meta(description="Names of strategies to run; empty: the default set.")
+    ] = ()
+    strategy: Annotated[
+        tuple[StrategyConfig, ...], Meta(description="Own rows of the strategy table.")
+    ] = ()
+    idle: Annotated[
+        str, Meta(pattern="^(spin|hybrid|sleep)$", description="What a role does without work.")
+    ] = "hybrid"
+    spin_us: Annotated[Count, Meta(le=1000, description="Spin before the futex, hybrid only.")] = 30
+    pin: Annotated[dict[str, int], Meta(description="Core per role; empty: not pinned.")] = {}
+    on_role_death: Annotated[
+        str,
+        Meta(pattern="^(exit|restart)$", description="exit: the platform restarts the engine."),
+    ] = "exit"
+    reconcile_interval_s: Annotated[Positive, Meta(description="Between reconciliations.")] = 30
+    order_timeout_ms: Annotated[
+        Positive, Meta(description="Without an answer an order becomes UNKNOWN.")
+    ] = 2_000
+    drain_budget_s: Annotated[Positive, Meta(description="Longest orderly stop.")] = 10
+    heartbeat_timeout_ms: Annotated[
+        Positive, Meta(description="A warm role that beats less often is hung.")
+    ] = 5_000
+    warm_timeout_s: Annotated[Positive, Meta(description="Longest compile before warm.")] = 180
+    keep_resting_orders: Annotated[
+        bool, Meta(description="On stop leave resting orders at the venue.")
+    ] = False
+    database_url: Annotated[
+        str, Meta(description="PostgreSQL URL (DATABASE_URL); empty: SQLite in home.")
+    ] = ""
+    aws_region: Annotated[str, Meta(description="Region of the archive bucket (AWS_REGION).")] = ""
+    s3_bucket: Annotated[str, Meta(description="Archive bucket (S3_BUCKET); empty: none.")] = ""
+    # Derived for one run, not settings: written by the supervisor.
+    session_id: str = ""
+    engine_tag: Annotated[str, Meta(pattern="^[a-z]{1,2}$")] = "a"
+    epoch: Count = 0
+
+    @property
+    def state_dir(self) -> str:
+        """Return the directory of ledger, journal and limits: one per (venue, account, mode)."""
+        return f"{self.home}/state/{self.venue.name}-{self.venue.account}-{self.trading_mode}"
+
+
+SECRET_FIELDS = frozenset({"api_secret", "api_key", "database_url"})
+
+
+def shown(config: Config) -> dict[str, object]:
+    """Return the configuration as plain values with every secret replaced."""
+    tree: dict[str, object] = msgspec.to_builtins(config)
+    _hide(tree)
+    return tree
+
+
+def _hide(tree: dict[str, object]) -> None:
+    for key, entry in tree.items():
+        if isinstance(entry, dict):
+            _hide(entry)
+        elif key in SECRET_FIELDS and entry:
+            tree[key] = "***"

@@ -1,0 +1,337 @@
+"""Every record that crosses a ring or enters the journal: one table, one place.
+
+Two shapes exist. A market record fills one 64-byte slot; an event record fills one 256-byte slot
+and serves the event rings, the control ring, the command ring and the report ring. Both are numpy
+structured dtypes whose per-type fields overlap: `record_type` or `event_type` says which of them
+mean something. `native_ext/records.h` is generated from this file (`python -m
+engine.domain.records`) and a test compares the two.
+
+        market slot, 64 bytes                     event slot, 256 bytes
+     0  sequence          int64               0  sequence, time_ns, venue_time_ns
+     8  receive_time_ns   int64              24  event_type, role, flags, instrument_index
+    16  venue_time_ns     int64              32  strategy_index, side .. order_status
+    24  instrument_index, record_type,       40  order, prices, quantities, ids, money
+        flags, aux                          168  inputs of a decision (five float64)
+    32  four int64 by type                  208  text, then request_id at 248
+
+Numbers on the wire are decimal; here they are integers: prices in ticks, quantities in lots, money
+in 1e-8 of the quote currency (`_e8`). Times are ns: `receive_time_ns`, `time_ns` on the monotonic
+clock of this host, `venue_time_ns` on the venue's clock since the epoch.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+MARKET_SLOT_BYTES = 64
+EVENT_SLOT_BYTES = 256
+TEXT_BYTES = 40
+MARKS_PER_RECORD = 6
+
+
+class RecordType(IntEnum):
+    """What a market slot holds. 0 is never written."""
+
+    QUOTE = 1
+    TRADE = 2
+    LEVEL = 3
+    BAR = 4
+    MARK = 5
+    LIQUIDATION = 6
+    LIVENESS = 7
+    GAP = 8
+
+
+class Channel(IntEnum):
+    """A kind of market data of one instrument; liveness is kept per (instrument, channel)."""
+
+    QUOTE = 0
+    TRADE = 1
+    BOOK = 2
+    BAR = 3
+    MARK = 4
+    LIQUIDATION = 5
+
+
+class Liveness(IntEnum):
+    """State of one (instrument, channel), decided from that channel's own cadence."""
+
+    UNSUPPORTED = 0
+    CONNECTING = 1
+    SYNCING = 2
+    LIVE = 3
+    SILENT = 4
+    STALE = 5
+    INVALID = 6
+
+
+class GapReason(IntEnum):
+    """Why records are missing before this one."""
+
+    SEQUENCE = 1
+    CONFLATED = 2
+    RECONNECT = 3
+    LAPPED = 4
+
+
+# Flags of market records, by record type.
+TRADE_BUYER_AGGRESSOR = 1
+TRADE_AGGREGATED = 2
+LEVEL_BID = 1
+LEVEL_LAST_OF_DIFF = 2
+LEVEL_SNAPSHOT_FIRST = 4  # clear both sides before applying this level
+BAR_FINAL = 1
+LIQUIDATION_BUY = 1
+CONFLATED = 128  # stands for several records that were merged under back-pressure
+
+_MARKET_FIELDS: tuple[tuple[str, str, int], ...] = (
+    ("sequence", "<i8", 0),
+    ("receive_time_ns", "<i8", 8),
+    ("venue_time_ns", "<i8", 16),
+    ("instrument_index", "<u2", 24),
+    ("record_type", "<u1", 26),
+    ("flags", "<u1", 27),
+    ("aux", "<i4", 28),  # BAR: interval_s; LIVENESS, GAP: channel; QUOTE: low bits of update id
+    # QUOTE
+    ("bid_price_ticks", "<i8", 32),
+    ("ask_price_ticks", "<i8", 40),
+    ("bid_qty_lots", "<i8", 48),
+    ("ask_qty_lots", "<i8", 56),
+    # TRADE, LEVEL, LIQUIDATION
+    ("price_ticks", "<i8", 32),
+    ("qty_lots", "<i8", 40),
+    ("trade_id", "<i8", 48),  # aggTrade: its `a`
+    ("trade_count", "<i8", 56),
+    ("update_id", "<i8", 48),
+    ("average_price_ticks", "<i8", 48),
+    # BAR: offsets from the open, in ticks; venue_time_ns is the bar's open time
+    ("open_ticks", "<i8", 32),
+    ("high_offset_ticks", "<i4", 40),
+    ("low_offset_ticks", "<i4", 44),
+    ("close_offset_ticks", "<i4", 48),
+    ("bar_trade_count", "<i4", 52),
+    ("volume_lots", "<i8", 56),
+    # MARK
+    ("mark_price_e8", "<i8", 32),
+    ("index_price_e8", "<i8", 40),
+    ("funding_rate_e8", "<i8", 48),
+    ("next_funding_time_ns", "<i8", 56),
+    # LIVENESS
+    ("liveness", "<i8", 32),
+    ("liveness_before", "<i8", 40),
+    ("since_ns", "<i8", 48),
+    # GAP
+    ("lost_count", "<i8", 32),
+    ("first_id", "<i8", 40),
+    ("last_id", "<i8", 48),
+    ("gap_reason", "<i8", 56),
+)
+
+
+class EventType(IntEnum):
+    """What an event slot holds. Below 100: results; 100s: commands; 200s: reports; 300s: control."""
+
+    # Results, written by the kernel thread or by a role about itself.
+    SIGNAL_GENERATED = 1  # a TRADING_DECISION: an entry or exit opportunity that reached risk
+    ORDER_REQUEST = 2  # intent recorded before its command leaves
+    RISK_REFUSAL = 3
+    POSITION_CHANGED = 4
+    TRADING_STATE_CHANGED = 5
+    RECONCILED = 6
+    ADJUSTMENT = 7
+    DRAIN_MARK = 8
+    ROLE_FAULT = 9
+    ROLE_STATE_CHANGED = 10
+    SESSION_START = 11
+    RECORD_REJECTED = 12  # distinct firewall reject, rate limited
+    TICK_UPDATE = 13  # the name of a market record where subscribers are by event type
+    # Commands, kernel thread to executor thread.
+    COMMAND_NEW = 100
+    COMMAND_CANCEL = 101
+    COMMAND_CANCEL_ALL = 102
+    COMMAND_REPLACE = 103
+    COMMAND_FETCH = 104  # fetch venue state for a reconciliation
+    # Reports, executor thread to kernel thread; echoed into the event ring with derived fields.
+    ORDER_SENT = 200  # the first byte went out
+    ORDER_UPDATE = 201  # order_status says what the venue said
+    FILL = 202
+    ORDER_UNKNOWN = 203  # timeout or ambiguous answer
+    CANCEL_REJECTED = 204
+    VENUE_ORDER = 205
+    VENUE_POSITION = 206
+    VENUE_BALANCE = 207
+    FETCH_BEGIN = 208
+    FETCH_END = 209
+    FETCH_FAILED = 210
+    VENUE_CONNECTED = 211
+    VENUE_DISCONNECTED = 212
+    VENUE_CLOCK = 213
+    EXECUTOR_FAULT = 214
+    FUNDING = 215
+    RESTORE_ORDER = 216  # state of an earlier session, fed back before anything else
+    RESTORE_POSITION = 217
+    RESTORE_LIMITS = 218
+    RESTORE_END = 219
+    # Control, main process to everybody.
+    CONTROL_HALT = 300
+    CONTROL_RESUME = 301
+    CONTROL_PAUSE = 302
+    CONTROL_REDUCE = 303
+    CONTROL_CANCEL_ALL = 304
+    CONTROL_FLATTEN = 305
+    CONTROL_STOP_INTENTS = 306  # stopping: no new intents, settle what is in flight
+    CONTROL_RECONCILE = 307
+
+
+class Role(IntEnum):
+    """Who wrote an event."""
+
+    MAIN = 0
+    FEED = 1
+    BRAIN = 2
+    ORCHESTRATOR = 3
+
+
+class Side(IntEnum):
+    """FIX 54, signed."""
+
+    SELL = -1
+    NONE = 0
+    BUY = 1
+
+
+class OrderType(IntEnum):
+    """FIX 40."""
+
+    MARKET = 1
+    LIMIT = 2
+
+
+class TimeInForce(IntEnum):
+    """FIX 59; post-only is a flag of its own (venue GTX)."""
+
+    GTC = 1
+    IOC = 2
+    FOK = 3
+
+
+class OrderStatus(IntEnum):
+    """FIX 39 plus UNKNOWN: sent, outcome not known."""
+
+    NONE = 0
+    PENDING_NEW = 1
+    NEW = 2
+    PARTIALLY_FILLED = 3
+    FILLED = 4
+    PENDING_CANCEL = 5
+    PENDING_REPLACE = 6
+    CANCELED = 7
+    REJECTED = 8
+    EXPIRED = 9
+    UNKNOWN = 10
+
+
+class Liquidity(IntEnum):
+    """FIX 851."""
+
+    NONE = 0
+    MAKER = 1
+    TAKER = 2
+
+
+class TradingState(IntEnum):
+    """By severity; the most severe of several writers holds."""
+
+    ENABLED = 0
+    PAUSED = 1
+    REDUCING = 2
+    HALTED = 3
+
+
+# Flags of event records.
+EVENT_REDUCE_ONLY = 1
+EVENT_POST_ONLY = 2
+EVENT_APPLIED = 4  # the report changed our state
+EVENT_DUPLICATE = 8  # known already: changed nothing
+EVENT_FOREIGN = 16  # an order or fill that is not ours
+EVENT_ENTRY = 32  # opens or adds to a position; without it: reduces
+
+_EVENT_FIELDS: tuple[tuple[str, str, int], ...] = (
+    ("sequence", "<i8", 0),
+    ("time_ns", "<i8", 8),
+    ("venue_time_ns", "<i8", 16),
+    ("event_type", "<u2", 24),
+    ("role", "<u1", 26),
+    ("flags", "<u1", 27),
+    ("instrument_index", "<i4", 28),
+    ("strategy_index", "<i4", 32),
+    ("side", "<i1", 36),
+    ("order_type", "<u1", 37),
+    ("time_in_force", "<u1", 38),
+    ("order_status", "<u1", 39),  # in a report: what the venue said
+    ("order_sequence", "<i8", 40),  # our number of the order; 0: not ours or none
+    ("cause_sequence", "<i8", 48),  # market sequence that caused it
+    ("price_ticks", "<i8", 56),
+    ("qty_lots", "<i8", 64),
+    ("cum_qty_lots", "<i8", 72),
+    ("last_price_ticks", "<i8", 80),
+    ("last_qty_lots", "<i8", 88),
+    ("venue_order_id", "<i8", 96),
+    ("trade_id", "<i8", 104),
+    ("fee_e8", "<i8", 112),
+    ("venue_realised_pnl_e8", "<i8", 120),
+    ("reason", "<i4", 128),  # gate code, venue error code, reconcile or state reason
+    ("liquidity", "<u1", 132),
+    ("order_status_after", "<u1", 133),  # derived: ours after the merge
+    ("trading_state", "<u1", 134),
+    ("epoch_low", "<u1", 135),
+    ("refusal_mask", "<u8", 136),  # derived: one bit for each gate that refused
+    ("position_lots", "<i8", 144),  # derived (VENUE_POSITION, RESTORE_POSITION: given)
+    ("position_cost_e8", "<i8", 152),  # derived: signed cost of the open position
+    ("realised_pnl_e8", "<i8", 160),  # derived: by this event (RESTORE_*: total so far)
+    ("input_0", "<f8", 168),  # decision: score
+    ("input_1", "<f8", 176),
+    ("input_2", "<f8", 184),
+    ("input_3", "<f8", 192),
+    ("input_4", "<f8", 200),
+    ("text", f"S{TEXT_BYTES}", 208),
+    ("request_id", "<i8", 248),
+    # Overlays of the decision's inputs in records that have none.
+    ("cause_receive_time_ns", "<i8", 168),  # ORDER_REQUEST, COMMAND_*, ORDER_SENT
+    ("decision_time_ns", "<i8", 176),  # ORDER_REQUEST, COMMAND_*, ORDER_SENT
+    ("mid_half_ticks", "<i8", 184),  # ORDER_REQUEST: bid + ask at the decision, in ticks
+    ("wallet_e8", "<i8", 168),  # VENUE_BALANCE
+    ("available_e8", "<i8", 176),  # VENUE_BALANCE
+    ("clock_offset_ns", "<i8", 168),  # VENUE_CLOCK: venue = offset + rate * monotonic
+    ("clock_rate_ppb", "<i8", 176),  # VENUE_CLOCK: rate - 1, parts per 1e9
+    ("clock_anchor_ns", "<i8", 184),  # VENUE_CLOCK: monotonic time at which offset holds
+    ("day_realised_pnl_e8", "<i8", 168),  # RESTORE_LIMITS
+    ("day_entry_count", "<i8", 176),  # RESTORE_LIMITS
+    ("day_number", "<i8", 184),  # RESTORE_LIMITS: days since the epoch, UTC
+    ("peak_equity_e8", "<i8", 192),  # RESTORE_LIMITS
+    # DRAIN_MARK: seen as int64[32], words 4..27 are four columns of MARKS_PER_RECORD values:
+    # now_ns, market_last, report_last, control_last * 8 + outer trading state. `mark_count` rows.
+    ("mark_count", "<i4", 28),
+)
+
+MARK_WORD_FIRST = 4
+
+
+def _dtype(fields: tuple[tuple[str, str, int], ...], itemsize: int) -> np.dtype[np.void]:
+    return np.dtype(
+        {
+            "names": [name for name, _, _ in fields],
+            "formats": [form for _, form, _ in fields],
+            "offsets": [offset for _, _, offset in fields],
+            "itemsize": itemsize,
+        }
+    )
+
+
+MARKET_DTYPE = _dtype(_MARKET_FIELDS, MARKET_SLOT_BYTES)
+EVENT_DTYPE = _dtype(_EVENT_FIELDS, EVENT_SLOT_BYTES)
+
+assert MARKET_DTYPE.itemsize == MARKET_SLOT_BYTES, "a market record fills its slot exactly"
+assert EVENT_DTYPE.itemsize == EVENT_SLOT_BYTES, "an event record fills its slot exactly"

@@ -1,0 +1,163 @@
+"""The control segment: who runs, in which state, and who has halted trading.
+
+Every word has one writer. Main writes page 0 (except the operator words, which `aegis halt` and
+`aegis resume` write under a file lock when the API is dead), each role writes its own page, and
+everybody reads everything. Standard library only: the main process imports this before numpy.
+
+        page 0   main      words 0..7 segment header, then MAIN_*, OPERATOR_* on a line of its own
+        page 1   feed      ROLE_* words, heartbeats 128 bytes apart, progress text
+        page 2   brain
+        page 3   orchestrator
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from ringbuffer.segment import Segment
+
+PAGE_BYTES = 4096
+PAGE_WORDS = PAGE_BYTES // 8
+CONTROL_BYTES = 4 * PAGE_BYTES
+HEARTBEAT_WORD_FIRST = 32
+HEARTBEAT_WORD_STRIDE = 16  # 128 bytes: adjacent-line prefetch does not couple two writers
+HEARTBEAT_COUNT_MAX = 8
+PROGRESS_BYTE_FIRST = 2048
+PROGRESS_BYTES_MAX = 256
+
+
+class MainWord(IntEnum):
+    """Words of page 0, written by main."""
+
+    TRADING_STATE = 8
+    TRADING_STATE_REASON = 9
+    STOP_REQUEST = 10  # 0 none, 1 drain, 2 now
+    ARMED = 11  # bit 0 ALLOW_ORDERS=1, bit 1 DRY_RUN=0, bit 2 ENABLE_ORDER_EXEC=1
+    EPOCH = 12
+    EXEC_START_NS = 13  # CLOCK_MONOTONIC
+    SOCKET_BOUND_NS = 14
+    FIRST_HEALTH_NS = 15
+    HEARTBEAT_NS = 16
+    API_HEARTBEAT_NS = 17
+    API_PORT = 18
+
+
+class OperatorWord(IntEnum):
+    """Words of page 0 written by the command line when the API is dead."""
+
+    TRADING_STATE = 32
+    REASON = 33
+
+
+class RoleWord(IntEnum):
+    """Words of a role's page."""
+
+    PID = 0
+    PID_START = 1
+    STATE = 2
+    TRADING_STATE = 3
+    TRADING_STATE_REASON = 4
+    EXIT_REASON = 5
+    SPAWNED_NS = 8  # CLOCK_MONOTONIC, as all below
+    ATTACHED_NS = 9
+    WARM_NS = 10
+    SYNCED_NS = 11
+    READY_NS = 12
+    FIRST_RECORD_NS = 13
+    PROGRESS_DONE = 16
+    PROGRESS_TOTAL = 17
+
+
+class RoleState(IntEnum):
+    """Life of a role, in order."""
+
+    NONE = 0
+    SPAWNED = 1
+    ATTACHED = 2
+    WARMING = 3
+    WARM = 4
+    SYNCED = 5
+    READY = 6
+    STOPPING = 7
+    STOPPED = 8
+    FAULTED = 9
+
+
+class RolePage(IntEnum):
+    """Page of each role."""
+
+    FEED = 1
+    BRAIN = 2
+    ORCHESTRATOR = 3
+
+
+class ControlSegment:
+    """Typed access to the words. Create in main, attach elsewhere."""
+
+    def __init__(self, segment: Segment) -> None:
+        """Wrap a mapped segment of CONTROL_BYTES; the segment stays owned by the caller."""
+        assert segment.size_bytes >= CONTROL_BYTES, segment.size_bytes
+        self.segment = segment
+        self._words = segment.buffer.cast("q")
+        self._bytes = segment.buffer
+
+    def main(self, word: MainWord | OperatorWord) -> int:
+        """Return one word of page 0."""
+        return self._words[word]
+
+    def set_main(self, word: MainWord | OperatorWord, number: int) -> None:
+        """Write one word of page 0; only its one writer may call this."""
+        self._words[word] = number
+
+    def role(self, page: RolePage, word: RoleWord) -> int:
+        """Return one word of a role's page."""
+        return self._words[page * PAGE_WORDS + word]
+
+    def set_role(self, page: RolePage, word: RoleWord, number: int) -> None:
+        """Write one word of a role's page; only that role may call this."""
+        self._words[page * PAGE_WORDS + word] = number
+
+    def heartbeat_ns(self, page: RolePage, thread: int) -> int:
+        """Return when a thread of a role last beat; 0: never."""
+        return self._words[self.heartbeat_word(page, thread)]
+
+    def beat(self, page: RolePage, thread: int, now_ns: int) -> None:
+        """Write a thread's heartbeat; one word per thread."""
+        self._words[self.heartbeat_word(page, thread)] = now_ns
+
+    @staticmethod
+    def heartbeat_word(page: RolePage, thread: int) -> int:
+        """Return the word index of a heartbeat, for kernels that write it themselves."""
+        assert 0 <= thread < HEARTBEAT_COUNT_MAX, thread
+        return page * PAGE_WORDS + HEARTBEAT_WORD_FIRST + HEARTBEAT_WORD_STRIDE * thread
+
+    def progress(self, page: RolePage) -> str:
+        """Return what a role says it is doing."""
+        first = page * PAGE_BYTES + PROGRESS_BYTE_FIRST
+        raw = bytes(self._bytes[first : first + PROGRESS_BYTES_MAX])
+        return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
+
+    def set_progress(self, page: RolePage, text: str) -> None:
+        """Say what this role is doing; cut to the room there is."""
+        raw = text.encode()[: PROGRESS_BYTES_MAX - 1].ljust(PROGRESS_BYTES_MAX, b"\0")
+        first = page * PAGE_BYTES + PROGRESS_BYTE_FIRST
+        self._bytes[first : first + PROGRESS_BYTES_MAX] = raw
+
+    def trading_state(self) -> int:
+        """Return the effective trading state: the most severe of all writers."""
+        return max(
+            self._words[MainWord.TRADING_STATE],
+            self._words[OperatorWord.TRADING_STATE],
+            *(self._words[page * PAGE_WORDS + RoleWord.TRADING_STATE] for page in RolePage),
+        )
+
+    def close(self) -> None:
+        """Release the views, then the mapping."""
+        self._words.release()
+        self.segment.close()
+
+
+def segment_name(instance: str, kind: str) -> str:
+    """Return the name of an instance's segment. Kinds: control, market, control-ring,
+    events-feed, events-brain, events-orchestrator, counters, instruments."""
+    return f"aegis-{instance}-{kind}"
