@@ -1,0 +1,194 @@
+"""Enumerations and flags of every record: the numbers that rings, journal and database share.
+
+Standard library only, because the main process reads and writes records before numpy is imported.
+The layouts that hold these numbers are in `engine.domain.records`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class RecordType(IntEnum):
+    """What a market slot holds. 0 is never written."""
+
+    QUOTE = 1
+    TRADE = 2
+    LEVEL = 3
+    BAR = 4
+    MARK = 5
+    LIQUIDATION = 6
+    LIVENESS = 7
+    GAP = 8
+
+
+class Channel(IntEnum):
+    """A kind of market data of one instrument; liveness is kept per (instrument, channel)."""
+
+    QUOTE = 0
+    TRADE = 1
+    BOOK = 2
+    BAR = 3
+    MARK = 4
+    LIQUIDATION = 5
+
+
+class Liveness(IntEnum):
+    """State of one (instrument, channel), decided from that channel's own cadence."""
+
+    UNSUPPORTED = 0
+    CONNECTING = 1
+    SYNCING = 2
+    LIVE = 3
+    SILENT = 4
+    STALE = 5
+    INVALID = 6
+
+
+class GapReason(IntEnum):
+    """Why records are missing before this one."""
+
+    SEQUENCE = 1
+    CONFLATED = 2
+    RECONNECT = 3
+    LAPPED = 4
+
+
+# Flags of market records, by record type.
+TRADE_BUYER_AGGRESSOR = 1
+TRADE_AGGREGATED = 2
+LEVEL_BID = 1
+LEVEL_LAST_OF_DIFF = 2
+LEVEL_SNAPSHOT_FIRST = 4  # clear both sides before applying this level
+BAR_FINAL = 1
+LIQUIDATION_BUY = 1
+CONFLATED = 128  # stands for several records that were merged under back-pressure
+
+
+class EventType(IntEnum):
+    """What an event slot holds. Below 100: results; 100s: commands; 200s: reports; 300s: control."""
+
+    # Results, written by the kernel thread or by a role about itself.
+    SIGNAL_GENERATED = 1  # a TRADING_DECISION: an entry or exit opportunity that reached risk
+    ORDER_REQUEST = 2  # intent recorded before its command leaves
+    RISK_REFUSAL = 3
+    POSITION_CHANGED = 4
+    TRADING_STATE_CHANGED = 5
+    RECONCILED = 6
+    ADJUSTMENT = 7
+    DRAIN_MARK = 8
+    ROLE_FAULT = 9
+    ROLE_STATE_CHANGED = 10
+    SESSION_START = 11
+    RECORD_REJECTED = 12  # distinct firewall reject, rate limited
+    TICK_UPDATE = 13  # the name of a market record where subscribers are by event type
+    # Commands, kernel thread to executor thread.
+    COMMAND_NEW = 100
+    COMMAND_CANCEL = 101
+    COMMAND_CANCEL_ALL = 102
+    COMMAND_REPLACE = 103
+    COMMAND_FETCH = 104  # fetch venue state for a reconciliation
+    # Reports, executor thread to kernel thread; echoed into the event ring with derived fields.
+    ORDER_SENT = 200  # the first byte went out
+    ORDER_UPDATE = 201  # order_status says what the venue said
+    FILL = 202
+    ORDER_UNKNOWN = 203  # timeout or ambiguous answer
+    CANCEL_REJECTED = 204
+    VENUE_ORDER = 205
+    VENUE_POSITION = 206
+    VENUE_BALANCE = 207
+    FETCH_BEGIN = 208
+    FETCH_END = 209
+    FETCH_FAILED = 210
+    VENUE_CONNECTED = 211
+    VENUE_DISCONNECTED = 212
+    VENUE_CLOCK = 213
+    EXECUTOR_FAULT = 214
+    FUNDING = 215
+    RESTORE_ORDER = 216  # state of an earlier session, fed back before anything else
+    RESTORE_POSITION = 217
+    RESTORE_LIMITS = 218
+    RESTORE_END = 219
+    # Control, main process to everybody.
+    CONTROL_HALT = 300
+    CONTROL_RESUME = 301
+    CONTROL_PAUSE = 302
+    CONTROL_REDUCE = 303
+    CONTROL_CANCEL_ALL = 304
+    CONTROL_FLATTEN = 305
+    CONTROL_STOP_INTENTS = 306  # stopping: no new intents, settle what is in flight
+    CONTROL_RECONCILE = 307
+
+
+class Role(IntEnum):
+    """Who wrote an event."""
+
+    MAIN = 0
+    FEED = 1
+    BRAIN = 2
+    ORCHESTRATOR = 3
+
+
+class Side(IntEnum):
+    """FIX 54, signed."""
+
+    SELL = -1
+    NONE = 0
+    BUY = 1
+
+
+class OrderType(IntEnum):
+    """FIX 40."""
+
+    MARKET = 1
+    LIMIT = 2
+
+
+class TimeInForce(IntEnum):
+    """FIX 59; post-only is a flag of its own (venue GTX)."""
+
+    GTC = 1
+    IOC = 2
+    FOK = 3
+
+
+class OrderStatus(IntEnum):
+    """FIX 39 plus UNKNOWN: sent, outcome not known."""
+
+    NONE = 0
+    PENDING_NEW = 1
+    NEW = 2
+    PARTIALLY_FILLED = 3
+    FILLED = 4
+    PENDING_CANCEL = 5
+    PENDING_REPLACE = 6
+    CANCELED = 7
+    REJECTED = 8
+    EXPIRED = 9
+    UNKNOWN = 10
+
+
+class Liquidity(IntEnum):
+    """FIX 851."""
+
+    NONE = 0
+    MAKER = 1
+    TAKER = 2
+
+
+class TradingState(IntEnum):
+    """By severity; the most severe of several writers holds."""
+
+    ENABLED = 0
+    PAUSED = 1
+    REDUCING = 2
+    HALTED = 3
+
+
+# Flags of event records.
+EVENT_REDUCE_ONLY = 1
+EVENT_POST_ONLY = 2
+EVENT_APPLIED = 4  # the report changed our state
+EVENT_DUPLICATE = 8  # known already: changed nothing
+EVENT_FOREIGN = 16  # an order or fill that is not ours
+EVENT_ENTRY = 32  # opens or adds to a position; without it: reduces
