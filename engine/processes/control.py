@@ -31,7 +31,7 @@ class MainWord(IntEnum):
 
     TRADING_STATE = 8
     TRADING_STATE_REASON = 9
-    STOP_REQUEST = 10  # 0 none, 1 drain, 2 now
+    STOPPING = 10  # 1 once a stop has begun
     ARMED = 11  # bit 0 ALLOW_ORDERS=1, bit 1 DRY_RUN=0, bit 2 ENABLE_ORDER_EXEC=1
     EPOCH = 12
     EXEC_START_NS = 13  # CLOCK_MONOTONIC
@@ -40,6 +40,9 @@ class MainWord(IntEnum):
     HEARTBEAT_NS = 16
     API_HEARTBEAT_NS = 17
     API_PORT = 18
+    STOP_FEED = 19  # 0 none, 1 drain, 2 now; one per role because they stop in order
+    STOP_BRAIN = 20
+    STOP_ORCHESTRATOR = 21
 
 
 class OperatorWord(IntEnum):
@@ -116,6 +119,14 @@ class ControlSegment:
     def set_role(self, page: RolePage, word: RoleWord, number: int) -> None:
         """Write one word of a role's page; only that role may call this."""
         self._words[page * PAGE_WORDS + word] = number
+
+    def stop_request(self, page: RolePage) -> int:
+        """Return what main asks of a role: 0 go on, 1 drain and stop, 2 stop now."""
+        return self._words[MainWord.STOP_FEED + page - RolePage.FEED]
+
+    def request_stop(self, page: RolePage, how: int) -> None:
+        """Ask one role to stop; main only."""
+        self._words[MainWord.STOP_FEED + page - RolePage.FEED] = how
 
     def heartbeat_ns(self, page: RolePage, thread: int) -> int:
         """Return when a thread of a role last beat; 0: never."""

@@ -1,0 +1,126 @@
+"""The common life of a role: attach, say so, work, and end in a way main can read.
+
+A role is a fresh interpreter. Its configuration arrives as one JSON document on standard input, so
+that secrets are in no argument list and no environment. The group's signals are ignored: main asks
+each role to stop through the control segment, in order, and a role dies with main.
+
+        main() -> RoleContext -> run(context) returns on a stop request   exit 0
+                                 run raises                               exit 1, state FAULTED
+
+This is the only place that catches every exception: the role is lost, main must know, and the
+watchdog ends or restarts the engine.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+import msgspec
+import setproctitle
+
+from engine.config import Config
+from engine.processes.control import (
+    ControlSegment,
+    RolePage,
+    RoleState,
+    RoleWord,
+    segment_name,
+)
+from native_ext import _native
+from ringbuffer.segment import Segment
+
+DEATH_SIGNAL = {
+    RolePage.FEED: signal.SIGKILL,
+    RolePage.BRAIN: signal.SIGKILL,
+    RolePage.ORCHESTRATOR: signal.SIGTERM,  # it drains the event rings first
+}
+STATE_STAMP = {
+    RoleState.SPAWNED: RoleWord.SPAWNED_NS,
+    RoleState.ATTACHED: RoleWord.ATTACHED_NS,
+    RoleState.WARM: RoleWord.WARM_NS,
+    RoleState.SYNCED: RoleWord.SYNCED_NS,
+    RoleState.READY: RoleWord.READY_NS,
+}
+
+
+class RoleContext:
+    """What every role is given: its configuration and its page of the control segment."""
+
+    def __init__(self, page: RolePage, config: Config, control: ControlSegment) -> None:
+        """Keep the three; the caller owns the control segment."""
+        self.page = page
+        self.config = config
+        self.control = control
+        self.orphaned = False
+
+    @property
+    def name(self) -> str:
+        """Return the role's name in lower case."""
+        return self.page.name.lower()
+
+    def segment_name(self, kind: str) -> str:
+        """Return the name of one of this instance's segments."""
+        return segment_name(self.config.name, kind)
+
+    def set_state(self, state: RoleState) -> None:
+        """Report a state and, for the first time it is reached, when."""
+        self.control.set_role(self.page, RoleWord.STATE, state)
+        stamp = STATE_STAMP.get(state)
+        if stamp is not None and not self.control.role(self.page, stamp):
+            self.control.set_role(self.page, stamp, time.monotonic_ns())
+
+    def beat(self, thread: int = 0) -> None:
+        """Write a thread's heartbeat."""
+        self.control.beat(self.page, thread, time.monotonic_ns())
+
+    def stop_request(self) -> int:
+        """Return 0 to go on, 1 to drain and stop, 2 to stop now."""
+        if self.orphaned:
+            return 1
+        return self.control.stop_request(self.page)
+
+    def progress(self, text: str) -> None:
+        """Say what this role is doing, for `aegis run` and `/status`."""
+        self.control.set_progress(self.page, text)
+
+    def freeze_heap(self) -> None:
+        """Collect once and move what is alive out of the collector's sight; call when warm."""
+        gc.collect()
+        gc.freeze()
+
+
+def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
+    """Live the role's life and exit the process: 0 after a stop request, 1 after a fault."""
+    _native.set_parent_death_signal(int(DEATH_SIGNAL[page]))
+    setproctitle.setproctitle(f"aegis:{page.name.lower()}")
+    config = msgspec.json.decode(sys.stdin.buffer.read(), type=Config)
+    control = ControlSegment(Segment.attach(segment_name(config.name, "control")))
+    context = RoleContext(page, config, control)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: _orphan(context))
+    context.set_state(RoleState.SPAWNED)
+    context.beat()
+    try:
+        run(context)
+    except Exception as error:  # the crash policy: report, then let main decide
+        traceback.print_exc()
+        context.progress(f"{type(error).__name__}: {error}")
+        context.set_state(RoleState.FAULTED)
+        sys.stderr.flush()
+        raise SystemExit(1) from error
+    context.set_state(RoleState.STOPPED)
+    raise SystemExit(0)
+
+
+def _orphan(context: RoleContext) -> None:
+    # The orchestrator's death signal: main is gone, so drain and stop. A SIGTERM of the group
+    # while main lives is ignored; main orders the stop itself.
+    import os  # noqa: PLC0415  cheap here, and only this path needs it
+
+    if os.getppid() != context.control.segment.owner_pid:
+        context.orphaned = True
