@@ -82,6 +82,7 @@ class EventType(IntEnum):
     SESSION_START = 11
     RECORD_REJECTED = 12  # distinct firewall reject, rate limited
     TICK_UPDATE = 13  # the name of a market record where subscribers are by event type
+    LIMITS_CHANGED = 14  # cash, day, peak and tripped limits: what a restart needs of them
     # Commands, kernel thread to executor thread.
     COMMAND_NEW = 100
     COMMAND_CANCEL = 101

@@ -153,6 +153,10 @@ EVENT_FIELDS: tuple[tuple[str, str, int], ...] = (
     ("day_entry_count", "<i8", 176),  # RESTORE_LIMITS
     ("day_number", "<i8", 184),  # RESTORE_LIMITS: days since the epoch, UTC
     ("peak_equity_e8", "<i8", 192),  # RESTORE_LIMITS
+    ("day_start_equity_e8", "<i8", 200),  # RESTORE_LIMITS
+    ("failure_count", "<i8", 144),  # RESTORE_LIMITS: venue failures in a row
+    ("cash_e8", "<i8", 152),  # RESTORE_LIMITS: wallet by our own books; LIMITS_CHANGED as all above
+    ("funding_e8", "<i8", 120),  # FUNDING: received > 0; RESTORE_*: total so far
     # DRAIN_MARK: seen as int64[32], words 4..27 are four columns of MARKS_PER_RECORD values:
     # now_ns, market_last, report_last, control_last * 8 + outer trading state. `mark_count` rows.
     ("mark_count", "<i4", 28),
