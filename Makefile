@@ -10,9 +10,10 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 # PYTHON=/path/to/python3.x chooses another interpreter than the one deploy/find-python picks.
 PYTHON ?= $(shell deploy/find-python)
-NATIVE := $(wildcard native_ext/*.c native_ext/*.h native_ext/*.pyx native_ext/*.pxd) setup.py
-PACKAGES := native_ext ringbuffer engine exchange research
-PYTEST := $(BIN)/python -m pytest -q
+C_SOURCES := $(wildcard native_ext/*.c native_ext/*.h)
+NATIVE := $(C_SOURCES) $(wildcard native_ext/*.pyx native_ext/*.pxd) setup.py
+PYTEST := $(BIN)/python -m pytest
+SLOW_SAMPLE := 8
 CAPTURES := $(wildcard ../shared/data/hftbacktest/usdm_*.gz)
 
 # make run TAPE=folder-or-file SPEED=10 FOR=60 LOOP=1 GENERATE=20 SEED=7 EXCHANGE=url JSON=1 ARGS="..."
@@ -32,11 +33,11 @@ native: $(STAMPS)/native  ## recompile the C extension when one of its sources c
 
 fmt: $(STAMPS)/dev  ## rewrite the sources in the house format
 	@$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format .
-	@deploy/clang-format-or-skip -i $(wildcard native_ext/*.c native_ext/*.h)
+	@$(BIN)/clang-format -i $(C_SOURCES)
 
 lint: $(STAMPS)/dev  ## ruff, spelling, import contracts, C format
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/codespell && $(BIN)/lint-imports
-	@deploy/clang-format-or-skip --dry-run -Werror $(wildcard native_ext/*.c native_ext/*.h)
+	@$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
 
 type: $(STAMPS)/dev $(STAMPS)/native  ## mypy: strict for engine and ringbuffer
 	@$(BIN)/mypy
@@ -45,10 +46,10 @@ check: lint type  ## every static check, and tests/architecture
 	@$(PYTEST) tests/architecture
 
 test: check  ## check, then the fast tests (CI=true adds a bounded sample of the slow ones)
-	@$(PYTEST) -m "not slow" $(if $(CI),--slow-sample=8)
+	@$(PYTEST) --ignore=tests/architecture $(if $(filter true,$(CI)),--slow-sample=$(SLOW_SAMPLE))
 
 test-long: check  ## every test, the slow ones too
-	@$(PYTEST) -m ""
+	@$(PYTEST) --ignore=tests/architecture -m ""
 
 bench: $(STAMPS)/bench  ## run every bench; JSON goes to bench/results
 	@for name in $(patsubst bench/%.py,%,$(filter-out bench/__init__.py bench/harness.py,$(wildcard bench/*.py))); do \
@@ -84,4 +85,4 @@ $(STAMPS)/project: pyproject.toml setup.py engine/version.py $(STAMPS)/runtime
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e . && touch $@ $(STAMPS)/native
 
 $(STAMPS)/native: $(NATIVE) | $(STAMPS)/project
-	@echo "native: compiling" && $(BIN)/python setup.py --quiet build_ext --inplace && touch $@
+	@echo "native: compiling" && $(BIN)/python setup.py --quiet build_ext --inplace --force && touch $@

@@ -1,0 +1,126 @@
+"""What is installed is what pyproject.toml lists, at the versions the locks hold."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.architecture.tree import PACKAGES, ROOT, files, text
+
+RUNTIME, DEVELOPMENT = Path("requirements.lock"), Path("requirements-dev.lock")
+EXTRAS = "postgres history research alerts ibkr train oracle bench dev".split()
+CODE = {".py", ".c", ".h", ".pyx", ".pxd", ".md"}
+
+
+@cache
+def project() -> dict[str, Any]:
+    return tomllib.loads(text(Path("pyproject.toml")))
+
+
+def canonical(requirement: str) -> str:
+    name = re.split(r"[\s\[;<>=!~]", requirement, maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def locked(lock: Path) -> dict[str, str]:
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text(lock), flags=re.MULTILINE)
+    return {canonical(name): version for name, version in pins}
+
+
+def test_distribution_and_command_keep_their_names() -> None:
+    assert project()["project"]["name"] == "aegis-engine"
+    assert project()["project"]["scripts"] == {"aegis": "engine.cli:main"}
+    assert project()["project"]["requires-python"] == ">=3.11,<3.14"
+
+
+def test_every_package_is_listed() -> None:
+    found = {
+        ".".join(path.parent.parts)
+        for path in files()
+        if path.name == "__init__.py" and path.parts[0] in PACKAGES
+    }
+    assert found == set(project()["tool"]["setuptools"]["packages"])
+
+
+def test_no_module_lies_outside_a_package() -> None:
+    packages = {Path(*name.split(".")) for name in project()["tool"]["setuptools"]["packages"]}
+    stray = [
+        str(path)
+        for path in files()
+        if path.suffix == ".py" and path.parts[0] in PACKAGES and path.parent not in packages
+    ]
+    assert stray == []
+
+
+def test_every_data_file_is_installed() -> None:
+    globs = project()["tool"]["setuptools"]["package-data"]
+    packages = sorted(project()["tool"]["setuptools"]["packages"], key=len, reverse=True)
+
+    def installed(path: Path) -> bool:
+        package = next(p for p in packages if path.is_relative_to(Path(*p.split("."))))
+        inside = path.relative_to(Path(*package.split(".")))
+        return any(inside.match(glob) for glob in [*globs["*"], *globs.get(package, [])])
+
+    data = [path for path in files() if path.parts[0] in PACKAGES and path.suffix not in CODE]
+    assert [str(path) for path in data if not installed(path)] == []
+
+
+def test_extras_are_the_promised_ones() -> None:
+    assert set(project()["project"]["optional-dependencies"]) == set(EXTRAS)
+
+
+def test_picows_is_pinned_exactly() -> None:
+    # WHY: its C structures are read at their offsets; another release may move them.
+    assert any(re.fullmatch(r"picows==[0-9.]+", d) for d in project()["project"]["dependencies"])
+
+
+def test_runtime_lock_holds_every_dependency() -> None:
+    wanted = project()["project"]["dependencies"] + project()["build-system"]["requires"]
+    assert {canonical(name) for name in wanted} <= set(locked(RUNTIME))
+
+
+def test_development_lock_holds_every_extra_but_train() -> None:
+    extras = project()["project"]["optional-dependencies"]
+    wanted = {canonical(d) for name in extras if name != "train" for d in extras[name]}
+    assert wanted <= set(locked(DEVELOPMENT))
+    assert "torch" not in locked(DEVELOPMENT)
+
+
+def test_both_locks_agree() -> None:
+    assert locked(RUNTIME).items() <= locked(DEVELOPMENT).items()
+
+
+@pytest.mark.parametrize("lock", [RUNTIME, DEVELOPMENT], ids=str)
+def test_every_pin_has_a_hash_and_no_index_is_named(lock: Path) -> None:
+    pins = re.split(r"\n(?=[a-zA-Z])", text(lock))
+    assert [pin.split(" ")[0] for pin in pins if "--hash=sha256:" not in pin] == []
+    assert not re.search(r"https?:|file:|--index|--find-links|--trusted", text(lock))
+
+
+def test_every_dependency_has_a_reason() -> None:
+    extras = project()["project"]["optional-dependencies"]
+    wanted = project()["project"]["dependencies"] + [d for each in extras.values() for d in each]
+    rows = re.findall(r"^\| `([^`]+)` \| \S", text(Path("CONTRIBUTING.md")), flags=re.MULTILINE)
+    reasons = {canonical(name) for name in rows}
+    assert {canonical(name) for name in wanted} == reasons
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for path in files():
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / path).write_bytes((ROOT / path).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", str(tmp_path), str(source)], check=True)
+    (wheel,) = tmp_path.glob("aegis_engine-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
+    assert any(re.fullmatch(r"native_ext/_native\..*so", name) for name in names)

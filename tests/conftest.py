@@ -1,0 +1,81 @@
+"""What every test gets: a clean environment, a home of its own, and the way to recorded data."""
+
+import os
+import re
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=100)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2_000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--slow-sample=N`: run the quick tests and N of the slow ones."""
+    parser.addoption(
+        "--slow-sample",
+        type=int,
+        default=0,
+        metavar="N",
+        help="run N of the slow tests too, evenly spaced over all of them",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the hypothesis profile and make room for a sample of the slow tests."""
+    sampled = config.getoption("--slow-sample") > 0
+    if sampled and config.option.markexpr == "not slow":
+        config.option.markexpr = ""
+    if not config.getoption("--hypothesis-profile", default=None):
+        in_ci = os.environ.get("CI") == "true"
+        hypothesis.settings.load_profile("ci" if in_ci else "quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep every quick test and, with `--slow-sample=N`, N slow ones spread over the suite."""
+    count = config.getoption("--slow-sample")
+    if count <= 0:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    step = max(1, -(-len(slow) // count))
+    dropped = set(slow) - set(slow[::step])
+    config.hook.pytest_deselected(items=[item for item in items if item in dropped])
+    items[:] = [item for item in items if item not in dropped]
+
+
+def contract_variables() -> list[str]:
+    """Return the names of all environment variables that `.env.example` documents."""
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    return re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=", text, flags=re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Hide the caller's settings: a test sees defaults, and a home that is its own."""
+    for name in contract_variables():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AEGIS_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of recorded markets beside the checkout; skip where there is none."""
+    if not SHARED.is_dir():
+        pytest.skip("no recorded markets: ../shared/data is absent")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def captures(shared_data: Path) -> list[Path]:
+    """Return the raw USD-M captures, sorted by name; skip where there are none."""
+    found = sorted(shared_data.glob("hftbacktest/usdm_*.gz"))
+    if not found:
+        pytest.skip("no recorded markets: ../shared/data/hftbacktest holds no usdm_*.gz")
+    return found
