@@ -1,0 +1,160 @@
+"""The reading side of a journal: follow a source that may still be written, or check a session.
+
+Nothing here changes a file. A frame that is not whole is either still being written or the torn
+tail of a writer that died; both mean "the records end here". Damage with whole frames behind it
+is neither, and is refused by name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
+from engine.store import frames
+from engine.store.errors import JournalCorruptError, JournalError
+from engine.store.frames import Frame, FrameKind
+from engine.store.journal import SOURCE_MARKET, segment_index, segment_path, segment_paths
+
+# One read always holds a whole frame, the segment's first one included.
+CHUNK_BYTES: Final = (
+    frames.SEGMENT_HEADER_BYTES + frames.FRAME_HEADER_BYTES + frames.FRAME_PAYLOAD_BYTES_MAX
+)
+
+
+class Batch(NamedTuple):
+    """Records of one frame; for LOST and END `records` is empty and `record_count` says it."""
+
+    kind: FrameKind
+    first_sequence: int
+    record_count: int
+    records: NDArray[np.void]
+
+
+def source_dtype(source: str) -> np.dtype[np.void]:
+    """Return the record type of a source."""
+    return MARKET_DTYPE if source == SOURCE_MARKET else EVENT_DTYPE
+
+
+class SourceReader:
+    """Reads one source from a sequence on, as far as it is written; call `poll` again for more."""
+
+    def __init__(self, directory: Path, source: str, first_sequence: int = 0) -> None:
+        """Start at the segment that holds `first_sequence`; nothing is opened yet."""
+        self.source = source
+        self.next_sequence = first_sequence
+        self._directory = directory
+        self._dtype = source_dtype(source)
+        self._path: Path | None = None
+        self._offset = 0
+
+    def poll(self, chunk_bytes: int = CHUNK_BYTES) -> list[Batch]:
+        """Return the next batches, at most about `chunk_bytes` of them; empty: nothing yet.
+
+        Raises:
+            JournalCorruptError: damage with whole frames behind it.
+            JournalError: a segment that should be next is not there.
+        """
+        assert chunk_bytes >= CHUNK_BYTES, chunk_bytes
+        while True:
+            if self._path is None and not self._open_first():
+                return []
+            # The order matters: the next segment is made after this one's last byte, so one that
+            # exists before the read means that the read saw everything.
+            following = self._following()
+            batches = self._read(chunk_bytes)
+            if batches or following is None:
+                return batches
+            self._path, self._offset = following, 0
+
+    def _open_first(self) -> bool:
+        candidates = [
+            (header.first_sequence, path)
+            for path in segment_paths(self._directory, self.source)
+            if (header := _segment_header(path)) is not None
+        ]
+        if not candidates:
+            return False
+        older = [path for first, path in candidates if first <= self.next_sequence]
+        if not older:
+            message = (
+                f"{self._directory.name}: {self.source} begins at record {candidates[0][0]}; "
+                f"record {self.next_sequence} was removed to keep the journal inside its bound"
+            )
+            raise JournalError(message)
+        self._path = older[-1]
+        return True
+
+    def _following(self) -> Path | None:
+        assert self._path is not None
+        number = segment_index(self._path) + 1
+        path = segment_path(self._directory, self.source, number)
+        return path if path.exists() and _segment_header(path) is not None else None
+
+    def _read(self, chunk_bytes: int) -> list[Batch]:
+        assert self._path is not None
+        with self._path.open("rb", buffering=0) as file:
+            raw = os.pread(file.fileno(), chunk_bytes, self._offset)
+        buffer, first = memoryview(raw), 0
+        if self._offset == 0:
+            if frames.decode_segment_header(buffer) is None:
+                return []
+            first = frames.SEGMENT_HEADER_BYTES
+        end = first
+        batches: list[Batch] = []
+        for frame in frames.scan_frames(buffer, first):
+            end = frame.end
+            batches.extend(self._accept(frame))
+        if end == first and end < len(buffer):
+            self._refuse_damage(buffer, end)
+        self._offset += end
+        return batches
+
+    def _accept(self, frame: Frame) -> Iterator[Batch]:
+        behind = frame.first_sequence + frame.record_count
+        if behind <= self.next_sequence and frame.kind is not FrameKind.END:
+            return
+        if frame.first_sequence > self.next_sequence:
+            message = (
+                f"{self._path}: record {frame.first_sequence} follows record "
+                f"{self.next_sequence - 1}"
+            )
+            raise JournalCorruptError(message)
+        skip = self.next_sequence - frame.first_sequence
+        self.next_sequence = behind
+        records = np.frombuffer(frame.payload, dtype=self._dtype)[skip:]
+        yield Batch(frame.kind, behind - (frame.record_count - skip), len(records), records)
+
+    def _refuse_damage(self, buffer: memoryview, offset: int) -> None:
+        behind = frames.find_frame_after(buffer, offset)
+        if behind is not None:
+            message = f"{self._path}: damaged at byte {self._offset + offset}"
+            raise JournalCorruptError(message)
+
+
+def read_batches(directory: Path, source: str, first_sequence: int = 0) -> Iterator[Batch]:
+    """Yield every batch of a source that is written now."""
+    reader = SourceReader(directory, source, first_sequence)
+    while batches := reader.poll():
+        yield from batches
+
+
+def read_records(directory: Path, source: str) -> NDArray[np.void]:
+    """Return every record of a source as one array, in sequence order."""
+    parts = [batch.records for batch in read_batches(directory, source) if batch.record_count]
+    if not parts:
+        return np.zeros(0, dtype=source_dtype(source))
+    return np.concatenate(parts)
+
+
+def _segment_header(path: Path) -> frames.SegmentHeader | None:
+    try:
+        with path.open("rb") as file:
+            return frames.decode_segment_header(file.read(frames.SEGMENT_HEADER_BYTES))
+    except FileNotFoundError:
+        return None
