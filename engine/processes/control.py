@@ -99,7 +99,7 @@ class ControlSegment:
 
     def __init__(self, segment: Segment) -> None:
         """Wrap a mapped segment of CONTROL_BYTES; the segment stays owned by the caller."""
-        assert segment.size_bytes >= CONTROL_BYTES, segment.size_bytes
+        assert len(segment.buffer) >= CONTROL_BYTES, len(segment.buffer)
         self.segment = segment
         self._words = segment.buffer.cast("q")
         self._bytes = segment.buffer

@@ -32,6 +32,7 @@ from engine.processes.control import (
     segment_name,
 )
 from native_ext import _native
+from ringbuffer import layout
 from ringbuffer.segment import Segment
 
 DEATH_SIGNAL = {
@@ -99,7 +100,8 @@ def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
     _native.set_parent_death_signal(int(DEATH_SIGNAL[page]))
     setproctitle.setproctitle(f"aegis:{page.name.lower()}")
     config = msgspec.json.decode(sys.stdin.buffer.read(), type=Config)
-    control = ControlSegment(Segment.attach(segment_name(config.name, "control")))
+    name = segment_name(config.name, "control")
+    control = ControlSegment(Segment.attach(name, kind=layout.KIND_CONTROL))
     context = RoleContext(page, config, control)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _orphan(context))
@@ -122,5 +124,5 @@ def _orphan(context: RoleContext) -> None:
     # while main lives is ignored; main orders the stop itself.
     import os  # noqa: PLC0415  cheap here, and only this path needs it
 
-    if os.getppid() != context.control.segment.owner_pid:
+    if os.getppid() != context.control.segment.prefix.owner_pid:
         context.orphaned = True

@@ -1,0 +1,143 @@
+"""The `aegis` command. `run` binds before it parses; everything else is imported when asked for.
+
+Exit codes, stable: 0 done, 1 a role died or hung, 2 usage or configuration, 3 environment (port,
+/dev/shm, disk, data), 4 halted by a limit, or books that differ from the venue's.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+EXIT_DONE = 0
+EXIT_ROLE = 1
+EXIT_USAGE = 2
+EXIT_ENVIRONMENT = 3
+EXIT_HALTED = 4
+
+DESCRIPTION = """\
+Aegis: a multiprocess shared-memory trading engine.
+
+  aegis run                       trade practice money on a generated market; page at 127.0.0.1:8080
+  aegis run --tape FILE.gz        the same on a recorded market
+  aegis run --for 60 --json       stop after 60 s and end with one JSON object
+  aegis halt "why"                stop new orders now and cancel what rests
+  aegis resume --reason "why"     undo a halt or a tripped limit
+"""
+EPILOG = """\
+Exit codes: 0 done; 1 a role died or hung; 2 usage or configuration; 3 environment (port,
+/dev/shm, disk, data); 4 halted by a limit or books that differ from the venue's.
+`aegis COMMAND --help` explains a command with examples.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if sys.platform != "linux":
+        print(  # noqa: T201  the command's own output
+            "aegis needs Linux (shared memory and futexes); on macOS and Windows run the container: "
+            "docker run -p 8080:8080 aegis",
+            file=sys.stderr,
+        )
+        return EXIT_ENVIRONMENT
+    if arguments[:1] == ["run"] and not {"-h", "--help"} & set(arguments):
+        from engine.processes import supervisor  # noqa: PLC0415  bind before anything else
+
+        return supervisor.run(arguments[1:])
+    from engine import cli_commands  # noqa: PLC0415  keeps `run` quick to bind
+
+    parser = build_parser()
+    if not arguments:
+        parser.print_help()
+        return EXIT_USAGE
+    options = parser.parse_args(arguments)
+    return cli_commands.perform(options)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command, with help that teaches."""
+    import argparse  # noqa: PLC0415  6 ms that `run` pays after it has bound
+
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "aegis", description=DESCRIPTION, epilog=EPILOG, formatter_class=formatter
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=summary, description=summary, epilog=example, formatter_class=formatter
+        )
+
+    add_run_options(
+        add("run", "Run the engine.", "example: aegis run --tape market.gz --speed 2 --for 60 --json")
+    )
+    exchange = add("exchange", "Run the practice exchange alone.", "example: aegis exchange --port 9001")
+    exchange.add_argument("rest", nargs=argparse.REMAINDER, help="see python -m exchange --help")
+    for name, summary in (
+        ("status", "Show a running engine."),
+        ("stop", "Stop a running engine in order (SIGTERM through its pid file)."),
+    ):
+        _instance(add(name, summary, f"example: aegis {name} --name main"))
+    halt = add("halt", "Stop new orders and cancel what rests.", 'example: aegis halt "bad fills"')
+    halt.add_argument("reason", nargs="?", default="command line", help="why; it is journaled")
+    _instance(halt)
+    resume = add("resume", "Undo a halt.", 'example: aegis resume --reason "checked the fills"')
+    resume.add_argument("--reason", required=True, help="why; it is journaled")
+    _instance(resume)
+    replay = add(
+        "replay",
+        "Run the brain again from a journal and compare every decision byte.",
+        "example: aegis replay ~/.local/state/aegis/state/practice-.../journal/SESSION",
+    )
+    replay.add_argument("journal", help="a session's journal directory")
+    replay.add_argument("--json", action="store_true", help="print one JSON object")
+    doctor = add("doctor", "Check this machine and say what to do.", "example: aegis doctor --warm")
+    doctor.add_argument("--warm", action="store_true", help="compile every kernel into the cache")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    config = add("config", "Write or show the configuration.", "example: aegis config init")
+    config.add_argument("action", choices=("init", "show"))
+    config.add_argument("--config", help="TOML file; default aegis.toml here")
+    config.add_argument("--json", action="store_true", help="print one JSON object")
+    version = add("version", "Show version and build.", "example: aegis version --json")
+    version.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `aegis run`."""
+    market = parser.add_argument_group("market (practice exchange)")
+    market.add_argument("--tape", nargs="+", default=[], help="recorded captures, files or a folder")
+    market.add_argument("--generate", type=int, default=0, metavar="N", help="N generated instruments")
+    market.add_argument("--seed", type=int, default=1, help="seed of the generated market")
+    market.add_argument("--rate", type=int, default=0, help="generated messages per second, all together")
+    market.add_argument("--speed", default="1", help="tape speed: 0.1, 1, 10, max")
+    market.add_argument("--loop", action="store_true", help="start the tape again at its end")
+    market.add_argument("--exchange", metavar="URL", help="use a practice exchange that runs already")
+    run = parser.add_argument_group("run")
+    run.add_argument("--name", default=None, help="instance name; one engine per name (main)")
+    run.add_argument("--resume", action="store_true", help="go on with the last practice account")
+    run.add_argument("--for", dest="seconds", type=float, default=None, help="stop after SECONDS")
+    run.add_argument("--json", action="store_true", help="end standard output with one JSON object")
+    run.add_argument("--host", default=None, help="address of the API (127.0.0.1)")
+    run.add_argument("--port", type=int, default=None, help="port of the API (PORT or 8080)")
+    run.add_argument("--config", default=None, help="TOML file; default aegis.toml here")
+    run.add_argument("--profile", default=None, choices=("dev", "staging", "production"))
+    run.add_argument("--venue", default=None, choices=("practice", "binance"), help="where to trade")
+    run.add_argument("--mode", default=None, choices=("paper", "live"), help="whose money (paper)")
+    run.add_argument("--account", default=None, help="account tag; state is kept per account")
+    run.add_argument("--strategies", nargs="+", default=None, help="strategies to run, by name")
+    run.add_argument("--on-role-death", default=None, choices=("exit", "restart"))
+
+
+def _instance(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", default="main", help="instance name (main)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

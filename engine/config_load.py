@@ -1,0 +1,192 @@
+"""Where settings come from: profile, TOML file, environment, command line, weakest first.
+
+Everything wrong ends in one ConfigError sentence that names the field and the place it came from;
+the command line prints it and exits with 2.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.config import Config
+
+DEFAULT_FILE = "aegis.toml"
+DEFAULT_HOME = "~/.local/state/aegis"
+
+# Orders that stay in the practice world are bounded generously, so that a run shows trades.
+PRACTICE_LIMITS: dict[str, Any] = {
+    "max_order_size": 1_000_000.0,
+    "max_position_exposure": 1_000_000.0,
+    "max_order_notional": 5_000.0,
+    "max_position_notional": 20_000.0,
+    "max_total_notional": 1_000_000.0,
+    "max_entries_per_day": 1_000_000,
+    "max_daily_loss_ratio": 0.5,
+    "max_drawdown_ratio": 0.5,
+    "orders_per_10s": 250,
+    "orders_per_10s_instrument": 100,
+}
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "dev": {},
+    "staging": {"drain_budget_s": 20},
+    "production": {"drain_budget_s": 30, "reconcile_interval_s": 15},
+}
+
+
+class ConfigError(Exception):
+    """A setting is missing or wrong; the message names it and says where it came from."""
+
+
+def _boolean(text: str) -> bool:
+    if text in {"0", "1"}:
+        return text == "1"
+    message = "must be 0 or 1"
+    raise ValueError(message)
+
+
+def _trading_mode(text: str) -> str:
+    if text == "virtual":
+        return "paper"
+    if text in {"paper", "live"}:
+        return text
+    message = "must be paper, virtual or live"
+    raise ValueError(message)
+
+
+# variable -> (path in Config, conversion). PORT belongs to the API and is read by the command line.
+ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "AEGIS_HOME": ("home", str),
+    "TRADING_MODE": ("trading_mode", _trading_mode),
+    "BINANCE_API_KEY": ("venue.api_key", str),
+    "BINANCE_API_SECRET": ("venue.api_secret", str),
+    "DATABASE_URL": ("database_url", str),
+    "ALLOW_ORDERS": ("arming.allow_orders", _boolean),
+    "DRY_RUN": ("arming.dry_run", _boolean),
+    "ENABLE_ORDER_EXEC": ("arming.enable_order_exec", _boolean),
+    "DECISION_LATENCY_MS": ("limits.decision_latency_ms", int),
+    "MAX_MEMORY_MB": ("limits.max_memory_mb", int),
+    "MAX_DAILY_LOSS_PCT": ("limits.max_daily_loss_ratio", float),
+    "MAX_TRADES_PER_DAY": ("limits.max_entries_per_day", int),
+    "MAX_POSITION_EXPOSURE": ("limits.max_position_exposure", float),
+    "MAX_ORDER_SIZE": ("limits.max_order_size", float),
+    "AWS_REGION": ("aws_region", str),
+    "S3_BUCKET": ("s3_bucket", str),
+}
+
+
+def load_config(
+    environment: Mapping[str, str],
+    file: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read, merge and validate every source of settings.
+
+    Args:
+        environment: variables, usually os.environ.
+        file: TOML file; None: `aegis.toml` here when it exists.
+        overrides: dotted path -> value from the command line; strongest.
+
+    Raises:
+        ConfigError: naming the field and its source.
+    """
+    overrides = dict(overrides or {})
+    tree = _read_file(file)
+    profiles = tree.pop("profiles", {})
+    profile = str(overrides.get("profile") or tree.get("profile") or "dev")
+    if profile not in PROFILES:
+        message = f"profile: {profile!r} is not one of {', '.join(PROFILES)}"
+        raise ConfigError(message)
+    merged: dict[str, Any] = {}
+    _merge(merged, PROFILES[profile])
+    _merge(merged, tree)
+    _merge(merged, profiles.get(profile, {}))
+    merged["profile"] = profile
+    _apply_environment(merged, environment)
+    for path, entry in overrides.items():
+        _set(merged, path, entry)
+    return _conclude(merged, file or DEFAULT_FILE)
+
+
+def _read_file(file: str | None) -> dict[str, Any]:
+    path = Path(file or DEFAULT_FILE)
+    if file is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"{path}: cannot be read ({error.strerror})"
+        raise ConfigError(message) from error
+    except tomllib.TOMLDecodeError as error:
+        message = f"{path}: not valid TOML: {error}"
+        raise ConfigError(message) from error
+
+
+def _apply_environment(merged: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for variable, (path, convert) in ENVIRONMENT.items():
+        text = environment.get(variable, "")
+        if not text:
+            continue
+        try:
+            _set(merged, path, convert(text))
+        except ValueError as error:
+            message = f"{variable}={text!r} in the environment: {error}"
+            raise ConfigError(message) from error
+
+
+def _conclude(merged: dict[str, Any], source: str) -> Config:
+    merged["home"] = str(Path(merged.get("home") or DEFAULT_HOME).expanduser())
+    venue = merged.setdefault("venue", {})
+    if not isinstance(venue, dict):
+        message = f"{source}: venue: must be a table"
+        raise ConfigError(message)
+    venue["third_party"] = venue.get("name", "practice") != "practice"
+    if not venue["third_party"]:
+        limits = dict(PRACTICE_LIMITS)
+        limits.update(merged.get("limits", {}))
+        merged["limits"] = limits
+    try:
+        config = msgspec.convert(merged, type=Config)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        reason, _, where = text.partition(" - at `$")
+        field = where.strip("`.") or "the file"
+        message = f"{source}: {field}: {reason}"
+        raise ConfigError(message) from error
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    venue = config.venue
+    if config.trading_mode == "live":
+        for field, entry, variable in (
+            ("venue.api_key", venue.api_key, "BINANCE_API_KEY"),
+            ("venue.api_secret", venue.api_secret, "BINANCE_API_SECRET"),
+        ):
+            if not entry:
+                message = f"{field}: live trading needs it; set {variable}"
+                raise ConfigError(message)
+        if not venue.third_party and not venue.rest_url:
+            message = "venue.name: live trading needs a venue; the practice exchange is for paper"
+            raise ConfigError(message)
+
+
+def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, entry in layer.items():
+        if isinstance(entry, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], entry)
+        else:
+            into[key] = dict(entry) if isinstance(entry, dict) else entry
+
+
+def _set(tree: dict[str, Any], path: str, entry: object) -> None:
+    *parents, leaf = path.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+    tree[leaf] = entry

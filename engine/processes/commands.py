@@ -1,0 +1,178 @@
+"""What an operator can do to a running engine: one implementation for page, CLI and API.
+
+A command first writes main's trading-state word, which the kernel reads before every step, then
+publishes a record on the control ring so that brain, feed and journal know who asked and why. The
+state is kept in a file beside the ledger: a halt survives a restart. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from engine.domain.codes import EventType, Role, TradingState
+from engine.processes.control import ControlSegment, MainWord, OperatorWord
+
+# Offsets inside an event slot, less the 8 bytes of its sequence; a test compares them with
+# records.EVENT_FIELDS.
+PAYLOAD_BYTES = 248
+TIME = (struct.Struct("<q"), 0)
+TYPE_ROLE_FLAGS_INSTRUMENT_STRATEGY = (struct.Struct("<HBBii"), 16)
+TRADING_STATE = (struct.Struct("<B"), 126)
+TEXT = (struct.Struct("<40s"), 200)
+REQUEST_ID = (struct.Struct("<q"), 240)
+
+RESUME_REASON_LENGTH_MIN = 3
+
+
+class ControlRing(Protocol):
+    """The one method of a producer that commands need."""
+
+    def try_publish(self, payload: bytes) -> int:
+        """Publish a payload; return its sequence or a negative code when the ring is full."""
+
+    def wake(self) -> None:
+        """Wake a reader that sleeps on the ring."""
+
+
+class Outcome(NamedTuple):
+    """What a command did, or why it did nothing."""
+
+    effect: str
+    accepted: bool
+    trading_state: TradingState
+
+
+class Commands:
+    """The operator's side of a running engine; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        control: ControlSegment,
+        ring: ControlRing,
+        wake: ControlRing,
+        state_file: Path,
+    ) -> None:
+        """Take main's control segment and control-ring producer.
+
+        Args:
+            control: the segment whose main words this object alone writes.
+            ring: producer of the control ring.
+            wake: the ring the brain sleeps on.
+            state_file: where the trading state survives a restart.
+        """
+        self._control = control
+        self._ring = ring
+        self._wake = wake
+        self._state_file = state_file
+        self._lock = threading.Lock()
+        self._request_id = 0
+
+    def restore(self) -> TradingState:
+        """Take over the trading state of the last run; return it."""
+        try:
+            stored = json.loads(self._state_file.read_text(encoding="utf-8"))
+            state = TradingState(stored["trading_state"])
+        except FileNotFoundError:
+            state = TradingState.ENABLED
+        except (OSError, ValueError, KeyError, TypeError):
+            state = TradingState.HALTED  # unreadable is unknown, and unknown does not trade
+        self._control.set_main(MainWord.TRADING_STATE, state)
+        return state
+
+    def halt(self, who: str, reason: str) -> Outcome:
+        """Stop NEW and REPLACE at once, then cancel what rests."""
+        outcome = self._set_state(TradingState.HALTED, EventType.CONTROL_HALT, who, reason)
+        self._publish(EventType.CONTROL_CANCEL_ALL, TradingState.HALTED, f"{who}: {reason}")
+        return outcome
+
+    def pause(self, who: str, reason: str) -> Outcome:
+        """Stop entries; exits and cancels go on."""
+        return self._set_state(TradingState.PAUSED, EventType.CONTROL_PAUSE, who, reason)
+
+    def reduce(self, who: str, reason: str) -> Outcome:
+        """Allow only orders that close positions."""
+        return self._set_state(TradingState.REDUCING, EventType.CONTROL_REDUCE, who, reason)
+
+    def resume(self, who: str, reason: str) -> Outcome:
+        """Re-arm after a halt or a tripped limit; needs a reason, which is journaled."""
+        if len(reason.strip()) < RESUME_REASON_LENGTH_MIN:
+            state = TradingState(self._control.trading_state())
+            return Outcome("resume needs a reason (at least 3 characters)", False, state)
+        self._control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
+        return self._set_state(TradingState.ENABLED, EventType.CONTROL_RESUME, who, reason)
+
+    def flatten(self, who: str, reason: str) -> Outcome:
+        """Cancel all orders and close all positions; trading is REDUCING from here on."""
+        outcome = self._set_state(TradingState.REDUCING, EventType.CONTROL_REDUCE, who, reason)
+        self._publish(EventType.CONTROL_FLATTEN, TradingState.REDUCING, f"{who}: {reason}")
+        return outcome._replace(effect="cancelling all orders and closing all positions")
+
+    def cancel_all(self, who: str, reason: str) -> Outcome:
+        """Cancel every resting order; the trading state stays."""
+        return self._note(EventType.CONTROL_CANCEL_ALL, who, reason, "cancelling all orders")
+
+    def reconcile(self, who: str, reason: str) -> Outcome:
+        """Compare with the venue now."""
+        return self._note(EventType.CONTROL_RECONCILE, who, reason, "reconciliation requested")
+
+    def stop_intents(self) -> Outcome:
+        """Begin an orderly stop: no new intents, what is in flight settles."""
+        return self._note(EventType.CONTROL_STOP_INTENTS, "main", "stop", "no new intents")
+
+    def _note(self, event: EventType, who: str, reason: str, effect: str) -> Outcome:
+        state = TradingState(self._control.trading_state())
+        accepted = self._publish(event, state, f"{who}: {reason}")
+        return Outcome(effect if accepted else "control ring is full", accepted, state)
+
+    def _set_state(
+        self, state: TradingState, event: EventType, who: str, reason: str
+    ) -> Outcome:
+        with self._lock:
+            self._control.set_main(MainWord.TRADING_STATE, state)
+            self._store(state, who, reason)
+        # A halt holds by the word even when the ring is full; the record is for the journal.
+        self._publish(event, state, f"{who}: {reason}")
+        effective = TradingState(self._control.trading_state())
+        return Outcome(f"trading state {state.name}", True, effective)
+
+    def _store(self, state: TradingState, who: str, reason: str) -> None:
+        entry = {
+            "trading_state": int(state),
+            "name": state.name,
+            "who": who,
+            "reason": reason,
+            "realtime_ns": time.time_ns(),
+        }
+        staged = self._state_file.with_suffix(".part")
+        staged.write_text(json.dumps(entry), encoding="utf-8")
+        os.replace(staged, self._state_file)
+
+    def _publish(self, event: EventType, state: TradingState, text: str) -> bool:
+        with self._lock:
+            self._request_id += 1
+            payload = pack_control(event, state, text, self._request_id)
+            accepted = self._ring.try_publish(payload) >= 0
+        self._wake.wake()
+        return accepted
+
+
+def pack_control(event: EventType, state: TradingState, text: str, request_id: int) -> bytes:
+    """Return the payload of one control record: 248 bytes, the slot less its sequence."""
+    payload = bytearray(PAYLOAD_BYTES)
+    _put(payload, TIME, time.monotonic_ns())
+    _put(payload, TYPE_ROLE_FLAGS_INSTRUMENT_STRATEGY, int(event), int(Role.MAIN), 0, -1, -1)
+    _put(payload, TRADING_STATE, int(state))
+    _put(payload, TEXT, text.encode("utf-8", "replace")[:40])
+    _put(payload, REQUEST_ID, request_id)
+    return bytes(payload)
+
+
+def _put(payload: bytearray, field: tuple[struct.Struct, int], *entries: int | bytes) -> None:
+    form, offset = field
+    form.pack_into(payload, offset, *entries)

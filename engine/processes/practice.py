@@ -1,0 +1,156 @@
+"""Start the practice exchange as a subprocess and know when it listens.
+
+The engine reaches it through real sockets like any venue; this module only starts and ends the
+process and asks it for the ledger and the state of its tape.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+READY_DEADLINE_S = 30.0
+ANSWER_DEADLINE_S = 5.0
+PRACTICE_KEY = "practice"
+
+
+class PracticeError(Exception):
+    """The practice exchange did not start or does not answer; the message says why."""
+
+
+@dataclass(frozen=True)
+class Market:
+    """What the practice exchange plays."""
+
+    tapes: tuple[str, ...] = ()
+    generate: int = 0
+    seed: int = 1
+    rate: int = 0
+    speed: str = "1"
+    loop: bool = False
+
+    def arguments(self) -> list[str]:
+        """Return the exchange's command line for this market."""
+        arguments = ["--speed", self.speed]
+        if self.tapes:
+            arguments += ["--tape", *self.tapes]
+        else:
+            arguments += ["--generate", str(self.generate or 4), "--seed", str(self.seed)]
+            if self.rate:
+                arguments += ["--rate", str(self.rate)]
+        return [*arguments, "--loop"] if self.loop else arguments
+
+    def described(self) -> str:
+        """Return what a person is told is playing."""
+        if self.tapes:
+            names = ", ".join(tape.rsplit("/", 1)[-1] for tape in self.tapes)
+            return f"recorded market {names} at speed {self.speed}"
+        return f"generated market, {self.generate or 4} instruments, seed {self.seed}"
+
+
+class PracticeExchange:
+    """A practice exchange that this engine started, or one that runs already."""
+
+    def __init__(self, url: str, process: subprocess.Popen[str] | None = None) -> None:
+        """Refer to an exchange; the process is given only when we own it."""
+        self.url = url.rstrip("/")
+        self._process = process
+
+    @classmethod
+    def start(cls, market: Market) -> PracticeExchange:
+        """Start the exchange and wait until it says that it listens.
+
+        Raises:
+            PracticeError: it ended or stayed silent.
+        """
+        process = subprocess.Popen(
+            [sys.executable, "-m", "exchange", "--port", "0", *market.arguments()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for us; we end the exchange after the engine
+        )
+        try:
+            return cls(f"http://127.0.0.1:{_read_port(process)}", process)
+        except PracticeError:
+            process.kill()
+            process.wait()
+            raise
+
+    @property
+    def stream_url(self) -> str:
+        """Return the WebSocket base URL."""
+        return "ws" + self.url.removeprefix("http")
+
+    @property
+    def pid(self) -> int:
+        """Return the process id; 0 when the exchange is not ours."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def ended(self) -> bool:
+        """Return whether our exchange's process is gone; a foreign one never counts."""
+        return self._process is not None and self._process.poll() is not None
+
+    def fetch(self, path: str) -> dict[str, Any]:
+        """Return one of the exchange's own documents, such as `/practice/state`.
+
+        Raises:
+            PracticeError: no answer, or not a JSON object.
+        """
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(
+            parts.hostname or "127.0.0.1", parts.port or 80, timeout=ANSWER_DEADLINE_S
+        )
+        try:
+            connection.request("GET", path, headers={"X-MBX-APIKEY": PRACTICE_KEY})
+            answer = connection.getresponse()
+            document = json.loads(answer.read())
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            message = f"{self.url}{path}: {error}"
+            raise PracticeError(message) from error
+        finally:
+            connection.close()
+        if answer.status != http.client.OK or not isinstance(document, dict):
+            message = f"{self.url}{path}: answered {answer.status}"
+            raise PracticeError(message)
+        return document
+
+    def stop(self) -> None:
+        """End the process if it is ours."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _read_port(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None, "asked for a pipe"
+    deadline = time.monotonic() + READY_DEADLINE_S
+    os.set_blocking(process.stdout.fileno(), False)
+    text = ""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while time.monotonic() < deadline:
+            selector.select(0.1)
+            text += process.stdout.read() or ""
+            for line in text.splitlines(keepends=True):
+                if line.startswith("ready ") and line.endswith("\n"):
+                    return int(line.split()[1])
+            if process.poll() is not None:
+                message = f"the practice exchange ended with {process.returncode} before it listened"
+                raise PracticeError(message)
+    message = f"the practice exchange did not listen within {READY_DEADLINE_S:.0f} s"
+    raise PracticeError(message)

@@ -1,0 +1,167 @@
+"""The segments of one engine: created by main, found again after a crash, removed at the end.
+
+        control        words          market               64 B x 262,144   16.0 MiB
+        counters       pages          events-brain        256 B x 32,768     8.0 MiB
+        instruments    rows           events-feed         256 B x 4,096      1.0 MiB
+                                      events-orchestrator 256 B x 4,096      1.0 MiB
+                                      control-ring        256 B x 1,024      0.25 MiB
+
+At 100,000 records a second the market ring holds 2.6 s. The sum stays below the 64 MB of shared
+memory that container runtimes give by default. Standard library and ringbuffer only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.domain.instrument_row import SEGMENT_CAPACITY_OFFSET, segment_bytes
+from engine.processes.control import CONTROL_BYTES, ControlSegment, segment_name
+from ringbuffer import layout
+from ringbuffer.counters import CountersSegment
+from ringbuffer.errors import SegmentError
+from ringbuffer.ring import Ring
+from ringbuffer.segment import Segment, find_stale, owner_alive, read_prefix, unlink
+
+KIND_INSTRUMENTS = 16  # kinds below 16 belong to ringbuffer
+COUNTER_PAGES = 4  # main, feed, brain, orchestrator
+
+MARKET_SLOTS = 262_144
+READER_BRAIN = 0  # of the market ring and the control ring
+READER_RECORDER = 1  # of the market ring
+READER_FEED = 1  # of the control ring
+READER_ORCHESTRATOR = 2  # of the control ring
+READER_JOURNAL = 0  # of every event ring
+
+RING_ROWS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
+    # kind, slots, slot bytes, gating readers
+    ("events-feed", 4_096, 256, (READER_JOURNAL,)),
+    ("events-brain", 32_768, 256, (READER_JOURNAL,)),
+    ("events-orchestrator", 4_096, 256, (READER_JOURNAL,)),
+    ("control-ring", 1_024, 256, (READER_BRAIN, READER_FEED, READER_ORCHESTRATOR)),
+    ("market", MARKET_SLOTS, 64, (READER_BRAIN, READER_RECORDER)),
+)
+
+
+class EngineRunningError(Exception):
+    """Another engine runs under this instance name; the message names its process."""
+
+
+class Segments(NamedTuple):
+    """Everything main maps."""
+
+    control: ControlSegment
+    counters: CountersSegment
+    instruments: Segment
+    rings: dict[str, Ring]
+
+    @property
+    def bytes_total(self) -> int:
+        """Return how much shared memory the engine reserved."""
+        sizes = [ring.segment.prefix.size_bytes for ring in self.rings.values()]
+        fixed = (self.control.segment, self.counters.segment, self.instruments)
+        return sum(sizes) + sum(segment.prefix.size_bytes for segment in fixed)
+
+
+class InstanceLock:
+    """One engine per instance name: an flock that the kernel drops with the process."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            EngineRunningError: another process holds it.
+        """
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(self._descriptor, 32).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            message = (
+                f"an engine named {path.stem!r} runs already (process {holder or 'unknown'}); "
+                "stop it with `aegis stop` or choose another --name"
+            )
+            raise EngineRunningError(message) from error
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Drop the lock; the file stays, because removing it would race with the next engine."""
+        os.close(self._descriptor)
+
+
+def remove_stale(instance: str, drain: Callable[[str], None]) -> int:
+    """Drain and remove what a dead engine of this instance name left; return how many segments.
+
+    Args:
+        instance: the instance name.
+        drain: called with the name of each stale event ring before it is removed.
+
+    Raises:
+        EngineRunningError: a segment belongs to a process that lives.
+    """
+    prefix = segment_name(instance, "")
+    stale = find_stale(prefix)
+    # Events first: whatever the dead engine recorded must reach its journal.
+    for segment in stale:
+        if segment.prefix is not None and segment.name.startswith(f"{prefix}events-"):
+            drain(segment.name)
+    for segment in stale:
+        unlink(segment.name)
+    header = read_prefix(segment_name(instance, "control"))
+    if header is not None and owner_alive(header.owner_pid, header.owner_start_ticks):
+        message = f"an engine named {instance!r} runs already (process {header.owner_pid})"
+        raise EngineRunningError(message)
+    return len(stale)
+
+
+def create(instance: str, generation: int, instruments_max: int) -> Segments:
+    """Create every segment of an engine.
+
+    Raises:
+        SegmentError: a name is taken or /dev/shm is too small; what was created is removed.
+    """
+    try:
+        return _create(instance, generation, instruments_max)
+    except SegmentError:
+        remove(instance)
+        raise
+
+
+def _create(instance: str, generation: int, instruments_max: int) -> Segments:
+    def name(kind: str) -> str:
+        return segment_name(instance, kind)
+
+    rings = {
+        kind: Ring.create(name(kind), slots, slot_bytes, generation, gating=gating)
+        for kind, slots, slot_bytes, gating in RING_ROWS
+    }
+    instruments = Segment.create(
+        name("instruments"),
+        segment_bytes(instruments_max),
+        kind=KIND_INSTRUMENTS,
+        generation=generation,
+    )
+    capacity = instruments_max.to_bytes(8, "little")
+    instruments.buffer[SEGMENT_CAPACITY_OFFSET : SEGMENT_CAPACITY_OFFSET + 8] = capacity
+    instruments.seal()
+    counters = CountersSegment.create(name("counters"), COUNTER_PAGES, generation)
+    # The control segment last: a role that finds it finds everything.
+    control = Segment.create(
+        name("control"), CONTROL_BYTES, kind=layout.KIND_CONTROL, generation=generation
+    )
+    control.seal()
+    return Segments(ControlSegment(control), counters, instruments, rings)
+
+
+def remove(instance: str) -> None:
+    """Remove every segment of an instance by name; processes that map them keep the memory."""
+    kinds = ["control", "counters", "instruments", *(row[0] for row in RING_ROWS)]
+    for kind in kinds:
+        with suppress(OSError):
+            unlink(segment_name(instance, kind))

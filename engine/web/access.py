@@ -1,0 +1,58 @@
+"""Who may do what over HTTP: reading is free on loopback, changing needs the run's token.
+
+The token is made at start, printed, kept in a file of mode 0600 and embedded in the page only when
+the page is asked for from this machine. Host and Origin are checked on every state-changing route,
+so that a foreign page in the operator's browser can neither read the token nor use it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+TOKEN_HEADER = "x-aegis-token"  # noqa: S105  the header's name, not a token
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def is_loopback_client(request: Request) -> bool:
+    """Return whether the request comes from this machine, addressed as this machine."""
+    if request.client is None:
+        return False
+    try:
+        address = ipaddress.ip_address(request.client.host)
+    except ValueError:
+        return False
+    return address.is_loopback and _host_name(request.headers.get("host", "")) in LOOPBACK_NAMES
+
+
+def refusal(request: Request, token: str) -> str:
+    """Return why a state-changing request is refused; an empty string lets it pass."""
+    host = request.headers.get("host", "")
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != host:
+        return "Origin is not this server"
+    if request.client is not None and _is_loopback_address(request.client.host):
+        # A name that resolves to loopback is how a foreign page would reach us.
+        if _host_name(host) not in LOOPBACK_NAMES:
+            return "Host is not a loopback name"
+    given = request.headers.get(TOKEN_HEADER, "")
+    bearer = request.headers.get("authorization", "")
+    if bearer.startswith("Bearer "):
+        given = bearer.removeprefix("Bearer ")
+    if not hmac.compare_digest(given.encode(), token.encode()):
+        return f"a token is needed in the {TOKEN_HEADER} header"
+    return ""
+
+
+def _is_loopback_address(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_name(host: str) -> str:
+    return urlsplit(f"//{host}").hostname or ""

@@ -1,0 +1,164 @@
+"""HTTP routes: health, status, metrics, the page, its live stream and the operator's commands.
+
+Reading touches counters and the projection only; changing goes through `Commands`, the same object
+the command line uses. Nothing here imports numpy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from engine.processes.commands import Commands, Outcome
+from engine.web.access import is_loopback_client, refusal
+
+PAGE = Path(__file__).parent / "page" / "index.html"
+STREAM_PERIOD_S = 0.5
+STREAM_CLIENTS_MAX = 32
+BODY_BYTES_MAX = 4096
+SECURITY_HEADERS = {
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
+    ),
+}
+
+
+class StatusSource(Protocol):
+    """Where the routes read what they show."""
+
+    def status(self) -> dict[str, Any]:
+        """Return the whole status document."""
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether the engine is alive, and a short document."""
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether it may trade, and what is missing."""
+
+    def metrics(self) -> str:
+        """Return every counter in the Prometheus text format."""
+
+
+def create_app(source: StatusSource, commands: Commands, token: str) -> Starlette:
+    """Return the ASGI application.
+
+    Args:
+        source: what status, health, readiness and metrics are read from.
+        commands: the operator's side of the engine.
+        token: this run's token for state-changing routes.
+    """
+    routes = _Routes(source, commands, token)
+    return Starlette(
+        routes=[
+            Route("/health", routes.health),
+            Route("/livez", routes.health),
+            Route("/readyz", routes.ready),
+            Route("/status", routes.status),
+            Route("/metrics", routes.metrics),
+            Route("/events", routes.events),
+            Route("/", routes.page),
+            Route("/v1/{command}", routes.command, methods=["POST"]),
+        ]
+    )
+
+
+class _Routes:
+    def __init__(self, source: StatusSource, commands: Commands, token: str) -> None:
+        self._source = source
+        self._token = token
+        self._stream_count = 0
+        self._page = PAGE.read_text(encoding="utf-8")
+        self._commands: dict[str, Callable[[str, str], Outcome]] = {
+            "halt": commands.halt,
+            "resume": commands.resume,
+            "pause": commands.pause,
+            "reduce": commands.reduce,
+            "flatten": commands.flatten,
+            "cancel_all": commands.cancel_all,
+            "reconcile": commands.reconcile,
+        }
+
+    async def health(self, _request: Request) -> Response:
+        alive, document = self._source.health()
+        return _json(document, 200 if alive else 503)
+
+    async def ready(self, _request: Request) -> Response:
+        ready, document = self._source.ready()
+        return _json(document, 200 if ready else 503)
+
+    async def status(self, _request: Request) -> Response:
+        return _json(await asyncio.to_thread(self._source.status))
+
+    async def metrics(self, _request: Request) -> Response:
+        text = await asyncio.to_thread(self._source.metrics)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    async def page(self, request: Request) -> Response:
+        token = self._token if is_loopback_client(request) else ""
+        return HTMLResponse(self._page.replace("{{token}}", token), headers=SECURITY_HEADERS)
+
+    async def events(self, _request: Request) -> Response:
+        if self._stream_count >= STREAM_CLIENTS_MAX:
+            return _json({"error": "too many live streams", "limit": STREAM_CLIENTS_MAX}, 503)
+        return StreamingResponse(self._stream(), media_type="text/event-stream")
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        self._stream_count += 1
+        try:
+            while True:
+                document = await asyncio.to_thread(self._source.status)
+                yield b"data: " + orjson.dumps(document) + b"\n\n"
+                await asyncio.sleep(STREAM_PERIOD_S)
+        finally:
+            self._stream_count -= 1
+
+    async def command(self, request: Request) -> Response:
+        name = request.path_params["command"]
+        act = self._commands.get(name)
+        if act is None:
+            return _json({"error": f"no command {name!r}", "commands": sorted(self._commands)}, 404)
+        reason = refusal(request, self._token)
+        if reason:
+            return _json({"error": reason}, 403)
+        body = await _read_body(request)
+        if body is None:
+            return _json({"error": "body must be a JSON object with a text `reason`"}, 400)
+        outcome = await asyncio.to_thread(act, body.get("who", "api"), body.get("reason", ""))
+        document = {"effect": outcome.effect, "trading_state": outcome.trading_state.name}
+        return _json(document, 200 if outcome.accepted else 409)
+
+
+async def _read_body(request: Request) -> dict[str, str] | None:
+    raw = b""
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > BODY_BYTES_MAX:
+            return None
+    if not raw:
+        return {}
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(body, dict) or not all(isinstance(entry, str) for entry in body.values()):
+        return None
+    return body
+
+
+def _json(document: dict[str, Any], status: int = 200) -> Response:
+    return Response(
+        orjson.dumps(document), status, media_type="application/json", headers=SECURITY_HEADERS
+    )
