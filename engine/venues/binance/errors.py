@@ -1,0 +1,91 @@
+"""Binance answers to errors: which number means what, in one table.
+
+The classes decide what happens next (see `engine.venues.venue`): unknown outcomes are queried,
+never resent; what was certainly not executed may be sent again; the rest is final.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.venues.binance.http import Response
+from engine.venues.venue import (
+    ClockError,
+    CredentialError,
+    FilterError,
+    NotExecutedError,
+    OrderAbsentError,
+    OutcomeUnknownError,
+    RateLimitError,
+    RejectedError,
+    VenueError,
+)
+
+UNKNOWN_CODES = frozenset({-1006, -1007})
+NOT_EXECUTED_CODES = frozenset({-1001, -1008})
+RATE_CODES = frozenset({-1003, -1015})
+CLOCK_CODES = frozenset({-1021})
+CREDENTIAL_CODES = frozenset({-1022, -2014, -2015})
+ABSENT_CODES = frozenset({-2011, -2013})
+FILTER_CODES = frozenset(
+    {-1013, -1102, -1111, -1121, -4003, -4005, -4014, -4016, -4023, -4024, -4131, -4164}
+)
+UNKNOWN_STATUS = frozenset({408, 500, 502, 504})
+RATE_STATUS = frozenset({418, 429})
+RETRY_AFTER_S = 30.0  # when the venue does not say
+UNKNOWN_503 = b"Unknown error"  # "…please check your request or try again later": may be executed
+
+
+class _Refusal(msgspec.Struct):
+    code: int = 0
+    msg: str = ""
+
+
+_REFUSAL = msgspec.json.Decoder(_Refusal)
+
+
+def classify(response: Response) -> VenueError | None:
+    """Return the error an answer stands for, or None when it is a success."""
+    if 200 <= response.status < 300:
+        return None
+    try:
+        refusal = _REFUSAL.decode(response.body)
+    except msgspec.MsgspecError:
+        refusal = _Refusal()
+    text = refusal.msg or response.body[:200].decode("utf-8", "replace")
+    message = f"HTTP {response.status}, code {refusal.code}: {text}"
+    status, code = response.status, refusal.code
+    if status in RATE_STATUS or code in RATE_CODES:
+        return RateLimitError(
+            message, retry_after_s=retry_after_s(response), code=code, http_status=status
+        )
+    return _kind(response, code)(message, code=code, http_status=status)
+
+
+def retry_after_s(response: Response) -> float:
+    """Return how long the answer asks us to wait."""
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isdecimal() else RETRY_AFTER_S
+
+
+def _kind(response: Response, code: int) -> type[VenueError]:
+    for codes, kind in _KINDS:
+        if code in codes:
+            return kind
+    if response.status == 503:
+        return OutcomeUnknownError if UNKNOWN_503 in response.body else NotExecutedError
+    if response.status in UNKNOWN_STATUS:
+        return OutcomeUnknownError
+    if code == 0 and response.status != 403:
+        return OutcomeUnknownError  # an answer we cannot read proves nothing
+    return RejectedError
+
+
+_KINDS: tuple[tuple[frozenset[int], type[VenueError]], ...] = (
+    (UNKNOWN_CODES, OutcomeUnknownError),
+    (NOT_EXECUTED_CODES, NotExecutedError),
+    (CLOCK_CODES, ClockError),
+    (CREDENTIAL_CODES, CredentialError),
+    (ABSENT_CODES, OrderAbsentError),
+    (FILTER_CODES, FilterError),
+)

@@ -1,0 +1,218 @@
+"""Binance USD-M over HTTP: a few kept-alive connections, prebuilt heads, signatures.
+
+        client = BinanceRest(url, clock, api_key=..., api_secret=...)
+        await client.connect(2)                                  # warm connections
+        response = await client.request("POST", "/fapi/v1/order", params, signed=True)
+
+Every parameter travels in the query string, also of POST, PUT and DELETE; the signature covers the
+query exactly as sent. `submit` writes in the caller's own turn when a connection is idle, which is
+the way an order takes; `request` also connects, bounds the wait and retries reads once.
+
+After 429 or 418 the client refuses further requests itself until the time the venue named;
+`urgent` ones (cancels) still go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from engine.clock import VenueClock
+from engine.venues.binance.errors import RATE_STATUS, retry_after_s
+from engine.venues.binance.http import (
+    Endpoint,
+    HttpConnection,
+    Response,
+    open_connection,
+    parse_url,
+)
+from engine.venues.venue import (
+    OutcomeUnknownError,
+    RateLimitError,
+    VenueUnreachableError,
+)
+
+CONNECTIONS_MAX = 8  # requests in flight at once; more wait for one to come back
+TIMEOUT_S = 10.0
+RECV_WINDOW_MS = 5_000
+NS_PER_S = 1_000_000_000
+_HEADS_MAX = 64  # distinct (method, path) pairs kept prebuilt
+
+Params = Mapping[str, str | int]
+
+
+class BinanceRest:
+    """A client of one base URL. One event loop; not for use from several threads."""
+
+    def __init__(
+        self,
+        base_url: str,
+        clock: VenueClock,
+        *,
+        api_key: str = "",
+        api_secret: str = "",
+        connections_max: int = CONNECTIONS_MAX,
+        recv_window_ms: int = RECV_WINDOW_MS,
+    ) -> None:
+        """Prepare; nothing is opened before `connect` or the first request."""
+        assert connections_max > 0, connections_max
+        self._endpoint: Endpoint = parse_url(base_url)
+        self.clock = clock
+        self._secret = api_secret.encode()
+        self._window = f"recvWindow={recv_window_ms}&timestamp=".encode()
+        key = f"X-MBX-APIKEY: {api_key}\r\n" if api_key else ""
+        host = f"Host: {self._endpoint.host_header}\r\n"
+        self._tail = f" HTTP/1.1\r\n{host}{key}Content-Length: 0\r\n\r\n".encode()
+        self._tail_get = f" HTTP/1.1\r\n{host}{key}\r\n".encode()
+        self._heads: dict[tuple[str, str], bytes] = {}
+        self._idle: list[HttpConnection] = []
+        self._places = asyncio.Semaphore(connections_max)
+        self._blocked_until_ns = 0
+        self.used_weight = 0
+        self.order_count_10s = 0
+
+    async def connect(self, connection_count: int = 1) -> None:
+        """Open connections ahead of the first request.
+
+        Raises:
+            VenueUnreachableError: the venue does not answer.
+        """
+        opened = await asyncio.gather(
+            *(open_connection(self._endpoint) for _ in range(connection_count))
+        )
+        self._idle.extend(opened)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        *,
+        signed: bool = False,
+        urgent: bool = False,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Response:
+        """Send a request and return its answer, whatever its status.
+
+        Raises:
+            VenueUnreachableError: nothing was sent.
+            OutcomeUnknownError: it was sent and no answer came in time.
+            RateLimitError: the venue asked us to stop; nothing was sent.
+        """
+        self._check_rate(urgent=urgent)
+        async with self._places:
+            try:
+                return await self._exchange(method, path, params, signed, timeout_s)
+            except (OutcomeUnknownError, VenueUnreachableError):
+                # A kept-alive connection may die unnoticed; asking again has no effect on a read.
+                if method != "GET":
+                    raise
+            return await self._exchange(method, path, params, signed, timeout_s)
+
+    def submit(
+        self, method: str, path: str, params: Params | None = None, *, signed: bool = False
+    ) -> asyncio.Future[Response] | None:
+        """Write a request now on an idle connection; None when none is idle.
+
+        The caller bounds the wait; the connection comes back when the answer is complete. There is
+        no retry and no rate check: see `blocked_s`.
+        """
+        connection = self._take_idle()
+        if connection is None:
+            return None
+        answer = connection.send(self._build(method, path, params, signed))
+        answer.add_done_callback(lambda done: self._give_back(connection, done))
+        return answer
+
+    def blocked_s(self) -> float:
+        """Return for how long the venue asked us not to send; 0: not at all."""
+        return max(0, self._blocked_until_ns - time.monotonic_ns()) / NS_PER_S
+
+    async def close(self) -> None:
+        """Close every idle connection; those in use close when their answer is complete."""
+        while self._idle:
+            self._idle.pop().close()
+        await asyncio.sleep(0)
+
+    async def _exchange(
+        self, method: str, path: str, params: Params | None, signed: bool, timeout_s: float
+    ) -> Response:
+        connection = self._take_idle() or await self._open(timeout_s)
+        answer = connection.send(self._build(method, path, params, signed))
+        try:
+            response = await asyncio.wait_for(answer, timeout_s)
+        except TimeoutError as error:
+            raise OutcomeUnknownError(f"{method} {path}: no answer in {timeout_s} s") from error
+        finally:
+            self._give_back(connection, answer)
+        return response
+
+    async def _open(self, timeout_s: float) -> HttpConnection:
+        try:
+            return await asyncio.wait_for(open_connection(self._endpoint), timeout_s)
+        except TimeoutError as error:
+            raise VenueUnreachableError(f"no connection in {timeout_s} s") from error
+
+    def _take_idle(self) -> HttpConnection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        return None
+
+    def _give_back(self, connection: HttpConnection, done: asyncio.Future[Response]) -> None:
+        if connection.usable:
+            self._idle.append(connection)
+        if not done.done() or done.cancelled() or done.exception() is not None:
+            return
+        self._learn_limits(done.result())
+
+    def _learn_limits(self, response: Response) -> None:
+        weight = response.headers.get("x-mbx-used-weight-1m", "")
+        orders = response.headers.get("x-mbx-order-count-10s", "")
+        if weight.isdecimal():
+            self.used_weight = int(weight)
+        if orders.isdecimal():
+            self.order_count_10s = int(orders)
+        if response.status in RATE_STATUS:
+            until = time.monotonic_ns() + int(retry_after_s(response) * NS_PER_S)
+            self._blocked_until_ns = max(self._blocked_until_ns, until)
+
+    def _check_rate(self, *, urgent: bool) -> None:
+        wait_s = self.blocked_s()
+        if wait_s > 0 and not urgent:
+            raise RateLimitError("the venue asked us to stop", retry_after_s=wait_s)
+
+    def _build(self, method: str, path: str, params: Params | None, signed: bool) -> bytes:
+        query = encode_query(params) if params else b""
+        if signed:
+            query = self._sign(query)
+        tail = self._tail_get if method == "GET" else self._tail
+        return b"".join((self._head(method, path), b"?" if query else b"", query, tail))
+
+    def _head(self, method: str, path: str) -> bytes:
+        head = self._heads.get((method, path))
+        if head is None:
+            head = f"{method} {self._endpoint.path}{path}".encode()
+            if len(self._heads) < _HEADS_MAX:
+                self._heads[method, path] = head
+        return head
+
+    def _sign(self, query: bytes) -> bytes:
+        stamp = self._window + str(self.clock.now_ms()).encode()
+        signed = query + b"&" + stamp if query else stamp
+        signature = hmac.digest(self._secret, signed, "sha256").hex()
+        return signed + b"&signature=" + signature.encode()
+
+
+def encode_query(params: Params) -> bytes:
+    """Return parameters percent-encoded, in the order given, without the empty ones."""
+    parts = (
+        f"{name}={entry if isinstance(entry, int) else quote(entry, safe='')}"
+        for name, entry in params.items()
+        if entry != ""
+    )
+    return "&".join(parts).encode()
