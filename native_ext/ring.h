@@ -1,0 +1,312 @@
+/* ring.h: the ring's bytes and its message path, inline for the frame decoder.
+ *
+ * The byte diagram, the order of stores, the recovery rule and the named exceptions to one writer
+ * per word are in ringbuffer/layout.py; the assertions below hold this file to it.
+ *
+ * One process, one thread, produces into a ring. `struct aegis_ring` is that thread's (or a
+ * reader's) private handle: addresses in this process and, for the producer, its private words.
+ * Its layout is an int64[16], which Numba kernels index by the HANDLE_* numbers of layout.py.
+ *
+ * Producer:
+ *     int64_t first = aegis_ring_claim(ring, n);        // AEGIS_FULL when a reader lags
+ *     struct aegis_slot *slot = aegis_ring_slot(ring, first + i);   // write slot->payload
+ *     aegis_ring_publish(ring, n);                      // or aegis_ring_abort(ring)
+ *     aegis_ring_wake(ring);                            // once per batch
+ */
+#ifndef AEGIS_RING_H
+#define AEGIS_RING_H
+
+#include "atomics.h"
+
+#include <stddef.h>
+
+#define AEGIS_MAGIC UINT64_C(0x0031534947454100)
+#define AEGIS_LAYOUT_VERSION 1
+#define AEGIS_KIND_RING 1
+#define AEGIS_READER_COUNT 16
+#define AEGIS_SLOT_ALIGNMENT 64
+#define AEGIS_SLOT_HEADER_BYTES 8
+#define AEGIS_SLOT_BUSY INT64_C(-1)
+#define AEGIS_EVICTED_SEQUENCE (INT64_C(1) << 62)
+
+enum aegis_mode {
+    AEGIS_MODE_FREE = 0,
+    AEGIS_MODE_OBSERVER = 1,
+    AEGIS_MODE_GATING = 2,
+    AEGIS_MODE_EVICTED = 3
+};
+
+/* Results of ring operations that are neither a count nor a sequence. */
+enum aegis_result {
+    AEGIS_FULL = -1,    /* a gating reader has not made room yet */
+    AEGIS_EVICTED = -2, /* main took this gating reader out */
+    AEGIS_INVALID = -3  /* a precondition was broken; nothing was changed */
+};
+
+struct aegis_prefix {
+    _Atomic uint64_t magic;
+    uint32_t kind;
+    uint32_t version;
+    int64_t size_bytes;
+    int64_t generation;
+    int64_t owner_pid;
+    int64_t owner_start_ticks;
+    int64_t created_realtime_ns;
+    int64_t created_mono_ns;
+};
+
+struct aegis_producer {
+    _Atomic int64_t pid;
+    _Atomic int64_t start_ticks;
+    _Atomic int64_t heartbeat_ns;
+    _Atomic int64_t refused_count;
+    _Atomic int64_t conflated_count;
+};
+
+struct aegis_reader {
+    _Atomic int64_t sequence;
+    _Atomic int64_t mode;
+    _Atomic int64_t pid;
+    _Atomic int64_t start_ticks;
+    _Atomic int64_t heartbeat_ns;
+    _Atomic int64_t lapped_count;
+    _Atomic int64_t resync_count;
+    _Atomic int64_t lag_max;
+    int64_t padding[8];
+};
+
+struct aegis_slot {
+    _Atomic int64_t sequence;
+    _Atomic int64_t payload[]; /* slot_size - 8 bytes */
+};
+
+struct aegis_segment {
+    struct aegis_prefix prefix;
+    int64_t capacity;
+    int64_t slot_size;
+    int64_t padding_header[6];
+    _Atomic int64_t published;
+    int64_t padding_published[15];
+    struct aegis_producer producer;
+    int64_t padding_producer[11];
+    _Atomic uint32_t wait;
+    uint32_t padding_wait[31];
+    struct aegis_reader readers[AEGIS_READER_COUNT];
+    int64_t padding_readers[192];
+    unsigned char slots[];
+};
+
+_Static_assert(sizeof(struct aegis_prefix) == 64, "prefix");
+_Static_assert(offsetof(struct aegis_segment, capacity) == 64, "capacity");
+_Static_assert(offsetof(struct aegis_segment, slot_size) == 72, "slot size");
+_Static_assert(offsetof(struct aegis_segment, published) == 128, "published count");
+_Static_assert(offsetof(struct aegis_segment, producer) == 256, "producer block");
+_Static_assert(offsetof(struct aegis_segment, wait) == 384, "wait word");
+_Static_assert(offsetof(struct aegis_segment, readers) == 512, "reader blocks");
+_Static_assert(sizeof(struct aegis_reader) == 128, "reader stride");
+_Static_assert(offsetof(struct aegis_segment, slots) == 4096, "slots");
+_Static_assert(offsetof(struct aegis_slot, payload) == AEGIS_SLOT_HEADER_BYTES, "payload");
+
+struct aegis_ring {
+    struct aegis_segment *base;
+    _Atomic int64_t *published;
+    _Atomic uint32_t *wait;
+    struct aegis_reader *readers;
+    unsigned char *slots;
+    int64_t mask;
+    int64_t slot_size;
+    int64_t capacity;
+    struct aegis_producer *producer;
+    int64_t next;     /* producer: next sequence to claim */
+    int64_t done;     /* producer: next sequence to publish, equal to the published count */
+    int64_t gating;   /* producer: gating sequence when it was last looked up */
+    int64_t doorbell; /* producer: eventfd rung by aegis_ring_wake, -1 for the futex */
+    int64_t reserved[3];
+};
+
+_Static_assert(sizeof(struct aegis_ring) == 128, "the handle is int64[16]");
+
+/* ---- ring.c: opening, membership, waiting ---- */
+
+/* Fill `ring` for a mapping of `size_bytes`; any process. AEGIS_INVALID when it holds no ring of
+ * this layout. The producer's words start from the published count, with an empty gating cache. */
+int64_t aegis_ring_attach(struct aegis_ring *ring, void *base, int64_t size_bytes);
+
+/* Take over production after a clean start or a killed producer; the (only) producer process.
+ * Applies the recovery rule and returns the next sequence. */
+int64_t aegis_ring_recover(struct aegis_ring *ring, int64_t pid, int64_t start_ticks);
+
+/* Look up the gating sequence: the lowest sequence of all gating readers, or the published count
+ * when there is none. Producer only, with nothing claimed and unpublished below it. */
+int64_t aegis_ring_gating(struct aegis_ring *ring);
+
+/* Count a refused claim of `n` slots and return AEGIS_FULL, or refresh the cache and return 0. */
+int64_t aegis_ring_make_room(struct aegis_ring *ring, int64_t end);
+
+/* Register reader `k`; the reader's process. A gating reader that finds its block reserved or left
+ * by a dead owner goes on where that one stopped when `resume`; any other starts at the published
+ * count. Returns the first sequence it will read, or AEGIS_INVALID. */
+int64_t aegis_ring_join(struct aegis_ring *ring, int64_t k, int64_t mode, int64_t resume,
+                        int64_t pid, int64_t start_ticks);
+
+/* Give the block of reader `k` back; the reader's process. */
+void aegis_ring_leave(struct aegis_ring *ring, int64_t k);
+
+/* Take gating reader `k` out so that the producer moves again; main. Named exception. */
+void aegis_ring_evict(struct aegis_ring *ring, int64_t k);
+
+/* Copy up to `limit` records from `*position` on into `target` (whole slots), validating each.
+ * Sets `*lost` to the records overwritten before the first copied one; advances `*position`.
+ * Returns the count. Any process; `target` never holds a torn record below the count. */
+int64_t aegis_ring_observe(const struct aegis_ring *ring, int64_t *position, int64_t *target,
+                           int64_t limit, int64_t *lost);
+
+/* Wake sleeping readers if there are any; producer, once after a batch of publishes. */
+void aegis_ring_wake(struct aegis_ring *ring);
+
+/* Announce that a reader waiting for `sequence` is about to sleep. Returns 1 when it may sleep,
+ * 0 when the record is there already. */
+int64_t aegis_ring_arm(const struct aegis_ring *ring, int64_t sequence);
+
+/* Spin for `spin_ns`, then sleep up to `timeout_ns` in all, for record `sequence`. Returns 1 when
+ * it is there, 0 on timeout or when a signal arrived. May be called without the GIL. */
+int64_t aegis_ring_wait(const struct aegis_ring *ring, int64_t sequence, int64_t spin_ns,
+                        int64_t timeout_ns);
+
+int64_t aegis_futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t timeout_ns);
+int64_t aegis_futex_wake(_Atomic uint32_t *word, int64_t reader_count);
+
+/* ---- message path ---- */
+
+static inline struct aegis_slot *aegis_ring_slot(const struct aegis_ring *ring, int64_t sequence) {
+    return (struct aegis_slot *)(ring->slots + (sequence & ring->mask) * ring->slot_size);
+}
+
+/* Claim the next `n` slots. Producer only. Returns the first sequence, AEGIS_FULL (counted), or
+ * AEGIS_INVALID when n is not in [1, capacity]. The claimed slots are marked busy on return, and
+ * no payload write of the caller can become visible before its mark. */
+static inline int64_t aegis_ring_claim(struct aegis_ring *ring, int64_t n) {
+    if (n < 1 || n > ring->capacity)
+        return AEGIS_INVALID;
+    int64_t first = ring->next;
+    int64_t end = first + n;
+    if (end - ring->capacity > ring->gating && aegis_ring_make_room(ring, end) != 0)
+        return AEGIS_FULL;
+    for (int64_t sequence = first; sequence < end; sequence++) {
+        /* MEMORY: relaxed, ordered by the fence below. Pairs with the second load of the sequence
+         * in aegis_ring_observe, which must see the mark if it saw any later payload byte. */
+        atomic_store_explicit(&aegis_ring_slot(ring, sequence)->sequence, AEGIS_SLOT_BUSY,
+                              memory_order_relaxed);
+    }
+    /* MEMORY: release; keeps payload writes after the busy marks. Pairs with the acquire fence in
+     * aegis_ring_observe. */
+    atomic_thread_fence(memory_order_release);
+    ring->next = end;
+    return first;
+}
+
+/* Publish the first `n` claimed slots. Producer only. Returns the new published count, or
+ * AEGIS_INVALID when fewer are claimed. Ascending, so that what a killed producer left visible is
+ * always a prefix. */
+static inline int64_t aegis_ring_publish(struct aegis_ring *ring, int64_t n) {
+    int64_t first = ring->done;
+    int64_t end = first + n;
+    if (n < 1 || end > ring->next)
+        return AEGIS_INVALID;
+    for (int64_t sequence = first; sequence < end; sequence++) {
+        /* MEMORY: release; makes the payload of this slot visible. Pairs with the acquire loads in
+         * aegis_ring_poll, aegis_ring_observe and aegis_ring_ready. */
+        atomic_store_explicit(&aegis_ring_slot(ring, sequence)->sequence, sequence + 1,
+                              memory_order_release);
+    }
+    ring->done = end;
+    /* MEMORY: release; slots below the published count are valid. Pairs with the acquire loads of
+     * it in aegis_ring_observe, aegis_ring_join and aegis_ring_published. */
+    atomic_store_explicit(ring->published, end, memory_order_release);
+    return end;
+}
+
+/* Give up what is claimed and not published. Producer only. The slots stay busy until the next
+ * claim of the same sequences; what they held a lap ago is gone. */
+static inline void aegis_ring_abort(struct aegis_ring *ring) {
+    ring->next = ring->done;
+}
+
+/* How many records were ever published; any process. */
+static inline int64_t aegis_ring_published(const struct aegis_ring *ring) {
+    /* MEMORY: acquire; slots below it are valid. Pairs with the release in aegis_ring_publish. */
+    return atomic_load_explicit(ring->published, memory_order_acquire);
+}
+
+/* Whether record `sequence` can be taken (or was overwritten already); any reader. */
+static inline int64_t aegis_ring_ready(const struct aegis_ring *ring, int64_t sequence) {
+    /* MEMORY: acquire; payload reads stay after it. Pairs with the release in aegis_ring_publish. */
+    return atomic_load_explicit(&aegis_ring_slot(ring, sequence)->sequence,
+                                memory_order_acquire) > sequence;
+}
+
+/* The next record reader `k` will take; that reader, or anyone who wants its lag. */
+static inline int64_t aegis_ring_position(const struct aegis_ring *ring, int64_t k) {
+    /* MEMORY: relaxed; the reader itself is the writer. Others only display it: no partner. */
+    return atomic_load_explicit(&ring->readers[k].sequence, memory_order_relaxed);
+}
+
+/* Learn how many contiguous records, at most `limit`, gating reader `k` may take from its position
+ * on. That reader only. AEGIS_EVICTED when main took it out. Payloads may be read in place until
+ * aegis_ring_advance. */
+static inline int64_t aegis_ring_poll(const struct aegis_ring *ring, int64_t k, int64_t limit) {
+    const struct aegis_reader *reader = &ring->readers[k];
+    /* MEMORY: relaxed; only main ever changes it under us. A late view is corrected by the check in
+     * aegis_ring_advance. Pairs with aegis_ring_evict. */
+    if (atomic_load_explicit(&reader->mode, memory_order_relaxed) != AEGIS_MODE_GATING)
+        return AEGIS_EVICTED;
+    int64_t position = aegis_ring_position(ring, k);
+    int64_t count = 0;
+    while (count < limit) {
+        int64_t sequence = position + count;
+        /* MEMORY: acquire; payload reads stay after it. Pairs with the release in
+         * aegis_ring_publish. */
+        if (atomic_load_explicit(&aegis_ring_slot(ring, sequence)->sequence,
+                                 memory_order_acquire) != sequence + 1)
+            break;
+        count++;
+    }
+    return count;
+}
+
+/* Tell the producer that reader `k` took every record below `sequence`. That reader only. Returns
+ * 0, AEGIS_EVICTED (what was read since the last advance may be torn: discard it), or
+ * AEGIS_INVALID for a sequence that goes back or passes what was published. */
+static inline int64_t aegis_ring_advance(const struct aegis_ring *ring, int64_t k,
+                                         int64_t sequence) {
+    struct aegis_reader *reader = &ring->readers[k];
+    /* MEMORY: acquire fence; the payload reads come before the look at mode, so that bytes which
+     * the producer wrote after an eviction imply that we see the eviction. Pairs with the release
+     * fence in aegis_ring_claim. */
+    atomic_thread_fence(memory_order_acquire);
+    /* MEMORY: relaxed, ordered by the fence above. Pairs with aegis_ring_evict. */
+    if (atomic_load_explicit(&reader->mode, memory_order_relaxed) != AEGIS_MODE_GATING)
+        return AEGIS_EVICTED;
+    int64_t position = aegis_ring_position(ring, k);
+    if (sequence == position)
+        return 0;
+    /* MEMORY: relaxed; the line was read before and cannot change until we advance: no partner. */
+    if (sequence < position || sequence - position > ring->capacity ||
+        atomic_load_explicit(&aegis_ring_slot(ring, sequence - 1)->sequence,
+                             memory_order_relaxed) != sequence)
+        return AEGIS_INVALID;
+    /* MEMORY: release; our payload reads are over. Pairs with the acquire in aegis_ring_gating. */
+    atomic_store_explicit(&reader->sequence, sequence, memory_order_release);
+    return 0;
+}
+
+/* Add to a counter that only the caller's process writes. */
+static inline void aegis_count(_Atomic int64_t *word, int64_t n) {
+    /* MEMORY: relaxed load and store, not a read-modify-write: one writer. Readers only display
+     * the number: no partner. */
+    int64_t before = atomic_load_explicit(word, memory_order_relaxed);
+    /* MEMORY: relaxed, as above: no partner. */
+    atomic_store_explicit(word, before + n, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,86 @@
+"""What kernels import: atomic words, fences, clock and futex calls, and the kernel decorator.
+
+Compiled, each name is an LLVM instruction or libc call of `intrinsics.py`, so a kernel that waits
+really reads memory each time (plain loads in a loop are hoisted by the compiler). With
+NUMBA_DISABLE_JIT=1 the same names are the C functions of `native_ext/words.c`, whose types serve
+as the declaration of both.
+
+Addresses are int64 and taken on trust: they come from a ring's int64[16] handle. The memory orders
+named here are exactly those of C11.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from numba import config, njit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+if TYPE_CHECKING or config.DISABLE_JIT:
+    from native_ext._native import (
+        cycles,
+        fence_acquire,
+        fence_release,
+        fence_seq_cst,
+        futex_wait,
+        futex_wake,
+        load32_relaxed,
+        load_acquire,
+        load_relaxed,
+        monotonic_ns,
+        pause,
+        ring_doorbell,
+        scale,
+        store32_relaxed,
+        store_relaxed,
+        store_release,
+    )
+else:
+    from ringbuffer.intrinsics import (
+        cycles,
+        fence_acquire,
+        fence_release,
+        fence_seq_cst,
+        futex_wait,
+        futex_wake,
+        load32_relaxed,
+        load_acquire,
+        load_relaxed,
+        monotonic_ns,
+        pause,
+        ring_doorbell,
+        scale,
+        store32_relaxed,
+        store_relaxed,
+        store_release,
+    )
+
+__all__ = [
+    "cycles",
+    "fence_acquire",
+    "fence_release",
+    "fence_seq_cst",
+    "futex_wait",
+    "futex_wake",
+    "kernel",
+    "load32_relaxed",
+    "load_acquire",
+    "load_relaxed",
+    "monotonic_ns",
+    "pause",
+    "ring_doorbell",
+    "scale",
+    "store32_relaxed",
+    "store_relaxed",
+    "store_release",
+]
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+
+def kernel(function: Function) -> Function:
+    """Compile a kernel the house way: cached on disk, GIL released, numpy's division rules."""
+    compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
+    return cast("Function", compiled)

@@ -1,0 +1,348 @@
+"""The ring for Numba: the twin of `native_ext/ring.h`, from the same layout table.
+
+Every function takes `ring`, the int64[16] handle from `Producer.addresses`, `Consumer.addresses`
+or `Ring.addresses`, and may be called from any other kernel. Results that are neither a count nor
+a sequence are FULL, EVICTED and INVALID of `layout`. Payloads are written and read in place
+through `Ring.slots(dtype)`, at `sequence & ring[HANDLE_MASK]`: after `try_claim` and before
+`publish`, after `poll` and before `advance`.
+
+    first = try_claim(ring, 1)
+    if first >= 0:
+        slots["price_ticks"][first & ring[HANDLE_MASK]] = price_ticks
+        publish(ring, 1)
+        wake(ring)
+
+The comments name the partner of each access; the C twin is under the same stress test.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ringbuffer.atomics import (
+    cycles,
+    fence_acquire,
+    fence_release,
+    fence_seq_cst,
+    futex_wait,
+    futex_wake,
+    kernel,
+    load32_relaxed,
+    load_acquire,
+    load_relaxed,
+    monotonic_ns,
+    pause,
+    ring_doorbell,
+    scale,
+    store32_relaxed,
+    store_relaxed,
+    store_release,
+)
+from ringbuffer.layout import (
+    CLOCK_MONO0,
+    CLOCK_MULTIPLIER,
+    CLOCK_SOURCE,
+    CLOCK_TSC0,
+    CLOCK_VERSION,
+    EVICTED,
+    FULL,
+    HANDLE_CAPACITY,
+    HANDLE_DONE,
+    HANDLE_DOORBELL,
+    HANDLE_GATING,
+    HANDLE_MASK,
+    HANDLE_NEXT,
+    HANDLE_PRODUCER,
+    HANDLE_PUBLISHED,
+    HANDLE_READERS,
+    HANDLE_SLOT_SIZE,
+    HANDLE_SLOTS,
+    HANDLE_WAIT,
+    INVALID,
+    MODE_GATING,
+    PRODUCER_CONFLATED,
+    PRODUCER_HEARTBEAT,
+    PRODUCER_REFUSED,
+    READER_COUNT,
+    READER_HEARTBEAT,
+    READER_LAG_MAX,
+    READER_MODE,
+    READER_SEQUENCE,
+    READER_STRIDE,
+    SLOT_BUSY,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Handle = NDArray[np.int64]
+else:
+    Handle = Any
+
+SPIN_ROUNDS = 32  # looks between two readings of the clock
+READERS_ALL = 2**31 - 1
+
+
+@kernel
+def slot_address(ring: Handle, sequence: int) -> int:
+    """Return the address of the slot of `sequence`."""
+    return int(ring[HANDLE_SLOTS] + (sequence & ring[HANDLE_MASK]) * ring[HANDLE_SLOT_SIZE])
+
+
+@kernel
+def reader_address(ring: Handle, reader_index: int) -> int:
+    """Return the address of a reader block."""
+    return int(ring[HANDLE_READERS]) + reader_index * READER_STRIDE
+
+
+@kernel
+def published(ring: Handle) -> int:
+    """Return how many records were ever published."""
+    # MEMORY: acquire; slots below it are valid. Pairs with the release in publish.
+    return load_acquire(ring[HANDLE_PUBLISHED])
+
+
+@kernel
+def position(ring: Handle, reader_index: int) -> int:
+    """Return the next sequence this reader will take."""
+    # MEMORY: relaxed; the reader is its own writer. Others display it: no partner.
+    return load_relaxed(reader_address(ring, reader_index) + READER_SEQUENCE)
+
+
+@kernel
+def gating_sequence(ring: Handle) -> int:
+    """Return the lowest sequence of all gating readers, or the published count; producer only."""
+    lowest = int(ring[HANDLE_DONE])
+    # MEMORY: seq_cst fence; our published count is visible before we look for readers. Pairs with
+    # the fence in aegis_ring_join.
+    fence_seq_cst()
+    for reader_index in range(READER_COUNT):
+        block = reader_address(ring, reader_index)
+        # MEMORY: acquire; the joiner's sequence precedes its mode. Pairs with aegis_ring_join.
+        if load_acquire(block + READER_MODE) != MODE_GATING:
+            continue
+        # MEMORY: acquire; its payload reads are over. Pairs with the release in advance.
+        sequence = load_acquire(block + READER_SEQUENCE)
+        lowest = min(lowest, sequence)
+    return lowest
+
+
+@kernel
+def add_to(address: int, n: int) -> None:
+    """Add to a counter that only this process writes."""
+    # MEMORY: relaxed load and store; one writer, others display it: no partner.
+    store_relaxed(address, load_relaxed(address) + n)
+
+
+@kernel
+def try_claim(ring: Handle, n: int) -> int:
+    """Reserve the next n slots and mark them busy.
+
+    Returns:
+        The first sequence, FULL (counted) while a gating reader lags, or INVALID for n outside
+        [1, capacity].
+    """
+    capacity = int(ring[HANDLE_CAPACITY])
+    if n < 1 or n > capacity:
+        return INVALID
+    first = int(ring[HANDLE_NEXT])
+    end = first + n
+    if end - capacity > ring[HANDLE_GATING]:
+        ring[HANDLE_GATING] = gating_sequence(ring)
+        if end - capacity > ring[HANDLE_GATING]:
+            add_to(ring[HANDLE_PRODUCER] + PRODUCER_REFUSED, 1)
+            return FULL
+    for sequence in range(first, end):
+        # MEMORY: relaxed, ordered by the fence below. Pairs with the second load of the sequence
+        # in aegis_ring_observe.
+        store_relaxed(slot_address(ring, sequence), SLOT_BUSY)
+    # MEMORY: release fence; payload writes stay after the busy marks. Pairs with the acquire fence
+    # in aegis_ring_observe.
+    fence_release()
+    ring[HANDLE_NEXT] = end
+    return first
+
+
+@kernel
+def publish(ring: Handle, n: int) -> int:
+    """Make the first n claimed slots visible, in ascending order.
+
+    Returns:
+        The published count, or INVALID when fewer than n are claimed.
+    """
+    first = int(ring[HANDLE_DONE])
+    end = first + n
+    if n < 1 or end > ring[HANDLE_NEXT]:
+        return INVALID
+    for sequence in range(first, end):
+        # MEMORY: release; the payload is visible. Pairs with the acquire in poll and ready.
+        store_release(slot_address(ring, sequence), sequence + 1)
+    ring[HANDLE_DONE] = end
+    # MEMORY: release; slots below it are valid. Pairs with the acquire in published.
+    store_release(ring[HANDLE_PUBLISHED], end)
+    return end
+
+
+@kernel
+def abort(ring: Handle) -> None:
+    """Give up what is claimed and not published."""
+    ring[HANDLE_NEXT] = ring[HANDLE_DONE]
+
+
+@kernel
+def ready(ring: Handle, sequence: int) -> bool:
+    """Return whether record `sequence` can be taken."""
+    # MEMORY: acquire; payload reads stay after it. Pairs with the release in publish.
+    return load_acquire(slot_address(ring, sequence)) > sequence
+
+
+@kernel
+def poll(ring: Handle, reader_index: int, limit: int) -> int:
+    """Return how many contiguous records, at most `limit`, the reader may take from `position`.
+
+    Returns:
+        The count, or EVICTED.
+    """
+    # MEMORY: relaxed; a late view is corrected in advance. Pairs with aegis_ring_evict.
+    if load_relaxed(reader_address(ring, reader_index) + READER_MODE) != MODE_GATING:
+        return EVICTED
+    first = position(ring, reader_index)
+    count = 0
+    # MEMORY: acquire; payload reads stay after it. Pairs with the release in publish.
+    while count < limit and load_acquire(slot_address(ring, first + count)) == first + count + 1:
+        count += 1
+    return count
+
+
+@kernel
+def advance(ring: Handle, reader_index: int, sequence: int) -> int:
+    """Give every record below `sequence` back to the producer.
+
+    Returns:
+        0; EVICTED: discard what was read since the last advance; or INVALID for a sequence that
+        goes back or passes what was published.
+    """
+    block = reader_address(ring, reader_index)
+    # MEMORY: acquire fence; payload reads precede the look at mode. Pairs with the release fence
+    # in try_claim.
+    fence_acquire()
+    # MEMORY: relaxed, ordered by the fence. Pairs with aegis_ring_evict.
+    if load_relaxed(block + READER_MODE) != MODE_GATING:
+        return EVICTED
+    before = position(ring, reader_index)
+    if sequence == before:
+        return 0
+    if sequence < before or sequence - before > ring[HANDLE_CAPACITY]:
+        return INVALID
+    # MEMORY: relaxed; cannot change until we advance: no partner.
+    if load_relaxed(slot_address(ring, sequence - 1)) != sequence:
+        return INVALID
+    # MEMORY: release; our payload reads are over. Pairs with the acquire in gating_sequence.
+    store_release(block + READER_SEQUENCE, sequence)
+    return 0
+
+
+@kernel
+def lag(ring: Handle, reader_index: int) -> int:
+    """Return published count minus position; loads the producer's line, so not per record."""
+    return published(ring) - position(ring, reader_index)
+
+
+@kernel
+def beat(ring: Handle, reader_index: int, now_ns: int) -> None:
+    """Store the reader's heartbeat and the largest lag seen at a beat."""
+    block = reader_address(ring, reader_index)
+    # MEMORY: relaxed; whole words that others display: no partner.
+    store_relaxed(block + READER_HEARTBEAT, now_ns)
+    behind = lag(ring, reader_index)
+    if behind > load_relaxed(block + READER_LAG_MAX):
+        store_relaxed(block + READER_LAG_MAX, behind)
+
+
+@kernel
+def producer_beat(ring: Handle, now_ns: int) -> None:
+    """Store the producer's heartbeat."""
+    # MEMORY: relaxed; a whole word that others display: no partner.
+    store_relaxed(ring[HANDLE_PRODUCER] + PRODUCER_HEARTBEAT, now_ns)
+
+
+@kernel
+def count_conflated(ring: Handle, n: int) -> None:
+    """Add to the conflated count; producer only."""
+    add_to(ring[HANDLE_PRODUCER] + PRODUCER_CONFLATED, n)
+
+
+@kernel
+def wake(ring: Handle) -> None:
+    """Wake sleeping readers if there are any; producer, once after a batch of publishes."""
+    # MEMORY: seq_cst fence; published slots are visible before we look for sleepers. Pairs with
+    # the fence in arm.
+    fence_seq_cst()
+    # MEMORY: relaxed, ordered by the fence. Pairs with the store in arm.
+    if load32_relaxed(ring[HANDLE_WAIT]) == 0:
+        return
+    # MEMORY: relaxed; who arms again sees our slots by its fence. Pairs with arm.
+    store32_relaxed(ring[HANDLE_WAIT], 0)
+    futex_wake(ring[HANDLE_WAIT], READERS_ALL)
+    if ring[HANDLE_DOORBELL] >= 0:
+        ring_doorbell(ring[HANDLE_DOORBELL])
+
+
+@kernel
+def arm(ring: Handle, sequence: int) -> bool:
+    """Ask for a wake; True when record `sequence` is not there and the caller may sleep."""
+    # MEMORY: relaxed, ordered by the fence. Pairs with the load in wake.
+    store32_relaxed(ring[HANDLE_WAIT], 1)
+    # MEMORY: seq_cst fence; our wait word is visible before we look. Pairs with the fence in wake.
+    fence_seq_cst()
+    return not ready(ring, sequence)
+
+
+@kernel
+def now_ns(clock: Handle) -> int:
+    """Return nanoseconds in the CLOCK_MONOTONIC domain from a `Clock`'s int64[8]."""
+    while clock[CLOCK_SOURCE] != 0:
+        # MEMORY: acquire; the words are at least as recent. Pairs with clock_write in clock.c.
+        version = load_acquire(clock.ctypes.data + CLOCK_VERSION * 8)
+        tsc0 = clock[CLOCK_TSC0]
+        mono0 = clock[CLOCK_MONO0]
+        multiplier = clock[CLOCK_MULTIPLIER]
+        tsc = cycles()
+        # MEMORY: acquire fence; the loads above stay before the second look. Pairs with the
+        # release fence in clock_write.
+        fence_acquire()
+        # MEMORY: relaxed, ordered by the fence. Pairs with clock_write.
+        again = load_relaxed(clock.ctypes.data + CLOCK_VERSION * 8)
+        if version & 1 == 0 and again == version:
+            return int(mono0) + scale(tsc - tsc0, multiplier)
+    return monotonic_ns()
+
+
+@kernel
+def wait(ring: Handle, reader_index: int, spin_ns: int, timeout_ns: int, clock: Handle) -> bool:
+    """Wait for the reader's next record: spin for `spin_ns`, then sleep, `timeout_ns` in all.
+
+    Returns:
+        True when it is there; False on timeout. Keep the timeout to a slice (tens of ms) and look
+        at the stop word between slices: signals and eviction are not seen meanwhile.
+    """
+    sequence = position(ring, reader_index)
+    if ready(ring, sequence):
+        return True
+    start_ns = now_ns(clock)
+    elapsed_ns = 0
+    while elapsed_ns < spin_ns:
+        for _ in range(SPIN_ROUNDS):
+            if ready(ring, sequence):
+                return True
+            pause()
+        elapsed_ns = now_ns(clock) - start_ns
+    while elapsed_ns < timeout_ns:
+        if not arm(ring, sequence):
+            return True
+        futex_wait(ring[HANDLE_WAIT], 1, timeout_ns - elapsed_ns)
+        if ready(ring, sequence):
+            return True
+        elapsed_ns = now_ns(clock) - start_ns
+    return False
