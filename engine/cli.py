@@ -6,17 +6,14 @@ Exit codes, stable: 0 done, 1 a role died or hung, 2 usage or configuration, 3 e
 
 from __future__ import annotations
 
+import os
 import sys
+
+from engine import exit_codes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-
-EXIT_DONE = 0
-EXIT_ROLE = 1
-EXIT_USAGE = 2
-EXIT_ENVIRONMENT = 3
-EXIT_HALTED = 4
 
 DESCRIPTION = """\
 Aegis: a multiprocess shared-memory trading engine.
@@ -43,19 +40,19 @@ def main(argv: list[str] | None = None) -> int:
             "docker run -p 8080:8080 aegis",
             file=sys.stderr,
         )
-        return EXIT_ENVIRONMENT
+        return exit_codes.ENVIRONMENT
     if arguments[:1] == ["run"] and not {"-h", "--help"} & set(arguments):
         from engine.processes import supervisor  # noqa: PLC0415  bind before anything else
 
-        return supervisor.run(arguments[1:])
+        return supervisor.run(arguments[1:], os.environ)
     from engine import cli_commands  # noqa: PLC0415  keeps `run` quick to bind
 
     parser = build_parser()
     if not arguments:
         parser.print_help()
-        return EXIT_USAGE
+        return exit_codes.USAGE
     options = parser.parse_args(arguments)
-    return cli_commands.perform(options)
+    return cli_commands.perform(options, os.environ)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,205 @@
+"""What the commands other than `run` do. Each returns a documented exit code."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from engine import exit_codes
+from engine.config import shown
+from engine.config_load import ConfigError, load_config
+from engine.domain.codes import TradingState
+from engine.processes.control import ControlSegment, OperatorWord, segment_name
+from engine.processes.runfile import RunningEngine, find_engine
+from engine.version import describe
+from ringbuffer import layout
+from ringbuffer.errors import SegmentError
+from ringbuffer.segment import Segment
+
+API_TIMEOUT_S = 3.0
+
+
+def perform(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Run the command that was parsed."""
+    try:
+        return _COMMANDS[options.command](options, environment)
+    except ConfigError as error:
+        _fail(str(error))
+        return exit_codes.USAGE
+
+
+def _status(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    engine = _find(options, environment)
+    if engine is None:
+        return exit_codes.ENVIRONMENT
+    answer = _call(engine, "GET", "/status")
+    if answer is None:
+        _fail(f"the API of {engine.name!r} (process {engine.pid}) does not answer")
+        return exit_codes.ROLE_DIED
+    _show(answer, as_json=options.json, text=_status_text(answer))
+    return exit_codes.DONE
+
+
+def _halt(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    engine = _find(options, environment)
+    if engine is None:
+        return exit_codes.ENVIRONMENT
+    answer = _call(engine, "POST", "/v1/halt", {"who": "cli", "reason": options.reason})
+    if answer is None:
+        answer = _write_operator_word(engine, TradingState.HALTED)
+    return _conclude(answer, as_json=options.json)
+
+
+def _resume(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    engine = _find(options, environment)
+    if engine is None:
+        return exit_codes.ENVIRONMENT
+    answer = _call(engine, "POST", "/v1/resume", {"who": "cli", "reason": options.reason})
+    if answer is None:
+        answer = _write_operator_word(engine, TradingState.ENABLED)
+    return _conclude(answer, as_json=options.json)
+
+
+def _stop(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    engine = _find(options, environment)
+    if engine is None:
+        return exit_codes.ENVIRONMENT
+    os.kill(engine.pid, signal.SIGTERM)
+    document = {"effect": f"asked process {engine.pid} to stop", "pid": engine.pid}
+    _show(document, as_json=options.json, text=str(document["effect"]))
+    return exit_codes.DONE
+
+
+def _exchange(options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
+    return subprocess.call([sys.executable, "-m", "exchange", *options.rest])
+
+
+def _replay(options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
+    from engine.processes.replay import replay_command  # noqa: PLC0415  imports Numba
+
+    return replay_command(Path(options.journal), as_json=options.json)
+
+
+def _doctor(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    from engine.processes.doctor import examine  # noqa: PLC0415  imports Numba when warming
+
+    config = load_config(environment)
+    return examine(config, warm=options.warm, as_json=options.json)
+
+
+def _config(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    from engine.config_docs import example_file  # noqa: PLC0415  only this command needs it
+
+    if options.action == "show":
+        document = shown(load_config(environment, options.config))
+        print(json.dumps(document, indent=None if options.json else 2))  # noqa: T201
+        return exit_codes.DONE
+    path = Path(options.config or "aegis.toml")
+    if path.exists():
+        _fail(f"{path} exists already; remove it or name another with --config")
+        return exit_codes.USAGE
+    path.write_text(example_file(), encoding="utf-8")
+    _show({"written": str(path)}, as_json=options.json, text=f"wrote {path}")
+    return exit_codes.DONE
+
+
+def _version(options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
+    document = describe()
+    text = "  ".join(f"{key} {entry}" for key, entry in document.items())
+    _show(document, as_json=options.json, text=text)
+    return exit_codes.DONE
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
+    "status": _status,
+    "halt": _halt,
+    "resume": _resume,
+    "stop": _stop,
+    "exchange": _exchange,
+    "replay": _replay,
+    "doctor": _doctor,
+    "config": _config,
+    "version": _version,
+}
+
+
+def _find(options: argparse.Namespace, environment: Mapping[str, str]) -> RunningEngine | None:
+    config = load_config(environment)
+    engine = find_engine(config.home, options.name)
+    if engine is None:
+        _fail(f"no engine named {options.name!r} runs (looked in {config.home}/run)")
+    return engine
+
+
+def _call(
+    engine: RunningEngine, method: str, path: str, body: dict[str, str] | None = None
+) -> dict[str, Any] | None:
+    connection = http.client.HTTPConnection("127.0.0.1", engine.port, timeout=API_TIMEOUT_S)
+    try:
+        headers = {"x-aegis-token": engine.token, "content-type": "application/json"}
+        connection.request(method, path, json.dumps(body) if body else None, headers)
+        document = json.loads(connection.getresponse().read())
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return document if isinstance(document, dict) else None
+
+
+def _write_operator_word(engine: RunningEngine, state: TradingState) -> dict[str, Any]:
+    """Halt or resume through shared memory, for when the API is dead; the kernel reads the word."""
+    try:
+        segment = Segment.attach(segment_name(engine.name, "control"), kind=layout.KIND_CONTROL)
+    except SegmentError as error:
+        return {"error": str(error)}
+    control = ControlSegment(segment)
+    lock = os.open("/dev/shm/" + segment.name, os.O_RDONLY | os.O_CLOEXEC)  # noqa: S108
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        control.set_main(OperatorWord.TRADING_STATE, state)
+        effective = TradingState(control.trading_state())
+    finally:
+        os.close(lock)
+        control.close()
+    effect = f"operator word {state.name} (the API did not answer)"
+    return {"effect": effect, "trading_state": effective.name}
+
+
+def _conclude(answer: dict[str, Any], *, as_json: bool) -> int:
+    if "error" in answer:
+        _fail(str(answer["error"]))
+        return exit_codes.USAGE
+    _show(answer, as_json=as_json, text=f"{answer['effect']}; now {answer['trading_state']}")
+    return exit_codes.DONE
+
+
+def _status_text(status: dict[str, Any]) -> str:
+    roles = ", ".join(f"{role['name']} {role['state'].lower()}" for role in status["roles"])
+    counts = status["counts"]
+    pnl = status["pnl"]
+    return (
+        f"{status['name']}: {status['trading_state']}, {status['mode']['source']}\n"
+        f"roles     {roles}\n"
+        f"records   {counts['records']:,} ({status['rates']['records_per_s']:,.0f}/s)\n"
+        f"orders    {counts['orders']:,}   fills {counts['fills']:,}   "
+        f"decisions {counts['decisions']:,}   refusals {sum(status['refusals'].values()):,}\n"
+        f"PnL       realised {pnl['realised']:+.2f}   open {pnl['unrealised']:+.2f} "
+        f"{pnl['currency']}"
+    )
+
+
+def _show(document: dict[str, Any], *, as_json: bool, text: str) -> None:
+    print(json.dumps(document) if as_json else text)  # noqa: T201  the command's own output
+
+
+def _fail(text: str) -> None:
+    print(f"aegis: {text}", file=sys.stderr)  # noqa: T201  the command's own output

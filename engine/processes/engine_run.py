@@ -1,0 +1,407 @@
+"""One run of the engine: what main does between the first turn of its API and its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engine import exit_codes
+from engine.config import Config
+from engine.config_load import ConfigError, load_config
+from engine.processes import segments
+from engine.processes.commands import Commands
+from engine.processes.control import MainWord, RolePage, RoleState, RoleWord
+from engine.processes.practice import Market, PracticeError, PracticeExchange
+from engine.processes.roles import START_ORDER, STOP_ORDER, RoleProcess
+from engine.processes.runfile import RunFile
+from engine.processes.status import StatusBoard
+from engine.processes.watchdog import Verdict, Watchdog
+from ringbuffer.errors import SegmentError
+from ringbuffer.ring import Producer
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from engine.processes.api import ApiThread
+
+WATCH_PERIOD_S = 0.02
+REPORT_PERIOD_S = 5.0
+IDLE_NOTICE_S = 30.0
+TAPE_POLL_S = 0.5
+
+
+class StartError(Exception):
+    """The engine cannot start; carries the exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        """Keep the sentence and the code."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class EngineRun:
+    """Owns everything main owns, from the configuration to the last segment."""
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        environment: Mapping[str, str],
+        api: ApiThread,
+        *,
+        exec_start_ns: int,
+        bound_ns: int,
+    ) -> None:
+        """Read the configuration and take the instance.
+
+        Raises:
+            StartError: usage, configuration or environment; nothing is left behind.
+        """
+        self.options = options
+        self._environment = environment
+        self.api = api
+        self._exec_start_ns = exec_start_ns
+        self._bound_ns = bound_ns
+        self._stop = threading.Event()
+        self._signal_count = 0
+        self.exchange: PracticeExchange | None = None
+        self.market = _market(options)
+        self.config = self._load_config()
+        self._lock = self._take_instance()
+
+    # -- start ---------------------------------------------------------------------------------
+
+    def _load_config(self) -> Config:
+        options = self.options
+        overrides: dict[str, Any] = {
+            path: entry
+            for path, entry in (
+                ("name", options.name),
+                ("profile", options.profile),
+                ("venue.name", options.venue),
+                ("venue.account", options.account),
+                ("trading_mode", options.mode),
+                ("strategies", options.strategies),
+                ("on_role_death", options.on_role_death),
+            )
+            if entry is not None
+        }
+        try:
+            return load_config(self._environment, options.config, overrides)
+        except ConfigError as error:
+            raise StartError(str(error), exit_codes.USAGE) from error
+
+    def _take_instance(self) -> segments.InstanceLock:
+        run_dir = Path(self.config.home) / "run"
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            return segments.InstanceLock(run_dir / f"{self.config.name}.lock")
+        except segments.EngineRunningError as error:
+            raise StartError(str(error), exit_codes.ENVIRONMENT) from error
+        except OSError as error:
+            message = f"AEGIS_HOME {self.config.home}: cannot be written ({error.strerror})"
+            raise StartError(message, exit_codes.ENVIRONMENT) from error
+
+    def run(self) -> int:
+        """Start, watch, stop; return the exit code."""
+        try:
+            self._start()
+        except StartError as error:
+            self._say(f"aegis: {error}")
+            self._abandon()
+            return error.exit_code
+        verdict = self._watch()
+        return self._finish(verdict)
+
+    def _start(self) -> None:
+        self._install_signals()
+        if self.config.venue.name == "practice":
+            self._open_exchange()
+        self.config = self._conclude_config()
+        try:
+            from engine.store.leftovers import drain_leftover  # noqa: PLC0415
+
+            segments.remove_stale(self.config.name, drain_leftover(self.config))
+            self._segments = segments.create(
+                self.config.name, time.time_ns(), self.config.instruments_max
+            )
+        except (segments.EngineRunningError, SegmentError) as error:
+            raise StartError(str(error), exit_codes.ENVIRONMENT) from error
+        self._wire()
+        self._announce()
+        self._spawn_all()
+        self.api.serve(self._load_app)
+
+    def _open_exchange(self) -> None:
+        try:
+            if self.options.exchange:
+                self.exchange = PracticeExchange(self.options.exchange)
+            else:
+                self.exchange = PracticeExchange.start(self.market)
+        except PracticeError as error:
+            raise StartError(str(error), exit_codes.ENVIRONMENT) from error
+
+    def _conclude_config(self) -> Config:
+        config = self.config
+        session = time.strftime("%Y%m%dt%H%M%S", time.gmtime()) + f"-{os.getpid()}"
+        venue = config.venue
+        if self.exchange is not None:
+            account = venue.account
+            if not self.options.exchange and not self.options.account:
+                account = self._practice_account(session)
+            venue = msgspec.structs.replace(
+                venue,
+                rest_url=self.exchange.url,
+                stream_url=self.exchange.stream_url,
+                api_key=venue.api_key or "practice",
+                api_secret=venue.api_secret or "practice",
+                account=account,
+            )
+        config = msgspec.structs.replace(config, venue=venue, session_id=session)
+        try:
+            return msgspec.structs.replace(config, epoch=_raise_epoch(Path(config.state_dir)))
+        except OSError as error:
+            message = f"{config.state_dir}: cannot be written ({error.strerror})"
+            raise StartError(message, exit_codes.ENVIRONMENT) from error
+
+    def _practice_account(self, session: str) -> str:
+        # A practice exchange that we start knows nothing of earlier runs, so its account is new.
+        last = Path(self.config.home) / "run" / f"{self.config.name}.account"
+        if self.options.resume and last.exists():
+            return last.read_text(encoding="ascii").strip()
+        account = "run-" + session.split("-")[0]
+        last.write_text(account + "\n", encoding="ascii")
+        return account
+
+    def _wire(self) -> None:
+        parts = self._segments
+        control = parts.control
+        control.set_main(MainWord.EXEC_START_NS, self._exec_start_ns)
+        control.set_main(MainWord.SOCKET_BOUND_NS, self._bound_ns)
+        control.set_main(MainWord.API_PORT, self.api.port)
+        control.set_main(MainWord.EPOCH, self.config.epoch)
+        arming = self.config.arming
+        armed = arming.allow_orders | (not arming.dry_run) << 1 | arming.enable_order_exec << 2
+        control.set_main(MainWord.ARMED, armed)
+        self.commands = Commands(
+            control,
+            Producer(parts.rings["control-ring"]),
+            parts.rings["market"],
+            Path(self.config.state_dir) / "trading_state.json",
+        )
+        self._restored = self.commands.restore()
+        self.token = secrets.token_urlsafe(24)
+        self.run_file = RunFile(Path(self.config.home) / "run", self.config.name)
+        self.run_file.write(self.config, self.api.port, self.token)
+        self.roles = [RoleProcess(row, control) for row in START_ORDER]
+        self.board = StatusBoard(self)
+        self.watchdog = Watchdog(self.config, control, self.roles)
+
+    def _announce(self) -> None:
+        config = self.config
+        practice = not config.venue.third_party
+        self._say(f"market   {self.source}")
+        self._say(
+            "money    practice money: no order leaves this machine"
+            if practice
+            else f"money    {config.trading_mode.upper()} at {config.venue.name}, account "
+            f"{config.venue.account}; armed: {'yes' if config.arming.armed else 'no'}"
+        )
+        self._say(f"page     http://127.0.0.1:{self.api.port}/")
+        self._say(f"journal  {config.state_dir}/journal/{config.session_id}")
+        self._say(f"token    {self.run_file.token_path} (mode 0600)")
+        if self._restored:
+            self._say(f"trading  {self._restored.name} since the last run; `aegis resume` re-arms")
+
+    @property
+    def source(self) -> str:
+        """Return which market this run trades."""
+        if self.config.venue.name != "practice":
+            return f"live market data of {self.config.venue.name}"
+        if self.options.exchange:
+            return f"practice exchange at {self.options.exchange}"
+        return self.market.described()
+
+    def _spawn_all(self) -> None:
+        document = msgspec.json.encode(self.config)
+        for role in self.roles:
+            role.spawn(document, self.config.pin.get(role.row.name))
+
+    def _load_app(self) -> Any:  # noqa: ANN401  uvicorn takes any ASGI application
+        from engine.web.routes import create_app  # noqa: PLC0415  in the API's import thread
+
+        return create_app(self.board, self.commands, self.token)
+
+    def _install_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._signal_count += 1
+        self._stop.set()
+
+    # -- watch ---------------------------------------------------------------------------------
+
+    def _watch(self) -> Verdict:
+        control = self._segments.control
+        started = time.monotonic()
+        reported = started
+        tape_polled = started
+        while not self._stop.wait(WATCH_PERIOD_S):
+            now = time.monotonic()
+            control.set_main(MainWord.HEARTBEAT_NS, time.monotonic_ns())
+            control.set_main(MainWord.API_HEARTBEAT_NS, self.api.heartbeat_ns)
+            verdict = self.watchdog.check()
+            if verdict is not None and not self._recovered(verdict):
+                return verdict
+            if self.options.seconds is not None and now - started >= self.options.seconds:
+                break
+            if now - reported >= REPORT_PERIOD_S:
+                reported = now
+                self._report(now - started)
+            if self.exchange is not None and now - tape_polled >= TAPE_POLL_S:
+                tape_polled = now
+                if self._tape_ended():
+                    self._say("the tape has ended")
+                    break
+        return Verdict(exit_codes.DONE, "")
+
+    def _recovered(self, verdict: Verdict) -> bool:
+        if self.config.on_role_death != "restart" or verdict.role is None:
+            return False
+        return self.watchdog.restart(verdict.role, msgspec.json.encode(self.config), self._segments)
+
+    def _tape_ended(self) -> bool:
+        assert self.exchange is not None, "the caller looks"
+        if self.options.loop or self.options.exchange or self.options.seconds is not None:
+            return False
+        if self.exchange.ended:
+            return True
+        with contextlib.suppress(PracticeError):
+            return bool(self.exchange.fetch("/practice/state").get("tape_ended"))
+        return False
+
+    def _report(self, elapsed_s: float) -> None:
+        self._say(self.board.line(elapsed_s))
+        if elapsed_s >= IDLE_NOTICE_S:
+            reason = self.board.why_idle()
+            if reason:
+                self._say(f"no order yet: {reason}")
+
+    # -- stop ----------------------------------------------------------------------------------
+
+    def _finish(self, verdict: Verdict) -> int:
+        control = self._segments.control
+        control.set_main(MainWord.STOPPING, 1)
+        if verdict.exit_code != exit_codes.DONE:
+            self._say(f"aegis: {verdict.reason}")
+        self.commands.stop_intents()
+        clean = self._stop_roles(faulted=verdict.exit_code != exit_codes.DONE)
+        exit_code = verdict.exit_code
+        if exit_code == exit_codes.DONE and not clean:
+            exit_code = exit_codes.ROLE_DIED
+        summary = self._summarise()
+        if exit_code == exit_codes.DONE and summary is not None:
+            if summary["exchange_agrees"] is False or summary["halted_by_limit"]:
+                exit_code = exit_codes.HALTED
+        self._close()
+        return exit_code
+
+    def _stop_roles(self, *, faulted: bool) -> bool:
+        deadline = time.monotonic() + self.config.drain_budget_s
+        by_page = {role.row.page: role for role in self.roles}
+        clean = True
+        for row in STOP_ORDER:
+            role = by_page[row.page]
+            how = 2 if faulted or self._signal_count > 1 else 1
+            self._segments.control.request_stop(row.page, how)
+            self._segments.rings["market"].wake()
+            clean &= self._wait_stopped(role, deadline)
+        return clean
+
+    def _wait_stopped(self, role: RoleProcess, deadline: float) -> bool:
+        while time.monotonic() < deadline:
+            if role.wait(0.02):
+                return role.exit_status() == 0
+            if self._signal_count > 1:
+                break
+        role.kill()
+        self._say(f"aegis: {role.row.name} did not stop within the drain budget and was killed")
+        return False
+
+    def _summarise(self) -> dict[str, Any] | None:
+        from engine.processes.summary import summarise  # noqa: PLC0415  numpy, after the run
+
+        summary = summarise(self)
+        if self.options.json:
+            print(json.dumps(summary), flush=True)  # noqa: T201
+        else:
+            from engine.processes.summary import table  # noqa: PLC0415
+
+            self._say(table(summary))
+        return summary
+
+    def _close(self) -> None:
+        self.api.stop(1.0)
+        if self.exchange is not None:
+            self.exchange.stop()
+        segments.remove(self.config.name)
+        self.run_file.remove()
+        self._lock.release()
+
+    def _abandon(self) -> None:
+        for role in getattr(self, "roles", []):
+            role.kill()
+        if self.exchange is not None:
+            self.exchange.stop()
+        self._lock.release()
+
+    def _say(self, text: str) -> None:
+        # With --json standard output carries the one object and nothing else.
+        print(text, file=sys.stderr if self.options.json else sys.stdout, flush=True)  # noqa: T201
+
+    def parts(self) -> segments.Segments:
+        """Return the mapped segments, for status and summary."""
+        return self._segments
+
+    def started_ns(self) -> int:
+        """Return when the process started, CLOCK_MONOTONIC."""
+        return self._exec_start_ns
+
+    def role_state(self, page: RolePage) -> RoleState:
+        """Return what a role reports of itself."""
+        return RoleState(self._segments.control.role(page, RoleWord.STATE))
+
+
+def _market(options: argparse.Namespace) -> Market:
+    return Market(
+        tapes=tuple(options.tape),
+        generate=options.generate,
+        seed=options.seed,
+        rate=options.rate,
+        speed=options.speed,
+        loop=options.loop,
+    )
+
+
+def _raise_epoch(state_dir: Path) -> int:
+    state_dir.mkdir(parents=True, exist_ok=True)
+    path = state_dir / "epoch"
+    try:
+        epoch = int(path.read_text(encoding="ascii")) + 1
+    except (FileNotFoundError, ValueError):
+        epoch = 1
+    staged = path.with_suffix(".part")
+    staged.write_text(f"{epoch}\n", encoding="ascii")
+    os.replace(staged, path)
+    return epoch

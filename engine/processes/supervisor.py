@@ -1,0 +1,76 @@
+"""The main process: binds first, then segments, spawn, watch, stop.
+
+        bind -> API thread's first turn -> configuration -> segments -> practice exchange
+             -> roles side by side -> watch until a signal, --for, the tape's end or a fault
+             -> stop feed, brain, orchestrator -> summary -> segments removed
+
+Standard library and small code only: one long call that keeps the GIL would stall health and
+watchdog. Trading logic has no place here.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from engine import exit_codes
+from engine.processes.api import ApiThread, BindError, bind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PORT_DEFAULT = 8080
+
+
+def run(arguments: list[str], environment: Mapping[str, str]) -> int:
+    """Run an engine until it stops; return the documented exit code.
+
+    Args:
+        arguments: the words after `aegis run`.
+        environment: the variables, read by the command line only.
+    """
+    exec_start_ns = time.monotonic_ns()
+    try:
+        host, port = _address(arguments, environment.get("PORT", ""))
+        api = ApiThread(bind(host, port))
+    except (BindError, ValueError) as error:
+        _say(f"aegis: {error}")
+        return exit_codes.ENVIRONMENT if isinstance(error, BindError) else exit_codes.USAGE
+    bound_ns = time.monotonic_ns()
+    api.start()
+    # From here on the socket answers; imports may take their time.
+    from engine.cli import build_parser  # noqa: PLC0415
+    from engine.processes.engine_run import EngineRun, StartError  # noqa: PLC0415
+
+    options = build_parser().parse_args(["run", *arguments])
+    try:
+        engine = EngineRun(options, environment, api, exec_start_ns=exec_start_ns, bound_ns=bound_ns)
+    except StartError as error:
+        _say(f"aegis: {error}")
+        return error.exit_code
+    return engine.run()
+
+
+def _address(arguments: list[str], port_variable: str) -> tuple[str, int]:
+    host = _option(arguments, "--host")
+    port = _option(arguments, "--port") or port_variable
+    if not port.isdecimal() and port:
+        message = f"port {port!r} is not a number"
+        raise ValueError(message)
+    # A platform that sets PORT routes traffic to it from outside; otherwise stay on loopback.
+    default_host = "0.0.0.0" if port_variable else "127.0.0.1"  # noqa: S104
+    return host or default_host, int(port) if port else PORT_DEFAULT
+
+
+def _option(arguments: list[str], name: str) -> str:
+    for position, word in enumerate(arguments):
+        if word == name and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if word.startswith(name + "="):
+            return word.split("=", 1)[1]
+    return ""
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201  the command's own output

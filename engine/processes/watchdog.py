@@ -1,0 +1,98 @@
+"""Dead and hung roles: a process that lives is not enough, its heartbeats must move.
+
+No deadline holds before a role is warm, except its own longest warm-up. Under the default policy
+the first fault ends the engine, so that the platform restarts it; `restart` brings the role back in
+place, a bounded number of times.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from engine import exit_codes
+from engine.config import Config
+from engine.processes.control import (
+    HEARTBEAT_COUNT_MAX,
+    ControlSegment,
+    RolePage,
+    RoleState,
+)
+from engine.processes.roles import RoleProcess
+from engine.processes.segments import READER_BRAIN, READER_FEED, READER_ORCHESTRATOR, Segments
+
+RESTARTS_MAX = 5
+ATTACH_TIMEOUT_S = 30.0
+GATED_READERS: dict[RolePage, tuple[tuple[str, int], ...]] = {
+    RolePage.FEED: (("control-ring", READER_FEED),),
+    RolePage.BRAIN: (("market", READER_BRAIN), ("control-ring", READER_BRAIN)),
+    RolePage.ORCHESTRATOR: (("control-ring", READER_ORCHESTRATOR),),
+}
+
+
+class Verdict(NamedTuple):
+    """Why the watch ended."""
+
+    exit_code: int
+    reason: str
+    role: RoleProcess | None = None
+
+
+class Watchdog:
+    """Looks at every role; `check` is called every few milliseconds and never waits."""
+
+    def __init__(
+        self, config: Config, control: ControlSegment, roles: Sequence[RoleProcess]
+    ) -> None:
+        """Watch these roles by their pages of the control segment."""
+        self._config = config
+        self._control = control
+        self._roles = roles
+        self._spawned_ns = {role.row.page: time.monotonic_ns() for role in roles}
+
+    def check(self) -> Verdict | None:
+        """Return the first fault found, None when all is well."""
+        now_ns = time.monotonic_ns()
+        for role in self._roles:
+            reason = self._fault(role, now_ns)
+            if reason:
+                return Verdict(exit_codes.ROLE_DIED, f"{role.row.name} {reason}", role)
+        return None
+
+    def restart(self, role: RoleProcess, document: bytes, parts: Segments) -> bool:
+        """Bring a role back in place; return False when it has died too often."""
+        if role.restart_count >= RESTARTS_MAX or not role.row.restartable:
+            return False
+        role.kill()
+        role.restart_count += 1
+        if role.row.page is RolePage.BRAIN:
+            # Records that nobody decided on while the brain was away are old; let the feed go on.
+            for kind, reader in GATED_READERS[role.row.page][:1]:
+                parts.rings[kind].evict(reader)
+        self._spawned_ns[role.row.page] = time.monotonic_ns()
+        role.spawn(document, self._config.pin.get(role.row.name))
+        return True
+
+    def _fault(self, role: RoleProcess, now_ns: int) -> str:
+        status = role.exit_status()
+        page = role.row.page
+        if status is not None:
+            said = self._control.progress(page)
+            return f"died (exit status {status}){': ' + said if said else ''}"
+        state = role.state()
+        age_s = (now_ns - self._spawned_ns[page]) / 1e9
+        if state < RoleState.ATTACHED:
+            return f"did not attach within {ATTACH_TIMEOUT_S:.0f} s" if age_s > ATTACH_TIMEOUT_S else ""
+        if state < RoleState.WARM:
+            limit_s = self._config.warm_timeout_s
+            return f"was not warm within {limit_s} s" if age_s > limit_s else ""
+        return self._hung(page, now_ns)
+
+    def _hung(self, page: RolePage, now_ns: int) -> str:
+        limit_ns = self._config.heartbeat_timeout_ms * 1_000_000
+        for thread in range(HEARTBEAT_COUNT_MAX):
+            beat_ns = self._control.heartbeat_ns(page, thread)
+            if beat_ns and now_ns - beat_ns > limit_ns:
+                return f"hangs: thread {thread} has not beaten for {(now_ns - beat_ns) / 1e9:.1f} s"
+        return ""
