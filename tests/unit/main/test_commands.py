@@ -1,0 +1,160 @@
+"""Operator commands: words first, then the record; a halt survives a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.domain.codes import EventType, Role, TradingState
+from engine.domain.records import EVENT_DTYPE
+from engine.processes.commands import Commands, pack_control
+from engine.processes.control import (
+    CONTROL_BYTES,
+    ControlSegment,
+    MainWord,
+    OperatorWord,
+    RolePage,
+    RoleWord,
+)
+
+
+class FakeSegment:
+    """Ordinary memory in the place of a mapped segment."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(CONTROL_BYTES))
+
+    def close(self) -> None:
+        """Nothing to unmap."""
+
+
+class FakeRing:
+    """Keeps what is published; full after `room` records."""
+
+    def __init__(self, room: int = 100) -> None:
+        self.room = room
+        self.payloads: list[bytes] = []
+        self.wake_count = 0
+
+    def try_publish(self, payload: bytes) -> int:
+        if len(self.payloads) >= self.room:
+            return -1
+        self.payloads.append(payload)
+        return len(self.payloads) - 1
+
+    def wake(self) -> None:
+        self.wake_count += 1
+
+    def types(self) -> list[int]:
+        return [int(decode(payload)["event_type"]) for payload in self.payloads]
+
+
+def decode(payload: bytes) -> np.void:
+    return np.frombuffer(b"\0" * 8 + payload, EVENT_DTYPE)[0]
+
+
+@pytest.fixture
+def control() -> ControlSegment:
+    return ControlSegment(FakeSegment())  # type: ignore[arg-type]  # buffer and close are all it uses
+
+
+def build(control: ControlSegment, tmp_path: Path, room: int = 100) -> tuple[Commands, FakeRing]:
+    ring = FakeRing(room)
+    return Commands(control, ring, ring, tmp_path / "trading_state.json"), ring
+
+
+def test_packed_control_reads_back_as_an_event_record() -> None:
+    payload = pack_control(EventType.CONTROL_HALT, TradingState.HALTED, "page: too fast", 7)
+    record = decode(payload)
+    assert len(payload) == EVENT_DTYPE.itemsize - 8
+    assert record["event_type"] == EventType.CONTROL_HALT
+    assert record["role"] == Role.MAIN
+    assert record["trading_state"] == TradingState.HALTED
+    assert record["text"] == b"page: too fast"
+    assert record["request_id"] == 7
+    assert (record["instrument_index"], record["strategy_index"]) == (-1, -1)
+    assert record["time_ns"] > 0
+
+
+def test_packed_text_is_cut_to_its_field() -> None:
+    assert len(decode(pack_control(EventType.CONTROL_HALT, TradingState.HALTED, "x" * 99, 1))["text"]) == 40
+
+
+def test_halt_writes_the_word_and_asks_for_cancels(control: ControlSegment, tmp_path: Path) -> None:
+    commands, ring = build(control, tmp_path)
+    outcome = commands.halt("page", "button")
+    assert control.main(MainWord.TRADING_STATE) == TradingState.HALTED
+    assert outcome.trading_state is TradingState.HALTED
+    assert ring.types() == [EventType.CONTROL_HALT, EventType.CONTROL_CANCEL_ALL]
+    assert ring.wake_count == 2
+
+
+def test_halt_holds_by_the_word_when_the_ring_is_full(control: ControlSegment, tmp_path: Path) -> None:
+    commands, _ = build(control, tmp_path, room=0)
+    commands.halt("page", "button")
+    assert control.trading_state() == TradingState.HALTED
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "ok"])
+def test_resume_without_a_reason_is_refused(
+    control: ControlSegment, tmp_path: Path, reason: str
+) -> None:
+    commands, ring = build(control, tmp_path)
+    commands.halt("page", "button")
+    outcome = commands.resume("page", reason)
+    assert not outcome.accepted
+    assert control.trading_state() == TradingState.HALTED
+    assert EventType.CONTROL_RESUME not in ring.types()
+
+
+def test_resume_clears_main_and_operator_words(control: ControlSegment, tmp_path: Path) -> None:
+    commands, ring = build(control, tmp_path)
+    commands.halt("page", "button")
+    control.set_main(OperatorWord.TRADING_STATE, TradingState.HALTED)
+    assert commands.resume("cli", "looked at the fills").trading_state is TradingState.ENABLED
+    assert ring.types()[-1] == EventType.CONTROL_RESUME
+
+
+def test_the_most_severe_word_holds(control: ControlSegment, tmp_path: Path) -> None:
+    commands, _ = build(control, tmp_path)
+    control.set_role(RolePage.BRAIN, RoleWord.TRADING_STATE, TradingState.REDUCING)
+    assert commands.pause("cli", "lunch").trading_state is TradingState.REDUCING
+
+
+def test_a_halt_survives_a_restart(control: ControlSegment, tmp_path: Path) -> None:
+    commands, _ = build(control, tmp_path)
+    commands.halt("page", "button")
+    control.set_main(MainWord.TRADING_STATE, TradingState.ENABLED)
+    again, _ = build(control, tmp_path)
+    assert again.restore() is TradingState.HALTED
+    assert control.main(MainWord.TRADING_STATE) == TradingState.HALTED
+
+
+def test_a_first_run_is_enabled(control: ControlSegment, tmp_path: Path) -> None:
+    commands, _ = build(control, tmp_path)
+    assert commands.restore() is TradingState.ENABLED
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"trading_state": 9}', '{"x": 1}'])
+def test_an_unreadable_state_file_means_halted(
+    control: ControlSegment, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "trading_state.json").write_text(text, encoding="utf-8")
+    commands, _ = build(control, tmp_path)
+    assert commands.restore() is TradingState.HALTED
+
+
+def test_flatten_reduces_then_flattens(control: ControlSegment, tmp_path: Path) -> None:
+    commands, ring = build(control, tmp_path)
+    commands.flatten("cli", "end of day")
+    assert ring.types() == [EventType.CONTROL_REDUCE, EventType.CONTROL_FLATTEN]
+    assert control.trading_state() == TradingState.REDUCING
+
+
+def test_a_full_ring_is_said(control: ControlSegment, tmp_path: Path) -> None:
+    commands, _ = build(control, tmp_path, room=0)
+    outcome = commands.reconcile("cli", "check")
+    assert not outcome.accepted
+    assert "full" in outcome.effect

@@ -1,0 +1,141 @@
+"""Settings: sources, precedence, and one sentence for everything wrong."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from engine.config import Config, VenueConfig, shown
+from engine.config_docs import example_file, reference_page, settings
+from engine.config_load import ENVIRONMENT, ConfigError, load_config
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def write(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "aegis.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_defaults_are_practice_paper_and_unarmed() -> None:
+    config = load_config({})
+    assert (config.trading_mode, config.venue.name) == ("paper", "practice")
+    assert not config.venue.third_party
+    assert not config.arming.armed
+
+
+def test_environment_wins_over_the_file_and_the_command_line_over_both(tmp_path: Path) -> None:
+    file = write(tmp_path, 'home = "/from/file"\nname = "file"\n')
+    config = load_config({"AEGIS_HOME": "/from/environment"}, file, {"name": "cli"})
+    assert (config.home, config.name) == ("/from/environment", "cli")
+
+
+def test_profile_tables_overlay_the_file(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        'profile = "staging"\n[limits]\nmax_entries_per_day = 5\n'
+        "[profiles.staging.limits]\nmax_entries_per_day = 7\n",
+    )
+    assert load_config({}, file).limits.max_entries_per_day == 7
+
+
+def test_third_party_limits_are_the_documented_ones() -> None:
+    config = load_config({}, None, {"venue.name": "binance"})
+    limits = config.limits
+    assert config.venue.third_party
+    assert (limits.max_entries_per_day, limits.max_order_size) == (20, 2.0)
+    assert (limits.max_position_exposure, limits.max_daily_loss_ratio) == (3.0, 0.02)
+
+
+def test_practice_limits_are_generous_but_a_file_still_rules(tmp_path: Path) -> None:
+    file = write(tmp_path, "[limits]\nmax_entries_per_day = 3\n")
+    limits = load_config({}, file).limits
+    assert limits.max_entries_per_day == 3
+    assert limits.max_order_size > 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('trading_mode = "demo"', "trading_mode"),
+        ("[limits]\nmax_entries_per_day = -1", "limits.max_entries_per_day"),
+        ("[limits]\nmax_order_notional = 'x'", "limits.max_order_notional"),
+        ("[limit]\nx = 1", "limit"),
+        ('name = "Not A Name"', "name"),
+        ("venue = 3", "venue"),
+        ("[[strategy]]\nname = 'x'", "kind"),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path: Path, text: str, field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config({}, write(tmp_path, text))
+    assert field in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("ALLOW_ORDERS", "yes"),
+        ("MAX_MEMORY_MB", "lots"),
+        ("MAX_DAILY_LOSS_PCT", "two"),
+        ("TRADING_MODE", "casino"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=variable):
+        load_config({variable: text})
+
+
+def test_a_missing_file_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="absent"):
+        load_config({}, str(tmp_path / "absent.toml"))
+
+
+def test_virtual_is_paper() -> None:
+    assert load_config({"TRADING_MODE": "virtual"}).trading_mode == "paper"
+
+
+@pytest.mark.parametrize("missing", ["BINANCE_API_KEY", "BINANCE_API_SECRET"])
+def test_live_without_a_key_names_the_variable(missing: str) -> None:
+    environment = {"BINANCE_API_KEY": "k", "BINANCE_API_SECRET": "s", "TRADING_MODE": "live"}
+    del environment[missing]
+    with pytest.raises(ConfigError, match=missing):
+        load_config(environment, None, {"venue.name": "binance"})
+
+
+def test_all_three_switches_arm_and_any_two_do_not() -> None:
+    armed = {"ALLOW_ORDERS": "1", "DRY_RUN": "0", "ENABLE_ORDER_EXEC": "1"}
+    assert load_config(armed).arming.armed
+    for variable in armed:
+        environment = {key: entry for key, entry in armed.items() if key != variable}
+        assert not load_config(environment).arming.armed
+
+
+def test_secrets_are_never_shown() -> None:
+    venue = VenueConfig(api_key="key-in-clear", api_secret="secret-in-clear")
+    text = str(shown(Config(venue=venue, database_url="postgresql://u:secret-in-clear@h/d")))
+    assert "in-clear" not in text
+
+
+def test_the_example_file_is_valid_and_changes_nothing() -> None:
+    assert tomllib.loads(example_file()) in ({}, {"venue": {}, "arming": {}, "limits": {}, "journal": {}})
+
+
+def test_every_setting_says_what_it_does() -> None:
+    silent = [path for path, _, text in settings() if not text]
+    assert silent == []
+
+
+def test_the_reference_page_is_current() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert page == reference_page(), "run: python -m engine.config_docs > docs/configuration.md"
+
+
+def test_every_variable_is_in_the_environment_example() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    missing = [name for name in (*ENVIRONMENT, "PORT") if f"{name}=" not in example]
+    assert missing == []
