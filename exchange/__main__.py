@@ -1,0 +1,149 @@
+"""Start a practice exchange: `python -m exchange --port P [--tape PATH ... | --generate N]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+
+import uvloop
+
+from exchange.clock import UNLIMITED
+from exchange.errors import ApiError, TapeError
+from exchange.events import EventSource
+from exchange.limits import Limits
+from exchange.server import Exchange, Options
+from exchange.symbols import parse_money
+
+EXIT_USAGE = 2
+EXIT_ENVIRONMENT = 3
+MIN_SPEED = 0.1
+MAX_INSTRUMENTS = 500
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's description."""
+    made = argparse.ArgumentParser(
+        prog="exchange",
+        description="A practice exchange that speaks the Binance USD-M wire protocol.",
+    )
+    made.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    made.add_argument("--port", type=int, required=True, help="port to listen on; 0 picks one")
+    made.add_argument("--tape", nargs="+", metavar="PATH", help="captures, or a folder of them")
+    made.add_argument("--generate", type=int, metavar="N", help="generate N instruments (1-500)")
+    made.add_argument("--seed", type=int, default=1, help="seed of the generated market (1)")
+    made.add_argument("--rate", type=float, help="generated messages per second over all")
+    made.add_argument("--speed", default="1", metavar="X|max", help="0.1 and up, or max (1)")
+    made.add_argument("--loop", action="store_true", help="play the tape over and over")
+    made.add_argument("--start-ms", type=int, help="venue time of the first event (now)")
+    made.add_argument("--autostart", action="store_true", help="play before anyone subscribes")
+    made.add_argument("--key", default="practice", help="API key (practice)")
+    made.add_argument("--secret", default="practice", help="API secret (practice)")
+    made.add_argument(
+        "--account", action="append", default=[], metavar="KEY:SECRET", help="a further account"
+    )
+    made.add_argument("--balance", default="10000", help="USDT each account starts with (10000)")
+    made.add_argument("--weight-limit", type=int, default=2_400, help="request weight per minute")
+    made.add_argument("--order-limit-10s", type=int, default=300, help="orders per 10 seconds")
+    made.add_argument("--order-limit-1m", type=int, default=1_200, help="orders per minute")
+    return made
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    """Return the exchange's options from the command line.
+
+    Raises:
+        ValueError: with a sentence naming the argument.
+    """
+    speed = UNLIMITED
+    if arguments.speed != "max":
+        try:
+            speed = float(arguments.speed)
+        except ValueError:
+            speed = -1.0
+        if not speed >= MIN_SPEED:
+            message = f"--speed {arguments.speed}: expected {MIN_SPEED} or more, or max"
+            raise ValueError(message)
+    accounts = [(arguments.key, arguments.secret)]
+    for text in arguments.account:
+        key, separator, secret = text.partition(":")
+        if not key or not separator or not secret:
+            message = f"--account {text}: expected KEY:SECRET"
+            raise ValueError(message)
+        accounts.append((key, secret))
+    try:
+        balance = parse_money(arguments.balance)
+    except ApiError:
+        message = f"--balance {arguments.balance}: expected an amount of USDT"
+        raise ValueError(message) from None
+    return Options(
+        speed=speed,
+        start_ms=arguments.start_ms,
+        loop_tape=arguments.loop,
+        autostart=arguments.autostart,
+        balance=balance,
+        accounts=accounts,
+        limits=Limits(arguments.weight_limit, arguments.order_limit_10s, arguments.order_limit_1m),
+    )
+
+
+def source_of(arguments: argparse.Namespace) -> EventSource:
+    """Return the tape or the generator the command line asks for.
+
+    Raises:
+        ValueError: when the arguments contradict each other.
+        TapeError: when a tape cannot be used.
+    """
+    if arguments.tape and arguments.generate is not None:
+        message = "--tape and --generate exclude each other"
+        raise ValueError(message)
+    if arguments.tape:
+        from exchange.tape import Tape  # noqa: PLC0415 - start-up time: one source is enough
+
+        return Tape(arguments.tape)
+    count = 2 if arguments.generate is None else arguments.generate
+    if not 1 <= count <= MAX_INSTRUMENTS:
+        message = f"--generate {count}: expected 1 to {MAX_INSTRUMENTS}"
+        raise ValueError(message)
+    from exchange.generator import Generator  # noqa: PLC0415 - numpy is loaded only for this
+
+    return Generator(count, arguments.seed, arguments.rate)
+
+
+async def serve(exchange: Exchange, host: str, port: int) -> None:
+    """Run until a signal asks to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    bound = await exchange.listen(host, port)
+    sys.stdout.write(f"ready {bound}\n")
+    sys.stdout.flush()
+    await stop.wait()
+    await exchange.close()
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a practice exchange and return its exit code."""
+    arguments = parser().parse_args(words)
+    try:
+        options = options_of(arguments)
+        exchange = Exchange(source_of(arguments), options)
+    except ValueError as fault:
+        sys.stderr.write(f"exchange: {fault}\n")
+        return EXIT_USAGE
+    except TapeError as fault:
+        sys.stderr.write(f"exchange: {fault}\n")
+        return EXIT_ENVIRONMENT
+    try:
+        uvloop.run(serve(exchange, arguments.host, arguments.port))
+    except OSError as fault:
+        sys.stderr.write(f"exchange: cannot listen on port {arguments.port}: {fault.strerror}\n")
+        return EXIT_ENVIRONMENT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

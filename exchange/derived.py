@@ -1,0 +1,247 @@
+"""Streams a tape does not hold, made from its trades and quotes: aggTrade, kline, markPrice.
+
+Partial depth and mini tickers come from the same state. Cadences run on venue time.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from exchange.book import BUY, SELL
+from exchange.candles import Candle, CandleSeries
+from exchange.events import Fields
+from exchange.matching import Market
+from exchange.streams import (
+    AGG_TRADE,
+    CONTINUOUS_KLINE,
+    INTERVAL_MS,
+    KLINE,
+    MARK_PRICE,
+    MINI_TICKER,
+    PARTIAL_DEPTH,
+    Hub,
+    StreamKey,
+)
+from exchange.symbols import MONEY_DECIMALS, format_units, money_text
+
+AGG_TRADE_WINDOW_MS = 100
+KLINE_PERIOD_MS = 250
+MINI_TICKER_PERIOD_MS = 2_000
+FUNDING_PERIOD_MS = 28_800_000
+FUNDING_RATE = "0.00010000"
+
+_NAME_OF_INTERVAL = {ms: name for name, ms in INTERVAL_MS.items()}
+
+
+def mark_text(market: Market) -> str:
+    """Return the mark price with eight decimals, exactly."""
+    scale = 10 ** (MONEY_DECIMALS - market.spec.price_decimals)
+    bid, ask = market.book.best(BUY), market.book.best(SELL)
+    if bid and ask:
+        return format_units((bid + ask) * scale // 2, MONEY_DECIMALS)
+    return format_units(market.mark_price() * scale, MONEY_DECIMALS)
+
+
+def next_funding_ms(now_ms: int) -> int:
+    """Return when the next funding would be due; this venue charges none."""
+    return now_ms - now_ms % FUNDING_PERIOD_MS + FUNDING_PERIOD_MS
+
+
+class DerivedStreams:
+    """Aggregates per instrument and when each is due."""
+
+    def __init__(self, markets: list[Market], hub: Hub) -> None:
+        """Start without any trade seen."""
+        self._markets = markets
+        self._hub = hub
+        self.series = [CandleSeries(market.spec) for market in markets]
+        self._pending_agg: dict[int, list[int]] = {}
+        self._last_agg_id = [0] * len(markets)
+        self._due_ms: dict[StreamKey, int] = {}
+        self._next_agg_ms = 0
+        self._next_check_ms = 0
+
+    def on_trade(self, index: int, fields: Fields) -> None:
+        """Take one public trade."""
+        series = self.series[index]
+        if not self._hub.cold:  # nobody listens to derived streams: keep the bars only
+            series.add_trade(fields)
+            return
+        for candle in series.add_trade(fields):
+            self._emit_kline(index, candle, fields[5], closed=True)
+        if self._hub.cold.get((AGG_TRADE, index, "")):
+            self._aggregate(index, fields)
+
+    def _aggregate(self, index: int, fields: Fields) -> None:
+        price, qty, buyer_is_maker, trade_id, trade_ms, event_ms = fields
+        pending = self._pending_agg.get(index)
+        if pending is not None:
+            same = pending[0] == price and bool(pending[2]) == buyer_is_maker
+            if same and trade_ms - pending[5] < AGG_TRADE_WINDOW_MS:
+                pending[1] += qty
+                pending[4] = trade_id
+                pending[6] = event_ms
+                return
+            self._emit_agg(index, pending)
+        self._pending_agg[index] = [
+            price, qty, int(buyer_is_maker), trade_id, trade_id, trade_ms, event_ms
+        ]  # fmt: skip
+
+    def _emit_agg(self, index: int, pending: list[int]) -> None:
+        price, qty, buyer_is_maker, first_id, last_id, trade_ms, event_ms = pending
+        spec = self._markets[index].spec
+        self._last_agg_id[index] += 1
+        qty_text = spec.qty_text(qty)
+        body = (
+            f'{{"e":"aggTrade","E":{event_ms},"a":{self._last_agg_id[index]},'
+            f'"s":"{spec.symbol}","p":"{spec.price_text(price)}","q":"{qty_text}",'
+            f'"nq":"{qty_text}","f":{first_id},"l":{last_id},"T":{trade_ms},'
+            f'"m":{"true" if buyer_is_maker else "false"},"st":1}}'
+        )
+        self._hub.emit((AGG_TRADE, index, ""), body.encode())
+
+    def advance(self, now_ms: int) -> None:
+        """Send what is due at this venue time."""
+        if now_ms >= self._next_agg_ms and self._pending_agg:
+            self._next_agg_ms = now_ms + AGG_TRADE_WINDOW_MS // 4
+            for index, pending in list(self._pending_agg.items()):
+                if now_ms - pending[5] >= AGG_TRADE_WINDOW_MS:
+                    del self._pending_agg[index]
+                    self._emit_agg(index, pending)
+        if now_ms < self._next_check_ms:
+            return
+        self._next_check_ms = now_ms + AGG_TRADE_WINDOW_MS
+        for key, outlets in self._hub.cold.items():
+            if outlets and now_ms >= self._due_ms.get(key, 0):
+                period_ms = self._emit_due(key, now_ms)
+                self._due_ms[key] = now_ms + period_ms
+
+    def _emit_due(self, key: StreamKey, now_ms: int) -> int:
+        """Send a periodic stream; return its period (0: not periodic)."""
+        kind, index, argument = key
+        if kind in {KLINE, CONTINUOUS_KLINE}:
+            self._advance_kline(index, INTERVAL_MS[argument], now_ms)
+            return KLINE_PERIOD_MS
+        if kind == MARK_PRICE:
+            self._emit_mark(key, now_ms)
+            return int(argument)
+        if kind == PARTIAL_DEPTH:
+            depth, _, period = argument.partition("@")
+            self._emit_partial(key, int(depth), now_ms)
+            return int(period)
+        if kind == MINI_TICKER:
+            self._emit_mini(key, now_ms)
+            return MINI_TICKER_PERIOD_MS
+        return 0
+
+    def _advance_kline(self, index: int, interval_ms: int, now_ms: int) -> None:
+        series = self.series[index]
+        series.want(interval_ms)
+        for candle in series.roll(now_ms):
+            self._emit_kline(index, candle, now_ms, closed=True)
+        candle = series.running.get(interval_ms)
+        if candle is not None and candle.changed:
+            candle.changed = False
+            self._emit_kline(index, candle, now_ms, closed=False)
+
+    def _emit_kline(self, index: int, candle: Candle, now_ms: int, *, closed: bool) -> None:
+        spec = self._markets[index].spec
+        interval = _NAME_OF_INTERVAL[candle.interval_ms]
+        bar: dict[str, object] = {
+            "t": candle.open_ms,
+            "T": candle.close_ms,
+            "s": spec.symbol,
+            "i": interval,
+            "f": candle.first_id,
+            "L": candle.last_id,
+            "o": spec.price_text(candle.open),
+            "c": spec.price_text(candle.close),
+            "h": spec.price_text(candle.high),
+            "l": spec.price_text(candle.low),
+            "v": spec.qty_text(candle.qty),
+            "n": candle.count,
+            "x": closed,
+            "q": money_text(candle.quote),
+            "V": spec.qty_text(candle.taker_buy_qty),
+            "Q": money_text(candle.taker_buy_quote),
+            "B": "0",
+        }
+        body = {"e": "kline", "E": now_ms, "s": spec.symbol, "k": bar}
+        if self._hub.cold.get((KLINE, index, interval)):
+            self._hub.emit((KLINE, index, interval), orjson.dumps(body))
+        if self._hub.cold.get((CONTINUOUS_KLINE, index, interval)):
+            del bar["s"]
+            other = {"e": "continuous_kline", "E": now_ms, "ps": spec.symbol, "ct": "PERPETUAL"}
+            self._hub.emit((CONTINUOUS_KLINE, index, interval), orjson.dumps({**other, "k": bar}))
+
+    def _emit_mark(self, key: StreamKey, now_ms: int) -> None:
+        market = self._markets[key[1]]
+        if not market.mark_price():
+            return
+        mark = mark_text(market)
+        body = (
+            f'{{"e":"markPriceUpdate","E":{now_ms},"s":"{market.spec.symbol}","p":"{mark}",'
+            f'"ap":"{mark}","i":"{mark}","P":"{mark}","r":"{FUNDING_RATE}",'
+            f'"T":{next_funding_ms(now_ms)},"st":1}}'
+        )
+        self._hub.emit(key, body.encode())
+
+    def _emit_partial(self, key: StreamKey, depth: int, now_ms: int) -> None:
+        market = self._markets[key[1]]
+        book, spec = market.book, market.spec
+        if not book.synced:
+            return
+        sides = [
+            [[spec.price_text(p), spec.qty_text(q)] for p, q in book.levels(side)[:depth]]
+            for side in (BUY, SELL)
+        ]
+        update_id = max(book.update_id, book.quote[0])
+        body = {
+            "e": "depthUpdate",
+            "E": now_ms,
+            "T": now_ms,
+            "s": spec.symbol,
+            "U": update_id,
+            "u": update_id,
+            "pu": update_id - 1,
+            "b": sides[0],
+            "a": sides[1],
+        }
+        self._hub.emit(key, orjson.dumps(body))
+
+    def _emit_mini(self, key: StreamKey, now_ms: int) -> None:
+        day = self.day_summary(key[1])
+        if day is not None:
+            spec = self._markets[key[1]].spec
+            body = {
+                "e": "24hrMiniTicker",
+                "E": now_ms,
+                "s": spec.symbol,
+                "c": spec.price_text(day.close),
+                "o": spec.price_text(day.open),
+                "h": spec.price_text(day.high),
+                "l": spec.price_text(day.low),
+                "v": spec.qty_text(day.qty),
+                "q": money_text(day.quote),
+                "st": 1,
+            }
+            self._hub.emit(key, orjson.dumps(body))
+
+    def day_summary(self, index: int) -> Candle | None:
+        """Return all known minutes as one bar, or None before the first trade."""
+        minutes = self.series[index].recent_minutes()
+        if not minutes:
+            return None
+        day = Candle(minutes[0].open_ms, 86_400_000, *_range_of(minutes))
+        for bar in minutes:
+            day.qty += bar.qty
+            day.quote += bar.quote
+            day.count += bar.count
+        day.first_id, day.last_id = minutes[0].first_id, minutes[-1].last_id
+        return day
+
+
+def _range_of(bars: list[Candle]) -> tuple[int, int, int, int]:
+    high = max(bar.high for bar in bars)
+    low = min(bar.low for bar in bars)
+    return bars[0].open, high, low, bars[-1].close

@@ -1,0 +1,194 @@
+"""Plays an event source on the venue clock: to the books, to resting orders, to subscribers.
+
+At a finite speed events leave when they are due, all that are due in one write per connection. At
+unlimited speed they leave as fast as the slowest subscriber reads; nothing is ever dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from exchange.book import BUY, SELL, Book
+from exchange.clock import VirtualClock
+from exchange.derived import DerivedStreams
+from exchange.events import DIFF, QUOTE, SNAPSHOT, TRADE, Event, EventSource
+from exchange.streams import Hub
+from exchange.venue import Venue
+
+TURN_EVENTS = 2_048  # at most this many per turn, so that requests are served in between
+UNLIMITED_TURN_EVENTS = 128
+MIN_WAIT_S = 0.001  # resolution of the event loop's timers
+MAX_WAIT_S = 0.1
+SUBSCRIBE_SETTLE_S = 0.05  # play starts when nobody subscribed for this long ...
+SUBSCRIBE_SETTLE_MAX_S = 1.0  # ... but not later than this after the first subscriber
+
+
+class Player:
+    """The only writer of market state."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        source: EventSource,
+        hub: Hub,
+        derived: DerivedStreams,
+        *,
+        loop_tape: bool,
+    ) -> None:
+        """Wire the player; nothing plays before `start` or the first subscriber."""
+        self._venue = venue
+        self._source = source
+        self._hub = hub
+        self._derived = derived
+        self._clock: VirtualClock = venue.clock
+        self._markets = list(venue.markets.values())
+        self._loop_tape = loop_tape
+        self._batch: list[Event] = []
+        self._position = 0
+        self._first_subscriber_s = 0.0
+        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self.started = False
+        self.ended = False
+        self.failure = ""
+        self.passes = 0
+        self.event_count = 0
+        self.lag_ns_max = 0
+        self.on_end: Callable[[], None] = lambda: None
+
+    def subscriber_came(self) -> None:
+        """Start to play soon: when subscriptions have settled."""
+        if self.started or self._timer is not None:
+            return
+        self._first_subscriber_s = asyncio.get_running_loop().time()
+        self._wait(MIN_WAIT_S, self._start_when_settled)
+
+    def _wait(self, delay_s: float, action: Callable[[], None]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay_s, action)
+
+    def _start_when_settled(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        settled = now_s - self._hub.last_subscribe_s >= SUBSCRIBE_SETTLE_S
+        if settled or now_s - self._first_subscriber_s >= SUBSCRIBE_SETTLE_MAX_S:
+            self.start()
+        else:
+            self._wait(MIN_WAIT_S, self._start_when_settled)
+
+    def start(self) -> None:
+        """Play from the first event, or the next pass of a loop."""
+        if self.started:
+            return
+        self.started = True
+        if self.passes == 0:
+            self._source.begin(self._clock.play())
+        else:
+            self._source.begin_again(self._clock.now_ns())
+        self.passes += 1
+        self._turn()
+
+    def stop(self) -> None:
+        """Stop playing for good."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.ended = True
+
+    def _turn(self) -> None:
+        if self.ended:
+            return
+        loop = asyncio.get_running_loop()
+        if self._clock.unlimited:
+            if self._hub.congested:
+                self._wait(MIN_WAIT_S, self._turn)
+                return
+            playing = self._play_due(UNLIMITED_TURN_EVENTS)
+        else:
+            playing = self._play_due(TURN_EVENTS)
+        self._derived.advance(self._clock.now_ms())
+        self.deliver()
+        if not playing:
+            self._finish()
+        elif self._clock.unlimited or self._overdue():
+            self._timer = loop.call_soon(self._turn)
+        else:
+            delay_s = self._clock.real_delay_s(self._batch[self._position][0])
+            self._wait(min(max(delay_s, MIN_WAIT_S), MAX_WAIT_S), self._turn)
+
+    def _overdue(self) -> bool:
+        return self._batch[self._position][0] <= self._clock.now_ns()
+
+    def deliver(self) -> None:
+        """Send queued user-data events and frames."""
+        outbox = self._venue.outbox
+        if outbox:
+            for account, event in outbox:
+                self._hub.tell(account, event)
+            outbox.clear()
+        self._hub.flush()
+
+    def _play_due(self, limit: int) -> bool:
+        """Play events that are due; return False at the end of the source."""
+        now_ns = self._clock.now_ns()
+        unlimited = self._clock.unlimited
+        for _ in range(limit):
+            if self._position >= len(self._batch):
+                self._batch = self._source.next_batch()
+                self._position = 0
+                if not self._batch:
+                    return False
+            event = self._batch[self._position]
+            if unlimited:
+                self._clock.peg(event[0])
+            elif event[0] > now_ns:
+                return True
+            self._position += 1
+            self._play(event)
+        if not unlimited:
+            self.lag_ns_max = max(self.lag_ns_max, now_ns - event[0])
+        if self._position >= len(self._batch):
+            self._batch = self._source.next_batch()
+            self._position = 0
+        return bool(self._batch)
+
+    def _play(self, event: Event) -> None:
+        _due_ns, index, kind, fields, body = event
+        market = self._markets[index]
+        self.event_count += 1
+        if kind == QUOTE:
+            market.on_quote(fields)
+        elif kind == TRADE:
+            aggressor = SELL if fields[2] else BUY
+            if market.resting:
+                self._venue.public_trade(market, fields[0], fields[1], aggressor)
+            else:
+                market.last_price = fields[0]
+            self._derived.on_trade(index, fields)
+        elif kind == DIFF:
+            market.on_diff(fields[:5])
+        else:
+            assert kind == SNAPSHOT, kind
+            market.book.apply_snapshot(fields[0], fields[1], fields[2])
+            return
+        outlets = self._hub.hot[kind][index]
+        if outlets:
+            payload = self._source.body_of(event) if body is None else body
+            faults = self._hub.faults
+            if faults is not None and faults.rules:
+                self._hub.emit((kind, index, ""), payload)
+                return
+            for outlet in outlets:
+                outlet.send(payload)
+
+    def _finish(self) -> None:
+        """End of the tape: orders are cancelled, market streams close, perhaps it starts again."""
+        for account in self._venue.accounts.values():
+            self._venue.cancel_all(account)
+        self.deliver()
+        self.on_end()
+        if not self._loop_tape:
+            self.ended = True
+            self._clock.end()
+            return
+        for market in self._markets:
+            market.book = Book()
+        self.started = False
+        self._timer = None

@@ -1,0 +1,160 @@
+"""Requests no real venue has: the ledger, the state, faults, positions changed by hand, the probe.
+
+They need no signature; an account is named by `account` in the query or by the API-key header.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from exchange import userdata
+from exchange.account import Account
+from exchange.errors import ApiError
+from exchange.http1 import Request
+from exchange.rest import OPEN, Api, Call, Route, RouteTable
+from exchange.symbols import money_text, parse_money, parse_units
+
+
+class Practice:
+    """The practice routes and what they reach beyond the API."""
+
+    def __init__(self, exchange: Any) -> None:  # noqa: ANN401 - the assembly in server.py
+        """Keep the assembled exchange."""
+        self._exchange = exchange
+
+    def routes(self) -> RouteTable:
+        """Return the table of practice requests; all are free of weight."""
+        rows = (
+            ("GET", "/practice/ledger", self.ledger),
+            ("GET", "/practice/state", self.state),
+            ("POST", "/practice/position", self.position),
+            ("POST", "/practice/deposit", self.deposit),
+            ("POST", "/practice/fault", self.fault),
+            ("POST", "/practice/play", self.play),
+            ("POST", "/practice/probe", self.arm_probe),
+            ("GET", "/practice/probe", self.probe_results),
+        )
+        return {(method, path): Route(OPEN, 0, answer) for method, path, answer in rows}
+
+    def ledger(self, api: Api, call: Call) -> object:
+        """Answer every order, fill, position and balance of an account, all numbers exact."""
+        return ledger_of(api, _named_account(api, call.request))
+
+    def state(self, _api: Api, _call: Call) -> object:
+        """Answer where the tape is and how the exchange fares."""
+        return self._exchange.state()
+
+    def position(self, api: Api, call: Call) -> object:
+        """Change a position by hand, as an outside trade would."""
+        order = _json(call.request)
+        account = _named_account(api, call.request, order)
+        market = api.venue.market(str(order.get("symbol", "")))
+        text = str(order.get("positionAmt", "0"))
+        sign = -1 if text.startswith("-") else 1
+        qty = sign * parse_units(text.removeprefix("-"), market.spec.qty_decimals)
+        price = market.mark_price()
+        if "entryPrice" in order:
+            price = parse_units(str(order["entryPrice"]), market.spec.price_decimals)
+        api.venue.set_position(account, market.spec.symbol, qty, price)
+        return {"symbol": market.spec.symbol, "positionAmt": market.spec.qty_text(qty)}
+
+    def deposit(self, api: Api, call: Call) -> object:
+        """Change a wallet by hand: a deposit, or a withdrawal when negative."""
+        order = _json(call.request)
+        account = _named_account(api, call.request, order)
+        amount = parse_money(str(order.get("amount", "0")))
+        account.wallet += amount
+        account.adjustments += amount
+        reason = "DEPOSIT" if amount >= 0 else "WITHDRAW"
+        api.venue.tell_account(account, [], reason, amount)
+        return {"walletBalance": money_text(account.wallet)}
+
+    def fault(self, api: Api, call: Call) -> object:
+        """Arm or carry out a fault."""
+        order = _json(call.request)
+        now_ms = api.venue.clock.now_ms()
+        kind = order.get("kind")
+        if kind == "disconnect":
+            return {"closed": self._exchange.disconnect(str(order.get("category", "*")))}
+        if kind == "server_shutdown":
+            return {"told": self._exchange.announce_shutdown(now_ms)}
+        if kind == "listen_key_expired":
+            account = _named_account(api, call.request, order)
+            event = userdata.listen_key_expired_event(account.listen_key, now_ms)
+            api.hub.expire_listen_key(account, event)
+            return {"expired": account.key}
+        if kind == "user_event":
+            account = _named_account(api, call.request, order)
+            api.hub.tell(account, dict(order["event"]))
+            return {"sent": account.key}
+        if kind == "time_offset":
+            api.venue.clock.shift_ms(int(order.get("offset_ms", 0)))
+            return {"serverTime": api.venue.clock.now_ms()}
+        return self._exchange.faults.command(order, now_ms)
+
+    def play(self, _api: Api, _call: Call) -> object:
+        """Start the market without waiting for a subscriber."""
+        self._exchange.player.start()
+        return {"playing": True}
+
+    def arm_probe(self, _api: Api, call: Call) -> object:
+        """Start a series of trigger frames."""
+        return self._exchange.probe.arm(_json(call.request))
+
+    def probe_results(self, _api: Api, call: Call) -> object:
+        """Answer the intervals measured so far."""
+        return self._exchange.probe.results(clear=call.params.get("clear") == "true")
+
+
+def _json(request: Request) -> dict[str, Any]:
+    try:
+        order = orjson.loads(request.body or b"{}")
+    except orjson.JSONDecodeError as fault:
+        raise ApiError(-1000, "the body is not JSON") from fault
+    if not isinstance(order, dict):
+        raise ApiError(-1000, "the body is not a JSON object")
+    return order
+
+
+def _named_account(api: Api, request: Request, order: dict[str, Any] | None = None) -> Account:
+    named = (order or {}).get("account") or request.params.get("account")
+    key = str(named or request.headers.get("x-mbx-apikey", ""))
+    account = api.venue.accounts.get(key)
+    if account is None:
+        raise ApiError(-2015, f"no account {key!r}")
+    return account
+
+
+def ledger_of(api: Api, account: Account) -> dict[str, object]:
+    """Return the whole ledger of an account."""
+    return {
+        "account": account.key,
+        "serverTime": api.venue.clock.now_ms(),
+        "orders": [order.view() for order in account.orders.values()],
+        "trades": [fill.view() for fill in account.fills],
+        "positions": [
+            {
+                "symbol": symbol,
+                "positionAmt": position.spec.qty_text(position.qty),
+                "entryPrice": position.entry_price_text(),
+                "cost": money_text(position.cost),
+                "realizedPnl": money_text(position.realised),
+                "commission": money_text(position.fees),
+                "updateTime": position.updated_ms,
+            }
+            for symbol, position in account.positions.items()
+        ],
+        "balances": [
+            {
+                "asset": "USDT",
+                "walletBalance": money_text(account.wallet),
+                "deposit": money_text(account.deposit),
+                "adjustments": money_text(account.adjustments),
+                "unrealizedProfit": money_text(api.venue.unrealised(account)),
+                "availableBalance": money_text(api.venue.available_margin(account)),
+            }
+        ],
+        "income": account.income,
+    }

@@ -1,0 +1,172 @@
+"""The REST side: who may ask, what a request costs, which function answers it.
+
+A route is a row of a table: method, path, weight, who may ask, function. Functions take the API
+and a `Call` and return something to be sent as JSON, or raise ApiError.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+
+from exchange.account import Account
+from exchange.derived import DerivedStreams
+from exchange.errors import ApiError
+from exchange.http1 import Request, Response
+from exchange.limits import Budgets, TooMany
+from exchange.streams import Hub
+from exchange.venue import Venue
+
+OPEN = "open"  # anybody
+KEYED = "keyed"  # an API key, no signature
+SIGNED = "signed"
+ORDER = "signed order"  # signed, and counts as an order instead of weight
+
+DEFAULT_RECV_WINDOW_MS = 5_000
+MAX_RECV_WINDOW_MS = 60_000
+FUTURE_TOLERANCE_MS = 1_000
+
+_NOBODY = Account("", "", 0)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way to its function."""
+
+    request: Request
+    params: dict[str, str]
+    account: Account
+
+
+@dataclass(slots=True)
+class Api:
+    """What the functions of the routes work with."""
+
+    venue: Venue
+    hub: Hub
+    derived: DerivedStreams
+    budgets: Budgets
+
+
+Answer = Callable[[Api, Call], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table; `weight` may depend on parameters."""
+
+    security: str
+    weight: int | Callable[[dict[str, str]], int]
+    answer: Answer
+
+
+RouteTable = dict[tuple[str, str], Route]
+
+
+class Raw(bytes):
+    """JSON that is already encoded."""
+
+
+def dispatch(api: Api, routes: RouteTable, request: Request) -> Response:
+    """Answer one request, refusals included."""
+    headers: list[tuple[str, str]] = []
+    try:
+        route = routes.get((request.method, request.path))
+        if route is None:
+            raise ApiError(-1099, f"no route {request.method} {request.path}", status=404)
+        request.parse_params()
+        call = Call(request, request.params, _NOBODY)
+        _charge_weight(api, route, call, headers)
+        if route.security != OPEN:
+            call.account = _account_of(api, request)
+        if route.security in {SIGNED, ORDER}:
+            _check_signature(call)
+            _check_time(api, call)
+        if route.security == ORDER:
+            short, minute = api.budgets.use_order(call.account.key)
+            headers.append(("X-MBX-ORDER-COUNT-10S", str(short)))
+            headers.append(("X-MBX-ORDER-COUNT-1M", str(minute)))
+        answer = route.answer(api, call)
+    except TooMany as refusal:
+        headers.append(("Retry-After", str(refusal.retry_after_s)))
+        return Response(refusal.status, orjson.dumps(refusal.body()), headers)
+    except ApiError as refusal:
+        return Response(refusal.status, orjson.dumps(refusal.body()), headers)
+    body = bytes(answer) if isinstance(answer, Raw) else orjson.dumps(answer)
+    return Response(200, body, headers)
+
+
+def _charge_weight(
+    api: Api, route: Route, call: Call, headers: list[tuple[str, str]]
+) -> None:
+    weight = route.weight if isinstance(route.weight, int) else route.weight(call.params)
+    if weight:
+        used = api.budgets.use_weight(call.request.peer, weight)
+        headers.append(("X-MBX-USED-WEIGHT-1M", str(used)))
+
+
+def _account_of(api: Api, request: Request) -> Account:
+    key = request.headers.get("x-mbx-apikey", "")
+    if not key:
+        raise ApiError(-2014)
+    account = api.venue.accounts.get(key)
+    if account is None:
+        raise ApiError(-2015)
+    return account
+
+
+def signed_text(query: str, body: str) -> str:
+    """Return what a client signs: query and body as received, without the signature itself."""
+    return _without_signature(query) + _without_signature(body)
+
+
+def _without_signature(text: str) -> str:
+    if "signature=" not in text:
+        return text
+    return "&".join(part for part in text.split("&") if not part.startswith("signature="))
+
+
+def _check_signature(call: Call) -> None:
+    sent = call.params.get("signature", "")
+    if not sent:
+        raise ApiError(-1102, "Mandatory parameter 'signature' was not sent.")
+    text = signed_text(call.request.query, call.request.body.decode("utf-8", "replace"))
+    expected = hmac.digest(call.account.secret.encode(), text.encode(), hashlib.sha256).hex()
+    if not hmac.compare_digest(expected, sent.lower()):
+        raise ApiError(-1022)
+
+
+def _check_time(api: Api, call: Call) -> None:
+    text = call.params.get("timestamp", "")
+    if not text.isdigit():
+        raise ApiError(-1102, "Mandatory parameter 'timestamp' was not sent or malformed.")
+    window_text = call.params.get("recvWindow", str(DEFAULT_RECV_WINDOW_MS))
+    if not window_text.isdigit() or int(window_text) > MAX_RECV_WINDOW_MS:
+        raise ApiError(-1102, "Parameter 'recvWindow' is malformed or above 60000.")
+    clock = api.venue.clock
+    if clock.unlimited and clock.playing:
+        return  # no client can know a time that jumps from event to event
+    now_ms, tolerance = clock.now_ms(), clock.tolerance
+    sent_ms = int(text)
+    if sent_ms > now_ms + FUTURE_TOLERANCE_MS * tolerance:
+        raise ApiError(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
+    if now_ms - sent_ms > int(window_text) * tolerance:
+        raise ApiError(-1021)
+
+
+def integer(params: dict[str, str], name: str, default: int, low: int, high: int) -> int:
+    """Return an integer parameter within its bounds.
+
+    Raises:
+        ApiError: -1102 when it is malformed or out of bounds.
+    """
+    text = params.get(name, "")
+    if not text:
+        return default
+    if not text.isdigit() or not low <= int(text) <= high:
+        raise ApiError(-1102, f"Parameter '{name}' is malformed or out of range.")
+    return int(text)

@@ -1,0 +1,259 @@
+"""The venue without its network: markets, accounts, and what happens to an order.
+
+Every change puts its user-data events into `outbox`; whoever called decides when they leave, so
+that a REST answer can go out before or after them. This module never touches a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from exchange import userdata
+from exchange.account import Account
+from exchange.clock import VirtualClock
+from exchange.errors import ApiError
+from exchange.filters import (
+    OrderRequest,
+    check_account,
+    check_filters,
+    order_margin,
+    parse_order,
+)
+from exchange.matching import Market
+from exchange.orders import CANCELED, EXPIRED, FILLED, PARTIALLY_FILLED, Order
+from exchange.symbols import SymbolSpec
+
+FIRST_ORDER_ID = 8_000_000_001
+FIRST_TRADE_ID = 900_000_001
+
+
+class Venue:
+    """All markets and accounts of the exchange under one clock."""
+
+    def __init__(self, clock: VirtualClock, default_deposit: int) -> None:
+        """Start without markets and accounts."""
+        self.clock = clock
+        self.default_deposit = default_deposit
+        self.markets: dict[str, Market] = {}
+        self.accounts: dict[str, Account] = {}
+        self.outbox: list[tuple[Account, userdata.Event]] = []
+        self._last_order_id = FIRST_ORDER_ID - 1
+        self._last_trade_id = FIRST_TRADE_ID - 1
+
+    def add_market(self, spec: SymbolSpec) -> Market:
+        """List a symbol; its index is the order of listing."""
+        market = Market(spec, len(self.markets))
+        self.markets[spec.symbol] = market
+        return market
+
+    def add_account(self, key: str, secret: str, deposit: int | None = None) -> Account:
+        """Open an account for an API key."""
+        amount = self.default_deposit if deposit is None else deposit
+        account = self.accounts[key] = Account(key, secret, amount)
+        return account
+
+    def market(self, symbol: str) -> Market:
+        """Return a listed market.
+
+        Raises:
+            ApiError: -1121 for a symbol that is not listed.
+        """
+        market = self.markets.get(symbol)
+        if market is None:
+            raise ApiError(-1121)
+        return market
+
+    # Orders ---------------------------------------------------------------------------------
+
+    def place(self, account: Account, params: Mapping[str, str], *, dry_run: bool = False) -> Order:
+        """Accept an order and match what can be matched now.
+
+        Raises:
+            ApiError: when it is refused; then nothing has changed.
+        """
+        request = parse_order(params, self.markets)
+        check_filters(request)
+        check_account(request, account, self.available_margin(account))
+        market = request.market
+        limit_price = request.price
+        if request.time_in_force == "GTX" and market.would_take(request.side, limit_price):
+            raise ApiError(-5022)
+        if request.time_in_force == "FOK":
+            reachable = sum(qty for _, qty in market.takeable(request.side, limit_price))
+            if reachable < request.qty:
+                raise ApiError(-5021)
+        order = self._build_order(account, request)
+        if dry_run:
+            return order
+        account.add_order(order)
+        self._tell(account, userdata.order_event(order, "NEW", order.created_ms))
+        for price, qty in market.take(order.side, limit_price, order.qty):
+            self._fill(market, order, price, qty, maker=False)
+            if not order.is_open:
+                break
+        if order.is_open:
+            if order.order_type == "LIMIT" and order.time_in_force in {"GTC", "GTX"}:
+                market.rest(order)
+            else:
+                self._close(order, EXPIRED)
+        return order
+
+    def _build_order(self, account: Account, request: OrderRequest) -> Order:
+        now_ms = self.clock.now_ms()
+        self._last_order_id += 1
+        return Order(
+            order_id=self._last_order_id,
+            client_order_id=request.client_order_id or f"web_{self._last_order_id}",
+            spec=request.market.spec,
+            side=request.side,
+            order_type=request.order_type,
+            time_in_force=request.time_in_force,
+            price=request.price,
+            qty=request.qty,
+            reduce_only=request.reduce_only,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+            account_key=account.key,
+        )
+
+    def find_order(self, account: Account, params: Mapping[str, str], *, code: int) -> Order:
+        """Return an order by venue id (which wins) or client id.
+
+        Raises:
+            ApiError: -1102 without any id, `code` when there is no such order.
+        """
+        order_id = params.get("orderId", "")
+        client_order_id = params.get("origClientOrderId", "")
+        if not order_id and not client_order_id:
+            raise ApiError(-1102, "Either 'origClientOrderId' or 'orderId' must be sent.")
+        order: Order | None = None
+        if order_id:
+            order = account.orders.get(int(order_id)) if order_id.isdigit() else None
+        else:
+            order = account.open_by_client_id.get(
+                client_order_id
+            ) or account.last_by_client_id.get(client_order_id)
+        if order is None or order.spec.symbol != params.get("symbol"):
+            raise ApiError(code)
+        return order
+
+    def cancel(self, account: Account, params: Mapping[str, str]) -> Order:
+        """Cancel one open order.
+
+        Raises:
+            ApiError: -2011 when it is not open.
+        """
+        order = self.find_order(account, params, code=-2011)
+        if not order.is_open:
+            raise ApiError(-2011)
+        self._close(order, CANCELED)
+        return order
+
+    def cancel_all(self, account: Account, symbol: str | None = None) -> list[Order]:
+        """Cancel every open order of an account, of one symbol or of all."""
+        chosen = [
+            order
+            for order in account.open_orders.values()
+            if symbol is None or order.spec.symbol == symbol
+        ]
+        for order in chosen:
+            self._close(order, CANCELED)
+        return chosen
+
+    def _close(self, order: Order, status: str) -> None:
+        account = self.accounts[order.account_key]
+        self.markets[order.spec.symbol].remove(order)
+        order.status = status
+        order.updated_ms = self.clock.now_ms()
+        account.close_order(order)
+        self._tell(account, userdata.order_event(order, status, order.updated_ms))
+
+    # Fills ----------------------------------------------------------------------------------
+
+    def public_trade(self, market: Market, price: int, qty: int, aggressor: int) -> None:
+        """Let a trade of the tape fill the resting orders it reaches."""
+        for order, filled_qty in market.on_trade(price, qty, aggressor):
+            self._fill(market, order, order.price, filled_qty, maker=True)
+
+    def _fill(self, market: Market, order: Order, price: int, qty: int, *, maker: bool) -> None:
+        account = self.accounts[order.account_key]
+        if order.reduce_only:
+            held = account.position(order.spec).qty
+            qty = min(qty, max(0, -held * order.side))
+            if qty == 0:
+                self._close(order, EXPIRED)
+                return
+        now_ms = self.clock.now_ms()
+        self._last_trade_id += 1
+        fill = account.book_fill(
+            order, price, qty, maker=maker, trade_id=self._last_trade_id, time_ms=now_ms
+        )
+        if order.leaves_qty == 0:
+            order.status = FILLED
+            account.close_order(order)
+            market.remove(order)
+        else:
+            order.status = PARTIALLY_FILLED
+        self._tell(account, userdata.trade_lite_event(fill, now_ms))
+        self.tell_account(account, [order.spec.symbol], "ORDER")
+        self._tell(account, userdata.order_event(order, "TRADE", now_ms, fill))
+
+    def tell_account(
+        self, account: Account, symbols: list[str], reason: str, change: int = 0
+    ) -> None:
+        """Announce wallet and positions as they are now."""
+        positions = [account.positions[symbol] for symbol in symbols]
+        marks = {symbol: self.markets[symbol].mark_price() for symbol in symbols}
+        now_ms = self.clock.now_ms()
+        event = userdata.account_event(account, positions, marks, reason, now_ms, change)
+        self._tell(account, event)
+
+    def _tell(self, account: Account, event: userdata.Event) -> None:
+        self.outbox.append((account, event))
+
+    # Money ----------------------------------------------------------------------------------
+
+    def unrealised(self, account: Account) -> int:
+        """Return the open profit over all positions at mark prices."""
+        return sum(
+            position.unrealised(self.markets[symbol].mark_price())
+            for symbol, position in account.positions.items()
+            if position.qty
+        )
+
+    def position_margin(self, account: Account, symbol: str) -> int:
+        """Return the initial margin one position binds."""
+        position = account.positions.get(symbol)
+        if position is None or position.qty == 0:
+            return 0
+        mark = self.markets[symbol].mark_price()
+        notional = position.spec.notional(mark, abs(position.qty))
+        return -(-notional // account.leverage_of(symbol))
+
+    def open_order_margin(self, account: Account) -> int:
+        """Return the margin all open orders bind; reduce-only orders bind none."""
+        return sum(
+            order_margin(
+                account, self.markets[o.spec.symbol], o.side, o.price, o.leaves_qty
+            )
+            for o in account.open_orders.values()
+            if not o.reduce_only
+        )
+
+    def available_margin(self, account: Account) -> int:
+        """Return what is free for further orders."""
+        bound = sum(self.position_margin(account, symbol) for symbol in account.positions)
+        equity = account.wallet + self.unrealised(account)
+        return equity - bound - self.open_order_margin(account)
+
+    def set_position(self, account: Account, symbol: str, qty: int, price: int) -> None:
+        """Change a position by hand, as an outside trade would, without any order.
+
+        The wallet stays; the position jumps to `qty` at the cost of `price`.
+        """
+        market = self.market(symbol)
+        position = account.position(market.spec)
+        position.qty = qty
+        position.cost = qty * price * market.spec.money_factor
+        position.updated_ms = self.clock.now_ms()
+        self.tell_account(account, [symbol], "ADJUSTMENT")
