@@ -24,7 +24,9 @@ def flags() -> tuple[list[str], list[str]]:
     if not sanitizers:
         return compiler, []
     chosen = f"-fsanitize={sanitizers}"
-    return [*compiler, "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", chosen], [chosen]
+    return [*compiler, "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", chosen], [
+        chosen
+    ]
 
 
 def extension(name: str, sources: list[str]) -> Extension:
@@ -43,7 +45,9 @@ def extensions() -> list[Extension]:
     """Return what the sources in the tree allow to build."""
     shared = [f"native_ext/{stem}.c" for stem in SHARED]
     found = [extension("native_ext._native", [f"native_ext/{stem}.c" for stem in NATIVE] + shared)]
-    feed = sorted({path for pattern in FEED_PATTERNS for path in ROOT.glob(f"native_ext/{pattern}")})
+    feed = sorted(
+        {path for pattern in FEED_PATTERNS for path in ROOT.glob(f"native_ext/{pattern}")}
+    )
     if feed:
         sources = [str(path.relative_to(ROOT)) for path in feed]
         found.append(extension("native_ext._feed", sources + shared))

@@ -38,6 +38,13 @@ from ringbuffer.atomics import (
     store_relaxed,
     store_release,
 )
+from ringbuffer.counters import (
+    HISTOGRAM_BUCKETS,
+    HISTOGRAM_COUNT,
+    HISTOGRAM_MAX,
+    HISTOGRAM_SUM,
+    bucket_index,
+)
 from ringbuffer.layout import (
     CLOCK_MONO0,
     CLOCK_MULTIPLIER,
@@ -82,6 +89,18 @@ else:
 
 SPIN_ROUNDS = 32  # looks between two readings of the clock
 READERS_ALL = 2**31 - 1
+
+
+bucket_of = kernel(bucket_index)
+
+
+@kernel
+def record_latency(histogram: Handle, value_ns: int) -> None:
+    """Count one latency in a histogram's int64[648]; its one writer only."""
+    histogram[HISTOGRAM_BUCKETS + bucket_of(value_ns)] += 1
+    histogram[HISTOGRAM_COUNT] += 1
+    histogram[HISTOGRAM_SUM] += value_ns
+    histogram[HISTOGRAM_MAX] = max(histogram[HISTOGRAM_MAX], value_ns)
 
 
 @kernel

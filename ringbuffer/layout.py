@@ -15,11 +15,11 @@ Every segment starts with one 64-byte prefix (bytes numbered from 0)::
 A ring is one segment. Counters that different processes write are 128 bytes apart, so that
 neither a cache line nor the line fetched beside it is shared::
 
-        0  prefix (above); 64 capacity i64; 72 slot_size i64                  writer: creator
-      128  W, published count i64                                             writer: producer
-      256  pid, start, heartbeat_ns, refused count, conflated count           writer: producer
-      384  wait word u32 (futex)                                              writers: both, see below
-      512  + 128 k, k < 16: reader k                                          writer: reader k
+        0  prefix (above); 64 capacity i64; 72 slot_size i64               writer: creator
+      128  W, published count i64                                          writer: producer
+      256  pid, start, heartbeat_ns, refused count, conflated count        writer: producer
+      384  wait word u32 (futex)                                           writers: see below
+      512  + 128 k, k < 16: reader k                                       writer: reader k
              0 R, sequence i64: next record this reader will take
              8 mode: 0 free, 1 observer, 2 gating, 3 evicted
             16 pid, 24 start, 32 heartbeat_ns

@@ -76,6 +76,20 @@ class ProducerState(NamedTuple):
     conflated_count: int
 
 
+def _check_readers(gating: Sequence[int]) -> None:
+    if not all(0 <= reader_index < layout.READER_COUNT for reader_index in gating):
+        message = f"reader_index must be in [0, {layout.READER_COUNT}), got {tuple(gating)}"
+        raise ValueError(message)
+
+
+def _format(segment: Segment, capacity: int, slot_size: int, gating: Sequence[int]) -> None:
+    _SHAPE.pack_into(segment.buffer, layout.OFFSET_CAPACITY, capacity, slot_size)
+    for reader_index in gating:
+        offset = layout.OFFSET_READERS + reader_index * layout.READER_STRIDE
+        _READER.pack_into(segment.buffer, offset, 0, layout.MODE_GATING, 0, 0, 0, 0, 0, 0)
+    segment.seal()
+
+
 class Ring:
     """A mapped ring: its shape, its state for display, and the views that kernels use."""
 
@@ -110,15 +124,18 @@ class Ring:
             SegmentExistsError, SegmentSpaceError: from `Segment.create`.
         """
         size_bytes = layout.ring_size_bytes(capacity, slot_size)
-        if not all(0 <= reader_index < layout.READER_COUNT for reader_index in gating):
-            message = f"reader_index must be in [0, {layout.READER_COUNT}), got {tuple(gating)}"
-            raise ValueError(message)
+        _check_readers(gating)
         segment = Segment.create(name, size_bytes, kind=layout.KIND_RING, generation=generation)
-        _SHAPE.pack_into(segment.buffer, layout.OFFSET_CAPACITY, capacity, slot_size)
-        for reader_index in gating:
-            offset = layout.OFFSET_READERS + reader_index * layout.READER_STRIDE
-            _READER.pack_into(segment.buffer, offset, 0, layout.MODE_GATING, 0, 0, 0, 0, 0, 0)
-        segment.seal()
+        _format(segment, capacity, slot_size, gating)
+        return cls(segment)
+
+    @classmethod
+    def local(cls, name: str, capacity: int, slot_size: int, *, gating: Sequence[int] = ()) -> Self:
+        """Create a ring between threads of this process, in private memory; see `create`."""
+        size_bytes = layout.ring_size_bytes(capacity, slot_size)
+        _check_readers(gating)
+        segment = Segment.anonymous(name, size_bytes, kind=layout.KIND_RING)
+        _format(segment, capacity, slot_size, gating)
         return cls(segment)
 
     @classmethod
@@ -173,7 +190,7 @@ class Ring:
         Raises:
             SegmentLayoutError: the dtype is not one slot wide.
         """
-        import numpy as np  # noqa: PLC0415  # the main process opens rings without numpy
+        import numpy as np  # the main process opens rings without numpy
 
         record = np.dtype(dtype)
         if record.itemsize != self.slot_size:
@@ -189,7 +206,7 @@ class Ring:
         A kernel that produces takes `Producer.addresses`, which has been through recovery.
         The addresses are borrowed: use them only while this ring is open.
         """
-        import numpy as np  # noqa: PLC0415  # as in `slots`
+        import numpy as np  # as in `slots`
 
         return np.frombuffer(memoryview(self._port), np.int64).copy()
 
@@ -245,7 +262,7 @@ class _Kernels:
 
         It is the handle itself, not a copy: what a kernel claims is claimed here too.
         """
-        import numpy as np  # noqa: PLC0415  # as in `Ring.slots`
+        import numpy as np  # as in `Ring.slots`
 
         return np.frombuffer(memoryview(self), np.int64)
 

@@ -11,6 +11,7 @@ This module knows the 64-byte prefix and nothing about what lies behind it.
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 import sys
@@ -68,6 +69,19 @@ class StaleSegment(NamedTuple):
 
     name: str
     prefix: Prefix | None
+
+
+class _Anonymous:
+    """Private memory with the face of SharedMemory, for rings between threads of one process."""
+
+    def __init__(self, name: str, size_bytes: int) -> None:
+        self.name = name
+        self._mmap = mmap.mmap(-1, size_bytes)
+        self.buf = memoryview(self._mmap)
+
+    def close(self) -> None:
+        self.buf.release()
+        self._mmap.close()
 
 
 class _Mapping(SharedMemory):
@@ -142,11 +156,15 @@ class Segment:
     every view made from it are valid until `close`, which refuses while one is alive.
     """
 
-    def __init__(self, mapping: SharedMemory, *, owner: bool) -> None:
-        """Take over a mapping; use `create` or `attach`."""
-        self._mapping: SharedMemory | None = mapping
+    def __init__(self, mapping: SharedMemory | _Anonymous, *, owner: bool) -> None:
+        """Take over a mapping; use `create`, `attach` or `anonymous`."""
+        buffer = mapping.buf
+        assert buffer is not None, mapping.name
+        self._mapping: SharedMemory | _Anonymous | None = mapping
         self.name = mapping.name
         self.owner = owner
+        self.size_bytes = len(buffer)
+        self.address = _native.address_of(buffer)  # borrowed until `close`
 
     @classmethod
     def create(cls, name: str, size_bytes: int, *, kind: int, generation: int = 1) -> Self:
@@ -207,6 +225,16 @@ class Segment:
         _native.prefault(segment.buffer)
         return segment
 
+    @classmethod
+    def anonymous(cls, name: str, size_bytes: int, *, kind: int) -> Self:
+        """Create a segment that has no file: only threads of this process can use it.
+
+        `name` is for messages. It goes with the process, so `unlink` finds nothing to remove.
+        """
+        segment = cls(_Anonymous(name, size_bytes), owner=True)
+        segment._write_prefix(size_bytes, kind, 1)
+        return segment
+
     def _write_prefix(self, size_bytes: int, kind: int, generation: int) -> None:
         buffer = self.buffer
         _native.prefault(buffer)
@@ -232,7 +260,7 @@ class Segment:
         _native.store_release(self.address + layout.OFFSET_MAGIC, layout.MAGIC)
 
     def _check(self, kind: int, generation: int | None) -> None:
-        if len(self.buffer) < layout.PREFIX_BYTES:
+        if self.size_bytes < layout.PREFIX_BYTES:
             message = f"{self.name!r} is cut short"
             raise SegmentLayoutError(message)
         # MEMORY: acquire; pairs with the release in Segment.seal.
@@ -247,8 +275,8 @@ class Segment:
                 f"expected {kind} and {layout.LAYOUT_VERSION}"
             )
             raise SegmentLayoutError(message)
-        if prefix.size_bytes > len(self.buffer):
-            message = f"{self.name!r} has {len(self.buffer)} of {prefix.size_bytes} bytes"
+        if prefix.size_bytes > self.size_bytes:
+            message = f"{self.name!r} has {self.size_bytes} of {prefix.size_bytes} bytes"
             raise SegmentLayoutError(message)
         if generation is not None and prefix.generation != generation:
             message = f"{self.name!r} has generation {prefix.generation}, expected {generation}"
@@ -264,14 +292,14 @@ class Segment:
         return buffer
 
     @property
-    def address(self) -> int:
-        """Address of the first byte in this process; borrowed until `close`."""
-        return _native.address_of(self.buffer)
-
-    @property
     def prefix(self) -> Prefix:
         """A copy of the header."""
         return Prefix._make(_PREFIX.unpack_from(self.buffer))
+
+    @property
+    def owner_pid(self) -> int:
+        """The process that created the segment."""
+        return self.prefix.owner_pid
 
     def close(self) -> None:
         """Unmap. A second call does nothing.
