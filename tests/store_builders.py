@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.domain.instrument_row import Instrument
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
+from engine.domain.strategy_table import StrategyKind, StrategyRow
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, SourceWriter
+from engine.store.session import SessionDocument
 
 Records = NDArray[np.void]
 SESSION = "20260102T030405-0001"
@@ -37,7 +40,7 @@ def event_records(*rows: dict[str, Any], first_sequence: int = 0) -> Records:
 
 def as_bytes(records: Records) -> memoryview:
     """Return the records as the bytes a ring would hand out."""
-    return memoryview(np.ascontiguousarray(records).view(np.uint8).reshape(-1)).cast("B")
+    return memoryview(records.tobytes())
 
 
 def open_market(directory: Path, *, segment_bytes: int = 1 << 20) -> SourceWriter:
@@ -63,3 +66,44 @@ def write_market(directory: Path, frame_counts: list[int], *, segment_bytes: int
         writer.append(writer.next_sequence, as_bytes(market_records(count, writer.next_sequence)))
     writer.close(is_end=False)
     return writer.next_sequence
+
+
+def instrument(symbol: str = "BTCUSDT", **changes: object) -> Instrument:
+    """Return an instrument with a tick of 0.1, a lot of 0.001 and a unit of 10,000 e8."""
+    fields: dict[str, Any] = {
+        "symbol": symbol,
+        "base": symbol.removesuffix("USDT"),
+        "quote": "USDT",
+        "margin": "USDT",
+        "price_exponent": 1,
+        "qty_exponent": 3,
+        "tick_scaled": 1,
+        "lot_scaled": 1,
+        "unit_e8": 10_000,
+    }
+    return Instrument(**(fields | changes))
+
+
+def session_document(**changes: object) -> SessionDocument:
+    """Return the document of a session of two instruments and two strategies."""
+    fields: dict[str, Any] = {
+        "session_id": SESSION,
+        "instance": "main",
+        "state_key": "practice-practice-paper",
+        "epoch": 1,
+        "engine_tag": "a",
+        "started_realtime_ns": 1_700_000_000_000_000_000,
+        "started_monotonic_ns": 1_000,
+        "main_pid": 1,
+        "main_start_ticks": 1,
+        "version": "0",
+        "kernel_key": "0" * 16,
+        "market_journal": "all",
+        "config": {},
+        "instruments": (instrument(), instrument("ETHUSDT", instrument_index=1)),
+        "strategies": (
+            StrategyRow(name="smc_fvg_bos", kind=StrategyKind.SMC),
+            StrategyRow(name="orderflow", kind=StrategyKind.ORDERFLOW),
+        ),
+    }
+    return SessionDocument(**(fields | changes))

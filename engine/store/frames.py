@@ -110,13 +110,14 @@ def decode_segment_header(raw: bytes | memoryview) -> SegmentHeader | None:
     """Return the header, or None when the bytes are not a whole, undamaged one."""
     if len(raw) < SEGMENT_HEADER_BYTES:
         return None
-    fields = SEGMENT_HEADER.unpack(raw[:SEGMENT_HEADER_BYTES])
-    if fields[0] != SEGMENT_MAGIC or fields[1] != FORMAT_VERSION:
+    (magic, version, record_bytes, index, first_sequence, created_ns, previous, source, session,
+     checksum) = SEGMENT_HEADER.unpack(raw[:SEGMENT_HEADER_BYTES])  # fmt: skip
+    if magic != SEGMENT_MAGIC or version != FORMAT_VERSION:
         return None
-    if crc32(raw[: SEGMENT_HEADER_BYTES - _CRC_BYTES]) != fields[9]:
+    if crc32(raw[: SEGMENT_HEADER_BYTES - _CRC_BYTES]) != checksum:
         return None
-    source, session_id = (field.rstrip(b"\0").decode() for field in fields[7:9])
-    return SegmentHeader(*fields[2:7], source, session_id)
+    names = (source.rstrip(b"\0").decode(), session.rstrip(b"\0").decode())
+    return SegmentHeader(record_bytes, index, first_sequence, created_ns, previous, *names)
 
 
 def header_digest(header_bytes: bytes | memoryview) -> bytes:

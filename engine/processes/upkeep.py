@@ -1,0 +1,81 @@
+"""What the orchestrator looks after every second: room on the disk, memory, the journal's bound.
+
+Journals are bounded together: while they exceed `max_bytes` the oldest market segment of any
+session goes, never an event segment and never a segment that is being written. Below the floor of
+free space no new positions are opened, because the next order could not be recorded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from engine.store.journal import SEGMENT_SUFFIX, SOURCE_MARKET, segment_index
+
+DISK_FLOOR_BYTES: Final = 256 << 20  # 40 s of market records at 100,000/s, hours of events
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class JournalSize(NamedTuple):
+    """What all journals under one home hold."""
+
+    total_bytes: int
+    removed_bytes: int
+    removed_count: int
+
+
+def bound_journals(home: Path, max_bytes: int) -> JournalSize:
+    """Remove oldest market segments until all journals fit; return what is left and what went.
+
+    The newest market segment of each session stays: its writer may be alive.
+    """
+    sizes: list[tuple[int, Path, int]] = []
+    newest: dict[Path, int] = {}
+    for path in (home / "state").glob(f"*/journal/*/*{SEGMENT_SUFFIX}"):
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            continue
+        sizes.append((stat.st_mtime_ns, path, stat.st_size))
+        if _is_market(path):
+            newest[path.parent] = max(newest.get(path.parent, 0), segment_index(path))
+    total = sum(size for _, _, size in sizes)
+    removed_bytes = removed_count = 0
+    for _, path, size in sorted(sizes):
+        if total - removed_bytes <= max_bytes:
+            break
+        if _is_market(path) and segment_index(path) != newest[path.parent]:
+            path.unlink(missing_ok=True)
+            removed_bytes += size
+            removed_count += 1
+    return JournalSize(total - removed_bytes, removed_bytes, removed_count)
+
+
+def free_bytes(directory: Path) -> int:
+    """Return what an ordinary user may still write on the file system of a directory."""
+    stat = os.statvfs(directory)
+    return stat.f_bavail * stat.f_frsize
+
+
+def resident_bytes(pids: Iterable[int]) -> int:
+    """Return the memory of processes together, shared pages counted once each.
+
+    Anonymous pages of all, and the largest shared part of one: the segments are mapped by every
+    role and must not count four times. A process that is gone counts 0.
+    """
+    private, shared_max = 0, 0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/statm").read_text("ascii").split()
+        except (OSError, ValueError):
+            continue
+        resident, shared = int(fields[1]), int(fields[2])
+        private += resident - shared
+        shared_max = max(shared_max, shared)
+    return (private + shared_max) * _PAGE_BYTES
+
+
+def _is_market(path: Path) -> bool:
+    return path.name.startswith(f"{SOURCE_MARKET}-")

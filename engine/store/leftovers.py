@@ -1,0 +1,78 @@
+"""What a dead engine left in its event rings goes to its journal before the rings are removed.
+
+Main calls this at start, so it imports neither numpy nor Numba. The session is found by the pid and
+start time of the main process that owned the ring: both stand in the ring's header and in the
+session's document. Nothing else may write that journal: its engine is dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.config import Config
+from engine.store.drain import RingDrain
+from engine.store.errors import JournalError
+from engine.store.journal import SOURCES, SourceWriter, chain_end
+from engine.store.session import session_of_engine
+from ringbuffer.errors import SegmentError
+from ringbuffer.ring import Consumer, Ring
+from ringbuffer.segment import read_prefix
+
+READER_JOURNAL = 0
+
+
+def drain_leftover(config: Config) -> Callable[[str], None]:
+    """Return what drains one stale event ring, by its name, into its engine's journal."""
+
+    def drain(name: str) -> None:
+        drain_ring(Path(config.home), name)
+
+    return drain
+
+
+def drain_ring(home: Path, name: str) -> int:
+    """Journal what is left in a dead engine's event ring; return how many records.
+
+    A ring whose engine never wrote a session document holds nothing worth a journal: its brain
+    cannot have traded. A source that was closed in order has all of it already.
+
+    Args:
+        home: AEGIS_HOME of the dead engine.
+        name: name of the stale segment; `-<source>` at its end says which ring it was.
+
+    Raises:
+        StoreError: the journal cannot take them; the ring stays for another try.
+    """
+    source = next((source for source in SOURCES if name.endswith(f"-{source}")), None)
+    prefix = read_prefix(name)
+    if source is None or prefix is None:
+        return 0
+    directory = session_of_engine(home, prefix.owner_pid, prefix.owner_start_ticks)
+    if directory is None or chain_end(directory, directory.name, source).is_closed:
+        return 0
+    try:
+        ring = Ring.attach(name)
+    except SegmentError:
+        return 0  # cut short before its header was complete: nothing was ever published
+    try:
+        return _drain(ring, directory, source)
+    finally:
+        ring.close()
+
+
+def _drain(ring: Ring, directory: Path, source: str) -> int:
+    try:
+        consumer = Consumer(ring, READER_JOURNAL)
+    except SegmentError as error:
+        raise JournalError(f"the event ring {ring.name} cannot be drained: {error}") from error
+    writer = SourceWriter(directory, directory.name, source, ring.slot_size)
+    first = writer.next_sequence
+    try:
+        drain = RingDrain(consumer, writer)
+        while drain.drain():
+            pass
+        return writer.next_sequence - first
+    finally:
+        writer.close(is_end=False)
+        consumer.close()
