@@ -15,15 +15,14 @@ int aegis_add_reader_types(PyObject *module, PyObject *port_type); /* reader_por
 int aegis_add_clock_type(PyObject *module);  /* clock_type.c */
 PyObject *aegis_layout(PyObject *module, PyObject *unused); /* layout.c */
 
-/* A handle on a ring: the base of the Producer, Consumer and Observer types. `position` is the
- * next sequence of an observer; `k` its reader block, or -1. */
+/* A handle on a ring: the base of the Producer, Consumer and Observer types. `next_sequence` is an
+ * observer's own; `k` is the reader block, or -1. */
 typedef struct {
-    PyObject_HEAD
-    Py_buffer segment;
+    PyObject_HEAD Py_buffer segment;
     int open;
     Py_ssize_t export_count;
     int64_t k;
-    int64_t position;
+    int64_t next_sequence;
     struct aegis_ring ring;
 } aegis_port;
 

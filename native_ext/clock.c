@@ -73,9 +73,8 @@ static void clock_write(struct aegis_clock *clock, int64_t source, int64_t tsc0,
     /* MEMORY: release fence; the odd version is visible before any word changes. Pairs with the
      * acquire fence in aegis_clock_now_ns. */
     atomic_thread_fence(memory_order_release);
-    int64_t tsc_hz = multiplier > 0
-                         ? (int64_t)(((__int128)1000000000 << AEGIS_CLOCK_SHIFT) / multiplier)
-                         : 0;
+    int64_t tsc_hz =
+        multiplier > 0 ? (int64_t)(((__int128)1000000000 << AEGIS_CLOCK_SHIFT) / multiplier) : 0;
     /* MEMORY: relaxed, between the two versions. Pairs with aegis_clock_now_ns. */
     atomic_store_explicit(&clock->source, source, memory_order_relaxed);
     /* MEMORY: relaxed, between the two versions. Pairs with aegis_clock_now_ns. */

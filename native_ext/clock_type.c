@@ -3,8 +3,7 @@
 #include "clock.h"
 
 typedef struct {
-    PyObject_HEAD
-    Py_buffer shared; /* obj is NULL when the words are our own */
+    PyObject_HEAD Py_buffer shared; /* obj is NULL when the words are our own */
     struct aegis_clock *clock;
     struct aegis_anchor anchor;
     struct aegis_clock own;

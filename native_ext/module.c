@@ -23,6 +23,4 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT,
                                         .m_methods = methods,
                                         .m_slots = slots};
 
-PyMODINIT_FUNC PyInit__native(void) {
-    return PyModuleDef_Init(&definition);
-}
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&definition); }

@@ -38,7 +38,7 @@ int aegis_port_open(aegis_port *port, PyObject *buffer) {
         return -1;
     }
     port->k = -1;
-    port->position = 0;
+    port->next_sequence = 0;
     port->open = 1;
     return 0;
 }
@@ -301,10 +301,9 @@ static PyMethodDef producer_methods[] = {
      "Let wake() also write this eventfd; -1 for the futex alone."},
     {NULL, NULL, 0, NULL}};
 
-static PyType_Slot producer_slots[] = {
-    {Py_tp_doc, "The one producer of a ring: Producer(buffer)."},
-    {Py_tp_methods, producer_methods},
-    {0, NULL}};
+static PyType_Slot producer_slots[] = {{Py_tp_doc, "The one producer of a ring: Producer(buffer)."},
+                                       {Py_tp_methods, producer_methods},
+                                       {0, NULL}};
 
 static PyType_Spec producer_spec = {"native_ext._native.Producer", sizeof(aegis_port), 0,
                                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, producer_slots};

@@ -15,7 +15,7 @@ static int port_join(aegis_port *self, int64_t mode, PyObject *const *args) {
         return -1;
     }
     self->k = k;
-    self->position = sequence;
+    self->next_sequence = sequence;
     return 0;
 }
 
@@ -53,7 +53,7 @@ static PyObject *reader_beat(aegis_port *self, PyObject *argument) {
     /* MEMORY: relaxed; one whole word, watched for change only: no partner. */
     atomic_store_explicit(&reader->heartbeat_ns, now_ns, memory_order_relaxed);
     store_lag_max(reader,
-                  aegis_ring_published(&self->ring) - aegis_ring_position(&self->ring, self->k));
+                  aegis_ring_published(&self->ring) - aegis_reader_sequence(&self->ring, self->k));
     Py_RETURN_NONE;
 }
 
@@ -63,7 +63,7 @@ static PyObject *consumer_join(aegis_port *self, PyObject *const *args, Py_ssize
     if (aegis_port_check(self) != 0 || aegis_arity("join", count, 4, 4) != 0 ||
         port_join(self, AEGIS_MODE_GATING, args) != 0)
         return NULL;
-    return PyLong_FromLongLong(self->position);
+    return PyLong_FromLongLong(self->next_sequence);
 }
 
 static PyObject *pair(int64_t first, int64_t count) {
@@ -74,7 +74,7 @@ static PyObject *consumer_poll(aegis_port *self, PyObject *argument) {
     int64_t limit;
     if (reader_check(self) != 0 || aegis_int64_arg(argument, &limit) != 0)
         return NULL;
-    int64_t first = aegis_ring_position(&self->ring, self->k);
+    int64_t first = aegis_reader_sequence(&self->ring, self->k);
     return pair(first, aegis_ring_poll(&self->ring, self->k, limit));
 }
 
@@ -86,9 +86,9 @@ static PyObject *consumer_read(aegis_port *self, PyObject *argument) {
     int64_t payload_words = self->ring.slot_size / 8 - 1;
     /* MEMORY: acquire; payload reads stay after it. Pairs with the release in
      * aegis_ring_publish. */
-    if (sequence < aegis_ring_position(&self->ring, self->k) ||
+    if (sequence < aegis_reader_sequence(&self->ring, self->k) ||
         atomic_load_explicit(&slot->sequence, memory_order_acquire) != sequence + 1) {
-        PyErr_Format(PyExc_AssertionError, "record %lld is not between position and published",
+        PyErr_Format(PyExc_AssertionError, "record %lld is not between next_sequence and published",
                      (long long)sequence);
         return NULL;
     }
@@ -124,7 +124,7 @@ static PyObject *consumer_read_into(aegis_port *self, PyObject *argument) {
     if (limit < 0)
         return NULL;
     struct aegis_ring *ring = &self->ring;
-    int64_t first = aegis_ring_position(ring, self->k);
+    int64_t first = aegis_reader_sequence(ring, self->k);
     int64_t count = aegis_ring_poll(ring, self->k, limit);
     int64_t words = ring->slot_size / 8;
     int64_t *rows = target.buf;
@@ -143,23 +143,22 @@ static PyObject *consumer_advance(aegis_port *self, PyObject *argument) {
     int64_t result = aegis_ring_advance(&self->ring, self->k, sequence);
     if (result == AEGIS_INVALID) {
         PyErr_Format(PyExc_AssertionError, "advance to %lld from %lld passes what was published",
-                     (long long)sequence,
-                     (long long)aegis_ring_position(&self->ring, self->k));
+                     (long long)sequence, (long long)aegis_reader_sequence(&self->ring, self->k));
         return NULL;
     }
     return PyLong_FromLongLong(result);
 }
 
-static PyObject *consumer_position(aegis_port *self, PyObject *Py_UNUSED(unused)) {
+static PyObject *consumer_next_sequence(aegis_port *self, PyObject *Py_UNUSED(unused)) {
     if (reader_check(self) != 0)
         return NULL;
-    return PyLong_FromLongLong(aegis_ring_position(&self->ring, self->k));
+    return PyLong_FromLongLong(aegis_reader_sequence(&self->ring, self->k));
 }
 
 static PyObject *consumer_lag(aegis_port *self, PyObject *Py_UNUSED(unused)) {
     if (reader_check(self) != 0)
         return NULL;
-    int64_t lag = aegis_ring_published(&self->ring) - aegis_ring_position(&self->ring, self->k);
+    int64_t lag = aegis_ring_published(&self->ring) - aegis_reader_sequence(&self->ring, self->k);
     store_lag_max(&self->ring.readers[self->k], lag);
     return PyLong_FromLongLong(lag);
 }
@@ -188,14 +187,14 @@ static PyObject *wait_for(aegis_port *self, int64_t sequence, PyObject *const *a
 static PyObject *consumer_wait(aegis_port *self, PyObject *const *args, Py_ssize_t count) {
     if (reader_check(self) != 0)
         return NULL;
-    return wait_for(self, aegis_ring_position(&self->ring, self->k), args, count);
+    return wait_for(self, aegis_reader_sequence(&self->ring, self->k), args, count);
 }
 
 static PyObject *consumer_arm(aegis_port *self, PyObject *Py_UNUSED(unused)) {
     if (reader_check(self) != 0)
         return NULL;
     return PyBool_FromLong(
-        aegis_ring_arm(&self->ring, aegis_ring_position(&self->ring, self->k)) != 0);
+        aegis_ring_arm(&self->ring, aegis_reader_sequence(&self->ring, self->k)) != 0);
 }
 
 static PyMethodDef consumer_methods[] = {
@@ -209,8 +208,9 @@ static PyMethodDef consumer_methods[] = {
      "Copy ready records as whole slots; return (first sequence, count) as poll does."},
     {"advance", (PyCFunction)consumer_advance, METH_O,
      "Give every record below sequence back; return 0, or EVICTED (-2)."},
-    {"position", (PyCFunction)consumer_position, METH_NOARGS, "Return the next sequence to take."},
-    {"lag", (PyCFunction)consumer_lag, METH_NOARGS, "Return published count minus position."},
+    {"next_sequence", (PyCFunction)consumer_next_sequence, METH_NOARGS,
+     "Return the next sequence to take."},
+    {"lag", (PyCFunction)consumer_lag, METH_NOARGS, "Return published count minus next sequence."},
     {"wait", AEGIS_FAST(consumer_wait), METH_FASTCALL,
      "Wait for the next record: wait(spin_ns, timeout_ns) -> bool, without the GIL."},
     {"arm", (PyCFunction)consumer_arm, METH_NOARGS,
@@ -218,10 +218,9 @@ static PyMethodDef consumer_methods[] = {
     {"beat", (PyCFunction)reader_beat, METH_O, "Store heartbeat (ns) and the largest lag."},
     {NULL, NULL, 0, NULL}};
 
-static PyType_Slot consumer_slots[] = {
-    {Py_tp_doc, "A gating reader of a ring: Consumer(buffer)."},
-    {Py_tp_methods, consumer_methods},
-    {0, NULL}};
+static PyType_Slot consumer_slots[] = {{Py_tp_doc, "A gating reader of a ring: Consumer(buffer)."},
+                                       {Py_tp_methods, consumer_methods},
+                                       {0, NULL}};
 
 static PyType_Spec consumer_spec = {"native_ext._native.Consumer", sizeof(aegis_port), 0,
                                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, consumer_slots};
@@ -232,7 +231,7 @@ static PyObject *observer_join(aegis_port *self, PyObject *const *args, Py_ssize
     if (aegis_port_check(self) != 0 || aegis_arity("join", count, 4, 4) != 0 ||
         port_join(self, AEGIS_MODE_OBSERVER, args) != 0)
         return NULL;
-    return PyLong_FromLongLong(self->position);
+    return PyLong_FromLongLong(self->next_sequence);
 }
 
 static PyObject *observer_seek(aegis_port *self, PyObject *argument) {
@@ -243,14 +242,14 @@ static PyObject *observer_seek(aegis_port *self, PyObject *argument) {
         PyErr_SetString(PyExc_ValueError, "a sequence is not negative");
         return NULL;
     }
-    self->position = sequence;
+    self->next_sequence = sequence;
     Py_RETURN_NONE;
 }
 
 static void store_progress(aegis_port *self, int64_t lost) {
     struct aegis_reader *reader = &self->ring.readers[self->k];
     /* MEMORY: relaxed; an observer holds nobody back, its sequence is displayed: no partner. */
-    atomic_store_explicit(&reader->sequence, self->position, memory_order_relaxed);
+    atomic_store_explicit(&reader->sequence, self->next_sequence, memory_order_relaxed);
     if (lost > 0) {
         aegis_count(&reader->lapped_count, lost);
         aegis_count(&reader->resync_count, 1);
@@ -270,29 +269,29 @@ static PyObject *observer_poll_into(aegis_port *self, PyObject *const *args, Py_
         return NULL;
     }
     int64_t lost;
-    int64_t taken = aegis_ring_observe(&self->ring, &self->position, target.buf,
+    int64_t taken = aegis_ring_observe(&self->ring, &self->next_sequence, target.buf,
                                        asked < limit ? asked : limit, &lost);
     PyBuffer_Release(&target);
     if (self->k >= 0)
         store_progress(self, lost);
-    return Py_BuildValue("(LLL)", (long long)(self->position - taken), (long long)taken,
+    return Py_BuildValue("(LLL)", (long long)(self->next_sequence - taken), (long long)taken,
                          (long long)lost);
 }
 
-static PyObject *observer_position(aegis_port *self, PyObject *Py_UNUSED(unused)) {
-    return PyLong_FromLongLong(self->position);
+static PyObject *observer_next_sequence(aegis_port *self, PyObject *Py_UNUSED(unused)) {
+    return PyLong_FromLongLong(self->next_sequence);
 }
 
 static PyObject *observer_lag(aegis_port *self, PyObject *Py_UNUSED(unused)) {
     if (aegis_port_check(self) != 0)
         return NULL;
-    return PyLong_FromLongLong(aegis_ring_published(&self->ring) - self->position);
+    return PyLong_FromLongLong(aegis_ring_published(&self->ring) - self->next_sequence);
 }
 
 static PyObject *observer_wait(aegis_port *self, PyObject *const *args, Py_ssize_t count) {
     if (aegis_port_check(self) != 0)
         return NULL;
-    return wait_for(self, self->position, args, count);
+    return wait_for(self, self->next_sequence, args, count);
 }
 
 static PyMethodDef observer_methods[] = {
@@ -302,8 +301,9 @@ static PyMethodDef observer_methods[] = {
     {"seek", (PyCFunction)observer_seek, METH_O, "Go on from this sequence."},
     {"poll_into", AEGIS_FAST(observer_poll_into), METH_FASTCALL,
      "Copy valid records: poll_into(target[, max]) -> (first sequence, count, lost before it)."},
-    {"position", (PyCFunction)observer_position, METH_NOARGS, "Return the next sequence."},
-    {"lag", (PyCFunction)observer_lag, METH_NOARGS, "Return published count minus position."},
+    {"next_sequence", (PyCFunction)observer_next_sequence, METH_NOARGS,
+     "Return the next sequence."},
+    {"lag", (PyCFunction)observer_lag, METH_NOARGS, "Return published count minus next sequence."},
     {"wait", AEGIS_FAST(observer_wait), METH_FASTCALL,
      "Wait for the next record: wait(spin_ns, timeout_ns) -> bool, without the GIL."},
     {"beat", (PyCFunction)reader_beat, METH_O, "Store heartbeat (ns) and the largest lag."},

@@ -111,7 +111,7 @@ int64_t aegis_ring_join(struct aegis_ring *ring, int64_t k, int64_t mode, int64_
     /* MEMORY: relaxed; the block is ours now and its last owner is dead: no partner. */
     int64_t mode_before = atomic_load_explicit(&reader->mode, memory_order_relaxed);
     if (mode == AEGIS_MODE_GATING && mode_before == AEGIS_MODE_GATING && resume)
-        return aegis_ring_position(ring, k);
+        return aegis_reader_sequence(ring, k);
     int64_t sequence = aegis_ring_published(ring);
     /* MEMORY: relaxed, ordered by the release of mode below. Pairs with aegis_ring_gating. */
     atomic_store_explicit(&reader->sequence, sequence, memory_order_relaxed);
@@ -149,7 +149,8 @@ enum slot_state { SLOT_READY, SLOT_PENDING, SLOT_LAPPED };
 
 static enum slot_state slot_state(const struct aegis_ring *ring, int64_t sequence) {
     struct aegis_slot *slot = aegis_ring_slot(ring, sequence);
-    /* MEMORY: acquire; payload reads stay after it. Pairs with the release in aegis_ring_publish. */
+    /* MEMORY: acquire; payload reads stay after it. Pairs with the release in aegis_ring_publish.
+     */
     int64_t found = atomic_load_explicit(&slot->sequence, memory_order_acquire);
     if (found == AEGIS_SLOT_BUSY && aegis_ring_published(ring) > sequence) {
         /* MEMORY: acquire; after the published count says that this record was valid, busy can only
@@ -174,18 +175,18 @@ static int slot_copy(const struct aegis_ring *ring, int64_t sequence, int64_t *t
     return atomic_load_explicit(&slot->sequence, memory_order_relaxed) == sequence + 1;
 }
 
-int64_t aegis_ring_observe(const struct aegis_ring *ring, int64_t *position, int64_t *target,
+int64_t aegis_ring_observe(const struct aegis_ring *ring, int64_t *next_sequence, int64_t *target,
                            int64_t limit, int64_t *lost) {
     int64_t count = 0;
     int attempts = 0;
     *lost = 0;
     while (count < limit) {
-        enum slot_state state = slot_state(ring, *position);
+        enum slot_state state = slot_state(ring, *next_sequence);
         if (state == SLOT_PENDING)
             break;
         if (state == SLOT_READY &&
-            slot_copy(ring, *position, target + count * (ring->slot_size / 8))) {
-            *position += 1;
+            slot_copy(ring, *next_sequence, target + count * (ring->slot_size / 8))) {
+            *next_sequence += 1;
             count++;
             continue;
         }
@@ -193,10 +194,10 @@ int64_t aegis_ring_observe(const struct aegis_ring *ring, int64_t *position, int
             break; /* the next call reports the loss before the records that follow it */
         /* Half a ring behind: the most records that leave time to read them. */
         int64_t restart = aegis_ring_published(ring) - ring->capacity / 2;
-        if (restart <= *position)
-            restart = *position + 1;
-        *lost += restart - *position;
-        *position = restart;
+        if (restart <= *next_sequence)
+            restart = *next_sequence + 1;
+        *lost += restart - *next_sequence;
+        *next_sequence = restart;
     }
     return count;
 }

@@ -155,10 +155,10 @@ void aegis_ring_leave(struct aegis_ring *ring, int64_t k);
 /* Take gating reader `k` out so that the producer moves again; main. Named exception. */
 void aegis_ring_evict(struct aegis_ring *ring, int64_t k);
 
-/* Copy up to `limit` records from `*position` on into `target` (whole slots), validating each.
- * Sets `*lost` to the records overwritten before the first copied one; advances `*position`.
+/* Copy up to `limit` records from `*next_sequence` on into `target` (whole slots), validating each.
+ * Sets `*lost` to the records overwritten before the first copied one; advances `*next_sequence`.
  * Returns the count. Any process; `target` never holds a torn record below the count. */
-int64_t aegis_ring_observe(const struct aegis_ring *ring, int64_t *position, int64_t *target,
+int64_t aegis_ring_observe(const struct aegis_ring *ring, int64_t *next_sequence, int64_t *target,
                            int64_t limit, int64_t *lost);
 
 /* Wake sleeping readers if there are any; producer, once after a batch of publishes. */
@@ -228,9 +228,7 @@ static inline int64_t aegis_ring_publish(struct aegis_ring *ring, int64_t n) {
 
 /* Give up what is claimed and not published. Producer only. The slots stay busy until the next
  * claim of the same sequences; what they held a lap ago is gone. */
-static inline void aegis_ring_abort(struct aegis_ring *ring) {
-    ring->next = ring->done;
-}
+static inline void aegis_ring_abort(struct aegis_ring *ring) { ring->next = ring->done; }
 
 /* How many records were ever published; any process. */
 static inline int64_t aegis_ring_published(const struct aegis_ring *ring) {
@@ -240,19 +238,20 @@ static inline int64_t aegis_ring_published(const struct aegis_ring *ring) {
 
 /* Whether record `sequence` can be taken (or was overwritten already); any reader. */
 static inline int64_t aegis_ring_ready(const struct aegis_ring *ring, int64_t sequence) {
-    /* MEMORY: acquire; payload reads stay after it. Pairs with the release in aegis_ring_publish. */
-    return atomic_load_explicit(&aegis_ring_slot(ring, sequence)->sequence,
-                                memory_order_acquire) > sequence;
+    /* MEMORY: acquire; payload reads stay after it. Pairs with the release in aegis_ring_publish.
+     */
+    return atomic_load_explicit(&aegis_ring_slot(ring, sequence)->sequence, memory_order_acquire) >
+           sequence;
 }
 
 /* The next record reader `k` will take; that reader, or anyone who wants its lag. */
-static inline int64_t aegis_ring_position(const struct aegis_ring *ring, int64_t k) {
+static inline int64_t aegis_reader_sequence(const struct aegis_ring *ring, int64_t k) {
     /* MEMORY: relaxed; the reader itself is the writer. Others only display it: no partner. */
     return atomic_load_explicit(&ring->readers[k].sequence, memory_order_relaxed);
 }
 
-/* Learn how many contiguous records, at most `limit`, gating reader `k` may take from its position
- * on. That reader only. AEGIS_EVICTED when main took it out. Payloads may be read in place until
+/* Learn how many contiguous records, at most `limit`, gating reader `k` may take. That reader only.
+ * AEGIS_EVICTED when main took it out. Payloads may be read in place until
  * aegis_ring_advance. */
 static inline int64_t aegis_ring_poll(const struct aegis_ring *ring, int64_t k, int64_t limit) {
     const struct aegis_reader *reader = &ring->readers[k];
@@ -260,10 +259,10 @@ static inline int64_t aegis_ring_poll(const struct aegis_ring *ring, int64_t k, 
      * aegis_ring_advance. Pairs with aegis_ring_evict. */
     if (atomic_load_explicit(&reader->mode, memory_order_relaxed) != AEGIS_MODE_GATING)
         return AEGIS_EVICTED;
-    int64_t position = aegis_ring_position(ring, k);
+    int64_t next_sequence = aegis_reader_sequence(ring, k);
     int64_t count = 0;
     while (count < limit) {
-        int64_t sequence = position + count;
+        int64_t sequence = next_sequence + count;
         /* MEMORY: acquire; payload reads stay after it. Pairs with the release in
          * aegis_ring_publish. */
         if (atomic_load_explicit(&aegis_ring_slot(ring, sequence)->sequence,
@@ -287,11 +286,11 @@ static inline int64_t aegis_ring_advance(const struct aegis_ring *ring, int64_t 
     /* MEMORY: relaxed, ordered by the fence above. Pairs with aegis_ring_evict. */
     if (atomic_load_explicit(&reader->mode, memory_order_relaxed) != AEGIS_MODE_GATING)
         return AEGIS_EVICTED;
-    int64_t position = aegis_ring_position(ring, k);
-    if (sequence == position)
+    int64_t next_sequence = aegis_reader_sequence(ring, k);
+    if (sequence == next_sequence)
         return 0;
     /* MEMORY: relaxed; the line was read before and cannot change until we advance: no partner. */
-    if (sequence < position || sequence - position > ring->capacity ||
+    if (sequence < next_sequence || sequence - next_sequence > ring->capacity ||
         atomic_load_explicit(&aegis_ring_slot(ring, sequence - 1)->sequence,
                              memory_order_relaxed) != sequence)
         return AEGIS_INVALID;

@@ -15,9 +15,7 @@ static int addresses(PyObject *const *args, Py_ssize_t count, Py_ssize_t wanted,
     return 0;
 }
 
-static _Atomic int64_t *word_at(int64_t address) {
-    return (_Atomic int64_t *)(intptr_t)address;
-}
+static _Atomic int64_t *word_at(int64_t address) { return (_Atomic int64_t *)(intptr_t)address; }
 
 static PyObject *words_load_acquire(PyObject *Py_UNUSED(module), PyObject *argument) {
     int64_t address;
@@ -91,8 +89,7 @@ static PyObject *words_pause(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(un
     Py_RETURN_NONE;
 }
 
-static PyObject *words_scale(PyObject *Py_UNUSED(module), PyObject *const *args,
-                             Py_ssize_t count) {
+static PyObject *words_scale(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
     int64_t numbers[2];
     if (addresses(args, count, 2, numbers) != 0)
         return NULL;
@@ -165,7 +162,8 @@ PyMethodDef aegis_words_methods[] = {
     {"monotonic_ns", words_monotonic_ns, METH_NOARGS, "Read CLOCK_MONOTONIC in nanoseconds."},
     {"cycles", words_cycles, METH_NOARGS, "Read the time-stamp counter; 0 where there is none."},
     {"futex_wait", AEGIS_FAST(words_futex_wait), METH_FASTCALL,
-     "Sleep while the uint32 at an address has a value: futex_wait(address, expected, timeout_ns)."},
+     "Sleep while the uint32 at an address has a value: futex_wait(address, expected, "
+     "timeout_ns)."},
     {"futex_wake", AEGIS_FAST(words_futex_wake), METH_FASTCALL,
      "Wake sleepers: futex_wake(address, count) -> woken."},
     {"ring_doorbell", words_ring_doorbell, METH_O, "Add 1 to an eventfd."},

@@ -123,7 +123,7 @@ def published(ring: Handle) -> int:
 
 
 @kernel
-def position(ring: Handle, reader_index: int) -> int:
+def next_sequence(ring: Handle, reader_index: int) -> int:
     """Return the next sequence this reader will take."""
     # MEMORY: relaxed; the reader is its own writer. Others display it: no partner.
     return load_relaxed(reader_address(ring, reader_index) + READER_SEQUENCE)
@@ -218,15 +218,15 @@ def ready(ring: Handle, sequence: int) -> bool:
 
 @kernel
 def poll(ring: Handle, reader_index: int, limit: int) -> int:
-    """Return how many contiguous records, at most `limit`, the reader may take from `position`.
+    """Return how many contiguous records the reader may take from `next_sequence` on.
 
     Returns:
-        The count, or EVICTED.
+        The count, at most `limit`, or EVICTED.
     """
     # MEMORY: relaxed; a late view is corrected in advance. Pairs with aegis_ring_evict.
     if load_relaxed(reader_address(ring, reader_index) + READER_MODE) != MODE_GATING:
         return EVICTED
-    first = position(ring, reader_index)
+    first = next_sequence(ring, reader_index)
     count = 0
     # MEMORY: acquire; payload reads stay after it. Pairs with the release in publish.
     while count < limit and load_acquire(slot_address(ring, first + count)) == first + count + 1:
@@ -249,7 +249,7 @@ def advance(ring: Handle, reader_index: int, sequence: int) -> int:
     # MEMORY: relaxed, ordered by the fence. Pairs with aegis_ring_evict.
     if load_relaxed(block + READER_MODE) != MODE_GATING:
         return EVICTED
-    before = position(ring, reader_index)
+    before = next_sequence(ring, reader_index)
     if sequence == before:
         return 0
     if sequence < before or sequence - before > ring[HANDLE_CAPACITY]:
@@ -264,8 +264,8 @@ def advance(ring: Handle, reader_index: int, sequence: int) -> int:
 
 @kernel
 def lag(ring: Handle, reader_index: int) -> int:
-    """Return published count minus position; loads the producer's line, so not per record."""
-    return published(ring) - position(ring, reader_index)
+    """Return published count minus next_sequence; loads the producer's line, so not per record."""
+    return published(ring) - next_sequence(ring, reader_index)
 
 
 @kernel
@@ -346,7 +346,7 @@ def wait(ring: Handle, reader_index: int, spin_ns: int, timeout_ns: int, clock: 
         True when it is there; False on timeout. Keep the timeout to a slice (tens of ms) and look
         at the stop word between slices: signals and eviction are not seen meanwhile.
     """
-    sequence = position(ring, reader_index)
+    sequence = next_sequence(ring, reader_index)
     if ready(ring, sequence):
         return True
     start_ns = now_ns(clock)

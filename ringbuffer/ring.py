@@ -287,7 +287,7 @@ class Producer(_Kernels, _native.Producer):
         state = ring.producer()
         _refuse_if_taken(ring, "the producer's place", state.pid, state.start_ticks)
         self.ring = ring
-        self.next_sequence = self.recover(*_identity())
+        self.first_sequence = self.recover(*_identity())
 
 
 class Consumer(_Kernels, _native.Consumer):
