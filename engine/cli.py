@@ -36,16 +36,16 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if sys.platform != "linux":
         print(  # noqa: T201  the command's own output
-            "aegis needs Linux (shared memory and futexes); on macOS and Windows run the container: "
-            "docker run -p 8080:8080 aegis",
+            "aegis needs Linux (shared memory and futexes); on macOS and Windows run the "
+            "container: docker run -p 8080:8080 aegis",
             file=sys.stderr,
         )
         return exit_codes.ENVIRONMENT
     if arguments[:1] == ["run"] and not {"-h", "--help"} & set(arguments):
-        from engine.processes import supervisor  # noqa: PLC0415  bind before anything else
+        from engine.processes import supervisor
 
         return supervisor.run(arguments[1:], os.environ)
-    from engine import cli_commands  # noqa: PLC0415  keeps `run` quick to bind
+    from engine import cli_commands
 
     parser = build_parser()
     if not arguments:
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command, with help that teaches."""
-    import argparse  # noqa: PLC0415  6 ms that `run` pays after it has bound
+    import argparse
 
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
@@ -71,9 +71,15 @@ def build_parser() -> argparse.ArgumentParser:
         )
 
     add_run_options(
-        add("run", "Run the engine.", "example: aegis run --tape market.gz --speed 2 --for 60 --json")
+        add(
+            "run",
+            "Run the engine.",
+            "example: aegis run --tape market.gz --speed 2 --for 60 --json",
+        )
     )
-    exchange = add("exchange", "Run the practice exchange alone.", "example: aegis exchange --port 9001")
+    exchange = add(
+        "exchange", "Run the practice exchange alone.", "example: aegis exchange --port 9001"
+    )
     exchange.add_argument("rest", nargs=argparse.REMAINDER, help="see python -m exchange --help")
     for name, summary in (
         ("status", "Show a running engine."),
@@ -108,13 +114,21 @@ def build_parser() -> argparse.ArgumentParser:
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `aegis run`."""
     market = parser.add_argument_group("market (practice exchange)")
-    market.add_argument("--tape", nargs="+", default=[], help="recorded captures, files or a folder")
-    market.add_argument("--generate", type=int, default=0, metavar="N", help="N generated instruments")
+    market.add_argument(
+        "--tape", nargs="+", default=[], help="recorded captures, files or a folder"
+    )
+    market.add_argument(
+        "--generate", type=int, default=0, metavar="N", help="N generated instruments"
+    )
     market.add_argument("--seed", type=int, default=1, help="seed of the generated market")
-    market.add_argument("--rate", type=int, default=0, help="generated messages per second, all together")
+    market.add_argument(
+        "--rate", type=int, default=0, help="generated messages per second, all together"
+    )
     market.add_argument("--speed", default="1", help="tape speed: 0.1, 1, 10, max")
     market.add_argument("--loop", action="store_true", help="start the tape again at its end")
-    market.add_argument("--exchange", metavar="URL", help="use a practice exchange that runs already")
+    market.add_argument(
+        "--exchange", metavar="URL", help="use a practice exchange that runs already"
+    )
     run = parser.add_argument_group("run")
     run.add_argument("--name", default=None, help="instance name; one engine per name (main)")
     run.add_argument("--resume", action="store_true", help="go on with the last practice account")
@@ -124,7 +138,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--port", type=int, default=None, help="port of the API (PORT or 8080)")
     run.add_argument("--config", default=None, help="TOML file; default aegis.toml here")
     run.add_argument("--profile", default=None, choices=("dev", "staging", "production"))
-    run.add_argument("--venue", default=None, choices=("practice", "binance"), help="where to trade")
+    run.add_argument(
+        "--venue", default=None, choices=("practice", "binance"), help="where to trade"
+    )
     run.add_argument("--mode", default=None, choices=("paper", "live"), help="whose money (paper)")
     run.add_argument("--account", default=None, help="account tag; state is kept per account")
     run.add_argument("--strategies", nargs="+", default=None, help="strategies to run, by name")

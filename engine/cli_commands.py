@@ -84,20 +84,20 @@ def _exchange(options: argparse.Namespace, _environment: Mapping[str, str]) -> i
 
 
 def _replay(options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
-    from engine.processes.replay import replay_command  # noqa: PLC0415  imports Numba
+    from engine.processes.replay import replay_command
 
     return replay_command(Path(options.journal), as_json=options.json)
 
 
 def _doctor(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    from engine.processes.doctor import examine  # noqa: PLC0415  imports Numba when warming
+    from engine.processes.doctor import examine
 
     config = load_config(environment)
     return examine(config, warm=options.warm, as_json=options.json)
 
 
 def _config(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    from engine.config_docs import example_file  # noqa: PLC0415  only this command needs it
+    from engine.config_docs import example_file
 
     if options.action == "show":
         document = shown(load_config(environment, options.config))

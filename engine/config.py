@@ -1,8 +1,8 @@
 """The one configuration: frozen, typed, read once, printed with its secrets hidden.
 
-Every field carries its unit, range, default and what is lost by changing it; `docs/configuration.md`
-is generated from them and a test compares the two. Values come, weakest first, from the defaults
-here, the profile, the TOML file, the environment and the command line (`engine.config_load`).
+Every field carries its unit, range, default and what is lost by changing it;
+`docs/configuration.md` is generated from them and a test compares the two. Values come, weakest
+first, from the defaults here, the profile, the TOML file, the environment and the command line (`engine.config_load`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     rest_url: Annotated[str, Meta(description="REST base URL; empty: the practice exchange.")] = ""
     stream_url: Annotated[str, Meta(description="WebSocket base URL, without a category.")] = ""
     api_key: Annotated[str, Meta(description="Public half of the API key.")] = ""
-    api_secret: Annotated[str, Meta(description="Secret half; never printed, logged or stored.")] = ""
-    account: Annotated[Name, Meta(description="Account tag; state is kept per account.")] = "practice"
+    api_secret: Annotated[
+        str, Meta(description="Secret half; never printed, logged or stored.")
+    ] = ""
+    account: Annotated[Name, Meta(description="Account tag; state is kept per account.")] = (
+        "practice"
+    )
     third_party: Annotated[
         bool,
         Meta(description="Orders leave this machine's practice world: arming switches apply."),
@@ -58,7 +62,9 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     max_position_exposure: Annotated[
         Amount, Meta(description="Largest position, contracts; where the unit is contracts.")
     ] = 3.0
-    max_order_notional: Annotated[Amount, Meta(description="Largest order, quote currency.")] = 1_000.0
+    max_order_notional: Annotated[Amount, Meta(description="Largest order, quote currency.")] = (
+        1_000.0
+    )
     max_position_notional: Annotated[
         Amount, Meta(description="Largest position of one instrument, quote currency.")
     ] = 3_000.0
@@ -80,7 +86,9 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     price_collar_bps: Annotated[
         Amount, Meta(description="Furthest limit price from mid, basis points.")
     ] = 50.0
-    price_age_ms: Annotated[Positive, Meta(description="Oldest quote an entry may rest on.")] = 5_000
+    price_age_ms: Annotated[Positive, Meta(description="Oldest quote an entry may rest on.")] = (
+        5_000
+    )
     decision_latency_ms: Annotated[
         Positive, Meta(description="Oldest cause an order may have (DECISION_LATENCY_MS).")
     ] = 100
@@ -129,7 +137,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     profile: Annotated[
         str, Meta(pattern="^(dev|staging|production)$", description="Set of defaults in use.")
     ] = "dev"
-    home: Annotated[str, Meta(description="Journal, database, logs, kernel cache (AEGIS_HOME).")] = ""
+    home: Annotated[
+        str, Meta(description="Journal, database, logs, kernel cache (AEGIS_HOME).")
+    ] = ""
     trading_mode: Annotated[
         str, Meta(pattern="^(paper|live)$", description="paper: practice money. live: real money.")
     ] = "paper"
@@ -141,7 +151,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         tuple[str, ...], Meta(description="Symbols; empty: what the venue offers, up to the bound.")
     ] = ()
     instruments_max: Annotated[Positive, Meta(le=500, description="Bound on instruments.")] = 300
-    channels: Annotated[tuple[str, ...], Meta(description="Market data streams per instrument.")] = (
+    channels: Annotated[
+        tuple[str, ...], Meta(description="Market data streams per instrument.")
+    ] = (
         "bookTicker",
         "depth",
         "aggTrade",

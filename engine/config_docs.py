@@ -20,8 +20,8 @@ def reference_page() -> str:
     lines = [
         "# Configuration",
         "",
-        "One typed TOML file (`aegis config init` writes an example), then the environment, then the",
-        "command line; the stronger wins. `aegis config show` prints what is in force. Everything",
+        "One typed TOML file (`aegis config init` writes an example), then the environment, then",
+        "the command line; the stronger wins. `aegis config show` prints what is in force. Everything",
         "wrong ends in one sentence that names the field, and exit code 2.",
         "",
         f"Profiles: {', '.join(PROFILES)}; `[profiles.NAME]` tables in the file overlay it.",

@@ -7,8 +7,8 @@ VERSION = "0.1.0"
 
 def describe() -> dict[str, str]:
     """Return version, commit where it is known, interpreter and machine."""
-    import os  # noqa: PLC0415  this module is read at build time
-    import platform  # noqa: PLC0415
+    import os
+    import platform
 
     return {
         "version": VERSION,
@@ -21,7 +21,7 @@ def describe() -> dict[str, str]:
 
 def _commit() -> str:
     """Return the commit of the checkout this runs from; `unknown` outside one."""
-    from pathlib import Path  # noqa: PLC0415
+    from pathlib import Path
 
     root = Path(__file__).resolve().parent.parent
     try:

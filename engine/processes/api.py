@@ -95,7 +95,7 @@ class ApiThread:
         self.listener.close()
 
     def _import(self) -> None:
-        import uvicorn  # noqa: PLC0415  80 ms; must not delay bind
+        import uvicorn
 
         assert self._load is not None, "serve() sets it"
         config = uvicorn.Config(
@@ -142,7 +142,9 @@ class ApiThread:
             if not self.first_health_ns:
                 self.first_health_ns = time.monotonic_ns()
             return _response(b"200 OK", b'{"status":"starting"}')
-        return _response(b"503 Service Unavailable", b'{"status":"starting"}', b"Retry-After: 1\r\n")
+        return _response(
+            b"503 Service Unavailable", b'{"status":"starting"}', b"Retry-After: 1\r\n"
+        )
 
 
 def _response(status: bytes, body: bytes, extra: bytes = b"") -> bytes:

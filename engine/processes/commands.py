@@ -8,7 +8,6 @@ state is kept in a file beside the ledger: a halt survives a restart. Standard l
 from __future__ import annotations
 
 import json
-import os
 import struct
 import threading
 import time
@@ -130,9 +129,7 @@ class Commands:
         accepted = self._publish(event, state, f"{who}: {reason}")
         return Outcome(effect if accepted else "control ring is full", accepted, state)
 
-    def _set_state(
-        self, state: TradingState, event: EventType, who: str, reason: str
-    ) -> Outcome:
+    def _set_state(self, state: TradingState, event: EventType, who: str, reason: str) -> Outcome:
         with self._lock:
             self._control.set_main(MainWord.TRADING_STATE, state)
             self._store(state, who, reason)
@@ -151,7 +148,7 @@ class Commands:
         }
         staged = self._state_file.with_suffix(".part")
         staged.write_text(json.dumps(entry), encoding="utf-8")
-        os.replace(staged, self._state_file)
+        staged.replace(self._state_file)
 
     def _publish(self, event: EventType, state: TradingState, text: str) -> bool:
         with self._lock:

@@ -169,6 +169,5 @@ class ControlSegment:
 
 
 def segment_name(instance: str, kind: str) -> str:
-    """Return the name of an instance's segment. Kinds: control, market, control-ring,
-    events-feed, events-brain, events-orchestrator, counters, instruments."""
+    """Return the name of one of an instance's segments; the kinds are in `segments.py`."""
     return f"aegis-{instance}-{kind}"

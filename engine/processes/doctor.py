@@ -63,7 +63,7 @@ def _machine() -> list[Finding]:
             f"give the engine {CORES_WANTED}; with fewer, roles take turns",
         ),
         Finding(
-            "/dev/shm",
+            "shared memory",
             free >= wanted,
             f"{free / 1e6:,.0f} MB free, {wanted / 1e6:,.0f} MB needed",
             "docker run --shm-size=128m, or free /dev/shm",
@@ -97,14 +97,14 @@ def _home(config: Config) -> list[Finding]:
 
 def _extension() -> Finding:
     try:
-        from native_ext import _feed, _native  # noqa: F401, PLC0415  that they load is the check
+        from native_ext import _feed, _native  # noqa: F401  that they load is the check
     except ImportError as error:
         return Finding("extension", good=False, found=str(error), remedy="make native", fatal=True)
     return Finding("extension", good=True, found="native_ext loads")
 
 
 def _warm(config: Config) -> Finding:
-    from engine.processes import kernel_cache  # noqa: PLC0415  imports Numba
+    from engine.processes import kernel_cache
 
     started = time.monotonic()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import signal
 import sys
@@ -18,12 +17,14 @@ import msgspec
 from engine import exit_codes
 from engine.config import Config
 from engine.config_load import ConfigError, load_config
+from engine.domain.codes import TradingState
 from engine.processes import segments
 from engine.processes.commands import Commands
-from engine.processes.control import MainWord, RolePage, RoleState, RoleWord
+from engine.processes.control import MainWord, OperatorWord
 from engine.processes.practice import Market, PracticeError, PracticeExchange
 from engine.processes.roles import START_ORDER, STOP_ORDER, RoleProcess
 from engine.processes.runfile import RunFile
+from engine.processes.session_start import conclude
 from engine.processes.status import StatusBoard
 from engine.processes.watchdog import Verdict, Watchdog
 from ringbuffer.errors import SegmentError
@@ -74,6 +75,7 @@ class EngineRun:
         self._bound_ns = bound_ns
         self._stop = threading.Event()
         self._signal_count = 0
+        self._watch_started = time.monotonic()
         self.exchange: PracticeExchange | None = None
         self.market = _market(options)
         self.config = self._load_config()
@@ -127,9 +129,13 @@ class EngineRun:
         self._install_signals()
         if self.config.venue.name == "practice":
             self._open_exchange()
-        self.config = self._conclude_config()
         try:
-            from engine.store.leftovers import drain_leftover  # noqa: PLC0415
+            self.config = conclude(self.config, self.options, self.exchange)
+        except OSError as error:
+            message = f"{self.config.state_dir}: cannot be written ({error.strerror})"
+            raise StartError(message, exit_codes.ENVIRONMENT) from error
+        try:
+            from engine.store.leftovers import drain_leftover
 
             segments.remove_stale(self.config.name, drain_leftover(self.config))
             self._segments = segments.create(
@@ -150,38 +156,6 @@ class EngineRun:
                 self.exchange = PracticeExchange.start(self.market)
         except PracticeError as error:
             raise StartError(str(error), exit_codes.ENVIRONMENT) from error
-
-    def _conclude_config(self) -> Config:
-        config = self.config
-        session = time.strftime("%Y%m%dt%H%M%S", time.gmtime()) + f"-{os.getpid()}"
-        venue = config.venue
-        if self.exchange is not None:
-            account = venue.account
-            if not self.options.exchange and not self.options.account:
-                account = self._practice_account(session)
-            venue = msgspec.structs.replace(
-                venue,
-                rest_url=self.exchange.url,
-                stream_url=self.exchange.stream_url,
-                api_key=venue.api_key or "practice",
-                api_secret=venue.api_secret or "practice",
-                account=account,
-            )
-        config = msgspec.structs.replace(config, venue=venue, session_id=session)
-        try:
-            return msgspec.structs.replace(config, epoch=_raise_epoch(Path(config.state_dir)))
-        except OSError as error:
-            message = f"{config.state_dir}: cannot be written ({error.strerror})"
-            raise StartError(message, exit_codes.ENVIRONMENT) from error
-
-    def _practice_account(self, session: str) -> str:
-        # A practice exchange that we start knows nothing of earlier runs, so its account is new.
-        last = Path(self.config.home) / "run" / f"{self.config.name}.account"
-        if self.options.resume and last.exists():
-            return last.read_text(encoding="ascii").strip()
-        account = "run-" + session.split("-")[0]
-        last.write_text(account + "\n", encoding="ascii")
-        return account
 
     def _wire(self) -> None:
         parts = self._segments
@@ -238,7 +212,7 @@ class EngineRun:
             role.spawn(document, self.config.pin.get(role.row.name))
 
     def _load_app(self) -> Any:  # noqa: ANN401  uvicorn takes any ASGI application
-        from engine.web.routes import create_app  # noqa: PLC0415  in the API's import thread
+        from engine.web.routes import create_app
 
         return create_app(self.board, self.commands, self.token)
 
@@ -254,9 +228,9 @@ class EngineRun:
 
     def _watch(self) -> Verdict:
         control = self._segments.control
-        started = time.monotonic()
-        reported = started
-        tape_polled = started
+        started = reported = self._watch_started = time.monotonic()
+        if self.exchange is not None and self._ends_with_tape():
+            threading.Thread(target=self._follow_tape, name="aegis-tape", daemon=True).start()
         while not self._stop.wait(WATCH_PERIOD_S):
             now = time.monotonic()
             control.set_main(MainWord.HEARTBEAT_NS, time.monotonic_ns())
@@ -269,11 +243,6 @@ class EngineRun:
             if now - reported >= REPORT_PERIOD_S:
                 reported = now
                 self._report(now - started)
-            if self.exchange is not None and now - tape_polled >= TAPE_POLL_S:
-                tape_polled = now
-                if self._tape_ended():
-                    self._say("the tape has ended")
-                    break
         return Verdict(exit_codes.DONE, "")
 
     def _recovered(self, verdict: Verdict) -> bool:
@@ -281,15 +250,18 @@ class EngineRun:
             return False
         return self.watchdog.restart(verdict.role, msgspec.json.encode(self.config), self._segments)
 
-    def _tape_ended(self) -> bool:
+    def _ends_with_tape(self) -> bool:
+        options = self.options
+        return not (options.loop or options.exchange or options.seconds is not None)
+
+    def _follow_tape(self) -> None:
+        # In a thread of its own: an exchange that does not answer must not stall the watchdog.
         assert self.exchange is not None, "the caller looks"
-        if self.options.loop or self.options.exchange or self.options.seconds is not None:
-            return False
-        if self.exchange.ended:
-            return True
-        with contextlib.suppress(PracticeError):
-            return bool(self.exchange.fetch("/practice/state").get("tape_ended"))
-        return False
+        while not self._stop.wait(TAPE_POLL_S):
+            with contextlib.suppress(PracticeError):
+                if self.exchange.ended or self.exchange.fetch("/practice/state").get("tape_ended"):
+                    self._say("the tape has ended")
+                    self._stop.set()
 
     def _report(self, elapsed_s: float) -> None:
         self._say(self.board.line(elapsed_s))
@@ -311,9 +283,11 @@ class EngineRun:
         if exit_code == exit_codes.DONE and not clean:
             exit_code = exit_codes.ROLE_DIED
         summary = self._summarise()
-        if exit_code == exit_codes.DONE and summary is not None:
-            if summary["exchange_agrees"] is False or summary["halted_by_limit"]:
-                exit_code = exit_codes.HALTED
+        halted = (
+            summary["trading_state"] == TradingState.HALTED.name and not self._operator_halted()
+        )
+        if exit_code == exit_codes.DONE and (summary["exchange_agrees"] is False or halted):
+            exit_code = exit_codes.HALTED
         self._close()
         return exit_code
 
@@ -339,17 +313,20 @@ class EngineRun:
         self._say(f"aegis: {role.row.name} did not stop within the drain budget and was killed")
         return False
 
-    def _summarise(self) -> dict[str, Any] | None:
-        from engine.processes.summary import summarise  # noqa: PLC0415  numpy, after the run
+    def _summarise(self) -> dict[str, Any]:
+        from engine.processes.summary import summarise, table
 
-        summary = summarise(self)
+        summary = summarise(self, time.monotonic() - self._watch_started)
         if self.options.json:
             print(json.dumps(summary), flush=True)  # noqa: T201
         else:
-            from engine.processes.summary import table  # noqa: PLC0415
-
             self._say(table(summary))
         return summary
+
+    def _operator_halted(self) -> bool:
+        # A halt that the operator pressed is not a limit that tripped.
+        words = (MainWord.TRADING_STATE, OperatorWord.TRADING_STATE)
+        return any(self._segments.control.main(word) == TradingState.HALTED for word in words)
 
     def _close(self) -> None:
         self.api.stop(1.0)
@@ -368,7 +345,7 @@ class EngineRun:
 
     def _say(self, text: str) -> None:
         # With --json standard output carries the one object and nothing else.
-        print(text, file=sys.stderr if self.options.json else sys.stdout, flush=True)  # noqa: T201
+        print(text, file=sys.stderr if self.options.json else sys.stdout, flush=True)
 
     def parts(self) -> segments.Segments:
         """Return the mapped segments, for status and summary."""
@@ -377,10 +354,6 @@ class EngineRun:
     def started_ns(self) -> int:
         """Return when the process started, CLOCK_MONOTONIC."""
         return self._exec_start_ns
-
-    def role_state(self, page: RolePage) -> RoleState:
-        """Return what a role reports of itself."""
-        return RoleState(self._segments.control.role(page, RoleWord.STATE))
 
 
 def _market(options: argparse.Namespace) -> Market:
@@ -392,16 +365,3 @@ def _market(options: argparse.Namespace) -> Market:
         speed=options.speed,
         loop=options.loop,
     )
-
-
-def _raise_epoch(state_dir: Path) -> int:
-    state_dir.mkdir(parents=True, exist_ok=True)
-    path = state_dir / "epoch"
-    try:
-        epoch = int(path.read_text(encoding="ascii")) + 1
-    except (FileNotFoundError, ValueError):
-        epoch = 1
-    staged = path.with_suffix(".part")
-    staged.write_text(f"{epoch}\n", encoding="ascii")
-    os.replace(staged, path)
-    return epoch

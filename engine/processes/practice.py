@@ -150,7 +150,9 @@ def _read_port(process: subprocess.Popen[str]) -> int:
                 if line.startswith("ready ") and line.endswith("\n"):
                     return int(line.split()[1])
             if process.poll() is not None:
-                message = f"the practice exchange ended with {process.returncode} before it listened"
+                message = (
+                    f"the practice exchange ended with {process.returncode} before it listened"
+                )
                 raise PracticeError(message)
     message = f"the practice exchange did not listen within {READY_DEADLINE_S:.0f} s"
     raise PracticeError(message)

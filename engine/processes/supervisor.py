@@ -40,12 +40,14 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
     bound_ns = time.monotonic_ns()
     api.start()
     # From here on the socket answers; imports may take their time.
-    from engine.cli import build_parser  # noqa: PLC0415
-    from engine.processes.engine_run import EngineRun, StartError  # noqa: PLC0415
+    from engine.cli import build_parser
+    from engine.processes.engine_run import EngineRun, StartError
 
     options = build_parser().parse_args(["run", *arguments])
     try:
-        engine = EngineRun(options, environment, api, exec_start_ns=exec_start_ns, bound_ns=bound_ns)
+        engine = EngineRun(
+            options, environment, api, exec_start_ns=exec_start_ns, bound_ns=bound_ns
+        )
     except StartError as error:
         _say(f"aegis: {error}")
         return error.exit_code

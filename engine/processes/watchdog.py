@@ -83,7 +83,11 @@ class Watchdog:
         state = role.state()
         age_s = (now_ns - self._spawned_ns[page]) / 1e9
         if state < RoleState.ATTACHED:
-            return f"did not attach within {ATTACH_TIMEOUT_S:.0f} s" if age_s > ATTACH_TIMEOUT_S else ""
+            return (
+                f"did not attach within {ATTACH_TIMEOUT_S:.0f} s"
+                if age_s > ATTACH_TIMEOUT_S
+                else ""
+            )
         if state < RoleState.WARM:
             limit_s = self._config.warm_timeout_s
             return f"was not warm within {limit_s} s" if age_s > limit_s else ""

@@ -34,10 +34,10 @@ def refusal(request: Request, token: str) -> str:
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != host:
         return "Origin is not this server"
-    if request.client is not None and _is_loopback_address(request.client.host):
-        # A name that resolves to loopback is how a foreign page would reach us.
-        if _host_name(host) not in LOOPBACK_NAMES:
-            return "Host is not a loopback name"
+    local = request.client is not None and _is_loopback_address(request.client.host)
+    # A name that resolves to loopback is how a foreign page would reach us.
+    if local and _host_name(host) not in LOOPBACK_NAMES:
+        return "Host is not a loopback name"
     given = request.headers.get(TOKEN_HEADER, "")
     bearer = request.headers.get("authorization", "")
     if bearer.startswith("Bearer "):

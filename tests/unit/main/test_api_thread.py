@@ -60,7 +60,7 @@ def test_other_paths_say_come_back(api: ApiThread) -> None:
 def test_the_socket_is_handed_over_without_a_refused_connection(api: ApiThread) -> None:
     release = threading.Event()
 
-    def load() -> Any:
+    def load() -> object:
         release.wait(DEADLINE_S)
         return application
 
@@ -93,5 +93,7 @@ def test_binding_imports_only_the_standard_library_and_little_of_it() -> None:
         "'multiprocessing', 'logging', 'dataclasses', 'argparse', 'json', 'subprocess') "
         "if name in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

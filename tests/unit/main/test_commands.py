@@ -79,7 +79,10 @@ def test_packed_control_reads_back_as_an_event_record() -> None:
 
 
 def test_packed_text_is_cut_to_its_field() -> None:
-    assert len(decode(pack_control(EventType.CONTROL_HALT, TradingState.HALTED, "x" * 99, 1))["text"]) == 40
+    assert (
+        len(decode(pack_control(EventType.CONTROL_HALT, TradingState.HALTED, "x" * 99, 1))["text"])
+        == 40
+    )
 
 
 def test_halt_writes_the_word_and_asks_for_cancels(control: ControlSegment, tmp_path: Path) -> None:
@@ -91,7 +94,9 @@ def test_halt_writes_the_word_and_asks_for_cancels(control: ControlSegment, tmp_
     assert ring.wake_count == 2
 
 
-def test_halt_holds_by_the_word_when_the_ring_is_full(control: ControlSegment, tmp_path: Path) -> None:
+def test_halt_holds_by_the_word_when_the_ring_is_full(
+    control: ControlSegment, tmp_path: Path
+) -> None:
     commands, _ = build(control, tmp_path, room=0)
     commands.halt("page", "button")
     assert control.trading_state() == TradingState.HALTED

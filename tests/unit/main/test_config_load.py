@@ -122,7 +122,10 @@ def test_secrets_are_never_shown() -> None:
 
 
 def test_the_example_file_is_valid_and_changes_nothing() -> None:
-    assert tomllib.loads(example_file()) in ({}, {"venue": {}, "arming": {}, "limits": {}, "journal": {}})
+    assert tomllib.loads(example_file()) in (
+        {},
+        {"venue": {}, "arming": {}, "limits": {}, "journal": {}},
+    )
 
 
 def test_every_setting_says_what_it_does() -> None:
