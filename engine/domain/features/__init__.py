@@ -1,0 +1,1 @@
+"""Features: scale-free numbers per instrument, from a catalogue, by family loops."""

@@ -1,0 +1,315 @@
+"""The second layer of the data firewall: the same laws as the feed's, over the record.
+
+`check_record` answers 0 or the FirewallReason of the first law broken; it changes only the counts
+and anchors of the firewall. A refused record changes nothing else and is never traded on.
+
+Laws that compare with what came before (time, ids, price jumps) rest on anchors. One poisoned
+record must not make every later one look stale: jumps are bounded, so it is refused and moves no
+anchor; and when `RESYNC_REJECTS` records of one instrument break such laws in a row, the anchors
+were wrong: `resync_instrument` forgets them together with everything built on them.
+"""
+
+from __future__ import annotations
+
+from engine.domain.codes import Channel, Liveness, RecordType
+from engine.domain.features.micro import forget_flow
+from engine.domain.firewall_reasons import FirewallReason
+from engine.domain.kernel import Records, kernel
+from engine.domain.market_state import (
+    CLOCK_ANCHOR_NS,
+    CLOCK_OFFSET_NS,
+    CLOCK_RATE_PPB,
+    CLOCK_VALID,
+    NEVER_NS,
+    SEQUENCE_LAST,
+    VENUE_TIME_NEWEST_NS,
+    MarketState,
+)
+
+TIME_FUTURE_NS = 10_000_000_000  # further ahead of the venue clock than any clock error
+TIME_PAST_NS = 60_000_000_000  # older than any delivery; bars carry their open time, exempt
+TIME_LEAP_NS = 3_600_000_000_000  # without a venue clock: one step further than any silence
+PRICE_JUMP_DIVISOR = 5  # from one record to the next a price moves less than a fifth
+SPREAD_DIVISOR = 10  # a spread is less than a tenth of the mid
+ID_JUMP_MAX = 1_000_000_000  # trade ids of one instrument advance less per record
+RESYNC_REJECTS = 8
+FUNDING_MAX_E8 = 5_000_000  # 5 % per interval; the venue caps at 3 %
+
+_QUOTE = int(RecordType.QUOTE)
+_TRADE = int(RecordType.TRADE)
+_LEVEL = int(RecordType.LEVEL)
+_BAR = int(RecordType.BAR)
+_MARK = int(RecordType.MARK)
+_LIQUIDATION = int(RecordType.LIQUIDATION)
+_LIVENESS = int(RecordType.LIVENESS)
+_GAP = int(RecordType.GAP)
+_CHANNELS = len(Channel)
+_LIVENESS_MAX = max(int(state) for state in Liveness)
+
+_PRICE_NOT_POSITIVE = int(FirewallReason.PRICE_NOT_POSITIVE)
+_QTY_NEGATIVE = int(FirewallReason.QTY_NEGATIVE)
+_QTY_ZERO = int(FirewallReason.QTY_ZERO)
+_NUMBER_RANGE = int(FirewallReason.NUMBER_RANGE)
+_QUOTE_CROSSED = int(FirewallReason.QUOTE_CROSSED)
+_QUOTE_LOCKED = int(FirewallReason.QUOTE_LOCKED)
+_SPREAD_WIDE = int(FirewallReason.SPREAD_WIDE)
+_TIME_FUTURE = int(FirewallReason.TIME_FUTURE)
+_TIME_PAST = int(FirewallReason.TIME_PAST)
+_ID_DUPLICATE = int(FirewallReason.ID_DUPLICATE)
+_ID_OUT_OF_ORDER = int(FirewallReason.ID_OUT_OF_ORDER)
+_ID_JUMP = int(FirewallReason.ID_JUMP)
+_PRICE_JUMP = int(FirewallReason.PRICE_JUMP)
+_BAR_RANGE = int(FirewallReason.BAR_RANGE)
+_BAR_OPEN_CLOSE = int(FirewallReason.BAR_OPEN_CLOSE)
+_BAR_TIME = int(FirewallReason.BAR_TIME)
+_BAR_VOLUME = int(FirewallReason.BAR_VOLUME)
+_FUNDING_RANGE = int(FirewallReason.FUNDING_RANGE)
+_RECORD_TYPE_UNKNOWN = int(FirewallReason.RECORD_TYPE_UNKNOWN)
+_INSTRUMENT_UNKNOWN = int(FirewallReason.INSTRUMENT_UNKNOWN)
+_SEQUENCE_BROKEN = int(FirewallReason.SEQUENCE_BROKEN)
+
+PRICE_TICKS_MAX = 1 << 40  # keeps every product below in range of an int64
+QTY_LOTS_MAX = 1 << 50
+
+
+@kernel
+def is_far(price_ticks: int, anchor_ticks: int) -> bool:
+    """Return whether a price is a jump away from its anchor; False without an anchor."""
+    if anchor_ticks <= 0:
+        return False
+    return abs(price_ticks - anchor_ticks) * PRICE_JUMP_DIVISOR > anchor_ticks
+
+
+@kernel
+def check_quote(hot: Records, i: int, slots: Records, slot_index: int) -> int:
+    """Return the law a QUOTE breaks on its own or against the one before it, or 0."""
+    bid = slots["bid_price_ticks"][slot_index]
+    ask = slots["ask_price_ticks"][slot_index]
+    bid_lots = slots["bid_qty_lots"][slot_index]
+    ask_lots = slots["ask_qty_lots"][slot_index]
+    if bid <= 0 or ask <= 0:
+        return _PRICE_NOT_POSITIVE
+    if bid_lots < 0 or ask_lots < 0:
+        return _QTY_NEGATIVE
+    if bid_lots == 0 or ask_lots == 0:
+        return _QTY_ZERO
+    if max(bid, ask) > PRICE_TICKS_MAX or max(bid_lots, ask_lots) > QTY_LOTS_MAX:
+        return _NUMBER_RANGE
+    if bid >= ask:
+        return _QUOTE_LOCKED if bid == ask else _QUOTE_CROSSED
+    if (ask - bid) * SPREAD_DIVISOR > ask:
+        return _SPREAD_WIDE
+    update_low = slots["aux"][slot_index]
+    if update_low != 0 and hot["quote_update_low"][i] != 0:
+        # Low 32 bits: the signed difference is right for ids less than 2**31 apart.
+        ahead = (update_low - hot["quote_update_low"][i] + (1 << 31)) % (1 << 32) - (1 << 31)
+        if ahead <= 0:
+            return _ID_DUPLICATE if ahead == 0 else _ID_OUT_OF_ORDER
+    if is_far(bid, hot["bid_price_ticks"][i]):
+        return _PRICE_JUMP
+    return 0
+
+
+@kernel
+def check_trade(hot: Records, i: int, slots: Records, slot_index: int) -> int:
+    """Return the law a TRADE breaks on its own or against the one before it, or 0."""
+    price = slots["price_ticks"][slot_index]
+    qty = slots["qty_lots"][slot_index]
+    if price <= 0:
+        return _PRICE_NOT_POSITIVE
+    if qty <= 0:
+        return _QTY_ZERO if qty == 0 else _QTY_NEGATIVE
+    if price > PRICE_TICKS_MAX or qty > QTY_LOTS_MAX:
+        return _NUMBER_RANGE
+    trade_id = slots["trade_id"][slot_index]
+    last_id = hot["last_trade_id"][i]
+    if trade_id > 0 and last_id > 0:
+        if trade_id <= last_id:
+            return _ID_DUPLICATE if trade_id == last_id else _ID_OUT_OF_ORDER
+        if trade_id - last_id > ID_JUMP_MAX:
+            return _ID_JUMP
+    if is_far(price, hot["last_price_ticks"][i]):
+        return _PRICE_JUMP
+    return 0
+
+
+@kernel
+def check_price_and_qty(slots: Records, slot_index: int, qty_min: int) -> int:
+    """Return the law that a LEVEL or a LIQUIDATION breaks, or 0."""
+    price = slots["price_ticks"][slot_index]
+    qty = slots["qty_lots"][slot_index]
+    if price <= 0:
+        return _PRICE_NOT_POSITIVE
+    if qty < 0:
+        return _QTY_NEGATIVE
+    if qty < qty_min:
+        return _QTY_ZERO
+    if price > PRICE_TICKS_MAX or qty > QTY_LOTS_MAX:
+        return _NUMBER_RANGE
+    return 0
+
+
+@kernel
+def check_bar(slots: Records, slot_index: int) -> int:
+    """Return the law a BAR of the venue breaks, or 0."""
+    open_ticks = slots["open_ticks"][slot_index]
+    high = slots["high_offset_ticks"][slot_index]
+    low = slots["low_offset_ticks"][slot_index]
+    close = slots["close_offset_ticks"][slot_index]
+    volume = slots["volume_lots"][slot_index]
+    trades = slots["bar_trade_count"][slot_index]
+    interval_s = slots["aux"][slot_index]
+    if open_ticks <= 0 or open_ticks + low <= 0:
+        return _PRICE_NOT_POSITIVE
+    if high < low:
+        return _BAR_RANGE
+    if high < 0 or low > 0 or close > high or close < low:
+        return _BAR_OPEN_CLOSE
+    if volume < 0:
+        return _QTY_NEGATIVE
+    if trades < 0 or (trades == 0) != (volume == 0):
+        return _BAR_VOLUME
+    if interval_s <= 0 or slots["venue_time_ns"][slot_index] % (interval_s * 1_000_000_000) != 0:
+        return _BAR_TIME
+    return 0
+
+
+@kernel
+def check_mark(slots: Records, slot_index: int) -> int:
+    """Return the law a MARK breaks, or 0."""
+    if slots["mark_price_e8"][slot_index] <= 0 or slots["index_price_e8"][slot_index] < 0:
+        return _PRICE_NOT_POSITIVE
+    if abs(slots["funding_rate_e8"][slot_index]) > FUNDING_MAX_E8:
+        return _FUNDING_RANGE
+    return 0
+
+
+@kernel
+def check_state_record(record_type: int, slots: Records, slot_index: int) -> int:
+    """Return the law a LIVENESS or a GAP breaks, or 0."""
+    channel = slots["aux"][slot_index]
+    if channel < 0 or channel >= _CHANNELS:
+        return _NUMBER_RANGE
+    if record_type == _LIVENESS:
+        state = slots["liveness"][slot_index]
+        if state < 0 or state > _LIVENESS_MAX:
+            return _NUMBER_RANGE
+    return 0
+
+
+@kernel
+def check_time(market: MarketState, record_type: int, slots: Records, slot_index: int) -> int:
+    """Return the law a record's venue time breaks, or 0.
+
+    With a venue clock the bound is the clock; without one it is the newest venue time accepted.
+    """
+    progress = market.progress
+    venue_time_ns = slots["venue_time_ns"][slot_index]
+    if progress[CLOCK_VALID] != 0:
+        receive_ns = slots["receive_time_ns"][slot_index]
+        since_ns = receive_ns - progress[CLOCK_ANCHOR_NS]
+        drift_ns = int(since_ns * (progress[CLOCK_RATE_PPB] * 1e-9))
+        clock_ns = receive_ns + progress[CLOCK_OFFSET_NS] + drift_ns
+        future_ns = clock_ns + TIME_FUTURE_NS
+    else:
+        clock_ns = progress[VENUE_TIME_NEWEST_NS]
+        if clock_ns == 0:
+            return 0
+        future_ns = clock_ns + TIME_LEAP_NS
+    if venue_time_ns > future_ns:
+        return _TIME_FUTURE
+    if record_type != _BAR and venue_time_ns < clock_ns - TIME_PAST_NS:
+        return _TIME_PAST
+    return 0
+
+
+@kernel
+def resync_instrument(market: MarketState, i: int) -> None:
+    """Forget the anchors of an instrument and what was built on them, in place."""
+    hot = market.hot
+    hot["quote_update_low"][i] = 0
+    hot["last_trade_id"][i] = 0
+    hot["last_price_ticks"][i] = 0
+    hot["bid_price_ticks"][i] = 0
+    hot["ask_price_ticks"][i] = 0
+    hot["flow_bucket"][i] = 0
+    hot["next_close_ns"][i] = NEVER_NS
+    hot["reject_streak"][i] = 0
+    for t in range(market.timeframes_ns.shape[0]):
+        market.forming["start_ns"][i, t] = 0
+        market.forming["trade_count"][i, t] = 0
+    forget_flow(market.flow_buckets, market.flow_sums, market.micro, i)
+
+
+@kernel
+def check_content(
+    market: MarketState, record_type: int, i: int, slots: Records, slot_index: int
+) -> int:
+    """Return the law the record's content breaks, or 0."""
+    if record_type == _QUOTE:
+        return check_quote(market.hot, i, slots, slot_index)
+    if record_type == _TRADE:
+        return check_trade(market.hot, i, slots, slot_index)
+    if record_type == _LEVEL:
+        return check_price_and_qty(slots, slot_index, 0)
+    if record_type == _BAR:
+        return check_bar(slots, slot_index)
+    if record_type == _MARK:
+        return check_mark(slots, slot_index)
+    if record_type == _LIQUIDATION:
+        return check_price_and_qty(slots, slot_index, 1)
+    return check_state_record(record_type, slots, slot_index)
+
+
+@kernel
+def is_anchored(reason: int) -> bool:
+    """Return whether a reason rests on what came before: then the anchor may be what is wrong."""
+    return reason in (_TIME_FUTURE, _TIME_PAST, _ID_OUT_OF_ORDER, _ID_JUMP, _PRICE_JUMP)
+
+
+@kernel
+def check_laws(market: MarketState, slots: Records, slot_index: int) -> int:
+    """Return the first law the record breaks, or 0; resynchronises after a row of rejects."""
+    record_type = slots["record_type"][slot_index]
+    if record_type < _QUOTE or record_type > _GAP:
+        return _RECORD_TYPE_UNKNOWN
+    i = slots["instrument_index"][slot_index]
+    if i >= market.hot.shape[0]:
+        return _INSTRUMENT_UNKNOWN
+    reason = check_content(market, record_type, i, slots, slot_index)
+    if reason == 0 and record_type < _LIVENESS:
+        reason = check_time(market, record_type, slots, slot_index)
+    if reason == 0:
+        market.hot["reject_streak"][i] = 0
+    elif is_anchored(reason):
+        market.hot["reject_streak"][i] += 1
+        if market.hot["reject_streak"][i] >= RESYNC_REJECTS:
+            resync_instrument(market, i)
+            if market.progress[CLOCK_VALID] == 0:
+                market.progress[VENUE_TIME_NEWEST_NS] = 0
+    return reason
+
+
+@kernel
+def check_record(market: MarketState, slots: Records, slot_index: int) -> int:
+    """Return 0, or the FirewallReason for which the record must not be used; counts it.
+
+    The sequence must follow the one before it; the first record after the start may have any.
+    """
+    sequence = slots["sequence"][slot_index]
+    expected = market.progress[SEQUENCE_LAST] + 1
+    market.progress[SEQUENCE_LAST] = sequence
+    reason = 0
+    if expected not in (sequence, 0):
+        reason = _SEQUENCE_BROKEN
+    else:
+        reason = check_laws(market, slots, slot_index)
+    if reason != 0:
+        market.reject_counts[reason] += 1
+        return reason
+    if slots["record_type"][slot_index] < _BAR:
+        venue_time_ns = slots["venue_time_ns"][slot_index]
+        market.progress[VENUE_TIME_NEWEST_NS] = max(
+            market.progress[VENUE_TIME_NEWEST_NS], venue_time_ns
+        )
+    return 0

@@ -1,0 +1,223 @@
+"""What the brain knows of the market: one tuple of preallocated arrays, one writer, no objects.
+
+Everything is indexed by instrument first. What every record touches is packed into `hot`, four
+cache lines per instrument; the rest is touched by trades, by book diffs or at a bar's end.
+
+    hot[i]               quote, last trade, clocks, anchors of the firewall, marks
+    micro[i, column]     features of quote and flow (engine.domain.features.micro)
+    book_*[i, side, k]   levels, best first
+    forming[i, t], closed[i, t, k & mask]                 bars
+    bar_features[i, t, column], bar_memory[i, t, cell]    features of closed bars, and their state
+    strategy_memory[i, s]                                 what a strategy remembers of its entry
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.bars import BAR_DTYPE, BAR_RING_BARS
+from engine.domain.book import BOOK_LEVELS
+from engine.domain.codes import Channel
+from engine.domain.features.micro import FLOW_BUCKETS, FLOW_SUMS, LONG, MICRO_COLUMNS
+from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT
+from engine.domain.kernel import Bytes, Floats, Integers, Records
+from engine.domain.score import ORDERFLOW_WEIGHTS
+from engine.domain.strategy_table import (
+    COMMON_PARAMETERS,
+    PARAMETERS_MAX,
+    STRATEGIES_MAX,
+    StrategyKind,
+    StrategyRow,
+    check_row,
+    parameters_of,
+)
+
+CACHE_LINE_BYTES = 64
+DEFAULT_TIMEFRAMES_S = (1, 5, 60)
+TIMEFRAMES_MAX = 8
+NEVER_NS = np.iinfo(np.int64).max  # no bar is open
+S_TO_NS = 1_000_000_000
+E8 = 100_000_000
+
+HOT_DTYPE = np.dtype(
+    [
+        ("bid_price_ticks", "<i8"),  # 0: no quote yet
+        ("ask_price_ticks", "<i8"),
+        ("bid_qty_lots", "<i8"),
+        ("ask_qty_lots", "<i8"),
+        ("quote_receive_time_ns", "<i8"),
+        ("receive_time_ns", "<i8"),  # of the last accepted record of any channel
+        ("next_close_ns", "<i8"),  # end of the first open bar; NEVER_NS: none
+        ("flow_bucket", "<i8"),
+        # second line
+        ("quote_update_low", "<i4"),
+        ("reject_streak", "<i4"),
+        ("last_trade_id", "<i8"),
+        ("last_price_ticks", "<i8"),
+        ("quote_venue_time_ns", "<i8"),
+        ("trade_venue_time_ns", "<i8"),
+        ("trade_receive_time_ns", "<i8"),
+        ("late_trade_count", "<i8"),
+        ("gap_count", "<i8"),
+        # third line
+        ("mark_price_e8", "<i8"),
+        ("index_price_e8", "<i8"),
+        ("funding_rate_e8", "<i8"),
+        ("next_funding_time_ns", "<i8"),
+        ("mark_receive_time_ns", "<i8"),
+        ("liquidation_buy_lots", "<i8"),  # totals since start
+        ("liquidation_sell_lots", "<i8"),
+        ("venue_bar_close_ticks", "<i8"),  # of the last final bar the venue sent
+    ]
+)
+assert HOT_DTYPE.itemsize == 3 * CACHE_LINE_BYTES, "the hot row fills whole cache lines"
+
+STRATEGY_DTYPE = np.dtype(
+    [
+        ("kind", "<i4"),
+        ("timeframe_index", "<i4"),
+        ("notional_e8", "<i8"),
+        ("stop_atr", "<f8"),
+        ("take_atr", "<f8"),
+        ("max_hold_ns", "<i8"),
+        ("min_hold_ns", "<i8"),
+        ("cooldown_ns", "<i8"),
+        ("limit_slip_ticks", "<i8"),
+    ]
+)
+
+STRATEGY_MEMORY_DTYPE = np.dtype(
+    [
+        ("stop_ticks", "<f8"),  # distances from the entry price; 0: none set
+        ("take_ticks", "<f8"),
+    ]
+)
+
+# Words of `progress`.
+SEQUENCE_LAST = 0
+VENUE_TIME_NEWEST_NS = 1
+CLOCK_VALID = 2
+CLOCK_OFFSET_NS = 3
+CLOCK_RATE_PPB = 4
+CLOCK_ANCHOR_NS = 5
+USES_SCORE = 6
+PROGRESS_WORDS = 8
+
+
+class MarketState(NamedTuple):
+    """Every array the market side of a step reads and writes. See the module's picture."""
+
+    instruments: Records  # INSTRUMENT_DTYPE[n], read only
+    strategies: Records  # STRATEGY_DTYPE[s], read only
+    parameters: Floats  # float64[s, PARAMETERS_MAX], the kinds' own parameters, read only
+    timeframes_ns: Integers  # int64[t], ascending
+    score_weights: Floats  # float64[inputs, 3]
+    progress: Integers  # int64[PROGRESS_WORDS]
+    reject_counts: Integers  # int64[FIREWALL_REASON_COUNT]
+    liveness: Bytes  # uint8[n, channels], Liveness
+    hot: Records
+    micro: Floats  # float64[n, MICRO_COLUMNS]
+    flow_sums: Floats  # float64[n, FLOW_SUMS]
+    flow_buckets: Floats  # float64[n, FLOW_BUCKETS, 4]
+    book_prices: Integers  # int64[n, 2, BOOK_LEVELS]
+    book_quantities: Integers
+    book_counts: Integers  # int64[n, 2]
+    book_state: Integers  # int64[n], BOOK_*
+    forming: Records  # BAR_DTYPE[n, t]
+    closed: Records  # BAR_DTYPE[n, t, BAR_RING_BARS]
+    closed_count: Integers  # int64[n, t]
+    atr_ticks: Floats  # float64[n, t], NaN until warm
+    atr_seed: Floats  # float64[n, t], sum of the true ranges that seed it
+    strategy_memory: Records  # STRATEGY_MEMORY_DTYPE[n, s]
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[np.void]) -> Records:
+    """Return zeroed records whose first byte lies on a cache line."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.zeros(size + CACHE_LINE_BYTES, dtype=np.uint8)
+    skip = -raw.ctypes.data % CACHE_LINE_BYTES
+    return raw[skip : skip + size].view(dtype).reshape(shape)
+
+
+def timeframes_of(rows: Sequence[StrategyRow]) -> tuple[int, ...]:
+    """Return the bar lengths to build, s, ascending: the default ones and those rows read."""
+    timeframes = tuple(sorted({*DEFAULT_TIMEFRAMES_S, *(row.timeframe_s for row in rows)}))
+    assert len(timeframes) <= TIMEFRAMES_MAX, f"too many timeframes: {timeframes}"
+    return timeframes
+
+
+def pack_strategies(
+    rows: Sequence[StrategyRow], timeframes_s: Sequence[int]
+) -> tuple[Records, Floats]:
+    """Return STRATEGY_DTYPE[rows] and float64[rows, PARAMETERS_MAX], the kinds' own parameters.
+
+    Parameters that a row does not set take their default.
+    """
+    assert 0 < len(rows) <= STRATEGIES_MAX, f"strategy rows: {len(rows)}"
+    packed = np.zeros(len(rows), dtype=STRATEGY_DTYPE)
+    own_parameters = np.zeros((len(rows), PARAMETERS_MAX))
+    for s, row in enumerate(rows):
+        check_row(row)
+        numbers = {p.name: p.default for p in parameters_of(row.kind)} | row.parameters
+        packed["kind"][s] = int(row.kind)
+        packed["timeframe_index"][s] = list(timeframes_s).index(row.timeframe_s)
+        packed["notional_e8"][s] = round(row.notional * E8)
+        packed["stop_atr"][s] = numbers["stop_atr"]
+        packed["take_atr"][s] = numbers["take_atr"]
+        for name in ("max_hold", "min_hold", "cooldown"):
+            packed[f"{name}_ns"][s] = round(numbers[f"{name}_s"] * S_TO_NS)
+        packed["limit_slip_ticks"][s] = round(numbers["limit_slip_ticks"])
+        own = parameters_of(row.kind)[len(COMMON_PARAMETERS) :]
+        for k, parameter in enumerate(own):
+            own_parameters[s, k] = numbers[parameter.name]
+    return packed, own_parameters
+
+
+def create_market_state(
+    instrument_rows: NDArray[np.void],
+    strategy_rows: Sequence[StrategyRow],
+    timeframes_s: Sequence[int] | None = None,
+) -> MarketState:
+    """Return the state before the first record, every array at its full size.
+
+    Args:
+        instrument_rows: INSTRUMENT_DTYPE[n]; row i describes instrument_index i. Copied.
+        strategy_rows: rows to run; strategy_index is the position in this sequence.
+        timeframes_s: bar lengths, ascending, with every row's own among them; None: timeframes_of.
+    """
+    timeframes = tuple(timeframes_s or timeframes_of(strategy_rows))
+    n, t, s = len(instrument_rows), len(timeframes), len(strategy_rows)
+    assert n > 0, "at least one instrument"
+    strategies, parameters = pack_strategies(strategy_rows, timeframes)
+    state = MarketState(
+        instruments=instrument_rows.copy(),
+        strategies=strategies,
+        parameters=parameters,
+        timeframes_ns=np.array(timeframes, dtype=np.int64) * S_TO_NS,
+        score_weights=ORDERFLOW_WEIGHTS.copy(),
+        progress=np.zeros(PROGRESS_WORDS, dtype=np.int64),
+        reject_counts=np.zeros(FIREWALL_REASON_COUNT, dtype=np.int64),
+        liveness=np.zeros((n, len(Channel)), dtype=np.uint8),
+        hot=aligned_zeros((n,), HOT_DTYPE),
+        micro=np.full((n, MICRO_COLUMNS), np.nan),
+        flow_sums=np.zeros((n, FLOW_SUMS)),
+        flow_buckets=np.zeros((n, FLOW_BUCKETS, LONG)),
+        book_prices=np.zeros((n, 2, BOOK_LEVELS), dtype=np.int64),
+        book_quantities=np.zeros((n, 2, BOOK_LEVELS), dtype=np.int64),
+        book_counts=np.zeros((n, 2), dtype=np.int64),
+        book_state=np.zeros(n, dtype=np.int64),
+        forming=aligned_zeros((n, t), BAR_DTYPE),
+        closed=aligned_zeros((n, t, BAR_RING_BARS), BAR_DTYPE),
+        closed_count=np.zeros((n, t), dtype=np.int64),
+        atr_ticks=np.full((n, t), np.nan),
+        atr_seed=np.zeros((n, t)),
+        strategy_memory=aligned_zeros((n, s), STRATEGY_MEMORY_DTYPE),
+    )
+    state.progress[SEQUENCE_LAST] = -1
+    state.progress[USES_SCORE] = any(row.kind == StrategyKind.ORDERFLOW for row in strategy_rows)
+    state.hot["next_close_ns"][:] = NEVER_NS
+    return state

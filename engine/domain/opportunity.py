@@ -1,0 +1,183 @@
+"""Opportunities: what strategies want, before risk. Also what strategies are told about orders.
+
+`EXPOSURE_DTYPE[n, s]` is written by the order side and read here; `OPPORTUNITY_DTYPE` rows are
+written here and read by the order side, which turns each into a decision, a refusal or an order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.domain.codes import EVENT_REDUCE_ONLY, OrderType, TimeInForce
+from engine.domain.kernel import Records, kernel
+from engine.domain.market_state import MarketState
+from engine.domain.strategy_table import STRATEGIES_MAX
+
+OPPORTUNITIES_PER_RECORD_MAX = STRATEGIES_MAX  # a strategy acts at most once per record
+
+EXPOSURE_DTYPE = np.dtype(
+    [
+        ("position_lots", "<i8"),  # signed, of this strategy in this instrument
+        ("entry_price_ticks", "<i8"),  # average, nearest tick; 0 when flat
+        ("entry_time_ns", "<i8"),  # monotonic, first fill of the position
+        ("last_exit_time_ns", "<i8"),  # monotonic, last fill that made it flat; 0: never
+        ("in_flight", "<u1"),  # an order of this strategy works or is unresolved
+    ],
+    align=True,
+)
+
+OPPORTUNITY_DTYPE = np.dtype(
+    [
+        ("instrument_index", "<i4"),
+        ("strategy_index", "<i4"),
+        ("side", "<i1"),
+        ("is_entry", "<u1"),
+        ("order_type", "<u1"),
+        ("time_in_force", "<u1"),
+        ("reason", "<i4"),  # StrategyReason
+        ("flags", "<u1"),  # EVENT_REDUCE_ONLY, EVENT_POST_ONLY
+        ("price_ticks", "<i8"),  # 0 for MARKET
+        ("qty_lots", "<i8"),
+        ("score", "<f8"),
+        ("input_0", "<f8"),  # the score again, then INPUT_NAMES of the kind
+        ("input_1", "<f8"),
+        ("input_2", "<f8"),
+        ("input_3", "<f8"),
+        ("input_4", "<f8"),
+    ],
+    align=True,
+)
+assert OPPORTUNITY_DTYPE.itemsize == 88, "opportunities are packed without holes"
+
+_MARKET = int(OrderType.MARKET)
+_LIMIT = int(OrderType.LIMIT)
+_IOC = int(TimeInForce.IOC)
+_GTC = int(TimeInForce.GTC)
+
+
+@kernel
+def entry_qty_lots(instruments: Records, i: int, price_ticks: int, notional_e8: int) -> int:
+    """Return a notional in lots: rounded down to the step, at least what the venue accepts.
+
+    0 when even the least the venue accepts is above its largest market order.
+    """
+    lot_e8 = price_ticks * instruments["unit_e8"][i]
+    step = max(instruments["market_step_lots"][i], 1)
+    least = max(instruments["min_qty_lots"][i], instruments["market_min_qty_lots"][i])
+    least = max(least, -(-instruments["min_notional_e8"][i] // lot_e8))
+    least = -(-least // step) * step
+    qty = notional_e8 // lot_e8 // step * step
+    most = min(instruments["max_qty_lots"][i], instruments["market_max_qty_lots"][i])
+    qty = min(max(qty, least), most // step * step)
+    return qty if qty >= least else 0
+
+
+@kernel
+def acted_already(opportunities: Records, count: int, s: int) -> bool:
+    """Return whether strategy `s` wrote one of the first `count` opportunities."""
+    for k in range(count):  # noqa: SIM110 - generators do not compile
+        if opportunities["strategy_index"][k] == s:
+            return True
+    return False
+
+
+@kernel
+def write_order(
+    market: MarketState,
+    opportunities: Records,
+    count: int,
+    i: int,
+    s: int,
+    side: int,
+    is_entry: bool,
+) -> None:
+    """Fill in what kind of order row `count` is: by the strategy's style, in place."""
+    hot = market.hot
+    slip_ticks = market.strategies["limit_slip_ticks"][s]
+    opportunities["instrument_index"][count] = i
+    opportunities["strategy_index"][count] = s
+    opportunities["side"][count] = side
+    opportunities["is_entry"][count] = 1 if is_entry else 0
+    opportunities["flags"][count] = 0 if is_entry else EVENT_REDUCE_ONLY
+    opportunities["order_type"][count] = _MARKET
+    opportunities["time_in_force"][count] = _GTC
+    opportunities["price_ticks"][count] = 0
+    if is_entry and slip_ticks >= 0:
+        opportunities["order_type"][count] = _LIMIT
+        opportunities["time_in_force"][count] = _IOC
+        touch = hot["ask_price_ticks"][i] if side > 0 else hot["bid_price_ticks"][i]
+        opportunities["price_ticks"][count] = touch + side * slip_ticks
+
+
+@kernel
+def write_inputs(
+    opportunities: Records,
+    count: int,
+    score: float,
+    input_1: float,
+    input_2: float,
+    input_3: float,
+    input_4: float,
+) -> None:
+    """Fill in what the decision record shows of row `count`, in place."""
+    opportunities["score"][count] = score
+    opportunities["input_0"][count] = score
+    opportunities["input_1"][count] = input_1
+    opportunities["input_2"][count] = input_2
+    opportunities["input_3"][count] = input_3
+    opportunities["input_4"][count] = input_4
+
+
+@kernel
+def propose_entry(
+    market: MarketState, opportunities: Records, count: int, i: int, s: int, side: int, reason: int
+) -> int:
+    """Write an entry of the row's size as row `count`; return the count after it.
+
+    Sets the distances of stop and target from the ATR at this time, if the row has any.
+    """
+    hot = market.hot
+    if count >= opportunities.shape[0]:
+        return count
+    touch = hot["ask_price_ticks"][i] if side > 0 else hot["bid_price_ticks"][i]
+    if touch <= 0:
+        return count
+    qty = entry_qty_lots(market.instruments, i, touch, market.strategies["notional_e8"][s])
+    if qty <= 0:
+        return count
+    write_order(market, opportunities, count, i, s, side, True)
+    opportunities["qty_lots"][count] = qty
+    opportunities["reason"][count] = reason
+    atr_ticks = market.atr_ticks[i, market.strategies["timeframe_index"][s]]
+    market.strategy_memory["stop_ticks"][i, s] = market.strategies["stop_atr"][s] * atr_ticks
+    market.strategy_memory["take_ticks"][i, s] = market.strategies["take_atr"][s] * atr_ticks
+    return count + 1
+
+
+@kernel
+def propose_exit(
+    market: MarketState,
+    opportunities: Records,
+    count: int,
+    i: int,
+    s: int,
+    position_lots: int,
+    reason: int,
+) -> int:
+    """Write the exit of the whole position as row `count`; return the count after it."""
+    if count >= opportunities.shape[0]:
+        return count
+    side = -1 if position_lots > 0 else 1
+    write_order(market, opportunities, count, i, s, side, False)
+    opportunities["qty_lots"][count] = abs(position_lots)
+    opportunities["reason"][count] = reason
+    return count + 1
+
+
+@kernel
+def is_warm(market: MarketState, i: int, s: int) -> bool:
+    """Return whether the distances of stop and target are known, or none are asked for."""
+    if market.strategies["stop_atr"][s] == 0.0 and market.strategies["take_atr"][s] == 0.0:
+        return True
+    atr_ticks = market.atr_ticks[i, market.strategies["timeframe_index"][s]]
+    return bool(atr_ticks > 0.0)

@@ -1,0 +1,61 @@
+"""Forward passes over packed weights. Loads nothing; the caller owns the weights.
+
+A linear score packs one row per input: column, scale, weight. Each input is divided by its scale
+and clipped to [-1, 1], so that no single input can reach further than its weight; the weights'
+absolute values sum to 1, so that the score lies in [-1, 1]. An unknown input makes the score
+unknown.
+
+    score = sum of weight[k] * clip(input[column[k]] / scale[k], -1, 1)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.features.micro import (
+    IMBALANCE,
+    QUOTE_FLOW_LONG,
+    TRADE_FLOW_LONG,
+    TRADE_FLOW_SHORT,
+)
+from engine.domain.kernel import Floats, kernel
+
+COLUMN, SCALE, WEIGHT = 0, 1, 2
+SCORE_INPUTS_MAX = 8
+
+
+def pack_linear(rows: tuple[tuple[int, float, float], ...]) -> NDArray[np.float64]:
+    """Return float64[inputs, 3] of (column, scale, weight); asserts that weights sum to 1."""
+    assert 0 < len(rows) <= SCORE_INPUTS_MAX, f"inputs of a score: {len(rows)}"
+    packed = np.array(rows, dtype=np.float64)
+    assert (packed[:, SCALE] > 0).all(), f"scales are positive: {packed[:, SCALE]}"
+    total = float(np.abs(packed[:, WEIGHT]).sum())
+    assert abs(total - 1.0) < 1e-12, f"absolute weights sum to 1, not {total}"
+    return packed
+
+
+@kernel
+def linear_score(weights: Floats, inputs: Floats, i: int) -> float:
+    """Return the score of row `i` of `inputs` (float64[n, columns]); NaN if an input is NaN."""
+    score = 0.0
+    for k in range(weights.shape[0]):
+        part = inputs[i, int(weights[k, COLUMN])] / weights[k, SCALE]
+        if part > 1.0:
+            part = 1.0
+        elif part < -1.0:
+            part = -1.0
+        score += weights[k, WEIGHT] * part
+    return score
+
+
+# Flow of takers first, the change of the quote second, what rests third. Scales: six standard
+# deviations of random signs saturate a flow; an imbalance saturates where three lots stand to one.
+ORDERFLOW_WEIGHTS = pack_linear(
+    (
+        (TRADE_FLOW_LONG, 6.0, 0.35),
+        (TRADE_FLOW_SHORT, 6.0, 0.25),
+        (QUOTE_FLOW_LONG, 6.0, 0.25),
+        (IMBALANCE, 0.5, 0.15),
+    )
+)

@@ -1,0 +1,180 @@
+"""The strategy step: one market record in, opportunities out.
+
+`apply_market` is the whole market side of the brain for one record, in this order: firewall, book
+top, bars, features, structure, score, strategies. Strategies run only on their own triggers: a
+quote of the instrument, or the end of a bar of the row's timeframe. A strategy that has an order
+in flight is not asked.
+"""
+
+from __future__ import annotations
+
+from engine.domain.codes import RecordType
+from engine.domain.firewall import check_record
+from engine.domain.kernel import Records, kernel
+from engine.domain.market_state import USES_SCORE, MarketState
+from engine.domain.market_step import apply_record
+from engine.domain.opportunity import (
+    EXPOSURE_DTYPE,
+    OPPORTUNITIES_PER_RECORD_MAX,
+    OPPORTUNITY_DTYPE,
+    acted_already,
+    is_warm,
+    propose_entry,
+    propose_exit,
+)
+from engine.domain.score import linear_score
+from engine.domain.strategy_kinds import (
+    imbalance_entry,
+    imbalance_exit,
+    imbalance_inputs,
+    orderflow_entry,
+    orderflow_exit,
+    orderflow_inputs,
+    protective_exit,
+)
+from engine.domain.strategy_table import StrategyKind, StrategyReason
+
+_SMC = int(StrategyKind.SMC)
+_ORDERFLOW = int(StrategyKind.ORDERFLOW)
+_QUOTE_IMBALANCE = int(StrategyKind.QUOTE_IMBALANCE)
+_FLOW_SCORE = int(StrategyReason.FLOW_SCORE)
+_IMBALANCE = int(StrategyReason.QUOTE_IMBALANCE)
+_QUOTE = int(RecordType.QUOTE)
+
+
+@kernel
+def show_inputs(
+    market: MarketState, i: int, s: int, score: float, opportunities: Records, count: int
+) -> None:
+    """Write what the decision record of row `count` shows, by the strategy's kind, in place."""
+    kind = market.strategies["kind"][s]
+    if kind == _ORDERFLOW:
+        orderflow_inputs(market, i, score, opportunities, count)
+    elif kind == _QUOTE_IMBALANCE:
+        imbalance_inputs(market, i, opportunities, count)
+
+
+@kernel
+def exit_on_quote(
+    market: MarketState, exposure: Records, i: int, s: int, score: float, now_ns: int
+) -> int:
+    """Return why an open position should end at this quote, or 0."""
+    reason = protective_exit(market, exposure, i, s, now_ns)
+    if reason != 0:
+        return reason
+    if now_ns - exposure["entry_time_ns"][i, s] < market.strategies["min_hold_ns"][s]:
+        return 0
+    kind = market.strategies["kind"][s]
+    position_lots = exposure["position_lots"][i, s]
+    if kind == _ORDERFLOW:
+        return orderflow_exit(market, s, position_lots, score)
+    if kind == _QUOTE_IMBALANCE:
+        return imbalance_exit(market, i, s, position_lots)
+    return 0
+
+
+@kernel
+def may_enter(market: MarketState, exposure: Records, i: int, s: int, now_ns: int) -> bool:
+    """Return whether a flat strategy is past its cooldown and knows its distances."""
+    last_exit_ns = exposure["last_exit_time_ns"][i, s]
+    cooldown_ns = market.strategies["cooldown_ns"][s]
+    if last_exit_ns != 0 and now_ns - last_exit_ns < cooldown_ns:
+        return False
+    return is_warm(market, i, s)
+
+
+@kernel
+def enter_on_quote(
+    market: MarketState,
+    exposure: Records,
+    i: int,
+    s: int,
+    score: float,
+    now_ns: int,
+    opportunities: Records,
+    count: int,
+) -> int:
+    """Write an entry if the strategy's kind wants one at this quote; return the count after it."""
+    kind = market.strategies["kind"][s]
+    side = 0
+    reason = 0
+    if kind == _ORDERFLOW:
+        side = orderflow_entry(market, s, score)
+        reason = _FLOW_SCORE
+    elif kind == _QUOTE_IMBALANCE:
+        side = imbalance_entry(market, i, s)
+        reason = _IMBALANCE
+    if side == 0 or not may_enter(market, exposure, i, s, now_ns):
+        return count
+    return propose_entry(market, opportunities, count, i, s, side, reason)
+
+
+@kernel
+def run_on_quote(
+    market: MarketState,
+    exposure: Records,
+    i: int,
+    now_ns: int,
+    opportunities: Records,
+    count: int,
+) -> int:
+    """Ask every strategy about the instrument's quote; return the count of opportunities."""
+    score = 0.0
+    if market.progress[USES_SCORE] != 0:
+        score = linear_score(market.score_weights, market.micro, i)
+    for s in range(market.strategies.shape[0]):
+        if exposure["in_flight"][i, s] != 0 or acted_already(opportunities, count, s):
+            continue
+        before = count
+        position_lots = exposure["position_lots"][i, s]
+        if position_lots == 0:
+            count = enter_on_quote(market, exposure, i, s, score, now_ns, opportunities, count)
+        else:
+            reason = exit_on_quote(market, exposure, i, s, score, now_ns)
+            if reason != 0:
+                count = propose_exit(market, opportunities, count, i, s, position_lots, reason)
+        if count > before:
+            show_inputs(market, i, s, score, opportunities, before)
+    return count
+
+
+@kernel
+def apply_market(
+    market_state: MarketState,
+    exposure: Records,
+    slots: Records,
+    slot_index: int,
+    now_ns: int,
+    opportunities: Records,
+) -> int:
+    """Apply one market record and return how many opportunities it caused.
+
+    Args:
+        market_state: changed in place.
+        exposure: EXPOSURE_DTYPE[instruments, strategies]; read only.
+        slots: MARKET_DTYPE[capacity]; the record is `slots[slot_index]`; read only.
+        slot_index: position in `slots`.
+        now_ns: monotonic time of this step; the only clock strategies see.
+        opportunities: OPPORTUNITY_DTYPE[OPPORTUNITIES_PER_RECORD_MAX]; the first rows are written.
+
+    Returns:
+        Count of opportunities, or minus the FirewallReason for which the record was refused.
+    """
+    refused = check_record(market_state, slots, slot_index)
+    if refused != 0:
+        return -refused
+    apply_record(market_state, slots, slot_index)
+    count = 0
+    i = slots["instrument_index"][slot_index]
+    if slots["record_type"][slot_index] == _QUOTE:
+        count = run_on_quote(market_state, exposure, i, now_ns, opportunities, count)
+    return count
+
+
+__all__ = [
+    "EXPOSURE_DTYPE",
+    "OPPORTUNITIES_PER_RECORD_MAX",
+    "OPPORTUNITY_DTYPE",
+    "StrategyReason",
+    "apply_market",
+]

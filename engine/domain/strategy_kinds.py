@@ -1,0 +1,138 @@
+"""The kernels that decide, one set per StrategyKind: entry side, exit by opinion, inputs to show.
+
+A kernel reads the market state and parameters of its row; it writes nothing. It answers a side
+(+1, -1, 0 for no opinion) or a StrategyReason (0 for none). To add a kind: a member of
+StrategyKind, its parameters in `engine.domain.strategy_table`, its kernels here, one line in each
+dispatcher of `engine.domain.strategy`.
+"""
+
+from __future__ import annotations
+
+from engine.domain.features.micro import (
+    IMBALANCE,
+    MICROPRICE_BPS,
+    QUOTE_FLOW_LONG,
+    SPREAD_BPS,
+    TRADE_FLOW_LONG,
+)
+from engine.domain.kernel import Records, kernel
+from engine.domain.market_state import MarketState
+from engine.domain.opportunity import write_inputs
+from engine.domain.strategy_table import StrategyReason
+
+_FLOW_REVERSED = int(StrategyReason.FLOW_REVERSED)
+_IMBALANCE_REVERSED = int(StrategyReason.IMBALANCE_REVERSED)
+_STOP_LOSS = int(StrategyReason.STOP_LOSS)
+_TAKE_PROFIT = int(StrategyReason.TAKE_PROFIT)
+_MAX_HOLD = int(StrategyReason.MAX_HOLD)
+
+# Positions in MarketState.parameters, in the order of KIND_PARAMETERS.
+ENTER_SCORE, EXIT_SCORE = 0, 1
+THRESHOLD = 0
+
+
+@kernel
+def side_beyond(number: float, bound: float) -> int:
+    """Return +1 at or above `bound`, -1 at or below its opposite, else 0; NaN gives 0."""
+    if number >= bound:
+        return 1
+    if number <= -bound:
+        return -1
+    return 0
+
+
+@kernel
+def orderflow_entry(market: MarketState, s: int, score: float) -> int:
+    """Return the side the order-flow score is sure of, or 0."""
+    return side_beyond(score, market.parameters[s, ENTER_SCORE])
+
+
+@kernel
+def orderflow_exit(market: MarketState, s: int, position_lots: int, score: float) -> int:
+    """Return FLOW_REVERSED when the score turned against the position, or 0.
+
+    The exit bound lies below the entry bound: between them the position is kept (hysteresis).
+    """
+    side = side_beyond(score, market.parameters[s, EXIT_SCORE])
+    return _FLOW_REVERSED if side * position_lots < 0 else 0
+
+
+@kernel
+def orderflow_inputs(
+    market: MarketState, i: int, score: float, opportunities: Records, count: int
+) -> None:
+    """Show what the score was made of, in place."""
+    micro = market.micro
+    write_inputs(
+        opportunities,
+        count,
+        score,
+        micro[i, TRADE_FLOW_LONG],
+        micro[i, QUOTE_FLOW_LONG],
+        micro[i, IMBALANCE],
+        micro[i, SPREAD_BPS],
+    )
+
+
+@kernel
+def imbalance_entry(market: MarketState, i: int, s: int) -> int:
+    """Return the side of an extreme quote imbalance, or 0."""
+    return side_beyond(market.micro[i, IMBALANCE], market.parameters[s, THRESHOLD])
+
+
+@kernel
+def imbalance_exit(market: MarketState, i: int, s: int, position_lots: int) -> int:
+    """Return IMBALANCE_REVERSED at the opposite extreme, or 0."""
+    side = side_beyond(market.micro[i, IMBALANCE], market.parameters[s, THRESHOLD])
+    return _IMBALANCE_REVERSED if side * position_lots < 0 else 0
+
+
+@kernel
+def imbalance_inputs(market: MarketState, i: int, opportunities: Records, count: int) -> None:
+    """Show the quote, in place."""
+    micro = market.micro
+    write_inputs(
+        opportunities,
+        count,
+        micro[i, IMBALANCE],
+        float(market.hot["bid_qty_lots"][i]),
+        float(market.hot["ask_qty_lots"][i]),
+        micro[i, MICROPRICE_BPS],
+        micro[i, SPREAD_BPS],
+    )
+
+
+@kernel
+def protective_exit(market: MarketState, exposure: Records, i: int, s: int, now_ns: int) -> int:
+    """Return STOP_LOSS, TAKE_PROFIT or MAX_HOLD when one is due for an open position, or 0.
+
+    The move is measured at the price an exit would take: the bid for a long, the ask for a short.
+    A position whose distances are not known (restored from an earlier session) takes those of now.
+    """
+    rows = market.strategies
+    memory = market.strategy_memory
+    max_hold_ns = rows["max_hold_ns"][s]
+    if max_hold_ns > 0 and now_ns - exposure["entry_time_ns"][i, s] >= max_hold_ns:
+        return _MAX_HOLD
+    if rows["stop_atr"][s] == 0.0 and rows["take_atr"][s] == 0.0:
+        return 0
+    stop_ticks = memory["stop_ticks"][i, s]
+    take_ticks = memory["take_ticks"][i, s]
+    if stop_ticks == 0.0 and take_ticks == 0.0:
+        atr_ticks = market.atr_ticks[i, rows["timeframe_index"][s]]
+        if not atr_ticks > 0.0:
+            return 0
+        stop_ticks = rows["stop_atr"][s] * atr_ticks
+        take_ticks = rows["take_atr"][s] * atr_ticks
+        memory["stop_ticks"][i, s] = stop_ticks
+        memory["take_ticks"][i, s] = take_ticks
+    entry = exposure["entry_price_ticks"][i, s]
+    if exposure["position_lots"][i, s] > 0:
+        move = market.hot["bid_price_ticks"][i] - entry
+    else:
+        move = entry - market.hot["ask_price_ticks"][i]
+    if stop_ticks > 0.0 and move <= -stop_ticks:
+        return _STOP_LOSS
+    if take_ticks > 0.0 and move >= take_ticks:
+        return _TAKE_PROFIT
+    return 0

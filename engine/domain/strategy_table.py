@@ -1,0 +1,230 @@
+"""The strategy table: which rows exist, what each kind of row can be told, why each row is there.
+
+A row names a kind (the kernel that decides), a timeframe, a size and parameters. Rows may be added
+or replaced by configuration. No numpy here: the command line lists and checks rows before anything
+heavy is imported. The kernels are in `engine.domain.strategy_kinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+import msgspec
+
+STRATEGIES_MAX = 16  # rows at once; bounds the opportunities one record can cause
+PARAMETERS_MAX = 8  # parameters of a kind's own, beside the common ones
+
+
+class StrategyKind(IntEnum):
+    """The kernel that decides for a row."""
+
+    SMC = 1
+    ORDERFLOW = 2
+    QUOTE_IMBALANCE = 3
+
+
+class StrategyReason(IntEnum):
+    """Why an opportunity arose. Stored in journals: never renumbered, never reused."""
+
+    NONE = 0
+    # Entries.
+    FVG_RETURN = 1  # price came back into an open fair value gap that points with the structure
+    BOS_LIVE = 2  # a close went beyond the last locked swing
+    FLOW_SCORE = 3  # the order-flow score passed its entry threshold
+    QUOTE_IMBALANCE = 4  # the quote's imbalance passed its entry threshold
+    # Exits.
+    STOP_LOSS = 50
+    TAKE_PROFIT = 51
+    MAX_HOLD = 52
+    STRUCTURE_REVERSED = 53  # the structure turned against the position
+    FLOW_REVERSED = 54  # the score passed the exit threshold of the other side
+    IMBALANCE_REVERSED = 55
+
+
+class Parameter(NamedTuple):
+    """One number a row may set."""
+
+    name: str
+    default: float
+    description: str
+
+
+COMMON_PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("stop_atr", 0.0, "Stop distance, ATRs of the row's timeframe; 0: no stop."),
+    Parameter("take_atr", 0.0, "Target distance, ATRs of the row's timeframe; 0: no target."),
+    Parameter("max_hold_s", 0.0, "Longest time in a position, s; 0: no bound."),
+    Parameter("min_hold_s", 0.0, "No exit by opinion before this time, s; stop and target work."),
+    Parameter("cooldown_s", 0.0, "No entry for this time after an exit, s."),
+    Parameter("limit_slip_ticks", -1.0, "-1: MARKET; else LIMIT IOC this far through the quote."),
+)
+
+KIND_PARAMETERS: Mapping[StrategyKind, tuple[Parameter, ...]] = MappingProxyType(
+    {
+        StrategyKind.SMC: (
+            Parameter("flow_z_min", 2.0, "Signed trade flow of the bar, in standard deviations."),
+            Parameter("gap_atr_min", 0.0, "Smallest fair value gap that counts, ATRs."),
+            Parameter(
+                "trade_breaks", 1.0, "1: enter on bos_live too; 0: on returns into gaps only."
+            ),
+        ),
+        StrategyKind.ORDERFLOW: (
+            Parameter("enter_score", 0.8, "Enter when the score passes this, 0 to 1."),
+            Parameter("exit_score", 0.2, "Leave when the score passes this on the other side."),
+        ),
+        StrategyKind.QUOTE_IMBALANCE: (
+            Parameter("threshold", 0.9, "Enter beyond this imbalance, leave beyond its opposite."),
+        ),
+    }
+)
+
+# What input_1..input_4 of a decision hold, by kind; input_0 is the score.
+INPUT_NAMES: Mapping[StrategyKind, tuple[str, str, str, str]] = MappingProxyType(
+    {
+        StrategyKind.SMC: ("structure_side", "level_atr", "trade_flow_z", "atr_ticks"),
+        StrategyKind.ORDERFLOW: ("trade_flow_z", "quote_flow_z", "imbalance", "spread_bps"),
+        StrategyKind.QUOTE_IMBALANCE: (
+            "bid_qty_lots",
+            "ask_qty_lots",
+            "microprice_bps",
+            "spread_bps",
+        ),
+    }
+)
+
+
+class StrategyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One named strategy.
+
+    Args:
+        name: unique in the table; shown with every decision.
+        kind: the kernel that decides.
+        timeframe_s: bar length it reads, s.
+        notional: size of an entry, quote currency; rounded down to lots, at least the minimum.
+        parameters: those of the kind and the common ones that differ from their defaults.
+        rationale: one line that says why this could work.
+    """
+
+    name: str
+    kind: StrategyKind
+    timeframe_s: int = 1
+    notional: float = 200.0
+    parameters: dict[str, float] = {}
+    rationale: str = ""
+
+
+class StrategyError(ValueError):
+    """A row of the strategy table is wrong; the message names the row and the field."""
+
+
+STRATEGY_TABLE: tuple[StrategyRow, ...] = (
+    StrategyRow(
+        name="smc_fvg_bos",
+        kind=StrategyKind.SMC,
+        timeframe_s=5,
+        parameters={
+            "flow_z_min": 2.5,
+            "stop_atr": 1.5,
+            "take_atr": 2.0,
+            "max_hold_s": 60.0,
+            "cooldown_s": 5.0,
+        },
+        rationale="With the structure: a return into a fair value gap, or a close beyond a swing.",
+    ),
+    StrategyRow(
+        name="orderflow",
+        kind=StrategyKind.ORDERFLOW,
+        timeframe_s=1,
+        parameters={
+            "enter_score": 0.8,
+            "exit_score": 0.3,
+            "stop_atr": 4.0,
+            "take_atr": 6.0,
+            "min_hold_s": 1.0,
+            "max_hold_s": 30.0,
+            "cooldown_s": 3.0,
+        },
+        rationale="One-sided taker flow that the quote confirms tends to go on for seconds.",
+    ),
+    StrategyRow(
+        name="quote_imbalance",
+        kind=StrategyKind.QUOTE_IMBALANCE,
+        timeframe_s=1,
+        parameters={"threshold": 0.9},
+        rationale="The thin side of the quote goes first. Simple on purpose: a bench times it.",
+    ),
+)
+
+DEFAULT_STRATEGIES: tuple[str, ...] = ("smc_fvg_bos", "orderflow")
+
+
+def parameters_of(kind: StrategyKind) -> tuple[Parameter, ...]:
+    """Return every parameter a row of this kind may set: the common ones, then its own."""
+    return COMMON_PARAMETERS + KIND_PARAMETERS[kind]
+
+
+def check_row(row: StrategyRow) -> StrategyRow:
+    """Return the row.
+
+    Raises:
+        StrategyError: it names an unknown parameter, or a number is out of range.
+    """
+    known = {parameter.name for parameter in parameters_of(row.kind)}
+    unknown = sorted(set(row.parameters) - known)
+    if unknown:
+        raise StrategyError(f"strategy {row.name}: unknown parameter {unknown[0]}")
+    if row.timeframe_s <= 0:
+        raise StrategyError(f"strategy {row.name}: timeframe_s must be positive")
+    if not 0 < row.notional < float("inf"):
+        raise StrategyError(f"strategy {row.name}: notional must be positive and finite")
+    for name, number in row.parameters.items():
+        if not -1e9 < number < 1e9:
+            raise StrategyError(f"strategy {row.name}: {name} is out of range")
+    return row
+
+
+def select_rows(
+    names: Iterable[str] = (), own_rows: Iterable[StrategyRow] = ()
+) -> tuple[StrategyRow, ...]:
+    """Return the rows to run, in the order of `names`; own rows add to or replace the table's.
+
+    Without names: the default set and every own row.
+
+    Raises:
+        StrategyError: a name is unknown or doubled, a row is wrong, or there are too many.
+    """
+    table = {row.name: row for row in STRATEGY_TABLE}
+    own = {row.name: row for row in own_rows}
+    table.update(own)
+    chosen = tuple(names) or tuple(dict.fromkeys((*DEFAULT_STRATEGIES, *own)))
+    if len(set(chosen)) != len(chosen):
+        raise StrategyError(f"strategies: a name is doubled in {', '.join(chosen)}")
+    if len(chosen) > STRATEGIES_MAX:
+        raise StrategyError(f"strategies: {len(chosen)} rows, at most {STRATEGIES_MAX} run at once")
+    for name in chosen:
+        if name not in table:
+            raise StrategyError(f"strategies: no row is named {name}")
+    return tuple(check_row(table[name]) for name in chosen)
+
+
+def row_from_words(
+    *, name: str, kind: str, timeframe_s: int, notional: float, parameters: Mapping[str, float]
+) -> StrategyRow:
+    """Return a checked row from the words of a configuration file.
+
+    Raises:
+        StrategyError: the kind is unknown, or the row is wrong.
+    """
+    kinds = {member.name.lower(): member for member in StrategyKind}
+    if kind.lower() not in kinds:
+        raise StrategyError(f"strategy {name}: kind {kind!r} is none of {', '.join(kinds)}")
+    row = StrategyRow(
+        name=name,
+        kind=kinds[kind.lower()],
+        timeframe_s=timeframe_s,
+        notional=notional,
+        parameters=dict(parameters),
+    )
+    return check_row(row)
