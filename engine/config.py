@@ -2,7 +2,8 @@
 
 Every field carries its unit, range, default and what is lost by changing it;
 `docs/configuration.md` is generated from them and a test compares the two. Values come, weakest
-first, from the defaults here, the profile, the TOML file, the environment and the command line (`engine.config_load`).
+first, from the defaults here, the profile, the TOML file, the environment and the command line
+(`engine.config_load`).
 """
 
 from __future__ import annotations

@@ -35,6 +35,10 @@ class ControlRing(Protocol):
     def try_publish(self, payload: bytes) -> int:
         """Publish a payload; return its sequence or a negative code when the ring is full."""
 
+
+class Sleeper(Protocol):
+    """The ring that the brain sleeps on."""
+
     def wake(self) -> None:
         """Wake a reader that sleeps on the ring."""
 
@@ -54,7 +58,7 @@ class Commands:
         self,
         control: ControlSegment,
         ring: ControlRing,
-        wake: ControlRing,
+        wake: Sleeper,
         state_file: Path,
     ) -> None:
         """Take main's control segment and control-ring producer.

@@ -1,4 +1,4 @@
-"""What is decided once per run before anything starts: session id, account, epoch, venue address."""
+"""What is decided once per run, before anything starts: session, account, epoch, address."""
 
 from __future__ import annotations
 

@@ -162,13 +162,14 @@ class StatusBoard:
             name = f"aegis_{row.name}"
             lines.append(f"# HELP {name} {row.label} ({row.unit})")
             lines.append(f'{name}{{role="{role}"}} {number}')
-        for role, (_, _, rows) in PAGES.items():
-            for row in rows:
-                lines += _summary_lines(role, row.name, self.counters.percentiles(role, row.name))
+        for role, (_, _, histograms) in PAGES.items():
+            for histogram in histograms:
+                found = self.counters.percentiles(role, histogram.name)
+                lines += _summary_lines(role, histogram.name, found)
         state = self._control.trading_state()
         lines.append(f"aegis_trading_state {state}")
-        for role in self._run.roles:
-            lines.append(f'aegis_role_state{{role="{role.row.name}"}} {int(role.state())}')
+        for process in self._run.roles:
+            lines.append(f'aegis_role_state{{role="{process.row.name}"}} {int(process.state())}')
         return "\n".join(lines) + "\n"
 
     def counts(self) -> dict[str, int]:
