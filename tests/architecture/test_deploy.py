@@ -22,7 +22,7 @@ def dockerfile() -> str:
 
 
 def stages() -> list[str]:
-    return [stage for stage in re.split(r"^(?=FROM )", dockerfile(), flags=re.MULTILINE)[1:]]
+    return re.split(r"^(?=FROM )", dockerfile(), flags=re.MULTILINE)[1:]
 
 
 def test_image_is_built_in_stages_and_keeps_no_compiler() -> None:

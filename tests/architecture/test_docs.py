@@ -8,7 +8,9 @@ import pytest
 from tests.architecture.tree import ROOT, files, text
 
 LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(?:#[^)]*)?\)")
-NAMED = re.compile(r"`((?:engine|ringbuffer|native_ext|exchange|deploy|docs|bench|tests)/[\w./-]+)`")
+NAMED = re.compile(
+    r"`((?:engine|ringbuffer|native_ext|exchange|deploy|docs|bench|tests)/[\w./-]+)`"
+)
 SECTIONS = ["Context", "Decision", "Consequences", "Alternatives", "What would change our mind"]
 DECISIONS = sorted(path for path in files() if re.match(r"docs/adr/\d{4}-", str(path)))
 
@@ -64,5 +66,7 @@ def test_decisions_are_numbered_without_gaps_and_listed() -> None:
 def test_decision_has_its_date_and_sections(path: Path) -> None:
     written = text(path)
     assert written.startswith(f"# {path.name[:4]} ")
-    assert re.search(r"^Date: \d{4}-\d{2}-\d{2}\. Status: (accepted|superseded by)", written, re.M)
+    assert re.search(
+        r"^Date: \d{4}-\d{2}-\d{2}\. Status: (accepted|superseded by)", written, re.MULTILINE
+    )
     assert re.findall(r"^## (.+)$", written, flags=re.MULTILINE) == SECTIONS

@@ -11,6 +11,10 @@ from tests.architecture.tree import ROOT, Module, modules, within
 EXTRAS = ("apprise", "binance", "ib_async", "ib_insync", "plotly", "psycopg", "pyarrow", "torch")
 # Main binds its socket before anything of this size is loaded (budget: 50 ms from exec to accept).
 HEAVY = ("numba", "numpy", "picows", "psutil", "starlette", "structlog", "uvicorn", "uvloop")
+# Modules that are an extra's adapter: they load it, so nobody loads them before it is asked for.
+ADAPTERS = {"engine.store.postgres", "engine.venues.interactive_brokers"}
+# What several venues translate with; a venue of its own it is not.
+VENUE_WORDS = {"engine.venues.venue", "engine.venues.order_records"}
 DOMAIN_MAY_IMPORT = {"engine", "msgspec", "numba", "numpy"}
 
 
@@ -47,7 +51,7 @@ def test_venues_know_no_other_room(forbidden: str) -> None:
 def test_venues_do_not_know_each_other() -> None:
     names = {module.name for module in modules("engine")}
     venues = {".".join(name.split(".")[:3]) for name in names if name.startswith("engine.venues.")}
-    venues -= {"engine.venues.venue"}
+    venues -= VENUE_WORDS
     crossings = [
         offence
         for venue in venues
@@ -71,8 +75,9 @@ def test_extras_are_imported_where_they_are_used() -> None:
     at_load = [
         f"{module.path}:{line} imports {name} at load"
         for module in modules("engine", "ringbuffer", "native_ext", "exchange")
+        if module.name not in ADAPTERS
         for line, name in module.imports(at_load=True)
-        if name.split(".")[0] in EXTRAS
+        if name.split(".")[0] in EXTRAS or any(within(name, adapter) for adapter in ADAPTERS)
     ]
     assert at_load == []
 

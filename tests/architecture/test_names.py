@@ -15,7 +15,7 @@ BANNED = frozenset(f"{SAYS_NOTHING} {ADVERTISES} {TELLS_HISTORY}".split())
 DOMAIN_TERMS = re.compile(r"pending_new|smart_money")
 
 
-def banned_words(name: str) -> set[str]:
+def banned_words(name: str) -> frozenset[str]:
     """Return the banned words a name is made of, in snake case or camel case."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     return BANNED.intersection(DOMAIN_TERMS.sub("", snake).split("_"))

@@ -14,7 +14,9 @@ import pytest
 from tests.architecture.tree import PACKAGES, ROOT, files, text
 
 RUNTIME, DEVELOPMENT = Path("requirements.lock"), Path("requirements-dev.lock")
-EXTRAS = "postgres history research alerts ibkr train oracle bench dev".split()
+EXTRAS = {
+    "alerts", "bench", "dev", "history", "ibkr", "oracle", "postgres", "research", "train",
+}  # fmt: skip
 CODE = {".py", ".c", ".h", ".pyx", ".pxd", ".md"}
 
 
@@ -72,7 +74,7 @@ def test_every_data_file_is_installed() -> None:
 
 
 def test_extras_are_the_promised_ones() -> None:
-    assert set(project()["project"]["optional-dependencies"]) == set(EXTRAS)
+    assert set(project()["project"]["optional-dependencies"]) == EXTRAS
 
 
 def test_picows_is_pinned_exactly() -> None:

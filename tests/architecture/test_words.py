@@ -12,7 +12,7 @@ from tests.architecture.tree import ROOT, files, text
 
 PLACES = re.compile(
     r"/[w]ork/|/[f]arm/|/[r]oot/|/[h]ome/[a-z]+/|/tmp/[a]egis/|[.]library/|[p]ythonhosted[.]org"
-    r"|[p]ypi[.]org|deb[.][d]ebian[.]org|registry[.][n]pmjs[.]org|file:///[o]pt"
+    r"|[p]ypi[.]org|deb[.][d]ebian[.]org|registry[.][n]pmjs[.]org|[o]pt/(?:pypi|wheels)"
 )
 MARKS = re.compile(r"\b(?:T[O]DO|F[I]XME|X[X]X|H[A]CK)\b")
 SECRETS = re.compile(
