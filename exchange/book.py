@@ -34,6 +34,11 @@ class Book:
         # side and price -> (quantity taken, quantity displayed when it was taken)
         self._taken: dict[tuple[int, int], tuple[int, int]] = {}
 
+    @property
+    def has_taken(self) -> bool:
+        """Tell whether any level is partly taken."""
+        return bool(self._taken)
+
     def apply_snapshot(self, update_id: int, bids: list[Level], asks: list[Level]) -> None:
         """Take full levels, then the earlier diffs that are newer than they are."""
         self.bids = dict(bids)

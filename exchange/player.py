@@ -154,7 +154,10 @@ class Player:
         market = self._markets[index]
         self.event_count += 1
         if kind == QUOTE:
-            market.on_quote(fields)
+            if market.watched:
+                market.on_quote(fields)
+            else:
+                market.book.quote = fields
         elif kind == TRADE:
             aggressor = SELL if fields[2] else BUY
             if market.resting:
