@@ -120,12 +120,31 @@ class BinanceRest:
         The caller bounds the wait; the connection comes back when the answer is complete. There is
         no retry and no rate check: see `blocked_s`.
         """
+        return self.submit_bytes(self._build(method, path, params, signed))
+
+    def submit_bytes(self, request: bytes) -> asyncio.Future[Response] | None:
+        """Write a complete request of the caller's own now; otherwise as `submit`."""
         connection = self._take_idle()
         if connection is None:
             return None
-        answer = connection.send(self._build(method, path, params, signed))
+        answer = connection.send(request)
         answer.add_done_callback(lambda done: self._give_back(connection, done))
         return answer
+
+    async def exchange_bytes(self, request: bytes, timeout_s: float = TIMEOUT_S) -> Response:
+        """Send a complete request of the caller's own, urgent and never repeated.
+
+        Raises:
+            VenueUnreachableError: nothing was sent.
+            OutcomeUnknownError: it was sent and no answer came in time.
+        """
+        connection = self._take_idle() or await self._open(timeout_s)
+        return await self._converse(connection, request, timeout_s)
+
+    @property
+    def idle_count(self) -> int:
+        """Return how many connections could take a request now."""
+        return sum(connection.usable for connection in self._idle)
 
     def blocked_s(self) -> float:
         """Return for how long the venue asked us not to send; 0: not at all."""
@@ -141,11 +160,18 @@ class BinanceRest:
         self, method: str, path: str, params: Params | None, signed: bool, timeout_s: float
     ) -> Response:
         connection = self._take_idle() or await self._open(timeout_s)
-        answer = connection.send(self._build(method, path, params, signed))
+        request = self._build(method, path, params, signed)
+        return await self._converse(connection, request, timeout_s)
+
+    async def _converse(
+        self, connection: HttpConnection, request: bytes, timeout_s: float
+    ) -> Response:
+        answer = connection.send(request)
         try:
             response = await asyncio.wait_for(answer, timeout_s)
         except TimeoutError as error:
-            raise OutcomeUnknownError(f"{method} {path}: no answer in {timeout_s} s") from error
+            what = request.split(b"?", 1)[0].decode()
+            raise OutcomeUnknownError(f"{what}: no answer in {timeout_s} s") from error
         finally:
             self._give_back(connection, answer)
         return response

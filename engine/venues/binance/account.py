@@ -1,0 +1,232 @@
+"""Fetching an account as one consistent picture: orders, positions, balances and fills.
+
+REST answers are taken one after the other while the account lives on. A picture is consistent when
+the positions read before the fills equal the positions read after them and no fill came through
+the stream meanwhile; otherwise it is taken again, a bounded number of times. A picture that cannot
+be had is `FETCH_FAILED`, which never means flat.
+
+        openOrders -> positionRisk (1) -> userTrades per instrument -> balance -> positionRisk (2)
+                           `------------------- equal? ----------------------------'
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+from engine.domain.codes import EventType
+from engine.venues.binance.errors import classify
+from engine.venues.binance.order_views import (
+    AccountReader,
+    BalanceView,
+    FillView,
+    OrderView,
+    PositionView,
+    decode_view,
+)
+from engine.venues.binance.rest import BinanceRest, Params
+from engine.venues.order_records import Report
+from engine.venues.venue import NotExecutedError, VenueError
+
+OPEN_ORDERS_PATH: Final = "/fapi/v1/openOrders"
+POSITIONS_PATH: Final = "/fapi/v3/positionRisk"
+BALANCES_PATH: Final = "/fapi/v3/balance"
+FILLS_PATH: Final = "/fapi/v1/userTrades"
+ORDER_PATH: Final = "/fapi/v1/order"
+ATTEMPTS_MAX: Final = 8
+RETRY_PAUSE_S: Final = 0.02
+FILLS_PAGE: Final = 1_000  # most the venue gives at once
+PAGES_MAX: Final = 50
+OVERLAP_MS: Final = 60_000  # fills are asked for again over this span; known ones change nothing
+WINDOW_MS: Final = 7 * 24 * 3_600 * 1_000 - 1_000  # furthest the venue looks back from one start
+KNOWN_ORDERS_MAX: Final = 65_536
+
+
+async def ask(
+    rest: BinanceRest,
+    method: str,
+    path: str,
+    params: Params | None = None,
+    *,
+    signed: bool = True,
+    urgent: bool = False,
+) -> bytes:
+    """Send a request and return the body of its answer.
+
+    Raises:
+        VenueError: by kind.
+    """
+    response = await rest.request(method, path, params, signed=signed, urgent=urgent)
+    error = classify(response)
+    if error is not None:
+        raise error
+    return response.body
+
+
+class Picture(NamedTuple):
+    """A consistent view of the account, as reports in the order they are told."""
+
+    reports: tuple[Report, ...]
+    venue_ms: int  # venue time at which the first answer was asked for
+
+
+class KnownOrders:
+    """Client ids by the venue's order id: fills over REST name only the latter. Bounded."""
+
+    def __init__(self, count_max: int = KNOWN_ORDERS_MAX) -> None:
+        """Start empty; the oldest entries go first."""
+        self._ids: OrderedDict[tuple[str, int], str] = OrderedDict()
+        self._count_max = count_max
+
+    def add(self, symbol: str, venue_order_id: int, client_order_id: str) -> None:
+        """Remember one order."""
+        if venue_order_id > 0:
+            self._ids[symbol, venue_order_id] = client_order_id
+            if len(self._ids) > self._count_max:
+                self._ids.popitem(last=False)
+
+    def find(self, symbol: str, venue_order_id: int) -> str | None:
+        """Return the client id, None when the order is not remembered."""
+        return self._ids.get((symbol, venue_order_id))
+
+
+class AccountFetcher:
+    """Takes pictures of one account."""
+
+    def __init__(
+        self,
+        rest: BinanceRest,
+        reader: AccountReader,
+        known: KnownOrders,
+        fill_count: Callable[[], int],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            rest: the client of the account.
+            reader: turns answers into reports.
+            known: client ids of orders seen so far.
+            fill_count: how many fills the stream has delivered; a change spoils a picture.
+        """
+        self._rest = rest
+        self._reader = reader
+        self._known = known
+        self._fill_count = fill_count
+
+    async def take_picture(self, traded: Iterable[int], since_ms: int) -> Picture:
+        """Return a consistent picture of the account.
+
+        Args:
+            traded: instruments whose fills are asked for, besides those in the picture itself.
+            since_ms: venue time from which fills are wanted; an overlap is added.
+
+        Raises:
+            VenueError: an answer was refused or unreadable, or the account did not hold still.
+        """
+        for _ in range(ATTEMPTS_MAX):
+            picture = await self._try_picture(set(traded), since_ms)
+            if picture is not None:
+                return picture
+            await asyncio.sleep(RETRY_PAUSE_S)
+        raise NotExecutedError(f"the account did not hold still in {ATTEMPTS_MAX} attempts")
+
+    async def instruments_with_orders(self) -> list[int]:
+        """Return the instruments of ours that have open orders.
+
+        Raises:
+            VenueError: by kind.
+        """
+        orders = decode_view(await ask(self._rest, "GET", OPEN_ORDERS_PATH), list[OrderView])
+        found = (self._reader.instrument(order.symbol) for order in orders)
+        return sorted({row.instrument_index for row in found if row is not None})
+
+    async def _try_picture(self, traded: set[int], since_ms: int) -> Picture | None:
+        venue_ms = self._rest.clock.now_ms()
+        fills_before = self._fill_count()
+        orders = decode_view(await ask(self._rest, "GET", OPEN_ORDERS_PATH), list[OrderView])
+        positions = await self._positions()
+        for symbol in [row.symbol for row in orders] + [row.symbol for row in positions]:
+            instrument = self._reader.instrument(symbol)
+            if instrument is not None:
+                traded.add(instrument.instrument_index)
+        fills = await self._fills(sorted(traded), since_ms, venue_ms)
+        balances = decode_view(await ask(self._rest, "GET", BALANCES_PATH), list[BalanceView])
+        spoiled = await self._positions() != positions or self._fill_count() != fills_before
+        if spoiled:
+            return None
+        return Picture(tuple(self._reports(orders, positions, balances)) + tuple(fills), venue_ms)
+
+    def _reports(
+        self,
+        orders: Sequence[OrderView],
+        positions: Sequence[PositionView],
+        balances: Sequence[BalanceView],
+    ) -> Iterable[Report]:
+        for order in orders:
+            self._known.add(order.symbol, order.orderId, order.clientOrderId)
+            report = self._reader.order_report(order, EventType.VENUE_ORDER)
+            if report is not None:
+                yield report
+        for position in positions:
+            report = self._reader.position_report(position)
+            if report is not None and report.position_lots != 0:
+                yield report
+        yield self._reader.balance_report(balances)
+
+    async def _positions(self) -> list[PositionView]:
+        body = await ask(self._rest, "GET", POSITIONS_PATH)
+        return decode_view(body, list[PositionView])
+
+    async def _fills(self, traded: Sequence[int], since_ms: int, venue_ms: int) -> list[Report]:
+        reports = []
+        for index in traded:
+            symbol = self._reader.instruments[index].symbol
+            first_ms = max(since_ms - OVERLAP_MS, venue_ms - WINDOW_MS, 0)
+            for view in await self._fill_pages(symbol, {"startTime": first_ms}):
+                report = self._reader.fill_report(view, await self._client_order_id(view))
+                if report is not None:
+                    reports.append(report)
+        return reports
+
+    async def fetch_order_fills(self, symbol: str, venue_order_id: int) -> list[Report]:
+        """Return the fills of one order.
+
+        Raises:
+            VenueError: by kind.
+        """
+        views = await self._fill_pages(symbol, {"orderId": venue_order_id})
+        named = [
+            self._reader.fill_report(view, await self._client_order_id(view)) for view in views
+        ]
+        return [report for report in named if report is not None]
+
+    async def _fill_pages(self, symbol: str, which: Params) -> list[FillView]:
+        views: list[FillView] = []
+        params: Params = {"symbol": symbol, **which, "limit": FILLS_PAGE}
+        for _ in range(PAGES_MAX):
+            body = await ask(self._rest, "GET", FILLS_PATH, params)
+            page = decode_view(body, list[FillView])
+            views += page
+            if len(page) < FILLS_PAGE:
+                return views
+            order_only = {"orderId": which["orderId"]} if "orderId" in which else {}
+            params = {"symbol": symbol, **order_only, "fromId": page[-1].id + 1}
+            params = {**params, "limit": FILLS_PAGE}
+        raise NotExecutedError(f"{symbol}: more than {PAGES_MAX * FILLS_PAGE} fills to fetch")
+
+    async def _client_order_id(self, view: FillView) -> str:
+        """Return the client id of the order behind a fill, asking the venue when not remembered."""
+        known = self._known.find(view.symbol, view.orderId)
+        if known is not None:
+            return known
+        params: Params = {"symbol": view.symbol, "orderId": view.orderId}
+        try:
+            order = decode_view(await ask(self._rest, "GET", ORDER_PATH, params), OrderView)
+        except VenueError as error:
+            if error.code in {-2013, -2011}:
+                return ""  # the venue forgets old orders; the fill itself still counts
+            raise
+        self._known.add(view.symbol, view.orderId, order.clientOrderId)
+        return order.clientOrderId

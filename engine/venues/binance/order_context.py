@@ -1,0 +1,189 @@
+"""What the parts of the order side share: the account, its client, and reports about commands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple
+
+from engine.clock import VenueClock
+from engine.domain.client_id import ClientId, encode_client_id
+from engine.domain.codes import EventType, OrderStatus
+from engine.domain.instrument_row import Instrument
+from engine.venues.binance.account import KnownOrders, ask
+from engine.venues.binance.order_views import (
+    NS_PER_MS,
+    AccountReader,
+    OrderView,
+    decode_view,
+)
+from engine.venues.binance.order_wire import OrderEncoder
+from engine.venues.binance.rest import BinanceRest
+from engine.venues.order_records import Command, LocalReason, Report
+from engine.venues.venue import (
+    NotExecutedError,
+    ProtocolError,
+    RateLimitError,
+    VenueError,
+    VenueUnreachableError,
+)
+
+TIME_PATH: Final = "/fapi/v1/time"
+
+Job = Callable[[], Awaitable[None]]
+Offer = Callable[[str, Job], bool]
+Emit = Callable[[Report], None]
+
+
+class Offload(NamedTuple):
+    """Where work that is not a single write goes: one offer per class, False when full."""
+
+    cancel: Offer
+    order: Offer
+    reconcile: Offer
+
+
+class Account(NamedTuple):
+    """Whose orders these are, and how they are named."""
+
+    rest_url: str
+    stream_url: str
+    api_key: str
+    api_secret: str
+    engine_tag: str
+    epoch: int
+    order_timeout_ms: int
+
+
+class OrderContext:
+    """One account's client and names, and the reports every part makes."""
+
+    def __init__(
+        self,
+        account: Account,
+        clock: VenueClock,
+        instruments: Sequence[Instrument],
+        emit: Emit,
+        offload: Offload,
+    ) -> None:
+        """Prepare; nothing is opened."""
+        self.account = account
+        self.clock = clock
+        self.instruments = instruments
+        self.emit = emit
+        self.offload = offload
+        self.rest = BinanceRest(
+            account.rest_url, clock, api_key=account.api_key, api_secret=account.api_secret
+        )
+        self.encoder = OrderEncoder(
+            account.rest_url, account.api_key, account.api_secret, instruments
+        )
+        self.reader = AccountReader(instruments, account.engine_tag)
+        self.known = KnownOrders()
+        self.traded: set[int] = set()
+        self.last_error: VenueError | None = None
+
+    async def sample_clock(self) -> None:
+        """Ask the venue for its time, and report the clock.
+
+        Raises:
+            VenueError: by kind.
+        """
+        sent_ns = time.monotonic_ns()
+        body = await ask(self.rest, "GET", TIME_PATH, signed=False)
+        received_ns = time.monotonic_ns()
+        venue_ms = decode_view(body, dict[str, int]).get("serverTime", 0)
+        if venue_ms <= 0:
+            raise ProtocolError(f"no serverTime in {body[:80]!r}")
+        self.clock.learn(sent_ns, received_ns, venue_ms * NS_PER_MS)
+        anchor_ns = self.clock.anchor_ns
+        self.emit(
+            Report(
+                EventType.VENUE_CLOCK,
+                venue_time_ns=self.clock.venue_at_anchor_ns,
+                word_0=self.clock.venue_at_anchor_ns - anchor_ns,
+                word_1=self.clock.rate_ppb,
+                word_2=anchor_ns,
+            )
+        )
+
+    def client_order_id(self, command: Command) -> str:
+        """Return the id under which an order was or will be sent."""
+        return command.client_order_id or encode_client_id(
+            self.account.engine_tag,
+            ClientId(
+                self.account.epoch,
+                command.strategy_index,
+                command.order_sequence,
+                command.cause_sequence,
+            ),
+        )
+
+    def about(
+        self, event_type: EventType, command: Command, reason: int = 0, order_status: int = 0
+    ) -> Report:
+        """Return a report about a command's order."""
+        return Report(
+            event_type,
+            command.instrument_index,
+            command.strategy_index,
+            flags=command.flags,
+            side=command.side,
+            order_type=command.order_type,
+            time_in_force=command.time_in_force,
+            order_status=order_status,
+            order_sequence=command.order_sequence,
+            cause_sequence=command.cause_sequence,
+            price_ticks=command.price_ticks,
+            qty_lots=command.qty_lots,
+            venue_order_id=command.venue_order_id,
+            reason=int(reason),
+            epoch_low=command.epoch_low,
+            word_0=command.cause_receive_time_ns,
+            word_1=command.decision_time_ns,
+            text=self.client_order_id(command),
+        )
+
+    def report_rejected(self, command: Command, reason: int) -> None:
+        """Report that an order was refused, or certainly not sent."""
+        status = OrderStatus.REJECTED
+        self.emit(self.about(EventType.ORDER_UPDATE, command, reason, status))
+
+    def report_cancel_rejected(self, command: Command, reason: int) -> None:
+        """Report that a cancel was refused, or certainly not sent."""
+        self.emit(self.about(EventType.CANCEL_REJECTED, command, reason))
+
+    def report_order(self, body: bytes) -> None:
+        """Report an order as an answer describes it.
+
+        Raises:
+            ProtocolError: the answer does not describe an order of ours.
+        """
+        view = decode_view(body, OrderView)
+        report = self.reader.order_report(view, EventType.ORDER_UPDATE)
+        if report is None:
+            raise ProtocolError(f"an answer about {view.symbol}, which we do not trade")
+        self.remember(report)
+        self.emit(report)
+
+    def remember(self, report: Report) -> None:
+        """Keep what a report says about which order is whose."""
+        if report.instrument_index >= 0:
+            symbol = self.instruments[report.instrument_index].symbol
+            self.known.add(symbol, report.venue_order_id, report.text)
+            self.traded.add(report.instrument_index)
+
+
+def reason_of(error: VenueError) -> int:
+    """Return the number of an error for a report: the venue's own, else one of ours."""
+    if error.code:
+        return error.code
+    if isinstance(error, RateLimitError):
+        return LocalReason.RATE_PAUSED
+    if isinstance(error, VenueUnreachableError):
+        return LocalReason.NO_CONNECTION
+    if isinstance(error, ProtocolError):
+        return LocalReason.UNREADABLE
+    if isinstance(error, NotExecutedError):
+        return LocalReason.NOT_QUIET
+    return LocalReason.CONNECTION_LOST

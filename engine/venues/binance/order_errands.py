@@ -1,0 +1,174 @@
+"""Cancels, queries and fetches: work that takes several requests and runs off the order's path."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Final
+
+from engine.domain.codes import EventType, OrderStatus
+from engine.venues.binance.account import ORDER_PATH, AccountFetcher, ask
+from engine.venues.binance.errors import classify
+from engine.venues.binance.order_context import OrderContext, reason_of
+from engine.venues.binance.order_views import NS_PER_MS, OrderView, decode_view
+from engine.venues.order_records import Command, LocalReason, Report
+from engine.venues.venue import (
+    ClockError,
+    NotExecutedError,
+    OrderAbsentError,
+    OutcomeUnknownError,
+    ProtocolError,
+    RateLimitError,
+    VenueError,
+    VenueUnreachableError,
+)
+
+CANCEL_ATTEMPTS_MAX: Final = 5
+CANCEL_PAUSE_S: Final = 0.1
+
+
+class OrderErrands:
+    """Runs the errands of one account through the process's priority dispatcher."""
+
+    def __init__(self, context: OrderContext, fetcher: AccountFetcher) -> None:
+        """Prepare."""
+        self._context = context
+        self._fetcher = fetcher
+
+    def cancel(self, command: Command) -> None:
+        """Cancel one order, repeating while the venue certainly did not act."""
+        if not self._context.offload.cancel("cancel", partial(self._cancel, command)):
+            self._context.report_cancel_rejected(command, LocalReason.QUEUE_FULL)
+
+    def cancel_all(self, command: Command) -> None:
+        """Cancel every open order of an instrument, or of the account when its index is -1."""
+        if not self._context.offload.cancel("cancel all", partial(self._cancel_all, command)):
+            self._report_cancel_all_failed(command, LocalReason.QUEUE_FULL)
+
+    def query(self, command: Command) -> None:
+        """Ask the venue what became of one order."""
+        if not self._context.offload.reconcile("query", partial(self._query, command)):
+            self._report_unknown(command, LocalReason.QUEUE_FULL)
+
+    def fetch(self, command: Command) -> None:
+        """Fetch the whole account."""
+        if not self._context.offload.reconcile("fetch", partial(self._fetch, command)):
+            self._report_fetch_failed(command, LocalReason.QUEUE_FULL)
+
+    async def _cancel(self, command: Command) -> None:
+        for attempt in range(CANCEL_ATTEMPTS_MAX):
+            error = await self._try_cancel(command)
+            if error is None:
+                return
+            self._context.last_error = error
+            if isinstance(error, OutcomeUnknownError | ProtocolError):
+                await self._query(command)
+                return
+            if isinstance(error, OrderAbsentError):
+                # Filled, cancelled already, or not there yet: the query tells which.
+                self._context.report_cancel_rejected(command, error.code)
+                await self._query(command)
+                return
+            if isinstance(error, ClockError):
+                await self._relearn_clock()
+            elif isinstance(error, NotExecutedError | RateLimitError | VenueUnreachableError):
+                await asyncio.sleep(CANCEL_PAUSE_S * 2**attempt)
+            else:
+                break
+        assert error is not None, "the loop returns on success"
+        self._context.report_cancel_rejected(command, reason_of(error))
+
+    async def _try_cancel(self, command: Command) -> VenueError | None:
+        context = self._context
+        request = context.encoder.encode_cancel(
+            command, context.client_order_id(command), context.clock.now_ms()
+        )
+        try:
+            response = await context.rest.exchange_bytes(request)
+            error = classify(response)
+            if error is None:
+                context.report_order(response.body)
+        except VenueError as failure:
+            return failure
+        return error
+
+    async def _cancel_all(self, command: Command) -> None:
+        context = self._context
+        try:
+            indexes = [command.instrument_index]
+            if command.instrument_index < 0:
+                indexes = await self._fetcher.instruments_with_orders()
+            for index in indexes:
+                request = context.encoder.encode_cancel_all(index, context.clock.now_ms())
+                error = classify(await context.rest.exchange_bytes(request))
+                if error is not None:
+                    raise error
+        except VenueError as error:
+            context.last_error = error
+            self._report_cancel_all_failed(command, reason_of(error))
+
+    async def _relearn_clock(self) -> None:
+        try:
+            await self._context.sample_clock()
+        except VenueError as error:
+            self._context.last_error = error
+
+    async def _query(self, command: Command) -> None:
+        context = self._context
+        symbol = context.instruments[command.instrument_index].symbol
+        which: dict[str, str | int] = {"origClientOrderId": context.client_order_id(command)}
+        if command.venue_order_id > 0:
+            which = {"orderId": command.venue_order_id}
+        try:
+            body = await ask(context.rest, "GET", ORDER_PATH, {"symbol": symbol, **which})
+            view = decode_view(body, OrderView)
+            context.known.add(symbol, view.orderId, view.clientOrderId)
+            if view.executedQty.strip("0."):
+                for fill in await self._fetcher.fetch_order_fills(symbol, view.orderId):
+                    context.emit(fill)
+            context.report_order(body)
+        except OrderAbsentError as absent:
+            # No proof right after a send: the kernel counts these and decides.
+            nothing = OrderStatus.NONE
+            context.emit(context.about(EventType.ORDER_UPDATE, command, absent.code, nothing))
+        except VenueError as error:
+            context.last_error = error
+            self._report_unknown(command, reason_of(error))
+
+    async def _fetch(self, command: Command) -> None:
+        context = self._context
+        begin_ns = context.clock.now_ms() * NS_PER_MS
+        context.emit(
+            Report(EventType.FETCH_BEGIN, venue_time_ns=begin_ns, request_id=command.request_id)
+        )
+        since_ms = command.since_venue_time_ns // NS_PER_MS
+        try:
+            picture = await self._fetcher.take_picture(context.traded, since_ms)
+        except VenueError as error:
+            context.last_error = error
+            self._report_fetch_failed(command, reason_of(error))
+            return
+        for report in picture.reports:
+            if report.instrument_index >= 0:
+                context.traded.add(report.instrument_index)
+            context.emit(report._replace(request_id=command.request_id))
+        context.emit(
+            Report(
+                EventType.FETCH_END,
+                venue_time_ns=picture.venue_ms * NS_PER_MS,
+                request_id=command.request_id,
+            )
+        )
+
+    def _report_unknown(self, command: Command, reason: int) -> None:
+        self._context.emit(self._context.about(EventType.ORDER_UNKNOWN, command, reason))
+
+    def _report_fetch_failed(self, command: Command, reason: int) -> None:
+        self._context.emit(
+            Report(EventType.FETCH_FAILED, reason=int(reason), request_id=command.request_id)
+        )
+
+    def _report_cancel_all_failed(self, command: Command, reason: int) -> None:
+        self._context.emit(
+            Report(EventType.CANCEL_REJECTED, command.instrument_index, reason=int(reason))
+        )

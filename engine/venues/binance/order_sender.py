@@ -1,0 +1,149 @@
+"""New orders: one write each, and the one question what became of it.
+
+        2xx                                   ORDER_UPDATE as the venue says
+        refused, or certainly not executed    ORDER_UPDATE REJECTED with the code
+        lost, late, 5xx, unreadable           ORDER_UNKNOWN, then a query by client id
+        clock outside the venue's window      learn the clock, send once more: it was not executed
+
+Nothing else is ever sent a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple
+
+from engine.domain.codes import EventType
+from engine.venues.binance.errors import classify
+from engine.venues.binance.http import Response
+from engine.venues.binance.order_context import OrderContext, reason_of
+from engine.venues.binance.order_views import NS_PER_MS
+from engine.venues.order_records import Command, LocalReason, Report
+from engine.venues.venue import (
+    ClockError,
+    CredentialError,
+    OutcomeUnknownError,
+    ProtocolError,
+    VenueError,
+)
+
+CLOCK_ATTEMPTS_MAX: Final = 2
+CODE_DUPLICATE_ID: Final = -4116
+
+
+class _Sent(NamedTuple):
+    answer: asyncio.Future[Response]
+    deadline_ns: int
+
+
+class OrderSender:
+    """Sends new orders and tells what the venue answered."""
+
+    def __init__(self, context: OrderContext, query: Callable[[Command], None]) -> None:
+        """Prepare; `query` asks the venue for an order whose fate is unknown."""
+        self._context = context
+        self._query = query
+        self._in_flight: dict[str, _Sent] = {}
+
+    @property
+    def in_flight_count(self) -> int:
+        """Return how many orders await their first answer."""
+        return len(self._in_flight)
+
+    def send(self, command: Command, attempt: int = 1) -> None:
+        """Write one order now, on an idle connection; reports what comes of it."""
+        context = self._context
+        if context.rest.blocked_s() > 0:
+            context.report_rejected(command, LocalReason.RATE_PAUSED)
+            return
+        client_order_id = context.client_order_id(command)
+        venue_ms = context.clock.now_ms()
+        request = context.encoder.encode_order(command, client_order_id, venue_ms)
+        answer = context.rest.submit_bytes(request)
+        if answer is None:
+            job = partial(self._send_on_fresh_connection, command, attempt)
+            if not context.offload.order("order", job):
+                context.report_rejected(command, LocalReason.QUEUE_FULL)
+            return
+        sent_ns = time.monotonic_ns()
+        if attempt == 1:
+            context.emit(context.about(EventType.ORDER_SENT, command))
+        deadline_ns = sent_ns + context.account.order_timeout_ms * NS_PER_MS
+        self._in_flight[client_order_id] = _Sent(answer, deadline_ns)
+        context.traded.add(command.instrument_index)
+        answer.add_done_callback(partial(self._answered, command, client_order_id, attempt))
+
+    def expire(self, now_ns: int) -> None:
+        """Give up waiting for answers that are overdue; their orders become unknown."""
+        for sent in list(self._in_flight.values()):
+            if now_ns >= sent.deadline_ns:
+                sent.answer.cancel()
+
+    async def _send_on_fresh_connection(self, command: Command, attempt: int) -> None:
+        try:
+            await self._context.rest.connect(1)
+        except VenueError:
+            self._context.report_rejected(command, LocalReason.NO_CONNECTION)
+            return
+        self.send(command, attempt)
+
+    def _answered(
+        self,
+        command: Command,
+        client_order_id: str,
+        attempt: int,
+        answer: asyncio.Future[Response],
+    ) -> None:
+        self._in_flight.pop(client_order_id, None)
+        error = _accepted(self._context, answer)
+        if error is None:
+            return
+        self._context.last_error = error
+        if isinstance(error, OutcomeUnknownError | ProtocolError):
+            late = LocalReason.TIMEOUT if answer.cancelled() else LocalReason.CONNECTION_LOST
+            self._doubt(command, error.code or late)
+        elif error.code == CODE_DUPLICATE_ID:
+            self._doubt(command, error.code)
+        elif isinstance(error, ClockError) and attempt < CLOCK_ATTEMPTS_MAX:
+            job = partial(self._send_after_clock, command, attempt + 1)
+            if not self._context.offload.order("clock, then order", job):
+                self._context.report_rejected(command, error.code)
+        else:
+            self._context.report_rejected(command, reason_of(error))
+            if isinstance(error, CredentialError):
+                fault = Report(EventType.EXECUTOR_FAULT, reason=error.code, text=str(error))
+                self._context.emit(fault)
+
+    async def _send_after_clock(self, command: Command, attempt: int) -> None:
+        try:
+            await self._context.sample_clock()
+        except VenueError as error:
+            self._context.report_rejected(command, reason_of(error))
+            return
+        self.send(command, attempt)
+
+    def _doubt(self, command: Command, reason: int) -> None:
+        self._context.emit(self._context.about(EventType.ORDER_UNKNOWN, command, reason))
+        self._query(command)
+
+
+def _accepted(context: OrderContext, answer: asyncio.Future[Response]) -> VenueError | None:
+    """Report the order an answer describes; otherwise return what the answer stands for."""
+    if answer.cancelled():
+        return OutcomeUnknownError("no answer in time")
+    error = answer.exception()
+    if error is not None:
+        assert isinstance(error, VenueError), error
+        return error
+    response = answer.result()
+    refusal = classify(response)
+    if refusal is not None:
+        return refusal
+    try:
+        context.report_order(response.body)
+    except ProtocolError as unreadable:
+        return unreadable
+    return None

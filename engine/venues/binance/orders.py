@@ -1,0 +1,148 @@
+"""The order side of Binance USD-M: commands in, reports out, and nothing in between is guessed.
+
+        submit(command)                            emit(report)
+          NEW        order_sender    one write, then by the answer
+          CANCEL     order_errands   most urgent work of the process
+          FETCH      order_errands   one order, or the whole account as one consistent picture
+                     user_stream     fills and changes, pushed
+
+Fills come from the user stream and from fetches, each under the venue's trade id; an answer to an
+order is never a fill. Nothing is raised from `submit`: what comes of a command is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from engine.clock import VenueClock
+from engine.domain.codes import EventType
+from engine.domain.instrument_row import Instrument
+from engine.venues.binance.account import AccountFetcher, ask
+from engine.venues.binance.order_context import Account, Emit, Offload, OrderContext, reason_of
+from engine.venues.binance.order_errands import OrderErrands
+from engine.venues.binance.order_sender import OrderSender
+from engine.venues.binance.order_views import PositionModeView, decode_view
+from engine.venues.binance.user_events import UserEvents
+from engine.venues.binance.user_stream import UserStream
+from engine.venues.order_records import Command, LocalReason, Report
+from engine.venues.venue import ProtocolError, VenueError
+
+CONNECTIONS: Final = 4  # kept warm; an order takes one until its answer
+POSITION_MODE_PATH: Final = "/fapi/v1/positionSide/dual"
+
+
+class BinanceOrders:
+    """The order side of one account. One event loop; not for use from several threads."""
+
+    name = "binance"
+
+    def __init__(
+        self,
+        account: Account,
+        clock: VenueClock,
+        instruments: Sequence[Instrument],
+        emit: Emit,
+        offload: Offload,
+    ) -> None:
+        """Prepare; nothing is opened before `open`."""
+        context = OrderContext(account, clock, instruments, emit, offload)
+        self.context = context
+        self.fill_count = 0
+        self._connected = False
+        fetcher = AccountFetcher(
+            context.rest, context.reader, context.known, lambda: self.fill_count
+        )
+        self._errands = OrderErrands(context, fetcher)
+        self._sender = OrderSender(context, self._errands.query)
+        self._stream = UserStream(
+            context.rest,
+            account.stream_url,
+            context.reader,
+            on_connected=self._stream_connected,
+            on_events=self._stream_events,
+            on_lost=self._stream_lost,
+        )
+
+    @property
+    def in_flight_count(self) -> int:
+        """Return how many orders await their first answer."""
+        return self._sender.in_flight_count
+
+    async def open(self) -> None:
+        """Connect, learn the clock and check that the account is in one-way mode.
+
+        Raises:
+            VenueError: unreachable, or the keys or the mode are not usable.
+        """
+        await self.context.rest.connect(CONNECTIONS)
+        await self.context.sample_clock()
+        body = await ask(self.context.rest, "GET", POSITION_MODE_PATH)
+        if decode_view(body, PositionModeView).dualSidePosition:
+            raise ProtocolError("the account is in hedge mode; switch it to one-way mode")
+
+    async def run_stream(self) -> None:
+        """Keep the user stream up until cancelled; reports connection and loss."""
+        await self._stream.run()
+
+    async def sample_clock(self) -> None:
+        """Ask the venue for its time, and report the clock.
+
+        Raises:
+            VenueError: by kind.
+        """
+        await self.context.sample_clock()
+
+    async def keep_warm(self) -> None:
+        """Reconnect what the venue closed, so that an order finds a connection.
+
+        Raises:
+            VenueError: the venue cannot be reached.
+        """
+        missing = CONNECTIONS - self.context.rest.idle_count - self.in_flight_count
+        if missing > 0:
+            await self.context.rest.connect(missing)
+
+    async def close(self) -> None:
+        """Close what is idle; an order in flight keeps its connection until its answer."""
+        await self.context.rest.close()
+
+    def submit(self, command: Command) -> None:
+        """Act on one command now."""
+        if command.event_type == EventType.COMMAND_NEW:
+            self._sender.send(command)
+        elif command.event_type == EventType.COMMAND_CANCEL:
+            self._errands.cancel(command)
+        elif command.event_type == EventType.COMMAND_CANCEL_ALL:
+            self._errands.cancel_all(command)
+        elif command.event_type == EventType.COMMAND_FETCH and command.order_sequence > 0:
+            self._errands.query(command)
+        elif command.event_type == EventType.COMMAND_FETCH:
+            self._errands.fetch(command)
+        else:
+            self.context.report_cancel_rejected(command, LocalReason.UNSUPPORTED)
+
+    def expire(self, now_ns: int) -> None:
+        """Give up waiting for answers that are overdue; their orders become unknown."""
+        self._sender.expire(now_ns)
+
+    def adopt(self, report: Report) -> None:
+        """Take over what an earlier session knew of an order."""
+        self.context.remember(report)
+
+    def _stream_connected(self) -> None:
+        self._connected = True
+        self.context.emit(Report(EventType.VENUE_CONNECTED))
+
+    def _stream_lost(self, error: VenueError) -> None:
+        self.context.last_error = error
+        if self._connected:
+            self.context.emit(Report(EventType.VENUE_DISCONNECTED, reason=reason_of(error)))
+        self._connected = False
+
+    def _stream_events(self, events: UserEvents) -> None:
+        for report in events.reports:
+            if report.event_type == EventType.FILL:
+                self.fill_count += 1
+            self.context.remember(report)
+            self.context.emit(report)

@@ -1,0 +1,201 @@
+"""User-data events, as reports. One decoder over all event types; unknown types are ignored.
+
+ORDER_TRADE_UPDATE   a fill (x TRADE or CALCULATED, with a trade id): FILL; else ORDER_UPDATE
+ACCOUNT_UPDATE       reason FUNDING_FEE: one FUNDING per instrument, or per asset
+listenKeyExpired     `expired`: the stream is dead, make a new key and reconcile
+TRADE_LITE           ignored: the same trade follows with its fee
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from engine.domain.codes import (
+    EVENT_POST_ONLY,
+    EVENT_REDUCE_ONLY,
+    EventType,
+    Liquidity,
+    OrderStatus,
+    Side,
+)
+from engine.venues.binance.order_views import (
+    NS_PER_MS,
+    ORDER_TYPE,
+    SIDE,
+    STATUS,
+    TIME_IN_FORCE,
+    AccountReader,
+    fee_e8,
+    money_e8,
+    price_ticks,
+    qty_lots,
+)
+from engine.venues.order_records import Report
+from engine.venues.venue import ProtocolError
+
+EXECUTION_FILL: Final = frozenset({"TRADE", "CALCULATED"})
+
+
+class OrderBody(msgspec.Struct, frozen=True):
+    """`o` of ORDER_TRADE_UPDATE."""
+
+    s: str
+    c: str
+    S: str
+    o: str
+    x: str
+    X: str
+    i: int
+    T: int
+    f: str = "GTC"
+    q: str = "0"
+    p: str = "0"
+    l: str = "0"  # noqa: E741  the venue's spelling
+    L: str = "0"
+    z: str = "0"
+    N: str = ""
+    n: str = "0"
+    t: int = 0
+    m: bool = False
+    R: bool = False
+    rp: str = "0"
+
+
+class BalanceBody(msgspec.Struct, frozen=True):
+    """A row of `a.B` of ACCOUNT_UPDATE."""
+
+    a: str
+    wb: str
+    bc: str = "0"
+
+
+class PositionBody(msgspec.Struct, frozen=True):
+    """A row of `a.P` of ACCOUNT_UPDATE."""
+
+    s: str
+    pa: str
+
+
+class AccountBody(msgspec.Struct, frozen=True):
+    """`a` of ACCOUNT_UPDATE."""
+
+    m: str
+    B: list[BalanceBody] = []
+    P: list[PositionBody] = []
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What every event has; `data` holds the event itself in the combined form of a stream."""
+
+    e: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+class OrderEvent(msgspec.Struct, frozen=True):
+    """ORDER_TRADE_UPDATE."""
+
+    o: OrderBody
+
+
+class AccountEvent(msgspec.Struct, frozen=True):
+    """ACCOUNT_UPDATE."""
+
+    a: AccountBody
+    E: int
+
+
+class UserEvents(msgspec.Struct, frozen=True):
+    """What one frame said."""
+
+    reports: tuple[Report, ...] = ()
+    expired: bool = False
+    ignored: bool = False
+
+
+_HEAD: Final = msgspec.json.Decoder(Head)
+_ORDER: Final = msgspec.json.Decoder(OrderEvent)
+_ACCOUNT: Final = msgspec.json.Decoder(AccountEvent)
+
+
+def decode_user_frame(frame: bytes | msgspec.Raw, reader: AccountReader) -> UserEvents:
+    """Return the reports of one frame.
+
+    Raises:
+        ProtocolError: the frame does not decode, or a number in it is not of its instrument.
+    """
+    try:
+        return _decode(frame, reader)
+    except msgspec.MsgspecError as error:
+        raise ProtocolError(f"unreadable user event: {error}: {bytes(frame)[:120]!r}") from error
+
+
+def _decode(frame: bytes | msgspec.Raw, reader: AccountReader) -> UserEvents:
+    head = _HEAD.decode(frame)
+    if not head.e and bytes(head.data):
+        frame = head.data
+        head = _HEAD.decode(frame)
+    if head.e == "ORDER_TRADE_UPDATE":
+        report = order_report(_ORDER.decode(frame).o, reader)
+        return UserEvents((report,)) if report else UserEvents(ignored=True)
+    if head.e == "ACCOUNT_UPDATE":
+        event = _ACCOUNT.decode(frame)
+        if event.a.m == "FUNDING_FEE":
+            return UserEvents(_funding_reports(event.a, event.E, reader))
+    if head.e == "listenKeyExpired":
+        return UserEvents(expired=True)
+    return UserEvents(ignored=True)
+
+
+def order_report(body: OrderBody, reader: AccountReader) -> Report | None:
+    """Return what one change of an order means; None for a symbol we do not trade.
+
+    Raises:
+        ProtocolError: a number in it is not of its instrument.
+    """
+    instrument = reader.instrument(body.s)
+    if instrument is None:
+        return None
+    is_fill = body.x in EXECUTION_FILL and body.t > 0
+    report = Report(
+        EventType.FILL if is_fill else EventType.ORDER_UPDATE,
+        instrument.instrument_index,
+        venue_time_ns=body.T * NS_PER_MS,
+        flags=(EVENT_REDUCE_ONLY if body.R else 0) | (EVENT_POST_ONLY if body.f == "GTX" else 0),
+        side=SIDE.get(body.S, Side.NONE),
+        order_type=ORDER_TYPE.get(body.o, 0),
+        time_in_force=TIME_IN_FORCE.get(body.f, 0),
+        order_status=STATUS.get(body.X, OrderStatus.UNKNOWN),
+        price_ticks=price_ticks(instrument, body.p),
+        qty_lots=qty_lots(instrument, body.q),
+        cum_qty_lots=qty_lots(instrument, body.z),
+        venue_order_id=body.i,
+    )
+    if is_fill:
+        report = report._replace(
+            last_price_ticks=price_ticks(instrument, body.L),
+            last_qty_lots=qty_lots(instrument, body.l),
+            trade_id=body.t,
+            fee_e8=fee_e8(instrument, body.n, body.N),
+            venue_realised_pnl_e8=money_e8(body.rp),
+            liquidity=Liquidity.MAKER if body.m else Liquidity.TAKER,
+        )
+    return reader.named(report, body.c)
+
+
+def _funding_reports(body: AccountBody, event_ms: int, reader: AccountReader) -> tuple[Report, ...]:
+    # Cross margin names no position, isolated margin exactly one: then the amount is its own.
+    instrument = reader.instrument(body.P[0].s) if len(body.P) == 1 else None
+    index = instrument.instrument_index if instrument else -1
+    return tuple(
+        Report(
+            EventType.FUNDING,
+            index,
+            venue_time_ns=event_ms * NS_PER_MS,
+            venue_realised_pnl_e8=money_e8(balance.bc),
+            text=balance.a,
+        )
+        for balance in body.B
+        if money_e8(balance.bc) != 0
+    )

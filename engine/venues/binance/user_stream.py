@@ -1,0 +1,156 @@
+"""The user-data stream: listen key, socket, renewal and reconnection, for as long as it is wanted.
+
+        create key -> connect /private/ws -> frames ... -> closed or expired -> backoff -> again
+                          `-- every 30 min: extend the key; -1125: it is gone, make another
+
+Each time the stream is up again the caller hears `on_connected`: fills may have been missed, so it
+reconciles. A frame that does not decode closes the socket, because state is unknown from there on.
+The key is never deleted: that would end the stream of every other process of the account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows.picows import WSAutoPingStrategy
+
+from engine.venues.binance.account import ask
+from engine.venues.binance.order_views import AccountReader, ListenKeyView, decode_view
+from engine.venues.binance.rest import BinanceRest
+from engine.venues.binance.user_events import UserEvents, decode_user_frame
+from engine.venues.venue import ProtocolError, RejectedError, VenueError, VenueUnreachableError
+
+LISTEN_KEY_PATH: Final = "/fapi/v1/listenKey"
+RENEWAL_S: Final = 1_800.0  # the key lives 60 min
+IDLE_PING_S: Final = 20.0  # quiet accounts send nothing for days; a dead socket neither
+PONG_S: Final = 10.0
+CONNECT_TIMEOUT_S: Final = 10.0
+BACKOFF_FIRST_S: Final = 0.2
+BACKOFF_MAX_S: Final = 15.0
+HEALTHY_S: Final = 10.0  # a connection that held this long resets the backoff
+CODE_KEY_GONE: Final = -1125
+
+
+class UserStream:
+    """One account's user-data stream; `run` is a task on the executor's loop."""
+
+    def __init__(
+        self,
+        rest: BinanceRest,
+        stream_url: str,
+        reader: AccountReader,
+        *,
+        on_connected: Callable[[], None],
+        on_events: Callable[[UserEvents], None],
+        on_lost: Callable[[VenueError], None],
+    ) -> None:
+        """Prepare; nothing is opened before `run`."""
+        self._rest = rest
+        self._url = stream_url.rstrip("/")
+        self._reader = reader
+        self._on_connected = on_connected
+        self._on_events = on_events
+        self._on_lost = on_lost
+        self._failures = 0
+        self.connected = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep the stream up until cancelled."""
+        while True:
+            started_ns = time.monotonic_ns()
+            error = await self._one_connection()
+            self.connected.clear()
+            self._on_lost(error)
+            healthy = time.monotonic_ns() - started_ns > HEALTHY_S * 1e9
+            self._failures = 0 if healthy else self._failures + 1
+            await asyncio.sleep(backoff_s(self._failures))
+
+    async def _one_connection(self) -> VenueError:
+        """Open, stay until it ends, and return why it ended."""
+        try:
+            key = await self._create_key()
+            listener = _Listener(self._reader, self._on_events)
+            transport = await self._connect(listener, key)
+        except VenueError as error:
+            return error
+        self.connected.set()
+        self._on_connected()
+        renewal = asyncio.create_task(self._renew(key, transport))
+        try:
+            await transport.wait_disconnected()
+        finally:
+            renewal.cancel()
+            transport.disconnect()
+        return listener.error or VenueUnreachableError("the user stream closed")
+
+    async def _create_key(self) -> str:
+        body = await ask(self._rest, "POST", LISTEN_KEY_PATH, signed=False)
+        return decode_view(body, ListenKeyView).listenKey
+
+    async def _connect(self, listener: _Listener, key: str) -> WSTransport:
+        url = f"{self._url}/private/ws?listenKey={key}"
+        try:
+            transport, _ = await ws_connect(
+                lambda: listener,
+                url,
+                websocket_handshake_timeout=CONNECT_TIMEOUT_S,
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=IDLE_PING_S,
+                auto_ping_reply_timeout=PONG_S,
+                auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
+            )
+        except (OSError, TimeoutError, WSError) as error:
+            raise VenueUnreachableError(f"user stream: {error}") from error
+        return transport
+
+    async def _renew(self, key: str, transport: WSTransport) -> None:
+        while True:
+            await asyncio.sleep(RENEWAL_S)
+            try:
+                await ask(self._rest, "PUT", LISTEN_KEY_PATH, {"listenKey": key}, signed=False)
+            except RejectedError as error:
+                if error.code == CODE_KEY_GONE:
+                    transport.disconnect()
+                    return
+            except VenueError:
+                continue  # the next renewal is well before the key's end
+
+
+class _Listener(WSListener):
+    def __init__(self, reader: AccountReader, on_events: Callable[[UserEvents], None]) -> None:
+        self._reader = reader
+        self._on_events = on_events
+        self._partial = bytearray()
+        self.error: VenueError | None = None
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.CLOSE:
+            transport.disconnect()
+            return
+        if frame.msg_type not in {WSMsgType.TEXT, WSMsgType.CONTINUATION}:
+            return
+        self._partial += frame.get_payload_as_bytes()
+        if not frame.fin:
+            return
+        payload = bytes(self._partial)
+        self._partial.clear()
+        try:
+            events = decode_user_frame(payload, self._reader)
+        except ProtocolError as error:
+            self.error = error
+            transport.disconnect()
+            return
+        self._on_events(events)
+        if events.expired:
+            transport.disconnect()
+
+
+def backoff_s(failures: int) -> float:
+    """Return how long to wait after so many failures in a row: exponential with full jitter."""
+    bound = min(BACKOFF_FIRST_S * 2 ** min(failures, 16), BACKOFF_MAX_S)
+    return random.uniform(0.0, bound)  # noqa: S311  jitter, not a secret

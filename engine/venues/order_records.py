@@ -1,0 +1,150 @@
+"""Commands as an order venue reads them and reports as it writes them: 256-byte event records.
+
+The rooms of venues know no ring. An executor hands over the bytes of a command slot and takes the
+bytes of a report; both are rows of `engine.domain.records.EVENT_DTYPE`, packed here with `struct`
+so that the order side starts without numpy. A test compares every field with the dtype.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+from engine.domain.codes import EventType, Role
+
+RECORD_BYTES = 256
+TEXT_BYTES = 40
+
+# Bytes 24.. of the record; the first 24 are sequence and times, which a command's reader ignores.
+_COMMAND = struct.Struct("<16xqHBBiibBBBqqqq24xqq16xi3xB32xqq24x40sq")
+_REPORT = struct.Struct("<qqqHBBiibBBBqqqqqqqqqqqiBBBBQqqqqqqqq40sq")
+assert _COMMAND.size == RECORD_BYTES, "a command fills its slot exactly"
+assert _REPORT.size == RECORD_BYTES, "a report fills its slot exactly"
+
+
+class LocalReason(IntEnum):
+    """Reasons of reports that no venue gave a number for; venue numbers are negative."""
+
+    TIMEOUT = 9001  # no answer in time
+    CONNECTION_LOST = 9002  # the connection ended between send and answer
+    UNREADABLE = 9003  # an answer that does not decode
+    RATE_PAUSED = 9004  # not sent: the venue asked us to stop for a while
+    NO_CONNECTION = 9005  # not sent: the venue cannot be reached
+    QUEUE_FULL = 9006  # not sent: too much is waiting already
+    UNSUPPORTED = 9007  # not sent: this venue module does not do that
+    NOT_QUIET = 9008  # the account changed during every attempt to read it
+
+
+class Command(NamedTuple):
+    """What the kernel asks of the venue. Prices in ticks, quantities in lots."""
+
+    since_venue_time_ns: int  # FETCH: fills from here on; 0: this session's
+    event_type: int
+    role: int
+    flags: int
+    instrument_index: int
+    strategy_index: int
+    side: int
+    order_type: int
+    time_in_force: int
+    order_status: int
+    order_sequence: int
+    cause_sequence: int
+    price_ticks: int
+    qty_lots: int
+    venue_order_id: int
+    trade_id: int  # FETCH: fills after this one; 0: not known
+    reason: int
+    epoch_low: int
+    cause_receive_time_ns: int
+    decision_time_ns: int
+    client_order_id: str  # as sent before; empty: made from the numbers
+    request_id: int
+
+
+class Report(NamedTuple):
+    """What the venue said, or what happened to a command on its way."""
+
+    event_type: EventType
+    instrument_index: int = -1
+    strategy_index: int = -1
+    venue_time_ns: int = 0
+    flags: int = 0
+    side: int = 0
+    order_type: int = 0
+    time_in_force: int = 0
+    order_status: int = 0
+    order_sequence: int = 0
+    cause_sequence: int = 0
+    price_ticks: int = 0
+    qty_lots: int = 0
+    cum_qty_lots: int = 0
+    last_price_ticks: int = 0
+    last_qty_lots: int = 0
+    venue_order_id: int = 0
+    trade_id: int = 0
+    fee_e8: int = 0
+    venue_realised_pnl_e8: int = 0  # FUNDING: funding_e8, received > 0
+    reason: int = 0
+    liquidity: int = 0
+    epoch_low: int = 0
+    position_lots: int = 0
+    position_cost_e8: int = 0
+    word_0: int = 0  # cause_receive_time_ns, wallet_e8 or clock_offset_ns, by event type
+    word_1: int = 0  # decision_time_ns, available_e8 or clock_rate_ppb
+    word_2: int = 0  # clock_anchor_ns
+    text: str = ""
+    request_id: int = 0
+
+
+def read_command(record: bytes | memoryview) -> Command:
+    """Return the command in a slot's 256 bytes; nothing of the slot is kept."""
+    fields = _COMMAND.unpack(record)
+    text = fields[20].rstrip(b"\0").decode("ascii", "replace")
+    return Command._make((*fields[:20], text, fields[21]))
+
+
+def pack_report(report: Report, time_ns: int) -> bytes:
+    """Return the 256 bytes of a report made at `time_ns` on the monotonic clock."""
+    return _REPORT.pack(
+        0,
+        time_ns,
+        report.venue_time_ns,
+        report.event_type,
+        Role.BRAIN,
+        report.flags,
+        report.instrument_index,
+        report.strategy_index,
+        report.side,
+        report.order_type,
+        report.time_in_force,
+        report.order_status,
+        report.order_sequence,
+        report.cause_sequence,
+        report.price_ticks,
+        report.qty_lots,
+        report.cum_qty_lots,
+        report.last_price_ticks,
+        report.last_qty_lots,
+        report.venue_order_id,
+        report.trade_id,
+        report.fee_e8,
+        report.venue_realised_pnl_e8,
+        report.reason,
+        report.liquidity,
+        0,
+        0,
+        report.epoch_low,
+        0,
+        report.position_lots,
+        report.position_cost_e8,
+        0,
+        report.word_0,
+        report.word_1,
+        report.word_2,
+        0,
+        0,
+        report.text.encode("ascii", "replace")[:TEXT_BYTES],
+        report.request_id,
+    )
