@@ -321,20 +321,23 @@ def arm(ring: Handle, sequence: int) -> bool:
 @kernel
 def now_ns(clock: Handle) -> int:
     """Return nanoseconds in the CLOCK_MONOTONIC domain from a `Clock`'s int64[8]."""
-    while clock[CLOCK_SOURCE] != 0:
+    words = clock.ctypes.data
+    # MEMORY: relaxed; a clock changes its source only when it is calibrated: no partner.
+    while load_relaxed(words + CLOCK_SOURCE * 8) != 0:
         # MEMORY: acquire; the words are at least as recent. Pairs with clock_write in clock.c.
-        version = load_acquire(clock.ctypes.data + CLOCK_VERSION * 8)
-        tsc0 = clock[CLOCK_TSC0]
-        mono0 = clock[CLOCK_MONO0]
-        multiplier = clock[CLOCK_MULTIPLIER]
+        version = load_acquire(words + CLOCK_VERSION * 8)
+        # MEMORY: relaxed, all three validated by the version. Pairs with clock_write.
+        tsc0 = load_relaxed(words + CLOCK_TSC0 * 8)
+        mono0 = load_relaxed(words + CLOCK_MONO0 * 8)
+        multiplier = load_relaxed(words + CLOCK_MULTIPLIER * 8)
         tsc = cycles()
         # MEMORY: acquire fence; the loads above stay before the second look. Pairs with the
         # release fence in clock_write.
         fence_acquire()
         # MEMORY: relaxed, ordered by the fence. Pairs with clock_write.
-        again = load_relaxed(clock.ctypes.data + CLOCK_VERSION * 8)
+        again = load_relaxed(words + CLOCK_VERSION * 8)
         if version & 1 == 0 and again == version:
-            return int(mono0) + scale(tsc - tsc0, multiplier)
+            return mono0 + scale(tsc - tsc0, multiplier)
     return monotonic_ns()
 
 

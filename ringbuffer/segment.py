@@ -85,39 +85,43 @@ class _Anonymous:
 
 
 class _Mapping(SharedMemory):
-    """SharedMemory that stays silent when it is collected while views of it are alive."""
+    """SharedMemory that leaves names alone and is silent when collected with views alive."""
+
+    def unlink(self) -> None:
+        """Keep the name: on Python 3.11 a failed attach would remove the creator's segment."""
 
     def __del__(self) -> None:
         with suppress(BufferError, OSError):
             self.close()
 
 
-def _track_nothing(name: Sized, rtype: str) -> None:
-    """Stand in for the tracker's two calls; the names are the library's."""
-
-
 @contextmanager
-def _untracked() -> Iterator[None]:
-    """Keep the resource tracker out of what SharedMemory does meanwhile.
+def _untracked(name: str) -> Iterator[None]:
+    """Keep the resource tracker out of what SharedMemory does with one name meanwhile.
 
     Python 3.13 has `track=False`; before it, registration is a call that cannot be switched off,
     and unregistering afterwards is wrong for children of multiprocessing, which share a tracker.
     """
+    tracked_name = f"/{name}"
     with _tracker_lock:
-        register, unregister = resource_tracker.register, resource_tracker.unregister
-        resource_tracker.register = _track_nothing
-        resource_tracker.unregister = _track_nothing
+        register = resource_tracker.register
+
+        def register_others(name: Sized, rtype: str) -> None:
+            if (name, rtype) != (tracked_name, "shared_memory"):
+                register(name, rtype)
+
+        resource_tracker.register = register_others
         try:
             yield
         finally:
-            resource_tracker.register, resource_tracker.unregister = register, unregister
+            resource_tracker.register = register
 
 
 def _open(name: str, *, size_bytes: int = 0) -> _Mapping:
     create = size_bytes > 0
     if sys.version_info >= (3, 13):
         return _Mapping(name, create=create, size=size_bytes, track=False)
-    with _untracked():
+    with _untracked(name):
         return _Mapping(name, create=create, size=size_bytes)
 
 
@@ -190,6 +194,7 @@ class Segment:
         except FileExistsError as error:
             raise SegmentExistsError(_describe_taken(name)) from error
         except OSError as error:
+            unlink(name)
             message = f"cannot create shared memory {name!r}: {error}"
             raise SegmentError(message) from error
         segment = cls(mapping, owner=True)
