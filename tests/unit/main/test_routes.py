@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -43,7 +43,7 @@ class Operator:
     def __init__(self) -> None:
         self.told: list[tuple[str, str, str]] = []
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Callable[[str, str], Outcome]:
         def act(who: str, reason: str) -> Outcome:
             self.told.append((name, who, reason))
             return Outcome(f"did {name}", name != "reconcile", TradingState.HALTED)
