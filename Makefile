@@ -18,6 +18,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 EDITABLE := --config-settings editable_mode=compat --editable .
 PYTEST := $(BIN)/python -m pytest
 SLOW_SAMPLE := 8
+# What can be run as a program, but the comparison of results.
+BENCHES = $(filter-out compare,$(patsubst bench/%.py,%,$(shell grep -l '^if __name__ ==' bench/*.py)))
 CAPTURES := $(wildcard ../shared/data/hftbacktest/usdm_*.gz)
 
 # make run TAPE=folder-or-file SPEED=10 FOR=60 LOOP=1 GENERATE=20 SEED=7 EXCHANGE=url JSON=1 ARGS="..."
@@ -40,7 +42,7 @@ fmt: $(STAMPS)/dev  ## rewrite the sources in the house format
 	@$(BIN)/clang-format -i $(C_SOURCES)
 
 lint: $(STAMPS)/dev  ## ruff, spelling, import contracts, C format
-	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/codespell && $(BIN)/lint-imports
+	@$(BIN)/ruff format --check --output-format concise . && $(BIN)/ruff check --output-format concise . && $(BIN)/codespell && $(BIN)/lint-imports
 	@$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
 
 type: $(STAMPS)/dev $(STAMPS)/native  ## mypy: strict for engine and ringbuffer
@@ -56,8 +58,7 @@ test-long: check  ## every test, the slow ones too
 	@$(PYTEST) --ignore=tests/architecture -m ""
 
 bench: $(STAMPS)/bench  ## run every bench; JSON goes to bench/results
-	@for name in $(patsubst bench/%.py,%,$(filter-out bench/__init__.py bench/harness.py,$(wildcard bench/*.py))); do \
-	  echo "== $$name"; $(BIN)/python -m bench.$$name --json bench/results/$$name.json; done
+	@for name in $(BENCHES); do echo "== $$name" && $(BIN)/python -m bench.$$name --json bench/results/$$name.json; done
 
 bench-check: $(STAMPS)/bench  ## compare fresh ratios with the recorded ones; fails when one is 10 % worse
 	@$(BIN)/python -m bench.compare

@@ -1,0 +1,56 @@
+"""tests/conftest.py: which tests run without an option, with a sample, and with everything."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITE = """
+import pytest
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(10))
+def test_slow(number): pass
+
+def test_quick(): pass
+"""
+
+
+def collected(folder: Path, *options: str) -> list[str]:
+    tests = folder / "tests"
+    tests.mkdir()
+    shutil.copy(ROOT / "tests" / "conftest.py", tests)
+    shutil.copy(ROOT / ".env.example", folder)
+    (tests / "test_suite.py").write_text(SUITE)
+    settings = [
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "--rootdir",
+        str(folder),
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *settings, "--collect-only", *options, str(tests)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line.split("::")[1] for line in done.stdout.splitlines() if "::" in line]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], []),
+        (["--slow-sample=3"], [0, 4, 8]),
+        (["--slow-sample=99"], list(range(10))),
+        (["-m", ""], list(range(10))),
+    ],
+)
+def test_slow_tests_are_chosen(options: list[str], expected: list[int], tmp_path: Path) -> None:
+    assert collected(tmp_path, *options) == [f"test_slow[{n}]" for n in expected] + ["test_quick"]
