@@ -60,6 +60,10 @@ def test_no_module_lies_outside_a_package() -> None:
     assert stray == []
 
 
+def data_files() -> list[Path]:
+    return [path for path in files() if path.parts[0] in PACKAGES and path.suffix not in CODE]
+
+
 def test_every_data_file_is_installed() -> None:
     globs = project()["tool"]["setuptools"]["package-data"]
     packages = sorted(project()["tool"]["setuptools"]["packages"], key=len, reverse=True)
@@ -69,8 +73,7 @@ def test_every_data_file_is_installed() -> None:
         inside = path.relative_to(Path(*package.split(".")))
         return any(inside.match(glob) for glob in [*globs["*"], *globs.get(package, [])])
 
-    data = [path for path in files() if path.parts[0] in PACKAGES and path.suffix not in CODE]
-    assert [str(path) for path in data if not installed(path)] == []
+    assert [str(path) for path in data_files() if not installed(path)] == []
 
 
 def test_extras_are_the_promised_ones() -> None:
@@ -126,3 +129,4 @@ def test_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
     assert any(re.fullmatch(r"native_ext/_native\..*so", name) for name in names)
+    assert {str(path) for path in data_files()} <= set(names)
