@@ -109,7 +109,7 @@ class OrderErrands:
 
     async def _relearn_clock(self) -> None:
         try:
-            await self._context.sample_clock()
+            await self._context.relearn_clock()
         except VenueError as error:
             self._context.last_error = error
 

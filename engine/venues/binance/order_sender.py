@@ -119,7 +119,7 @@ class OrderSender:
 
     async def _send_after_clock(self, command: Command, attempt: int) -> None:
         try:
-            await self._context.sample_clock()
+            await self._context.relearn_clock()
         except VenueError as error:
             self._context.report_rejected(command, reason_of(error))
             return
