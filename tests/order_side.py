@@ -188,7 +188,9 @@ class OrderSide:
 
     def command(self, event_type: EventType, **fields: Json) -> Command:
         """Return a command with defaults for what is not given."""
-        blank = Command(0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, self.epoch, 1, 2, "", 0)
+        blank = Command(
+            0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, self.epoch & 255, 1, 2, "", 0
+        )
         return blank._replace(event_type=event_type, **fields)
 
     def new_order(
@@ -217,6 +219,10 @@ class OrderSide:
         )
         self.orders.submit(command)
         return command
+
+    def query(self, command: Command) -> None:
+        """Ask for an order as the kernel does when it is unknown."""
+        self.orders.submit(command._replace(event_type=EventType.COMMAND_FETCH))
 
     def of_type(self, *event_types: EventType) -> list[Report]:
         """Return the reports of some types."""

@@ -13,6 +13,7 @@ from engine.domain.codes import EventType, OrderStatus
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import KnownOrders, ask
 from engine.venues.binance.order_views import (
+    EPOCH_LOW_MASK,
     NS_PER_MS,
     AccountReader,
     OrderView,
@@ -129,11 +130,16 @@ class OrderContext:
             self.last_error = error
 
     def client_order_id(self, command: Command) -> str:
-        """Return the id under which an order was or will be sent."""
+        """Return the id under which an order was or will be sent.
+
+        A command carries the low byte of its order's epoch: an order may rest from an earlier
+        session, of the last 256.
+        """
+        epoch = self.account.epoch
         return command.client_order_id or encode_client_id(
             self.account.engine_tag,
             ClientId(
-                self.account.epoch,
+                epoch - ((epoch - command.epoch_low) & EPOCH_LOW_MASK),
                 command.strategy_index,
                 command.order_sequence,
                 command.cause_sequence,

@@ -2,7 +2,7 @@
 
         2xx                                   ORDER_UPDATE as the venue says
         refused, or certainly not executed    ORDER_UPDATE REJECTED with the code
-        lost, late, 5xx, unreadable           ORDER_UNKNOWN, then a query by client id
+        lost, late, 5xx, unreadable           ORDER_UNKNOWN; the kernel asks for a query
         clock outside the venue's window      learn the clock, send once more: it was not executed
 
 Nothing else is ever sent a second time.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -42,10 +41,9 @@ class _Sent(NamedTuple):
 class OrderSender:
     """Sends new orders and tells what the venue answered."""
 
-    def __init__(self, context: OrderContext, query: Callable[[Command], None]) -> None:
-        """Prepare; `query` asks the venue for an order whose fate is unknown."""
+    def __init__(self, context: OrderContext) -> None:
+        """Prepare."""
         self._context = context
-        self._query = query
         self._in_flight: dict[str, _Sent] = {}
 
     @property
@@ -127,7 +125,6 @@ class OrderSender:
 
     def _doubt(self, command: Command, reason: int) -> None:
         self._context.emit(self._context.about(EventType.ORDER_UNKNOWN, command, reason))
-        self._query(command)
 
 
 def _accepted(context: OrderContext, answer: asyncio.Future[Response]) -> VenueError | None:

@@ -54,7 +54,7 @@ class BinanceOrders:
             context.rest, context.reader, context.known, lambda: self.fill_count
         )
         self._errands = OrderErrands(context, fetcher)
-        self._sender = OrderSender(context, self._errands.query)
+        self._sender = OrderSender(context)
         self._stream = UserStream(
             context.rest,
             account.stream_url,

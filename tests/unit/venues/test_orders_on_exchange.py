@@ -184,6 +184,7 @@ def test_answer_lost_after_execution_is_unknown_then_found_by_query(exchange: Ex
             command = side.new_order(Side.BUY, enough_lots(side), far_bid_ticks(side))
             unknown = await side.wait(EventType.ORDER_UNKNOWN)
             first = side.reports.index(unknown)
+            side.query(command)
             found = await side.wait(EventType.ORDER_UPDATE, OrderStatus.NEW, first)
             assert unknown.reason == -1007
             assert found.order_sequence == command.order_sequence
@@ -208,6 +209,7 @@ def test_answer_lost_without_execution_is_unknown_then_absent(exchange: Exchange
             )
             command = side.new_order(Side.BUY, enough_lots(side), far_bid_ticks(side))
             await side.wait(EventType.ORDER_UNKNOWN)
+            side.query(command)
             absent = await side.wait(EventType.ORDER_UPDATE, OrderStatus.NONE)
             assert absent.order_sequence == command.order_sequence
             ids = [order["clientOrderId"] for order in exchange.ledger()["orders"]]
@@ -244,9 +246,11 @@ def test_late_answer_makes_the_order_unknown(exchange: Exchange) -> None:
             command = side.new_order(Side.BUY, enough_lots(side), far_bid_ticks(side))
             unknown = await side.wait(EventType.ORDER_UNKNOWN)
             assert unknown.reason == LocalReason.TIMEOUT
-            await side.wait(EventType.ORDER_UPDATE)
             assert side.orders.in_flight_count == 0
+            side.query(command)
+            await side.wait(EventType.ORDER_UPDATE, OrderStatus.NEW)
             side.orders.submit(command._replace(event_type=EventType.COMMAND_CANCEL_ALL))
+            await side.wait(EventType.ORDER_UPDATE, OrderStatus.CANCELED)
 
     asyncio.run(scenario())
 
