@@ -122,11 +122,14 @@ int64_t aegis_clock_reanchor(struct aegis_clock *clock, struct aegis_anchor *anc
     int64_t multiplier = atomic_load_explicit(&clock->multiplier, memory_order_relaxed);
     struct aegis_anchor now = read_pair();
     int64_t elapsed_ns = now.mono_ns - anchor->mono_ns;
-    if (elapsed_ns <= 0 || now.tsc <= anchor->tsc)
-        return 0;
     int64_t reading = aegis_clock_convert(now.tsc, tsc0, mono0, multiplier);
     int64_t behind_ns = now.mono_ns - reading;
-    int64_t rate = multiplier_between(*anchor, now);
+    if (behind_ns <= AEGIS_CLOCK_STEP_NS && elapsed_ns < AEGIS_CLOCK_INTERVAL_MIN_NS)
+        return behind_ns;
+    if (now.tsc <= anchor->tsc || elapsed_ns <= 0)
+        return behind_ns;
+    int64_t rate =
+        elapsed_ns < AEGIS_CLOCK_INTERVAL_MIN_NS ? multiplier : multiplier_between(*anchor, now);
     if (behind_ns > AEGIS_CLOCK_STEP_NS) {
         reading = now.mono_ns;
     } else {

@@ -6,7 +6,8 @@
  *     now = mono0 + ((tsc - tsc0) * multiplier >> 32)          in 128 bits
  *
  * Re-anchoring changes the rate, not the reading: time never steps back, and steps forward only
- * when the counter lost more than AEGIS_CLOCK_STEP_NS (a suspended or migrated machine).
+ * when the counter lost more than AEGIS_CLOCK_STEP_NS (a suspended or migrated machine). Calls
+ * closer together than AEGIS_CLOCK_INTERVAL_MIN_NS change nothing, because no rate can be measured.
  */
 #ifndef AEGIS_CLOCK_H
 #define AEGIS_CLOCK_H
@@ -17,6 +18,7 @@
 
 #define AEGIS_CLOCK_SHIFT 32
 #define AEGIS_CLOCK_STEP_NS INT64_C(10000000)
+#define AEGIS_CLOCK_INTERVAL_MIN_NS INT64_C(10000000) /* pairs err by 50 ns: 5 ppm */
 
 enum aegis_clock_source { AEGIS_CLOCK_MONOTONIC = 0, AEGIS_CLOCK_TSC = 1 };
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringbuffer import kernels
-from ringbuffer.atomics import kernel, pause
+from ringbuffer.atomics import kernel, monotonic_ns, pause
 from ringbuffer.layout import HANDLE_MASK, HANDLE_NEXT
 
 LOST, DOUBLED, TORN, PAST = 0, 1, 2, 3
@@ -67,3 +67,15 @@ def consume_some(
         state[0] = first + count
         taken += count
     return 0
+
+
+@kernel
+def clock_error_ns(clock: NDArray[np.int64], n: int) -> int:
+    """Return the largest distance of n readings from the kernel's clock read around each."""
+    error_ns = 0
+    for _ in range(n):
+        before_ns = monotonic_ns()
+        reading_ns = kernels.now_ns(clock)
+        after_ns = monotonic_ns()
+        error_ns = max(error_ns, before_ns - reading_ns, reading_ns - after_ns)
+    return error_ns
