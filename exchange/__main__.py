@@ -100,14 +100,14 @@ def source_of(arguments: argparse.Namespace) -> EventSource:
         message = "--tape and --generate exclude each other"
         raise ValueError(message)
     if arguments.tape:
-        from exchange.tape import Tape  # noqa: PLC0415 - start-up time: one source is enough
+        from exchange.tape import Tape
 
         return Tape(arguments.tape)
     count = 2 if arguments.generate is None else arguments.generate
     if not 1 <= count <= MAX_INSTRUMENTS:
         message = f"--generate {count}: expected 1 to {MAX_INSTRUMENTS}"
         raise ValueError(message)
-    from exchange.generator import Generator  # noqa: PLC0415 - numpy is loaded only for this
+    from exchange.generator import Generator
 
     return Generator(count, arguments.seed, arguments.rate)
 

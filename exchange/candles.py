@@ -35,10 +35,8 @@ class Candle:
         """Take one trade."""
         if self.count == 0:
             self.first_id = trade_id
-        if price > self.high:
-            self.high = price
-        if price < self.low:
-            self.low = price
+        self.high = max(self.high, price)
+        self.low = min(self.low, price)
         self.close = price
         self.qty += qty
         self.quote += quote

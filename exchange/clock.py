@@ -69,8 +69,7 @@ class VirtualClock:
 
     def peg(self, event_ns: int) -> None:
         """Move a pegged clock to an event's time; earlier events leave it where it is."""
-        if event_ns > self._pegged_ns:
-            self._pegged_ns = event_ns
+        self._pegged_ns = max(self._pegged_ns, event_ns)
 
     def end(self) -> None:
         """Let venue time run on at wall speed from where it is."""

@@ -137,12 +137,12 @@ class DerivedStreams:
     def _advance_kline(self, index: int, interval_ms: int, now_ms: int) -> None:
         series = self.series[index]
         series.want(interval_ms)
-        for candle in series.roll(now_ms):
-            self._emit_kline(index, candle, now_ms, closed=True)
-        candle = series.running.get(interval_ms)
-        if candle is not None and candle.changed:
-            candle.changed = False
-            self._emit_kline(index, candle, now_ms, closed=False)
+        for closed in series.roll(now_ms):
+            self._emit_kline(index, closed, now_ms, closed=True)
+        running = series.running.get(interval_ms)
+        if running is not None and running.changed:
+            running.changed = False
+            self._emit_kline(index, running, now_ms, closed=False)
 
     def _emit_kline(self, index: int, candle: Candle, now_ms: int, *, closed: bool) -> None:
         spec = self._markets[index].spec

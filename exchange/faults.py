@@ -228,4 +228,3 @@ def poisoned_quote(kind: str, market: Market, now_ms: int) -> str:
     text = ",".join(f'"{name}":{value}' for name, value in fields.items())
     whole = f'{{"e":"bookTicker",{text}}}'
     return whole[: len(whole) // 2] if kind == "malformed" else whole
-

@@ -75,7 +75,7 @@ def initial_state(anchor: Ints, base_qty: Floats, spread: Ints) -> FlowState:
     grain = grain_of(base_qty)
     quantity = np.maximum(1, base_qty // grain).astype(np.int64) * grain
     return FlowState(
-        price=anchor + 0.5,
+        price=anchor.astype(np.float64) + 0.5,
         anchor=anchor.astype(np.float64),
         intensity=np.ones(count),
         direction=np.zeros(count),
@@ -126,7 +126,8 @@ def advance(
     trade_qty, trade_price, maker = _trades(random, first, bid, bid_qty, ask, ask_qty)
     steps = random.integers(2, MAX_ID_STEP, len(instrument))
     steps[first] = 0
-    update_id = state.update_id[instrument] + _running_sum(steps, first)
+    grown = _running_sum(steps.astype(np.float64), first).astype(np.int64)
+    update_id = state.update_id[instrument] + grown
     last = np.concatenate((instrument[1:] != instrument[:-1], [True]))
     state.price = price[last]
     state.bid_qty, state.ask_qty = bid_qty[last], ask_qty[last]
@@ -175,11 +176,12 @@ def _times(
     return instrument, start_ns + np.minimum(offset, span_ns - 1)
 
 
-def _running_sum(steps: NDArray[np.generic], first: NDArray[np.bool_]) -> NDArray[np.generic]:
+def _running_sum(steps: Floats, first: NDArray[np.bool_]) -> Floats:
     """Return sums that start again at each instrument; the first step of each must be 0."""
-    total = np.cumsum(steps)
+    total: Floats = np.cumsum(steps)
     base = total[first]
-    return total - base[np.cumsum(first) - 1]
+    running: Floats = total - base[np.cumsum(first) - 1]
+    return running
 
 
 def _path(
@@ -196,7 +198,8 @@ def _path(
     steps[first] = 0.0
     price = state.price[instrument] + _running_sum(steps, first)
     anchor = state.anchor[instrument]
-    return np.clip(price, anchor - RANGE_TICKS, anchor + RANGE_TICKS)
+    bounded: Floats = np.clip(price, anchor - RANGE_TICKS, anchor + RANGE_TICKS)
+    return bounded
 
 
 def _touch(
@@ -236,12 +239,8 @@ def _trades(
     was_bid, was_ask = np.roll(bid, 1), np.roll(ask, 1)
     was_bid_qty, was_ask_qty = np.roll(bid_qty, 1), np.roll(ask_qty, 1)
     swept_ask, swept_bid = ask > was_ask, bid < was_bid
-    lost_ask = np.where(
-        swept_ask, was_ask_qty, np.where(ask == was_ask, was_ask_qty - ask_qty, 0)
-    )
-    lost_bid = np.where(
-        swept_bid, was_bid_qty, np.where(bid == was_bid, was_bid_qty - bid_qty, 0)
-    )
+    lost_ask = np.where(swept_ask, was_ask_qty, np.where(ask == was_ask, was_ask_qty - ask_qty, 0))
+    lost_bid = np.where(swept_bid, was_bid_qty, np.where(bid == was_bid, was_bid_qty - bid_qty, 0))
     chance = random.random(len(bid))
     limit = np.where(swept_ask | swept_bid, SWEEP_TRADE_SHARE, TRADE_SHARE)
     maker = lost_bid > 0  # a seller hit the bid: the buyer was the maker

@@ -85,9 +85,9 @@ class Instrument:
             b'"b":[%%b],"a":[%%b]}' % symbol
         )
 
-    def snapshot(self, bid: int, bid_qty: int, ask: int, ask_qty: int) -> tuple[
-        list[Level], list[Level]
-    ]:
+    def snapshot(
+        self, bid: int, bid_qty: int, ask: int, ask_qty: int
+    ) -> tuple[list[Level], list[Level]]:
         """Publish a whole depth around a touch; prices in ticks."""
         tick, pool = self.spec.tick, self._pool
         self._bid, self._ask = bid, ask
@@ -96,9 +96,9 @@ class Instrument:
         bids[0], asks[0] = (bid * tick, bid_qty), (ask * tick, ask_qty)
         return bids, asks
 
-    def changes(self, bid: int, bid_qty: int, ask: int, ask_qty: int) -> tuple[
-        list[Level], list[Level]
-    ]:
+    def changes(
+        self, bid: int, bid_qty: int, ask: int, ask_qty: int
+    ) -> tuple[list[Level], list[Level]]:
         """Publish what changed since the last diff; prices in ticks."""
         bids = self._side(1, self._bid, bid, bid_qty)
         asks = self._side(-1, self._ask, ask, ask_qty)

@@ -55,7 +55,7 @@ class Window:
         return max(1, int(self.span_s - now_s % self.span_s))
 
 
-class TooMany(ApiError):
+class OverLimitError(ApiError):
     """A refusal that says when to try again."""
 
     def __init__(self, code: int, *, status: int, retry_after_s: int) -> None:
@@ -77,25 +77,25 @@ class Budgets:
         """Count a request and return the weight used in this minute.
 
         Raises:
-            TooMany: 429 over the limit, 418 while banned.
+            OverLimitError: 429 over the limit, 418 while banned.
         """
         now_s = time.monotonic()
         banned_s = self.banned_until_s.get(peer, 0.0) - now_s
         if banned_s > 0:
-            raise TooMany(-1003, status=418, retry_after_s=int(banned_s) + 1)
+            raise OverLimitError(-1003, status=418, retry_after_s=int(banned_s) + 1)
         window = self.weights.setdefault(peer, Window(MINUTE_S))
         used = window.add(weight, now_s)
         if used > self.limits.weight_1m:
             if used > BAN_FACTOR * self.limits.weight_1m:
                 self.banned_until_s[peer] = now_s + BAN_S
-            raise TooMany(-1003, status=429, retry_after_s=window.remaining_s(now_s))
+            raise OverLimitError(-1003, status=429, retry_after_s=window.remaining_s(now_s))
         return used
 
     def use_order(self, account_key: str) -> tuple[int, int]:
         """Count an order and return the counts of ten seconds and of the minute.
 
         Raises:
-            TooMany: -1015 over either limit.
+            OverLimitError: -1015 over either limit.
         """
         now_s = time.monotonic()
         windows = self.orders.get(account_key)
@@ -104,7 +104,7 @@ class Budgets:
         short, minute = windows
         counts = short.add(1, now_s), minute.add(1, now_s)
         if counts[0] > self.limits.orders_10s:
-            raise TooMany(-1015, status=429, retry_after_s=short.remaining_s(now_s))
+            raise OverLimitError(-1015, status=429, retry_after_s=short.remaining_s(now_s))
         if counts[1] > self.limits.orders_1m:
-            raise TooMany(-1015, status=429, retry_after_s=minute.remaining_s(now_s))
+            raise OverLimitError(-1015, status=429, retry_after_s=minute.remaining_s(now_s))
         return counts

@@ -55,8 +55,7 @@ class Market:
         for order in self.resting:
             if order.ahead_qty:
                 shown = self.book.displayed(order.side, order.price)
-                if shown < order.ahead_qty:
-                    order.ahead_qty = shown
+                order.ahead_qty = min(order.ahead_qty, shown)
 
     def on_trade(self, price: int, qty: int, aggressor: int) -> list[PassiveFill]:
         """Take a public trade and return the fills it means for resting orders."""
@@ -73,9 +72,7 @@ class Market:
         assert used <= qty, (used, qty)
         return fills
 
-    def _share_of_trade(
-        self, order: Order, price: int, qty: int, aggressor: int, used: int
-    ) -> int:
+    def _share_of_trade(self, order: Order, price: int, qty: int, aggressor: int, used: int) -> int:
         if (order.price - price) * order.side > 0:
             order.ahead_qty = 0
             return min(order.leaves_qty, qty - used)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from exchange.book import BUY, SELL, Book
 from exchange.clock import VirtualClock
 from exchange.derived import DerivedStreams
+from exchange.errors import TapeError
 from exchange.events import DIFF, QUOTE, SNAPSHOT, TRADE, Event, EventSource
 from exchange.streams import Hub
 from exchange.venue import Venue
@@ -131,8 +132,7 @@ class Player:
         unlimited = self._clock.unlimited
         for _ in range(limit):
             if self._position >= len(self._batch):
-                self._batch = self._source.next_batch()
-                self._position = 0
+                self._load()
                 if not self._batch:
                     return False
             event = self._batch[self._position]
@@ -145,9 +145,18 @@ class Player:
         if not unlimited:
             self.lag_ns_max = max(self.lag_ns_max, now_ns - event[0])
         if self._position >= len(self._batch):
-            self._batch = self._source.next_batch()
-            self._position = 0
+            self._load()
         return bool(self._batch)
+
+    def _load(self) -> None:
+        """Take the next batch; a tape that breaks ends here, with its reason kept."""
+        self._position = 0
+        try:
+            self._batch = self._source.next_batch()
+        except TapeError as fault:
+            self.failure = str(fault)
+            self._loop_tape = False
+            self._batch = []
 
     def _play(self, event: Event) -> None:
         _due_ns, index, kind, fields, body = event

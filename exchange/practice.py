@@ -5,7 +5,7 @@ They need no signature; an account is named by `account` in the query or by the 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -16,11 +16,14 @@ from exchange.http1 import Request
 from exchange.rest import OPEN, Api, Call, Route, RouteTable
 from exchange.symbols import money_text, parse_money, parse_units
 
+if TYPE_CHECKING:
+    from exchange.server import Exchange
+
 
 class Practice:
     """The practice routes and what they reach beyond the API."""
 
-    def __init__(self, exchange: Any) -> None:  # noqa: ANN401 - the assembly in server.py
+    def __init__(self, exchange: Exchange) -> None:
         """Keep the assembled exchange."""
         self._exchange = exchange
 

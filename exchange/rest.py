@@ -17,7 +17,7 @@ from exchange.account import Account
 from exchange.derived import DerivedStreams
 from exchange.errors import ApiError
 from exchange.http1 import Request, Response
-from exchange.limits import Budgets, TooMany
+from exchange.limits import Budgets, OverLimitError
 from exchange.streams import Hub
 from exchange.venue import Venue
 
@@ -75,9 +75,7 @@ def dispatch(api: Api, routes: RouteTable, request: Request) -> Response:
     """Answer one request, refusals included."""
     headers: list[tuple[str, str]] = []
     try:
-        route = routes.get((request.method, request.path))
-        if route is None:
-            raise ApiError(-1099, f"no route {request.method} {request.path}", status=404)
+        route = _route_of(routes, request)
         request.parse_params()
         call = Call(request, request.params, _NOBODY)
         _charge_weight(api, route, call, headers)
@@ -91,7 +89,7 @@ def dispatch(api: Api, routes: RouteTable, request: Request) -> Response:
             headers.append(("X-MBX-ORDER-COUNT-10S", str(short)))
             headers.append(("X-MBX-ORDER-COUNT-1M", str(minute)))
         answer = route.answer(api, call)
-    except TooMany as refusal:
+    except OverLimitError as refusal:
         headers.append(("Retry-After", str(refusal.retry_after_s)))
         return Response(refusal.status, orjson.dumps(refusal.body()), headers)
     except ApiError as refusal:
@@ -100,9 +98,14 @@ def dispatch(api: Api, routes: RouteTable, request: Request) -> Response:
     return Response(200, body, headers)
 
 
-def _charge_weight(
-    api: Api, route: Route, call: Call, headers: list[tuple[str, str]]
-) -> None:
+def _route_of(routes: RouteTable, request: Request) -> Route:
+    route = routes.get((request.method, request.path))
+    if route is None:
+        raise ApiError(-1099, f"no route {request.method} {request.path}", status=404)
+    return route
+
+
+def _charge_weight(api: Api, route: Route, call: Call, headers: list[tuple[str, str]]) -> None:
     weight = route.weight if isinstance(route.weight, int) else route.weight(call.params)
     if weight:
         used = api.budgets.use_weight(call.request.peer, weight)

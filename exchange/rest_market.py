@@ -163,9 +163,7 @@ def klines_weight(params: dict[str, str]) -> int:
     return 10
 
 
-def _per_symbol(
-    api: Api, call: Call, view: Callable[[Api, Market], dict[str, object]]
-) -> object:
+def _per_symbol(api: Api, call: Call, view: Callable[[Api, Market], dict[str, object]]) -> object:
     symbol = call.params.get("symbol")
     if symbol:
         return view(api, api.venue.market(symbol))

@@ -20,6 +20,7 @@ from exchange.player import Player
 from exchange.practice import Practice
 from exchange.probe import Probe
 from exchange.rest import Api, dispatch
+from exchange.rest_account import account_routes
 from exchange.rest_market import market_routes
 from exchange.rest_trade import trade_routes
 from exchange.streams import Hub
@@ -63,7 +64,12 @@ class Exchange:
         self.faults = Faults(self.hub, self.venue.markets)
         self.probe = Probe(self.hub, self.venue)
         self.api = Api(self.venue, self.hub, self.derived, Budgets(options.limits))
-        self.routes = {**market_routes(), **trade_routes(), **Practice(self).routes()}
+        self.routes = {
+            **market_routes(),
+            **trade_routes(),
+            **account_routes(),
+            **Practice(self).routes(),
+        }
         self.connections: set[Connection] = set()
         self.slow_clients = 0
         self._server: asyncio.Server | None = None
@@ -136,9 +142,7 @@ class Exchange:
         now_s = time.monotonic()
         for account in self.venue.accounts.values():
             if account.listen_key and account.listen_key_expires_s < now_s:
-                event = userdata.listen_key_expired_event(
-                    account.listen_key, self.clock.now_ms()
-                )
+                event = userdata.listen_key_expired_event(account.listen_key, self.clock.now_ms())
                 self.hub.expire_listen_key(account, event)
             for symbol, due_s in list(account.countdown_due_s.items()):
                 if due_s < now_s:

@@ -54,7 +54,7 @@ class StreamConnection(Protocol):
     out: list[bytes]
     combined: bool
     category: str
-    names: dict[str, "Outlet | None"]
+    names: dict[str, Outlet | None]
     descriptor: int
 
     def write(self, payload: bytes) -> None:

@@ -44,7 +44,8 @@ def parse_units(text: str, decimals: int) -> int:
     whole, fraction = match.group(1), (match.group(2) or "").rstrip("0")
     if len(fraction) > decimals:
         raise ApiError(-1111)
-    return int(whole) * 10**decimals + int(fraction.ljust(decimals, "0") or "0")
+    scale: int = 10**decimals
+    return int(whole) * scale + int(fraction.ljust(decimals, "0") or "0")
 
 
 def money_text(money: int) -> str:

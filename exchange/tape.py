@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import heapq
 import itertools
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -18,8 +19,8 @@ import orjson
 
 from exchange.book import Level
 from exchange.clock import NS_PER_MS
-from exchange.errors import TapeError
-from exchange.events import DIFF, QUOTE, SNAPSHOT, TRADE, Event
+from exchange.errors import ApiError, TapeError
+from exchange.events import DIFF, QUOTE, SNAPSHOT, TRADE, Event, Fields
 from exchange.symbols import SymbolSpec, infer_spec, known_spec
 
 BATCH_LINES = 64  # parsed per call: about half a millisecond
@@ -78,34 +79,36 @@ class TapeFile:
         with _open(path) as stream:
             try:
                 self.head = list(itertools.islice(stream, INSPECT_LINES))
-            except (OSError, EOFError) as fault:
+            except (OSError, EOFError, zlib.error) as fault:
                 raise TapeError(f"{path}: cannot be read ({fault})") from fault
         samples = [frame for frame in map(_decoded, self.head) if frame]
-        symbols = {frame["s"] for frame in samples if "s" in frame}
+        named = [frame for frame in samples if isinstance(frame.get("s"), str)]
+        symbols = {str(frame["s"]) for frame in named}
         if len(symbols) != 1:
             names = ", ".join(sorted(symbols)) or "none"
             raise TapeError(f"{path}: expected frames of one symbol, found {names}")
-        self.symbol: str = symbols.pop()
-        if not self.symbol.endswith(("USDT", "USDC")) or not all(
-            "E" in frame for frame in samples
-        ):
+        self.symbol = symbols.pop()
+        if not self.symbol.endswith(("USDT", "USDC")) or not all("E" in frame for frame in named):
             raise TapeError(f"{path}: {self.symbol} is not a USD-M futures capture")
-        self.spec = known_spec(self.symbol) or self._infer(samples)
-        self.first_receive_ns = int(self.head[0][:STAMP_DIGITS])
-        self.first_event_ms: int = samples[0]["E"]
+        try:
+            self.spec = known_spec(self.symbol) or self._infer(samples)
+            self.first_receive_ns = int(self.head[0][:STAMP_DIGITS])
+        except (ApiError, ValueError) as fault:
+            raise TapeError(f"{path}: not a capture ({fault})") from fault
+        self.first_event_ms = int(str(named[0]["E"]))
 
     def _infer(self, samples: list[dict[str, object]]) -> SymbolSpec:
         prices: list[str] = []
         quantities: list[str] = []
         for frame in samples:
-            for name in ("b", "a", "bids", "asks"):
-                levels = frame.get(name)
-                if isinstance(levels, list):
-                    prices.extend(level[0] for level in levels)
-                    quantities.extend(level[1] for level in levels)
-            if frame.get("e") == "trade":
-                prices.append(str(frame["p"]))
-                quantities.append(str(frame["q"]))
+            for name, paired in (("b", "B"), ("a", "A"), ("bids", ""), ("asks", ""), ("p", "q")):
+                found = frame.get(name)
+                if isinstance(found, list):
+                    prices.extend(level[0] for level in found)
+                    quantities.extend(level[1] for level in found)
+                elif isinstance(found, str) and paired in frame:
+                    prices.append(found)
+                    quantities.append(str(frame[paired]))
         return infer_spec(self.symbol, prices, quantities)
 
     def lines(self) -> Iterator[TaggedLine]:
@@ -114,7 +117,7 @@ class TapeFile:
             try:
                 for line in stream:
                     yield line, self.symbol
-            except EOFError:
+            except (EOFError, zlib.error):
                 return
 
 
@@ -123,7 +126,7 @@ def _decoded(line: bytes) -> dict[str, object] | None:
         frame = orjson.loads(line[STAMP_DIGITS + 1 :])
     except orjson.JSONDecodeError:
         return None
-    inner = frame.get("data", frame)
+    inner = frame.get("data", frame) if isinstance(frame, dict) else None
     return inner if isinstance(inner, dict) else None
 
 
@@ -233,6 +236,7 @@ class Tape:
         body = _restamp(body, b'"E":', frame["E"], event_ms)
         body = _restamp(body, b'"T":', frame["T"], transaction_ms)
         decimals, qty_decimals = spec.price_decimals, spec.qty_decimals
+        fields: Fields
         if name == "bookTicker":
             self._note("u", frame["u"])
             update_id = frame["u"] + self._id_shift

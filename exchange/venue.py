@@ -130,9 +130,9 @@ class Venue:
         if order_id:
             order = account.orders.get(int(order_id)) if order_id.isdigit() else None
         else:
-            order = account.open_by_client_id.get(
+            order = account.open_by_client_id.get(client_order_id) or account.last_by_client_id.get(
                 client_order_id
-            ) or account.last_by_client_id.get(client_order_id)
+            )
         if order is None or order.spec.symbol != params.get("symbol"):
             raise ApiError(code)
         return order
@@ -233,9 +233,7 @@ class Venue:
     def open_order_margin(self, account: Account) -> int:
         """Return the margin all open orders bind; reduce-only orders bind none."""
         return sum(
-            order_margin(
-                account, self.markets[o.spec.symbol], o.side, o.price, o.leaves_qty
-            )
+            order_margin(account, self.markets[o.spec.symbol], o.side, o.price, o.leaves_qty)
             for o in account.open_orders.values()
             if not o.reduce_only
         )
