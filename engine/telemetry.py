@@ -40,10 +40,30 @@ BRAIN_COUNTERS: tuple[Counter, ...] = (
     Counter("orders_total", "Orders requested", "orders"),
     Counter("fills_total", "Fills applied", "fills"),
     Counter("refusals_total", "Orders refused by risk", "refusals"),
+    Counter("rejected_total", "Market records refused by the second firewall", "records"),
+    Counter("exits_total", "Exit opportunities that reached risk", "decisions"),
+    Counter("cancels_total", "Cancels requested", "orders"),
+    Counter("orders_unknown_total", "Orders whose outcome was unknown for a time", "orders"),
+    Counter("orders_rejected_total", "Orders the venue refused", "orders"),
+    Counter("fetches_total", "Fetches of the account", "fetches"),
+    Counter("fetches_failed_total", "Fetches of the account that failed", "fetches"),
+    Counter("reconciled_total", "Reconciliations that found us equal to the venue", "times"),
+    Counter("adjustments_total", "Corrections of our books to the venue's", "adjustments"),
+    Counter("round_trips_total", "Strategy positions opened and closed", "positions"),
+    Counter("reports_total", "Reports of the executor to the kernel", "reports"),
+    Counter("reports_waiting", "Reports that wait for room in their ring", "reports"),
+    Counter("orders_sent_total", "Orders whose first byte went out", "orders"),
+    Counter("stream_losses_total", "Losses of the user stream", "times"),
+    Counter("jobs_refused_total", "Off-path jobs refused because the queue was full", "jobs"),
 )
 ORCHESTRATOR_COUNTERS: tuple[Counter, ...] = (
     Counter("journaled_total", "Records written to the journal", "records"),
     Counter("projected_total", "Events projected into the database", "events"),
+    Counter("journal_bytes", "Size of all journals", "bytes"),
+    Counter("journal_lag", "Largest distance of the journal behind a ring, last second", "records"),
+    Counter("events_synced", "Brain events on the disk, by sequence", "events"),
+    Counter("disk_free_mb", "Free space under AEGIS_HOME", "MB"),
+    Counter("memory_mb", "Resident memory of main and all roles", "MB"),
 )
 
 FEED_HISTOGRAMS: tuple[Histogram, ...] = (
@@ -53,6 +73,8 @@ BRAIN_HISTOGRAMS: tuple[Histogram, ...] = (
     Histogram("lag_ns", "Receive time to end of the batch's decide"),
     Histogram("tick_to_order_ns", "Receive time of the frame to first byte of the order"),
     Histogram("order_ack_ns", "First byte of the order to the venue's answer"),
+    Histogram("decide_ns", "One step of the kernel over a batch"),
+    Histogram("decision_to_order_ns", "Decision to first byte of the order"),
 )
 MAIN_HISTOGRAMS: tuple[Histogram, ...] = ()
 ORCHESTRATOR_HISTOGRAMS: tuple[Histogram, ...] = ()

@@ -10,7 +10,7 @@ from engine.domain.instrument_row import Instrument
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.domain.strategy_table import StrategyKind, StrategyRow
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, SourceWriter
-from engine.store.session import SessionDocument
+from engine.store.session import SessionDocument, write_document
 
 Records = NDArray[np.void]
 SESSION = "20260102T030405-0001"
@@ -107,3 +107,17 @@ def session_document(**changes: object) -> SessionDocument:
         ),
     }
     return SessionDocument(**(fields | changes))
+
+
+def write_session(
+    state_directory: Path, *rows: dict[str, Any], is_end: bool = False, **changes: object
+) -> Path:
+    """Write a session of brain events with its document; return its journal directory."""
+    document = session_document(state_key=state_directory.name, **changes)
+    directory = state_directory / "journal" / document.session_id
+    write_document(directory, document)
+    writer = open_events(directory)
+    records = event_records(*rows, first_sequence=writer.next_sequence)
+    writer.append(writer.next_sequence, as_bytes(records))
+    writer.close(is_end=is_end)
+    return directory

@@ -27,6 +27,10 @@ class GuardReason(IntEnum):
     RECORDS_LOST = 3  # the journal jumps over records
     DISK_SPACE = 4  # below the floor
     MEMORY = 5  # all roles together above max_memory_mb
+    # Alarms only.
+    JOURNAL_LAG = 20  # a ring is filling faster than it is drained
+    DATABASE_AWAY = 21  # the projection waits for its database
+    JOURNAL_UNREADABLE = 22  # the follower cannot read what was written
 
 
 SEVERITY: Final = {

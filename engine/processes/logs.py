@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import structlog
 
+LOGGER_NAME: Final = "aegis"
 FILE_BYTES_MAX: Final = 10_000_000
 FILE_COUNT: Final = 5  # rotated files kept beside the one being written
 SUPPRESS_NS: Final = 60_000_000_000
@@ -31,13 +32,16 @@ Clock = Callable[[], int]
 Logger = structlog.stdlib.BoundLogger
 
 
-def configure(role: str, home: Path, *, level: int = logging.WARNING) -> Logger:
+def configure(role: str, home: Path, *, stderr_level: int = logging.INFO) -> Logger:
     """Send this process's log to standard error and `<home>/logs/<role>.log`; return its logger.
 
-    The root logger stands at WARNING, for every library too. When the file cannot be written the
-    process goes on with standard error and says so there.
+    The root logger stands at WARNING, for every library; our own logger at INFO, where decisions
+    are. `stderr_level` keeps those off a terminal. When the file cannot be written the process
+    goes on with standard error and says so there.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    stderr = logging.StreamHandler(sys.stderr)
+    stderr.setLevel(stderr_level)
+    handlers: list[logging.Handler] = [stderr]
     unwritable = ""
     try:
         folder = home / "logs"
@@ -69,7 +73,8 @@ def configure(role: str, home: Path, *, level: int = logging.WARNING) -> Logger:
     for handler in handlers:
         handler.setFormatter(formatter)
         root.addHandler(handler)
-    root.setLevel(level)
+    root.setLevel(logging.WARNING)
+    logging.getLogger(LOGGER_NAME).setLevel(logging.INFO)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -80,7 +85,7 @@ def configure(role: str, home: Path, *, level: int = logging.WARNING) -> Logger:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    logger: Logger = structlog.stdlib.get_logger("aegis").bind(role=role)
+    logger: Logger = structlog.stdlib.get_logger(LOGGER_NAME).bind(role=role)
     if unwritable:
         logger.warning("LOG_FILE_UNWRITABLE", error=unwritable)
     return logger

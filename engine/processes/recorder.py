@@ -37,6 +37,8 @@ class Recorder:
         beat: Beat,
         on_write_error: Callable[[JournalWriteError], None],
         on_evicted: Callable[[str], None],
+        on_written: Callable[[], None],
+        on_synced: Callable[[], None],
         syncs_at_once: bool = False,
     ) -> None:
         """Take the drains over; nothing moves before `start`.
@@ -46,18 +48,32 @@ class Recorder:
             beat: called once per pass by the drain thread.
             on_write_error: called from either thread for every refused append or sync.
             on_evicted: called once with a source that main took out.
+            on_written: called by the drain thread when appends work again.
+            on_synced: called by the sync thread after each round.
             syncs_at_once: sync as soon as something was appended (durability `disk`).
         """
         self._drains = tuple(drains)
         self._beat = beat
         self._on_write_error = on_write_error
         self._on_evicted = on_evicted
+        self._on_written = on_written
+        self._on_synced = on_synced
+        self._held: frozenset[str] = frozenset()
+        self._refused = False
         self._syncs_at_once = syncs_at_once
         self._appended = threading.Event()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._reported: set[str] = set()
         self.journaled_count = 0
+
+    def hold(self, sources: frozenset[str]) -> None:
+        """Leave these sources in their rings until `release`."""
+        self._held = sources
+
+    def release(self) -> None:
+        """Drain every source from now on."""
+        self._held = frozenset()
 
     def start(self) -> None:
         """Start both threads."""
@@ -110,6 +126,8 @@ class Recorder:
     def _pass(self) -> tuple[int, bool]:
         moved, refused = 0, False
         for drain in self._drains:
+            if drain.source in self._held:
+                continue
             try:
                 moved += drain.drain()
             except JournalWriteError as error:
@@ -119,6 +137,9 @@ class Recorder:
                 self._reported.add(drain.source)
                 self._on_evicted(drain.source)
         self.journaled_count += moved
+        if self._refused and moved and not refused:
+            self._on_written()
+        self._refused = refused or (self._refused and not moved)
         return moved, refused
 
     def _sync_on(self) -> None:
@@ -136,4 +157,6 @@ class Recorder:
             try:
                 drain.writer.sync()
             except JournalWriteError as error:
+                self._refused = True
                 self._on_write_error(error)
+        self._on_synced()

@@ -55,6 +55,14 @@ class RingDrain:
         self.is_evicted = self._consumer.advance(first + count) == EVICTED
         return count
 
+    def lose_rest(self) -> int:
+        """Write down as lost what an evicted source went on without; return how many records."""
+        missing = self._consumer.ring.published() - self.writer.next_sequence
+        if not self.is_evicted or missing <= 0:
+            return 0
+        self.writer.append_lost(missing)
+        return missing
+
     def take_lag_max(self) -> int:
         """Return the largest lag since the last call, in records, and forget it."""
         lag, self.lag_max = self.lag_max, 0

@@ -27,6 +27,9 @@ CHUNK_BYTES: Final = (
 )
 
 
+Place = tuple[int, Path | None, int]
+
+
 class Batch(NamedTuple):
     """Records of one frame; for LOST and END `records` is empty and `record_count` says it."""
 
@@ -71,6 +74,14 @@ class SourceReader:
             if batches or following is None:
                 return batches
             self._path, self._offset = following, 0
+
+    def mark(self) -> Place:
+        """Return where this reader stands, for `reset`."""
+        return (self.next_sequence, self._path, self._offset)
+
+    def reset(self, place: Place) -> None:
+        """Go back to a place, so that the batches read since come again."""
+        self.next_sequence, self._path, self._offset = place
 
     def _open_first(self) -> bool:
         candidates = [

@@ -1,0 +1,199 @@
+"""The orchestrator's slow half: log lines, counts, database, disk and memory, alarms.
+
+Imported after the recorder runs, because numpy, structlog and sqlite3 come with it. Everything here
+reads journal files and control words; nothing here can hold a record back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from engine import telemetry
+from engine.domain.codes import EventType, TradingState
+from engine.processes import logs, upkeep
+from engine.processes.control import RolePage, RoleState, RoleWord
+from engine.processes.event_lines import EventLines
+from engine.processes.events import SubscriberTable
+from engine.processes.follower import Follower
+from engine.processes.guard import GuardReason
+from engine.processes.projector import Projector, open_databases
+from engine.processes.role_events import fault_payload
+from engine.store.errors import JournalError
+
+if TYPE_CHECKING:
+    from engine.processes.orchestrator import Orchestrator
+
+UPKEEP_PERIOD_S: Final = 1.0
+BOUND_PERIOD_S: Final = 30.0  # between looks at the size of all journals
+HEARTBEAT_LINE_S: Final = 900.0
+LAG_ALARM_RATIO: Final = 0.5  # of a ring's capacity
+COUNTER: Final = {row.name: word for word, row in enumerate(telemetry.ORCHESTRATOR_COUNTERS)}
+
+
+class Attendant:
+    """Looks after one orchestrator; every method but the projector's runs on the main thread."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        """Wire subscribers, follower and projectors; nothing runs before `start`."""
+        self._owner = orchestrator
+        config = orchestrator.config
+        self._home = Path(config.home)
+        # At a terminal (profile dev) decisions go to the file alone; a platform collects both.
+        level = logging.WARNING if config.profile == "dev" else logging.INFO
+        self.logger = logs.configure("orchestrator", self._home, stderr_level=level)
+        self._alarm_site = logs.RateLimitedSite(self.logger, "ALARM")
+        table = SubscriberTable()
+        lines = EventLines(self.logger, lambda: orchestrator.record.document)
+        lines.subscribe(table)
+        table.subscribe(EventType.CONTROL_RESUME, lambda _: orchestrator.guard.resume())
+        table.seal()
+        first = {drain.source: drain.writer.next_sequence for drain in orchestrator.drains}
+        self._follower = Follower(orchestrator.directory, table, first)
+        self._projectors = [
+            Projector(open_database, orchestrator.directory, on_alarm=self._on_projection_alarm)
+            for open_database in open_databases(config)
+        ]
+        now = time.monotonic()
+        self._upkeep_due = self._bound_due = now
+        self._heartbeat_due = now + HEARTBEAT_LINE_S
+
+    def start(self) -> None:
+        """Start the projectors."""
+        for projector in self._projectors:
+            projector.start()
+
+    def do_work(self) -> None:
+        """Follow, alarm and look after everything that is due.
+
+        Raises:
+            RuntimeError: a thread of this role has died.
+        """
+        owner = self._owner
+        if not owner.recorder.is_alive:
+            raise RuntimeError("a recorder thread has died")
+        self._follow()
+        self._tell_alarms()
+        now = time.monotonic()
+        if now >= self._upkeep_due:
+            self._upkeep_due = now + UPKEEP_PERIOD_S
+            self._look_after()
+        if now >= self._bound_due:
+            self._bound_due = now + BOUND_PERIOD_S
+            self._bound_journals()
+        if now >= self._heartbeat_due:
+            self._heartbeat_due = now + HEARTBEAT_LINE_S
+            self.write_heartbeat()
+
+    def stop(self, budget_s: float) -> None:
+        """Follow and project what was written last, inside the budget."""
+        deadline = time.monotonic() + budget_s
+        while self._follow() and time.monotonic() < deadline:
+            pass
+        self._tell_alarms()
+        for projector in self._projectors:
+            projector.stop(max(deadline - time.monotonic(), 0.1))
+        self._count()
+
+    def write_heartbeat(self) -> None:
+        """Write the line that says, every quarter of an hour, what this engine is doing."""
+        owner, follower = self._owner, self._follower
+        control = owner.context.control
+        self.logger.warning(
+            "HEARTBEAT",
+            trading_state=TradingState(control.trading_state()).name,
+            roles={
+                page.name.lower(): RoleState(control.role(page, RoleWord.STATE)).name
+                for page in RolePage
+            },
+            journaled=owner.recorder.journaled_count,
+            projected=sum(projector.projected_count for projector in self._projectors),
+            decisions=follower.count(EventType.SIGNAL_GENERATED),
+            orders=follower.count(EventType.ORDER_REQUEST),
+            fills=follower.count(EventType.FILL),
+            refusals=follower.count(EventType.RISK_REFUSAL),
+            faults=follower.count(EventType.ROLE_FAULT) + follower.count(EventType.EXECUTOR_FAULT),
+            disk_free_mb=upkeep.free_bytes(self._home) >> 20,
+            memory_mb=upkeep.resident_bytes(self._pids()) >> 20,
+        )
+
+    def _follow(self) -> int:
+        try:
+            count = self._follower.poll()
+        except JournalError as error:
+            logs.log_fault(self.logger, "JOURNAL_UNREADABLE", error)
+            self._owner.raise_alarm(GuardReason.JOURNAL_UNREADABLE, str(error))
+            return 0
+        if self._follower.lost_count:
+            lost, self._follower.lost_count = self._follower.lost_count, 0
+            self._owner.hold(GuardReason.RECORDS_LOST, f"{lost} events were never journaled")
+        return count
+
+    def _tell_alarms(self) -> None:
+        owner = self._owner
+        while owner.alarms:
+            alarm = owner.alarms.popleft()
+            self._alarm_site.warn(alarm.reason.name, text=alarm.text)
+            owner.producer.try_publish(fault_payload(alarm.reason, alarm.text))
+            owner.producer.wake()
+
+    def _look_after(self) -> None:
+        owner = self._owner
+        free = upkeep.free_bytes(self._home)
+        if free < upkeep.DISK_FLOOR_BYTES:
+            floor_mb = upkeep.DISK_FLOOR_BYTES >> 20
+            text = f"{free >> 20} MB free under {self._home}, floor {floor_mb} MB"
+            owner.hold(GuardReason.DISK_SPACE, text)
+            self._bound_due = 0.0
+        else:
+            owner.guard.release(GuardReason.DISK_SPACE)
+        resident = upkeep.resident_bytes(self._pids())
+        limit_mb = owner.config.limits.max_memory_mb
+        if resident >> 20 > limit_mb:
+            owner.hold(GuardReason.MEMORY, f"{resident >> 20} MB in use, limit {limit_mb} MB")
+        else:
+            owner.guard.release(GuardReason.MEMORY)
+        self._watch_lag()
+        self._store("disk_free_mb", free >> 20)
+        self._store("memory_mb", resident >> 20)
+        self._count()
+
+    def _watch_lag(self) -> None:
+        worst = 0
+        for drain in self._owner.drains:
+            lag = drain.take_lag_max()
+            worst = max(worst, lag)
+            if lag > drain.capacity * LAG_ALARM_RATIO and not drain.is_evicted:
+                text = f"{drain.source}: {lag} records behind, room for {drain.capacity}"
+                self._owner.raise_alarm(GuardReason.JOURNAL_LAG, text)
+        self._store("journal_lag", worst)
+
+    def _bound_journals(self) -> None:
+        size = upkeep.bound_journals(self._home, self._owner.config.journal.max_bytes)
+        self._store("journal_bytes", size.total_bytes)
+        if size.removed_count:
+            self.logger.warning(
+                "MARKET_SEGMENTS_REMOVED",
+                removed=size.removed_count,
+                removed_bytes=size.removed_bytes,
+                kept_bytes=size.total_bytes,
+            )
+
+    def _count(self) -> None:
+        self._store("journaled_total", self._owner.recorder.journaled_count)
+        projected = sum(projector.projected_count for projector in self._projectors)
+        self._store("projected_total", projected)
+
+    def _store(self, name: str, number: int) -> None:
+        self._owner.page.store(COUNTER[name], number)
+
+    def _pids(self) -> list[int]:
+        control = self._owner.context.control
+        pids = [control.role(page, RoleWord.PID) for page in RolePage]
+        return [control.segment.prefix.owner_pid, *(pid for pid in pids if pid)]
+
+    def _on_projection_alarm(self, text: str) -> None:
+        # A database that is away never delays an order: an alarm, and the files wait for it.
+        self._owner.raise_alarm(GuardReason.DATABASE_AWAY, text)

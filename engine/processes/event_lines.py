@@ -1,0 +1,132 @@
+"""One log line per change of state that was journaled: decisions, faults, states, adjustments.
+
+A subscriber of the follower. Names instead of numbers come from the session's document, reasons
+from the tables that define them; what has no name is written as its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+from engine.domain.codes import EVENT_ENTRY, EventType, Role, Side, TradingState
+from engine.domain.firewall_reasons import FirewallReason
+from engine.domain.risk_reasons import RiskReason, reasons_of
+from engine.domain.strategy_table import INPUT_NAMES, StrategyReason
+from engine.processes.events import EventRecord, SubscriberTable
+from engine.processes.logs import Logger, RateLimitedSite
+from engine.store.session import SessionDocument
+
+
+def name_of(kind: type[IntEnum], number: int) -> str:
+    """Return the name of a number in an enumeration, or the number itself."""
+    try:
+        return kind(number).name
+    except ValueError:
+        return str(number)
+
+
+class EventLines:
+    """Writes the lines; give `subscribe` the table of the process."""
+
+    def __init__(self, logger: Logger, document: Callable[[], SessionDocument | None]) -> None:
+        """Log through `logger`; `document` returns the session as known now."""
+        self._logger = logger
+        self._document = document
+        self._faults = RateLimitedSite(logger, "FAULT")
+        self._rejects = RateLimitedSite(logger, "RECORD_REJECTED")
+
+    def subscribe(self, table: SubscriberTable) -> None:
+        """Subscribe to every event type that deserves a line."""
+        table.subscribe(EventType.SIGNAL_GENERATED, self.decision)
+        table.subscribe_many((EventType.ROLE_FAULT, EventType.EXECUTOR_FAULT), self.fault)
+        table.subscribe(EventType.RECORD_REJECTED, self.rejected_record)
+        table.subscribe(EventType.TRADING_STATE_CHANGED, self.trading_state)
+        table.subscribe_many((EventType.ADJUSTMENT, EventType.FETCH_FAILED), self.reconciliation)
+
+    def decision(self, record: EventRecord) -> None:
+        """Write TRADING_DECISION: what was wanted, why, and what risk said."""
+        mask = int(record["refusal_mask"])
+        self._logger.info(
+            "TRADING_DECISION",
+            instrument=self._symbol(record),
+            strategy=self._strategy(record),
+            side=name_of(Side, int(record["side"])),
+            is_entry=bool(record["flags"] & EVENT_ENTRY),
+            reason=name_of(StrategyReason, int(record["reason"])),
+            score=float(record["input_0"]),
+            inputs=self._inputs(record),
+            qty_lots=int(record["qty_lots"]),
+            price_ticks=int(record["price_ticks"]),
+            outcome="refused" if mask else "approved",
+            refusals=[reason.name for reason in reasons_of(mask)],
+            sequence=int(record["cause_sequence"]),
+            request_id=int(record["request_id"]),
+        )
+
+    def fault(self, record: EventRecord) -> None:
+        """Write a role's fault, at most once a minute for each reason of a role.
+
+        The orchestrator's own were said where they were raised.
+        """
+        if record["role"] == Role.ORCHESTRATOR:
+            return
+        role = name_of(Role, int(record["role"])).lower()
+        self._faults.warn(
+            f"{role} {int(record['reason'])}",
+            faulted_role=role,
+            text=record["text"].decode("ascii", "replace"),
+            **self._concerned(record),
+        )
+
+    def rejected_record(self, record: EventRecord) -> None:
+        """Write what the firewall refused, at most once a minute for each reason."""
+        reason = name_of(FirewallReason, int(record["reason"]))
+        self._rejects.warn(
+            reason,
+            text=record["text"].decode("ascii", "replace"),
+            **self._concerned(record),
+        )
+
+    def trading_state(self, record: EventRecord) -> None:
+        """Write a change of the effective trading state."""
+        self._logger.warning(
+            "TRADING_STATE",
+            trading_state=name_of(TradingState, int(record["trading_state"])),
+            before=name_of(TradingState, int(record["order_status"])),
+            reason=name_of(RiskReason, int(record["reason"])),
+            tripped=[reason.name for reason in reasons_of(int(record["refusal_mask"]))],
+        )
+
+    def reconciliation(self, record: EventRecord) -> None:
+        """Write a difference from the venue, or that it could not be asked."""
+        self._logger.warning(
+            name_of(EventType, int(record["event_type"])),
+            reason=int(record["reason"]),
+            text=record["text"].decode("ascii", "replace"),
+            qty_lots=int(record["qty_lots"]),
+            **self._concerned(record),
+        )
+
+    def _concerned(self, record: EventRecord) -> dict[str, str | int]:
+        return {
+            "instrument": self._symbol(record),
+            "sequence": int(record["cause_sequence"]),
+            "request_id": int(record["request_id"]),
+        }
+
+    def _inputs(self, record: EventRecord) -> dict[str, float]:
+        document = self._document()
+        index = int(record["strategy_index"])
+        if document is None or not 0 <= index < len(document.strategies):
+            return {}
+        names = INPUT_NAMES[document.strategies[index].kind]
+        return {name: float(record[f"input_{place}"]) for place, name in enumerate(names, start=1)}
+
+    def _symbol(self, record: EventRecord) -> str:
+        document = self._document()
+        return document.symbol(int(record["instrument_index"])) if document else ""
+
+    def _strategy(self, record: EventRecord) -> str:
+        document = self._document()
+        return document.strategy(int(record["strategy_index"])) if document else ""

@@ -1,0 +1,143 @@
+"""The projection thread: journal files into one database, whenever that database can take them.
+
+A database that refuses is closed, opened again after a pause that doubles up to a bound, and told
+to a person once a minute. Nothing waits for it: the files hold everything meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from engine.config import Config
+from engine.store.database import Database, migrate
+from engine.store.errors import JournalError, ProjectionError
+from engine.store.projection import SessionProjection
+from engine.store.session import DOCUMENT_NAME, read_document, sessions
+
+POLL_PERIOD_S: Final = 0.1
+RETRY_FIRST_S: Final = 0.5
+RETRY_MAX_S: Final = 30.0
+ALARM_PERIOD_S: Final = 60.0
+
+OpenDatabase = Callable[[], Database]
+
+
+def open_databases(config: Config) -> list[OpenDatabase]:
+    """Return how to open each database of a configuration.
+
+    SQLite always, because `aegis status` and the page read it; PostgreSQL beside it.
+    """
+
+    def open_sqlite() -> Database:
+        from engine.store.sqlite import DATABASE_NAME, SqliteDatabase
+
+        return SqliteDatabase(Path(config.state_dir) / DATABASE_NAME)
+
+    def open_postgres() -> Database:
+        try:
+            from engine.store.postgres import PostgresDatabase
+        except ImportError as error:
+            message = "database_url needs the extra: pip install 'aegis-engine[postgres]'"
+            raise ProjectionError(message) from error
+        return PostgresDatabase(config.database_url)
+
+    return [open_sqlite, open_postgres] if config.database_url else [open_sqlite]
+
+
+class Projector:
+    """Projects every session of a state directory, the running one as it is written."""
+
+    def __init__(
+        self,
+        open_database: OpenDatabase,
+        directory: Path,
+        *,
+        on_alarm: Callable[[str], None],
+        retry_first_s: float = RETRY_FIRST_S,
+    ) -> None:
+        """Project the session in `directory` and the ones before it; nothing runs before `start`.
+
+        Args:
+            open_database: called by the projection thread, again after every failure.
+            directory: journal directory of the running session.
+            on_alarm: told, at most once a minute, that the database is away and why.
+            retry_first_s: pause after the first failure; doubles up to RETRY_MAX_S.
+        """
+        self._open_database = open_database
+        self._directory = directory
+        self._on_alarm = on_alarm
+        self._retry_first_s = retry_first_s
+        self._alarmed_s = -ALARM_PERIOD_S
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
+        self.projected_count = 0
+        self.failure_count = 0
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, budget_s: float) -> bool:
+        """Project what is written and end; return whether that took no longer than the budget.
+
+        A database that does not answer is left behind: the next start goes on where it stands.
+        """
+        self._stopping.set()
+        self._thread.join(budget_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        pause_s = self._retry_first_s
+        while True:
+            try:
+                self._project_until_stopped()
+                return
+            except (ProjectionError, JournalError) as error:
+                self.failure_count += 1
+                self._alarm(str(error))
+            # Jitter, so that several engines do not return to one database together.
+            if self._stopping.wait(pause_s * random.uniform(0.8, 1.2)):  # noqa: S311
+                return
+            pause_s = min(2 * pause_s, RETRY_MAX_S)
+
+    def _project_until_stopped(self) -> None:
+        database = self._open_database()
+        try:
+            migrate(database, time.time_ns())
+            for directory, document in sessions(self._directory.parent.parent):
+                if directory != self._directory:
+                    self._drain(SessionProjection(database, directory, document))
+            self._follow(database)
+        finally:
+            database.close()
+
+    def _follow(self, database: Database) -> None:
+        changed_ns = -1
+        projection: SessionProjection | None = None
+        while True:
+            # Asked before the last pass, so that what was written before `stop` is projected.
+            is_last = self._stopping.is_set()
+            seen_ns = (self._directory / DOCUMENT_NAME).stat().st_mtime_ns
+            if projection is None or seen_ns != changed_ns:
+                changed_ns = seen_ns
+                document = read_document(self._directory)
+                projection = SessionProjection(database, self._directory, document)
+            self._drain(projection)
+            if is_last:
+                return
+            self._stopping.wait(POLL_PERIOD_S)
+
+    def _drain(self, projection: SessionProjection) -> None:
+        while count := projection.project():
+            self.projected_count += count
+
+    def _alarm(self, text: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._alarmed_s >= ALARM_PERIOD_S:
+            self._alarmed_s = now_s
+            self._on_alarm(text)

@@ -1,0 +1,121 @@
+"""Writes this run's session document: first before any record, again when instruments are known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engine.config import shown
+from engine.domain.instrument_row import SEGMENT_COUNT_OFFSET, Instrument, unpack_row
+from engine.domain.strategy_table import row_from_words, select_rows
+from engine.processes.kernel_cache import cache_key
+from engine.store.journal import SourceWriter, chain_end
+from engine.store.session import (
+    DOCUMENT_NAME,
+    SessionDocument,
+    SourceSeal,
+    read_document,
+    state_key,
+    write_document,
+)
+from engine.version import VERSION
+from native_ext import _native
+
+if TYPE_CHECKING:
+    from engine.processes.runner import RoleContext
+    from ringbuffer.segment import Segment
+
+
+class SessionRecord:
+    """The document of the session this process journals."""
+
+    def __init__(self, directory: Path, context: RoleContext, instruments: Segment) -> None:
+        """Nothing is written yet; `instruments` is the segment the feed fills."""
+        self._directory = directory
+        self._context = context
+        self._instruments = instruments
+        self.document: SessionDocument | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """True once the document names the instruments."""
+        return self.document is not None and bool(self.document.instruments)
+
+    def write_first(self) -> None:
+        """Write what is known before the first record, or take over an earlier orchestrator's.
+
+        Raises:
+            SessionError: the document there is damaged.
+            OSError: the directory cannot be written.
+        """
+        if (self._directory / DOCUMENT_NAME).exists():
+            self.document = read_document(self._directory)
+            return
+        config = self._context.config
+        owner = self._context.control.segment.prefix
+        own_rows = [
+            row_from_words(
+                name=row.name,
+                kind=row.kind,
+                timeframe_s=row.timeframe_s,
+                notional=row.notional,
+                parameters=row.parameters,
+            )
+            for row in config.strategy
+        ]
+        self.document = SessionDocument(
+            session_id=config.session_id,
+            instance=config.name,
+            state_key=state_key(config),
+            epoch=config.epoch,
+            engine_tag=config.engine_tag,
+            started_realtime_ns=time.time_ns(),
+            started_monotonic_ns=time.monotonic_ns(),
+            main_pid=owner.owner_pid,
+            main_start_ticks=owner.owner_start_ticks,
+            version=VERSION,
+            kernel_key=cache_key(),
+            market_journal=config.journal.market,
+            config=shown(config),
+            strategies=select_rows(config.strategies, own_rows),
+        )
+        write_document(self._directory, self.document)
+
+    def complete(self) -> bool:
+        """Add the instruments once the feed has published them; return whether it did."""
+        assert self.document is not None, "write_first comes first"
+        instruments = published_instruments(self._instruments)
+        if not instruments:
+            return False
+        self.document = msgspec.structs.replace(self.document, instruments=instruments)
+        write_document(self._directory, self.document)
+        return True
+
+    def seal(self, writers: Sequence[SourceWriter]) -> None:
+        """Add where each source ended: the session was closed in order."""
+        assert self.document is not None, "write_first comes first"
+        seals = {
+            writer.source: SourceSeal(
+                next_sequence=writer.next_sequence,
+                digest=chain_end(
+                    self._directory, self.document.session_id, writer.source
+                ).digest.hex(),
+            )
+            for writer in writers
+        }
+        self.document = msgspec.structs.replace(
+            self.document, ended_realtime_ns=time.time_ns(), seals=seals
+        )
+        write_document(self._directory, self.document)
+
+
+def published_instruments(segment: Segment) -> tuple[Instrument, ...]:
+    """Return the instruments the feed has published; empty before that."""
+    # MEMORY: acquire; the rows below are complete once the count is seen. Pairs with the release
+    # in the feed.
+    count = _native.load_acquire(segment.address + SEGMENT_COUNT_OFFSET)
+    return tuple(unpack_row(segment.buffer, row) for row in range(count))

@@ -1,0 +1,301 @@
+"""Events folded into the rows that have a state: orders, executions, positions, the wallet.
+
+Every event is applied once, in the order of its journal; what is repeated by the venue is marked
+DUPLICATE in the record and changes nothing. Rows are read through `load` when first needed and
+written whole by `take`. All numbers are integers, Python's own: nothing here can wrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from engine.domain.codes import (
+    EVENT_APPLIED,
+    EVENT_DUPLICATE,
+    EVENT_FOREIGN,
+    EventType,
+    OrderStatus,
+)
+from engine.store.event_names import Event, EventNames
+from engine.store.tables import BALANCES, EXECUTIONS, ORDERS, POSITIONS, Cells, Key, Table
+
+Load = Callable[[Table, Key], Cells | None]
+LoadPositions = Callable[[], list[Cells]]
+ADJUSTED_POSITION: Final = 1  # reasons of ADJUSTMENT, as domain.reconcile numbers them
+ADJUSTED_CASH: Final = 2
+OPENING_CASH: Final = 3
+ORDER_REPORTS: Final = frozenset(
+    {
+        EventType.ORDER_SENT,
+        EventType.ORDER_UPDATE,
+        EventType.ORDER_UNKNOWN,
+        EventType.CANCEL_REJECTED,
+        EventType.VENUE_ORDER,
+        EventType.RESTORE_ORDER,
+    }
+)
+
+
+class Fold:
+    """Applies one session's events to rows."""
+
+    def __init__(
+        self, names: EventNames, load: Load, load_positions: LoadPositions, asset: str
+    ) -> None:
+        """Fold under the names of a session.
+
+        Args:
+            names: what indices stand for.
+            load: reads a row that was written before.
+            load_positions: reads every position row that is not flat.
+            asset: currency of the wallet.
+        """
+        self._names = names
+        self._key = names.document.state_key
+        self._load = load
+        self._load_positions = load_positions
+        self._asset = asset
+        self._rows: dict[Table, dict[Key, Cells]] = {}
+        self._covered_ns: dict[str, int] = {}  # per instrument: an adjustment covers up to here
+        self._actions = {
+            EventType.ORDER_REQUEST: self._request,
+            EventType.FILL: self._fill,
+            EventType.POSITION_CHANGED: self._position,
+            EventType.RESTORE_POSITION: self._restored_position,
+            EventType.RESTORE_LIMITS: self._restored_limits,
+            EventType.RESTORE_END: self._restored,
+            EventType.VENUE_BALANCE: self._balance,
+            EventType.ADJUSTMENT: self._adjustment,
+            EventType.FUNDING: self._funding,
+            **dict.fromkeys(ORDER_REPORTS, self._report),
+        }
+        self.event_types = frozenset(int(event_type) for event_type in self._actions)
+
+    def cover(self, instrument: str, venue_time_ns: int) -> None:
+        """Say that an adjustment took everything up to a venue time from the venue already."""
+        before = self._covered_ns.get(instrument, 0)
+        self._covered_ns[instrument] = max(before, venue_time_ns)
+
+    def apply(self, event: Event, sequence: int) -> None:
+        """Apply one event of a type in `event_types`."""
+        self._actions[EventType(int(event["event_type"]))](event, sequence)
+
+    def take(self) -> dict[Table, list[Cells]]:
+        """Return the rows that were touched since the last call, and forget them."""
+        touched = {table: list(rows.values()) for table, rows in self._rows.items()}
+        self._rows = {}
+        return touched
+
+    def _row(self, table: Table, key: Key) -> Cells | None:
+        rows = self._rows.setdefault(table, {})
+        if key not in rows:
+            stored = self._load(table, key)
+            if stored is None:
+                return None
+            rows[key] = stored
+        return rows[key]
+
+    def _put(self, table: Table, cells: Cells) -> Cells:
+        self._rows.setdefault(table, {})[table.key_of(cells)] = cells
+        return cells
+
+    def _request(self, event: Event, _sequence: int) -> None:
+        self._order(event)
+
+    def _order(self, event: Event) -> Cells | None:
+        order_id = self._names.order_id(event)
+        if not order_id:
+            return None
+        row = self._row(ORDERS, (self._key, order_id))
+        if row is not None:
+            return row
+        now_ns = self._names.time_ns(event)
+        is_ours = int(event["order_sequence"]) > 0
+        return self._put(
+            ORDERS,
+            {
+                "state_key": self._key,
+                "order_id": order_id,
+                "session_id": self._names.document.session_id,
+                "client_order_id": self._names.client_order_id(event),
+                "venue_order_id": int(event["venue_order_id"]),
+                "epoch": self._names.epoch(event) if is_ours else 0,
+                "order_sequence": int(event["order_sequence"]),
+                "cause_sequence": int(event["cause_sequence"]),
+                "instrument": self._names.instrument(event),
+                "strategy": self._names.strategy(event),
+                "side": int(event["side"]),
+                "order_type": int(event["order_type"]),
+                "time_in_force": int(event["time_in_force"]),
+                "flags": int(event["flags"]) & ~(EVENT_APPLIED | EVENT_DUPLICATE | EVENT_FOREIGN),
+                "price_ticks": int(event["price_ticks"]),
+                "qty_lots": int(event["qty_lots"]),
+                "cum_qty_lots": 0,
+                "filled_lots": 0,
+                "status": int(event["order_status_after"]) or int(event["order_status"]),
+                "reason": 0,
+                "created_ns": now_ns,
+                "sent_ns": None,
+                "updated_ns": now_ns,
+            },
+        )
+
+    def _report(self, event: Event, _sequence: int) -> None:
+        row = self._order(event)
+        if row is None:
+            return
+        event_type = int(event["event_type"])
+        now_ns = self._names.time_ns(event)
+        if event_type == EventType.ORDER_SENT and row["sent_ns"] is None:
+            row["sent_ns"] = now_ns
+        self._merge_order(row, event, now_ns)
+        if event_type != EventType.RESTORE_ORDER and int(event["reason"]):
+            row["reason"] = int(event["reason"])
+
+    def _merge_order(self, row: Cells, event: Event, now_ns: int) -> None:
+        # The kernel's word on the status stands; without one (not ours) the venue's does.
+        status = int(event["order_status_after"])
+        if int(event["flags"]) & EVENT_FOREIGN and not status:
+            status = int(event["order_status"])
+        if status and status != row["status"]:
+            row["status"] = status
+            row["updated_ns"] = now_ns
+        row["venue_order_id"] = int(event["venue_order_id"]) or row["venue_order_id"]
+        row["qty_lots"] = max(_int(row["qty_lots"]), int(event["qty_lots"]))
+        filled = _int(row["filled_lots"])
+        row["qty_lots"] = max(_int(row["qty_lots"]), filled)
+        cum = max(_int(row["cum_qty_lots"]), int(event["cum_qty_lots"]), filled)
+        row["cum_qty_lots"] = row["qty_lots"] if row["status"] == OrderStatus.FILLED else cum
+
+    def _fill(self, event: Event, sequence: int) -> None:
+        row = self._order(event)
+        now_ns = self._names.time_ns(event)
+        qty_lots = int(event["last_qty_lots"])
+        key = (self._key, self._names.instrument(event), int(event["trade_id"]))
+        is_news = bool(qty_lots) and bool(int(event["flags"]) & EVENT_APPLIED)
+        is_news = is_news and self._row(EXECUTIONS, key) is None
+        if row is not None:
+            if is_news:
+                row["filled_lots"] = _int(row["filled_lots"]) + qty_lots
+            self._merge_order(row, event, now_ns)
+        if is_news:
+            self._execution(event, sequence, row, now_ns)
+
+    def _execution(self, event: Event, sequence: int, row: Cells | None, now_ns: int) -> None:
+        instrument = self._names.instrument(event)
+        venue_time_ns = int(event["venue_time_ns"])
+        self._put(
+            EXECUTIONS,
+            {
+                "state_key": self._key,
+                "instrument": instrument,
+                "trade_id": int(event["trade_id"]),
+                "order_id": "" if row is None else row["order_id"],
+                "session_id": self._names.document.session_id,
+                "sequence": sequence,
+                "strategy": self._names.strategy(event),
+                "side": int(event["side"]),
+                "price_ticks": int(event["last_price_ticks"]),
+                "qty_lots": int(event["last_qty_lots"]),
+                "fee_e8": int(event["fee_e8"]),
+                "realised_pnl_e8": int(event["realised_pnl_e8"]),
+                "venue_realised_pnl_e8": int(event["venue_realised_pnl_e8"]),
+                "liquidity": int(event["liquidity"]),
+                "flags": int(event["flags"]),
+                "venue_time_ns": venue_time_ns,
+                "time_ns": now_ns,
+            },
+        )
+        if venue_time_ns > self._covered_ns.get(instrument, 0):
+            change = int(event["venue_realised_pnl_e8"]) - int(event["fee_e8"])
+            self._change_wallet(change, now_ns)
+
+    def _position(self, event: Event, _sequence: int) -> None:
+        row = self._position_row(event)
+        row["lots"] = int(event["position_lots"])
+        row["cost_e8"] = int(event["position_cost_e8"])
+        row["realised_pnl_e8"] = _int(row["realised_pnl_e8"]) + int(event["realised_pnl_e8"])
+        row["fee_e8"] = _int(row["fee_e8"]) + int(event["fee_e8"])
+        row["updated_ns"] = self._names.time_ns(event)
+
+    def _restored_position(self, event: Event, _sequence: int) -> None:
+        # What the brain took over is what it trades on: the row follows it, whatever it was.
+        row = self._position_row(event)
+        row["lots"] = int(event["position_lots"])
+        row["cost_e8"] = int(event["position_cost_e8"])
+        row["updated_ns"] = self._names.time_ns(event)
+
+    def _restored(self, _event: Event, _sequence: int) -> None:
+        # What an earlier session held and this one did not take over under that name, it took
+        # over under another (a strategy that is gone: EXTERNAL).
+        session_id = self._names.document.session_id
+        held = {POSITIONS.key_of(row): row for row in self._load_positions()}
+        held.update(self._rows.get(POSITIONS, {}))
+        for row in held.values():
+            if row["session_id"] != session_id:
+                self._put(POSITIONS, row | {"lots": 0, "cost_e8": 0, "session_id": session_id})
+
+    def _position_row(self, event: Event) -> Cells:
+        key = (self._key, self._names.instrument(event), self._names.strategy(event))
+        row = self._row(POSITIONS, key)
+        session_id = self._names.document.session_id
+        if row is not None:
+            row["session_id"] = session_id
+            return row
+        cells: Cells = dict.fromkeys(POSITIONS.columns, 0)
+        return self._put(
+            POSITIONS,
+            cells | dict(zip(POSITIONS.key, key, strict=True)) | {"session_id": session_id},
+        )
+
+    def _restored_limits(self, event: Event, _sequence: int) -> None:
+        # `order_status` says whether cash was ever known. A wallet folded from the journal is
+        # exact to the venue's own rounding and stays.
+        if int(event["order_status"]) and self._wallet()["wallet_e8"] is None:
+            self._set_wallet(int(event["cash_e8"]), self._names.time_ns(event))
+
+    def _balance(self, event: Event, _sequence: int) -> None:
+        row = self._wallet()
+        row["venue_wallet_e8"] = int(event["wallet_e8"])
+        row["available_e8"] = int(event["available_e8"])
+        row["updated_ns"] = self._names.time_ns(event)
+
+    def _adjustment(self, event: Event, _sequence: int) -> None:
+        kind = int(event["reason"])
+        if kind == ADJUSTED_POSITION:
+            self.cover(self._names.instrument(event), int(event["venue_time_ns"]))
+        elif kind in {ADJUSTED_CASH, OPENING_CASH}:
+            self._set_wallet(int(event["wallet_e8"]), self._names.time_ns(event))
+
+    def _funding(self, event: Event, _sequence: int) -> None:
+        if int(event["flags"]) & EVENT_APPLIED:
+            self._change_wallet(int(event["funding_e8"]), self._names.time_ns(event))
+
+    def _wallet(self) -> Cells:
+        key = (self._key, self._asset)
+        row = self._row(BALANCES, key)
+        if row is not None:
+            return row
+        cells: Cells = dict(zip(BALANCES.key, key, strict=True))
+        return self._put(
+            BALANCES,
+            cells
+            | {"wallet_e8": None, "available_e8": None, "venue_wallet_e8": None, "updated_ns": 0},
+        )
+
+    def _set_wallet(self, wallet_e8: int, now_ns: int) -> None:
+        row = self._wallet()
+        row["wallet_e8"] = wallet_e8
+        row["updated_ns"] = now_ns
+
+    def _change_wallet(self, amount_e8: int, now_ns: int) -> None:
+        row = self._wallet()
+        if row["wallet_e8"] is not None:  # before the opening balance nothing can be added to
+            row["wallet_e8"] = _int(row["wallet_e8"]) + amount_e8
+            row["updated_ns"] = now_ns
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int), value
+    return value

@@ -1,0 +1,95 @@
+"""PostgreSQL behind the projection, through psycopg; same schema and same statements as SQLite.
+
+A connection that breaks is given up and opened again by the next call: the projection repeats its
+transaction, whose rows are keyed so that repeating changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import psycopg
+
+from engine.store.database import Row, Value
+from engine.store.errors import ProjectionError
+
+CONNECT_TIMEOUT_S: Final = 5
+STATEMENT_TIMEOUT_MS: Final = 30_000
+
+
+class PostgresDatabase:
+    """One connection, opened when first needed, used by one thread."""
+
+    def __init__(self, url: str) -> None:
+        """Remember where; nothing is opened yet."""
+        parts = urlsplit(url)
+        self.name = f"postgresql {parts.hostname or 'local'}{parts.path}"
+        self._url = url
+        self._connection: psycopg.Connection[Row] | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do what is inside altogether or not at all."""
+        connection = self._open()
+        try:
+            with connection.transaction():
+                yield
+        except psycopg.Error as error:
+            raise self._translate(error) from error
+
+    def execute(self, statement: str, values: Sequence[Value] = ()) -> None:
+        """Run one statement."""
+        try:
+            self._open().execute(_dialect(statement), tuple(values))
+        except psycopg.Error as error:
+            raise self._translate(error) from error
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
+        """Run one statement for every row, in one round trip where the server allows it."""
+        try:
+            with self._open().cursor() as cursor:
+                cursor.executemany(_dialect(statement), [tuple(row) for row in rows])
+        except psycopg.Error as error:
+            raise self._translate(error) from error
+
+    def query(self, statement: str, values: Sequence[Value] = ()) -> list[Row]:
+        """Return the rows a statement selects."""
+        try:
+            return self._open().execute(_dialect(statement), tuple(values)).fetchall()
+        except psycopg.Error as error:
+            raise self._translate(error) from error
+
+    def close(self) -> None:
+        """Close the connection; a second call does nothing."""
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _open(self) -> psycopg.Connection[Row]:
+        if self._connection is None:
+            try:
+                self._connection = psycopg.connect(
+                    self._url,
+                    autocommit=True,
+                    connect_timeout=CONNECT_TIMEOUT_S,
+                    options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+                )
+            except psycopg.Error as error:
+                raise self._translate(error) from error
+        return self._connection
+
+    def _translate(self, error: psycopg.Error) -> ProjectionError:
+        # The text of a driver error may quote the connection string: only its first line and
+        # class are passed on, and never the URL.
+        text = str(error).splitlines()[0] if str(error) else ""
+        if self._connection is None or self._connection.broken or self._connection.closed:
+            self.close()
+        return ProjectionError(f"{self.name}: {type(error).__name__}: {text}")
+
+
+def _dialect(statement: str) -> Any:  # noqa: ANN401  psycopg wants a literal; these are ours
+    return statement.replace("%", "%%").replace("?", "%s")

@@ -1,0 +1,202 @@
+"""The journal's events as tables: read from the files, batch by batch, each in one transaction.
+
+        events-brain   -> orders, executions, positions, balances, decisions, refusals, adjustments
+        every source   -> faults, role states
+
+A batch and the cursor behind it are written together, so a record is projected exactly once
+whatever dies; a database that lost everything is filled again from the first session's files.
+Sessions of a state directory are projected in the order they ran. The control ring's records are
+echoed by the brain with what came of them; its own source is not projected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from engine.store.database import Database, migrate
+from engine.store.event_names import EventNames
+from engine.store.fold import Fold
+from engine.store.frames import FrameKind
+from engine.store.journal import (
+    SOURCE_EVENTS_BRAIN,
+    SOURCE_EVENTS_FEED,
+    SOURCE_EVENTS_ORCHESTRATOR,
+)
+from engine.store.log_rows import MAKERS, log_row
+from engine.store.reader import Batch, SourceReader
+from engine.store.session import SessionDocument, sessions
+from engine.store.tables import (
+    ADJUSTMENTS,
+    CURSORS,
+    INSTRUMENTS,
+    POSITIONS,
+    SESSIONS,
+    TABLES,
+    Cells,
+    Table,
+)
+
+PROJECTED: Final = (SOURCE_EVENTS_BRAIN, SOURCE_EVENTS_FEED, SOURCE_EVENTS_ORCHESTRATOR)
+
+
+class SessionProjection:
+    """Projects the sources of one session into one database, as far as they are written."""
+
+    def __init__(self, database: Database, directory: Path, document: SessionDocument) -> None:
+        """Go on where the database's cursors stand.
+
+        Raises:
+            ProjectionError: the database cannot say.
+        """
+        self._database = database
+        self._document = document
+        self._names = EventNames(document)
+        asset = document.instruments[0].margin if document.instruments else ""
+        self._fold = Fold(
+            self._names, lambda table, key: table.load(database, key), self._open_positions, asset
+        )
+        self._recall_cover()
+        self._readers = [
+            SourceReader(directory, source, self._cursor(source)[0])
+            for source in PROJECTED
+            if not self._cursor(source)[1]
+        ]
+        self._wanted = {
+            source: np.array(
+                sorted(MAKERS | dict.fromkeys(self._fold.event_types))
+                if source == SOURCE_EVENTS_BRAIN
+                else sorted(MAKERS),
+                dtype=np.uint16,
+            )
+            for source in PROJECTED
+        }
+        self._describe()
+
+    def project(self) -> int:
+        """Project what is written since the last call; return how many events were read.
+
+        Raises:
+            ProjectionError: the database refused; the same events come again next time.
+            JournalError: a source cannot be read.
+        """
+        return sum(self._project_source(reader) for reader in self._readers)
+
+    def _project_source(self, reader: SourceReader) -> int:
+        place = reader.mark()
+        batches = reader.poll()
+        if not batches:
+            return 0
+        try:
+            with self._database.transaction():
+                for batch in batches:
+                    self._project_batch(reader.source, batch)
+                self._write_cursor(reader, batches)
+        except BaseException:
+            self._fold.take()
+            reader.reset(place)
+            raise
+        return sum(len(batch.records) for batch in batches)
+
+    def _project_batch(self, source: str, batch: Batch) -> None:
+        records = batch.records
+        wanted = np.flatnonzero(np.isin(records["event_type"], self._wanted[source]))
+        logs: dict[Table, list[Cells]] = {}
+        for i in wanted.tolist():
+            event, sequence = records[i], batch.first_sequence + i
+            event_type = int(event["event_type"])
+            if event_type in MAKERS:
+                table, cells = log_row(self._names, source, event, sequence)
+                logs.setdefault(table, []).append(cells)
+            if source == SOURCE_EVENTS_BRAIN and event_type in self._fold.event_types:
+                self._fold.apply(event, sequence)
+        touched = self._fold.take() | logs
+        for table in TABLES:
+            if table in touched:
+                table.write(self._database, touched[table])
+
+    def _write_cursor(self, reader: SourceReader, batches: list[Batch]) -> None:
+        CURSORS.write(
+            self._database,
+            [
+                {
+                    "state_key": self._document.state_key,
+                    "session_id": self._document.session_id,
+                    "source": reader.source,
+                    "next_sequence": reader.next_sequence,
+                    "is_complete": int(batches[-1].kind is FrameKind.END),
+                }
+            ],
+        )
+
+    def _cursor(self, source: str) -> tuple[int, bool]:
+        key = (self._document.state_key, self._document.session_id, source)
+        cells = CURSORS.load(self._database, key)
+        if cells is None:
+            return 0, False
+        return int(cells["next_sequence"] or 0), bool(cells["is_complete"])
+
+    def _open_positions(self) -> list[Cells]:
+        rows = self._database.query(
+            f"SELECT {', '.join(POSITIONS.columns)} FROM positions "  # noqa: S608  our own names
+            "WHERE state_key = ? AND lots <> 0",
+            (self._document.state_key,),
+        )
+        return [dict(zip(POSITIONS.columns, row, strict=True)) for row in rows]
+
+    def _recall_cover(self) -> None:
+        rows = self._database.query(
+            f"SELECT instrument, MAX(venue_time_ns) FROM {ADJUSTMENTS.name} "  # noqa: S608
+            "WHERE state_key = ? AND session_id = ? AND kind = 'POSITION' GROUP BY instrument",
+            (self._document.state_key, self._document.session_id),
+        )
+        for instrument, venue_time_ns in rows:
+            self._fold.cover(str(instrument), int(venue_time_ns or 0))
+
+    def _describe(self) -> None:
+        document = self._document
+        key = document.state_key
+        session: Cells = {
+            "state_key": key,
+            "session_id": document.session_id,
+            "instance": document.instance,
+            "epoch": document.epoch,
+            "version": document.version,
+            "kernel_key": document.kernel_key,
+            "market_journal": document.market_journal,
+            "started_ns": document.started_realtime_ns,
+            "ended_ns": document.ended_realtime_ns or None,
+        }
+        rows: list[Cells] = [
+            {
+                "state_key": key,
+                "instrument": row.symbol,
+                "quote": row.quote,
+                "tick_scaled": row.tick_scaled,
+                "price_exponent": row.price_exponent,
+                "lot_scaled": row.lot_scaled,
+                "qty_exponent": row.qty_exponent,
+                "unit_e8": row.unit_e8,
+            }
+            for row in document.instruments
+        ]
+        with self._database.transaction():
+            SESSIONS.write(self._database, [session])
+            INSTRUMENTS.write(self._database, rows)
+
+
+def project_all(database: Database, state_directory: Path, now_ns: int = 0) -> int:
+    """Bring a database up to date with every session of a state directory; return events read.
+
+    Raises:
+        ProjectionError, JournalError: from `SessionProjection`.
+    """
+    migrate(database, now_ns)
+    count = 0
+    for directory, document in sessions(state_directory):
+        projection = SessionProjection(database, directory, document)
+        while read := projection.project():
+            count += read
+    return count

@@ -1,0 +1,146 @@
+"""The projected tables: columns, key, and the statement that writes a row.
+
+They are the tables of `migrations/`; a test compares the two. A row is a mapping from column to
+value. Rows of a state table are written whole, so the last one written holds; rows of a log table
+are written once, and writing one again changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from engine.store.database import Database, Value
+
+Cells = dict[str, Value]
+Key = tuple[Value, ...]
+
+
+class Table(NamedTuple):
+    """One table of the schema."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    is_log: bool = False
+
+    def key_of(self, cells: Cells) -> Key:
+        """Return the key of a row."""
+        return tuple(cells[column] for column in self.key)
+
+    def upsert(self) -> str:
+        """Return the statement that writes one row."""
+        rest = [column for column in self.columns if column not in self.key]
+        action = "NOTHING"
+        if not self.is_log and rest:
+            action = "UPDATE SET " + ", ".join(f"{column} = excluded.{column}" for column in rest)
+        return (
+            f"INSERT INTO {self.name} ({', '.join(self.columns)}) "  # noqa: S608  our own names
+            f"VALUES ({', '.join('?' * len(self.columns))}) "
+            f"ON CONFLICT ({', '.join(self.key)}) DO {action}"
+        )
+
+    def select(self) -> str:
+        """Return the statement that reads one row by its key."""
+        where = " AND ".join(f"{column} = ?" for column in self.key)
+        return f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE {where}"  # noqa: S608
+
+    def load(self, database: Database, key: Key) -> Cells | None:
+        """Return the row of a key, or None."""
+        rows = database.query(self.select(), key)
+        return dict(zip(self.columns, rows[0], strict=True)) if rows else None
+
+    def write(self, database: Database, rows: list[Cells]) -> None:
+        """Write rows, in order."""
+        cells = ([row[column] for column in self.columns] for row in rows)
+        database.execute_many(self.upsert(), cells)
+
+
+_EVENT: Final = ("state_key", "session_id", "sequence")
+_SOURCED: Final = ("state_key", "session_id", "source", "sequence")
+
+
+def _table(name: str, key: tuple[str, ...], columns: str, *, is_log: bool = False) -> Table:
+    return Table(name, key, (*key, *columns.split()), is_log)
+
+
+SESSIONS: Final = _table(
+    "sessions",
+    ("state_key", "session_id"),
+    "instance epoch version kernel_key market_journal started_ns ended_ns",
+)
+CURSORS: Final = _table(
+    "journal_cursors", ("state_key", "session_id", "source"), "next_sequence is_complete"
+)
+INSTRUMENTS: Final = _table(
+    "instruments",
+    ("state_key", "instrument"),
+    "quote tick_scaled price_exponent lot_scaled qty_exponent unit_e8",
+)
+ORDERS: Final = _table(
+    "orders",
+    ("state_key", "order_id"),
+    "session_id client_order_id venue_order_id epoch order_sequence cause_sequence instrument "
+    "strategy side order_type time_in_force flags price_ticks qty_lots cum_qty_lots filled_lots "
+    "status reason created_ns sent_ns updated_ns",
+)
+EXECUTIONS: Final = _table(
+    "executions",
+    ("state_key", "instrument", "trade_id"),
+    "order_id session_id sequence strategy side price_ticks qty_lots fee_e8 realised_pnl_e8 "
+    "venue_realised_pnl_e8 liquidity flags venue_time_ns time_ns",
+)
+POSITIONS: Final = _table(
+    "positions",
+    ("state_key", "instrument", "strategy"),
+    "lots cost_e8 realised_pnl_e8 fee_e8 session_id updated_ns",
+)
+BALANCES: Final = _table(
+    "balances", ("state_key", "asset"), "wallet_e8 available_e8 venue_wallet_e8 updated_ns"
+)
+DECISIONS: Final = _table(
+    "decisions",
+    _EVENT,
+    "time_ns instrument strategy side is_entry reason reason_name score input_1 input_2 input_3 "
+    "input_4 price_ticks qty_lots position_lots cause_sequence request_id refusal_mask "
+    "refusal_names",
+    is_log=True,
+)
+REFUSALS: Final = _table(
+    "refusals",
+    _EVENT,
+    "time_ns instrument strategy side qty_lots reason reason_name refusal_mask suppressed_count",
+    is_log=True,
+)
+FAULTS: Final = _table(
+    "faults",
+    _SOURCED,
+    "time_ns role kind reason instrument cause_sequence request_id message",
+    is_log=True,
+)
+ADJUSTMENTS: Final = _table(
+    "adjustments",
+    _EVENT,
+    "adjustment_id time_ns venue_time_ns kind instrument side qty_lots price_ticks position_lots "
+    "position_cost_e8 realised_pnl_e8 amount_e8",
+    is_log=True,
+)
+ROLE_STATES: Final = _table(
+    "role_states",
+    _SOURCED,
+    "time_ns role kind state state_name reason message",
+    is_log=True,
+)
+TABLES: Final = (
+    SESSIONS,
+    INSTRUMENTS,
+    ORDERS,
+    EXECUTIONS,
+    POSITIONS,
+    BALANCES,
+    DECISIONS,
+    REFUSALS,
+    FAULTS,
+    ADJUSTMENTS,
+    ROLE_STATES,
+    CURSORS,
+)

@@ -1,0 +1,309 @@
+"""The tables say what the journal says, on every database, however often it is projected."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.domain.records import EVENT_FOREIGN, EventType, OrderStatus, Role
+from engine.store.database import Database, migrate, migrations
+from engine.store.errors import ProjectionError
+from engine.store.journal import SOURCE_EVENTS_FEED
+from engine.store.projection import SessionProjection, project_all
+from engine.store.session import read_document
+from engine.store.tables import POSITIONS, TABLES
+from tests.store_builders import (
+    as_bytes,
+    event_records,
+    instrument,
+    open_events,
+    session_document,
+    write_session,
+)
+from tests.store_events import (
+    cash_adjustment,
+    decision,
+    event,
+    fill,
+    opening_cash,
+    position,
+    position_adjustment,
+    repeated,
+    request,
+    update,
+)
+
+Open = Callable[[], Database]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "practice-practice-paper"
+
+
+@pytest.fixture
+def database(open_database: Open) -> Database:
+    return open_database()
+
+
+def rows(database: Database, table: str, *columns: str, order: str = "1") -> list[tuple[Any, ...]]:
+    return database.query(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")
+
+
+def everything(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    return {
+        table.name: database.query(f"SELECT * FROM {table.name} ORDER BY {', '.join(table.key)}")
+        for table in TABLES
+    }
+
+
+ROUND_TRIP = (
+    opening_cash(1_000_000),
+    decision(),
+    request(1),
+    update(1, OrderStatus.NEW),
+    fill(1, 501, 2),
+    position(0, 0, 2, fee_e8=40),
+    position(0, -2, 2, fee_e8=40),
+    fill(1, 502, 3, order_status_after=OrderStatus.FILLED, cum_qty_lots=5),
+    position(0, 0, 5, fee_e8=40),
+    position(0, -2, 5, fee_e8=40),
+    request(2, side=-1, flags=0),
+    fill(2, 503, 5, side=-1, order_status_after=OrderStatus.FILLED, venue_realised_pnl_e8=700),
+    position(0, 0, 0, realised_pnl_e8=700, fee_e8=40),
+    position(0, -2, 0, realised_pnl_e8=700, fee_e8=40),
+)
+
+
+def test_the_schema_has_the_columns_the_code_writes(database: Database) -> None:
+    migrate(database, 0)
+    for table in TABLES:
+        columns = ", ".join(table.columns)
+        assert database.query(f"SELECT {columns} FROM {table.name}") == []
+    versions = database.query("SELECT version FROM schema_versions")
+    assert versions == [(version,) for version, _, _ in migrations()]
+
+
+def test_migrating_twice_changes_nothing(database: Database) -> None:
+    assert migrate(database, 0) == len(migrations())
+    assert migrate(database, 0) == 0
+
+
+def test_a_round_trip_is_projected_exactly(database: Database, state: Path) -> None:
+    write_session(state, *ROUND_TRIP)
+
+    project_all(database, state)
+
+    orders = rows(database, "orders", "order_id", "client_order_id", "status", "cum_qty_lots")
+    assert orders == [
+        ("1-1", "a1-1-1-25", OrderStatus.FILLED, 5),
+        ("1-2", "a1-1-2-25", OrderStatus.FILLED, 5),
+    ]
+    trades = rows(database, "executions", "trade_id", "order_id", "qty_lots", "strategy")
+    assert trades == [
+        (501, "1-1", 2, "smc_fvg_bos"),
+        (502, "1-1", 3, "smc_fvg_bos"),
+        (503, "1-2", 5, "smc_fvg_bos"),
+    ]
+    held = rows(database, "positions", "strategy", "lots", "realised_pnl_e8", "fee_e8")
+    assert held == [("(net)", 0, 700, 120), ("smc_fvg_bos", 0, 700, 120)]
+    assert rows(database, "balances", "asset", "wallet_e8") == [("USDT", 1_000_000 + 700 - 120)]
+
+
+def test_a_decision_keeps_its_inputs_and_reasons(database: Database, state: Path) -> None:
+    refused = decision(refusal_mask=(1 << 11) | (1 << 12), request_id=8)
+    refusal = refused | {"event_type": EventType.RISK_REFUSAL, "reason": 11, "request_id": 3}
+    write_session(state, decision(request_id=7), refused, refusal)
+
+    project_all(database, state)
+
+    columns = ("request_id", "strategy", "reason_name", "score", "refusal_names")
+    assert rows(database, "decisions", *columns) == [
+        (7, "smc_fvg_bos", "FVG_RETURN", 0.75, ""),
+        (8, "smc_fvg_bos", "FVG_RETURN", 0.75, "LIVENESS PRICE_AGE"),
+    ]
+    refusals = rows(database, "refusals", "reason_name", "suppressed_count")
+    assert refusals == [("LIVENESS", 3)]
+
+
+def test_projecting_again_changes_nothing(open_database: Open, state: Path) -> None:
+    write_session(state, *ROUND_TRIP)
+    database = open_database()
+    project_all(database, state)
+    before = everything(database)
+
+    assert project_all(database, state) == 0
+    assert everything(database) == before
+
+
+def test_pieces_give_the_same_tables_as_the_whole(open_database: Open, tmp_path: Path) -> None:
+    whole, pieces = tmp_path / "a" / "practice-x-paper", tmp_path / "b" / "practice-x-paper"
+    write_session(whole, *ROUND_TRIP)
+    at_once, bit_by_bit = open_database(), open_database()
+    project_all(at_once, whole)
+    for row in ROUND_TRIP:
+        write_session(pieces, row)
+        project_all(bit_by_bit, pieces)
+
+    assert everything(at_once) == everything(bit_by_bit)
+
+
+def test_a_repeated_fill_changes_nothing(database: Database, state: Path) -> None:
+    first = fill(1, 501, 5, order_status_after=OrderStatus.FILLED)
+    write_session(state, opening_cash(1_000), request(1), first, repeated(first), first)
+
+    project_all(database, state)
+
+    assert rows(database, "orders", "cum_qty_lots", "filled_lots") == [(5, 5)]
+    assert rows(database, "executions", "trade_id") == [(501,)]
+    assert rows(database, "balances", "wallet_e8") == [(960,)]
+
+
+def test_a_total_that_comes_before_its_fill_is_not_counted_twice(
+    database: Database, state: Path
+) -> None:
+    partial = update(1, OrderStatus.PARTIALLY_FILLED, cum_qty_lots=2)
+    write_session(state, request(1), partial, fill(1, 501, 2, cum_qty_lots=2))
+
+    project_all(database, state)
+
+    assert rows(database, "orders", "cum_qty_lots", "filled_lots") == [(2, 2)]
+
+
+def test_an_order_of_an_earlier_epoch_keeps_its_row(database: Database, state: Path) -> None:
+    write_session(state, request(1), update(1, OrderStatus.NEW), session_id="one", epoch=1)
+    canceled = update(1, OrderStatus.CANCELED, epoch_low=1)
+    write_session(state, canceled, request(1, epoch_low=2), session_id="two", epoch=2)
+
+    project_all(database, state)
+
+    found = rows(database, "orders", "order_id", "session_id", "status")
+    assert found == [
+        ("1-1", "one", OrderStatus.CANCELED),
+        ("2-1", "two", OrderStatus.PENDING_NEW),
+    ]
+
+
+def test_foreign_orders_and_fills_are_kept_apart(database: Database, state: Path) -> None:
+    foreign = update(
+        0,
+        OrderStatus.NEW,
+        text=b"web_123",
+        venue_order_id=42,
+        order_status_after=0,
+        flags=EVENT_FOREIGN,
+        strategy_index=-1,
+        epoch_low=0,
+    )
+    write_session(state, foreign, fill(0, 601, 4, venue_order_id=42))
+
+    project_all(database, state)
+
+    orders = rows(database, "orders", "order_id", "client_order_id", "strategy", "status")
+    assert orders == [("venue-BTCUSDT-42", "web_123", "(external)", OrderStatus.PARTIALLY_FILLED)]
+    assert rows(database, "executions", "order_id", "qty_lots") == [("venue-BTCUSDT-42", 4)]
+
+
+def test_fills_that_an_adjustment_covers_do_not_move_the_wallet(
+    database: Database, state: Path
+) -> None:
+    write_session(
+        state,
+        opening_cash(10_000),
+        request(1),
+        position_adjustment(0, 5, 50_000_000, venue_time_ns=6_000),
+        cash_adjustment(9_960, -40),
+        fill(1, 501, 3),
+        fill(1, 502, 2, venue_time_ns=6_001),
+    )
+
+    project_all(database, state)
+
+    assert rows(database, "balances", "wallet_e8") == [(9_920,)]
+    kinds = rows(database, "adjustments", "kind", "amount_e8", "position_lots", order="sequence")
+    assert kinds == [("OPENING_CASH", 10_000, 0), ("POSITION", 0, 5), ("CASH", -40, 0)]
+
+
+def test_a_position_nobody_took_over_is_closed_by_name(database: Database, state: Path) -> None:
+    write_session(
+        state, position(0, 0, 5), position(0, 1, 2), position(0, -2, 7), session_id="one", epoch=1
+    )
+    restore = EventType.RESTORE_POSITION
+    fields = {"instrument_index": 0, "position_cost_e8": 1}
+    write_session(
+        state,
+        event(restore, strategy_index=-1, position_lots=5, **fields),
+        event(restore, strategy_index=0, position_lots=2, **fields),
+        event(restore, strategy_index=-2, position_lots=7, **fields),
+        event(EventType.RESTORE_END),
+        session_id="two",
+        epoch=2,
+        strategies=session_document().strategies[1:],
+    )
+
+    project_all(database, state)
+
+    held = rows(database, "positions", "strategy", "lots")
+    assert held == [("(external)", 5), ("(net)", 7), ("orderflow", 2), ("smc_fvg_bos", 0)]
+
+
+def test_sessions_and_faults_of_every_source_are_listed(database: Database, state: Path) -> None:
+    directory = write_session(
+        state, event(EventType.EXECUTOR_FAULT, reason=-1021, text=b"clock"), is_end=True
+    )
+    feed = open_events(directory, SOURCE_EVENTS_FEED)
+    fault = event(EventType.ROLE_FAULT, role=Role.FEED, text=b"stream lost", instrument_index=1)
+    feed.append(0, as_bytes(event_records(fault)))
+    feed.close(is_end=True)
+
+    project_all(database, state)
+
+    faults = rows(database, "faults", "source", "role", "kind", "instrument", "message")
+    assert faults == [
+        ("events-brain", "BRAIN", "EXECUTOR_FAULT", "", "clock"),
+        ("events-feed", "FEED", "ROLE_FAULT", "ETHUSDT", "stream lost"),
+    ]
+    assert rows(database, "sessions", "session_id", "epoch") == [(directory.name, 1)]
+    complete = rows(database, "journal_cursors", "source", "is_complete")
+    assert complete == [("events-brain", 1), ("events-feed", 1)]
+
+
+def test_a_refused_transaction_leaves_nothing_and_comes_again(
+    open_database: Open, state: Path
+) -> None:
+    directory = write_session(state, *ROUND_TRIP)
+    database = open_database()
+    migrate(database, 0)
+    projection = SessionProjection(database, directory, read_document(directory))
+    database.execute("ALTER TABLE positions RENAME TO positions_away")
+    with pytest.raises(ProjectionError):
+        projection.project()
+    assert rows(database, "decisions", "sequence") == []
+    database.execute("ALTER TABLE positions_away RENAME TO positions")
+
+    while projection.project():
+        pass
+
+    assert len(rows(database, "executions", "trade_id")) == 3
+    assert POSITIONS.load(database, (state.name, "BTCUSDT", "smc_fvg_bos")) is not None
+    assert rows(database, "balances", "wallet_e8") == [(1_000_580,)]
+
+
+def test_accounts_in_one_database_never_meet(database: Database, tmp_path: Path) -> None:
+    for name, wallet_e8 in (("practice-a-paper", 100), ("binance-a-live", 938)):
+        write_session(tmp_path / name, opening_cash(wallet_e8), session_id="same")
+        project_all(database, tmp_path / name)
+
+    found = rows(database, "balances", "state_key", "wallet_e8")
+    assert found == [("binance-a-live", 938), ("practice-a-paper", 100)]
+
+
+def test_the_wallet_is_in_the_margin_currency(database: Database, state: Path) -> None:
+    write_session(
+        state, opening_cash(5), instruments=(instrument("BTCUSDC", quote="USDC", margin="USDC"),)
+    )
+
+    project_all(database, state)
+
+    assert rows(database, "balances", "asset", "wallet_e8") == [("USDC", 5)]
