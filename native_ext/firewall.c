@@ -1,0 +1,99 @@
+/* firewall.c: see firewall.h. */
+#include "firewall.h"
+
+#define BPS 10000
+#define STEPS_ALLOWED 2 /* so near is never far, however coarse the tick is */
+
+static int is_further(int64_t price, int64_t reference, int64_t bound_bps) {
+    int64_t distance = price > reference ? price - reference : reference - price;
+    return distance > STEPS_ALLOWED && (__int128)distance * BPS > (__int128)reference * bound_bps;
+}
+
+int32_t aegis_law_quote(const struct aegis_core *core, int64_t bid_price_ticks,
+                        int64_t ask_price_ticks, int64_t bid_qty_lots, int64_t ask_qty_lots) {
+    if (bid_qty_lots == 0 || ask_qty_lots == 0)
+        return AEGIS_REJECT_QTY_ZERO;
+    if (bid_price_ticks > ask_price_ticks)
+        return AEGIS_REJECT_QUOTE_CROSSED;
+    if (bid_price_ticks == ask_price_ticks)
+        return AEGIS_REJECT_QUOTE_LOCKED;
+    if (is_further(ask_price_ticks, bid_price_ticks, core->laws.spread_bps))
+        return AEGIS_REJECT_SPREAD_WIDE;
+    return AEGIS_REJECT_NONE;
+}
+
+int32_t aegis_law_bar(const int64_t prices[4], int64_t volume_lots, int64_t trade_count,
+                      int64_t open_time_ns, int64_t close_time_ns, int64_t interval_ns) {
+    int64_t open = prices[0], high = prices[1], low = prices[2], close = prices[3];
+    if (high < low)
+        return AEGIS_REJECT_BAR_RANGE;
+    if (open > high || open < low || close > high || close < low)
+        return AEGIS_REJECT_BAR_OPEN_CLOSE;
+    if (high - open > INT32_MAX || open - low > INT32_MAX || trade_count > INT32_MAX)
+        return AEGIS_REJECT_NUMBER_RANGE;
+    if (trade_count < 0 || (volume_lots == 0) != (trade_count == 0))
+        return AEGIS_REJECT_BAR_VOLUME;
+    if (open_time_ns % interval_ns != 0 ||
+        close_time_ns + AEGIS_NS_PER_MS - open_time_ns != interval_ns)
+        return AEGIS_REJECT_BAR_TIME;
+    return AEGIS_REJECT_NONE;
+}
+
+/* What is wrong with `claim` after a record with this id and price; `is_fresh`: a jump may be
+ * judged, because the reference is recent and no reconnect lies between. */
+static int32_t continuity(const struct aegis_core *core, int64_t id, int64_t price, int is_fresh,
+                          const struct aegis_claim *claim) {
+    if (claim->id >= 0 && id >= 0) {
+        if (claim->id == id)
+            return AEGIS_REJECT_ID_DUPLICATE;
+        if (claim->id < id)
+            return AEGIS_REJECT_ID_OUT_OF_ORDER;
+        if (is_fresh && claim->id - id > claim->id_jump_max)
+            return AEGIS_REJECT_ID_JUMP;
+    }
+    if (is_fresh && price > 0 && claim->price > 0 &&
+        is_further(claim->price, price, core->laws.price_jump_bps))
+        return AEGIS_REJECT_PRICE_JUMP;
+    return AEGIS_REJECT_NONE;
+}
+
+static void accept_claim(const struct aegis_core *core, struct aegis_lane *lane,
+                         const struct aegis_claim *claim) {
+    lane->last_id = claim->id;
+    lane->last_time_ns = claim->time_ns;
+    if (claim->price > 0)
+        lane->last_price = claim->price;
+    lane->last_receive_ns = core->now_ns;
+    lane->run_count = 0;
+    lane->accepted_count++;
+}
+
+int32_t aegis_law_lane(struct aegis_core *core, struct aegis_lane *lane,
+                       const struct aegis_claim *claim, int64_t *hole, int *resynced) {
+    int is_fresh =
+        !lane->reconnected && core->now_ns - lane->last_receive_ns <= AEGIS_REFERENCE_AGE_NS;
+    int32_t reason = continuity(core, lane->last_id, lane->last_price, is_fresh, claim);
+    *hole = 0;
+    *resynced = 0;
+    if (reason == AEGIS_REJECT_NONE) {
+        if (claim->id >= 0 && lane->last_id >= 0)
+            *hole = claim->id - lane->last_id - 1;
+        accept_claim(core, lane, claim);
+        return reason;
+    }
+    lane->rejected_count++;
+    /* A lagging connection repeats what is past: those records agree with each other too, but
+     * their times lie before the last accepted one. */
+    int agrees = lane->run_count > 0 && claim->time_ns >= lane->last_time_ns &&
+                 continuity(core, lane->run_id, lane->run_price, 1, claim) == AEGIS_REJECT_NONE;
+    lane->run_count = agrees ? lane->run_count + 1 : 1;
+    lane->run_id = claim->id;
+    lane->run_time_ns = claim->time_ns;
+    lane->run_price = claim->price;
+    if (lane->run_count < AEGIS_RUN_TO_ACCEPT)
+        return reason;
+    accept_claim(core, lane, claim);
+    core->counters[AEGIS_FEED_RESYNCS]++;
+    *resynced = 1;
+    return AEGIS_REJECT_NONE;
+}

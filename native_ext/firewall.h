@@ -1,0 +1,44 @@
+/* firewall.h: the laws a record must obey before it reaches the ring. A law returns the reason it
+ * was broken for, AEGIS_REJECT_NONE otherwise, and changes nothing but a stream's lane. */
+#ifndef AEGIS_FIREWALL_H
+#define AEGIS_FIREWALL_H
+
+#include "feed.h"
+
+/* What one record says to its lane. */
+struct aegis_claim {
+    int64_t id; /* -1: this stream has none */
+    int64_t time_ns;
+    int64_t price; /* 0: none; any unit, the same within a lane */
+    int64_t id_jump_max;
+};
+
+/* A venue time against the venue's clock. */
+static inline int32_t aegis_law_time(const struct aegis_core *core, int64_t venue_time_ns) {
+    if (venue_time_ns > core->venue_high_ns)
+        return AEGIS_REJECT_TIME_FUTURE;
+    return venue_time_ns < core->venue_low_ns ? AEGIS_REJECT_TIME_PAST : AEGIS_REJECT_NONE;
+}
+
+/* A price against the venue's own bounds of the instrument. */
+static inline int32_t aegis_law_price_bounds(const union aegis_instrument_row *row,
+                                             int64_t price_ticks) {
+    return price_ticks > row->max_price_ticks ? AEGIS_REJECT_NUMBER_RANGE : AEGIS_REJECT_NONE;
+}
+
+/* Best bid and ask of one quote. */
+int32_t aegis_law_quote(const struct aegis_core *core, int64_t bid_price_ticks,
+                        int64_t ask_price_ticks, int64_t bid_qty_lots, int64_t ask_qty_lots);
+
+/* Open, high, low, close, volume and times of one bar. */
+int32_t aegis_law_bar(const int64_t prices[4], int64_t volume_lots, int64_t trade_count,
+                      int64_t open_time_ns, int64_t close_time_ns, int64_t interval_ns);
+
+/* Order, duplicates and jumps against what the stream said before. On acceptance the lane moves
+ * and `*hole` is how many ids were passed over. AEGIS_RUN_TO_ACCEPT rejects in a row that agree
+ * with each other, and are not older than what was accepted, move it too: one poisoned id or price
+ * cannot blind the feed. `*resynced` says that this happened. */
+int32_t aegis_law_lane(struct aegis_core *core, struct aegis_lane *lane,
+                       const struct aegis_claim *claim, int64_t *hole, int *resynced);
+
+#endif
