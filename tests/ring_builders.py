@@ -7,6 +7,7 @@ record from a whole one without knowing who wrote it. `ring_stress.c` and the ke
 
 import itertools
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -90,3 +91,14 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 60.
     while not condition():
         assert time.monotonic() < end, f"gave up waiting for {what}"
         os.sched_yield()
+
+
+def compile_stress(folder: Path, *flags: str) -> Path:
+    """Compile `tests/native/ring_stress.c`; return the program."""
+    program = folder / "ring_stress"
+    sources = [ROOT / "tests/native/ring_stress.c", ROOT / "native_ext/ring.c"]
+    warnings = ["-Wall", "-Wextra", "-Werror"]
+    include = ["-I", str(ROOT / "native_ext")]
+    words = ["gcc", "-O2", "-std=c11", *warnings, *flags, *include, *map(str, sources)]
+    subprocess.run([*words, "-lpthread", "-o", str(program)], check=True)
+    return program

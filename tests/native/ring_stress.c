@@ -76,6 +76,10 @@ static void consume(struct job *job) {
     while (expected < job->end) {
         int64_t count = aegis_ring_poll(ring, 0, BATCH);
         int64_t first = aegis_reader_sequence(ring, 0);
+        if (count == AEGIS_EVICTED) {
+            job->found.past++;
+            return;
+        }
         job->found.lost += first > expected;
         job->found.doubled += first < expected;
         for (int64_t i = 0; i < count; i++) {
@@ -83,7 +87,7 @@ static void consume(struct job *job) {
             aegis_copy_out(words, aegis_ring_slot(ring, first + i)->payload, PAYLOAD_WORDS);
             job->found.torn += wrong_words(words, first + i) != 0;
         }
-        if (count < 0 || aegis_ring_advance(ring, 0, first + count) != 0) {
+        if (aegis_ring_advance(ring, 0, first + count) != 0) {
             job->found.past++;
             return;
         }

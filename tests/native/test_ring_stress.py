@@ -8,7 +8,13 @@ import pytest
 
 from ringbuffer import layout
 from ringbuffer.segment import SHM_FOLDER
-from tests.ring_builders import ROOT, child_command, scratch_ring, wait_until
+from tests.ring_builders import (
+    ROOT,
+    child_command,
+    compile_stress,
+    scratch_ring,
+    wait_until,
+)
 
 DEADLINE_S = 240
 CAPACITY = 64  # small, so that both full and empty happen all the time
@@ -17,16 +23,6 @@ RECORDS = {"c": 60_000, "numba": 500_000, "native": 2_000_000}
 SIDES = ("c", "numba", "native")
 
 Command = Callable[[str, str, str, int], Sequence[str]]
-
-
-def compile_stress(folder: Path, *flags: str) -> Path:
-    program = folder / "ring_stress"
-    sources = [ROOT / "tests/native/ring_stress.c", ROOT / "native_ext/ring.c"]
-    warnings = ["-Wall", "-Wextra", "-Werror"]
-    include = ["-I", str(ROOT / "native_ext")]
-    words = ["gcc", "-O2", "-std=c11", *warnings, *flags, *include, *map(str, sources)]
-    subprocess.run([*words, "-lpthread", "-o", str(program)], check=True)
-    return program
 
 
 @pytest.fixture(scope="module")
