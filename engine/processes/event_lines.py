@@ -15,6 +15,8 @@ from engine.domain.risk_reasons import RiskReason, reasons_of
 from engine.domain.strategy_table import INPUT_NAMES, StrategyReason
 from engine.processes.events import EventRecord, SubscriberTable
 from engine.processes.logs import Logger, RateLimitedSite
+from engine.store.fold import ADJUSTED_CASH, OPENING_CASH
+from engine.store.log_rows import ADJUSTMENT_NAME
 from engine.store.session import SessionDocument
 
 
@@ -34,6 +36,7 @@ class EventLines:
         self._logger = logger
         self._document = document
         self._faults = RateLimitedSite(logger, "FAULT")
+        self._fetches = RateLimitedSite(logger, "FETCH_FAILED")
         self._rejects = RateLimitedSite(logger, "RECORD_REJECTED")
 
     def subscribe(self, table: SubscriberTable) -> None:
@@ -42,7 +45,8 @@ class EventLines:
         table.subscribe_many((EventType.ROLE_FAULT, EventType.EXECUTOR_FAULT), self.fault)
         table.subscribe(EventType.RECORD_REJECTED, self.rejected_record)
         table.subscribe(EventType.TRADING_STATE_CHANGED, self.trading_state)
-        table.subscribe_many((EventType.ADJUSTMENT, EventType.FETCH_FAILED), self.reconciliation)
+        table.subscribe(EventType.ADJUSTMENT, self.adjustment)
+        table.subscribe(EventType.FETCH_FAILED, self.fetch_failed)
 
     def decision(self, record: EventRecord) -> None:
         """Write TRADING_DECISION: what was wanted, why, and what risk said."""
@@ -98,13 +102,25 @@ class EventLines:
             tripped=[reason.name for reason in reasons_of(int(record["refusal_mask"]))],
         )
 
-    def reconciliation(self, record: EventRecord) -> None:
-        """Write a difference from the venue, or that it could not be asked."""
+    def adjustment(self, record: EventRecord) -> None:
+        """Write a difference from the venue that was taken over."""
+        kind = int(record["reason"])
+        is_money = kind in {ADJUSTED_CASH, OPENING_CASH}
         self._logger.warning(
-            name_of(EventType, int(record["event_type"])),
-            reason=int(record["reason"]),
+            "ADJUSTMENT",
+            kind=ADJUSTMENT_NAME.get(kind, str(kind)),
+            instrument=self._symbol(record),
+            position_lots=None if is_money else int(record["position_lots"]),
+            amount_e8=int(record["venue_realised_pnl_e8"]) if is_money else None,
+            adjustment_id=int(record["trade_id"]),
+            request_id=int(record["request_id"]),
+        )
+
+    def fetch_failed(self, record: EventRecord) -> None:
+        """Write that the venue's state could not be fetched, at most once a minute per reason."""
+        self._fetches.warn(
+            str(int(record["reason"])),
             text=record["text"].decode("ascii", "replace"),
-            qty_lots=int(record["qty_lots"]),
             **self._concerned(record),
         )
 

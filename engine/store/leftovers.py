@@ -8,6 +8,7 @@ session's document. Nothing else may write that journal: its engine is dead.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from engine.config import Config
@@ -15,7 +16,7 @@ from engine.store.drain import RingDrain
 from engine.store.errors import JournalError
 from engine.store.journal import SOURCES, SourceWriter, chain_end
 from engine.store.session import session_of_engine
-from ringbuffer.errors import SegmentError
+from ringbuffer.errors import SegmentBusyError, SegmentError
 from ringbuffer.ring import Consumer, Ring
 from ringbuffer.segment import read_prefix
 
@@ -58,7 +59,9 @@ def drain_ring(home: Path, name: str) -> int:
     try:
         return _drain(ring, directory, source)
     finally:
-        ring.close()
+        # A reader that was refused keeps its view until its error is forgotten.
+        with suppress(SegmentBusyError):
+            ring.close()
 
 
 def _drain(ring: Ring, directory: Path, source: str) -> int:
