@@ -208,7 +208,7 @@ class Ring:
         """
         import numpy as np  # as in `slots`
 
-        return np.frombuffer(memoryview(self._port), np.int64).copy()
+        return np.frombuffer(memoryview(_native.Port(self.segment.buffer)), np.int64).copy()
 
     def close(self) -> None:
         """Unmap.

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringbuffer import kernels
-from ringbuffer.atomics import kernel, monotonic_ns, pause
+from ringbuffer.atomics import kernel, monotonic_ns, pause, scale
 from ringbuffer.layout import HANDLE_MASK, HANDLE_NEXT
 
 LOST, DOUBLED, TORN, PAST = 0, 1, 2, 3
@@ -79,3 +79,18 @@ def clock_error_ns(clock: NDArray[np.int64], n: int) -> int:
         after_ns = monotonic_ns()
         error_ns = max(error_ns, before_ns - reading_ns, reading_ns - after_ns)
     return error_ns
+
+
+@kernel
+def spin_until_ready(ring: NDArray[np.int64], sequence: int, looks_max: int) -> int:
+    """Return how many looks it took until record `sequence` was there, or `looks_max`."""
+    for look in range(looks_max):
+        if kernels.ready(ring, sequence):
+            return look
+    return looks_max
+
+
+@kernel
+def scaled(delta: int, multiplier: int) -> int:
+    """Return what `scale` gives inside a kernel."""
+    return scale(delta, multiplier)
