@@ -139,7 +139,11 @@ static int32_t check_stream(const struct aegis_event *event, const struct aegis_
     for (int64_t i = 0; i < symbol->length; i++)
         if ((name[i] | 0x20) != (symbol->at[i] | 0x20))
             return AEGIS_REJECT_SYMBOL_MISMATCH;
+    int64_t matched = symbol->length + suffix_length;
     if (memcmp(name + symbol->length, suffix, (size_t)suffix_length) != 0)
+        return AEGIS_REJECT_EVENT_UNKNOWN;
+    /* `@depth` and `@depth@100ms` are diffs; `@depth20` is another stream. */
+    if (length > matched && name[matched] != '@' && suffix[suffix_length - 1] != '_')
         return AEGIS_REJECT_EVENT_UNKNOWN;
     return AEGIS_REJECT_NONE;
 }
@@ -243,7 +247,8 @@ static int32_t decode_book_ticker(struct aegis_core *core, const struct aegis_ev
     claim.time_ns = record.venue_time_ns;
     TRY(accept(core, instrument, AEGIS_STREAM_BOOK_TICKER, AEGIS_CHANNEL_QUOTE, &claim));
     record.record_type = AEGIS_RECORD_QUOTE;
-    record.aux = (int32_t)(claim.id & INT32_MAX);
+    record.aux =
+        (int32_t)(uint32_t)(claim.id & UINT32_MAX); /* the low bits tell newer from older */
     aegis_emit(core, instrument, &record);
     return AEGIS_REJECT_NONE;
 }

@@ -45,7 +45,7 @@ enum aegis_decoded {
     AEGIS_DECODED_STALE = -3     /* a snapshot older than the kept diffs: fetch again */
 };
 
-/* Order is the order of FEED_COUNTERS in engine/venues/binance/stream.py and of _feed.pyi. */
+/* Order is the order of CORE_COUNTERS in engine/telemetry.py; a test compares the counts. */
 enum aegis_feed_counter {
     AEGIS_FEED_READS = 0,
     AEGIS_FEED_BYTES,
@@ -214,6 +214,7 @@ struct aegis_core {
     int32_t last_instrument;
     int32_t frame_instrument; /* -1 until the frame's symbol is known */
 
+    int64_t first_record_ns; /* receive time of the first record of any channel; 0: none yet */
     int64_t counters[AEGIS_FEED_COUNTER_COUNT];
     int64_t reject_counts[AEGIS_REJECT_COUNT];
     struct aegis_kept_frame kept[AEGIS_REJECT_COUNT];

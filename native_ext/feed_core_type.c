@@ -296,6 +296,10 @@ static PyObject *core_counters(aegis_core_object *self, PyObject *Py_UNUSED(unus
     return words_tuple(self->core->counters, AEGIS_FEED_COUNTER_COUNT);
 }
 
+static PyObject *core_first_record_ns(aegis_core_object *self, PyObject *Py_UNUSED(unused)) {
+    return PyLong_FromLongLong(self->core->first_record_ns);
+}
+
 static PyObject *core_rejects(aegis_core_object *self, PyObject *Py_UNUSED(unused)) {
     return words_tuple(self->core->reject_counts, AEGIS_REJECT_COUNT);
 }
@@ -349,6 +353,7 @@ static PyMethodDef methods[] = {
     METHOD(books_wanting, METH_NOARGS, "Return the instruments whose book wants a snapshot."),
     METHOD(book, METH_O, "Return a copy of a book."),
     METHOD(counters, METH_NOARGS, "Return the counters."),
+    METHOD(first_record_ns, METH_NOARGS, "Return when the first record arrived; 0: not yet."),
     METHOD(rejects, METH_NOARGS, "Return the refusals by reason."),
     METHOD(instrument_rejects, METH_O, "Return an instrument's refusals by reason."),
     METHOD(kept, METH_O, "Return the last frame refused for a reason."),

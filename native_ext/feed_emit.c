@@ -87,23 +87,29 @@ static void merge(struct aegis_core *core, struct aegis_instrument *instrument,
     list_dirty(core, instrument);
 }
 
+/* What turns the published top into `top`. Removals first: a reader that keeps as many levels as
+ * we publish never has to drop one that stays. */
 static int32_t changes_of_side(const struct aegis_book_side *side, int is_fresh,
                                const struct aegis_book_level *top, int32_t top_count,
                                struct aegis_book_level *changes) {
-    int32_t old_count = is_fresh ? 0 : side->top_count, count = 0, i = 0, j = 0;
-    while (i < old_count || j < top_count) {
-        if (j == top_count || (i < old_count && side->top[i].key > top[j].key)) {
-            changes[count] = side->top[i++]; /* gone from the top */
+    struct aegis_book_level added[AEGIS_TOP_LEVELS];
+    int32_t before_count = is_fresh ? 0 : side->top_count;
+    int32_t count = 0, added_count = 0, i = 0, j = 0;
+    while (i < before_count || j < top_count) {
+        if (j == top_count || (i < before_count && side->top[i].key > top[j].key)) {
+            changes[count] = side->top[i++];
             changes[count++].qty_lots = 0;
-        } else if (i == old_count || side->top[i].key < top[j].key) {
-            changes[count++] = top[j++];
+        } else if (i == before_count || side->top[i].key < top[j].key) {
+            added[added_count++] = top[j++];
         } else {
             if (side->top[i].qty_lots != top[j].qty_lots)
-                changes[count++] = top[j];
+                added[added_count++] = top[j];
             i++;
             j++;
         }
     }
+    for (int32_t k = 0; k < added_count; k++)
+        changes[count++] = added[k];
     return count;
 }
 

@@ -31,6 +31,8 @@ void aegis_channel_received(struct aegis_core *core, struct aegis_instrument *in
     if (state->liveness == AEGIS_LIVENESS_LIVE)
         state->interval_ns += (interval - state->interval_ns) / SMOOTHING;
     state->last_receive_ns = core->now_ns;
+    if (core->first_record_ns == 0)
+        core->first_record_ns = core->now_ns;
     if (state->liveness != AEGIS_LIVENESS_LIVE)
         aegis_set_liveness(core, instrument, channel, AEGIS_LIVENESS_LIVE);
 }

@@ -6,6 +6,8 @@
  */
 #include "feed_bindings.h"
 
+#include <structmember.h>
+
 #include "clock.h"
 #include "frames.h"
 
@@ -14,6 +16,7 @@ typedef struct {
     struct aegis_frames frames;
     int is_upgraded;
     int is_broken;
+    long long byte_count;
 } aegis_reader_object;
 
 static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords)) {
@@ -153,6 +156,7 @@ static PyObject *reader_buffer_updated(aegis_reader_object *self, PyObject *argu
         return NULL;
     }
     self->frames.end += count;
+    self->byte_count += count;
     if (self->is_broken) {
         self->frames.start = self->frames.end;
         Py_RETURN_NONE;
@@ -189,12 +193,18 @@ static PyMethodDef methods[] = {
     {"upgrade", (PyCFunction)reader_upgrade, METH_NOARGS, "From here on the bytes are frames."},
     {NULL, NULL, 0, NULL}};
 
+static PyMemberDef members[] = {{"byte_count", T_LONGLONG,
+                                 offsetof(aegis_reader_object, byte_count), READONLY,
+                                 "Bytes received so far."},
+                                {NULL, 0, 0, 0, NULL}};
+
 static PyType_Slot slots[] = {{Py_tp_doc, "One connection's bytes into a Core; see _feed.pyi."},
                               {Py_tp_new, reader_new},
                               {Py_tp_dealloc, reader_dealloc},
                               {Py_tp_traverse, reader_traverse},
                               {Py_tp_clear, reader_clear},
                               {Py_tp_methods, methods},
+                              {Py_tp_members, members},
                               {0, NULL}};
 
 static PyType_Spec spec = {.name = "native_ext._feed.FrameReader",
