@@ -21,7 +21,11 @@ COPY ringbuffer ringbuffer
 COPY engine engine
 COPY exchange exchange
 COPY research research
-RUN pip install --no-deps --no-build-isolation .
+# Say which sources these are: --build-arg COMMIT=$(git rev-parse HEAD); Railway says it by itself.
+ARG COMMIT
+ARG RAILWAY_GIT_COMMIT_SHA
+RUN pip install --no-deps --no-build-isolation . \
+ && echo "${COMMIT:-${RAILWAY_GIT_COMMIT_SHA:-unknown}}" > "$(cd / && python -c 'import engine; print(*engine.__path__)')/COMMIT"
 # Kernels are compiled for the baseline of the architecture, because the machine that builds is not
 # the machine that runs. Whole seconds on the sources: image layers keep no fractions of them, and
 # the cache of compiled kernels compares.

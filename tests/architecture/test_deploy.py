@@ -44,6 +44,13 @@ def test_image_installs_from_the_lock_only() -> None:
         assert "--require-hashes" in install or install == "--no-deps --no-build-isolation ."
 
 
+def test_image_knows_its_commit() -> None:
+    build = stages()[0]
+    assert "ARG COMMIT" in build
+    assert "/COMMIT" in build
+    assert '"engine" / "COMMIT"' in text(Path("engine/version.py"))
+
+
 def test_image_compiles_the_kernels() -> None:
     assert re.search(r"AEGIS_HOME=/opt/aegis/baked aegis doctor --warm", stages()[0])
     # WHY: the cache is named after the CPU it serves; both stages must name the same one.
