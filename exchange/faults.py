@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from exchange.errors import ApiError
 from exchange.matching import Market
 from exchange.streams import Hub, StreamKey, parse_stream
@@ -182,7 +184,7 @@ class Faults:
 
 
 def _text(body: object) -> bytes:
-    return body.encode() if isinstance(body, str) else str(body).encode()
+    return body.encode() if isinstance(body, str) else orjson.dumps(body)
 
 
 POISON = frozenset(

@@ -36,6 +36,14 @@ def client_order_id_in(data: bytes) -> str:
     return data[start:end].decode("latin-1")
 
 
+def _write_now(descriptor: int, payload: bytes) -> int:
+    """Write to a socket without the event loop; return how much the kernel took."""
+    try:
+        return os.write(descriptor, payload)
+    except BlockingIOError:
+        return 0
+
+
 class Probe:
     """A series of trigger frames and the intervals they led to."""
 
@@ -54,7 +62,6 @@ class Probe:
         self._timer: asyncio.TimerHandle | None = None
         self._samples: list[dict[str, object]] = []
         self._missed = 0
-        self._early = 0
 
     def arm(self, order: Mapping[str, Any]) -> dict[str, object]:
         """Start a series: `stream`, `text` or `texts`, `count`, `gap_ms`, `timeout_ms`.
@@ -106,10 +113,9 @@ class Probe:
         payload = frame(TEXT, outlet.prefix + body.encode() + outlet.suffix)
         self.armed = True
         connection = outlet.connection
-        descriptor = connection.descriptor
-        if connection.idle and descriptor >= 0:
+        if connection.idle and connection.descriptor >= 0:
             self._written_ns = time.perf_counter_ns()
-            sent = os.write(descriptor, payload)
+            sent = _write_now(connection.descriptor, payload)
             if sent < len(payload):
                 connection.write(payload[sent:])
         else:
@@ -117,6 +123,7 @@ class Probe:
             connection.write(payload)
         for other in outlets[1:]:
             other.send(body.encode())
+        self._hub.flush()
 
     def order_arrived(self, arrival_ns: int, data: bytes) -> None:
         """Record an order that answers the outstanding trigger."""

@@ -1,0 +1,149 @@
+"""`python -m exchange`: ready line, exit codes, sentences, signals."""
+
+import argparse
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from exchange.__main__ import EXIT_ENVIRONMENT, EXIT_USAGE, main, options_of, parser, source_of
+from exchange.clock import UNLIMITED
+from exchange.generator import Generator
+from exchange.tape import Tape
+from tests.exchange_rig import short_tape
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@contextmanager
+def started(*words: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Start an exchange as a process of its own; yield it and its port."""
+    command = [sys.executable, "-m", "exchange", "--port", "0", *words]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        word, _, port = process.stdout.readline().partition(" ")
+        assert word == "ready", process.stderr.read()
+        yield process, int(port)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def fetch(port: int, path: str) -> dict[str, object]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", path)
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    assert isinstance(answer, dict)
+    return answer
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_ready_answers_and_stops_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    tape = short_tape(tmp_path / "a.txt")
+    with started("--tape", str(tape), "--key", "k", "--secret", "s") as (process, port):
+        assert fetch(port, "/practice/state")["symbols"] == ["BTCUSDT"]
+        assert fetch(port, "/practice/ledger?account=k")["account"] == "k"
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_generated_market_needs_no_data() -> None:
+    with started("--generate", "3", "--seed", "5", "--balance", "77.5") as (_process, port):
+        assert fetch(port, "/practice/state")["symbols"] == ["BTCUSDT", "ETHUSDT", "GEN003USDT"]
+        ledger = fetch(port, "/practice/ledger?account=practice")
+        assert isinstance(ledger["balances"], list)
+        assert ledger["balances"][0]["walletBalance"] == "77.50000000"
+
+
+def test_taken_port_is_an_environment_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tape = short_tape(tmp_path / "a.txt")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = held.getsockname()[1]
+        assert main(["--port", str(port), "--tape", str(tape)]) == EXIT_ENVIRONMENT
+    assert f"cannot listen on port {port}" in capsys.readouterr().err
+
+
+def test_missing_tape_is_an_environment_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--port", "0", "--tape", "no_such_file"]) == EXIT_ENVIRONMENT
+    assert "no_such_file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--speed", "0"], "--speed"),
+        (["--speed", "0.05"], "--speed"),
+        (["--speed", "nan"], "--speed"),
+        (["--speed", "fast"], "--speed"),
+        (["--account", "nosecret"], "--account"),
+        (["--account", ":x"], "--account"),
+        (["--balance", "lots"], "--balance"),
+        (["--generate", "0"], "--generate"),
+        (["--generate", "501"], "--generate"),
+        (["--generate", "2", "--tape", "x"], "exclude each other"),
+    ],
+)
+def test_usage_faults_name_the_argument(
+    words: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--port", "0", *words]) == EXIT_USAGE
+    message = capsys.readouterr().err
+    assert named in message
+    assert message.count("\n") == 1
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    return parser().parse_args(["--port", "0", *words])
+
+
+def test_options_come_from_the_words() -> None:
+    options = options_of(
+        parsed(
+            "--speed", "max", "--loop", "--autostart", "--start-ms", "5", "--balance", "1.5",
+            "--key", "a", "--secret", "b", "--account", "c:d:e", "--weight-limit", "1",
+            "--order-limit-10s", "2", "--order-limit-1m", "3",
+        )  # fmt: skip
+    )
+    assert options.speed == UNLIMITED
+    assert (options.loop_tape, options.autostart, options.start_ms) == (True, True, 5)
+    assert options.balance == 150_000_000
+    assert options.accounts == [("a", "b"), ("c", "d:e")]
+    limits = options.limits
+    assert (limits.weight_1m, limits.orders_10s, limits.orders_1m) == (1, 2, 3)
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    options = options_of(parsed())
+    assert options.accounts == [("practice", "practice")]
+    assert (options.speed, options.loop_tape, options.start_ms) == (1.0, False, None)
+    assert options.balance == 10_000 * 10**8
+
+
+def test_source_is_a_tape_or_the_generator(tmp_path: Path) -> None:
+    tape = short_tape(tmp_path / "a.txt")
+    assert isinstance(source_of(parsed("--tape", str(tape))), Tape)
+    generator = source_of(parsed("--generate", "4", "--rate", "123"))
+    assert isinstance(generator, Generator)
+    assert (len(generator.specs), generator.rate) == (4, 123)
+    assert len(source_of(parsed()).specs) == 2

@@ -1,0 +1,130 @@
+"""What no real venue has: the ledger, the state, money and positions changed by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.exchange_rig import KEY, run, running, short_tape, tape_of
+
+
+def test_ledger_tells_everything_exactly(tmp_path: Path) -> None:
+    async def test() -> None:
+        tape = tape_of(short_tape(tmp_path / "a", tail_ms=60_000))
+        async with running(tape) as exchange:
+            rest = exchange.rest()
+            await rest.practice("/practice/play", {})
+            await exchange.until(lambda: exchange.exchange.player.event_count == 9)
+            await rest.order(side="BUY", type="MARKET", quantity="0.030", newClientOrderId="in")
+            await rest.order(side="SELL", type="MARKET", quantity="0.010", newClientOrderId="out")
+            await rest.order(side="BUY", quantity="0.010", price="59990.00")
+            ledger = (await rest.open("/practice/ledger", account=KEY)).json
+            assert [o["clientOrderId"] for o in ledger["orders"][:2]] == ["in", "out"]
+            assert [o["status"] for o in ledger["orders"]] == ["FILLED", "FILLED", "NEW"]
+            assert [t["clientOrderId"] for t in ledger["trades"]] == ["in", "out"]
+            position = ledger["positions"][0]
+            assert position["positionAmt"] == "0.020"
+            assert position["cost"] == "1200.00200000"
+            assert position["realizedPnl"] == "-0.00100000"
+            # 0.9000015 for buying, 0.3 for selling.
+            assert position["commission"] == "1.20000150"
+            balance = ledger["balances"][0]
+            assert balance["deposit"] == "10000.00000000"
+            assert balance["walletBalance"] == "9998.79899850"
+            by_header = (await rest.keyed("GET", "/practice/ledger")).json
+            assert by_header["trades"] == ledger["trades"]
+
+    run(test())
+
+
+def test_unknown_account_has_no_ledger(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
+            answer = await exchange.rest().open("/practice/ledger", account="nobody")
+            assert (answer.status, answer.json["code"]) == (401, -2015)
+
+    run(test())
+
+
+@pytest.mark.parametrize("amount", ["0.250", "-0.250", "0"])
+def test_position_changed_by_hand_shows_everywhere(tmp_path: Path, amount: str) -> None:
+    async def test() -> None:
+        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
+            rest = exchange.rest()
+            user = await exchange.user_stream(rest)
+            order = {"account": KEY, "symbol": "BTCUSDT", "positionAmt": amount}
+            answer = await rest.practice("/practice/position", order | {"entryPrice": "60000"})
+            assert answer.status == 200
+            event = await user.next_event("ACCOUNT_UPDATE")
+            assert float(event["a"]["P"][0]["pa"]) == float(amount)
+            ledger = (await rest.open("/practice/ledger", account=KEY)).json
+            assert float(ledger["positions"][0]["positionAmt"]) == float(amount)
+            assert ledger["trades"] == []
+            assert ledger["balances"][0]["walletBalance"] == "10000.00000000"
+            await user.close()
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"account": KEY, "symbol": "XXXUSDT", "positionAmt": "1"},
+        {"account": KEY, "symbol": "BTCUSDT", "positionAmt": "NaN"},
+        {"account": "nobody", "symbol": "BTCUSDT", "positionAmt": "1"},
+    ],
+)
+def test_bad_position_commands_change_nothing(tmp_path: Path, order: dict[str, str]) -> None:
+    async def test() -> None:
+        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
+            rest = exchange.rest(key="")
+            assert (await rest.practice("/practice/position", order)).status in {400, 401}
+            assert exchange.exchange.venue.accounts[KEY].positions == {} or all(
+                p.qty == 0 for p in exchange.exchange.venue.accounts[KEY].positions.values()
+            )
+
+    run(test())
+
+
+def test_deposits_and_withdrawals(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
+            rest = exchange.rest()
+            user = await exchange.user_stream(rest)
+            answer = await rest.practice("/practice/deposit", {"amount": "5.5"})
+            assert answer.json["walletBalance"] == "10005.50000000"
+            event = await user.next_event("ACCOUNT_UPDATE")
+            assert (event["a"]["m"], event["a"]["B"][0]["bc"]) == ("DEPOSIT", "5.50000000")
+            answer = await rest.practice("/practice/deposit", {"amount": "-10000"})
+            assert answer.json["walletBalance"] == "5.50000000"
+            ledger = (await rest.open("/practice/ledger", account=KEY)).json
+            assert ledger["balances"][0]["adjustments"] == "-9994.50000000"
+            assert ledger["balances"][0]["deposit"] == "10000.00000000"
+            await user.close()
+
+    run(test())
+
+
+def test_state_before_play(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
+            state = (await exchange.rest().open("/practice/state")).json
+            assert (state["tape_started"], state["tape_ended"], state["events"]) == (
+                False,
+                False,
+                0,
+            )
+            assert (state["speed"], state["symbols"]) == (1.0, ["BTCUSDT"])
+
+    run(test())
+
+
+@pytest.mark.parametrize("body", [b"{nonsense", b"[1,2]"])
+def test_bodies_that_are_no_objects_are_refused(tmp_path: Path, body: bytes) -> None:
+    async def test() -> None:
+        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
+            rest = exchange.rest()
+            for path in ("/practice/fault", "/practice/position", "/practice/deposit"):
+                answer = await rest.send("POST", path, body, "application/json")
+                assert (answer.status, answer.json["code"]) == (400, -1000)
+
+    run(test())
