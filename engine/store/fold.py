@@ -142,15 +142,20 @@ class Fold:
         )
 
     def _report(self, event: Event, _sequence: int) -> None:
+        event_type = int(event["event_type"])
+        is_restored = event_type == EventType.RESTORE_ORDER
+        if is_restored and int(event["trade_id"]) > 0:
+            return  # a trade id that was applied, not an order
         row = self._order(event)
         if row is None:
             return
-        event_type = int(event["event_type"])
+        if is_restored:
+            row["filled_lots"] = max(_int(row["filled_lots"]), int(event["last_qty_lots"]))
         now_ns = self._names.time_ns(event)
         if event_type == EventType.ORDER_SENT and row["sent_ns"] is None:
             row["sent_ns"] = now_ns
         self._merge_order(row, event, now_ns)
-        if event_type != EventType.RESTORE_ORDER and int(event["reason"]):
+        if not is_restored and int(event["reason"]):
             row["reason"] = int(event["reason"])
 
     def _merge_order(self, row: Cells, event: Event, now_ns: int) -> None:
@@ -220,10 +225,14 @@ class Fold:
         row["updated_ns"] = self._names.time_ns(event)
 
     def _restored_position(self, event: Event, _sequence: int) -> None:
-        # What the brain took over is what it trades on: the row follows it, whatever it was.
+        # What the brain took over is what it trades on: the first row of a session replaces what
+        # was there, later ones of the same column (strategies that are gone share one) add up.
+        key = (self._key, self._names.instrument(event), self._names.strategy(event))
+        before = self._row(POSITIONS, key)
+        is_first = before is None or before["session_id"] != self._names.document.session_id
         row = self._position_row(event)
-        row["lots"] = int(event["position_lots"])
-        row["cost_e8"] = int(event["position_cost_e8"])
+        row["lots"] = int(event["position_lots"]) + (0 if is_first else _int(row["lots"]))
+        row["cost_e8"] = int(event["position_cost_e8"]) + (0 if is_first else _int(row["cost_e8"]))
         row["updated_ns"] = self._names.time_ns(event)
 
     def _restored(self, _event: Event, _sequence: int) -> None:
@@ -250,9 +259,9 @@ class Fold:
         )
 
     def _restored_limits(self, event: Event, _sequence: int) -> None:
-        # `order_status` says whether cash was ever known. A wallet folded from the journal is
-        # exact to the venue's own rounding and stays.
-        if int(event["order_status"]) and self._wallet()["wallet_e8"] is None:
+        # `qty_lots` says whether cash was ever known. A wallet folded from the journal is exact to
+        # the venue's own rounding and stays.
+        if int(event["qty_lots"]) and self._wallet()["wallet_e8"] is None:
             self._set_wallet(int(event["cash_e8"]), self._names.time_ns(event))
 
     def _balance(self, event: Event, _sequence: int) -> None:
@@ -266,7 +275,10 @@ class Fold:
         if kind == ADJUSTED_POSITION:
             self.cover(self._names.instrument(event), int(event["venue_time_ns"]))
         elif kind in {ADJUSTED_CASH, OPENING_CASH}:
-            self._set_wallet(int(event["wallet_e8"]), self._names.time_ns(event))
+            wallet_e8 = int(event["wallet_e8"])
+            self._set_wallet(wallet_e8, self._names.time_ns(event))
+            if kind == OPENING_CASH:
+                self._wallet()["explained_e8"] = wallet_e8
 
     def _funding(self, event: Event, _sequence: int) -> None:
         if int(event["flags"]) & EVENT_APPLIED:
@@ -277,11 +289,9 @@ class Fold:
         row = self._row(BALANCES, key)
         if row is not None:
             return row
-        cells: Cells = dict(zip(BALANCES.key, key, strict=True))
+        cells: Cells = dict.fromkeys(BALANCES.columns)
         return self._put(
-            BALANCES,
-            cells
-            | {"wallet_e8": None, "available_e8": None, "venue_wallet_e8": None, "updated_ns": 0},
+            BALANCES, cells | dict(zip(BALANCES.key, key, strict=True)) | {"updated_ns": 0}
         )
 
     def _set_wallet(self, wallet_e8: int, now_ns: int) -> None:
@@ -291,9 +301,10 @@ class Fold:
 
     def _change_wallet(self, amount_e8: int, now_ns: int) -> None:
         row = self._wallet()
-        if row["wallet_e8"] is not None:  # before the opening balance nothing can be added to
-            row["wallet_e8"] = _int(row["wallet_e8"]) + amount_e8
-            row["updated_ns"] = now_ns
+        for column in ("wallet_e8", "explained_e8"):
+            if row[column] is not None:  # before the opening balance nothing can be added to
+                row[column] = _int(row[column]) + amount_e8
+        row["updated_ns"] = now_ns
 
 
 def _int(value: object) -> int:

@@ -28,6 +28,7 @@ ADJUSTMENT_NAME: Final = {
 STATE_EVENTS: Final = (
     EventType.TRADING_STATE_CHANGED,
     EventType.ROLE_STATE_CHANGED,
+    EventType.RECONCILED,
     EventType.CONTROL_HALT,
     EventType.CONTROL_RESUME,
     EventType.CONTROL_PAUSE,

@@ -95,7 +95,9 @@ POSITIONS: Final = _table(
     "lots cost_e8 realised_pnl_e8 fee_e8 session_id updated_ns",
 )
 BALANCES: Final = _table(
-    "balances", ("state_key", "asset"), "wallet_e8 available_e8 venue_wallet_e8 updated_ns"
+    "balances",
+    ("state_key", "asset"),
+    "wallet_e8 explained_e8 available_e8 venue_wallet_e8 updated_ns",
 )
 DECISIONS: Final = _table(
     "decisions",

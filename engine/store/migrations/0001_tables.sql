@@ -160,7 +160,8 @@ CREATE TABLE faults (
 CREATE TABLE balances (
     state_key TEXT NOT NULL,
     asset TEXT NOT NULL,
-    wallet_e8 BIGINT,                   -- by our own books: the opening balance, then fills
+    wallet_e8 BIGINT,                   -- by our own books: the opening balance, fills, adjustments
+    explained_e8 BIGINT,                -- the same without adjustments: what our own fills explain
     available_e8 BIGINT,                -- the venue's last word
     venue_wallet_e8 BIGINT,             -- the venue's last word
     updated_ns BIGINT NOT NULL,
@@ -193,7 +194,7 @@ CREATE TABLE role_states (
     sequence BIGINT NOT NULL,
     time_ns BIGINT NOT NULL,
     role TEXT NOT NULL,
-    kind TEXT NOT NULL,                 -- ROLE_STATE_CHANGED, TRADING_STATE_CHANGED, CONTROL_*
+    kind TEXT NOT NULL,                 -- ROLE_STATE_CHANGED, TRADING_STATE_CHANGED, RECONCILED, CONTROL_*
     state BIGINT NOT NULL,
     state_name TEXT NOT NULL,
     reason BIGINT NOT NULL,

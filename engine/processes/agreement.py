@@ -1,0 +1,304 @@
+"""Do our books and the exchange's agree? Compared by id and exact integer, after a run.
+
+        /practice/ledger  ->  decimal strings  ->  ticks, lots, 1e-8  --.
+        journal files     ->  tables in memory  -----------------------> same ids, same integers?
+
+Our side is rebuilt from the journal files alone, never from what the engine still has in memory or
+in its database. Positions and wallet must be what our fills explain: taking over by an adjustment
+what somebody else did keeps the engine safe, but is no agreement. Whatever cannot be read is
+disagreement, and so is nothing to compare. What the exchange did for this account before we first
+saw it is not ours to know: it is left out by the venue time of the opening balance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from engine.domain.codes import OrderStatus, Side
+from engine.domain.instrument_row import Instrument, Rounding, grid_count
+from engine.store.errors import StoreError
+from engine.store.event_names import NET
+from engine.store.projection import project_all
+from engine.store.session import sessions
+from engine.store.sqlite import SqliteDatabase
+
+DIFFERENCES_MAX: Final = 200  # listed; more are counted
+NS_PER_MS: Final = 1_000_000
+KINDS: Final = ("orders", "fills", "positions", "balances")
+
+
+_ORDERS: Final = """
+    SELECT client_order_id, instrument, side, qty_lots, cum_qty_lots, price_ticks, status,
+           filled_lots
+    FROM orders"""
+_FILLS: Final = """
+    SELECT instrument, trade_id, side, qty_lots, price_ticks, fee_e8, venue_realised_pnl_e8
+    FROM executions"""
+_POSITIONS: Final = "SELECT instrument, strategy, lots FROM positions"
+_WALLETS: Final = "SELECT asset, wallet_e8, explained_e8 FROM balances"
+_OPENED: Final = "SELECT MIN(venue_time_ns) FROM adjustments WHERE kind = 'OPENING_CASH'"
+_RECONCILED: Final = """
+    SELECT s.epoch, r.sequence FROM role_states r JOIN sessions s USING (state_key, session_id)
+    WHERE r.kind = 'RECONCILED' ORDER BY s.epoch, r.sequence LIMIT 1"""
+_TAKEN_OVER: Final = """
+    SELECT a.instrument, a.side * a.qty_lots, a.venue_time_ns, s.epoch, a.sequence
+    FROM adjustments a JOIN sessions s USING (state_key, session_id)
+    WHERE a.kind = 'POSITION'"""
+_MOVED: Final = "SELECT instrument, side * qty_lots, venue_time_ns FROM executions"
+
+
+class Agreement(NamedTuple):
+    """The answer, how much it rests on, and what differs."""
+
+    agrees: bool
+    compared: dict[str, int]
+    differences: list[str]
+
+
+class LedgerError(Exception):
+    """The ledger is not one; the message names the field."""
+
+
+class _Books:
+    """Our side, rebuilt from the journals of one state directory."""
+
+    def __init__(self, state_directory: Path) -> None:
+        """Project every session into memory.
+
+        Raises:
+            StoreError: a journal or its document cannot be read.
+        """
+        known = (row for _, document in sessions(state_directory) for row in document.instruments)
+        self.instruments: dict[str, Instrument] = {row.symbol: row for row in known}
+        database = SqliteDatabase(None)
+        try:
+            project_all(database, state_directory)
+            self.orders = _keyed(database.query(_ORDERS), 1)
+            self.fills = _keyed(database.query(_FILLS), 2)
+            self.positions = database.query(_POSITIONS)
+            self.wallets = _keyed(database.query(_WALLETS), 1)
+            self.explained = _explained(database)
+            self.opened_ns = int(database.query(_OPENED)[0][0] or 0)
+        finally:
+            database.close()
+
+
+def _explained(database: SqliteDatabase) -> dict[Any, int]:
+    """Return the lots per instrument held when first reconciled, plus every fill since."""
+    lots: dict[Any, int] = {}
+    covered_ns: dict[Any, int] = {}
+    first = database.query(_RECONCILED)
+    for instrument, taken, venue_time_ns, epoch, sequence in database.query(_TAKEN_OVER):
+        if not first or (epoch, sequence) < first[0]:
+            lots[instrument] = lots.get(instrument, 0) + int(taken or 0)
+            covered_ns[instrument] = int(venue_time_ns or 0)
+    for instrument, moved, venue_time_ns in database.query(_MOVED):
+        if int(venue_time_ns or 0) > covered_ns.get(instrument, 0):
+            lots[instrument] = lots.get(instrument, 0) + int(moved or 0)
+    return lots
+
+
+def compare(ledger: Mapping[str, Any], session_directory: Path) -> Agreement:
+    """Compare an account's ledger with the journals of a session and those before it.
+
+    Args:
+        ledger: `/practice/ledger` of the practice exchange.
+        session_directory: `<state directory>/journal/<session_id>`.
+    """
+    compared = dict.fromkeys(KINDS, 0)
+    try:
+        books = _Books(session_directory.parent.parent)
+        differences = [
+            *_orders(ledger, books, compared),
+            *_fills(ledger, books, compared),
+            *_positions(ledger, books, compared),
+            *_balances(ledger, books, compared),
+        ]
+    except (StoreError, LedgerError) as error:
+        return Agreement(agrees=False, compared=compared, differences=[str(error)])
+    if not any(compared.values()):
+        differences.append("nothing was compared")
+    agrees = not differences
+    if len(differences) > DIFFERENCES_MAX:
+        rest = len(differences) - DIFFERENCES_MAX
+        differences = [*differences[:DIFFERENCES_MAX], f"and {rest} more"]
+    return Agreement(agrees, compared, differences)
+
+
+def _orders(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -> Iterator[str]:
+    known = set()
+    for row in _rows(ledger, "orders"):
+        client_order_id = _text(row, "clientOrderId")
+        ours = books.orders.get(client_order_id)
+        if ours is None:
+            if _time_ns(row, "updateTime") > books.opened_ns:
+                yield f"order {client_order_id}: the exchange has it, the journal does not"
+            continue
+        known.add(client_order_id)
+        compared["orders"] += 1
+        instrument = _instrument(books, row)
+        theirs = (
+            instrument.symbol,
+            int(Side[_text(row, "side")]),
+            _lots(instrument, row, "origQty"),
+            _lots(instrument, row, "executedQty"),
+            _ticks(instrument, row, "price"),
+            _status(row),
+        )
+        names = ("instrument", "side", "quantity", "filled quantity", "price", "status")
+        yield from _fields(f"order {client_order_id}", names, ours[:6], theirs)
+        if ours[6] != theirs[3]:
+            yield (
+                f"order {client_order_id}: fills in the journal sum to {ours[6]} lots, "
+                f"the exchange says {theirs[3]}"
+            )
+    for client_order_id, cells in books.orders.items():
+        # What the venue rejected it does not keep.
+        if client_order_id not in known and cells[5] != OrderStatus.REJECTED:
+            status = OrderStatus(cells[5]).name
+            yield f"order {client_order_id}: {status} in the journal, unknown to the exchange"
+
+
+def _fills(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -> Iterator[str]:
+    known = set()
+    for row in _rows(ledger, "trades"):
+        instrument = _instrument(books, row)
+        key = (instrument.symbol, _whole(row, "id"))
+        ours = books.fills.get(key)
+        if ours is None:
+            if _time_ns(row, "time") > books.opened_ns:
+                yield f"fill {key[0]} {key[1]}: the exchange has it, the journal does not"
+            continue
+        known.add(key)
+        compared["fills"] += 1
+        theirs = (
+            int(Side[_text(row, "side")]),
+            _lots(instrument, row, "qty"),
+            _ticks(instrument, row, "price"),
+            _money(row, "commission"),
+            _money(row, "realizedPnl"),
+        )
+        names = ("side", "quantity", "price", "fee", "realised PnL")
+        yield from _fields(f"fill {key[0]} {key[1]}", names, ours, theirs)
+    for symbol, trade_id in books.fills.keys() - known:
+        yield f"fill {symbol} {trade_id}: in the journal, unknown to the exchange"
+
+
+def _positions(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -> Iterator[str]:
+    net = {symbol: lots for symbol, strategy, lots in books.positions if strategy == NET}
+    columns: dict[Any, int] = dict.fromkeys(net, 0)
+    for symbol, strategy, lots in books.positions:
+        if strategy != NET:
+            columns[symbol] = columns.get(symbol, 0) + int(lots or 0)
+    theirs: dict[Any, int] = {}
+    for row in _rows(ledger, "positions"):
+        instrument = _instrument(books, row)
+        theirs[instrument.symbol] = _lots(instrument, row, "positionAmt")
+    for symbol in sorted({*net, *theirs, *columns}, key=str):
+        compared["positions"] += 1
+        ours = int(net.get(symbol) or 0)
+        if ours != theirs.get(symbol, 0):
+            yield (
+                f"position {symbol}: {ours} lots in the journal, "
+                f"{theirs.get(symbol, 0)} at the exchange"
+            )
+        if columns.get(symbol, 0) != ours:
+            yield f"position {symbol}: columns sum to {columns.get(symbol, 0)} lots, net is {ours}"
+        explained = books.explained.get(symbol, 0)
+        if explained != theirs.get(symbol, 0):
+            yield (
+                f"position {symbol}: fills in the journal explain {explained} lots, "
+                f"{theirs.get(symbol, 0)} are at the exchange"
+            )
+
+
+def _balances(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -> Iterator[str]:
+    for row in _rows(ledger, "balances"):
+        asset = _text(row, "asset")
+        theirs = _money(row, "walletBalance")
+        cells = books.wallets.get(asset)
+        if cells is None or cells[0] is None:
+            yield f"balance {asset}: the journal never learned it"
+            continue
+        compared["balances"] += 1
+        if cells[0] != theirs:
+            yield f"balance {asset}: {cells[0]} e8 in the journal, {theirs} e8 at the exchange"
+        if cells[1] != theirs:
+            yield f"balance {asset}: fills explain {cells[1]} e8, {theirs} e8 are at the exchange"
+
+
+def _keyed(rows: list[tuple[Any, ...]], key_count: int) -> dict[Any, tuple[Any, ...]]:
+    if key_count == 1:
+        return {row[0]: row[1:] for row in rows}
+    return {row[:key_count]: row[key_count:] for row in rows}
+
+
+def _fields(
+    what: str, names: tuple[str, ...], ours: tuple[Any, ...], theirs: tuple[Any, ...]
+) -> Iterator[str]:
+    for name, our, their in zip(names, ours, theirs, strict=True):
+        if our != their:
+            yield f"{what}: {name} is {our} in the journal, {their} at the exchange"
+
+
+def _rows(ledger: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    rows = ledger.get(name)
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise LedgerError(f"the ledger has no list of {name}")
+    return rows
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    found = row.get(name)
+    if not isinstance(found, str):
+        raise LedgerError(f"the ledger's {name} is {found!r}")
+    return found
+
+
+def _whole(row: Mapping[str, Any], name: str) -> int:
+    found = row.get(name)
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise LedgerError(f"the ledger's {name} is {found!r}")
+    return found
+
+
+def _time_ns(row: Mapping[str, Any], name: str) -> int:
+    return _whole(row, name) * NS_PER_MS
+
+
+def _instrument(books: _Books, row: Mapping[str, Any]) -> Instrument:
+    symbol = _text(row, "symbol")
+    found = books.instruments.get(symbol)
+    if found is None:
+        raise LedgerError(f"the exchange knows {symbol}, the journal does not")
+    return found
+
+
+def _lots(instrument: Instrument, row: Mapping[str, Any], name: str) -> int:
+    lots = instrument.qty_lots(_text(row, name))
+    if lots is None:
+        raise LedgerError(f"{instrument.symbol}: {name} {row[name]!r} is off the lot")
+    return lots
+
+
+def _ticks(instrument: Instrument, row: Mapping[str, Any], name: str) -> int:
+    ticks = instrument.price_ticks(_text(row, name))
+    if ticks is None:
+        raise LedgerError(f"{instrument.symbol}: {name} {row[name]!r} is off the tick")
+    return ticks
+
+
+def _money(row: Mapping[str, Any], name: str) -> int:
+    amount = grid_count(_text(row, name), 1, 8, Rounding.EXACT)
+    if amount is None:
+        raise LedgerError(f"the ledger's {name} {row[name]!r} is no amount")
+    return amount
+
+
+def _status(row: Mapping[str, Any]) -> int:
+    name = _text(row, "status").removesuffix("_IN_MATCH")
+    if name not in OrderStatus.__members__:
+        raise LedgerError(f"the ledger's status is {name!r}")
+    return int(OrderStatus[name])

@@ -1,0 +1,181 @@
+"""What `/status` and the page show of the projection, as plain values. No numpy: main reads this.
+
+Every call opens the SQLite file read-only and closes it again, so that any thread may call and
+nothing is held while the projector writes. A database that is not there yet, or cannot be read now,
+holds nothing: empty lists, never an exception on the way of `/health`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from engine.domain.codes import OrderStatus, OrderType, Side
+from engine.domain.instrument_row import decimal_text
+
+E8: Final = 100_000_000
+NS_PER_S: Final = 1_000_000_000
+BUSY_TIMEOUT_S: Final = 0.2
+NET: Final = "(net)"
+OPEN_STATUSES: Final = (
+    OrderStatus.PENDING_NEW,
+    OrderStatus.NEW,
+    OrderStatus.PARTIALLY_FILLED,
+    OrderStatus.PENDING_CANCEL,
+    OrderStatus.PENDING_REPLACE,
+    OrderStatus.UNKNOWN,
+)
+
+_POSITIONS: Final = """
+    SELECT p.instrument, p.strategy, p.lots, p.cost_e8, p.realised_pnl_e8, p.fee_e8,
+           i.tick_scaled, i.price_exponent, i.lot_scaled, i.qty_exponent, i.unit_e8
+    FROM positions p JOIN instruments i USING (state_key, instrument)
+    WHERE p.strategy <> ? ORDER BY p.lots = 0, p.instrument, p.strategy"""
+_ORDERS: Final = f"""
+    SELECT o.instrument, o.strategy, o.side, o.order_type, o.price_ticks, o.qty_lots,
+           o.cum_qty_lots, o.status, o.client_order_id,
+           i.tick_scaled, i.price_exponent, i.lot_scaled, i.qty_exponent
+    FROM orders o JOIN instruments i USING (state_key, instrument)
+    WHERE o.status IN ({", ".join(str(int(status)) for status in OPEN_STATUSES)})
+    ORDER BY o.created_ns"""  # noqa: S608  numbers of an enumeration
+_DECISIONS: Final = """
+    SELECT time_ns, instrument, strategy, side, is_entry, reason_name, score, refusal_mask,
+           refusal_names
+    FROM decisions ORDER BY time_ns DESC, sequence DESC LIMIT ?"""
+_PNL: Final = """
+    SELECT COALESCE(SUM(realised_pnl_e8), 0), COALESCE(SUM(fee_e8), 0) FROM positions
+    WHERE strategy = ?"""
+_WALLET: Final = "SELECT asset, wallet_e8, available_e8 FROM balances ORDER BY asset"
+
+
+class StatusQueries:
+    """The projection of one state directory, read-only."""
+
+    def __init__(self, path: Path) -> None:
+        """Remember where the database is or will be."""
+        self._path = path
+
+    def positions(self) -> list[dict[str, Any]]:
+        """Return positions by strategy, open ones first; quantities and prices as decimals."""
+        return [
+            {
+                "instrument": instrument,
+                "strategy": strategy,
+                "quantity": decimal_text(lots * lot_scaled, qty_exponent),
+                "average_entry_price": _entry_text(lots, cost, unit, tick_scaled, price_exponent),
+                "realised_pnl": realised / E8,
+                "fees": fees / E8,
+            }
+            for (
+                instrument,
+                strategy,
+                lots,
+                cost,
+                realised,
+                fees,
+                tick_scaled,
+                price_exponent,
+                lot_scaled,
+                qty_exponent,
+                unit,
+            ) in self._rows(_POSITIONS, (NET,))
+        ]
+
+    def orders_open(self) -> list[dict[str, Any]]:
+        """Return orders that may still fill, oldest first."""
+        return [
+            {
+                "instrument": instrument,
+                "strategy": strategy,
+                "side": Side(side).name,
+                "order_type": OrderType(order_type).name if order_type else "",
+                "price": decimal_text(price * tick_scaled, price_exponent) if price else "",
+                "quantity": decimal_text(qty * lot_scaled, qty_exponent),
+                "filled": decimal_text(cum * lot_scaled, qty_exponent),
+                "status": OrderStatus(status).name,
+                "client_order_id": client_order_id,
+            }
+            for (
+                instrument,
+                strategy,
+                side,
+                order_type,
+                price,
+                qty,
+                cum,
+                status,
+                client_order_id,
+                tick_scaled,
+                price_exponent,
+                lot_scaled,
+                qty_exponent,
+            ) in self._rows(_ORDERS)
+        ]
+
+    def decisions_recent(self, limit: int) -> list[dict[str, Any]]:
+        """Return the newest decisions first: what was wanted, why, and what risk said."""
+        return [
+            {
+                "time": _time_text(time_ns),
+                "instrument": instrument,
+                "strategy": strategy,
+                "side": Side(side).name,
+                "is_entry": bool(is_entry),
+                "reason": reason_name.lower().replace("_", " "),
+                "score": score,
+                "outcome": f"refused: {refusals}" if mask else "approved",
+            }
+            for (
+                time_ns,
+                instrument,
+                strategy,
+                side,
+                is_entry,
+                reason_name,
+                score,
+                mask,
+                refusals,
+            ) in self._rows(_DECISIONS, (limit,))
+        ]
+
+    def pnl(self) -> dict[str, Any]:
+        """Return realised PnL, fees and the wallet; zero and None before anything is known."""
+        totals = self._rows(_PNL, (NET,))
+        realised, fees = totals[0] if totals else (0, 0)
+        wallets = self._rows(_WALLET)
+        asset, wallet, available = wallets[0] if wallets else ("", None, None)
+        return {
+            "currency": asset,
+            "realised": (realised - fees) / E8,
+            "fees": fees / E8,
+            "wallet": None if wallet is None else wallet / E8,
+            "available": None if available is None else available / E8,
+        }
+
+    def _rows(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        try:
+            connection = sqlite3.connect(
+                f"file:{self._path}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
+            )
+            with closing(connection):
+                return connection.execute(statement, values).fetchall()
+        except sqlite3.Error:
+            return []
+
+
+def _entry_text(lots: int, cost_e8: int, unit_e8: int, tick_scaled: int, exponent: int) -> str:
+    """Return the average entry price with two digits more than the tick; empty when flat."""
+    if lots == 0:
+        return ""
+    scale = 100
+    numerator = abs(cost_e8) * tick_scaled * scale
+    denominator = abs(lots) * unit_e8
+    return decimal_text((2 * numerator + denominator) // (2 * denominator), exponent + 2)
+
+
+def _time_text(time_ns: int) -> str:
+    moment = datetime.fromtimestamp(time_ns // NS_PER_S, tz=UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ns % NS_PER_S // 1_000_000:03d}"

@@ -1,0 +1,297 @@
+"""Engine and exchange agree only when every id and every integer does."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.domain.records import EventType, OrderStatus
+from engine.processes.agreement import DIFFERENCES_MAX, compare
+from tests.store_builders import write_session
+from tests.store_events import (
+    cash_adjustment,
+    event,
+    fill,
+    opening_cash,
+    position,
+    position_adjustment,
+    request,
+    update,
+)
+
+Ledger = dict[str, Any]
+OPENED_NS = 1_000_000_000
+OPENED_MS = 1_000
+FILLED = OrderStatus.FILLED
+
+
+def trades() -> tuple[dict[str, Any], ...]:
+    """Return a buy of 5 lots in two fills and a sale of 2, with what the brain says of them."""
+    late = {"venue_time_ns": 2_000_000_000}
+    return (
+        opening_cash(100_000_000) | {"venue_time_ns": OPENED_NS},
+        event(EventType.RECONCILED),
+        request(1),
+        fill(1, 501, 2, **late),
+        fill(1, 502, 3, order_status_after=FILLED, **late),
+        position(0, 0, 5),
+        position(0, -2, 5),
+        request(2, side=-1, qty_lots=2, order_type=2, price_ticks=1_001),
+        fill(2, 503, 2, side=-1, order_status_after=FILLED, venue_realised_pnl_e8=-7, **late),
+        position(0, 0, 3),
+        position(0, -2, 3),
+    )
+
+
+def order_row(number: int, side: str, qty: str, price: str = "0.0") -> dict[str, Any]:
+    return {
+        "orderId": 9_000 + number,
+        "symbol": "BTCUSDT",
+        "status": "FILLED",
+        "clientOrderId": f"a1-1-{number}-25",
+        "price": price,
+        "origQty": qty,
+        "executedQty": qty,
+        "side": side,
+        "updateTime": 2_000,
+    }
+
+
+def trade_row(trade_id: int, side: str, qty: str, realised: str = "0.00000000") -> dict[str, Any]:
+    return {
+        "symbol": "BTCUSDT",
+        "id": trade_id,
+        "side": side,
+        "price": "100.0",
+        "qty": qty,
+        "commission": "0.00000040",
+        "realizedPnl": realised,
+        "time": 2_000,
+    }
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return {
+        "orders": [order_row(1, "BUY", "0.005"), order_row(2, "SELL", "0.002", "100.1")],
+        "trades": [
+            trade_row(501, "BUY", "0.002"),
+            trade_row(502, "BUY", "0.003"),
+            trade_row(503, "SELL", "0.002", "-0.00000007"),
+        ],
+        "positions": [{"symbol": "BTCUSDT", "positionAmt": "0.003"}],
+        "balances": [{"asset": "USDT", "walletBalance": "0.99999873"}],
+    }
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Path:
+    return write_session(tmp_path / "practice-practice-paper", *trades())
+
+
+def test_equal_books_agree_and_say_how_much_was_compared(session: Path, ledger: Ledger) -> None:
+    answer = compare(ledger, session)
+
+    assert answer.differences == []
+    assert answer.agrees
+    assert answer.compared == {"orders": 2, "fills": 3, "positions": 1, "balances": 1}
+
+
+@pytest.mark.parametrize(
+    ("place", "entry", "words"),
+    [
+        (("positions", 0, "positionAmt"), "0.004", "position BTCUSDT"),
+        (("balances", 0, "walletBalance"), "0.99999874", "balance USDT"),
+        (("orders", 0, "status"), "CANCELED", "status is 4 in the journal"),
+        (("orders", 0, "executedQty"), "0.004", "filled quantity"),
+        (("orders", 1, "price"), "100.2", "price is 1001"),
+        (("orders", 1, "side"), "BUY", "side is -1"),
+        (("orders", 1, "clientOrderId"), "a1-1-3-25", "unknown to the exchange"),
+        (("trades", 0, "qty"), "0.003", "fill BTCUSDT 501: quantity"),
+        (("trades", 0, "price"), "100.1", "fill BTCUSDT 501: price"),
+        (("trades", 1, "commission"), "0.00000041", "fill BTCUSDT 502: fee"),
+        (("trades", 2, "realizedPnl"), "0.00000000", "realised PnL"),
+        (("trades", 2, "id"), 504, "the journal does not"),
+        (("trades", 2, "symbol"), "XRPUSDT", "the exchange knows XRPUSDT"),
+        (("orders", 0, "origQty"), "0.00500001", "off the lot"),
+        (("orders", 0, "status"), "SLEEPING", "SLEEPING"),
+    ],
+)
+def test_every_single_difference_is_seen(
+    session: Path, ledger: Ledger, place: tuple[str, int, str], entry: object, words: str
+) -> None:
+    table, row, name = place
+    ledger[table][row][name] = entry
+
+    answer = compare(ledger, session)
+
+    assert not answer.agrees
+    assert any(words in difference for difference in answer.differences), answer.differences
+
+
+@pytest.mark.parametrize("table", ["orders", "trades", "positions", "balances"])
+def test_a_missing_row_and_a_missing_table_are_disagreement(
+    session: Path, ledger: Ledger, table: str
+) -> None:
+    short = copy.deepcopy(ledger)
+    del short[table][0]
+    del ledger[table]
+
+    if table != "balances":
+        assert not compare(short, session).agrees
+    without = compare(ledger, session)
+    assert not without.agrees
+    assert without.differences == [f"the ledger has no list of {table}"]
+
+
+def test_an_order_only_the_exchange_knows_is_disagreement(session: Path, ledger: Ledger) -> None:
+    ledger["orders"].append(order_row(1, "BUY", "0.001") | {"clientOrderId": "by hand"})
+
+    assert compare(ledger, session).differences == [
+        "order by hand: the exchange has it, the journal does not"
+    ]
+
+
+def test_what_happened_before_the_account_was_first_seen_is_left_out(
+    session: Path, ledger: Ledger
+) -> None:
+    before = {"clientOrderId": "long ago", "updateTime": OPENED_MS}
+    ledger["orders"].append(order_row(1, "BUY", "0.001") | before)
+    ledger["trades"].append(trade_row(77, "BUY", "0.001") | {"time": OPENED_MS})
+
+    assert compare(ledger, session).agrees
+
+
+def test_a_position_changed_by_hand_and_taken_over_is_no_agreement(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    taken_over = position_adjustment(0, 4, 40_000, venue_time_ns=3_000_000_000)
+    session = write_session(
+        tmp_path / "practice-practice-paper",
+        *trades(),
+        taken_over | {"side": 1, "qty_lots": 1},
+        position(0, -1, 1),
+        position(0, -2, 4),
+    )
+    ledger["positions"][0]["positionAmt"] = "0.004"
+
+    assert compare(ledger, session).differences == [
+        "position BTCUSDT: fills in the journal explain 3 lots, 4 are at the exchange"
+    ]
+
+
+def test_money_moved_by_hand_and_taken_over_is_no_agreement(tmp_path: Path, ledger: Ledger) -> None:
+    session = write_session(
+        tmp_path / "practice-practice-paper", *trades(), cash_adjustment(99_999_973, 100)
+    )
+    ledger["balances"][0]["walletBalance"] = "0.99999973"
+
+    assert compare(ledger, session).differences == [
+        "balance USDT: fills explain 99999873 e8, 99999973 e8 are at the exchange"
+    ]
+
+
+def test_an_account_that_held_something_when_first_seen_agrees(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    head, reconciled, *rest = trades()
+    held = position_adjustment(0, 10, 100_000, venue_time_ns=OPENED_NS + 1)
+    moved = [
+        row | {"position_lots": row["position_lots"] + 10}
+        if row["event_type"] == EventType.POSITION_CHANGED and row["strategy_index"] == -2
+        else row
+        for row in rest
+    ]
+    session = write_session(
+        tmp_path / "practice-practice-paper",
+        head,
+        held | {"side": 1, "qty_lots": 10},
+        position(0, -1, 10),
+        position(0, -2, 10),
+        reconciled,
+        *moved,
+    )
+    ledger["positions"][0]["positionAmt"] = "0.013"
+
+    answer = compare(ledger, session)
+
+    assert answer.differences == []
+
+
+def test_columns_that_do_not_sum_to_the_net_are_disagreement(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    session = write_session(tmp_path / "practice-practice-paper", *trades(), position(0, 1, 1))
+
+    assert compare(ledger, session).differences == [
+        "position BTCUSDT: columns sum to 4 lots, net is 3"
+    ]
+
+
+def test_rejected_orders_need_not_be_in_the_ledger(tmp_path: Path, ledger: Ledger) -> None:
+    rejected = update(3, OrderStatus.REJECTED, venue_order_id=0)
+    session = write_session(tmp_path / "practice-practice-paper", *trades(), request(3), rejected)
+
+    assert compare(ledger, session).agrees
+
+
+@pytest.mark.parametrize("status", [OrderStatus.UNKNOWN, OrderStatus.NEW, OrderStatus.CANCELED])
+def test_any_other_order_must_be(tmp_path: Path, ledger: Ledger, status: OrderStatus) -> None:
+    session = write_session(
+        tmp_path / "practice-practice-paper", *trades(), request(3), update(3, status)
+    )
+
+    assert compare(ledger, session).differences == [
+        f"order a1-1-3-25: {status.name} in the journal, unknown to the exchange"
+    ]
+
+
+def test_nothing_to_compare_is_disagreement(tmp_path: Path) -> None:
+    session = write_session(tmp_path / "practice-practice-paper", event(EventType.SESSION_START))
+    empty: Ledger = {"orders": [], "trades": [], "positions": [], "balances": []}
+
+    answer = compare(empty, session)
+
+    assert (answer.agrees, answer.differences) == (False, ["nothing was compared"])
+
+
+def test_a_journal_that_cannot_be_read_is_disagreement(session: Path, ledger: Ledger) -> None:
+    (session / "session.json").write_text("{")
+
+    answer = compare(ledger, session)
+
+    assert not answer.agrees
+    assert "session.json is damaged" in answer.differences[0]
+
+
+def test_a_damaged_journal_is_disagreement(session: Path, ledger: Ledger) -> None:
+    path = next(session.glob("events-brain-*.segment"))
+    raw = bytearray(path.read_bytes())
+    raw[700] ^= 1
+    path.write_bytes(raw)
+
+    assert not compare(ledger, session).agrees
+
+
+def test_differences_are_bounded_and_the_rest_is_counted(session: Path, ledger: Ledger) -> None:
+    ledger["orders"] += [
+        order_row(1, "BUY", "0.001") | {"clientOrderId": f"x{number}"} for number in range(300)
+    ]
+
+    answer = compare(ledger, session)
+
+    assert len(answer.differences) == DIFFERENCES_MAX + 1
+    assert answer.differences[-1] == f"and {300 - DIFFERENCES_MAX} more"
+
+
+def test_fills_of_earlier_sessions_count(tmp_path: Path, ledger: Ledger) -> None:
+    state = tmp_path / "practice-practice-paper"
+    rows = trades()
+    write_session(state, *rows[:7], session_id="one", epoch=1)
+    session = write_session(state, *rows[7:], session_id="two", epoch=2)
+
+    answer = compare(ledger, session)
+
+    assert answer.differences == []
+    assert answer.compared["fills"] == 3
