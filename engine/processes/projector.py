@@ -94,12 +94,15 @@ class Projector:
     def _run(self) -> None:
         pause_s = self._retry_first_s
         while True:
+            before = self.projected_count
             try:
                 self._project_until_stopped()
                 return
             except (ProjectionError, JournalError) as error:
                 self.failure_count += 1
                 self._alarm(str(error))
+            if self.projected_count != before:
+                pause_s = self._retry_first_s
             # Jitter, so that several engines do not return to one database together.
             if self._stopping.wait(pause_s * random.uniform(0.8, 1.2)):  # noqa: S311
                 return
@@ -111,10 +114,17 @@ class Projector:
             migrate(database, time.time_ns())
             for directory, document in sessions(self._directory.parent.parent):
                 if directory != self._directory:
-                    self._drain(SessionProjection(database, directory, document))
+                    self._project_earlier(SessionProjection(database, directory, document))
             self._follow(database)
         finally:
             database.close()
+
+    def _project_earlier(self, projection: SessionProjection) -> None:
+        # A damaged journal of an earlier session is told and left; this session goes on.
+        try:
+            self._drain(projection)
+        except JournalError as error:
+            self._alarm(str(error))
 
     def _follow(self, database: Database) -> None:
         changed_ns = -1

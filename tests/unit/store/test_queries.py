@@ -1,0 +1,103 @@
+"""`/status` shows what the projection holds, and nothing rather than an error."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.domain.records import OrderStatus, OrderType
+from engine.store.projection import project_all
+from engine.store.queries import StatusQueries
+from engine.store.sqlite import SqliteDatabase
+from tests.store_builders import write_session
+from tests.store_events import decision, fill, opening_cash, position, request, update
+
+
+@pytest.fixture
+def queries(tmp_path: Path) -> StatusQueries:
+    state = tmp_path / "practice-practice-paper"
+    write_session(
+        state,
+        opening_cash(500_000_000),
+        decision(time_ns=3_000_000_000),
+        decision(time_ns=4_000_000_000, side=-1, refusal_mask=1 << 11),
+        request(1),
+        fill(1, 501, 5, order_status_after=OrderStatus.FILLED),
+        position(0, 0, 5, fee_e8=40),
+        position(0, -2, 5, fee_e8=40, realised_pnl_e8=7_000_000),
+        request(2, order_type=OrderType.LIMIT, price_ticks=1_234, side=-1, qty_lots=3),
+        update(2, OrderStatus.PARTIALLY_FILLED, side=-1, cum_qty_lots=1, qty_lots=3),
+    )
+    database = SqliteDatabase(state / "aegis.db")
+    project_all(database, state)
+    database.close()
+    return StatusQueries(state / "aegis.db")
+
+
+def test_positions_are_decimals_without_the_net_row(queries: StatusQueries) -> None:
+    assert queries.positions() == [
+        {
+            "instrument": "BTCUSDT",
+            "strategy": "smc_fvg_bos",
+            "quantity": "0.005",
+            "average_entry_price": "100.000",
+            "realised_pnl": 0.0,
+            "fees": 4e-07,
+        }
+    ]
+
+
+def test_only_open_orders_are_listed(queries: StatusQueries) -> None:
+    assert queries.orders_open() == [
+        {
+            "instrument": "BTCUSDT",
+            "strategy": "smc_fvg_bos",
+            "side": "SELL",
+            "order_type": "LIMIT",
+            "price": "123.4",
+            "quantity": "0.003",
+            "filled": "0.001",
+            "status": "PARTIALLY_FILLED",
+            "client_order_id": "a1-1-2-25",
+        }
+    ]
+
+
+def test_decisions_are_newest_first_and_bounded(queries: StatusQueries) -> None:
+    newest, older = queries.decisions_recent(10)
+    assert (newest["side"], newest["outcome"]) == ("SELL", "refused: LIVENESS")
+    assert (older["side"], older["outcome"], older["reason"]) == ("BUY", "approved", "fvg return")
+    assert newest["time"] > older["time"]
+    assert queries.decisions_recent(1) == [newest]
+
+
+def test_pnl_is_net_of_fees_and_counts_every_fill_once(queries: StatusQueries) -> None:
+    found = queries.pnl()
+
+    assert found["currency"] == "USDT"
+    assert found["realised"] == pytest.approx(0.07 - 4e-07)
+    assert found["wallet"] == pytest.approx(4.9999996)
+
+
+def test_a_database_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    empty = StatusQueries(tmp_path / "none.db")
+
+    assert empty.positions() == []
+    assert empty.orders_open() == []
+    assert empty.decisions_recent(5) == []
+    assert empty.pnl()["wallet"] is None
+
+
+def test_a_file_that_is_no_database_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "aegis.db").write_text("not a database at all, but long enough to be read as one")
+
+    assert StatusQueries(tmp_path / "aegis.db").positions() == []
+
+
+def test_main_reads_it_without_numpy() -> None:
+    code = (
+        "import sys, engine.store.queries, engine.store.leftovers, engine.store.session;"
+        "assert 'numpy' not in sys.modules and 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
