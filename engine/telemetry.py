@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from engine.domain.firewall_reasons import FIREWALL_REASON_TEXT, FirewallReason
+
 
 class Counter(NamedTuple):
     """One 64-bit number in a counters page."""
@@ -28,10 +30,39 @@ MAIN_COUNTERS: tuple[Counter, ...] = (
     Counter("api_requests_total", "HTTP requests answered", "requests"),
     Counter("watchdog_checks_total", "Passes of the watchdog", "checks"),
 )
-FEED_COUNTERS: tuple[Counter, ...] = (
+# In the order of `enum aegis_feed_counter` in native_ext/feed.h: the core counts these itself.
+CORE_COUNTERS: tuple[Counter, ...] = (
+    Counter("reads_total", "Socket reads", "reads"),
+    Counter("bytes_total", "Bytes received on stream connections", "bytes"),
     Counter("frames_total", "WebSocket frames received", "frames"),
     Counter("records_total", "Market records published", "records"),
     Counter("rejected_total", "Frames or records refused by the firewall", "records"),
+    Counter("general_path_total", "Frames of an unusual layout", "frames"),
+    Counter("conflated_total", "Records merged because the market ring was full", "records"),
+    Counter("resyncs_total", "References moved after a run of refusals that agreed", "times"),
+    Counter("book_resyncs_total", "Books that had to be fetched again", "books"),
+    Counter("levels_cut_total", "Levels dropped at the far end of a full book side", "levels"),
+    Counter("diffs_held_total", "Diffs taken while a book waited for its snapshot", "frames"),
+    Counter("gaps_total", "Gap records published", "records"),
+)
+# Then one per reason, by its number.
+REJECT_COUNTERS: tuple[Counter, ...] = tuple(
+    Counter(
+        f"rejected_{reason.name.lower()}_total",
+        f"Refused by the firewall: {FIREWALL_REASON_TEXT[reason]}",
+        "records",
+    )
+    for reason in FirewallReason
+)
+FEED_COUNTERS: tuple[Counter, ...] = (
+    *CORE_COUNTERS,
+    *REJECT_COUNTERS,
+    Counter("connects_total", "Stream connections opened", "connections"),
+    Counter("snapshots_total", "Book snapshots fetched", "snapshots"),
+    Counter("snapshot_failures_total", "Book snapshots that failed or came too old", "snapshots"),
+    Counter("books_waiting", "Books that wait for a snapshot", "books"),
+    Counter("clock_error_ns", "Error of the venue clock, for time bounds", "ns"),
+    Counter("clock_rate_ppb", "Rate of the venue clock, less one", "ppb"),
 )
 BRAIN_COUNTERS: tuple[Counter, ...] = (
     Counter("records_total", "Market records decided on", "records"),

@@ -20,13 +20,12 @@ typedef struct {
 } aegis_reader_object;
 
 static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords)) {
-    PyObject *core = NULL;
-    if (!PyArg_ParseTuple(args, "O", &core))
-        return NULL;
     PyTypeObject *core_type = aegis_core_type_of(type);
     if (core_type == NULL)
         return NULL;
-    if (core != Py_None && !PyObject_TypeCheck(core, core_type)) {
+    /* A subclass may take more; its own constructor looks at the rest. */
+    PyObject *core = PyTuple_GET_SIZE(args) > 0 ? PyTuple_GET_ITEM(args, 0) : NULL;
+    if (core == NULL || (core != Py_None && !PyObject_TypeCheck(core, core_type))) {
         PyErr_SetString(PyExc_TypeError, "a FrameReader takes a Core or None");
         return NULL;
     }

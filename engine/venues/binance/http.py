@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -106,8 +107,8 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport and switch Nagle's delay off."""
-        assert isinstance(transport, asyncio.Transport), transport
-        self._transport = transport
+        # WHY: uvloop's transports are asyncio's in all but name.
+        self._transport = cast("asyncio.Transport", transport)
         raw = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,330 @@
+"""The feed: venue frames through decoder and firewall into the market ring.
+
+        exchangeInfo -> instruments segment, count published
+        /time        -> venue clock -> time bounds of the firewall
+        streams      -> C: frames, decoder, firewall, books -> market ring
+        /depth       -> snapshots for the books that want one
+        every 10 ms  -> heartbeat, stop word, control ring, liveness, what waits for room
+        every second -> counters, refusals as events
+
+Python runs per connection and per timer, never per frame. Neither numpy nor Numba is imported: the
+first live record would wait for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import uvloop
+
+from engine.clock import VenueClock
+from engine.domain.codes import Channel
+from engine.domain.instrument_row import (
+    SEGMENT_CAPACITY_OFFSET,
+    SEGMENT_COUNT_OFFSET,
+    SEGMENT_ROWS_OFFSET,
+    Instrument,
+    InstrumentFlag,
+    pack_row,
+    unpack_row,
+)
+from engine.processes import runner, segments
+from engine.processes.control import RolePage, RoleState, RoleWord
+from engine.processes.feed_books import BookSnapshots
+from engine.processes.feed_counters import FeedCounters
+from engine.processes.feed_rejects import RejectEvents
+from engine.venues.binance.market import LAWS, BinanceMarketData, cadence_words
+from engine.venues.binance.rest import BinanceRest
+from engine.venues.binance.routing import ConnectionPlan, plan_connections
+from engine.venues.binance.stream import MarketStream, backoff_s
+from engine.venues.venue import VenueError
+from native_ext import _native
+from native_ext._feed import Core
+from ringbuffer import layout
+from ringbuffer.counters import CountersSegment
+from ringbuffer.errors import InvariantError
+from ringbuffer.ring import Consumer, Producer, Ring
+from ringbuffer.segment import Segment
+
+if TYPE_CHECKING:
+    from engine.processes.logs import RateLimitedSite
+    from engine.processes.runner import RoleContext
+
+CYCLE_S: Final = 0.01
+LIVENESS_CYCLES: Final = 5
+COUNTER_CYCLES: Final = 25
+REJECT_CYCLES: Final = 100
+CLOCK_FIRST_S: Final = (0.05, 0.1, 0.25, 0.5)  # then every CLOCK_PERIOD_S
+CLOCK_PERIOD_S: Final = 1.0  # of an exchange that may play a tape
+CLOCK_PERIOD_THIRD_PARTY_S: Final = 30.0
+CONTROL_BATCH: Final = 64
+NS_PER_S: Final = 1_000_000_000
+
+
+class Feed:
+    """One feed role: everything it maps, and its tasks."""
+
+    def __init__(self, context: RoleContext) -> None:
+        """Attach to every segment this role reads or writes."""
+        self.context = context
+        self.config = context.config
+        name = context.segment_name
+        self.market = Segment.attach(name("market"), kind=layout.KIND_RING)
+        self.instruments_segment = Segment.attach(
+            name("instruments"), kind=segments.KIND_INSTRUMENTS
+        )
+        self.counters = CountersSegment.attach(name("counters"))
+        self.events_ring = Ring.attach(name("events-feed"))
+        self.events = Producer(self.events_ring)
+        self.control_ring = Ring.attach(name("control-ring"))
+        self.control = Consumer(self.control_ring, segments.READER_FEED)
+        self.clock = VenueClock()
+        venue = self.config.venue
+        self.rest = BinanceRest(venue.rest_url, self.clock)
+        self.venue = BinanceMarketData(self.rest)
+        self.instruments: list[Instrument] = []
+        self._site: RateLimitedSite | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._cycle_count = 0
+        self._up_count = 0
+        context.set_state(RoleState.ATTACHED)
+
+    async def run(self) -> None:
+        """Live until main asks to stop."""
+        beat = asyncio.create_task(self._beat())
+        try:
+            if await self._until_stop(self._prepare()):
+                await self._work()
+        finally:
+            beat.cancel()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(beat, *self._tasks, return_exceptions=True)
+            await self.venue.close()
+
+    def close(self) -> None:
+        """Publish what is left and unmap."""
+        if self.instruments:
+            self.core.flush(time.monotonic_ns())
+            self.feed_counters.store(time.monotonic_ns())
+            self.rejects.publish(time.monotonic_ns())
+            self.core.detach()
+            self.feed_counters.release()
+        self.control.close()
+        self.events.close()
+        for ring in (self.control_ring, self.events_ring):
+            ring.close()
+        self.counters.close()
+        self.instruments_segment.close()
+        self.market.close()
+
+    async def _prepare(self) -> None:
+        """Learn clock and instruments, publish them, and build the core."""
+        await self._retry("connecting to the venue", self._learn_clock)
+        await self._retry("fetching instruments", self._learn_instruments)
+        rows = self.instruments_segment.buffer[SEGMENT_ROWS_OFFSET:]
+        count = len(self.instruments)
+        cadence = cadence_words(may_lack_channels=not self.config.venue.third_party)
+        with rows[: count * 256] as used:
+            self.core = Core(used, LAWS, cadence)
+        rows.release()
+        self.core.attach(self.market.buffer, os.getpid(), _native.process_start_ticks(os.getpid()))
+        self._set_clock()
+        book_count = sum(1 for row in self.instruments if row.flags & InstrumentFlag.BOOK)
+        self.books = BookSnapshots(
+            self.core, self.venue, self.instruments, book_count, self._on_snapshot_failure
+        )
+        self.feed_counters = FeedCounters(self.counters, self.core, self.books, self.clock)
+        self.rejects = RejectEvents(self.core, self.events)
+        symbols = [instrument.symbol for instrument in self.instruments]
+        plans = plan_connections(symbols, self.config.channels, book_count)
+        self.streams = [self._stream(plan) for plan in plans]
+        now_ns = time.monotonic_ns()
+        for plan in plans:
+            for subscription in plan.subscriptions:
+                self.core.enable(subscription.instrument_index, subscription.channel, now_ns)
+        self.context.set_state(RoleState.WARM)
+
+    async def _work(self) -> None:
+        self._start(stream.run() for stream in self.streams)
+        self._start([self.books.run(), self._refresh_clock()])
+        while not self.context.stop_request():
+            self._cycle(time.monotonic_ns())
+            for task in self._tasks:
+                if task.done():
+                    raise InvariantError(f"a task of the feed ended: {task.exception()!r}")
+            await asyncio.sleep(CYCLE_S)
+
+    def _cycle(self, now_ns: int) -> None:
+        self._cycle_count += 1
+        count = self._cycle_count
+        self._drain_control()
+        if count % LIVENESS_CYCLES == 0:
+            self.core.check_liveness(now_ns)
+        else:
+            self.core.flush(now_ns)
+        if count % COUNTER_CYCLES == 0:
+            self.feed_counters.store(now_ns)
+        if count % REJECT_CYCLES == 0:
+            self.rejects.publish(now_ns)
+        if not self.context.control.role(self.context.page, RoleWord.FIRST_RECORD_NS):
+            self._look_for_first_record()
+
+    def _look_for_first_record(self) -> None:
+        first_ns = self.core.first_record_ns()
+        if not first_ns:
+            return
+        self.context.control.set_role(self.context.page, RoleWord.FIRST_RECORD_NS, first_ns)
+        self.context.set_state(RoleState.READY)
+        self.context.progress(f"{len(self.instruments)} instruments, {len(self.streams)} streams")
+        self.context.freeze_heap()
+        self._tasks.append(asyncio.create_task(self._load_logger()))
+
+    async def _load_logger(self) -> None:
+        # structlog costs tens of ms; it is imported in a thread, after the first record.
+        from engine.processes import logs
+
+        loop = asyncio.get_running_loop()
+        from pathlib import Path
+
+        home = Path(self.config.home)
+        logger = await loop.run_in_executor(None, logs.configure, "feed", home)
+        for symbol, why in self.venue.left_out.items():
+            logger.warning("INSTRUMENT_LEFT_OUT", instrument=symbol, reason=why)
+        self._site = logs.RateLimitedSite(logger, "FEED_FAULT")
+        await asyncio.Event().wait()
+
+    async def _beat(self) -> None:
+        while True:
+            self.context.beat()
+            await asyncio.sleep(CYCLE_S)
+
+    async def _until_stop(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Run to the end, or give up at a stop request; return whether it came to its end."""
+        task = asyncio.create_task(work)
+        while not task.done():
+            if self.context.stop_request():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                return False
+            await asyncio.wait({task}, timeout=CYCLE_S)
+        await task
+        return True
+
+    async def _retry(self, what: str, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        failures = 0
+        while True:
+            try:
+                await step()
+            except VenueError as error:
+                failures += 1
+                self.context.progress(f"{what}: {error}")
+                await asyncio.sleep(backoff_s(failures))
+            else:
+                return
+
+    async def _learn_clock(self) -> None:
+        sample = await self.venue.fetch_clock()
+        self.clock.learn(sample.sent_ns, sample.received_ns, sample.venue_ns)
+
+    async def _learn_instruments(self) -> None:
+        buffer = self.instruments_segment.buffer
+        address = self.instruments_segment.address + SEGMENT_COUNT_OFFSET
+        published = _native.load_acquire(address)
+        if published:  # an earlier feed of this engine: indices stay what they are
+            self.instruments = [unpack_row(buffer, row) for row in range(published)]
+            return
+        capacity = int.from_bytes(
+            buffer[SEGMENT_CAPACITY_OFFSET : SEGMENT_CAPACITY_OFFSET + 8], "little"
+        )
+        config = self.config
+        wants_books = "depth" in config.channels
+        chosen = await self.venue.fetch_selection(
+            config.instruments,
+            min(config.instruments_max, capacity),
+            config.depth_instruments_max if wants_books else 0,
+        )
+        if not chosen:
+            raise VenueError(f"the venue offers none of the instruments: {self.venue.left_out}")
+        for row, instrument in enumerate(chosen):
+            pack_row(instrument, buffer, row)
+        # MEMORY: release; the rows are complete before their count. Pairs with the acquire in
+        # every reader of the segment.
+        _native.store_release(address, len(chosen))
+        self.instruments = chosen
+
+    async def _refresh_clock(self) -> None:
+        period_s = CLOCK_PERIOD_S
+        if self.config.venue.third_party:
+            period_s = CLOCK_PERIOD_THIRD_PARTY_S
+        waits = iter(CLOCK_FIRST_S)
+        while True:
+            await asyncio.sleep(next(waits, period_s))
+            try:
+                await self._learn_clock()
+            except VenueError as error:
+                self._warn("CLOCK_UNREACHABLE", str(error))
+            self._set_clock()
+
+    def _set_clock(self) -> None:
+        clock = self.clock
+        self.core.set_clock(
+            clock.anchor_ns, clock.venue_at_anchor_ns, clock.rate_ppb, clock.error_ns
+        )
+
+    def _stream(self, plan: ConnectionPlan) -> MarketStream:
+        return MarketStream(
+            self.core, self.config.venue.stream_url, plan, on_up=self._on_up, on_down=self._on_down
+        )
+
+    def _on_up(self, plan: ConnectionPlan) -> None:
+        now_ns = time.monotonic_ns()
+        for subscription in plan.subscriptions:
+            self.core.subscribed(subscription.instrument_index, subscription.channel, now_ns)
+        self.core.flush(now_ns)
+        self.feed_counters.connect_count += 1
+        self._up_count += 1
+        if self._up_count == len(self.streams):
+            self.context.set_state(RoleState.SYNCED)
+
+    def _on_down(self, plan: ConnectionPlan, reason: str) -> None:
+        now_ns = time.monotonic_ns()
+        channels: dict[tuple[int, Channel], None] = {
+            (row.instrument_index, row.channel): None for row in plan.subscriptions
+        }
+        for index, channel in channels:
+            self.core.disconnected(index, channel, now_ns)
+        self.core.flush(now_ns)
+        self._warn("STREAM_DOWN", reason, category=plan.category, streams=len(channels))
+
+    def _on_snapshot_failure(self, symbol: str, text: str) -> None:
+        self._warn("SNAPSHOT_FAILED", text, instrument=symbol)
+
+    def _warn(self, event: str, reason: str, **values: object) -> None:
+        if self._site is not None:
+            self._site.warn(event, text=reason, **values)
+
+    def _drain_control(self) -> None:
+        # The feed acts on no command; it reads so that the ring never waits for it.
+        first, count = self.control.poll(CONTROL_BATCH)
+        if count > 0:
+            self.control.advance(first + count)
+
+    def _start(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+        self._tasks += [asyncio.create_task(job) for job in jobs]
+
+
+def run(context: RoleContext) -> None:
+    """Live until main asks to stop."""
+    feed = Feed(context)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        loop.run(feed.run())
+    feed.close()
+
+
+if __name__ == "__main__":
+    runner.main(RolePage.FEED, run)

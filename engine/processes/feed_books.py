@@ -1,0 +1,111 @@
+"""Fetch the snapshots that books wait for: staggered, bounded, retried.
+
+The core says which books want one; a book asks again by itself when its chain breaks, when it was
+crossed for too long, or when its top levels come near the end of what it knows. Requests leave one
+after another at a pace that keeps a mass reconnect inside half the venue's weight budget, at most
+FETCHES_MAX at once, and each book backs off on its own after a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from engine.domain.instrument_row import Instrument
+from engine.venues.binance.market import snapshot_limit
+from engine.venues.venue import MarketDataVenue, RateLimitError, VenueError
+from native_ext import _feed
+
+FETCHES_MAX: Final = 8
+POLL_S: Final = 0.01
+WEIGHT_PER_S: Final = 20.0  # half of 2400 a minute
+BURST_WEIGHT: Final = 200.0  # a start with few instruments does not wait
+RETRY_FIRST_S: Final = 0.1
+RETRY_MAX_S: Final = 10.0
+STALE_RETRY_S: Final = 0.05  # too old: the next one will not be
+
+
+class BookSnapshots:
+    """Fetches for one core; `run` is a task."""
+
+    def __init__(
+        self,
+        core: _feed.Core,
+        venue: MarketDataVenue,
+        instruments: Sequence[Instrument],
+        book_count: int,
+        on_failure: Callable[[str, str], None],
+    ) -> None:
+        """Prepare; `on_failure(symbol, text)` hears about every failed fetch."""
+        self._core = core
+        self._venue = venue
+        self._symbols = [instrument.symbol for instrument in instruments]
+        self._limit, self._weight = snapshot_limit(book_count)
+        self._on_failure = on_failure
+        self._due_s: dict[int, float] = {}
+        self._failures: dict[int, int] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._budget = BURST_WEIGHT
+        self._budget_s = time.monotonic()
+        self.fetched_count = 0
+        self.failed_count = 0
+        self.waiting_count = 0
+
+    async def run(self) -> None:
+        """Serve the books until cancelled."""
+        try:
+            while True:
+                self._start_due()
+                await asyncio.sleep(POLL_S)
+        finally:
+            for task in self._running.values():
+                task.cancel()
+
+    def _start_due(self) -> None:
+        wanting = self._core.books_wanting()
+        self.waiting_count = len(wanting)
+        now_s = time.monotonic()
+        self._budget = min(self._budget + (now_s - self._budget_s) * WEIGHT_PER_S, BURST_WEIGHT)
+        self._budget_s = now_s
+        for index in wanting:
+            if len(self._running) >= FETCHES_MAX or self._budget < self._weight:
+                return
+            if index in self._running or self._due_s.get(index, 0.0) > now_s:
+                continue
+            self._budget -= self._weight
+            task = asyncio.create_task(self._fetch(index))
+            self._running[index] = task
+            task.add_done_callback(lambda _, index=index: self._running.pop(index, None))
+
+    async def _fetch(self, index: int) -> None:
+        symbol = self._symbols[index]
+        try:
+            body = await self._venue.fetch_book_snapshot(symbol, self._limit)
+        except VenueError as error:
+            self._delay(index, error)
+            self._on_failure(symbol, str(error))
+            return
+        result = self._core.load_snapshot(index, body, self._limit, time.monotonic_ns())
+        if result == 0:
+            self.fetched_count += 1
+            self._failures.pop(index, None)
+            self._due_s.pop(index, None)
+        elif result == _feed.STALE:
+            self.failed_count += 1
+            self._due_s[index] = time.monotonic() + STALE_RETRY_S
+        else:
+            self._delay(index, None)
+            self._on_failure(symbol, f"refused by the firewall, reason {result}")
+
+    def _delay(self, index: int, error: VenueError | None) -> None:
+        self.failed_count += 1
+        failures = self._failures.get(index, 0)
+        self._failures[index] = failures + 1
+        wait_s = min(RETRY_FIRST_S * 2.0 ** min(failures, 16), RETRY_MAX_S)
+        if isinstance(error, RateLimitError):
+            wait_s = max(wait_s, error.retry_after_s)
+        wait_s *= random.uniform(0.5, 1.0)  # noqa: S311  spreads retries, no secret
+        self._due_s[index] = time.monotonic() + wait_s

@@ -1,0 +1,149 @@
+"""Binance USD-M market data over REST, and the numbers its streams are judged by.
+
+Cadences are the venue's documented ones; deadlines and limits are multiples of them. A stream that
+sends only what changes may rightly be quiet for a while: its limit adapts to its own pace between
+the floor and the ceiling below.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.clock import NS_PER_MS, PPB
+from engine.domain.codes import Channel, Liveness
+from engine.domain.instrument_row import Instrument
+from engine.venues.binance.errors import classify
+from engine.venues.binance.exchange_info import parse_exchange_info, select_instruments
+from engine.venues.binance.rest import BinanceRest, Params
+from engine.venues.venue import ClockSample, ProtocolError
+
+MS = NS_PER_MS
+S = PPB
+
+# Bounds of the laws in C, in the order of `Laws` in _feed.pyi.
+TIME_FUTURE_NS = 5 * S  # a venue stamp is never ahead of the venue's clock by more than clock error
+TIME_PAST_NS = 60 * S  # older than any delivery
+ID_JUMP_MAX = 100_000_000_000  # update ids count for all instruments: 0.65 M/s recorded, 40 h
+TRADE_JUMP_MAX = 1_000_000  # trade ids count per instrument
+PRICE_JUMP_BPS = 1_000  # of the last price of the same stream
+SPREAD_BPS = 1_000
+FUNDING_E8_MAX = 5_000_000  # 5 % per interval; the venue caps at 3 %
+
+LAWS = (
+    TIME_FUTURE_NS,
+    TIME_PAST_NS,
+    ID_JUMP_MAX,
+    TRADE_JUMP_MAX,
+    PRICE_JUMP_BPS,
+    SPREAD_BPS,
+    FUNDING_E8_MAX,
+    0,
+)
+
+# Per channel: first record at the latest (0: may never come), stale after at least, at most (0:
+# never). Venue cadence: quotes real time, trades 100 ms, depth 100 ms, klines 250 ms, marks 1 s.
+CADENCES: dict[Channel, tuple[int, int, int]] = {
+    Channel.QUOTE: (10 * S, 3 * S, 60 * S),
+    Channel.TRADE: (30 * S, 10 * S, 300 * S),
+    Channel.BOOK: (10 * S, 3 * S, 60 * S),
+    Channel.BAR: (30 * S, 10 * S, 300 * S),
+    Channel.MARK: (10 * S, 5 * S, 30 * S),
+    Channel.LIQUIDATION: (0, 0, 0),
+}
+# Channels an exchange that plays a tape may have nothing for; they then block nothing.
+OPTIONAL_CHANNELS = frozenset({Channel.BAR, Channel.MARK, Channel.LIQUIDATION})
+
+# Snapshot limit and weight by how many books are kept: a full round stays below half a minute's
+# budget of 2400.
+SNAPSHOT_ROWS: tuple[tuple[int, int, int], ...] = (
+    (50, 1000, 20),
+    (100, 500, 10),
+    (200, 100, 5),
+    (10_000, 50, 2),
+)
+
+
+class _Time(msgspec.Struct):
+    serverTime: int  # noqa: N815  the venue's spelling
+
+
+_TIME = msgspec.json.Decoder(_Time)
+
+
+def cadence_words(*, may_lack_channels: bool) -> tuple[int, ...]:
+    """Return the cadences as the core takes them.
+
+    Args:
+        may_lack_channels: an optional channel that stays silent is unsupported, not silent.
+    """
+    words: list[int] = []
+    for channel in Channel:
+        first, floor, ceiling = CADENCES[channel]
+        lacks = may_lack_channels and channel in OPTIONAL_CHANNELS
+        words += [first, Liveness.UNSUPPORTED if lacks else Liveness.SILENT, floor, ceiling]
+    return tuple(words)
+
+
+def snapshot_limit(book_count: int) -> tuple[int, int]:
+    """Return (levels per side, weight of one request) for so many books."""
+    for count, limit, weight in SNAPSHOT_ROWS:
+        if book_count <= count:
+            return limit, weight
+    return SNAPSHOT_ROWS[-1][1:]
+
+
+class BinanceMarketData:
+    """The market-data side of a venue, over a shared REST client."""
+
+    name = "binance"
+
+    def __init__(self, rest: BinanceRest) -> None:
+        """Use a client; it stays the caller's."""
+        self._rest = rest
+        self.left_out: dict[str, str] = {}
+
+    async def fetch_selection(
+        self, wanted: Sequence[str], count_max: int, book_count: int
+    ) -> list[Instrument]:
+        """Return the instruments of a run; `left_out` then says which were not taken, and why.
+
+        Raises:
+            VenueError: no answer, or not this one.
+        """
+        body = await self._get("/fapi/v1/exchangeInfo")
+        info = parse_exchange_info(body)
+        chosen, self.left_out = select_instruments(info, wanted, count_max, book_count)
+        return chosen
+
+    async def fetch_instruments(self) -> Sequence[Instrument]:
+        """Return the instruments that trade, in the venue's order."""
+        return await self.fetch_selection((), 10_000, 0)
+
+    async def fetch_clock(self) -> ClockSample:
+        """Return one sample of the venue's clock."""
+        sent_ns = time.monotonic_ns()
+        body = await self._get("/fapi/v1/time")
+        received_ns = time.monotonic_ns()
+        try:
+            answer = _TIME.decode(body)
+        except msgspec.MsgspecError as error:
+            raise ProtocolError(f"time: {error}") from error
+        return ClockSample(sent_ns, received_ns, answer.serverTime * NS_PER_MS)
+
+    async def fetch_book_snapshot(self, symbol: str, limit: int) -> bytes:
+        """Return one book snapshot as the venue sent it."""
+        return await self._get("/fapi/v1/depth", {"symbol": symbol, "limit": limit})
+
+    async def close(self) -> None:
+        """Close the client's idle connections."""
+        await self._rest.close()
+
+    async def _get(self, path: str, params: Params | None = None) -> bytes:
+        response = await self._rest.request("GET", path, params)
+        error = classify(response)
+        if error is not None:
+            raise error
+        return response.body
