@@ -17,7 +17,7 @@ from engine.config import Config
 from engine.store.database import Database, migrate
 from engine.store.errors import JournalError, ProjectionError
 from engine.store.projection import SessionProjection
-from engine.store.session import DOCUMENT_NAME, read_document, sessions
+from engine.store.session import document_changed_ns, read_document, sessions
 
 POLL_PERIOD_S: Final = 0.1
 RETRY_FIRST_S: Final = 0.5
@@ -132,7 +132,7 @@ class Projector:
         while True:
             # Asked before the last pass, so that what was written before `stop` is projected.
             is_last = self._stopping.is_set()
-            seen_ns = (self._directory / DOCUMENT_NAME).stat().st_mtime_ns
+            seen_ns = document_changed_ns(self._directory)
             if projection is None or seen_ns != changed_ns:
                 changed_ns = seen_ns
                 document = read_document(self._directory)

@@ -109,8 +109,11 @@ class SourceReader:
 
     def _read(self, chunk_bytes: int) -> list[Batch]:
         assert self._path is not None
-        with self._path.open("rb", buffering=0) as file:
-            raw = os.pread(file.fileno(), chunk_bytes, self._offset)
+        try:
+            with self._path.open("rb", buffering=0) as file:
+                raw = os.pread(file.fileno(), chunk_bytes, self._offset)
+        except OSError as error:
+            raise JournalError(f"cannot read {self._path}: {error.strerror}") from error
         buffer, first = memoryview(raw), 0
         if self._offset == 0:
             if frames.decode_segment_header(buffer) is None:

@@ -122,6 +122,19 @@ def read_document(directory: Path) -> SessionDocument:
     return document
 
 
+def document_changed_ns(directory: Path) -> int:
+    """Return when the document of a session was written last.
+
+    Raises:
+        SessionError: there is none.
+    """
+    path = directory / DOCUMENT_NAME
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as error:
+        raise SessionError(f"no session document at {path}: {error.strerror}") from error
+
+
 def sessions(state_directory: Path) -> list[tuple[Path, SessionDocument]]:
     """Return the sessions of a (venue, account, mode), oldest first.
 
