@@ -59,7 +59,7 @@ class Market:
 class PracticeExchange:
     """A practice exchange that this engine started, or one that runs already."""
 
-    def __init__(self, url: str, process: subprocess.Popen[str] | None = None) -> None:
+    def __init__(self, url: str, process: subprocess.Popen[bytes] | None = None) -> None:
         """Refer to an exchange; the process is given only when we own it."""
         self.url = url.rstrip("/")
         self._process = process
@@ -75,7 +75,6 @@ class PracticeExchange:
             [sys.executable, "-m", "exchange", "--port", "0", *market.arguments()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            text=True,
             start_new_session=True,  # Ctrl-C is for us; we end the exchange after the engine
         )
         try:
@@ -136,18 +135,18 @@ class PracticeExchange:
             self._process.wait()
 
 
-def _read_port(process: subprocess.Popen[str]) -> int:
+def _read_port(process: subprocess.Popen[bytes]) -> int:
     assert process.stdout is not None, "asked for a pipe"
     deadline = time.monotonic() + READY_DEADLINE_S
     os.set_blocking(process.stdout.fileno(), False)
-    text = ""
+    said = b""
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while time.monotonic() < deadline:
             selector.select(0.1)
-            text += process.stdout.read() or ""
-            for line in text.splitlines(keepends=True):
-                if line.startswith("ready ") and line.endswith("\n"):
+            said += process.stdout.read() or b""
+            for line in said.splitlines(keepends=True):
+                if line.startswith(b"ready ") and line.endswith(b"\n"):
                     return int(line.split()[1])
             if process.poll() is not None:
                 message = (

@@ -1,0 +1,107 @@
+"""A headless Chromium driven over its own debugging protocol; nothing to install but the browser."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import itertools
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import connect
+
+BINARIES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+)
+DEADLINE_S = 60.0
+
+
+def browser_path() -> str | None:
+    """Return an installed Chromium, or None."""
+    return next((path for name in BINARIES if (path := shutil.which(name))), None)
+
+
+class Browser:
+    """One page in one browser."""
+
+    def __init__(self, binary: str, profile: Path, width: int = 1400, height: int = 1000) -> None:
+        """Start the browser and open an empty page."""
+        self.process = subprocess.Popen(
+            [binary, *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        port = int(self._wait_file(profile / "DevToolsActivePort").split()[0])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("PUT", "/json/new?about:blank")
+        target = json.loads(connection.getresponse().read())
+        connection.close()
+        self.socket = connect(target["webSocketDebuggerUrl"], max_size=None, compression=None)
+        self.numbers = itertools.count(1)
+        self.call("Page.enable")
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        """Return the result of one protocol method."""
+        number = next(self.numbers)
+        self.socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            answer = json.loads(self.socket.recv(timeout=DEADLINE_S))
+            if answer.get("id") == number:
+                assert "error" not in answer, answer
+                return dict(answer["result"])
+
+    def open(self, url: str) -> None:
+        """Go to a page."""
+        self.call("Page.navigate", url=url)
+
+    def evaluate(self, expression: str) -> Any:  # noqa: ANN401  whatever the page returns
+        """Return the value of a JavaScript expression."""
+        found = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def wait(self, expression: str) -> Any:  # noqa: ANN401  whatever the page returns
+        """Return the first true value of an expression; fail after the deadline."""
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            value = self.evaluate(expression)
+            if value:
+                return value
+            time.sleep(0.05)
+        message = f"the page never showed: {expression}"
+        raise AssertionError(message)
+
+    def screenshot(self, path: Path) -> None:
+        """Save what a person would see."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+    def close(self) -> None:
+        """End the browser."""
+        self.socket.close()
+        self.process.kill()
+        self.process.wait()
+
+    @staticmethod
+    def _wait_file(path: Path) -> str:
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            if path.exists() and path.read_text(encoding="ascii").strip():
+                return path.read_text(encoding="ascii")
+            time.sleep(0.05)
+        message = "the browser did not start"
+        raise AssertionError(message)

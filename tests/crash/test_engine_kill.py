@@ -1,0 +1,187 @@
+"""kill -9 of each role and of main, against an exchange that outlives the engine.
+
+After every crash: no orphan process, no stale segment on the next start, the journal opens, and
+orders and positions equal the exchange's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.store.verify import verify_session
+from tests.engine_process import Engine, Exchange, aegis, alive, wait_for
+
+ROLES = ("orchestrator", "feed", "brain")
+SHM = Path("/dev/shm")
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Exchange]:
+    running = Exchange("--generate", "2", "--seed", "7")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    return f"k{os.getpid()}-{request.node.name[-8:].strip('[]-').replace('_', '-')}"
+
+
+def start(home: Path, exchange: Exchange, name: str, *more: str) -> Engine:
+    return Engine(home, "--exchange", exchange.url, "--name", name, *more)
+
+
+def segments(name: str) -> list[str]:
+    return sorted(path.name for path in SHM.glob(f"aegis-{name}-*"))
+
+
+def journals(home: Path) -> list[Path]:
+    return sorted((home / "state").glob("*/journal/*"))
+
+
+def agree(home: Path, exchange: Exchange, name: str) -> None:
+    """Start again, stop in order, and let the engine compare its books with the exchange's."""
+    engine = start(home, exchange, name, "--for", "5", "--json")
+    code, output, errors = engine.finish()
+    assert code == 0, f"{output}\n{errors}"
+    assert '"exchange_agrees": true' in output, output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ROLES)
+def test_a_killed_role_ends_the_engine_and_loses_nothing(
+    tmp_path: Path, exchange: Exchange, name: str, role: str
+) -> None:
+    engine = start(tmp_path, exchange, name)
+    try:
+        status = engine.wait_ready()
+        engine.wait_count("orders", 1)
+        pids = status["pids"]
+        os.kill(pids[role], signal.SIGKILL)
+        code, output, errors = engine.finish()
+    finally:
+        engine.kill()
+    assert code == 1, errors
+    assert f"{role} died" in output + errors
+    assert [pid for pid in pids.values() if alive(pid)] == []
+    assert segments(name) == []
+    assert all(verify_session(path).is_intact for path in journals(tmp_path))
+    agree(tmp_path, exchange, name)
+
+
+@pytest.mark.slow
+def test_a_killed_main_leaves_no_orphan_and_the_next_start_cleans_up(
+    tmp_path: Path, exchange: Exchange, name: str
+) -> None:
+    engine = start(tmp_path, exchange, name)
+    try:
+        pids = engine.wait_ready()["pids"]
+        engine.wait_count("orders", 1)
+        os.kill(pids["main"], signal.SIGKILL)
+        wait_for("children to end", lambda: not [p for p in pids.values() if alive(p)])
+    finally:
+        engine.kill()
+    assert segments(name) != [], "nobody was left to remove them"
+    agree(tmp_path, exchange, name)
+    assert segments(name) == []
+    assert all(verify_session(path).is_intact for path in journals(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_role_is_restarted_in_place_when_asked(
+    tmp_path: Path, exchange: Exchange, name: str
+) -> None:
+    engine = start(tmp_path, exchange, name, "--on-role-death", "restart")
+    try:
+        first = engine.wait_ready()
+        os.kill(first["pids"]["feed"], signal.SIGKILL)
+
+        def back() -> bool:
+            status = engine.status()
+            if status is None or status["pids"]["feed"] == first["pids"]["feed"]:
+                return False
+            return all(role["state"] == "READY" for role in status["roles"])
+
+        wait_for("the feed to come back", back)
+        before = engine.status()
+        assert before is not None
+        engine.wait_count("records", before["counts"]["records"] + 10)
+        code, output, errors = engine.terminate()
+    finally:
+        engine.kill()
+    assert code == 0, f"{output}\n{errors}"
+
+
+@pytest.mark.slow
+def test_a_hung_role_ends_the_engine(tmp_path: Path, exchange: Exchange, name: str) -> None:
+    engine = start(tmp_path, exchange, name)
+    try:
+        pids = engine.wait_ready()["pids"]
+        os.kill(pids["feed"], signal.SIGSTOP)
+        code, output, errors = engine.finish()
+    finally:
+        engine.kill()
+    assert code == 1
+    assert "hangs" in output + errors
+    assert [pid for pid in pids.values() if alive(pid)] == []
+
+
+@pytest.mark.slow
+def test_sigterm_with_orders_in_flight_accounts_for_everything(
+    tmp_path: Path, exchange: Exchange, name: str
+) -> None:
+    engine = start(tmp_path, exchange, name, "--json")
+    try:
+        engine.wait_ready()
+        engine.wait_count("orders", 2)
+        code, output, errors = engine.terminate()
+    finally:
+        engine.kill()
+    assert code == 0, f"{output}\n{errors}"
+    assert '"exchange_agrees": true' in output
+    assert segments(name) == []
+
+
+@pytest.mark.slow
+def test_a_second_engine_of_the_same_name_is_refused(
+    tmp_path: Path, exchange: Exchange, name: str
+) -> None:
+    engine = start(tmp_path, exchange, name)
+    try:
+        engine.wait_ready()
+        second = start(tmp_path, exchange, name)
+        code, output, errors = second.finish()
+        assert code == 3
+        assert "runs already" in output + errors
+        assert engine.status() is not None, "the first one is not disturbed"
+        engine.terminate()
+    finally:
+        engine.kill()
+
+
+@pytest.mark.slow
+def test_a_halt_survives_kill_9_and_restart(tmp_path: Path, exchange: Exchange, name: str) -> None:
+    engine = start(tmp_path, exchange, name)
+    try:
+        pids = engine.wait_ready()["pids"]
+        assert aegis(tmp_path, "halt", "test", "--name", name).returncode == 0
+        os.kill(pids["main"], signal.SIGKILL)
+        wait_for("children to end", lambda: not [p for p in pids.values() if alive(p)])
+    finally:
+        engine.kill()
+    again = start(tmp_path, exchange, name)
+    try:
+        status = again.wait_ready()
+        assert status["trading_state"] == "HALTED"
+        orders = status["counts"]["orders"]
+        done = aegis(tmp_path, "resume", "--reason", "test over", "--name", name)
+        assert done.returncode == 0
+        again.wait_count("orders", orders + 1)
+        again.terminate()
+    finally:
+        again.kill()
