@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -32,21 +33,25 @@ def open_databases(config: Config) -> list[OpenDatabase]:
 
     SQLite always, because `aegis status` and the page read it; PostgreSQL beside it.
     """
+    found: list[OpenDatabase] = [partial(_open_sqlite, config)]
+    if config.database_url:
+        found.append(partial(_open_postgres, config))
+    return found
 
-    def open_sqlite() -> Database:
-        from engine.store.sqlite import DATABASE_NAME, SqliteDatabase
 
-        return SqliteDatabase(Path(config.state_dir) / DATABASE_NAME)
+def _open_sqlite(config: Config) -> Database:
+    from engine.store.sqlite import DATABASE_NAME, SqliteDatabase
 
-    def open_postgres() -> Database:
-        try:
-            from engine.store.postgres import PostgresDatabase
-        except ImportError as error:
-            message = "database_url needs the extra: pip install 'aegis-engine[postgres]'"
-            raise ProjectionError(message) from error
-        return PostgresDatabase(config.database_url)
+    return SqliteDatabase(Path(config.state_dir) / DATABASE_NAME)
 
-    return [open_sqlite, open_postgres] if config.database_url else [open_sqlite]
+
+def _open_postgres(config: Config) -> Database:
+    try:
+        from engine.store.postgres import PostgresDatabase
+    except ImportError as error:
+        message = "database_url needs the extra: pip install 'aegis-engine[postgres]'"
+        raise ProjectionError(message) from error
+    return PostgresDatabase(config.database_url)
 
 
 class Projector:

@@ -95,7 +95,7 @@ class InstanceLock:
         os.close(self._descriptor)
 
 
-def remove_stale(instance: str, drain: Callable[[str], None]) -> int:
+def remove_stale(instance: str, drain: Callable[[str], object]) -> int:
     """Drain and remove what a dead engine of this instance name left; return how many segments.
 
     Args:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from engine.config import Config
@@ -23,13 +24,9 @@ from ringbuffer.segment import read_prefix
 READER_JOURNAL = 0
 
 
-def drain_leftover(config: Config) -> Callable[[str], None]:
+def drain_leftover(config: Config) -> Callable[[str], object]:
     """Return what drains one stale event ring, by its name, into its engine's journal."""
-
-    def drain(name: str) -> None:
-        drain_ring(Path(config.home), name)
-
-    return drain
+    return partial(drain_ring, Path(config.home))
 
 
 def drain_ring(home: Path, name: str) -> int:
