@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from engine.domain.bars import BAR_MASK, close_bar, next_close
-from engine.domain.kernel import Floats, Integers, Records, kernel
+from engine.domain.bars import close_bar, next_close
+from engine.domain.features.averages import update_averages
+from engine.domain.features.momentum import update_momentum
+from engine.domain.features.returns import update_returns
+from engine.domain.features.statistics import update_statistics
+from engine.domain.features.volatility import update_atr, update_volatility
+from engine.domain.features.volume import update_volume
+from engine.domain.kernel import kernel
 from engine.domain.market_state import NEVER_NS, MarketState
-
-ATR_BARS = 14
+from engine.domain.structure import update_structure
 
 
 @kernel
-def update_atr(
-    closed: Records, closed_count: Integers, atr_ticks: Floats, atr_seed: Floats, i: int, t: int
-) -> None:
-    """Fold the newest closed bar into Wilder's average true range, in ticks, in place.
-
-    The first value is the mean of the true ranges of bars 1 to `ATR_BARS`; NaN before.
-    """
-    number = closed_count[i, t] - 1
-    if number < 1:
-        return
-    high = closed["high_ticks"][i, t, number & BAR_MASK]
-    low = closed["low_ticks"][i, t, number & BAR_MASK]
-    close_before = closed["close_ticks"][i, t, (number - 1) & BAR_MASK]
-    true_range = float(max(high, close_before) - min(low, close_before))
-    if number <= ATR_BARS:
-        atr_seed[i, t] += true_range
-        if number == ATR_BARS:
-            atr_ticks[i, t] = atr_seed[i, t] / ATR_BARS
-        return
-    atr_ticks[i, t] = (atr_ticks[i, t] * (ATR_BARS - 1) + true_range) / ATR_BARS
+def update_features(market: MarketState, i: int, t: int, number: int) -> None:
+    """Compute every bar feature of closed bar `number`, family by family, in place."""
+    closed = market.closed
+    plan = market.plan
+    features = market.bar_features
+    memory = market.feature_memory
+    update_atr(closed, market.atr_ticks, market.atr_seed, i, t, number)
+    atr_ticks = market.atr_ticks[i, t]
+    update_returns(plan, closed, i, t, number, atr_ticks, features)
+    update_averages(plan, closed, i, t, number, atr_ticks, memory, features)
+    update_momentum(plan, closed, i, t, number, memory, features)
+    update_volatility(plan, closed, i, t, number, atr_ticks, features)
+    update_volume(plan, closed, i, t, number, features)
+    update_statistics(plan, closed, i, t, number, features)
 
 
 @kernel
@@ -45,7 +44,9 @@ def close_due_bars(market: MarketState, i: int, until_ns: int) -> int:
         is_open = market.forming["trade_count"][i, t] > 0
         if is_open and market.forming["start_ns"][i, t] + timeframe_ns <= until_ns:
             close_bar(market.forming, market.closed, market.closed_count, i, t, timeframe_ns)
-            update_atr(market.closed, market.closed_count, market.atr_ticks, market.atr_seed, i, t)
+            number = market.closed_count[i, t] - 1
+            update_features(market, i, t, number)
+            update_structure(market.structure, market.closed, i, t, number)
             closed |= 1 << t
     market.hot["next_close_ns"][i] = next_close(market.forming, market.timeframes_ns, i, NEVER_NS)
     return closed

@@ -7,7 +7,8 @@ cache lines per instrument; the rest is touched by trades, by book diffs or at a
     micro[i, column]     features of quote and flow (engine.domain.features.micro)
     book_*[i, side, k]   levels, best first
     forming[i, t], closed[i, t, k & mask]                 bars
-    bar_features[i, t, column], bar_memory[i, t, cell]    features of closed bars, and their state
+    bar_features[i, t, column], feature_memory[i, t, cell]  of the newest closed bar; their state
+    structure                                             smart-money structure of closed bars
     strategy_memory[i, s]                                 what a strategy remembers of its entry
 """
 
@@ -23,6 +24,7 @@ from engine.domain.bars import BAR_DTYPE, BAR_RING_BARS
 from engine.domain.book import BOOK_LEVELS
 from engine.domain.codes import Channel
 from engine.domain.features.micro import FLOW_BUCKETS, FLOW_SUMS, LONG, MICRO_COLUMNS
+from engine.domain.features.plan import FeaturePlan, catalogue_text, compile_plan
 from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT
 from engine.domain.kernel import Bytes, Floats, Integers, Records
 from engine.domain.score import ORDERFLOW_WEIGHTS
@@ -35,6 +37,7 @@ from engine.domain.strategy_table import (
     check_row,
     parameters_of,
 )
+from engine.domain.structure import StructureState, create_structure
 
 CACHE_LINE_BYTES = 64
 DEFAULT_TIMEFRAMES_S = (1, 5, 60)
@@ -132,6 +135,10 @@ class MarketState(NamedTuple):
     closed_count: Integers  # int64[n, t]
     atr_ticks: Floats  # float64[n, t], NaN until warm
     atr_seed: Floats  # float64[n, t], sum of the true ranges that seed it
+    plan: FeaturePlan  # which kernel computes which column, read only
+    bar_features: Floats  # float64[n, t, columns], NaN until warm
+    feature_memory: Floats  # float64[n, t, cells]
+    structure: StructureState
     strategy_memory: Records  # STRATEGY_MEMORY_DTYPE[n, s]
 
 
@@ -192,6 +199,7 @@ def create_market_state(
     timeframes = tuple(timeframes_s or timeframes_of(strategy_rows))
     n, t, s = len(instrument_rows), len(timeframes), len(strategy_rows)
     assert n > 0, "at least one instrument"
+    catalogue = compile_plan(catalogue_text())
     strategies, parameters = pack_strategies(strategy_rows, timeframes)
     state = MarketState(
         instruments=instrument_rows.copy(),
@@ -215,6 +223,10 @@ def create_market_state(
         closed_count=np.zeros((n, t), dtype=np.int64),
         atr_ticks=np.full((n, t), np.nan),
         atr_seed=np.zeros((n, t)),
+        plan=catalogue.plan,
+        bar_features=np.full((n, t, len(catalogue.bar_rows)), np.nan),
+        feature_memory=np.zeros((n, t, catalogue.cell_count)),
+        structure=create_structure(n, t),
         strategy_memory=aligned_zeros((n, s), STRATEGY_MEMORY_DTYPE),
     )
     state.progress[SEQUENCE_LAST] = -1

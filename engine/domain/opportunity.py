@@ -75,7 +75,7 @@ def entry_qty_lots(instruments: Records, i: int, price_ticks: int, notional_e8: 
 @kernel
 def acted_already(opportunities: Records, count: int, s: int) -> bool:
     """Return whether strategy `s` wrote one of the first `count` opportunities."""
-    for k in range(count):  # noqa: SIM110 - generators do not compile
+    for k in range(count):
         if opportunities["strategy_index"][k] == s:
             return True
     return False

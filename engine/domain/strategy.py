@@ -31,12 +31,16 @@ from engine.domain.strategy_kinds import (
     orderflow_exit,
     orderflow_inputs,
     protective_exit,
+    smc_entry,
+    smc_exit,
+    smc_inputs,
 )
 from engine.domain.strategy_table import StrategyKind, StrategyReason
 
 _SMC = int(StrategyKind.SMC)
 _ORDERFLOW = int(StrategyKind.ORDERFLOW)
 _QUOTE_IMBALANCE = int(StrategyKind.QUOTE_IMBALANCE)
+_STRUCTURE_REVERSED = int(StrategyReason.STRUCTURE_REVERSED)
 _FLOW_SCORE = int(StrategyReason.FLOW_SCORE)
 _IMBALANCE = int(StrategyReason.QUOTE_IMBALANCE)
 _QUOTE = int(RecordType.QUOTE)
@@ -52,6 +56,8 @@ def show_inputs(
         orderflow_inputs(market, i, score, opportunities, count)
     elif kind == _QUOTE_IMBALANCE:
         imbalance_inputs(market, i, opportunities, count)
+    elif kind == _SMC:
+        smc_inputs(market, i, s, opportunities, count)
 
 
 @kernel
@@ -139,6 +145,38 @@ def run_on_quote(
 
 
 @kernel
+def run_on_bars(
+    market: MarketState,
+    exposure: Records,
+    i: int,
+    closed_mask: int,
+    now_ns: int,
+    opportunities: Records,
+) -> int:
+    """Ask the strategies whose timeframe closed a bar; return the count of opportunities."""
+    count = 0
+    for s in range(market.strategies.shape[0]):
+        if (closed_mask >> market.strategies["timeframe_index"][s]) & 1 == 0:
+            continue
+        if market.strategies["kind"][s] != _SMC or exposure["in_flight"][i, s] != 0:
+            continue
+        before = count
+        position_lots = exposure["position_lots"][i, s]
+        if position_lots == 0:
+            answer = smc_entry(market, i, s)
+            if answer != 0 and may_enter(market, exposure, i, s, now_ns):
+                side = 1 if answer > 0 else -1
+                count = propose_entry(market, opportunities, count, i, s, side, abs(answer))
+        elif smc_exit(market, i, s, position_lots) != 0:
+            count = propose_exit(
+                market, opportunities, count, i, s, position_lots, _STRUCTURE_REVERSED
+            )
+        if count > before:
+            show_inputs(market, i, s, 0.0, opportunities, before)
+    return count
+
+
+@kernel
 def apply_market(
     market_state: MarketState,
     exposure: Records,
@@ -163,9 +201,11 @@ def apply_market(
     refused = check_record(market_state, slots, slot_index)
     if refused != 0:
         return -refused
-    apply_record(market_state, slots, slot_index)
-    count = 0
+    closed_mask = apply_record(market_state, slots, slot_index)
     i = slots["instrument_index"][slot_index]
+    count = 0
+    if closed_mask != 0:
+        count = run_on_bars(market_state, exposure, i, closed_mask, now_ns, opportunities)
     if slots["record_type"][slot_index] == _QUOTE:
         count = run_on_quote(market_state, exposure, i, now_ns, opportunities, count)
     return count

@@ -8,6 +8,7 @@ dispatcher of `engine.domain.strategy`.
 
 from __future__ import annotations
 
+from engine.domain.bars import BAR_MASK
 from engine.domain.features.micro import (
     IMBALANCE,
     MICROPRICE_BPS,
@@ -26,9 +27,14 @@ _STOP_LOSS = int(StrategyReason.STOP_LOSS)
 _TAKE_PROFIT = int(StrategyReason.TAKE_PROFIT)
 _MAX_HOLD = int(StrategyReason.MAX_HOLD)
 
+_STRUCTURE_REVERSED = int(StrategyReason.STRUCTURE_REVERSED)
+_FVG_RETURN = int(StrategyReason.FVG_RETURN)
+_BOS_LIVE = int(StrategyReason.BOS_LIVE)
+
 # Positions in MarketState.parameters, in the order of KIND_PARAMETERS.
 ENTER_SCORE, EXIT_SCORE = 0, 1
 THRESHOLD = 0
+FLOW_MIN, QUOTE_FLOW_MIN, GAP_ATR_MIN, WAIT_BARS, TRADE_BREAKS = 0, 1, 2, 3, 4
 
 
 @kernel
@@ -99,6 +105,68 @@ def imbalance_inputs(market: MarketState, i: int, opportunities: Records, count:
         float(market.hot["ask_qty_lots"][i]),
         micro[i, MICROPRICE_BPS],
         micro[i, SPREAD_BPS],
+    )
+
+
+@kernel
+def smc_entry(market: MarketState, i: int, s: int) -> int:
+    """Return side * StrategyReason of an entry at the end of a bar, or 0.
+
+    Takers' flow must point one way and the quote's must not disagree. Then, with the structure: a
+    break of the last locked swing at this bar, or a return into a fair value gap at most
+    `wait_bars` ago that still holds.
+    """
+    t = market.strategies["timeframe_index"][s]
+    structure = market.structure.structure
+    side = side_beyond(market.micro[i, TRADE_FLOW_LONG], market.parameters[s, FLOW_MIN])
+    if side == 0 or structure["trend_side"][i, t] != side:
+        return 0
+    if not market.micro[i, QUOTE_FLOW_LONG] * side >= market.parameters[s, QUOTE_FLOW_MIN]:
+        return 0
+    if structure["live_side"][i, t] == side and market.parameters[s, TRADE_BREAKS] != 0.0:
+        return side * _BOS_LIVE
+    number = market.closed_count[i, t] - 1
+    if structure["return_side"][i, t] != side:
+        return 0
+    if number - structure["return_at"][i, t] > market.parameters[s, WAIT_BARS]:
+        return 0
+    close = market.closed["close_ticks"][i, t, number & BAR_MASK]
+    near = structure["return_near_ticks"][i, t]
+    far = structure["return_far_ticks"][i, t]
+    least = market.parameters[s, GAP_ATR_MIN] * market.atr_ticks[i, t]
+    if (close - far) * side > 0 and abs(near - far) >= least:
+        return side * _FVG_RETURN
+    return 0
+
+
+@kernel
+def smc_exit(market: MarketState, i: int, s: int, position_lots: int) -> int:
+    """Return STRUCTURE_REVERSED when the newest bar turned the structure against it, or 0."""
+    t = market.strategies["timeframe_index"][s]
+    structure = market.structure.structure
+    is_now = structure["trend_known_at"][i, t] == market.closed_count[i, t] - 1
+    if is_now and structure["trend_side"][i, t] * position_lots < 0:
+        return _STRUCTURE_REVERSED
+    return 0
+
+
+@kernel
+def smc_inputs(market: MarketState, i: int, s: int, opportunities: Records, count: int) -> None:
+    """Show the structure: its side, the level of the entry, the flow, the ATR; in place."""
+    t = market.strategies["timeframe_index"][s]
+    structure = market.structure.structure
+    level = structure["live_level_ticks"][i, t]
+    if opportunities["reason"][count] == _FVG_RETURN:
+        level = structure["return_near_ticks"][i, t]
+    flow = market.micro[i, TRADE_FLOW_LONG]
+    write_inputs(
+        opportunities,
+        count,
+        flow,
+        float(structure["trend_side"][i, t]),
+        float(level),
+        flow,
+        market.atr_ticks[i, t],
     )
 
 

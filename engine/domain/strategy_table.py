@@ -64,14 +64,14 @@ COMMON_PARAMETERS: tuple[Parameter, ...] = (
 KIND_PARAMETERS: Mapping[StrategyKind, tuple[Parameter, ...]] = MappingProxyType(
     {
         StrategyKind.SMC: (
-            Parameter("flow_z_min", 2.0, "Signed trade flow of the bar, in standard deviations."),
-            Parameter("gap_atr_min", 0.0, "Smallest fair value gap that counts, ATRs."),
-            Parameter(
-                "trade_breaks", 1.0, "1: enter on bos_live too; 0: on returns into gaps only."
-            ),
+            Parameter("flow_min", 4.5, "Takers' flow that must confirm, standard deviations."),
+            Parameter("quote_flow_min", 0.0, "The quote's flow that must agree, same unit."),
+            Parameter("gap_atr_min", 0.1, "Smallest fair value gap that counts, ATRs."),
+            Parameter("wait_bars", 5.0, "Bars that a return into a gap waits for confirmation."),
+            Parameter("trade_breaks", 1.0, "1: enter on bos_live too; 0: only on returns to gaps."),
         ),
         StrategyKind.ORDERFLOW: (
-            Parameter("enter_score", 0.8, "Enter when the score passes this, 0 to 1."),
+            Parameter("enter_score", 0.75, "Enter when the score passes this, 0 to 1."),
             Parameter("exit_score", 0.2, "Leave when the score passes this on the other side."),
         ),
         StrategyKind.QUOTE_IMBALANCE: (
@@ -83,8 +83,8 @@ KIND_PARAMETERS: Mapping[StrategyKind, tuple[Parameter, ...]] = MappingProxyType
 # What input_1..input_4 of a decision hold, by kind; input_0 is the score.
 INPUT_NAMES: Mapping[StrategyKind, tuple[str, str, str, str]] = MappingProxyType(
     {
-        StrategyKind.SMC: ("structure_side", "level_atr", "trade_flow_z", "atr_ticks"),
-        StrategyKind.ORDERFLOW: ("trade_flow_z", "quote_flow_z", "imbalance", "spread_bps"),
+        StrategyKind.SMC: ("trend_side", "level_ticks", "trade_flow", "atr_ticks"),
+        StrategyKind.ORDERFLOW: ("trade_flow", "quote_flow", "imbalance", "spread_bps"),
         StrategyKind.QUOTE_IMBALANCE: (
             "bid_qty_lots",
             "ask_qty_lots",
@@ -123,13 +123,15 @@ STRATEGY_TABLE: tuple[StrategyRow, ...] = (
     StrategyRow(
         name="smc_fvg_bos",
         kind=StrategyKind.SMC,
-        timeframe_s=5,
+        timeframe_s=1,
         parameters={
-            "flow_z_min": 2.5,
+            "flow_min": 4.5,
+            "quote_flow_min": 0.0,
+            "wait_bars": 5.0,
             "stop_atr": 1.5,
             "take_atr": 2.0,
             "max_hold_s": 60.0,
-            "cooldown_s": 5.0,
+            "cooldown_s": 2.0,
         },
         rationale="With the structure: a return into a fair value gap, or a close beyond a swing.",
     ),
@@ -138,7 +140,7 @@ STRATEGY_TABLE: tuple[StrategyRow, ...] = (
         kind=StrategyKind.ORDERFLOW,
         timeframe_s=1,
         parameters={
-            "enter_score": 0.8,
+            "enter_score": 0.75,
             "exit_score": 0.3,
             "stop_atr": 4.0,
             "take_atr": 6.0,

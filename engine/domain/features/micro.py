@@ -6,9 +6,13 @@ exponentiated and nothing drifts:
     buckets[i, number & BUCKET_MASK] = trade sum, trade squares, quote sum, quote squares
     sums[i]     the same four over the short window, then over the long window
 
-A flow feature is sum / sqrt(sum of squares): 1 standard deviation of what the same quantities would
-give with random signs. It is NaN in a window without flow. A record older than the current bucket
-counts into the current one.
+A flow feature is sum / sqrt(sum of squares): measured in standard deviations of what the same
+quantities would give with random signs. It is NaN in a window without flow. A record older than the
+current bucket counts into the current one.
+
+Trades count with the square root of their quantity: a single large print does not hide how one-
+sided the many others are, as it would by quantity, and dust does not outvote it, as it would by
+count.
 
 Quote flow follows the order-flow imbalance of Cont, Kukanov and Stoikov (2014): what a change of
 the quote adds to the bid minus what it adds to the ask, in lots.
@@ -107,7 +111,8 @@ def add_trade_flow(
     hot: Records, buckets: Floats, sums: Floats, values: Floats, i: int, signed_lots: int
 ) -> None:
     """Add a trade to the windows and refresh the trade-flow features, in place."""
-    add_flow(hot, buckets, sums, i, TRADE_SUM, float(signed_lots))
+    root = math.sqrt(abs(signed_lots))
+    add_flow(hot, buckets, sums, i, TRADE_SUM, root if signed_lots > 0 else -root)
     values[i, TRADE_FLOW_SHORT] = ratio_to_noise(sums[i, TRADE_SUM], sums[i, TRADE_SQUARES])
     values[i, TRADE_FLOW_LONG] = ratio_to_noise(
         sums[i, LONG + TRADE_SUM], sums[i, LONG + TRADE_SQUARES]
