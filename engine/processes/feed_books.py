@@ -22,7 +22,7 @@ from native_ext import _feed
 FETCHES_MAX: Final = 8
 POLL_S: Final = 0.01
 WEIGHT_PER_S: Final = 20.0  # half of 2400 a minute
-BURST_WEIGHT: Final = 200.0  # a start with few instruments does not wait
+BURST_WEIGHT: Final = 1000.0  # all books of a default start at once; the minute still fits
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 10.0
 STALE_RETRY_S: Final = 0.05  # too old: the next one will not be
