@@ -121,6 +121,7 @@ async def serve(exchange: Exchange, host: str, port: int) -> None:
     bound = await exchange.listen(host, port)
     sys.stdout.write(f"ready {bound}\n")
     sys.stdout.flush()
+    exchange.prepare()
     await stop.wait()
     await exchange.close()
 

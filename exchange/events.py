@@ -31,6 +31,9 @@ class EventSource(Protocol):
 
     specs: list[SymbolSpec]
 
+    def prepare(self) -> None:
+        """Load what playing needs; optional, and without effect the second time."""
+
     def begin(self, start_ns: int) -> None:
         """Go to the first event, which is due at `start_ns`."""
 

@@ -49,6 +49,7 @@ class Exchange:
     def __init__(self, source: EventSource, options: Options) -> None:
         """Wire venue, hub, player, faults, probe and routes around an event source."""
         self._options = options
+        self._source = source
         self.clock = VirtualClock(speed=options.speed, start_ms=options.start_ms)
         self.venue = Venue(self.clock, options.balance)
         for spec in source.specs:
@@ -86,6 +87,10 @@ class Exchange:
             self.player.start()
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
+
+    def prepare(self) -> None:
+        """Load what the market needs to play, once the exchange listens."""
+        self._source.prepare()
 
     async def close(self) -> None:
         """Stop playing, close all connections and stop listening."""

@@ -156,6 +156,9 @@ class Tape:
         self._high_ids: dict[str, int] = {}
         self._last_receive_ns = self._first_receive_ns
 
+    def prepare(self) -> None:
+        """Load nothing: a tape is read while it plays."""
+
     def begin(self, start_ns: int) -> None:
         """Go to the first event, which is due and stamped at `start_ns`."""
         self._base_ns = start_ns

@@ -93,7 +93,7 @@ class TapeWriter:
         bids: list[tuple[str, str]],
         asks: list[tuple[str, str]],
     ) -> None:
-        body = {"e": "depthUpdate"} | self._times(at_ms)
+        body: dict[str, Any] = {"e": "depthUpdate"} | self._times(at_ms)
         body |= {"s": self.symbol, "U": ids[0], "u": ids[1], "pu": ids[2], "b": bids, "a": asks}
         self._wrap(at_ms, "depth@0ms", body)
 
@@ -167,7 +167,7 @@ class Running:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until a condition holds, or fail at the deadline."""
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, not only an event
             await asyncio.sleep(0.002)
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -105,14 +106,13 @@ class Exchange(RuleBasedStateMachine):
         if not orders:
             return
         order = orders[pick % len(orders)]
-        was_open = order.is_open
-        try:
-            self.venue.cancel(account, {"symbol": "BTCUSDT", "orderId": str(order.order_id)})
-        except ApiError as refusal:
-            assert not was_open
-            assert refusal.code == -2011
-        else:
-            assert was_open
+        named = {"symbol": "BTCUSDT", "orderId": str(order.order_id)}
+        if order.is_open:
+            assert self.venue.cancel(account, named) is order
+            return
+        with pytest.raises(ApiError) as refusal:
+            self.venue.cancel(account, named)
+        assert refusal.value.code == -2011
 
     # What the tape does ---------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from exchange.server import Options
+from exchange.tape import Tape
 from tests.exchange_rig import KEY, Running, run, running, short_tape, tape_of
 
 pytestmark = [
@@ -31,7 +32,7 @@ async def client_of(exchange: Running, *, secret: str = KEY) -> AsyncIterator[tu
 
     http = f"http://127.0.0.1:{exchange.port}"
     sockets = f"ws://127.0.0.1:{exchange.port}/"
-    local_client = type(
+    local_client: Any = type(
         "LocalClient",
         (AsyncClient,),
         {
@@ -40,7 +41,7 @@ async def client_of(exchange: Running, *, secret: str = KEY) -> AsyncIterator[tu
             "WS_FUTURES_URL": f"{sockets}ws-fapi/v1",
         },
     )
-    local_sockets = type("LocalSockets", (BinanceSocketManager,), {"FSTREAM_URL": sockets})
+    local_sockets: Any = type("LocalSockets", (BinanceSocketManager,), {"FSTREAM_URL": sockets})
     client = await local_client.create(KEY, secret)
     try:
         yield client, local_sockets(client)
@@ -48,7 +49,7 @@ async def client_of(exchange: Running, *, secret: str = KEY) -> AsyncIterator[tu
         await client.close_connection()
 
 
-async def next_of(socket: Any, kind: str) -> dict[str, Any]:
+async def next_of(socket: Any, kind: str) -> dict[str, Any]:  # noqa: ANN401 - untyped
     """Return the next message of one kind from a socket of the library."""
     async with asyncio.timeout(15):
         while True:
@@ -58,7 +59,7 @@ async def next_of(socket: Any, kind: str) -> dict[str, Any]:
                 return dict(event)
 
 
-def lasting_tape(tmp_path: Path) -> Any:
+def lasting_tape(tmp_path: Path) -> Tape:
     return tape_of(short_tape(tmp_path / "a", tail_ms=60_000))
 
 
@@ -87,7 +88,10 @@ def test_it_trades_and_hears_its_user_events(tmp_path: Path) -> None:
     async def test() -> None:
         async with running(lasting_tape(tmp_path), Options(autostart=True)) as exchange:
             await exchange.until(lambda: exchange.exchange.player.event_count == 9)
-            async with client_of(exchange) as (client, sockets), sockets.futures_user_socket() as user:
+            async with (
+                client_of(exchange) as (client, sockets),
+                sockets.futures_user_socket() as user,
+            ):
                 taken = await client.futures_create_order(
                     symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.010",
                     newOrderRespType="RESULT",
@@ -164,11 +168,13 @@ def test_it_is_refused_with_a_wrong_secret(tmp_path: Path) -> None:
     async def test() -> None:
         from binance.exceptions import BinanceAPIException
 
-        async with running(lasting_tape(tmp_path)) as exchange:
-            async with client_of(exchange, secret="wrong") as (client, _sockets):
-                with pytest.raises(BinanceAPIException) as refusal:
-                    await client.futures_account_balance()
-                assert refusal.value.code == -1022
+        async with (
+            running(lasting_tape(tmp_path)) as exchange,
+            client_of(exchange, secret="wrong") as (client, _sockets),
+        ):
+            with pytest.raises(BinanceAPIException) as refusal:
+                await client.futures_account_balance()
+            assert refusal.value.code == -1022
 
     run(test())
 
@@ -182,31 +188,30 @@ def test_it_hears_routed_market_streams(tmp_path: Path) -> None:
             trades = sockets.futures_multiplex_socket(["btcusdt@aggTrade"], category="market")
             marks = sockets.symbol_mark_price_socket("btcusdt")
             bars = sockets.kline_futures_socket("btcusdt")
-            async with quotes as quote_socket, trades as trade_socket:
-                async with marks as mark_socket, bars as bar_socket:
-                    quote = await next_of(quote_socket, "bookTicker")
-                    assert (quote["b"], quote["A"]) == ("60000.00", "0.700")
-                    trade = await next_of(trade_socket, "aggTrade")
-                    assert (trade["p"], trade["q"]) == ("60000.10", "0.300")
-                    mark = await next_of(mark_socket, "markPriceUpdate")
-                    assert mark["p"].startswith("60000.")
-                    bar = await next_of(bar_socket, "continuous_kline")
-                    assert bar["k"]["o"] == "60000.10"
+            async with quotes as first, trades as second, marks as third, bars as fourth:
+                quote = await next_of(first, "bookTicker")
+                assert (quote["b"], quote["A"]) == ("60000.00", "0.700")
+                trade = await next_of(second, "aggTrade")
+                assert (trade["p"], trade["q"]) == ("60000.10", "0.300")
+                mark = await next_of(third, "markPriceUpdate")
+                assert mark["p"].startswith("60000.")
+                bar = await next_of(fourth, "continuous_kline")
+                assert bar["k"]["o"] == "60000.10"
 
     run(test())
 
 
 def test_the_trap_of_a_wrong_category_stays_silent(tmp_path: Path) -> None:
     async def test() -> None:
-        async with running(lasting_tape(tmp_path), Options(autostart=True)) as exchange:
-            async with client_of(exchange) as (_client, sockets):
-                trapped = sockets.futures_multiplex_socket(
-                    ["btcusdt@bookTicker", "btcusdt@depth"], category="market"
-                )
-                async with trapped as socket:
-                    with pytest.raises(TimeoutError):
-                        async with asyncio.timeout(0.3):
-                            await socket.recv()
-                assert exchange.exchange.player.event_count >= 9
+        async with (
+            running(lasting_tape(tmp_path), Options(autostart=True)) as exchange,
+            client_of(exchange) as (_client, sockets),
+        ):
+            names = ["btcusdt@bookTicker", "btcusdt@depth"]
+            async with sockets.futures_multiplex_socket(names, category="market") as socket:
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        await socket.recv()
+            assert exchange.exchange.player.event_count >= 9
 
     run(test())

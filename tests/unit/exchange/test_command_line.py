@@ -53,7 +53,9 @@ def fetch(port: int, path: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_ready_answers_and_stops_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+def test_it_says_ready_answers_and_stops_on_a_signal(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     tape = short_tape(tmp_path / "a.txt")
     with started("--tape", str(tape), "--key", "k", "--secret", "s") as (process, port):
         assert fetch(port, "/practice/state")["symbols"] == ["BTCUSDT"]
@@ -120,10 +122,27 @@ def parsed(*words: str) -> argparse.Namespace:
 def test_options_come_from_the_words() -> None:
     options = options_of(
         parsed(
-            "--speed", "max", "--loop", "--autostart", "--start-ms", "5", "--balance", "1.5",
-            "--key", "a", "--secret", "b", "--account", "c:d:e", "--weight-limit", "1",
-            "--order-limit-10s", "2", "--order-limit-1m", "3",
-        )  # fmt: skip
+            "--speed",
+            "max",
+            "--loop",
+            "--autostart",
+            "--start-ms",
+            "5",
+            "--balance",
+            "1.5",
+            "--key",
+            "a",
+            "--secret",
+            "b",
+            "--account",
+            "c:d:e",
+            "--weight-limit",
+            "1",
+            "--order-limit-10s",
+            "2",
+            "--order-limit-1m",
+            "3",
+        )
     )
     assert options.speed == UNLIMITED
     assert (options.loop_tape, options.autostart, options.start_ms) == (True, True, 5)

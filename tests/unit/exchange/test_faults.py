@@ -1,6 +1,7 @@
 """Faults on command, as clients meet them: on the wire, with good frames before and after."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -42,7 +43,7 @@ async def settled(tmp_path: Path) -> AsyncIterator[Running]:
         yield exchange
 
 
-async def fault(rest: Rest, **order: Any) -> Answer:
+async def fault(rest: Rest, **order: object) -> Answer:
     answer = await rest.practice("/practice/fault", order)
     assert answer.status == 200, answer.json
     return answer
@@ -191,7 +192,7 @@ def test_gap_breaks_the_chain_once_and_good_frames_follow(tmp_path: Path) -> Non
             assert seen[-1]["pu"] == seen[-2]["u"] + 1
             after = await stream.take(3)
             chain = [seen[-1], *after]
-            assert all(b["pu"] == a["u"] for a, b in zip(chain, chain[1:], strict=False))
+            assert all(b["pu"] == a["u"] for a, b in itertools.pairwise(chain))
             # The exchange's own book had no gap: a new snapshot continues the chain.
             assert exchange.exchange.venue.markets["BTCUSDT"].book.gap_count == 0
             await stream.close()
@@ -210,7 +211,7 @@ def test_duplicates_and_wrong_order(tmp_path: Path) -> None:
             assert len(ids) - len(set(ids)) == 1
             await fault(rest, kind="reorder", stream="btcusdt@bookTicker")
             ids = [(await stream.next())["u"] for _ in range(30)]
-            assert sum(b < a for a, b in zip(ids, ids[1:], strict=False)) == 1
+            assert sum(b < a for a, b in itertools.pairwise(ids)) == 1
             assert len(set(ids)) == 30
             await stream.close()
 

@@ -1,8 +1,11 @@
 """The generated market: the same each time, coherent with itself, and alive."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +14,12 @@ from exchange.book import BUY, SELL, Book
 from exchange.clock import NS_PER_MS
 from exchange.events import DIFF, QUOTE, SNAPSHOT, TRADE, Event
 from exchange.flow import FlowChunk, advance, grain_of, initial_state
-from exchange.generator import MESSAGES_PER_EVENT, Generator, NumberText, generated_specs
+from exchange.flow_events import MESSAGES_PER_EVENT
+from exchange.generator import Generator
+from exchange.instruments import NumberText, generated_specs
 from exchange.symbols import MONEY_DECIMALS
 
+ROOT = Path(__file__).resolve().parents[3]
 START_NS = 1_800_000_000_000_000_000
 
 
@@ -28,9 +34,7 @@ def events_of(generator: Generator, count: int) -> list[Event]:
 def frames_of(count: int, seed: int, *, events: int = 3_000) -> list[bytes]:
     generator = Generator(count, seed, 2_000)
     return [
-        generator.body_of(event)
-        for event in events_of(generator, events)
-        if event[2] != SNAPSHOT
+        generator.body_of(event) for event in events_of(generator, events) if event[2] != SNAPSHOT
     ]
 
 
@@ -201,8 +205,7 @@ def test_activity_comes_in_bursts() -> None:
     state = initial_state(np.array([60_000]), np.array([500.0]), np.array([1]))
     random = np.random.default_rng(3)
     counts = [
-        len(advance(state, random, k * 100_000_000, 100_000_000, 300.0).time_ns)
-        for k in range(600)
+        len(advance(state, random, k * 100_000_000, 100_000_000, 300.0).time_ns) for k in range(600)
     ]
     # A steady stream of independent events would have a ratio of one.
     assert np.var(counts) / np.mean(counts) > 3
@@ -243,7 +246,7 @@ def test_grain_leaves_two_or_three_digits() -> None:
 
 
 def test_number_texts_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exchange.generator.TEXT_CACHE_CAPACITY", 10)
+    monkeypatch.setattr("exchange.instruments.TEXT_CACHE_CAPACITY", 10)
     texts = NumberText(2)
     for units in range(100):
         assert texts[units] == b"%d.%02d" % divmod(units, 100)
@@ -258,3 +261,11 @@ def test_generated_market_cannot_begin_again() -> None:
 def test_slow_market_has_fewer_diffs() -> None:
     slow = events_of(Generator(50, 1, 500), 5_000)
     assert sum(event[2] == DIFF for event in slow) < 0.55 * len(slow)
+
+
+def test_numerical_part_is_loaded_by_prepare_only() -> None:
+    program = (
+        "import sys; from exchange.generator import Generator; g = Generator(2, 1);"
+        "assert 'numpy' not in sys.modules; g.prepare(); assert 'numpy' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

@@ -153,11 +153,13 @@ def test_mark_price_is_the_middle_then_the_last_trade() -> None:
     assert empty.mark_price() == 123_40
 
 
-def test_market_is_watched_while_quotes_can_matter() -> None:
+def test_market_is_watched_while_taken_liquidity_waits_for_its_level() -> None:
     made = market()
-    assert not made.watched
     made.take(BUY, 0, 10)
     assert made.watched
+
+
+def test_market_is_watched_while_orders_rest() -> None:
     other = market()
     rested(other, BUY, BID, 10)
     assert other.watched

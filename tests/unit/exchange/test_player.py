@@ -1,6 +1,7 @@
 """The tape on the venue clock: 503 before the snapshot, timing, the end, loops, unlimited speed."""
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
@@ -25,12 +26,12 @@ MANY = 20_000
 
 
 async def closing_code(stream: Stream) -> int:
-    try:
+    with contextlib.suppress(ConnectionClosed):
         while True:
             await stream.next_text()
-    except ConnectionClosed as closed:
-        assert closed.rcvd is not None
-        return closed.rcvd.code
+    code = stream.socket.close_code
+    assert code is not None
+    return code
 
 
 def test_depth_is_unavailable_before_the_recorded_snapshot(tmp_path: Path) -> None:
@@ -188,6 +189,9 @@ class ManyTrades:
         self._count = count
         self._next = 0
         self._start_ns = 0
+
+    def prepare(self) -> None:
+        """Nothing to load."""
 
     def begin(self, start_ns: int) -> None:
         self._start_ns = start_ns

@@ -40,9 +40,7 @@ async def answer_triggers(exchange: Running, stream: Stream, count: int) -> list
             continue
         numbers.append(frame["n"])
         name = f"t-{frame['n']}"
-        await rest.order(
-            side="BUY", quantity="0.010", price="59990.00", newClientOrderId=name
-        )
+        await rest.order(side="BUY", quantity="0.010", price="59990.00", newClientOrderId=name)
     return numbers
 
 
@@ -77,8 +75,8 @@ def test_triggers_carry_later_ids_and_the_venue_time(tmp_path: Path) -> None:
         async with running(tape, options) as exchange:
             await exchange.until(lambda: exchange.exchange.player.event_count == 9)
             stream = await exchange.stream(f"/public/stream?streams={STREAM}")
-            order = {"stream": STREAM, "texts": [TEXT, TEXT.replace("9.000", "8.000")]}
-            order |= {"count": 3, "gap_ms": 1, "timeout_ms": 20}
+            order: dict[str, object] = {"count": 3, "gap_ms": 1, "timeout_ms": 20}
+            order |= {"stream": STREAM, "texts": [TEXT, TEXT.replace("9.000", "8.000")]}
             await exchange.rest().practice("/practice/probe", order)
             frames = [(await stream.next())["data"] for _ in range(3)]
             assert [frame["B"] for frame in frames] == ["9.000", "8.000", "9.000"]

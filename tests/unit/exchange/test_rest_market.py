@@ -49,7 +49,9 @@ def test_time_and_pings_of_both_hosts(tmp_path: Path) -> None:
             rest = exchange.rest()
             for path in ("/fapi/v1/ping", "/api/v3/ping"):
                 assert (await rest.open(path)).json == {}
-            times = [(await rest.open(p)).json["serverTime"] for p in ("/fapi/v1/time", "/api/v3/time")]
+            times = [
+                (await rest.open(p)).json["serverTime"] for p in ("/fapi/v1/time", "/api/v3/time")
+            ]
             assert abs(times[1] - times[0]) < 10_000
             assert (await rest.open("/api/v3/exchangeInfo")).json["symbols"] == []
 

@@ -38,7 +38,9 @@ def test_signatures_are_checked_over_the_text_as_received(tmp_path: Path, way: s
             rest = exchange.rest()
             now_ms = exchange.exchange.clock.now_ms()
             if way == "query":
-                answer = await rest.signed("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=3)
+                answer = await rest.signed(
+                    "POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=3
+                )
             elif way == "form":
                 answer = await rest.form("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=3)
             elif way == "mixed":
@@ -73,9 +75,7 @@ def test_refusals_by_key_signature_and_time(tmp_path: Path) -> None:
             assert timeless.json["code"] == -1102
             late = await rest.signed("GET", BALANCE, timestamp=now_ms - 6_000)
             assert late.json["code"] == -1021
-            patient = await rest.signed(
-                "GET", BALANCE, timestamp=now_ms - 6_000, recvWindow=20_000
-            )
+            patient = await rest.signed("GET", BALANCE, timestamp=now_ms - 6_000, recvWindow=20_000)
             assert patient.status == 200
             early = await rest.signed("GET", BALANCE, timestamp=now_ms + 2_500)
             assert early.json["code"] == -1021
@@ -239,7 +239,9 @@ def test_kept_alive_connection_serves_pipelined_and_split_requests(tmp_path: Pat
 async def one_body(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     size = next(
-        int(line.split(b":")[1]) for line in head.split(b"\r\n") if b"content-length" in line.lower()
+        int(line.split(b":")[1])
+        for line in head.split(b"\r\n")
+        if b"content-length" in line.lower()
     )
     return await reader.readexactly(size)
 

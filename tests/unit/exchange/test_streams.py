@@ -1,6 +1,7 @@
 """Routed streams: names, categories, the trap of wrong routes, control messages, pings."""
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
@@ -193,11 +194,10 @@ def test_too_many_control_messages_end_the_connection(tmp_path: Path) -> None:
     async def test() -> None:
         async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
             stream = await exchange.stream("/public/ws")
-            with pytest.raises(ConnectionClosed) as closed:
+            with contextlib.suppress(ConnectionClosed):
                 for number in range(3 * CONTROL_PER_SECOND):
                     await stream.ask("LIST_SUBSCRIPTIONS", None, number)
-            assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1008
+            assert stream.socket.close_code == 1008
 
     run(test())
 

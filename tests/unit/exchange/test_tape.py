@@ -1,6 +1,7 @@
 """Recorded markets: what is read, how times and ids move, which files are refused."""
 
 import gzip
+import itertools
 import json
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def test_second_pass_may_start_later(tmp_path: Path) -> None:
 def test_book_of_the_tape_is_continuous(tmp_path: Path) -> None:
     events = played(tape_of(short_tape(tmp_path / "a.txt")))
     diffs = [event[3] for event in events if event[2] == DIFF]
-    assert all(later[2] == earlier[1] for earlier, later in zip(diffs, diffs[1:], strict=False))
+    assert all(later[2] == earlier[1] for earlier, later in itertools.pairwise(diffs))
 
 
 def test_packed_and_plain_files_are_the_same(tmp_path: Path) -> None:
