@@ -1,0 +1,194 @@
+"""What the orchestrator looks after beside the journal: disk, memory, lag, alarms, heartbeat."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.config import Config, JournalConfig, LimitsConfig
+from engine.domain.codes import EventType, TradingState
+from engine.processes import attendant as attendant_module
+from engine.processes import logs, upkeep
+from engine.processes.attendant import Attendant
+from engine.processes.control import RolePage
+from engine.processes.guard import GuardReason
+from engine.processes.orchestrator import Orchestrator
+from engine.processes.runner import RoleContext
+from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_EVENTS_ORCHESTRATOR
+from engine.store.reader import read_records
+from tests.engine_process import wait_for
+from tests.orchestrator_rig import OrchestratorRig
+from tests.ring_builders import unique_name
+from tests.store_events import decision, event, fill, request
+
+
+class InProcess:
+    """An orchestrator inside this process, stepped by the test."""
+
+    def __init__(self, home: Path, **changes: object) -> None:
+        config = Config(name=unique_name("t").replace("aegis-", ""))
+        self.home = home
+        self.rig = OrchestratorRig(home, msgspec.structs.replace(config, **changes))
+        self.rig.publish_instruments()
+        context = RoleContext(RolePage.ORCHESTRATOR, self.rig.config, self.rig.parts.control)
+        self.orchestrator = Orchestrator(context)
+        self.orchestrator.start()
+        self.orchestrator.do_work()
+
+    @property
+    def attendant(self) -> Attendant:
+        assert self.orchestrator._attendant is not None
+        return self.orchestrator._attendant
+
+    def work_until(self, what: str, condition: Any) -> None:  # noqa: ANN401  a callable
+        def step() -> object:
+            self.attendant._upkeep_due = 0.0
+            self.orchestrator.do_work()
+            return condition()
+
+        wait_for(what, step)
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        text = (self.home / "logs" / "orchestrator.log").read_text()
+        found = [json.loads(line) for line in text.splitlines()]
+        return [line for line in found if line["event"] == name]
+
+    def close(self) -> None:
+        self.orchestrator.stop(is_orderly=True)
+        self.rig.__exit__(None, None, None)
+
+
+@pytest.fixture
+def role(tmp_path: Path) -> Iterator[InProcess]:
+    made = InProcess(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def root_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        handler.close()
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(level)
+    logging.getLogger(logs.LOGGER_NAME).setLevel(logging.NOTSET)
+
+
+def test_the_heartbeat_line_says_what_the_engine_is_doing(role: InProcess) -> None:
+    role.rig.publish_events(decision(), request(1), fill(1, 501, 5))
+    role.work_until("events", lambda: role.attendant._follower.count(EventType.FILL) == 1)
+
+    role.attendant._heartbeat_due = 0.0
+    role.orchestrator.do_work()
+    role.orchestrator.do_work()
+
+    (line,) = role.lines("HEARTBEAT")
+    assert (line["decisions"], line["orders"], line["fills"], line["faults"]) == (1, 1, 1, 0)
+    assert line["trading_state"] == "ENABLED"
+    assert line["roles"]["orchestrator"] == "READY"
+    assert line["journaled"] >= 3
+    assert line["disk_free_mb"] > 0
+    assert line["level"] == "warning", "the root level must not swallow it"
+
+
+def test_a_full_disk_pauses_entries_until_there_is_room(
+    role: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "free_bytes", lambda _: upkeep.DISK_FLOOR_BYTES - 1)
+    role.work_until("PAUSED", lambda: role.rig.trading_state() == TradingState.PAUSED)
+    monkeypatch.setattr(upkeep, "free_bytes", lambda _: upkeep.DISK_FLOOR_BYTES)
+    role.work_until("ENABLED", lambda: role.rig.trading_state() == TradingState.ENABLED)
+
+    def journaled_reasons() -> list[int]:
+        found = read_records(role.rig.directory, SOURCE_EVENTS_ORCHESTRATOR)
+        return [int(reason) for reason in found["reason"]]
+
+    role.work_until("the fault", lambda: journaled_reasons() == [GuardReason.DISK_SPACE])
+    assert "floor 256 MB" in role.lines("ALARM")[0]["text"]
+
+
+def test_memory_over_its_limit_pauses_entries(tmp_path: Path) -> None:
+    role = InProcess(tmp_path, limits=LimitsConfig(max_memory_mb=1))
+    role.work_until("PAUSED", lambda: role.rig.trading_state() == TradingState.PAUSED)
+    assert role.orchestrator.guard.reason == GuardReason.MEMORY
+    role.close()
+
+
+def test_a_recorder_thread_that_died_ends_the_role(
+    role: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(role.orchestrator.recorder), "is_alive", False)
+
+    with pytest.raises(RuntimeError, match="recorder"):
+        role.orchestrator.do_work()
+
+
+def test_a_journal_that_falls_behind_raises_an_alarm_and_trades_on(role: InProcess) -> None:
+    drain = next(d for d in role.orchestrator.drains if d.source == SOURCE_EVENTS_BRAIN)
+    drain.lag_max = drain.capacity
+    role.work_until("the alarm", lambda: role.lines("ALARM"))
+
+    (line,) = role.lines("ALARM")
+    assert line["reason"] == "JOURNAL_LAG"
+    assert role.rig.trading_state() == TradingState.ENABLED
+
+
+def test_records_that_were_lost_halt(role: InProcess) -> None:
+    role.attendant._follower.lost_count = 3
+    role.work_until("HALTED", lambda: role.rig.trading_state() == TradingState.HALTED)
+
+    assert role.orchestrator.guard.reason == GuardReason.RECORDS_LOST
+
+
+def test_the_journals_are_kept_inside_their_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = tmp_path / "state" / "practice-old-paper" / "journal" / "s0"
+    stale.mkdir(parents=True)
+    for number in range(3):
+        (stale / f"market-{number:06d}.segment").write_bytes(bytes(1_000))
+    monkeypatch.setattr(attendant_module, "BOUND_PERIOD_S", 0.0)
+    role = InProcess(tmp_path, journal=JournalConfig(max_bytes=1_500))
+    role.work_until("removal", lambda: role.lines("MARKET_SEGMENTS_REMOVED"))
+
+    assert [path.name for path in stale.iterdir()] == ["market-000002.segment"]
+    role.close()
+
+
+def test_counters_show_what_was_done(role: InProcess) -> None:
+    role.rig.publish_events(decision(), decision())
+    word = attendant_module.COUNTER["events_synced"]
+    role.work_until("sync", lambda: role.orchestrator.page.counter(word) == 2)
+    journaled = attendant_module.COUNTER["journaled_total"]
+    role.work_until("count", lambda: role.orchestrator.page.counter(journaled) == 2)
+    projected = attendant_module.COUNTER["projected_total"]
+    role.work_until("projection", lambda: role.orchestrator.page.counter(projected) == 2)
+
+
+def test_states_adjustments_and_rejects_are_lines(role: InProcess) -> None:
+    role.rig.publish_events(
+        event(EventType.TRADING_STATE_CHANGED, trading_state=3, reason=22, refusal_mask=1 << 22),
+        *[event(EventType.RECORD_REJECTED, reason=1, instrument_index=0, cause_sequence=5)] * 3,
+        event(EventType.FETCH_FAILED, reason=9001, text=b"timeout"),
+        event(EventType.ADJUSTMENT, reason=1, instrument_index=1, position_lots=4),
+    )
+    role.work_until("lines", lambda: role.lines("ADJUSTMENT"))
+
+    (state,) = role.lines("TRADING_STATE")
+    assert (state["trading_state"], state["reason"]) == ("HALTED", "DAILY_LOSS")
+    (reject,) = role.lines("RECORD_REJECTED")
+    assert (reject["instrument"], reject["sequence"]) == ("BTCUSDT", 5)
+    (failed,) = role.lines("FETCH_FAILED")
+    assert failed["text"] == "timeout"
+    (adjusted,) = role.lines("ADJUSTMENT")
+    assert (adjusted["kind"], adjusted["instrument"]) == ("POSITION", "ETHUSDT")
+    assert adjusted["position_lots"] == 4
