@@ -14,6 +14,7 @@ watchdog ends or restarts the engine.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import time
@@ -105,6 +106,7 @@ def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
     context = RoleContext(page, config, control)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _orphan(context))
+    control.set_role(page, RoleWord.PID, os.getpid())
     context.set_state(RoleState.SPAWNED)
     context.beat()
     try:
@@ -122,7 +124,5 @@ def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
 def _orphan(context: RoleContext) -> None:
     # The orchestrator's death signal: main is gone, so drain and stop. A SIGTERM of the group
     # while main lives is ignored; main orders the stop itself.
-    import os
-
     if os.getppid() != context.control.segment.prefix.owner_pid:
         context.orphaned = True
