@@ -14,6 +14,7 @@ from engine.store import frames
 from engine.store.frames import FrameKind
 from engine.store.journal import SOURCE_MARKET, SOURCES, segment_index, segment_paths
 from engine.store.reader import source_dtype
+from engine.store.session import SourceSeal, read_document
 
 
 class SourceReport(NamedTuple):
@@ -164,10 +165,27 @@ def verify_source(directory: Path, session_id: str, source: str) -> SourceReport
 
 
 def verify_session(directory: Path) -> SessionReport:
-    """Check every source of the session in a directory; the directory's name is its id."""
+    """Check every source of the session in a directory; the directory's name is its id.
+
+    A session that was closed in order has seals: where each source ended, so that an end that was
+    cut off between two frames shows too.
+
+    Raises:
+        SessionError: the session's document is missing or damaged.
+    """
+    document = read_document(directory)
     sources = tuple(
-        verify_source(directory, directory.name, source)
+        _sealed(verify_source(directory, directory.name, source), document.seals.get(source))
         for source in SOURCES
-        if segment_paths(directory, source)
+        if segment_paths(directory, source) or source in document.seals
     )
     return SessionReport(directory.name, sources)
+
+
+def _sealed(report: SourceReport, seal: SourceSeal | None) -> SourceReport:
+    if seal is None or report.last_digest == seal.digest:
+        return report
+    problem = (
+        f"{report.source}: sealed at record {seal.next_sequence} with another digest than its last"
+    )
+    return report._replace(problems=(*report.problems, problem))

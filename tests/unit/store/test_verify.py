@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from engine.store import frames
-from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, segment_paths
+from engine.store.errors import SessionError
+from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, chain_end, segment_paths
+from engine.store.session import SourceSeal, write_document
 from engine.store.verify import verify_session, verify_source
 from tests.store_builders import (
     SESSION,
@@ -15,6 +17,7 @@ from tests.store_builders import (
     market_records,
     open_events,
     open_market,
+    session_document,
     write_market,
 )
 
@@ -37,6 +40,7 @@ def test_what_was_written_verifies(directory: Path) -> None:
     events = open_events(directory)
     events.append(0, as_bytes(event_records({}, {})))
     events.close(is_end=True)
+    write_document(directory, session_document())
 
     report = verify_session(directory)
 
@@ -145,3 +149,42 @@ def test_bytes_behind_the_end_are_a_problem(directory: Path) -> None:
     report = verify_source(directory, SESSION, SOURCE_MARKET)
 
     assert any("follow the end" in problem for problem in report.problems)
+
+
+def seal(directory: Path) -> None:
+    """Write the document of a session closed in order."""
+    end = chain_end(directory, SESSION, SOURCE_MARKET)
+    ended = SourceSeal(next_sequence=end.next_sequence, digest=end.digest.hex())
+    write_document(directory, session_document(seals={SOURCE_MARKET: ended}))
+
+
+def test_an_end_cut_off_between_two_frames_breaks_the_seal(directory: Path) -> None:
+    writer = open_market(directory)
+    for first in range(3):
+        writer.append(first, as_bytes(market_records(1, first)))
+    writer.close(is_end=True)
+    seal(directory)
+    assert verify_session(directory).is_intact
+    raw = last_segment(directory).read_bytes()
+    ends = [frame.end for frame in frames.scan_frames(memoryview(raw))]
+    os.truncate(last_segment(directory), ends[1])
+
+    report = verify_session(directory)
+
+    assert report.problems == ("market: sealed at record 3 with another digest than its last",)
+    assert report.sources[0].torn_bytes == 0
+
+
+def test_a_sealed_source_that_is_gone_is_a_problem(directory: Path) -> None:
+    write_market(directory, [2])
+    seal(directory)
+    last_segment(directory).unlink()
+
+    assert not verify_session(directory).is_intact
+
+
+def test_a_session_without_a_document_is_refused(directory: Path) -> None:
+    write_market(directory, [2])
+
+    with pytest.raises(SessionError):
+        verify_session(directory)
