@@ -38,15 +38,15 @@ class Position:
     def apply(self, side: int, price: int, qty: int) -> int:
         """Book one fill and return what it realised.
 
-        Closing part of a position releases its share of the cost rounded down; closing all of
-        it releases the rest, so that a round trip realises exactly its cash flow.
+        Closing part of a position releases its share of the cost, rounded towards zero; closing
+        all of it releases the rest, so that a round trip realises exactly its cash flow.
         """
         spec = self.spec
         closing = min(qty, abs(self.qty)) if self.qty * side < 0 else 0
         realised = 0
         if closing:
             sign = 1 if self.qty > 0 else -1
-            share = self.cost * closing // abs(self.qty)
+            share = sign * (abs(self.cost) * closing // abs(self.qty))
             realised = sign * spec.notional(price, closing) - share
             self.cost -= share
             self.qty -= sign * closing

@@ -73,6 +73,17 @@ def test_fill_that_turns_a_position_opens_at_its_price() -> None:
     assert position.entry_price_text() == "60010.00000000"
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_part_of_a_cost_is_released_rounded_towards_zero(side: int) -> None:
+    position = Position(btc())
+    position.apply(side, 100_00, 1)
+    position.apply(side, 100_01, 2)
+    # 0.30002 USDT for three steps: one costs 0.10000666, two thirds of a unit stay.
+    assert position.cost == side * 30_002_000
+    assert position.apply(-side, 100_00, 1) == side * (10_000_000 - 10_000_666)
+    assert position.cost == side * (30_002_000 - 10_000_666)
+
+
 def test_average_entry_is_rounded_for_display_only() -> None:
     position = Position(btc())
     position.apply(1, 100_00, 1)
