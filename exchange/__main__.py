@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import uvloop
 
 from exchange.clock import UNLIMITED
-from exchange.errors import ApiError, TapeError
+from exchange.errors import ApiError, LedgerFileError, TapeError
 from exchange.events import EventSource
 from exchange.limits import Limits
 from exchange.server import Exchange, Options
@@ -48,7 +50,31 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--weight-limit", type=int, default=2_400, help="request weight per minute")
     made.add_argument("--order-limit-10s", type=int, default=300, help="orders per 10 seconds")
     made.add_argument("--order-limit-1m", type=int, default=1_200, help="orders per minute")
+    made.add_argument("--ledger", metavar="FILE", help="read accounts at start, write at stop")
+    made.add_argument("--tls-port", type=int, help="listen with TLS on this port too")
+    made.add_argument("--tls-certificate", metavar="PEM", help="certificate chain for --tls-port")
+    made.add_argument("--tls-key", metavar="PEM", help="its private key")
     return made
+
+
+def tls_of(arguments: argparse.Namespace) -> ssl.SSLContext | None:
+    """Return what the encrypted port needs, or None without one.
+
+    Raises:
+        ValueError: when the certificate is missing or cannot be used.
+    """
+    if arguments.tls_port is None:
+        return None
+    if not arguments.tls_certificate:
+        message = "--tls-port needs --tls-certificate"
+        raise ValueError(message)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(arguments.tls_certificate, arguments.tls_key)
+    except (OSError, ssl.SSLError) as fault:
+        message = f"--tls-certificate {arguments.tls_certificate}: {fault}"
+        raise ValueError(message) from fault
+    return context
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -86,6 +112,9 @@ def options_of(arguments: argparse.Namespace) -> Options:
         balance=balance,
         accounts=accounts,
         limits=Limits(arguments.weight_limit, arguments.order_limit_10s, arguments.order_limit_1m),
+        ledger_path=None if arguments.ledger is None else Path(arguments.ledger),
+        tls_port=arguments.tls_port,
+        tls=tls_of(arguments),
     )
 
 
@@ -120,6 +149,8 @@ async def serve(exchange: Exchange, host: str, port: int) -> None:
         loop.add_signal_handler(number, stop.set)
     bound = await exchange.listen(host, port)
     sys.stdout.write(f"ready {bound}\n")
+    if len(exchange.ports) > 1:
+        sys.stdout.write(f"ready-tls {exchange.ports[1]}\n")
     sys.stdout.flush()
     exchange.prepare()
     await stop.wait()
@@ -135,7 +166,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except ValueError as fault:
         sys.stderr.write(f"exchange: {fault}\n")
         return EXIT_USAGE
-    except TapeError as fault:
+    except (LedgerFileError, TapeError) as fault:
         sys.stderr.write(f"exchange: {fault}\n")
         return EXIT_ENVIRONMENT
     try:

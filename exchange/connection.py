@@ -58,7 +58,8 @@ class Connection(asyncio.Protocol):
         name = transport.get_extra_info("peername")
         self.peer = name[0] if name else ""
         socket = transport.get_extra_info("socket")
-        self.descriptor = socket.fileno() if socket is not None else -1
+        plain = transport.get_extra_info("sslcontext") is None
+        self.descriptor = socket.fileno() if plain and socket is not None else -1
         self._exchange.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002

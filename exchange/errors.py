@@ -82,5 +82,9 @@ class ApiError(Exception):
         return {"code": self.code, "msg": self.message}
 
 
+class LedgerFileError(Exception):
+    """A ledger file that does not fit: the message names the file and what is wrong with it."""
+
+
 class TapeError(Exception):
     """A tape that cannot be read: the message names the file and what is wrong with it."""

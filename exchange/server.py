@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import orjson
 
-from exchange import userdata
+from exchange import ledger_file, userdata
 from exchange.clock import VirtualClock
 from exchange.connection import GOING_AWAY, Connection
 from exchange.derived import DerivedStreams
@@ -41,6 +43,9 @@ class Options:
     balance: int = 10_000 * 10**8
     accounts: list[tuple[str, str]] = field(default_factory=lambda: [("practice", "practice")])
     limits: Limits = field(default_factory=Limits)
+    ledger_path: Path | None = None  # accounts are read from and written to this file
+    tls_port: int | None = None
+    tls: ssl.SSLContext | None = None
 
 
 class Exchange:
@@ -56,6 +61,8 @@ class Exchange:
             self.venue.add_market(spec)
         for key, secret in options.accounts:
             self.venue.add_account(key, secret)
+        if options.ledger_path is not None:
+            ledger_file.load(options.ledger_path, self.venue)
         self.hub = Hub(list(self.venue.markets))
         self.derived = DerivedStreams(list(self.venue.markets.values()), self.hub)
         self.player = Player(
@@ -73,27 +80,37 @@ class Exchange:
         }
         self.connections: set[Connection] = set()
         self.slow_clients = 0
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._chores: asyncio.TimerHandle | None = None
         self._next_ping_s = 0.0
 
     async def listen(self, host: str, port: int) -> int:
         """Start to listen and return the port."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), host, port)
+        options = self._options
+        self._servers.append(await loop.create_server(lambda: Connection(self), host, port))
+        if options.tls is not None:
+            encrypted = await loop.create_server(
+                lambda: Connection(self), host, options.tls_port or 0, ssl=options.tls
+            )
+            self._servers.append(encrypted)
         self._next_ping_s = loop.time() + PING_PERIOD_S
         self._do_chores()
-        if self._options.autostart:
+        if options.autostart:
             self.player.start()
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
+        return self.ports[0]
+
+    @property
+    def ports(self) -> list[int]:
+        """Return the ports listened on: plain, then encrypted."""
+        return [server.sockets[0].getsockname()[1] for server in self._servers]
 
     def prepare(self) -> None:
         """Load what the market needs to play, once the exchange listens."""
         self._source.prepare()
 
     async def close(self) -> None:
-        """Stop playing, close all connections and stop listening."""
+        """Stop playing, close all connections, stop listening and keep the ledger."""
         self.player.stop()
         if self._chores is not None:
             self._chores.cancel()
@@ -102,9 +119,11 @@ class Exchange:
                 connection.close_stream(GOING_AWAY)
             else:
                 connection.abort()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        for server in self._servers:
+            server.close()
+            await server.wait_closed()
+        if self._options.ledger_path is not None:
+            ledger_file.save(self._options.ledger_path, self.venue)
 
     def answer(self, request: Request) -> tuple[Response, float]:
         """Answer a request, through an armed fault when one fits; return the delay too."""

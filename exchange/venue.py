@@ -37,8 +37,8 @@ class Venue:
         self.markets: dict[str, Market] = {}
         self.accounts: dict[str, Account] = {}
         self.outbox: list[tuple[Account, userdata.Event]] = []
-        self._last_order_id = FIRST_ORDER_ID - 1
-        self._last_trade_id = FIRST_TRADE_ID - 1
+        self.last_order_id = FIRST_ORDER_ID - 1
+        self.last_trade_id = FIRST_TRADE_ID - 1
 
     def add_market(self, spec: SymbolSpec) -> Market:
         """List a symbol; its index is the order of listing."""
@@ -100,10 +100,10 @@ class Venue:
 
     def _build_order(self, account: Account, request: OrderRequest) -> Order:
         now_ms = self.clock.now_ms()
-        self._last_order_id += 1
+        self.last_order_id += 1
         return Order(
-            order_id=self._last_order_id,
-            client_order_id=request.client_order_id or f"web_{self._last_order_id}",
+            order_id=self.last_order_id,
+            client_order_id=request.client_order_id or f"web_{self.last_order_id}",
             spec=request.market.spec,
             side=request.side,
             order_type=request.order_type,
@@ -184,9 +184,9 @@ class Venue:
                 self._close(order, EXPIRED)
                 return
         now_ms = self.clock.now_ms()
-        self._last_trade_id += 1
+        self.last_trade_id += 1
         fill = account.book_fill(
-            order, price, qty, maker=maker, trade_id=self._last_trade_id, time_ms=now_ms
+            order, price, qty, maker=maker, trade_id=self.last_trade_id, time_ms=now_ms
         )
         if order.leaves_qty == 0:
             order.status = FILLED

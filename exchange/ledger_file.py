@@ -1,0 +1,120 @@
+"""Accounts across restarts of the exchange: written when it stops, read when it starts.
+
+Open orders come back at the end of the queue: whoever was ahead before is unknown, so everybody
+displayed at their price is. A file is replaced whole, never written in place.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from exchange.account import Account, Position
+from exchange.errors import LedgerFileError
+from exchange.orders import Fill, Order
+from exchange.venue import Venue
+
+VERSION = 1
+EVERYBODY_AHEAD = 2**62  # shrinks to the displayed quantity with the first quote or diff
+
+_ORDER_FIELDS = (
+    "order_id", "client_order_id", "side", "order_type", "time_in_force", "price", "qty",
+    "reduce_only", "created_ms", "updated_ms", "status", "cum_qty", "cum_quote",
+)  # fmt: skip
+
+
+def save(path: Path, venue: Venue) -> None:
+    """Write all accounts of a venue.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    document = {
+        "version": VERSION,
+        "last_order_id": venue.last_order_id,
+        "last_trade_id": venue.last_trade_id,
+        "accounts": [_account_document(account) for account in venue.accounts.values()],
+    }
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(orjson.dumps(document))
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _account_document(account: Account) -> dict[str, object]:
+    return {
+        "key": account.key,
+        "deposit": account.deposit,
+        "wallet": account.wallet,
+        "adjustments": account.adjustments,
+        "leverage": account.leverage,
+        "margin_type": account.margin_type,
+        "positions": {
+            symbol: [p.qty, p.cost, p.realised, p.fees, p.updated_ms]
+            for symbol, p in account.positions.items()
+        },
+        "orders": [
+            {"symbol": order.spec.symbol, **{n: getattr(order, n) for n in _ORDER_FIELDS}}
+            for order in account.orders.values()
+        ],
+        "fills": [
+            [f.trade_id, f.order.order_id, f.price, f.qty, f.maker, f.fee, f.realised, f.time_ms]
+            for f in account.fills
+            if f.order.order_id in account.orders  # the oldest orders of long runs are forgotten
+        ],
+        "income": account.income,
+    }
+
+
+def load(path: Path, venue: Venue) -> bool:
+    """Read accounts into a venue that has the same keys and symbols; False without a file.
+
+    Raises:
+        LedgerFileError: when the file is not one, or names a symbol this market does not list.
+    """
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    try:
+        document = orjson.loads(text)
+        if document["version"] != VERSION:
+            raise LedgerFileError(f"{path}: version {document['version']} is not {VERSION}")
+        for part in document["accounts"]:
+            account = venue.accounts.get(part["key"])
+            if account is not None:
+                _restore(venue, account, part)
+        venue.last_order_id = int(document["last_order_id"])
+        venue.last_trade_id = int(document["last_trade_id"])
+    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError) as fault:
+        raise LedgerFileError(f"{path}: not a ledger of this market ({fault!r})") from fault
+    return True
+
+
+def _restore(venue: Venue, account: Account, part: dict[str, Any]) -> None:
+    account.deposit = part["deposit"]
+    account.wallet = part["wallet"]
+    account.adjustments = part["adjustments"]
+    account.leverage = part["leverage"]
+    account.margin_type = part["margin_type"]
+    account.income = part["income"]
+    for symbol, numbers in part["positions"].items():
+        account.positions[symbol] = Position(venue.markets[symbol].spec, *numbers)
+    for row in part["orders"]:
+        market = venue.markets[row.pop("symbol")]
+        order = Order(spec=market.spec, account_key=account.key, **row)
+        account.orders[order.order_id] = order
+        account.last_by_client_id[order.client_order_id] = order
+        if order.is_open:
+            account.open_orders[order.order_id] = order
+            account.open_by_client_id[order.client_order_id] = order
+            order.ahead_qty = EVERYBODY_AHEAD
+            market.resting.append(order)
+    for trade_id, order_id, price, qty, maker, fee, realised, time_ms in part["fills"]:
+        order = account.orders[order_id]
+        account.fills.append(Fill(trade_id, order, price, qty, maker, fee, realised, time_ms))

@@ -1,0 +1,146 @@
+"""Accounts across restarts of the exchange: all comes back exactly, or the start refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from exchange.book import BUY, SELL
+from exchange.errors import LedgerFileError
+from exchange.ledger_file import EVERYBODY_AHEAD, load, save
+from exchange.matching import Market
+from exchange.server import Options
+from exchange.symbols import known_spec
+from exchange.venue import Venue
+from tests.exchange_rig import KEY, fill_book, quiet_venue, run, running, short_tape, tape_of
+
+BID = 60_000_00
+
+
+def traded() -> tuple[Venue, Market]:
+    venue, market = quiet_venue()
+    fill_book(market)
+    account = venue.accounts[KEY]
+    order = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010"}
+    venue.place(account, order | {"type": "MARKET"})
+    limit = {"type": "LIMIT", "timeInForce": "GTC", "price": "60000.00"}
+    venue.place(account, order | limit | {"newClientOrderId": "rest"})
+    venue.public_trade(market, BID, 1_004, SELL)
+    account.leverage["BTCUSDT"] = 7
+    account.margin_type["BTCUSDT"] = "ISOLATED"
+    return venue, market
+
+
+def test_ledger_comes_back_as_it_was(tmp_path: Path) -> None:
+    before, _ = traded()
+    save(tmp_path / "ledger", before)
+    after, _ = quiet_venue()
+    assert load(tmp_path / "ledger", after)
+    was, now = before.accounts[KEY], after.accounts[KEY]
+    assert (now.wallet, now.deposit, now.income) == (was.wallet, was.deposit, was.income)
+    assert [o.view() for o in now.orders.values()] == [o.view() for o in was.orders.values()]
+    assert [f.view() for f in now.fills] == [f.view() for f in was.fills]
+    assert now.positions == was.positions
+    assert (now.leverage, now.margin_type) == (was.leverage, was.margin_type)
+    assert (after.last_order_id, after.last_trade_id) == (
+        before.last_order_id,
+        before.last_trade_id,
+    )
+
+
+def test_later_ids_are_fresh(tmp_path: Path) -> None:
+    before, _ = traded()
+    save(tmp_path / "ledger", before)
+    after, market = quiet_venue()
+    load(tmp_path / "ledger", after)
+    fill_book(market)
+    order = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "type": "MARKET"}
+    placed = after.place(after.accounts[KEY], order)
+    assert placed.order_id not in before.accounts[KEY].orders
+    assert after.accounts[KEY].fills[-1].trade_id > before.accounts[KEY].fills[-1].trade_id
+
+
+def test_open_order_rests_at_the_end_of_the_queue(tmp_path: Path) -> None:
+    before, _ = traded()
+    save(tmp_path / "ledger", before)
+    after, market = quiet_venue()
+    load(tmp_path / "ledger", after)
+    order = after.accounts[KEY].open_by_client_id["rest"]
+    assert (order.cum_qty, order.ahead_qty) == (4, EVERYBODY_AHEAD)
+    market.on_quote((300, BID, 500, BID + 10, 500))
+    assert order.ahead_qty == 500
+    after.public_trade(market, BID, 506, SELL)
+    assert order.status == "FILLED"
+    assert after.accounts[KEY].positions["BTCUSDT"].qty == 20
+    assert market.on_trade(BID - 10, 100, BUY) == []
+
+
+def test_absent_file_is_a_fresh_start(tmp_path: Path) -> None:
+    venue, _ = quiet_venue()
+    assert not load(tmp_path / "ledger", venue)
+
+
+def test_accounts_of_other_keys_are_left_alone(tmp_path: Path) -> None:
+    before, _ = traded()
+    before.accounts["other"] = before.accounts.pop(KEY)
+    before.accounts["other"].key = "other"
+    save(tmp_path / "ledger", before)
+    after, _ = quiet_venue()
+    load(tmp_path / "ledger", after)
+    assert after.accounts[KEY].orders == {}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "nonsense", '{"version": 2}', '{"version": 1}'])
+def test_file_that_is_no_ledger_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "ledger"
+    path.write_text(text)
+    venue, _ = quiet_venue()
+    with pytest.raises(LedgerFileError, match=str(path)):
+        load(path, venue)
+
+
+def test_symbol_this_market_does_not_list_is_refused(tmp_path: Path) -> None:
+    before, _ = traded()
+    save(tmp_path / "ledger", before)
+    after = Venue(before.clock, 0)
+    ether = known_spec("ETHUSDT")
+    assert ether is not None
+    after.add_market(ether)
+    after.add_account(KEY, KEY)
+    with pytest.raises(LedgerFileError, match="BTCUSDT"):
+        load(tmp_path / "ledger", after)
+
+
+def test_failed_write_keeps_the_file_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue, _ = traded()
+    path = tmp_path / "ledger"
+    save(path, venue)
+    kept = path.read_bytes()
+    monkeypatch.setattr("exchange.ledger_file.os.fsync", lambda _fd: 1 / 0)
+    venue.accounts[KEY].wallet = 1
+    with pytest.raises(ZeroDivisionError):
+        save(path, venue)
+    assert path.read_bytes() == kept
+
+
+def test_exchange_that_restarts_remembers(tmp_path: Path) -> None:
+    async def test() -> None:
+        options = Options(autostart=True, ledger_path=tmp_path / "ledger")
+        path = short_tape(tmp_path / "a", tail_ms=60_000)
+        async with running(tape_of(path), options) as exchange:
+            await exchange.until(lambda: exchange.exchange.player.event_count == 9)
+            rest = exchange.rest()
+            await rest.order(side="BUY", type="MARKET", quantity="0.010")
+            await rest.order(side="BUY", quantity="0.010", price="59990.00")
+            first = (await rest.open("/practice/ledger", account=KEY)).json
+        async with running(tape_of(path), options) as exchange:
+            await exchange.until(lambda: exchange.exchange.player.event_count == 9)
+            rest = exchange.rest()
+            second = (await rest.open("/practice/ledger", account=KEY)).json
+            for name in ("orders", "trades", "positions", "income"):
+                assert second[name] == first[name]
+            opened = (await rest.signed("GET", "/fapi/v1/openOrders")).json
+            assert [order["price"] for order in opened] == ["59990.00"]
+
+    run(test())
