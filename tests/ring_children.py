@@ -11,7 +11,7 @@ import numpy as np
 
 from native_ext import _native
 from ringbuffer.ring import EVICTED, Consumer, Producer, Ring
-from tests.ring_builders import FACTOR, RECORD, block
+from tests.ring_builders import FACTOR, RECORD, WIDE_RECORD, block
 
 BATCH = 16
 SPIN_NS = 20_000
@@ -56,7 +56,8 @@ def produce_numba(ring: Ring, end: int) -> None:
     from tests import ring_kernels
 
     producer = Producer(ring)
-    handle, slots = producer.addresses(), ring.slots(RECORD)
+    handle = producer.addresses()
+    slots = ring.slots(RECORD if ring.slot_size == RECORD.itemsize else WIDE_RECORD)
     sequence = producer.first_sequence
     while sequence < end:
         sequence = ring_kernels.produce_some(handle, slots, end, FACTOR)

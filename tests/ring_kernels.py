@@ -24,7 +24,7 @@ def produce_some(ring: NDArray[np.int64], slots: NDArray[np.void], end: int, fac
             pause()
             continue
         slot_index = sequence & ring[HANDLE_MASK]
-        for i in range(7):
+        for i in range(slots["words"].shape[1]):
             slots["words"][slot_index, i] = sequence * factor + i
         kernels.publish(ring, 1)
         kernels.wake(ring)
@@ -56,7 +56,7 @@ def consume_some(
         found[DOUBLED] += max(0, state[0] - first)
         for sequence in range(first, first + count):
             slot_index = sequence & ring[HANDLE_MASK]
-            for i in range(7):
+            for i in range(slots["words"].shape[1]):
                 if slots["words"][slot_index, i] != sequence * factor + i:
                     found[TORN] += 1
         code = kernels.advance(ring, 0, first + count)

@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BATCH = 16, CAPACITY = 64, SLOT_SIZE = 64, PAYLOAD_WORDS = 7 };
+enum { BATCH = 16, CAPACITY = 64, SLOT_SIZE = 64, SLOT_WORDS_MAX = 32 };
 
 #define FACTOR INT64_C(1000003)
 
@@ -39,8 +39,11 @@ struct job {
     struct findings found;
 };
 
+static int64_t payload_words(const struct aegis_ring *ring) { return ring->slot_size / 8 - 1; }
+
 static void produce(struct job *job) {
     struct aegis_ring *ring = job->ring;
+    int64_t word_count = payload_words(ring);
     int64_t sequence = aegis_ring_recover(ring, getpid(), 0);
     while (sequence < job->end) {
         int64_t n = 1 + sequence % BATCH;
@@ -52,10 +55,10 @@ static void produce(struct job *job) {
             continue;
         }
         for (int64_t i = 0; i < n; i++) {
-            int64_t words[PAYLOAD_WORDS];
-            for (int64_t word = 0; word < PAYLOAD_WORDS; word++)
+            int64_t words[SLOT_WORDS_MAX];
+            for (int64_t word = 0; word < word_count; word++)
                 words[word] = (first + i) * FACTOR + word;
-            aegis_copy_in(aegis_ring_slot(ring, first + i)->payload, words, PAYLOAD_WORDS);
+            aegis_copy_in(aegis_ring_slot(ring, first + i)->payload, words, word_count);
         }
         aegis_ring_publish(ring, n);
         aegis_ring_wake(ring);
@@ -63,15 +66,16 @@ static void produce(struct job *job) {
     }
 }
 
-static int64_t wrong_words(const int64_t *words, int64_t sequence) {
+static int64_t wrong_words(const int64_t *words, int64_t word_count, int64_t sequence) {
     int64_t wrong = 0;
-    for (int64_t word = 0; word < PAYLOAD_WORDS; word++)
+    for (int64_t word = 0; word < word_count; word++)
         wrong += words[word] != sequence * FACTOR + word;
     return wrong;
 }
 
 static void consume(struct job *job) {
     struct aegis_ring *ring = job->ring;
+    int64_t word_count = payload_words(ring);
     int64_t expected = aegis_reader_sequence(ring, 0);
     while (expected < job->end) {
         int64_t count = aegis_ring_poll(ring, 0, BATCH);
@@ -83,9 +87,9 @@ static void consume(struct job *job) {
         job->found.lost += first > expected;
         job->found.doubled += first < expected;
         for (int64_t i = 0; i < count; i++) {
-            int64_t words[PAYLOAD_WORDS];
-            aegis_copy_out(words, aegis_ring_slot(ring, first + i)->payload, PAYLOAD_WORDS);
-            job->found.torn += wrong_words(words, first + i) != 0;
+            int64_t words[SLOT_WORDS_MAX];
+            aegis_copy_out(words, aegis_ring_slot(ring, first + i)->payload, word_count);
+            job->found.torn += wrong_words(words, word_count, first + i) != 0;
         }
         if (aegis_ring_advance(ring, 0, first + count) != 0) {
             job->found.past++;
@@ -103,18 +107,19 @@ static void consume(struct job *job) {
 static void observe(struct job *job) {
     struct aegis_ring *ring = job->ring;
     int64_t next = 0;
-    int64_t rows[BATCH][SLOT_SIZE / 8];
+    int64_t rows[BATCH * SLOT_WORDS_MAX];
+    int64_t width = ring->slot_size / 8;
     while (next < job->end) {
         int64_t lost;
         int64_t before = next;
-        int64_t count = aegis_ring_observe(ring, &next, &rows[0][0], BATCH, &lost);
+        int64_t count = aegis_ring_observe(ring, &next, rows, BATCH, &lost);
         job->found.lapped += lost;
         job->found.seen += count;
         job->found.lost += next - count - lost != before;
         for (int64_t i = 0; i < count; i++) {
             int64_t sequence = next - count + i;
-            job->found.doubled += rows[i][0] != sequence + 1;
-            job->found.torn += wrong_words(&rows[i][1], sequence) != 0;
+            job->found.doubled += rows[i * width] != sequence + 1;
+            job->found.torn += wrong_words(&rows[i * width + 1], width - 1, sequence) != 0;
         }
         if (count == 0)
             sched_yield();
@@ -183,7 +188,8 @@ int main(int count, char **words) {
         mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     struct aegis_ring ring;
     struct job job = {&ring, atoll(words[3]), {0}};
-    if (base == MAP_FAILED || aegis_ring_attach(&ring, base, status.st_size) != 0)
+    if (base == MAP_FAILED || aegis_ring_attach(&ring, base, status.st_size) != 0 ||
+        ring.slot_size > SLOT_WORDS_MAX * 8)
         return 2;
     if (strcmp(words[1], "produce") == 0) {
         produce(&job);

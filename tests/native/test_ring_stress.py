@@ -81,12 +81,16 @@ def test_a_gating_consumer_gets_every_record_once_and_whole(
             stop(consumer, producer)
 
 
-@pytest.mark.parametrize("producer_side", ["numba", "native"])
+@pytest.mark.parametrize("slot_size", [64, 256])
+@pytest.mark.parametrize(
+    ("producer_side", "capacity", "end"), [("numba", 4, 4_000_000), ("native", 16, 8_000_000)]
+)
 def test_an_observer_of_an_ungated_producer_never_returns_a_torn_record(
-    producer_side: str, command: Command
+    producer_side: str, capacity: int, end: int, slot_size: int, command: Command
 ) -> None:
-    end = 2_000_000
-    with scratch_ring(CAPACITY) as ring:
+    # The smallest rings that each side can claim from: the writer is always on the reader's heels.
+    # A slot of one cache line is copied almost at once; one of four lines tears easily.
+    with scratch_ring(capacity, slot_size) as ring:
         observer = start(command("observe", "native", ring.name, end))
         producer = start(command("produce", producer_side, ring.name, end))
         try:
