@@ -49,13 +49,16 @@ static const uint8_t *scan_plain_bool(const uint8_t *at, const uint8_t *end,
     return at + length;
 }
 
+/* A byte of a string that stands for itself and does not end it. */
+static int is_plain(uint8_t byte) { return byte >= 0x20 && byte != '"' && byte != '\\'; }
+
 /* The key at `*at` (behind its opening quote), colon included; -1 when it is longer than two. */
 static int32_t scan_key(const uint8_t **at, const uint8_t *end) {
     const uint8_t *p = *at;
     if (end - p < 4)
         return -1;
     int64_t length = p[1] == '"' ? 1 : 2;
-    if (p[length] != '"' || p[length + 1] != ':' || p[0] == '"' || p[0] == '\\')
+    if (p[length] != '"' || p[length + 1] != ':' || !is_plain(p[0]) || !is_plain(p[length - 1]))
         return -1;
     *at = p + length + 2;
     if (length == 1 && (uint8_t)((*p | 0x20) - 'a') < 26)
