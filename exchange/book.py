@@ -32,12 +32,7 @@ class Book:
         self.gap_count = 0
         self._early: deque[Diff] = deque(maxlen=EARLY_DIFF_CAPACITY)
         # side and price -> (quantity taken, quantity displayed when it was taken)
-        self._taken: dict[tuple[int, int], tuple[int, int]] = {}
-
-    @property
-    def has_taken(self) -> bool:
-        """Tell whether any level is partly taken."""
-        return bool(self._taken)
+        self.taken: dict[tuple[int, int], tuple[int, int]] = {}
 
     def apply_snapshot(self, update_id: int, bids: list[Level], asks: list[Level]) -> None:
         """Take full levels, then the earlier diffs that are newer than they are."""
@@ -69,21 +64,21 @@ class Book:
                     levels[price] = qty
                 else:
                     levels.pop(price, None)
-                if self._taken:
+                if self.taken:
                     self._forget_taken(side, price, qty)
         self.update_id = last
 
     def apply_quote(self, quote: Quote) -> None:
         """Take a best quote; it rules the top until a newer diff arrives."""
         self.quote = quote
-        if self._taken:
+        if self.taken:
             self._forget_taken(BUY, quote[1], quote[2])
             self._forget_taken(SELL, quote[3], quote[4])
 
     def _forget_taken(self, side: int, price: int, qty: int) -> None:
-        entry = self._taken.get((side, price))
+        entry = self.taken.get((side, price))
         if entry is not None and entry[1] != qty:
-            del self._taken[side, price]
+            del self.taken[side, price]
 
     def _quote_rules(self) -> bool:
         return self.quote[0] > self.update_id or not self.synced
@@ -110,13 +105,13 @@ class Book:
 
     def available(self, side: int) -> list[Level]:
         """Return what can still be taken from one side, best first."""
-        if not self._taken:
+        if not self.taken:
             return self.levels(side)
         left = [(price, qty - self._taken_at(side, price, qty)) for price, qty in self.levels(side)]
         return [level for level in left if level[1] > 0]
 
     def _taken_at(self, side: int, price: int, displayed_qty: int) -> int:
-        entry = self._taken.get((side, price))
+        entry = self.taken.get((side, price))
         return entry[0] if entry is not None and entry[1] == displayed_qty else 0
 
     def take(self, side: int, price: int, qty: int) -> None:
@@ -124,7 +119,7 @@ class Book:
         displayed_qty = self.displayed(side, price)
         taken = self._taken_at(side, price, displayed_qty) + qty
         assert taken <= displayed_qty, (side, price, taken, displayed_qty)
-        self._taken[side, price] = (taken, displayed_qty)
+        self.taken[side, price] = (taken, displayed_qty)
 
     def best(self, side: int) -> int:
         """Return the best displayed price of one side, or 0 when it is empty."""

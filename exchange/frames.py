@@ -31,12 +31,8 @@ def frame_header(opcode: int, size: int) -> bytes:
     return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big")
 
 
-TEXT_HEADERS = [frame_header(TEXT, size) for size in range(1024)]  # one look-up for usual frames
-
-
-def text_header(size: int) -> bytes:
-    """Return the header of a text frame."""
-    return TEXT_HEADERS[size] if size < len(TEXT_HEADERS) else frame_header(TEXT, size)
+HEADERS_KEPT = 1_024  # headers of text frames below this size are looked up, not made
+TEXT_HEADERS = [frame_header(TEXT, size) for size in range(HEADERS_KEPT)]
 
 
 def frame(opcode: int, payload: bytes) -> bytes:

@@ -27,11 +27,6 @@ class Market:
         self.last_price = 0
         self.resting: list[Order] = []  # in order of arrival
 
-    @property
-    def watched(self) -> bool:
-        """Tell whether a quote can change more than the top of the book."""
-        return bool(self.resting) or self.book.has_taken
-
     def mark_price(self) -> int:
         """Return the middle of the book, else the last trade, else 0."""
         bid, ask = self.book.best(BUY), self.book.best(-BUY)

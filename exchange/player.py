@@ -7,6 +7,7 @@ unlimited speed they leave as fast as the slowest subscriber reads; nothing is e
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Callable
 
 from exchange.book import BUY, SELL, Book
@@ -130,20 +131,26 @@ class Player:
         """Play events that are due; return False at the end of the source."""
         now_ns = self._clock.now_ns()
         unlimited = self._clock.unlimited
-        for _ in range(limit):
+        left = limit
+        while left > 0:
             if self._position >= len(self._batch):
                 self._load()
                 if not self._batch:
                     return False
-            event = self._batch[self._position]
-            if unlimited:
-                self._clock.peg(event[0])
-            elif event[0] > now_ns:
-                return True
-            self._position += 1
-            self._play(event)
-        if not unlimited:
-            self.lag_ns_max = max(self.lag_ns_max, now_ns - event[0])
+            batch, start = self._batch, self._position
+            stop = min(start + left, len(batch))
+            if not unlimited and batch[stop - 1][0] > now_ns:
+                stop = bisect_right(batch, now_ns, start, stop, key=_due_ns)
+                left = 0
+            else:
+                left -= stop - start
+            self._position = stop
+            if stop > start:
+                self._play(batch[start:stop])
+                if unlimited:
+                    self._clock.peg(batch[stop - 1][0])
+                else:
+                    self.lag_ns_max = max(self.lag_ns_max, now_ns - batch[start][0])
         if self._position >= len(self._batch):
             self._load()
         return bool(self._batch)
@@ -158,37 +165,42 @@ class Player:
             self._loop_tape = False
             self._batch = []
 
-    def _play(self, event: Event) -> None:
-        _due_ns, index, kind, fields, body = event
-        market = self._markets[index]
-        self.event_count += 1
-        if kind == QUOTE:
-            if market.watched:
-                market.on_quote(fields)
-            else:
-                market.book.quote = fields
-        elif kind == TRADE:
-            aggressor = SELL if fields[2] else BUY
-            if market.resting:
-                self._venue.public_trade(market, fields[0], fields[1], aggressor)
-            else:
+    def _play(self, events: list[Event]) -> None:
+        """Let each event change its market, then queue it for who listens."""
+        markets, hot, body_of = self._markets, self._hub.hot, self._source.body_of
+        on_trade = self._derived.on_trade
+        faults = self._hub.faults
+        tampering = faults is not None and bool(faults.rules)
+        self.event_count += len(events)
+        for event in events:
+            due_ns, index, kind, fields, body = event
+            market = markets[index]
+            if kind == QUOTE:
+                if market.resting or market.book.taken:
+                    market.on_quote(fields)
+                else:
+                    market.book.quote = fields
+            elif kind == TRADE:
                 market.last_price = fields[0]
-            self._derived.on_trade(index, fields)
-        elif kind == DIFF:
-            market.on_diff(fields[:5])
-        else:
-            assert kind == SNAPSHOT, kind
-            market.book.apply_snapshot(fields[0], fields[1], fields[2])
-            return
-        outlets = self._hub.hot[kind][index]
-        if outlets:
-            payload = self._source.body_of(event) if body is None else body
-            faults = self._hub.faults
-            if faults is not None and faults.rules:
-                self._hub.emit((kind, index, ""), payload)
-                return
-            for outlet in outlets:
-                outlet.send(payload)
+                if market.resting:
+                    self._clock.peg(due_ns)  # fills carry the time of the trade that made them
+                    aggressor = SELL if fields[2] else BUY
+                    self._venue.public_trade(market, fields[0], fields[1], aggressor)
+                on_trade(index, fields)
+            elif kind == DIFF:
+                market.on_diff(fields[:5])
+            else:
+                assert kind == SNAPSHOT, kind
+                market.book.apply_snapshot(fields[0], fields[1], fields[2])
+                continue
+            outlets = hot[kind][index]
+            if outlets:
+                payload = body_of(event) if body is None else body
+                if tampering:
+                    self._hub.emit((kind, index, ""), payload)
+                    continue
+                for outlet in outlets:
+                    outlet.send(payload)
 
     def _finish(self) -> None:
         """End of the tape: orders are cancelled, market streams close, perhaps it starts again."""
@@ -204,3 +216,7 @@ class Player:
             market.book = Book()
         self.started = False
         self._timer = None
+
+
+def _due_ns(event: Event) -> int:
+    return event[0]

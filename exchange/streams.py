@@ -13,7 +13,7 @@ import orjson
 
 from exchange.account import Account
 from exchange.events import DIFF, HOT_KINDS, QUOTE, TRADE
-from exchange.frames import text_header
+from exchange.frames import HEADERS_KEPT, TEXT, TEXT_HEADERS, frame_header
 
 if TYPE_CHECKING:
     from exchange.faults import StreamFaults
@@ -88,7 +88,8 @@ class Outlet:
 
     def send(self, body: bytes) -> None:
         """Queue one payload as a text frame."""
-        header = text_header(len(body) + self.extra)
+        size = len(body) + self.extra
+        header = TEXT_HEADERS[size] if size < HEADERS_KEPT else frame_header(TEXT, size)
         self.out.append(header + self.prefix + body + self.suffix)
 
 

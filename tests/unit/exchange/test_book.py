@@ -90,7 +90,7 @@ def test_taken_liquidity_is_gone_until_the_level_changes() -> None:
     assert book.available(SELL) == [(1010, 7)]
     book.apply_diff((101, 101, 100, [], [(1000, 6)]))
     assert book.available(SELL) == [(1000, 6), (1010, 7)]
-    assert not book.has_taken
+    assert book.taken == {}
 
 
 def test_taken_liquidity_stays_gone_while_the_tape_repeats_the_level() -> None:

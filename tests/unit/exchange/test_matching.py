@@ -151,15 +151,3 @@ def test_mark_price_is_the_middle_then_the_last_trade() -> None:
     assert empty.mark_price() == 0
     empty.on_trade(123_40, 1, BUY)
     assert empty.mark_price() == 123_40
-
-
-def test_market_is_watched_while_taken_liquidity_waits_for_its_level() -> None:
-    made = market()
-    made.take(BUY, 0, 10)
-    assert made.watched
-
-
-def test_market_is_watched_while_orders_rest() -> None:
-    other = market()
-    rested(other, BUY, BID, 10)
-    assert other.watched

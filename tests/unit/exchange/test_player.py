@@ -315,3 +315,29 @@ def test_resting_order_fills_from_the_tape(tmp_path: Path) -> None:
             await market.close()
 
     run(test())
+
+
+def test_fill_at_unlimited_speed_carries_the_time_of_its_trade(tmp_path: Path) -> None:
+    tape = TapeWriter()
+    tape.quote(0, 10, ("60000.00", "0.500"), ("60000.10", "0.500"))
+    for k in range(1, 40):
+        tape.quote(1_000 * k, 10 + k, ("60000.00", "0.500"), ("60000.10", "0.500"))
+    tape.trade(20_500, 1, "59999.90", "1.000", seller=True)
+    tape.lines.sort()
+
+    async def test() -> None:
+        options = Options(speed=UNLIMITED, start_ms=1_700_000_000_000)
+        async with running(tape_of(tape.write(tmp_path / "a")), options) as exchange:
+            venue = exchange.exchange.venue
+            venue.markets["BTCUSDT"].book.apply_quote((1, 60_000_00, 500, 60_000_10, 500))
+            rest = exchange.rest()
+            await rest.order(side="BUY", quantity="0.010", price="60000.00")
+            user = await exchange.user_stream(rest)
+            stream = await exchange.stream("/public/ws/btcusdt@bookTicker")
+            fill = await user.next_event("ORDER_TRADE_UPDATE")
+            assert fill["o"]["X"] == "FILLED"
+            assert fill["T"] == 1_700_000_020_500
+            await user.close()
+            await stream.close()
+
+    run(test())

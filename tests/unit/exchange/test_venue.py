@@ -233,7 +233,7 @@ def test_dry_run_changes_nothing() -> None:
     account = venue.accounts[KEY]
     params = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
     venue.place(account, params, dry_run=True)
-    assert (account.orders, venue.outbox, market.book.has_taken) == ({}, [], False)
+    assert (account.orders, venue.outbox, market.book.taken) == ({}, [], {})
 
 
 def test_available_margin_follows_wallet_profit_positions_and_orders() -> None:
