@@ -1,0 +1,213 @@
+"""The one step: records in, decisions and orders out, in one kernel call.
+
+    controls -> reports -> what time makes due -> market records
+
+Pure: no clock, no I/O, no allocation; the same state and arguments give the same bytes. Every
+control and report is echoed into the events with its derived fields filled in, so the events of a
+session contain its inputs (`engine.domain.replay_input` takes them out again). The step ends early,
+between two records, when the next one's worst case might not fit into `out`.
+"""
+
+from __future__ import annotations
+
+from engine.domain.codes import EventType
+from engine.domain.desk import (
+    OUT_COMMANDS,
+    OUT_CONTROLS_CONSUMED,
+    OUT_EVENTS,
+    OUT_REPORTS_CONSUMED,
+    Desk,
+    Out,
+    create_out,
+)
+from engine.domain.emit import begin_event, command_room, echo, event_room
+from engine.domain.equity import mark_all
+from engine.domain.fetch import ask_fetch
+from engine.domain.intent import EVENTS_PER_OPPORTUNITY, decide_opportunity
+from engine.domain.kernel import Records, kernel
+from engine.domain.order_watch import flatten, watch_orders
+from engine.domain.reconcile import ADJUSTMENTS_PER_ROUND_MAX
+from engine.domain.reports import apply_order_report
+from engine.domain.restore import apply_restore
+from engine.domain.state import State, create_state
+from engine.domain.strategy import apply_market
+from engine.domain.trading_state import apply_control, flush_limits, refresh_trading_state
+from engine.domain.venue_reports import apply_venue_report
+from engine.domain.words import Tally, Word
+
+REJECT_SHOWN_NS = 60_000_000_000  # one RECORD_REJECTED per reason and minute
+EVENTS_RESERVED = 8  # trading state, limits, a fetch: what a step may add by itself
+
+_ORDER_SENT = int(EventType.ORDER_SENT)
+_VENUE_ORDER = int(EventType.VENUE_ORDER)
+_RESTORE_ORDER = int(EventType.RESTORE_ORDER)
+_RESTORE_LIMITS = int(EventType.RESTORE_LIMITS)
+_RESTORE_END = int(EventType.RESTORE_END)
+_FETCH_END = int(EventType.FETCH_END)
+_RECORD_REJECTED = int(EventType.RECORD_REJECTED)
+
+
+@kernel
+def report_room(desk: Desk, kind: int) -> int:
+    """Return the most events one report can cause, its echo and reserves included."""
+    columns = desk.positions.shape[1]
+    if kind == _FETCH_END:
+        return (ADJUSTMENTS_PER_ROUND_MAX + 1) * (columns + 2) + EVENTS_RESERVED
+    return columns + 4 + EVENTS_RESERVED
+
+
+@kernel
+def apply_report(desk: Desk, out: Out, records: Records, place: int, now_ns: int) -> None:
+    """Echo one report and apply it."""
+    n = echo(out, records, place)
+    kind = out.events["event_type"][n]
+    desk.counts[Tally.REPORTS] += 1
+    if _ORDER_SENT <= kind <= _VENUE_ORDER:
+        apply_order_report(desk, out, n, now_ns)
+    elif _RESTORE_ORDER <= kind <= _RESTORE_END:
+        apply_restore(desk, out, n, now_ns)
+    else:
+        apply_venue_report(desk, out, n, now_ns)
+    refresh_trading_state(desk, out)
+    if kind != _RESTORE_LIMITS:
+        out.events["trading_state"][n] = desk.words[Word.EFFECTIVE_STATE]
+
+
+@kernel
+def drain_controls(
+    desk: Desk, out: Out, controls: Records, first: int, count: int, mask: int
+) -> int:
+    """Apply control records in order; return how many fitted."""
+    for k in range(count):
+        if event_room(out) < 4 + EVENTS_RESERVED:
+            return k
+        apply_control(desk, out, echo(out, controls, (first + k) & mask))
+    return count
+
+
+@kernel
+def drain_reports(
+    desk: Desk, out: Out, reports: Records, first: int, count: int, mask: int, now_ns: int
+) -> int:
+    """Apply reports in order; return how many fitted."""
+    for k in range(count):
+        place = (first + k) & mask
+        if event_room(out) < report_room(desk, reports["event_type"][place]):
+            return k
+        apply_report(desk, out, reports, place, now_ns)
+    return count
+
+
+@kernel
+def do_due_work(desk: Desk, out: Out, now_ns: int) -> None:
+    """What time makes due, at most once per step: marks, fetches, order timeouts, flattening."""
+    if now_ns >= desk.words[Word.NEXT_MARK_NS]:
+        mark_all(desk, now_ns)
+    refresh_trading_state(desk, out)
+    if event_room(out) >= EVENTS_RESERVED and command_room(out) > 0:
+        ask_fetch(desk, out, now_ns)
+    if watch_orders(desk, out, now_ns):
+        flatten(desk, out, now_ns)
+    refresh_trading_state(desk, out)
+    if event_room(out) > 0:
+        flush_limits(desk, out, now_ns)
+
+
+@kernel
+def note_reject(
+    desk: Desk, out: Out, market: Records, place: int, reason: int, now_ns: int
+) -> None:
+    """Count a refused market record; show one per reason and minute with what went unshown."""
+    desk.counts[Tally.REJECTED_RECORDS] += 1
+    rejects = desk.rejects
+    shown_ns = rejects[reason, 0]
+    if shown_ns != 0 and now_ns - shown_ns < REJECT_SHOWN_NS:
+        rejects[reason, 1] += 1
+        return
+    n = begin_event(desk, out, _RECORD_REJECTED)
+    out.events["instrument_index"][n] = market["instrument_index"][place]
+    out.events["cause_sequence"][n] = market["sequence"][place]
+    out.events["venue_time_ns"][n] = market["venue_time_ns"][place]
+    out.events["reason"][n] = reason
+    out.events["request_id"][n] = rejects[reason, 1]
+    rejects[reason, 0] = now_ns
+    rejects[reason, 1] = 0
+
+
+@kernel
+def drain_market(
+    state: State, out: Out, market: Records, first: int, count: int, mask: int, now_ns: int
+) -> int:
+    """Apply market records in order and take every opportunity to risk; return how many fitted."""
+    desk = state.desk
+    worst = desk.opportunities.shape[0]
+    for k in range(count):
+        events_left = event_room(out)
+        if events_left < worst * EVENTS_PER_OPPORTUNITY + 1 or command_room(out) < worst:
+            desk.counts[Tally.SLICED] += 1
+            return k
+        place = (first + k) & mask
+        found = apply_market(state.market, desk.exposure, market, place, now_ns, desk.opportunities)
+        if found < 0:
+            note_reject(desk, out, market, place, -found, now_ns)
+        for j in range(found):
+            decide_opportunity(desk, out, j, market, place)
+    return count
+
+
+@kernel
+def step(
+    state: State,
+    controls: Records,
+    control_first: int,
+    control_count: int,
+    control_mask: int,
+    reports: Records,
+    report_first: int,
+    report_count: int,
+    report_mask: int,
+    market: Records,
+    market_first: int,
+    market_count: int,
+    market_mask: int,
+    now_ns: int,
+    outer_trading_state: int,
+    out: Out,
+) -> int:
+    """Drain controls, reports and market records, in this order; return market records consumed.
+
+    Args:
+        state: changed in place.
+        controls, reports: EVENT_DTYPE arrays; record k lies at (first + k) & mask.
+        market: MARKET_DTYPE array, indexed the same way.
+        now_ns: monotonic time of this step; never smaller than the last one's.
+        outer_trading_state: most severe word of main, operator and orchestrator.
+        out: overwritten; `counts` says how many events, commands, controls and reports.
+
+    Returns:
+        Market records consumed. Fewer than given: publish `out` and call again. Reports are not
+        begun before all controls, nor market records before all reports, were consumed.
+    """
+    desk = state.desk
+    out.counts[OUT_EVENTS] = 0
+    out.counts[OUT_COMMANDS] = 0
+    desk.words[Word.NOW_NS] = now_ns
+    desk.words[Word.OUTER_STATE] = outer_trading_state
+    desk.counts[Tally.STEPS] += 1
+    refresh_trading_state(desk, out)
+    consumed = drain_controls(desk, out, controls, control_first, control_count, control_mask)
+    out.counts[OUT_CONTROLS_CONSUMED] = consumed
+    out.counts[OUT_REPORTS_CONSUMED] = 0
+    if consumed < control_count:
+        return 0
+    consumed = drain_reports(desk, out, reports, report_first, report_count, report_mask, now_ns)
+    out.counts[OUT_REPORTS_CONSUMED] = consumed
+    if consumed < report_count:
+        return 0
+    do_due_work(desk, out, now_ns)
+    consumed = drain_market(state, out, market, market_first, market_count, market_mask, now_ns)
+    desk.counts[Tally.RECORDS] += consumed
+    return consumed
+
+
+__all__ = ["Out", "State", "create_out", "create_state", "step"]

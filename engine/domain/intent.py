@@ -1,0 +1,280 @@
+"""From an opportunity to an order, or to a refusal: the only place orders are born.
+
+    opportunity -> SIGNAL_GENERATED -> gates -> RISK_REFUSAL
+                                             -> ORDER_REQUEST, then COMMAND_NEW (the same bytes)
+
+The request is in the events before its command is in the commands. A refusal that says the same as
+the last one of its (instrument, strategy) within REFUSAL_INTERVAL_NS is counted, not written; the
+next one written carries the count in `request_id`.
+"""
+
+from __future__ import annotations
+
+from engine.domain.codes import (
+    EVENT_ENTRY,
+    EVENT_REDUCE_ONLY,
+    EventType,
+    OrderStatus,
+    OrderType,
+    TimeInForce,
+)
+from engine.domain.desk import Desk, Out, column_of, net_column, strategy_of
+from engine.domain.emit import begin_event, copy_command
+from engine.domain.equity import DIRTY_AT_ONCE, refresh_mark
+from engine.domain.kernel import Records, kernel
+from engine.domain.limits import LOTS_MAX, RATE_FIRST, RATE_GLOBAL, RATE_SLOW, UNBOUNDED, rate_take
+from engine.domain.order_store import EPOCH_PLACES, book, insert_order, order_key
+from engine.domain.position import notional
+from engine.domain.risk import evaluate, first_reason
+from engine.domain.words import REASONS_MAX, Tally, Word
+
+REFUSAL_INTERVAL_NS = 1_000_000_000
+EVENTS_PER_OPPORTUNITY = 2
+NOT_ENTRY = 255 - EVENT_ENTRY
+REASON_FLATTEN = 100  # beside StrategyReason: the operator asked for it
+
+_SIGNAL_GENERATED = int(EventType.SIGNAL_GENERATED)
+_ORDER_REQUEST = int(EventType.ORDER_REQUEST)
+_RISK_REFUSAL = int(EventType.RISK_REFUSAL)
+_COMMAND_NEW = int(EventType.COMMAND_NEW)
+
+
+@kernel
+def price_draft(desk: Desk) -> None:
+    """Fill in the draft's mid and what one lot costs at the price it would fill at, in place."""
+    draft = desk.draft
+    i = draft["instrument_index"][0]
+    bid = desk.hot["bid_price_ticks"][i]
+    ask = desk.hot["ask_price_ticks"][i]
+    draft["mid_half_ticks"][0] = bid + ask if bid > 0 and ask > 0 else 0
+    touch = ask if draft["side"][0] > 0 else bid
+    if draft["order_type"][0] == OrderType.LIMIT:
+        touch = draft["price_ticks"][0]
+    unit = desk.instruments["unit_e8"][i]
+    draft["lot_notional_e8"][0] = notional(touch, 1, unit) if touch > 0 else UNBOUNDED
+
+
+@kernel
+def clip_exit(desk: Desk) -> None:
+    """Make an exit no larger than what its strategy holds, less what is closing, in place.
+
+    It is flagged reduce-only when it also reduces the venue's net position without crossing zero;
+    where strategies net against each other the venue would refuse the flag.
+    """
+    draft = desk.draft
+    i = draft["instrument_index"][0]
+    column = draft["column"][0]
+    side = draft["side"][0]
+    lots = desk.positions["lots"][i, column]
+    closing = desk.pending[i, column, 0] if side > 0 else desk.pending[i, column, 1]
+    rows = desk.instruments
+    most = rows["max_qty_lots"][i]
+    if draft["order_type"][0] == OrderType.MARKET:
+        most = rows["market_max_qty_lots"][i]
+    held = max(abs(lots) - closing, 0) if lots * side < 0 else 0
+    draft["qty_lots"][0] = min(draft["qty_lots"][0], held, most)
+    net = desk.positions["lots"][i, net_column(desk)]
+    reduces = net * side < 0 and draft["qty_lots"][0] <= abs(net)
+    flags = draft["flags"][0] & ~EVENT_REDUCE_ONLY
+    draft["flags"][0] = flags | EVENT_REDUCE_ONLY if reduces else flags
+
+
+@kernel
+def write_draft(desk: Desk, k: int, slots: Records, slot_index: int) -> None:
+    """Turn opportunity `k`, caused by a market record, into the draft, in place."""
+    draft = desk.draft
+    rows = desk.opportunities
+    draft["cause_sequence"][0] = slots["sequence"][slot_index]
+    draft["cause_receive_time_ns"][0] = slots["receive_time_ns"][slot_index]
+    draft["venue_time_ns"][0] = slots["venue_time_ns"][slot_index]
+    draft["instrument_index"][0] = rows["instrument_index"][k]
+    draft["column"][0] = column_of(desk, rows["strategy_index"][k])
+    draft["side"][0] = 1 if rows["side"][k] > 0 else -1
+    draft["is_entry"][0] = rows["is_entry"][k]
+    draft["order_type"][0] = rows["order_type"][k]
+    draft["time_in_force"][0] = rows["time_in_force"][k]
+    draft["price_ticks"][0] = rows["price_ticks"][k]
+    draft["qty_lots"][0] = min(max(rows["qty_lots"][k], 0), LOTS_MAX)
+    draft["reason"][0] = rows["reason"][k]
+    flags = rows["flags"][k] & NOT_ENTRY
+    draft["flags"][0] = flags | EVENT_ENTRY if rows["is_entry"][k] else flags
+    if rows["is_entry"][k] == 0:
+        clip_exit(desk)
+    price_draft(desk)
+
+
+@kernel
+def write_closing_draft(desk: Desk, i: int, column: int, now_ns: int) -> None:
+    """Draft the market order that closes one column of an instrument, in place."""
+    draft = desk.draft
+    lots = desk.positions["lots"][i, column]
+    draft["cause_sequence"][0] = 0
+    draft["cause_receive_time_ns"][0] = now_ns
+    draft["venue_time_ns"][0] = 0
+    draft["instrument_index"][0] = i
+    draft["column"][0] = column
+    draft["side"][0] = -1 if lots > 0 else 1
+    draft["is_entry"][0] = 0
+    draft["order_type"][0] = OrderType.MARKET
+    draft["time_in_force"][0] = TimeInForce.GTC
+    draft["price_ticks"][0] = 0
+    draft["qty_lots"][0] = abs(lots)
+    draft["reason"][0] = REASON_FLATTEN
+    draft["flags"][0] = 0
+    clip_exit(desk)
+    price_draft(desk)
+
+
+@kernel
+def emit_draft(desk: Desk, out: Out, event_type: int) -> int:
+    """Write an event that carries the draft's order; return its place."""
+    draft = desk.draft
+    n = begin_event(desk, out, event_type)
+    events = out.events
+    events["venue_time_ns"][n] = draft["venue_time_ns"][0]
+    events["instrument_index"][n] = draft["instrument_index"][0]
+    events["strategy_index"][n] = strategy_of(desk, draft["column"][0])
+    events["side"][n] = draft["side"][0]
+    events["order_type"][n] = draft["order_type"][0]
+    events["time_in_force"][n] = draft["time_in_force"][0]
+    events["flags"][n] = draft["flags"][0]
+    events["cause_sequence"][n] = draft["cause_sequence"][0]
+    events["price_ticks"][n] = draft["price_ticks"][0]
+    events["qty_lots"][n] = draft["qty_lots"][0]
+    events["reason"][n] = draft["reason"][0]
+    events["request_id"][n] = desk.words[Word.DECISION_COUNT]
+    i = draft["instrument_index"][0]
+    column = draft["column"][0]
+    events["position_lots"][n] = desk.positions["lots"][i, column]
+    events["position_cost_e8"][n] = desk.positions["cost_e8"][i, column]
+    return n
+
+
+@kernel
+def emit_decision(desk: Desk, out: Out, k: int, mask: int) -> None:
+    """Write SIGNAL_GENERATED for opportunity `k`: its inputs, its reason and what risk said."""
+    n = emit_draft(desk, out, _SIGNAL_GENERATED)
+    rows = desk.opportunities
+    out.events["refusal_mask"][n] = mask
+    out.events["input_0"][n] = rows["score"][k]
+    out.events["input_1"][n] = rows["input_1"][k]
+    out.events["input_2"][n] = rows["input_2"][k]
+    out.events["input_3"][n] = rows["input_3"][k]
+    out.events["input_4"][n] = rows["input_4"][k]
+
+
+@kernel
+def count_refusal(desk: Desk, mask: int) -> bool:
+    """Count every failing gate; return whether this refusal is worth another record."""
+    desk.counts[Tally.REFUSALS] += 1
+    for reason in range(REASONS_MAX - 1):
+        if mask >> reason & 1:
+            desk.counts[Tally.REFUSAL_FIRST + reason] += 1
+    draft = desk.draft
+    row = desk.refusals
+    i = draft["instrument_index"][0]
+    column = draft["column"][0]
+    direction = draft["side"][0] * 2 + draft["is_entry"][0]
+    now_ns = desk.words[Word.NOW_NS]
+    same = row["mask"][i, column] == mask and row["direction"][i, column] == direction
+    if same and now_ns - row["shown_ns"][i, column] < REFUSAL_INTERVAL_NS:
+        row["suppressed"][i, column] += 1
+        desk.counts[Tally.REFUSALS_SUPPRESSED] += 1
+        return False
+    row["mask"][i, column] = mask
+    row["direction"][i, column] = direction
+    row["shown_ns"][i, column] = now_ns
+    return True
+
+
+@kernel
+def emit_refusal(desk: Desk, out: Out, mask: int) -> None:
+    """Write RISK_REFUSAL: the first failing gate, all of them, and how many went unwritten."""
+    n = emit_draft(desk, out, _RISK_REFUSAL)
+    i = desk.draft["instrument_index"][0]
+    column = desk.draft["column"][0]
+    out.events["refusal_mask"][n] = mask
+    out.events["reason"][n] = first_reason(mask)
+    out.events["request_id"][n] = desk.refusals["suppressed"][i, column]
+    desk.refusals["suppressed"][i, column] = 0
+
+
+@kernel
+def create_order(desk: Desk, now_ns: int) -> int:
+    """Store the draft as a PENDING_NEW order under the next number; return its row."""
+    draft = desk.draft
+    order_sequence = desk.words[Word.NEXT_ORDER_SEQUENCE]
+    key = order_key(order_sequence, desk.words[Word.EPOCH] % EPOCH_PLACES)
+    row = insert_order(desk, key, draft["instrument_index"][0], draft["column"][0], now_ns)
+    desk.words[Word.NEXT_ORDER_SEQUENCE] = order_sequence + 1
+    orders = desk.orders
+    orders["cause_sequence"][row] = draft["cause_sequence"][0]
+    orders["price_ticks"][row] = draft["price_ticks"][0]
+    orders["qty_lots"][row] = draft["qty_lots"][0]
+    orders["side"][row] = draft["side"][0]
+    orders["order_type"][row] = draft["order_type"][0]
+    orders["time_in_force"][row] = draft["time_in_force"][0]
+    orders["flags"][row] = draft["flags"][0]
+    if draft["is_entry"][0]:
+        orders["entry_counted"][row] = 1
+        orders["entry_day_low"][row] = desk.words[Word.DAY_NUMBER] % EPOCH_PLACES
+        desk.words[Word.DAY_ENTRY_COUNT] += 1
+        desk.words[Word.LIMITS_DIRTY] = DIRTY_AT_ONCE
+    book(desk, row)
+    i = draft["instrument_index"][0]
+    refresh_mark(desk, i)
+    desk.ledger["changed_ns"][i] = now_ns
+    return row
+
+
+@kernel
+def request_order(desk: Desk, out: Out) -> None:
+    """Send the approved draft: row, ORDER_REQUEST, then COMMAND_NEW; rate limits are used up."""
+    now_ns = desk.words[Word.NOW_NS]
+    row = create_order(desk, now_ns)
+    i = desk.draft["instrument_index"][0]
+    rate_take(desk.rates, RATE_GLOBAL, now_ns)
+    rate_take(desk.rates, RATE_SLOW, now_ns)
+    rate_take(desk.rates, RATE_FIRST + i, now_ns)
+    n = emit_draft(desk, out, _ORDER_REQUEST)
+    events = out.events
+    events["order_sequence"][n] = desk.orders["order_sequence"][row]
+    events["epoch_low"][n] = desk.orders["epoch_low"][row]
+    events["order_status_after"][n] = OrderStatus.PENDING_NEW
+    events["cause_receive_time_ns"][n] = desk.draft["cause_receive_time_ns"][0]
+    events["decision_time_ns"][n] = now_ns
+    events["mid_half_ticks"][n] = desk.draft["mid_half_ticks"][0]
+    copy_command(out, n, _COMMAND_NEW)
+    desk.counts[Tally.ORDERS] += 1
+
+
+@kernel
+def decide_opportunity(desk: Desk, out: Out, k: int, slots: Records, slot_index: int) -> None:
+    """Take opportunity `k` of a market record through the gates: an order, or a refusal."""
+    write_draft(desk, k, slots, slot_index)
+    desk.words[Word.DECISION_COUNT] += 1
+    is_entry = desk.draft["is_entry"][0] != 0
+    desk.counts[Tally.DECISIONS if is_entry else Tally.EXITS] += 1
+    mask = evaluate(desk)
+    if mask == 0:
+        emit_decision(desk, out, k, mask)
+        request_order(desk, out)
+    elif count_refusal(desk, mask):
+        emit_decision(desk, out, k, mask)
+        emit_refusal(desk, out, mask)
+
+
+@kernel
+def close_column(desk: Desk, out: Out, i: int, column: int, now_ns: int) -> bool:
+    """Send the market order that closes a column, if risk lets it; return whether it did."""
+    write_closing_draft(desk, i, column, now_ns)
+    if desk.draft["qty_lots"][0] == 0:
+        return False
+    desk.words[Word.DECISION_COUNT] += 1
+    mask = evaluate(desk)
+    if mask == 0:
+        request_order(desk, out)
+        return True
+    if count_refusal(desk, mask):
+        emit_refusal(desk, out, mask)
+    return False

@@ -1,0 +1,442 @@
+"""Reports of the executor into orders, positions and money, in whatever order they come.
+
+Every report is echoed first; what it meant for us is written into the echo's derived fields. A
+report about an order that is ours by its number but not in the store is adopted: the venue's
+knowledge of it is a fact. A report with order_sequence 0 is foreign: shown, counted, and its fills
+move the position, because the venue's position moved.
+"""
+
+from __future__ import annotations
+
+from engine.domain.codes import (
+    EVENT_APPLIED,
+    EVENT_DUPLICATE,
+    EVENT_ENTRY,
+    EVENT_FOREIGN,
+    EVENT_POST_ONLY,
+    EVENT_REDUCE_ONLY,
+    EventType,
+    OrderStatus,
+)
+from engine.domain.desk import Desk, Out, column_of, external_column, knows_instrument
+from engine.domain.emit import show_position
+from engine.domain.equity import DIRTY_AT_ONCE, refresh_mark
+from engine.domain.fills import fill_covered, fill_external, fill_strategy, fits_everywhere
+from engine.domain.kernel import Records, kernel
+from engine.domain.order_store import (
+    EPOCH_PLACES,
+    NO_ROW,
+    book,
+    find_order,
+    insert_order,
+    order_key,
+    unbook,
+)
+from engine.domain.order_watch import count_failure, lose_order
+from engine.domain.orders import STIMULUS_OF_STATUS, TERMINAL, Stimulus, merge
+from engine.domain.trade_ids import KIND_FILL, is_known_trade, remember_trade
+from engine.domain.words import Tally, Word
+
+ORDER_FLAGS = EVENT_REDUCE_ONLY | EVENT_POST_ONLY | EVENT_ENTRY  # what a report says of an order
+STATUS_MAX = int(max(OrderStatus))
+ABSENT_LOOKUPS_MIN = 3  # answers "not known" before an order counts as absent
+
+_CANCEL_REJECTED = int(Stimulus.CANCEL_REJECTED)
+_PROVEN_ABSENT = int(Stimulus.PROVEN_ABSENT)
+_PROVEN_GONE = int(Stimulus.PROVEN_GONE)
+_PROVEN_OPEN = int(Stimulus.PROVEN_OPEN)
+_PARTIAL = int(Stimulus.VENUE_PARTIALLY_FILLED)
+
+
+@kernel
+def is_readable(desk: Desk, events: Records, n: int) -> bool:
+    """Return whether an order report names an instrument, a side and a status that exist."""
+    if not knows_instrument(desk, events["instrument_index"][n]):
+        return False
+    if events["order_status"][n] > STATUS_MAX or events["last_qty_lots"][n] < 0:
+        return False
+    return events["cum_qty_lots"][n] >= 0 and events["qty_lots"][n] >= 0
+
+
+@kernel
+def adopt_order(desk: Desk, events: Records, n: int, now_ns: int) -> int:
+    """Store an order of ours that the venue knows and we did not; return its row or NO_ROW.
+
+    It belongs to its strategy's column and is cancelled if it still rests: whoever asked for it no
+    longer remembers why.
+    """
+    key = order_key(events["order_sequence"][n], events["epoch_low"][n])
+    qty = events["qty_lots"][n]
+    if key < 0 or qty <= 0 or events["side"][n] == 0:
+        return NO_ROW
+    i = events["instrument_index"][n]
+    row = insert_order(desk, key, i, column_of(desk, events["strategy_index"][n]), now_ns)
+    if row == NO_ROW:
+        return NO_ROW
+    orders = desk.orders
+    orders["qty_lots"][row] = qty
+    orders["price_ticks"][row] = events["price_ticks"][n]
+    orders["cause_sequence"][row] = events["cause_sequence"][n]
+    orders["side"][row] = 1 if events["side"][n] > 0 else -1
+    orders["order_type"][row] = events["order_type"][n]
+    orders["time_in_force"][row] = events["time_in_force"][n]
+    orders["flags"][row] = events["flags"][n] & ORDER_FLAGS
+    orders["cancel_wanted"][row] = 1
+    book(desk, row)
+    if events["epoch_low"][n] == desk.words[Word.EPOCH] % EPOCH_PLACES:
+        following = events["order_sequence"][n] + 1
+        desk.words[Word.NEXT_ORDER_SEQUENCE] = max(desk.words[Word.NEXT_ORDER_SEQUENCE], following)
+    desk.words[Word.ORDERS_DUE] = 1
+    desk.counts[Tally.ORDERS_ADOPTED] += 1
+    return row
+
+
+@kernel
+def row_of_report(desk: Desk, events: Records, n: int, now_ns: int) -> int:
+    """Return the row of the order a report is about, adopting it if it is ours; NO_ROW: foreign."""
+    if events["order_sequence"][n] <= 0:
+        return NO_ROW
+    row = find_order(desk, events["order_sequence"][n], events["epoch_low"][n])
+    if row == NO_ROW:
+        return adopt_order(desk, events, n, now_ns)
+    return row
+
+
+@kernel
+def count_outcome(desk: Desk, row: int, before: int) -> None:
+    """Count what an order came to; a closed entry without a fill gives its day's place back."""
+    orders = desk.orders
+    after = orders["status"][row]
+    if after == before:
+        return
+    if after == OrderStatus.NEW or orders["filled_lots"][row] > 0:
+        if desk.words[Word.FAILURE_COUNT] != 0:
+            desk.words[Word.LIMITS_DIRTY] = DIRTY_AT_ONCE
+        desk.words[Word.FAILURE_COUNT] = 0
+    if not TERMINAL[after] or TERMINAL[before]:
+        return
+    if after == OrderStatus.FILLED:
+        desk.counts[Tally.FILLED_ORDERS] += 1
+    elif after == OrderStatus.CANCELED:
+        desk.counts[Tally.CANCELED_ORDERS] += 1
+    elif after == OrderStatus.EXPIRED:
+        desk.counts[Tally.EXPIRED_ORDERS] += 1
+    else:
+        desk.counts[Tally.REJECTED_ORDERS] += 1
+        count_failure(desk)
+    same_day = orders["entry_day_low"][row] == desk.words[Word.DAY_NUMBER] % EPOCH_PLACES
+    if orders["entry_counted"][row] != 0 and orders["cum_qty_lots"][row] == 0 and same_day:
+        desk.words[Word.DAY_ENTRY_COUNT] -= 1
+        desk.words[Word.LIMITS_DIRTY] = DIRTY_AT_ONCE
+    orders["entry_counted"][row] = 0
+
+
+@kernel
+def note_report(desk: Desk, events: Records, n: int, row: int) -> None:
+    """Keep what a report says about an order's identity and time, in place."""
+    orders = desk.orders
+    if events["venue_order_id"][n] > 0:
+        orders["venue_order_id"][row] = events["venue_order_id"][n]
+    newest_ns = max(orders["venue_time_ns"][row], events["venue_time_ns"][n])
+    orders["venue_time_ns"][row] = newest_ns
+    if events["reason"][n] != 0:
+        orders["reason"][row] = events["reason"][n]
+
+
+@kernel
+def merge_report(
+    desk: Desk, events: Records, n: int, row: int, stimulus: int, fill_lots: int, now_ns: int
+) -> None:
+    """Merge a stimulus into an order and write what came of it into the echo."""
+    orders = desk.orders
+    before = orders["status"][row]
+    unbook(desk, row)
+    cum = events["cum_qty_lots"][n]
+    changed = merge(orders, row, stimulus, cum, fill_lots, now_ns)
+    note_report(desk, events, n, row)
+    book(desk, row)
+    count_outcome(desk, row, before)
+    i = orders["instrument_index"][row]
+    events["order_status_after"][n] = orders["status"][row]
+    if changed:
+        events["flags"][n] |= EVENT_APPLIED
+        desk.ledger["changed_ns"][i] = now_ns
+        refresh_mark(desk, i)
+    else:
+        events["flags"][n] |= EVENT_DUPLICATE
+        desk.counts[Tally.REPORTS_DUPLICATE] += 1
+    if orders["status"][row] == OrderStatus.UNKNOWN and before != OrderStatus.UNKNOWN:
+        orders["next_query_ns"][row] = now_ns
+        orders["query_count"][row] = 0
+        desk.words[Word.ORDERS_DUE] = 1
+        desk.counts[Tally.CONTRADICTIONS] += 1
+
+
+@kernel
+def apply_lookup_miss(desk: Desk, events: Records, n: int, row: int, now_ns: int) -> None:
+    """A lookup did not find an order: final after several, outside the window of young orders."""
+    orders = desk.orders
+    if orders["status"][row] != OrderStatus.UNKNOWN:
+        events["flags"][n] |= EVENT_DUPLICATE
+        events["order_status_after"][n] = orders["status"][row]
+        return
+    orders["absent_count"][row] += 1
+    young = now_ns - orders["created_ns"][row] < desk.limits["absent_window_ns"][0]
+    if young or orders["absent_count"][row] < ABSENT_LOOKUPS_MIN:
+        events["flags"][n] |= EVENT_APPLIED
+        events["order_status_after"][n] = orders["status"][row]
+        return
+    stimulus = _PROVEN_GONE if orders["acknowledged"][row] != 0 else _PROVEN_ABSENT
+    merge_report(desk, events, n, row, stimulus, 0, now_ns)
+    # Its fills may have been missed with it: trades and positions decide.
+    desk.words[Word.RECONCILE_REQUIRED] = 1
+
+
+@kernel
+def apply_order_update(desk: Desk, events: Records, n: int, now_ns: int) -> None:
+    """ORDER_UPDATE: what the venue said about one order."""
+    row = row_of_report(desk, events, n, now_ns)
+    if row == NO_ROW:
+        mark_foreign(desk, events, n)
+        return
+    status = events["order_status"][n]
+    if status == OrderStatus.NONE:
+        apply_lookup_miss(desk, events, n, row, now_ns)
+        return
+    if status == OrderStatus.UNKNOWN:
+        apply_order_unknown(desk, events, n, now_ns)
+        return
+    held_rejected = desk.orders["status"][row] == OrderStatus.REJECTED
+    merge_report(desk, events, n, row, STIMULUS_OF_STATUS[status], 0, now_ns)
+    if held_rejected and not TERMINAL[status]:
+        # We hold it rejected or absent, the venue says it works: look at everything.
+        desk.counts[Tally.CONTRADICTIONS] += 1
+        desk.words[Word.RECONCILE_REQUIRED] = 1
+
+
+@kernel
+def mark_foreign(desk: Desk, events: Records, n: int) -> None:
+    """Mark an echo as not ours."""
+    events["flags"][n] |= EVENT_FOREIGN
+    desk.counts[Tally.REPORTS_FOREIGN] += 1
+
+
+@kernel
+def apply_order_sent(desk: Desk, events: Records, n: int, now_ns: int) -> None:
+    """ORDER_SENT: the first byte of a request went out; its answer is due from now."""
+    row = find_order(desk, events["order_sequence"][n], events["epoch_low"][n])
+    if row == NO_ROW:
+        mark_foreign(desk, events, n)
+        return
+    # The send is counted from our own clock: a report's time may not push a timeout away.
+    desk.orders["asked_ns"][row] = now_ns
+    events["flags"][n] |= EVENT_APPLIED
+    events["order_status_after"][n] = desk.orders["status"][row]
+
+
+@kernel
+def apply_order_unknown(desk: Desk, events: Records, n: int, now_ns: int) -> None:
+    """ORDER_UNKNOWN: the outcome of a request is not known to the executor."""
+    row = find_order(desk, events["order_sequence"][n], events["epoch_low"][n])
+    if row == NO_ROW:
+        mark_foreign(desk, events, n)
+        return
+    is_failure = desk.orders["status"][row] == OrderStatus.PENDING_NEW
+    lost = lose_order(desk, row, is_failure, now_ns)
+    events["flags"][n] |= EVENT_APPLIED if lost else EVENT_DUPLICATE
+    events["order_status_after"][n] = desk.orders["status"][row]
+
+
+@kernel
+def apply_cancel_rejected(desk: Desk, events: Records, n: int, now_ns: int) -> None:
+    """CANCEL_REJECTED: the order is as it was, which a lookup must confirm."""
+    desk.counts[Tally.CANCEL_REJECTS] += 1
+    row = find_order(desk, events["order_sequence"][n], events["epoch_low"][n])
+    if row == NO_ROW:
+        mark_foreign(desk, events, n)
+        return
+    if desk.orders["status"][row] == OrderStatus.PENDING_CANCEL:
+        # WHY: "no such order" is as common an answer as "too late"; both need a look.
+        lose_order(desk, row, False, now_ns)
+        events["flags"][n] |= EVENT_APPLIED
+        events["order_status_after"][n] = desk.orders["status"][row]
+        return
+    merge_report(desk, events, n, row, _CANCEL_REJECTED, 0, now_ns)
+
+
+@kernel
+def fill_stimulus(events: Records, n: int) -> int:
+    """Return what a fill's order status says; a fill without one says the order works."""
+    status = events["order_status"][n]
+    if status == OrderStatus.NONE or status == OrderStatus.UNKNOWN:
+        return _PARTIAL
+    return STIMULUS_OF_STATUS[status]
+
+
+@kernel
+def is_covered(desk: Desk, events: Records, n: int, i: int) -> bool:
+    """Return whether an adjustment took a fill from the venue before its report came."""
+    adjusted_ns = desk.venue["adjusted_venue_ns"][i]
+    return adjusted_ns > 0 and 0 < events["venue_time_ns"][n] <= adjusted_ns
+
+
+@kernel
+def note_fill_time(desk: Desk, events: Records, n: int) -> None:
+    """Remember the newest venue time of a fill: the next fetch asks for trades from there."""
+    newest = max(desk.words[Word.LAST_FILL_VENUE_NS], events["venue_time_ns"][n])
+    desk.words[Word.LAST_FILL_VENUE_NS] = newest
+
+
+@kernel
+def row_by_venue_id(desk: Desk, i: int, venue_order_id: int) -> int:
+    """Return the row of an order by the venue's number (some trade lists carry no other)."""
+    if venue_order_id <= 0:
+        return NO_ROW
+    orders = desk.orders
+    for row in range(orders.shape[0]):
+        if orders["venue_order_id"][row] == venue_order_id and orders["key"][row] > 0:
+            if orders["instrument_index"][row] == i:
+                return row
+    return NO_ROW
+
+
+@kernel
+def may_be_ours(desk: Desk, i: int) -> bool:
+    """Return whether an order of ours in an instrument awaits its number from the venue."""
+    orders = desk.orders
+    for place in range(desk.words[Word.OPEN_COUNT]):
+        row = desk.open_rows[place]
+        if orders["instrument_index"][row] == i and orders["acknowledged"][row] == 0:
+            return True
+    return False
+
+
+@kernel
+def apply_foreign_fill(desk: Desk, out: Out, n: int, now_ns: int) -> None:
+    """A fill at the venue that is no order of ours: it moved the position all the same."""
+    events = out.events
+    i = events["instrument_index"][n]
+    qty = events["last_qty_lots"][n]
+    price = events["last_price_ticks"][n]
+    mark_foreign(desk, events, n)
+    if events["side"][n] == 0 or not fits_everywhere(desk, i, price, qty):
+        desk.counts[Tally.REPORTS_INVALID] += 1
+        return
+    if may_be_ours(desk, i):
+        # WHY: it may be the fill of an order not acknowledged yet; the next fetch shows it again.
+        desk.words[Word.RECONCILE_REQUIRED] = 1
+        return
+    note_fill_time(desk, events, n)
+    remember_trade(desk, i, events["trade_id"][n], KIND_FILL)
+    desk.counts[Tally.FILLS_FOREIGN] += 1
+    events["flags"][n] |= EVENT_APPLIED
+    if is_covered(desk, events, n, i):
+        return  # an adjustment took it from the venue already
+    side = 1 if events["side"][n] > 0 else -1
+    fill_external(desk, out, i, side, qty, price, events["fee_e8"][n], now_ns)
+    show_position(desk, out, n, i, external_column(desk), 0)
+
+
+@kernel
+def apply_own_fill(desk: Desk, out: Out, n: int, row: int, now_ns: int) -> None:
+    """A fill of our order that was not seen before: order, position and money."""
+    events = out.events
+    orders = desk.orders
+    i = orders["instrument_index"][row]
+    column = orders["column"][row]
+    side = 1 if orders["side"][row] > 0 else -1
+    qty = events["last_qty_lots"][n]
+    price = events["last_price_ticks"][n]
+    if not fits_everywhere(desk, i, price, qty):
+        desk.counts[Tally.REPORTS_INVALID] += 1
+        return
+    remember_trade(desk, i, events["trade_id"][n], KIND_FILL)
+    if orders["filled_lots"][row] + qty > orders["qty_lots"][row]:
+        desk.counts[Tally.OVERFILLS] += 1
+        desk.words[Word.RECONCILE_REQUIRED] = 1
+    note_fill_time(desk, events, n)
+    merge_report(desk, events, n, row, fill_stimulus(events, n), qty, now_ns)
+    if is_covered(desk, events, n, i):
+        desk.counts[Tally.FILLS_LATE] += 1
+        realised = fill_covered(desk, out, i, column, side, qty, price, now_ns)
+    else:
+        fee = events["fee_e8"][n]
+        realised = fill_strategy(desk, out, i, column, side, qty, price, fee, now_ns)
+    show_position(desk, out, n, i, column, realised)
+    desk.counts[Tally.FILLS] += 1
+
+
+@kernel
+def apply_fill_report(desk: Desk, out: Out, n: int, now_ns: int) -> None:
+    """FILL: one execution, once per (instrument, trade id), whoever reports it how often."""
+    events = out.events
+    if events["last_qty_lots"][n] == 0:
+        apply_order_update(desk, events, n, now_ns)
+        return
+    i = events["instrument_index"][n]
+    row = row_of_report(desk, events, n, now_ns)
+    if row == NO_ROW:
+        row = row_by_venue_id(desk, i, events["venue_order_id"][n])
+    if is_known_trade(desk, i, events["trade_id"][n], KIND_FILL):
+        desk.counts[Tally.FILLS_DUPLICATE] += 1
+        if row == NO_ROW:
+            events["flags"][n] |= EVENT_DUPLICATE
+            return
+        merge_report(desk, events, n, row, fill_stimulus(events, n), 0, now_ns)
+        events["flags"][n] |= EVENT_DUPLICATE
+    elif row == NO_ROW:
+        apply_foreign_fill(desk, out, n, now_ns)
+    else:
+        apply_own_fill(desk, out, n, row, now_ns)
+
+
+@kernel
+def apply_venue_order(desk: Desk, out: Out, n: int, now_ns: int) -> None:
+    """VENUE_ORDER: an order the venue held open when it was asked for all of them."""
+    events = out.events
+    i = events["instrument_index"][n]
+    leaves = events["qty_lots"][n] - events["cum_qty_lots"][n]
+    row = row_of_report(desk, events, n, now_ns)
+    if row == NO_ROW:
+        mark_foreign(desk, events, n)
+        desk.words[Word.FOREIGN_STAGED] += 1
+        if events["side"][n] > 0:
+            desk.venue["staged_buy_lots"][i] += max(leaves, 0)
+        else:
+            desk.venue["staged_sell_lots"][i] += max(leaves, 0)
+        return
+    orders = desk.orders
+    orders["seen_round"][row] = desk.words[Word.FETCH_ROUND]
+    status = orders["status"][row]
+    if TERMINAL[status]:
+        # Closed by us before the fetch began, open at the venue: the venue is right.
+        if orders["closed_ns"][row] < desk.words[Word.FETCH_BEGIN_NS]:
+            desk.counts[Tally.CONTRADICTIONS] += 1
+            merge_report(desk, events, n, row, _PROVEN_OPEN, 0, now_ns)
+        else:
+            events["order_status_after"][n] = status
+            events["flags"][n] |= EVENT_DUPLICATE
+        return
+    merge_report(desk, events, n, row, STIMULUS_OF_STATUS[events["order_status"][n]], 0, now_ns)
+
+
+@kernel
+def apply_order_report(desk: Desk, out: Out, n: int, now_ns: int) -> None:
+    """Apply the echoed order report at place `n` of the events."""
+    events = out.events
+    kind = events["event_type"][n]
+    if not is_readable(desk, events, n):
+        desk.counts[Tally.REPORTS_INVALID] += 1
+        events["flags"][n] |= EVENT_FOREIGN
+    elif kind == EventType.FILL:
+        apply_fill_report(desk, out, n, now_ns)
+    elif kind == EventType.ORDER_UPDATE:
+        apply_order_update(desk, events, n, now_ns)
+    elif kind == EventType.ORDER_SENT:
+        apply_order_sent(desk, events, n, now_ns)
+    elif kind == EventType.ORDER_UNKNOWN:
+        apply_order_unknown(desk, events, n, now_ns)
+    elif kind == EventType.CANCEL_REJECTED:
+        apply_cancel_rejected(desk, events, n, now_ns)
+    else:
+        apply_venue_order(desk, out, n, now_ns)

@@ -1,0 +1,118 @@
+"""The state of a brain: what the market side knows and what the order side knows, preallocated.
+
+Nothing in it grows. `create_state` is the only place that allocates; two states made with the same
+arguments and fed the same records hold the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.desk import (
+    DRAFT_DTYPE,
+    LEDGER_DTYPE,
+    REFUSAL_DTYPE,
+    VENUE_DTYPE,
+    Desk,
+)
+from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT
+from engine.domain.key_index import create_index
+from engine.domain.limits import (
+    LOTS_MAX,
+    RiskLimits,
+    pack_instrument_limits,
+    pack_limits,
+    pack_rates,
+)
+from engine.domain.market_state import MarketState, create_market_state
+from engine.domain.opportunity import (
+    EXPOSURE_DTYPE,
+    OPPORTUNITIES_PER_RECORD_MAX,
+    OPPORTUNITY_DTYPE,
+)
+from engine.domain.order_store import create_orders
+from engine.domain.position import POSITION_DTYPE
+from engine.domain.strategy_table import StrategyRow
+from engine.domain.trade_ids import INSTRUMENT_PLACES
+from engine.domain.words import TALLIES_MAX, WORDS_MAX, Word
+
+ORDERS_MAX = 4096  # open and recently settled orders together
+TRADES_MAX = 16384  # trade ids remembered one by one
+UNIT_E8_MAX = 10**9 * LOTS_MAX  # a lot's price step; keeps one lot's worth in an int64
+
+
+class State(NamedTuple):
+    """Both sides of a brain's state."""
+
+    market: MarketState
+    desk: Desk
+
+
+def create_desk(
+    instruments: NDArray[np.void],
+    strategy_count: int,
+    limits: RiskLimits,
+    market: MarketState,
+    epoch: int,
+    orders_max: int = ORDERS_MAX,
+    trades_max: int = TRADES_MAX,
+) -> Desk:
+    """Return the order side before its first record.
+
+    Args:
+        instruments: INSTRUMENT_DTYPE[n]; row i describes instrument_index i.
+        epoch: fencing number of this session, above 0; the lease is held when the session starts.
+    """
+    n, s = len(instruments), strategy_count
+    assert 0 < n <= INSTRUMENT_PLACES, f"instruments: {n}"
+    assert epoch > 0, "a session without an epoch may not trade"
+    units = instruments["unit_e8"]
+    assert (units > 0).all(), "money is exact in e8"
+    assert (units <= UNIT_E8_MAX).all(), "the worth of a lot fits an int64"
+    words = np.zeros(WORDS_MAX, dtype=np.int64)
+    words[Word.EPOCH] = epoch
+    words[Word.LEASE_EPOCH] = epoch
+    words[Word.NEXT_ORDER_SEQUENCE] = 1
+    return Desk(
+        words=words,
+        counts=np.zeros(TALLIES_MAX, dtype=np.int64),
+        instruments=market.instruments,
+        hot=market.hot,
+        liveness=market.liveness,
+        progress=market.progress,
+        orders=create_orders(orders_max),
+        order_blank=create_orders(1),
+        order_index=create_index(orders_max),
+        open_rows=np.zeros(orders_max, dtype=np.int64),
+        trade_ring=np.zeros(trades_max, dtype=np.int64),
+        trade_index=create_index(trades_max),
+        positions=np.zeros((n, s + 2), dtype=POSITION_DTYPE),
+        pending=np.zeros((n, s + 1, 2), dtype=np.int64),
+        ledger=np.zeros(n, dtype=LEDGER_DTYPE),
+        exposure=np.zeros((n, s), dtype=EXPOSURE_DTYPE),
+        limits=pack_limits(limits),
+        instrument_limits=pack_instrument_limits(limits, instruments),
+        rates=pack_rates(limits, n),
+        refusals=np.zeros((n, s + 1), dtype=REFUSAL_DTYPE),
+        venue=np.zeros(n, dtype=VENUE_DTYPE),
+        draft=np.zeros(1, dtype=DRAFT_DTYPE),
+        opportunities=np.zeros(OPPORTUNITIES_PER_RECORD_MAX, dtype=OPPORTUNITY_DTYPE),
+        rejects=np.zeros((FIREWALL_REASON_COUNT, 2), dtype=np.int64),
+    )
+
+
+def create_state(
+    instruments: NDArray[np.void],
+    strategies: Sequence[StrategyRow],
+    limits: RiskLimits,
+    *,
+    epoch: int,
+    timeframes_s: Sequence[int] | None = None,
+) -> State:
+    """Return the state before the first record; see `create_desk` and `create_market_state`."""
+    market = create_market_state(instruments, strategies, timeframes_s)
+    return State(market, create_desk(instruments, len(strategies), limits, market, epoch))
