@@ -22,7 +22,7 @@ def histogram_bucket(duration_ns: int, /) -> int: ...
 
 @final
 class Core:
-    # rows: instrument rows of 256 bytes. cadence: per channel in order first_deadline_ns (0: never),
+    # rows: of 256 bytes. cadence: per channel in order first_deadline_ns (0: never),
     # liveness at that deadline, stale_floor_ns, stale_ceiling_ns (0: never stale).
     def __new__(cls, rows: Buffer, laws: Laws, cadence: tuple[int, ...]) -> Self: ...
     # The segment of a ring of 64-byte slots; returns the next sequence. The core is its producer.
