@@ -1,18 +1,27 @@
 """The second layer of the data firewall: the same laws as the feed's, over the record.
 
 `check_record` answers 0 or the FirewallReason of the first law broken; it changes only the counts
-and anchors of the firewall. A refused record changes nothing else and is never traded on.
-
-Laws that compare with what came before (time, ids, price jumps) rest on anchors. One poisoned
-record must not make every later one look stale: jumps are bounded, so it is refused and moves no
-anchor; and when `RESYNC_REJECTS` records of one instrument break such laws in a row, the anchors
-were wrong: `resync_instrument` forgets them together with everything built on them.
+and anchors of the firewall. A refused record changes nothing else and is never traded on. Laws, in
+order: sequence, what the record says by itself, its time, what its lane said before it
+(`engine.domain.firewall_lanes`). One poisoned record must not make every later one look stale:
+jumps are bounded, and when a run of refusals shows that the anchors were wrong,
+`resync_instrument` forgets them together with everything built on them.
 """
 
 from __future__ import annotations
 
 from engine.domain.codes import Channel, Liveness, RecordType
 from engine.domain.features.micro import forget_flow
+from engine.domain.firewall_lanes import (
+    IDS,
+    LANE_QUOTE,
+    LANE_TRADE,
+    REFERENCE_AGE_NS,
+    STEPS_ALLOWED,
+    extend_run,
+    forget_lane,
+    judge_lane,
+)
 from engine.domain.firewall_reasons import FirewallReason
 from engine.domain.kernel import Records, kernel
 from engine.domain.market_state import (
@@ -26,14 +35,12 @@ from engine.domain.market_state import (
     MarketState,
 )
 
-TIME_FUTURE_NS = 10_000_000_000  # further ahead of the venue clock than any clock error
+TIME_FUTURE_NS = 10_000_000_000  # ahead of the venue clock; twice the feed's, which knows its error
 TIME_PAST_NS = 60_000_000_000  # older than any delivery; bars carry their open time, exempt
-TIME_LEAP_NS = 3_600_000_000_000  # without a venue clock: one step further than any silence
-PRICE_JUMP_DIVISOR = 5  # from one record to the next a price moves less than a fifth
-SPREAD_DIVISOR = 10  # a spread is less than a tenth of the mid
-ID_JUMP_MAX = 1_000_000_000  # trade ids of one instrument advance less per record
-RESYNC_REJECTS = 8
+TIME_LEAP_NS = 3_600_000_000_000  # without a venue clock: further than any silence
+SPREAD_DIVISOR = 10  # a spread is at most a tenth of the bid
 FUNDING_MAX_E8 = 5_000_000  # 5 % per interval; the venue caps at 3 %
+NS_PER_S = 1_000_000_000
 
 _QUOTE = int(RecordType.QUOTE)
 _TRADE = int(RecordType.TRADE)
@@ -55,10 +62,6 @@ _QUOTE_LOCKED = int(FirewallReason.QUOTE_LOCKED)
 _SPREAD_WIDE = int(FirewallReason.SPREAD_WIDE)
 _TIME_FUTURE = int(FirewallReason.TIME_FUTURE)
 _TIME_PAST = int(FirewallReason.TIME_PAST)
-_ID_DUPLICATE = int(FirewallReason.ID_DUPLICATE)
-_ID_OUT_OF_ORDER = int(FirewallReason.ID_OUT_OF_ORDER)
-_ID_JUMP = int(FirewallReason.ID_JUMP)
-_PRICE_JUMP = int(FirewallReason.PRICE_JUMP)
 _BAR_RANGE = int(FirewallReason.BAR_RANGE)
 _BAR_OPEN_CLOSE = int(FirewallReason.BAR_OPEN_CLOSE)
 _BAR_TIME = int(FirewallReason.BAR_TIME)
@@ -73,16 +76,8 @@ QTY_LOTS_MAX = 1 << 50
 
 
 @kernel
-def is_far(price_ticks: int, anchor_ticks: int) -> bool:
-    """Return whether a price is a jump away from its anchor; False without an anchor."""
-    if anchor_ticks <= 0:
-        return False
-    return abs(price_ticks - anchor_ticks) * PRICE_JUMP_DIVISOR > anchor_ticks
-
-
-@kernel
-def check_quote(hot: Records, i: int, slots: Records, slot_index: int) -> int:
-    """Return the law a QUOTE breaks on its own or against the one before it, or 0."""
+def check_quote(slots: Records, slot_index: int) -> int:
+    """Return the law a QUOTE breaks by itself, or 0."""
     bid = slots["bid_price_ticks"][slot_index]
     ask = slots["ask_price_ticks"][slot_index]
     bid_lots = slots["bid_qty_lots"][slot_index]
@@ -97,22 +92,14 @@ def check_quote(hot: Records, i: int, slots: Records, slot_index: int) -> int:
         return _NUMBER_RANGE
     if bid >= ask:
         return _QUOTE_LOCKED if bid == ask else _QUOTE_CROSSED
-    if (ask - bid) * SPREAD_DIVISOR > ask:
+    if ask - bid > STEPS_ALLOWED and (ask - bid) * SPREAD_DIVISOR > bid:
         return _SPREAD_WIDE
-    update_low = slots["aux"][slot_index]
-    if update_low != 0 and hot["quote_update_low"][i] != 0:
-        # Low 32 bits: the signed difference is right for ids less than 2**31 apart.
-        ahead = (update_low - hot["quote_update_low"][i] + (1 << 31)) % (1 << 32) - (1 << 31)
-        if ahead <= 0:
-            return _ID_DUPLICATE if ahead == 0 else _ID_OUT_OF_ORDER
-    if is_far(bid, hot["bid_price_ticks"][i]):
-        return _PRICE_JUMP
     return 0
 
 
 @kernel
-def check_trade(hot: Records, i: int, slots: Records, slot_index: int) -> int:
-    """Return the law a TRADE breaks on its own or against the one before it, or 0."""
+def check_trade(slots: Records, slot_index: int) -> int:
+    """Return the law a TRADE breaks by itself, or 0."""
     price = slots["price_ticks"][slot_index]
     qty = slots["qty_lots"][slot_index]
     if price <= 0:
@@ -121,15 +108,6 @@ def check_trade(hot: Records, i: int, slots: Records, slot_index: int) -> int:
         return _QTY_ZERO if qty == 0 else _QTY_NEGATIVE
     if price > PRICE_TICKS_MAX or qty > QTY_LOTS_MAX:
         return _NUMBER_RANGE
-    trade_id = slots["trade_id"][slot_index]
-    last_id = hot["last_trade_id"][i]
-    if trade_id > 0 and last_id > 0:
-        if trade_id <= last_id:
-            return _ID_DUPLICATE if trade_id == last_id else _ID_OUT_OF_ORDER
-        if trade_id - last_id > ID_JUMP_MAX:
-            return _ID_JUMP
-    if is_far(price, hot["last_price_ticks"][i]):
-        return _PRICE_JUMP
     return 0
 
 
@@ -169,7 +147,7 @@ def check_bar(slots: Records, slot_index: int) -> int:
         return _QTY_NEGATIVE
     if trades < 0 or (trades == 0) != (volume == 0):
         return _BAR_VOLUME
-    if interval_s <= 0 or slots["venue_time_ns"][slot_index] % (interval_s * 1_000_000_000) != 0:
+    if interval_s <= 0 or slots["venue_time_ns"][slot_index] % (interval_s * NS_PER_S) != 0:
         return _BAR_TIME
     return 0
 
@@ -201,24 +179,28 @@ def check_state_record(record_type: int, slots: Records, slot_index: int) -> int
 def check_time(market: MarketState, record_type: int, slots: Records, slot_index: int) -> int:
     """Return the law a record's venue time breaks, or 0.
 
-    With a venue clock the bound is the clock; without one it is the newest venue time accepted.
+    With a venue clock the bound is the clock, wider by its rate where a tape plays faster; without
+    one it is the newest venue time accepted.
     """
     progress = market.progress
     venue_time_ns = slots["venue_time_ns"][slot_index]
     if progress[CLOCK_VALID] != 0:
         receive_ns = slots["receive_time_ns"][slot_index]
         since_ns = receive_ns - progress[CLOCK_ANCHOR_NS]
-        drift_ns = int(since_ns * (progress[CLOCK_RATE_PPB] * 1e-9))
-        clock_ns = receive_ns + progress[CLOCK_OFFSET_NS] + drift_ns
-        future_ns = clock_ns + TIME_FUTURE_NS
+        rate = progress[CLOCK_RATE_PPB] * 1e-9  # beyond 1
+        clock_ns = receive_ns + progress[CLOCK_OFFSET_NS] + int(since_ns * rate)
+        wider = max(1.0, 1.0 + rate)
+        future_ns = clock_ns + int(TIME_FUTURE_NS * wider)
+        past_ns = clock_ns - int(TIME_PAST_NS * wider)
     else:
         clock_ns = progress[VENUE_TIME_NEWEST_NS]
         if clock_ns == 0:
             return 0
         future_ns = clock_ns + TIME_LEAP_NS
+        past_ns = clock_ns - TIME_LEAP_NS
     if venue_time_ns > future_ns:
         return _TIME_FUTURE
-    if record_type != _BAR and venue_time_ns < clock_ns - TIME_PAST_NS:
+    if record_type != _BAR and venue_time_ns < past_ns:
         return _TIME_PAST
     return 0
 
@@ -227,14 +209,12 @@ def check_time(market: MarketState, record_type: int, slots: Records, slot_index
 def resync_instrument(market: MarketState, i: int) -> None:
     """Forget the anchors of an instrument and what was built on them, in place."""
     hot = market.hot
-    hot["quote_update_low"][i] = 0
-    hot["last_trade_id"][i] = 0
-    hot["last_price_ticks"][i] = 0
+    forget_lane(market.anchors, i, LANE_QUOTE)
+    forget_lane(market.anchors, i, LANE_TRADE)
     hot["bid_price_ticks"][i] = 0
     hot["ask_price_ticks"][i] = 0
     hot["flow_bucket"][i] = 0
     hot["next_close_ns"][i] = NEVER_NS
-    hot["reject_streak"][i] = 0
     for t in range(market.timeframes_ns.shape[0]):
         market.forming["start_ns"][i, t] = 0
         market.forming["trade_count"][i, t] = 0
@@ -242,14 +222,45 @@ def resync_instrument(market: MarketState, i: int) -> None:
 
 
 @kernel
-def check_content(
+def check_lane(
     market: MarketState, record_type: int, i: int, slots: Records, slot_index: int
 ) -> int:
-    """Return the law the record's content breaks, or 0."""
+    """Return the law a QUOTE or TRADE breaks against its lane, or 0.
+
+    The record that completes a run of refusals is accepted, after a resynchronisation.
+    """
+    hot = market.hot
+    receive_ns = slots["receive_time_ns"][slot_index]
+    venue_time_ns = slots["venue_time_ns"][slot_index]
     if record_type == _QUOTE:
-        return check_quote(market.hot, i, slots, slot_index)
+        lane = LANE_QUOTE
+        column = IDS
+        record_id = int(slots["aux"][slot_index])
+        bid = slots["bid_price_ticks"][slot_index]
+        price = bid + (slots["ask_price_ticks"][slot_index] - bid) // 2
+        is_fresh = receive_ns - hot["quote_receive_time_ns"][i] <= REFERENCE_AGE_NS
+        is_newer = venue_time_ns >= hot["quote_venue_time_ns"][i]
+    else:
+        lane = LANE_TRADE
+        column = IDS + (int(slots["flags"][slot_index]) & 3)
+        record_id = slots["trade_id"][slot_index]
+        price = slots["price_ticks"][slot_index]
+        is_fresh = receive_ns - hot["trade_receive_time_ns"][i] <= REFERENCE_AGE_NS
+        is_newer = venue_time_ns >= hot["trade_venue_time_ns"][i]
+    reason = judge_lane(market.anchors, i, lane, column, record_id, price, is_fresh)
+    if reason != 0 and extend_run(market.anchors, i, lane, record_id, price, is_newer):
+        resync_instrument(market, i)
+        return judge_lane(market.anchors, i, lane, column, record_id, price, False)
+    return reason
+
+
+@kernel
+def check_content(record_type: int, slots: Records, slot_index: int) -> int:
+    """Return the law the record breaks by itself, or 0."""
+    if record_type == _QUOTE:
+        return check_quote(slots, slot_index)
     if record_type == _TRADE:
-        return check_trade(market.hot, i, slots, slot_index)
+        return check_trade(slots, slot_index)
     if record_type == _LEVEL:
         return check_price_and_qty(slots, slot_index, 0)
     if record_type == _BAR:
@@ -262,31 +273,20 @@ def check_content(
 
 
 @kernel
-def is_anchored(reason: int) -> bool:
-    """Return whether a reason rests on what came before: then the anchor may be what is wrong."""
-    return reason in (_TIME_FUTURE, _TIME_PAST, _ID_OUT_OF_ORDER, _ID_JUMP, _PRICE_JUMP)
-
-
-@kernel
 def check_laws(market: MarketState, slots: Records, slot_index: int) -> int:
-    """Return the first law the record breaks, or 0; resynchronises after a row of rejects."""
+    """Return the first law the record breaks, or 0."""
     record_type = slots["record_type"][slot_index]
     if record_type < _QUOTE or record_type > _GAP:
         return _RECORD_TYPE_UNKNOWN
     i = slots["instrument_index"][slot_index]
     if i >= market.hot.shape[0]:
         return _INSTRUMENT_UNKNOWN
-    reason = check_content(market, record_type, i, slots, slot_index)
-    if reason == 0 and record_type < _LIVENESS:
-        reason = check_time(market, record_type, slots, slot_index)
-    if reason == 0:
-        market.hot["reject_streak"][i] = 0
-    elif is_anchored(reason):
-        market.hot["reject_streak"][i] += 1
-        if market.hot["reject_streak"][i] >= RESYNC_REJECTS:
-            resync_instrument(market, i)
-            if market.progress[CLOCK_VALID] == 0:
-                market.progress[VENUE_TIME_NEWEST_NS] = 0
+    reason = check_content(record_type, slots, slot_index)
+    if reason != 0 or record_type >= _LIVENESS:
+        return reason
+    reason = check_time(market, record_type, slots, slot_index)
+    if reason == 0 and record_type <= _TRADE:
+        reason = check_lane(market, record_type, i, slots, slot_index)
     return reason
 
 
@@ -309,7 +309,5 @@ def check_record(market: MarketState, slots: Records, slot_index: int) -> int:
         return reason
     if slots["record_type"][slot_index] < _BAR:
         venue_time_ns = slots["venue_time_ns"][slot_index]
-        market.progress[VENUE_TIME_NEWEST_NS] = max(
-            market.progress[VENUE_TIME_NEWEST_NS], venue_time_ns
-        )
+        market.progress[VENUE_TIME_NEWEST_NS] = max(market.progress[VENUE_TIME_NEWEST_NS], venue_time_ns)
     return 0

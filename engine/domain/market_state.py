@@ -1,9 +1,9 @@
 """What the brain knows of the market: one tuple of preallocated arrays, one writer, no objects.
 
-Everything is indexed by instrument first. What every record touches is packed into `hot`, four
+Everything is indexed by instrument first. What every record touches is packed into `hot`, three
 cache lines per instrument; the rest is touched by trades, by book diffs or at a bar's end.
 
-    hot[i]               quote, last trade, clocks, anchors of the firewall, marks
+    hot[i]               quote, last trade, times, counts, marks
     micro[i, column]     features of quote and flow (engine.domain.features.micro)
     book_*[i, side, k]   levels, best first
     forming[i, t], closed[i, t, k & mask]                 bars
@@ -25,6 +25,7 @@ from engine.domain.book import BOOK_LEVELS
 from engine.domain.codes import Channel
 from engine.domain.features.micro import FLOW_BUCKETS, FLOW_SUMS, LONG, MICRO_COLUMNS
 from engine.domain.features.plan import FeaturePlan, catalogue_text, compile_plan
+from engine.domain.firewall_lanes import ANCHOR_COLUMNS, LANES
 from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT
 from engine.domain.kernel import Bytes, Floats, Integers, Records
 from engine.domain.score import ORDERFLOW_WEIGHTS
@@ -57,15 +58,14 @@ HOT_DTYPE = np.dtype(
         ("next_close_ns", "<i8"),  # end of the first open bar; NEVER_NS: none
         ("flow_bucket", "<i8"),
         # second line
-        ("quote_update_low", "<i4"),
-        ("reject_streak", "<i4"),
-        ("last_trade_id", "<i8"),
-        ("last_price_ticks", "<i8"),
+        ("last_price_ticks", "<i8"),  # of the last trade; 0: none yet
         ("quote_venue_time_ns", "<i8"),
         ("trade_venue_time_ns", "<i8"),
         ("trade_receive_time_ns", "<i8"),
+        ("trade_count", "<i8"),
         ("late_trade_count", "<i8"),
         ("gap_count", "<i8"),
+        ("conflated_count", "<i8"),
         # third line
         ("mark_price_e8", "<i8"),
         ("index_price_e8", "<i8"),
@@ -122,6 +122,7 @@ class MarketState(NamedTuple):
     progress: Integers  # int64[PROGRESS_WORDS]
     reject_counts: Integers  # int64[FIREWALL_REASON_COUNT]
     liveness: Bytes  # uint8[n, channels], Liveness
+    anchors: Integers  # int64[n, LANES, ANCHOR_COLUMNS], the firewall's
     hot: Records
     micro: Floats  # float64[n, MICRO_COLUMNS]
     flow_sums: Floats  # float64[n, FLOW_SUMS]
@@ -210,6 +211,7 @@ def create_market_state(
         progress=np.zeros(PROGRESS_WORDS, dtype=np.int64),
         reject_counts=np.zeros(FIREWALL_REASON_COUNT, dtype=np.int64),
         liveness=np.zeros((n, len(Channel)), dtype=np.uint8),
+        anchors=np.zeros((n, LANES, ANCHOR_COLUMNS), dtype=np.int64),
         hot=aligned_zeros((n,), HOT_DTYPE),
         micro=np.full((n, MICRO_COLUMNS), np.nan),
         flow_sums=np.zeros((n, FLOW_SUMS)),

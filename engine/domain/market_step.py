@@ -12,6 +12,7 @@ from engine.domain.bars import LATE_GRACE_NS, apply_trade_to_bar, next_close
 from engine.domain.book import BOOK_EMPTY, BOOK_SETTLED, apply_level, depth_imbalance
 from engine.domain.codes import (
     BAR_FINAL,
+    CONFLATED,
     LIQUIDATION_BUY,
     TRADE_BUYER_AGGRESSOR,
     Channel,
@@ -28,6 +29,7 @@ from engine.domain.features.micro import (
     refresh_quote,
     roll_buckets,
 )
+from engine.domain.firewall_lanes import LANE_QUOTE, LANE_TRADE, forget_lane
 from engine.domain.kernel import Records, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
 
@@ -71,7 +73,6 @@ def apply_quote(market: MarketState, i: int, slots: Records, slot_index: int) ->
     hot["ask_qty_lots"][i] = slots["ask_qty_lots"][slot_index]
     hot["quote_receive_time_ns"][i] = slots["receive_time_ns"][slot_index]
     hot["quote_venue_time_ns"][i] = venue_time_ns
-    hot["quote_update_low"][i] = slots["aux"][slot_index]
     refresh_quote(hot, market.flow_sums, market.micro, i)
     return closed
 
@@ -108,8 +109,8 @@ def apply_trade(market: MarketState, i: int, slots: Records, slot_index: int) ->
         hot["next_close_ns"][i] = next_close(market.forming, market.timeframes_ns, i, NEVER_NS)
     if late:
         hot["late_trade_count"][i] += 1
+    hot["trade_count"][i] += 1
     hot["last_price_ticks"][i] = price_ticks
-    hot["last_trade_id"][i] = slots["trade_id"][slot_index]
     hot["trade_venue_time_ns"][i] = venue_time_ns
     hot["trade_receive_time_ns"][i] = slots["receive_time_ns"][slot_index]
     return closed
@@ -143,6 +144,7 @@ def apply_gap(market: MarketState, i: int, channel: int) -> None:
         market.book_state[i] = BOOK_EMPTY
         market.micro[i, DEPTH_IMBALANCE] = np.nan
     elif channel in (_CHANNEL_TRADE, _CHANNEL_QUOTE):
+        forget_lane(market.anchors, i, LANE_QUOTE if channel == _CHANNEL_QUOTE else LANE_TRADE)
         forget_flow(market.flow_buckets, market.flow_sums, market.micro, i)
 
 
@@ -178,6 +180,8 @@ def apply_record(market: MarketState, slots: Records, slot_index: int) -> int:
     """Apply one accepted record in place; return the mask of timeframes whose bar it closed."""
     record_type = slots["record_type"][slot_index]
     i = slots["instrument_index"][slot_index]
+    if slots["flags"][slot_index] & CONFLATED:
+        market.hot["conflated_count"][i] += 1
     if record_type < _LIVENESS:
         market.hot["receive_time_ns"][i] = slots["receive_time_ns"][slot_index]
     if record_type == _QUOTE:

@@ -1,0 +1,115 @@
+"""Laws that compare a quote or trade with what its lane said before: ids and price jumps.
+
+A lane is the quotes or the trades of one instrument. Its anchors are the last accepted ids and
+price; a refused record moves none of them. `RUN_TO_ACCEPT` refusals in a row that agree with each
+other, and are not older than what was accepted, mean that the anchor was wrong: then the last of
+them is accepted. An anchor older than `REFERENCE_AGE_NS` judges no jump, for prices may move while
+a market is quiet; a gap record forgets the anchors of its channel.
+
+    anchors[i, lane, column]    price, length of the run, its last price and id, four last ids
+
+Trades have one id per (aggregated, aggressor): trades that waited under back-pressure are merged by
+side, so ids follow each other within a side only. A quote carries the low 32 bits of its id.
+"""
+
+from __future__ import annotations
+
+from engine.domain.firewall_reasons import FirewallReason
+from engine.domain.kernel import Integers, kernel
+
+LANE_QUOTE, LANE_TRADE = 0, 1
+LANES = 2
+PRICE, RUN_COUNT, RUN_PRICE, RUN_ID, IDS = 0, 1, 2, 3, 4
+ANCHOR_COLUMNS = 8
+
+RUN_TO_ACCEPT = 8
+REFERENCE_AGE_NS = 60_000_000_000
+PRICE_JUMP_DIVISOR = 10  # from one record to the next a price moves at most a tenth
+STEPS_ALLOWED = 2  # so near is never far, however coarse the tick is
+TRADE_ID_JUMP_MAX = 1_000_000  # trade ids count per instrument
+
+_ID_DUPLICATE = int(FirewallReason.ID_DUPLICATE)
+_ID_OUT_OF_ORDER = int(FirewallReason.ID_OUT_OF_ORDER)
+_ID_JUMP = int(FirewallReason.ID_JUMP)
+_PRICE_JUMP = int(FirewallReason.PRICE_JUMP)
+
+
+@kernel
+def is_far(price_ticks: int, anchor_ticks: int) -> bool:
+    """Return whether a price is a jump away from its anchor; False without an anchor."""
+    distance = abs(price_ticks - anchor_ticks)
+    if anchor_ticks <= 0 or distance <= STEPS_ALLOWED:
+        return False
+    return distance * PRICE_JUMP_DIVISOR > anchor_ticks
+
+
+@kernel
+def ids_ahead(lane: int, record_id: int, before_id: int) -> int:
+    """Return how far an id is ahead of the one before it; 1 when either is unknown (0)."""
+    if record_id == 0 or before_id == 0:
+        return 1
+    if lane == LANE_QUOTE:
+        # Low 32 bits: the signed difference is right for ids less than 2**31 apart.
+        return (record_id - before_id + (1 << 31)) % (1 << 32) - (1 << 31)
+    return record_id - before_id
+
+
+@kernel
+def continuity(
+    lane: int, record_id: int, price: int, before_id: int, anchor_ticks: int, is_fresh: bool
+) -> int:
+    """Return what is wrong with (id, price) after (before_id, anchor), or 0."""
+    if lane == LANE_TRADE or is_fresh:
+        ahead = ids_ahead(lane, record_id, before_id)
+        if ahead == 0:
+            return _ID_DUPLICATE
+        if ahead < 0:
+            return _ID_OUT_OF_ORDER
+        if is_fresh and lane == LANE_TRADE and ahead > TRADE_ID_JUMP_MAX:
+            return _ID_JUMP
+    if is_fresh and is_far(price, anchor_ticks):
+        return _PRICE_JUMP
+    return 0
+
+
+@kernel
+def judge_lane(
+    anchors: Integers,
+    i: int,
+    lane: int,
+    id_column: int,
+    record_id: int,
+    price: int,
+    is_fresh: bool,
+) -> int:
+    """Return what is wrong with a record after those its lane accepted, or 0; moves the anchors."""
+    before_id = anchors[i, lane, id_column]
+    reason = continuity(lane, record_id, price, before_id, anchors[i, lane, PRICE], is_fresh)
+    if reason == 0:
+        anchors[i, lane, PRICE] = price
+        anchors[i, lane, RUN_COUNT] = 0
+        anchors[i, lane, id_column] = record_id
+    return reason
+
+
+@kernel
+def extend_run(
+    anchors: Integers, i: int, lane: int, record_id: int, price: int, is_newer: bool
+) -> bool:
+    """Note a refused record; return whether it completes a run, so that anchors must yield."""
+    agrees = anchors[i, lane, RUN_COUNT] > 0 and is_newer
+    if agrees:
+        run_id = anchors[i, lane, RUN_ID]
+        run_price = anchors[i, lane, RUN_PRICE]
+        agrees = continuity(lane, record_id, price, run_id, run_price, True) == 0
+    anchors[i, lane, RUN_COUNT] = anchors[i, lane, RUN_COUNT] + 1 if agrees else 1
+    anchors[i, lane, RUN_PRICE] = price
+    anchors[i, lane, RUN_ID] = record_id
+    return bool(anchors[i, lane, RUN_COUNT] >= RUN_TO_ACCEPT)
+
+
+@kernel
+def forget_lane(anchors: Integers, i: int, lane: int) -> None:
+    """Forget what a lane accepted, in place: the next record is judged on its own."""
+    for column in range(ANCHOR_COLUMNS):
+        anchors[i, lane, column] = 0
