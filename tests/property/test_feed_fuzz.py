@@ -116,7 +116,7 @@ JSON = st.recursive(
 @given(document=JSON)
 def test_any_json_is_scanned_as_json(document: object) -> None:
     rig, frames = FeedRig([BTC], capacity=64), Frames(wrapped=False)
-    event = {"zz": document} | frames.trade(rig.venue_ms) | {"yy": document}
+    event: dict[str, Any] = {"zz": document} | frames.trade(rig.venue_ms) | {"yy": document}
     for text in (json.dumps(event), json.dumps(event, indent=2, ensure_ascii=False)):
         assert rig.decode(text) == 0, text
         event["t"] += 1

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from engine.domain.codes import Channel, RecordType
+from engine.domain.codes import RecordType
 from engine.domain.firewall import check_record
 from engine.domain.firewall_reasons import FirewallReason
 from engine.domain.market_state import (
@@ -274,7 +274,7 @@ def test_at_least_seventeen_poisons_are_named() -> None:
     assert len(POISONS) >= 17
     assert len(set(IDS)) == len(IDS)
     named = {poison.reason for poison in POISONS} | {poison.second for poison in POISONS}
-    # Named by tests of their own below, or only in the brain.
+    # Named by tests of their own in test_frames.py and test_feed_book.py, or only in the brain.
     elsewhere = {R.NONE, R.FRAME_OVERSIZE, R.FRAME_KIND, R.DEPTH_GAP, R.BOOK_CROSSED}
     assert set(FirewallReason) - named - elsewhere == {R.SEQUENCE_BROKEN}
 
@@ -369,39 +369,3 @@ def test_refusals_count_per_instrument_when_it_is_known() -> None:
     assert rig.core.instrument_rejects(1)[R.PRICE_NOT_POSITIVE] == 1
     assert sum(rig.core.instrument_rejects(0)) == sum(rig.core.instrument_rejects(1)) == 1
     assert rig.core.kept(R.MALFORMED) == (rig.now_ns, -1, 1, b"{")
-
-
-def test_a_gap_in_the_diffs_is_refused_and_the_book_is_fetched_again() -> None:
-    rig, frames = FeedRig(), Frames()
-    rig.decode(frames.depth(rig.venue_ms, [("61800.00", "1.000")], [("61801.00", "1.000")]))
-    body = {"lastUpdateId": frames.update_id, "bids": [["61799.00", "1"]], "asks": []}
-    assert rig.snapshot(0, body) == 0
-    assert rig.core.books_wanting() == []
-    rig.records()
-    frames.update_id += 5
-    assert rig.decode(frames.depth(rig.venue_ms)) == R.DEPTH_GAP
-    assert rig.core.books_wanting() == [0]
-    gap = rig.records(RecordType.GAP)
-    assert [int(g["aux"]) for g in gap] == [Channel.BOOK]
-    assert rig.decode(frames.book_ticker(rig.venue_ms)) == 0
-
-
-def test_a_crossed_book_is_held_back_and_then_fetched_again() -> None:
-    rig, frames = FeedRig(), Frames()
-    rig.decode(frames.depth(rig.venue_ms))
-    body = {
-        "lastUpdateId": frames.update_id,
-        "bids": [["61800.00", "1"]],
-        "asks": [["61800.10", "1"]],
-    }
-    assert rig.snapshot(0, body) == 0
-    rig.records()
-    crossing = [("61800.50", "1.000")]
-    for _ in range(3):
-        assert rig.decode(frames.depth(rig.venue_ms, crossing)) == R.BOOK_CROSSED
-        assert len(rig.records(RecordType.LEVEL)) == 0
-        assert rig.core.books_wanting() == []
-    assert rig.decode(frames.depth(rig.venue_ms, crossing)) == R.BOOK_CROSSED
-    assert rig.core.books_wanting() == []  # until the next diff starts its chain
-    rig.decode(frames.depth(rig.venue_ms))
-    assert rig.core.books_wanting() == [0]

@@ -244,3 +244,33 @@ def test_readers_that_apply_every_record_have_the_feeds_own_top() -> None:
             reader.apply(record, LEVEL_SNAPSHOT_FIRST)
         _, _, own_bids, own_asks = rig.core.book(0)
         assert reader.top() == (own_bids[:20], own_asks[:20])
+
+
+def test_a_gap_in_the_diffs_is_refused_and_the_book_is_fetched_again() -> None:
+    rig, frames = FeedRig(), Frames()
+    rig.decode(frames.depth(rig.venue_ms, [("61800.00", "1.000")], [("61801.00", "1.000")]))
+    assert rig.snapshot(0, body(frames.update_id)) == 0
+    assert rig.core.books_wanting() == []
+    rig.records()
+    frames.update_id += 5
+    assert rig.decode(frames.depth(rig.venue_ms)) == R.DEPTH_GAP
+    assert rig.core.books_wanting() == [0]
+    gap = rig.records(RecordType.GAP)
+    assert [int(g["aux"]) for g in gap] == [Channel.BOOK]
+    assert rig.decode(frames.book_ticker(rig.venue_ms)) == 0
+
+
+def test_a_crossed_book_is_held_back_and_then_fetched_again() -> None:
+    rig, frames = FeedRig(), Frames()
+    rig.decode(frames.depth(rig.venue_ms))
+    assert rig.snapshot(0, body(frames.update_id, asks=[["61800.10", "1"]])) == 0
+    rig.records()
+    crossing = [("61800.50", "1.000")]
+    for _ in range(3):
+        assert rig.decode(frames.depth(rig.venue_ms, crossing)) == R.BOOK_CROSSED
+        assert len(rig.records(RecordType.LEVEL)) == 0
+        assert rig.core.books_wanting() == []
+    assert rig.decode(frames.depth(rig.venue_ms, crossing)) == R.BOOK_CROSSED
+    assert rig.core.books_wanting() == []  # until the next diff starts its chain
+    rig.decode(frames.depth(rig.venue_ms))
+    assert rig.core.books_wanting() == [0]
