@@ -15,6 +15,7 @@ from engine.domain.emit import begin_event, emit_net_position
 from engine.domain.equity import change_cash, rebase_equity, refresh_mark
 from engine.domain.fills import move_column, spread_adjustment
 from engine.domain.kernel import kernel
+from engine.domain.order_store import book, unbook
 from engine.domain.position import COST_MAX, marked_value, share
 from engine.domain.words import Tally, Word
 
@@ -27,11 +28,13 @@ class AdjustmentKind(IntEnum):
     POSITION = 1
     CASH = 2
     OPENING_CASH = 3  # the first wallet the venue reported for this account
+    FILL = 4  # fills the venue counts and never reported: written off, positions and wallet decide
 
 
 _ADJUSTMENT = int(EventType.ADJUSTMENT)
 _KIND_POSITION = int(AdjustmentKind.POSITION)
 _KIND_CASH = int(AdjustmentKind.CASH)
+_KIND_FILL = int(AdjustmentKind.FILL)
 _KIND_OPENING_CASH = int(AdjustmentKind.OPENING_CASH)
 
 
@@ -106,6 +109,30 @@ def adjust_position(desk: Desk, out: Out, i: int, venue_lots: int, now_ns: int) 
     desk.venue["adjusted_venue_ns"][i] = seen_ns
     refresh_mark(desk, i)
     emit_net_position(desk, out, i, 0, 0)
+
+
+@kernel
+def write_off_fills(desk: Desk, out: Out, row: int) -> None:
+    """Take the venue's filled total of an order without its fills, in place.
+
+    Whatever they did is in the venue's position and wallet, which are compared in the same round.
+    """
+    orders = desk.orders
+    i = orders["instrument_index"][row]
+    filled = orders["filled_lots"][row]
+    total = orders["cum_qty_lots"][row]
+    n = emit_adjustment(desk, out, _KIND_FILL, i, filled, total, orders["key"][row])
+    out.events["order_sequence"][n] = orders["order_sequence"][row]
+    out.events["epoch_low"][n] = orders["epoch_low"][row]
+    out.events["side"][n] = orders["side"][row]
+    out.events["qty_lots"][n] = total - filled
+    out.events["cum_qty_lots"][n] = total
+    unbook(desk, row)
+    orders["filled_lots"][row] = total
+    book(desk, row)
+    out.events["order_status_after"][n] = orders["status"][row]
+    desk.venue["adjusted_venue_ns"][i] = desk.words[Word.FETCH_BEGIN_VENUE_NS]
+    refresh_mark(desk, i)
 
 
 @kernel

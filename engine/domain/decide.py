@@ -4,7 +4,7 @@
 
 Pure: no clock, no I/O, no allocation; the same state and arguments give the same bytes. Every
 control and report is echoed into the events with its derived fields filled in, so the events of a
-session contain its inputs (`engine.domain.replay_input` takes them out again). The step ends early,
+session contain its inputs (`engine.domain.derived` takes them out again). The step ends early,
 between two records, when the next one's worst case might not fit into `out`.
 """
 
@@ -23,11 +23,11 @@ from engine.domain.desk import (
 from engine.domain.emit import begin_event, command_room, echo, event_room
 from engine.domain.equity import mark_all
 from engine.domain.fetch import ask_fetch
+from engine.domain.fill_reports import apply_order_report
 from engine.domain.intent import EVENTS_PER_OPPORTUNITY, decide_opportunity
 from engine.domain.kernel import Records, kernel
 from engine.domain.order_watch import flatten, watch_orders
 from engine.domain.reconcile import ADJUSTMENTS_PER_ROUND_MAX
-from engine.domain.reports import apply_order_report
 from engine.domain.restore import apply_restore
 from engine.domain.state import State, create_state
 from engine.domain.strategy import apply_market

@@ -7,6 +7,7 @@ room (`event_room`, `command_room`). `sequence` stays 0: the publisher stamps it
 from __future__ import annotations
 
 from engine.domain.codes import EventType, Role
+from engine.domain.derived import clear_derived
 from engine.domain.desk import OUT_COMMANDS, OUT_EVENTS, Desk, Out, net_column, strategy_of
 from engine.domain.kernel import Records, kernel
 from engine.domain.words import Word
@@ -49,7 +50,7 @@ def echo(out: Out, records: Records, place: int) -> int:
     """Copy an input record to the events; return its place. Derived fields are filled in later."""
     n = out.counts[OUT_EVENTS]
     out.events[n] = records[place]
-    out.events["sequence"][n] = 0
+    clear_derived(out.events, n)
     out.counts[OUT_EVENTS] = n + 1
     return n
 

@@ -117,6 +117,8 @@ def fill_external(
     spread_external(desk, out, i, side, qty_lots, price_ticks, now_ns)
     external = external_column(desk)
     desk.positions["fee_e8"][i, external] += fee_e8
+    if fee_e8 != 0:
+        emit_position(desk, out, i, external, 0, fee_e8)
     net = net_column(desk)
     realised = fill_column(desk, i, net, side, qty_lots, price_ticks, now_ns)
     settle_fill(desk, out, i, realised, fee_e8, now_ns)

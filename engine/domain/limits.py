@@ -26,6 +26,7 @@ LOTS_MAX = 2_000_000_000  # |lots| of any order or position; its square fits an 
 RATE_GLOBAL = 0  # row of the account's rate in `rates`
 RATE_SLOW = 1  # row of the account's rate over a minute
 RATE_FIRST = 2  # + instrument_index
+EXIT_SHARE = 5  # one in five orders of a window is kept for exits
 CHANNELS_NEEDED = (1 << Channel.QUOTE) | (1 << Channel.TRADE) | (1 << Channel.BOOK)
 
 LIMITS_DTYPE = np.dtype(
@@ -155,10 +156,13 @@ def pack_rates(limits: RiskLimits, instrument_count: int) -> NDArray[np.void]:
 
 
 @kernel
-def rate_allows(rates: Records, row: int, now_ns: int) -> bool:
-    """Return whether one more order fits the bucket."""
-    start_ns = max(rates["tat_ns"][row], now_ns)
-    return start_ns + rates["interval_ns"][row] - now_ns <= rates["burst_ns"][row]
+def rate_allows(rates: Records, row: int, is_entry: bool, now_ns: int) -> bool:
+    """Return whether one more order fits the bucket; entries leave a share of it to exits."""
+    interval_ns = rates["interval_ns"][row]
+    burst_ns = rates["burst_ns"][row]
+    if is_entry and burst_ns >= EXIT_SHARE * interval_ns:
+        burst_ns -= burst_ns // EXIT_SHARE
+    return max(rates["tat_ns"][row], now_ns) + interval_ns - now_ns <= burst_ns
 
 
 @kernel

@@ -82,8 +82,9 @@ class Stimulus(IntEnum):
     CANCEL_REJECTED = 9  # FIX 35=9, for a replace too
     LOST = 10  # no answer, or an ambiguous one, to a request that still awaits one
     PROVEN_OPEN = 11  # in a fetch that began after we held it closed
-    PROVEN_ABSENT = 12  # not in a whole fetch; or never acknowledged and no lookup finds it
+    PROVEN_ABSENT = 12  # never acknowledged, and no lookup finds it
     PROVEN_GONE = 13  # acknowledged once, and no lookup finds it any more
+    UNSEEN = 14  # a whole fetch of open orders did not show it
 
 
 STIMULUS_COUNT = len(Stimulus)
@@ -92,18 +93,18 @@ STIMULUS_COUNT = len(Stimulus)
 _PN, _N, _PF, _F, _PC = S.PENDING_NEW, S.NEW, S.PARTIALLY_FILLED, S.FILLED, S.PENDING_CANCEL
 _PR, _C, _R, _E, _U, _0 = S.PENDING_REPLACE, S.CANCELED, S.REJECTED, S.EXPIRED, S.UNKNOWN, S.NONE
 _TABLE: dict[OrderStatus, tuple[OrderStatus, ...]] = {
-    #      SENT WORK PART FILL CANC REJ  EXP  C?   R?   CREJ LOST OPEN ABS  GONE
-    _0: (_0, _0, _0, _0, _0, _0, _0, _0, _0, _0, _0, _0, _0, _0),
-    _PN: (_PN, _N, _PF, _F, _C, _R, _E, _PC, _PN, _PN, _U, _N, _R, _C),
-    _N: (_N, _N, _PF, _F, _C, _U, _E, _PC, _PR, _N, _N, _N, _U, _C),
-    _PF: (_PF, _PF, _PF, _F, _C, _U, _E, _PC, _PR, _PF, _PF, _PF, _U, _C),
-    _F: (_F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F),
-    _PC: (_PC, _PC, _PC, _F, _C, _R, _E, _PC, _PC, _N, _U, _PC, _R, _C),
-    _PR: (_PR, _N, _PF, _F, _C, _U, _E, _PC, _PR, _N, _U, _PR, _U, _C),
-    _C: (_C, _C, _C, _F, _C, _C, _C, _C, _C, _C, _C, _N, _C, _C),
-    _R: (_R, _R, _U, _F, _R, _R, _R, _R, _R, _R, _R, _N, _R, _R),
-    _E: (_E, _E, _E, _F, _E, _E, _E, _E, _E, _E, _E, _N, _E, _E),
-    _U: (_U, _N, _PF, _F, _C, _R, _E, _U, _U, _U, _U, _N, _R, _C),
+    #      SENT WORK PART FILL CANC REJ  EXP  C?   R?   CREJ LOST OPEN ABS  GONE UNSEEN
+    _0: (_0, _0, _0, _0, _0, _0, _0, _0, _0, _0, _0, _0, _0, _0, _0),
+    _PN: (_PN, _N, _PF, _F, _C, _R, _E, _PC, _PN, _PN, _U, _N, _R, _C, _PN),
+    _N: (_N, _N, _PF, _F, _C, _U, _E, _PC, _PR, _N, _N, _N, _U, _C, _U),
+    _PF: (_PF, _PF, _PF, _F, _C, _U, _E, _PC, _PR, _PF, _PF, _PF, _U, _C, _U),
+    _F: (_F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F),
+    _PC: (_PC, _PC, _PC, _F, _C, _R, _E, _PC, _PC, _N, _U, _PC, _R, _C, _U),
+    _PR: (_PR, _N, _PF, _F, _C, _U, _E, _PC, _PR, _N, _U, _PR, _U, _C, _U),
+    _C: (_C, _C, _C, _F, _C, _C, _C, _C, _C, _C, _C, _N, _C, _C, _C),
+    _R: (_R, _R, _U, _F, _R, _R, _R, _R, _R, _R, _R, _N, _R, _R, _R),
+    _E: (_E, _E, _E, _F, _E, _E, _E, _E, _E, _E, _E, _N, _E, _E, _E),
+    _U: (_U, _N, _PF, _F, _C, _R, _E, _U, _U, _U, _U, _N, _R, _C, _U),
 }
 TRANSITIONS: NDArray[np.int64] = np.array(
     [[int(after) for after in _TABLE[status]] for status in OrderStatus], dtype=np.int64

@@ -18,15 +18,15 @@ adjusts to nothing. A fetch that failed says nothing: never that we are flat.
 
 from __future__ import annotations
 
-from engine.domain.adjust import adjust_cash, adjust_position
-from engine.domain.codes import EventType
+from engine.domain.adjust import adjust_cash, adjust_position, write_off_fills
+from engine.domain.codes import EventType, OrderStatus
 from engine.domain.desk import Desk, Out, net_column
 from engine.domain.emit import begin_event
 from engine.domain.equity import check_losses, refresh_mark, trip
 from engine.domain.fetch import is_this_round, pause_fetch
 from engine.domain.kernel import kernel
 from engine.domain.order_store import book, unbook
-from engine.domain.orders import TERMINAL, Stimulus, merge
+from engine.domain.orders import Stimulus, merge
 from engine.domain.position import HALF_LOTS_MAX
 from engine.domain.risk_reasons import RiskReason
 from engine.domain.words import FetchState, Tally, Word
@@ -34,41 +34,51 @@ from engine.domain.words import FetchState, Tally, Word
 CONFIRM_ROUNDS = 2  # fetches in a row that must show one difference
 MISMATCH_ROUNDS_MAX = 8  # fetches with a difference, without an adjustment or a match
 BUSY_ROUNDS_MAX = 8  # fetches disturbed by our own activity before the interval is awaited
+WRITE_OFF_ROUNDS = 3  # fetches that did not bring a fill before it is written off
 ADJUST_ROUNDS_MAX = 4  # fetches in a row that had to adjust
 ADJUSTMENTS_PER_ROUND_MAX = 16
 
 
 _RECONCILED = int(EventType.RECONCILED)
 _RECONCILE_DIVERGED = int(RiskReason.RECONCILE_DIVERGED)
-_PROVEN_ABSENT = int(Stimulus.PROVEN_ABSENT)
-_MATCHES, _BUSY, _DIFFERS, _ADJUSTED = 0, 1, 2, 3
+_UNSEEN = int(Stimulus.UNSEEN)
+# Answers of a comparison, by gravity: the gravest of all decides.
+_MATCHES, _ADJUSTED, _BUSY, _DIFFERS = 0, 1, 2, 3
 
 
 @kernel
-def compare_orders(desk: Desk, now_ns: int) -> int:
-    """Doubt what we hold open and a whole fetch did not show; unresolved orders keep us busy."""
+def doubt_order(desk: Desk, row: int, now_ns: int) -> None:
+    """A whole fetch did not show an order we hold open: UNKNOWN, and a lookup decides."""
+    unbook(desk, row)
+    merge(desk.orders, row, _UNSEEN, 0, 0, now_ns)
+    book(desk, row)
+    desk.orders["next_query_ns"][row] = now_ns
+    desk.orders["query_count"][row] = 0
+    desk.words[Word.ORDERS_DUE] = 1
+
+
+@kernel
+def compare_order(desk: Desk, out: Out, row: int, now_ns: int) -> int:
+    """Compare one order that is not settled with what the fetch showed of it."""
     orders = desk.orders
     words = desk.words
-    answer = _MATCHES
-    for place in range(words[Word.OPEN_COUNT] - 1, -1, -1):
-        row = desk.open_rows[place]
-        if orders["changed_ns"][row] >= words[Word.FETCH_BEGIN_NS]:
-            continue
-        if TERMINAL[orders["status"][row]]:
-            answer = _BUSY  # a fill is still missing
-        elif (
-            orders["acknowledged"][row] == 0 or orders["seen_round"][row] == words[Word.FETCH_ROUND]
-        ):
-            continue
-        else:
-            unbook(desk, row)
-            merge(orders, row, _PROVEN_ABSENT, 0, 0, now_ns)
-            book(desk, row)
-            orders["next_query_ns"][row] = now_ns
-            orders["query_count"][row] = 0
-            words[Word.ORDERS_DUE] = 1
-            answer = _BUSY
-    return answer
+    changed_ns = orders["changed_ns"][row]
+    if changed_ns >= words[Word.FETCH_BEGIN_NS]:
+        return _MATCHES  # what is in motion is watched by its timeouts
+    if orders["filled_lots"][row] != orders["cum_qty_lots"][row]:
+        if now_ns - changed_ns <= desk.limits["order_timeout_ns"][0]:
+            return _BUSY
+        if words[Word.MISMATCH_ROUNDS] < WRITE_OFF_ROUNDS:
+            return _DIFFERS
+        # The trades were fetched again and again without it: positions and wallet decide.
+        write_off_fills(desk, out, row)
+        return _ADJUSTED
+    seen = orders["seen_round"][row] == words[Word.FETCH_ROUND]
+    in_doubt = orders["status"][row] == OrderStatus.UNKNOWN
+    if seen or in_doubt or orders["acknowledged"][row] == 0:
+        return _MATCHES
+    doubt_order(desk, row, now_ns)
+    return _BUSY
 
 
 @kernel
@@ -146,26 +156,20 @@ def take_foreign(desk: Desk) -> None:
 
 @kernel
 def compare_all(desk: Desk, out: Out, now_ns: int) -> int:
-    """Compare orders, positions and wallet; return the gravest answer, adjustments last."""
-    orders = compare_orders(desk, now_ns)
-    busy = orders == _BUSY
-    differs = False
+    """Compare orders, positions and wallet; return the gravest answer."""
+    answer = _MATCHES
     room = ADJUSTMENTS_PER_ROUND_MAX
+    # From the end: a row that settles is replaced by the last one, which was looked at already.
+    for place in range(desk.words[Word.OPEN_COUNT] - 1, -1, -1):
+        if room > 0:
+            found = compare_order(desk, out, desk.open_rows[place], now_ns)
+            room -= 1 if found == _ADJUSTED else 0
+            answer = max(answer, found)
     for i in range(desk.venue.shape[0]):
-        answer = compare_position(desk, out, i, room, now_ns)
-        busy = busy or answer == _BUSY
-        differs = differs or answer == _DIFFERS
-        if answer == _ADJUSTED:
-            room -= 1
-    answer = compare_wallet(desk, out, now_ns)
-    busy = busy or answer == _BUSY
-    differs = differs or answer == _DIFFERS
-    if differs:
-        return _DIFFERS
-    if busy:
-        return _BUSY
-    adjusted = room < ADJUSTMENTS_PER_ROUND_MAX or answer == _ADJUSTED
-    return _ADJUSTED if adjusted else _MATCHES
+        found = compare_position(desk, out, i, room, now_ns)
+        room -= 1 if found == _ADJUSTED else 0
+        answer = max(answer, found)
+    return max(answer, compare_wallet(desk, out, now_ns))
 
 
 @kernel

@@ -1,9 +1,9 @@
-"""Reports of the executor into orders, positions and money, in whatever order they come.
+"""Reports of the executor about orders into the order store, in whatever order they come.
 
 Every report is echoed first; what it meant for us is written into the echo's derived fields. A
 report about an order that is ours by its number but not in the store is adopted: the venue's
-knowledge of it is a fact. A report with order_sequence 0 is foreign: shown, counted, and its fills
-move the position, because the venue's position moved.
+knowledge of it is a fact. A report with order_sequence 0 is foreign: shown and counted. Fills are
+`engine.domain.fill_reports`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,10 @@ from engine.domain.codes import (
     EVENT_FOREIGN,
     EVENT_POST_ONLY,
     EVENT_REDUCE_ONLY,
-    EventType,
     OrderStatus,
 )
-from engine.domain.desk import Desk, Out, column_of, external_column, knows_instrument
-from engine.domain.emit import show_position
+from engine.domain.desk import Desk, column_of, knows_instrument
 from engine.domain.equity import DIRTY_AT_ONCE, refresh_mark
-from engine.domain.fills import fill_covered, fill_external, fill_strategy, fits_everywhere
 from engine.domain.kernel import Records, kernel
 from engine.domain.order_store import (
     EPOCH_PLACES,
@@ -34,7 +31,6 @@ from engine.domain.order_store import (
 )
 from engine.domain.order_watch import count_failure, lose_order
 from engine.domain.orders import STIMULUS_OF_STATUS, TERMINAL, Stimulus, merge
-from engine.domain.trade_ids import KIND_FILL, is_known_trade, remember_trade
 from engine.domain.words import Tally, Word
 
 ORDER_FLAGS = EVENT_REDUCE_ONLY | EVENT_POST_ONLY | EVENT_ENTRY  # what a report says of an order
@@ -45,7 +41,6 @@ _CANCEL_REJECTED = int(Stimulus.CANCEL_REJECTED)
 _PROVEN_ABSENT = int(Stimulus.PROVEN_ABSENT)
 _PROVEN_GONE = int(Stimulus.PROVEN_GONE)
 _PROVEN_OPEN = int(Stimulus.PROVEN_OPEN)
-_PARTIAL = int(Stimulus.VENUE_PARTIALLY_FILLED)
 
 
 @kernel
@@ -97,7 +92,9 @@ def row_of_report(desk: Desk, events: Records, n: int, now_ns: int) -> int:
     if events["order_sequence"][n] <= 0:
         return NO_ROW
     row = find_order(desk, events["order_sequence"][n], events["epoch_low"][n])
-    if row == NO_ROW:
+    status = events["order_status"][n]
+    # Only what still works is adopted: a late word about an order settled and forgotten is not.
+    if row == NO_ROW and status != OrderStatus.NONE and not TERMINAL[status]:
         return adopt_order(desk, events, n, now_ns)
     return row
 
@@ -123,7 +120,8 @@ def count_outcome(desk: Desk, row: int, before: int) -> None:
         desk.counts[Tally.EXPIRED_ORDERS] += 1
     else:
         desk.counts[Tally.REJECTED_ORDERS] += 1
-        count_failure(desk)
+        if before != OrderStatus.UNKNOWN:  # that was counted when its answer did not come
+            count_failure(desk)
     same_day = orders["entry_day_low"][row] == desk.words[Word.DAY_NUMBER] % EPOCH_PLACES
     if orders["entry_counted"][row] != 0 and orders["cum_qty_lots"][row] == 0 and same_day:
         desk.words[Word.DAY_ENTRY_COUNT] -= 1
@@ -265,135 +263,8 @@ def apply_cancel_rejected(desk: Desk, events: Records, n: int, now_ns: int) -> N
 
 
 @kernel
-def fill_stimulus(events: Records, n: int) -> int:
-    """Return what a fill's order status says; a fill without one says the order works."""
-    status = events["order_status"][n]
-    if status == OrderStatus.NONE or status == OrderStatus.UNKNOWN:
-        return _PARTIAL
-    return STIMULUS_OF_STATUS[status]
-
-
-@kernel
-def is_covered(desk: Desk, events: Records, n: int, i: int) -> bool:
-    """Return whether an adjustment took a fill from the venue before its report came."""
-    adjusted_ns = desk.venue["adjusted_venue_ns"][i]
-    return adjusted_ns > 0 and 0 < events["venue_time_ns"][n] <= adjusted_ns
-
-
-@kernel
-def note_fill_time(desk: Desk, events: Records, n: int) -> None:
-    """Remember the newest venue time of a fill: the next fetch asks for trades from there."""
-    newest = max(desk.words[Word.LAST_FILL_VENUE_NS], events["venue_time_ns"][n])
-    desk.words[Word.LAST_FILL_VENUE_NS] = newest
-
-
-@kernel
-def row_by_venue_id(desk: Desk, i: int, venue_order_id: int) -> int:
-    """Return the row of an order by the venue's number (some trade lists carry no other)."""
-    if venue_order_id <= 0:
-        return NO_ROW
-    orders = desk.orders
-    for row in range(orders.shape[0]):
-        if orders["venue_order_id"][row] == venue_order_id and orders["key"][row] > 0:
-            if orders["instrument_index"][row] == i:
-                return row
-    return NO_ROW
-
-
-@kernel
-def may_be_ours(desk: Desk, i: int) -> bool:
-    """Return whether an order of ours in an instrument awaits its number from the venue."""
-    orders = desk.orders
-    for place in range(desk.words[Word.OPEN_COUNT]):
-        row = desk.open_rows[place]
-        if orders["instrument_index"][row] == i and orders["acknowledged"][row] == 0:
-            return True
-    return False
-
-
-@kernel
-def apply_foreign_fill(desk: Desk, out: Out, n: int, now_ns: int) -> None:
-    """A fill at the venue that is no order of ours: it moved the position all the same."""
-    events = out.events
-    i = events["instrument_index"][n]
-    qty = events["last_qty_lots"][n]
-    price = events["last_price_ticks"][n]
-    mark_foreign(desk, events, n)
-    if events["side"][n] == 0 or not fits_everywhere(desk, i, price, qty):
-        desk.counts[Tally.REPORTS_INVALID] += 1
-        return
-    if may_be_ours(desk, i):
-        # WHY: it may be the fill of an order not acknowledged yet; the next fetch shows it again.
-        desk.words[Word.RECONCILE_REQUIRED] = 1
-        return
-    note_fill_time(desk, events, n)
-    remember_trade(desk, i, events["trade_id"][n], KIND_FILL)
-    desk.counts[Tally.FILLS_FOREIGN] += 1
-    events["flags"][n] |= EVENT_APPLIED
-    if is_covered(desk, events, n, i):
-        return  # an adjustment took it from the venue already
-    side = 1 if events["side"][n] > 0 else -1
-    fill_external(desk, out, i, side, qty, price, events["fee_e8"][n], now_ns)
-    show_position(desk, out, n, i, external_column(desk), 0)
-
-
-@kernel
-def apply_own_fill(desk: Desk, out: Out, n: int, row: int, now_ns: int) -> None:
-    """A fill of our order that was not seen before: order, position and money."""
-    events = out.events
-    orders = desk.orders
-    i = orders["instrument_index"][row]
-    column = orders["column"][row]
-    side = 1 if orders["side"][row] > 0 else -1
-    qty = events["last_qty_lots"][n]
-    price = events["last_price_ticks"][n]
-    if not fits_everywhere(desk, i, price, qty):
-        desk.counts[Tally.REPORTS_INVALID] += 1
-        return
-    remember_trade(desk, i, events["trade_id"][n], KIND_FILL)
-    if orders["filled_lots"][row] + qty > orders["qty_lots"][row]:
-        desk.counts[Tally.OVERFILLS] += 1
-        desk.words[Word.RECONCILE_REQUIRED] = 1
-    note_fill_time(desk, events, n)
-    merge_report(desk, events, n, row, fill_stimulus(events, n), qty, now_ns)
-    if is_covered(desk, events, n, i):
-        desk.counts[Tally.FILLS_LATE] += 1
-        realised = fill_covered(desk, out, i, column, side, qty, price, now_ns)
-    else:
-        fee = events["fee_e8"][n]
-        realised = fill_strategy(desk, out, i, column, side, qty, price, fee, now_ns)
-    show_position(desk, out, n, i, column, realised)
-    desk.counts[Tally.FILLS] += 1
-
-
-@kernel
-def apply_fill_report(desk: Desk, out: Out, n: int, now_ns: int) -> None:
-    """FILL: one execution, once per (instrument, trade id), whoever reports it how often."""
-    events = out.events
-    if events["last_qty_lots"][n] == 0:
-        apply_order_update(desk, events, n, now_ns)
-        return
-    i = events["instrument_index"][n]
-    row = row_of_report(desk, events, n, now_ns)
-    if row == NO_ROW:
-        row = row_by_venue_id(desk, i, events["venue_order_id"][n])
-    if is_known_trade(desk, i, events["trade_id"][n], KIND_FILL):
-        desk.counts[Tally.FILLS_DUPLICATE] += 1
-        if row == NO_ROW:
-            events["flags"][n] |= EVENT_DUPLICATE
-            return
-        merge_report(desk, events, n, row, fill_stimulus(events, n), 0, now_ns)
-        events["flags"][n] |= EVENT_DUPLICATE
-    elif row == NO_ROW:
-        apply_foreign_fill(desk, out, n, now_ns)
-    else:
-        apply_own_fill(desk, out, n, row, now_ns)
-
-
-@kernel
-def apply_venue_order(desk: Desk, out: Out, n: int, now_ns: int) -> None:
+def apply_venue_order(desk: Desk, events: Records, n: int, now_ns: int) -> None:
     """VENUE_ORDER: an order the venue held open when it was asked for all of them."""
-    events = out.events
     i = events["instrument_index"][n]
     leaves = events["qty_lots"][n] - events["cum_qty_lots"][n]
     row = row_of_report(desk, events, n, now_ns)
@@ -418,25 +289,3 @@ def apply_venue_order(desk: Desk, out: Out, n: int, now_ns: int) -> None:
             events["flags"][n] |= EVENT_DUPLICATE
         return
     merge_report(desk, events, n, row, STIMULUS_OF_STATUS[events["order_status"][n]], 0, now_ns)
-
-
-@kernel
-def apply_order_report(desk: Desk, out: Out, n: int, now_ns: int) -> None:
-    """Apply the echoed order report at place `n` of the events."""
-    events = out.events
-    kind = events["event_type"][n]
-    if not is_readable(desk, events, n):
-        desk.counts[Tally.REPORTS_INVALID] += 1
-        events["flags"][n] |= EVENT_FOREIGN
-    elif kind == EventType.FILL:
-        apply_fill_report(desk, out, n, now_ns)
-    elif kind == EventType.ORDER_UPDATE:
-        apply_order_update(desk, events, n, now_ns)
-    elif kind == EventType.ORDER_SENT:
-        apply_order_sent(desk, events, n, now_ns)
-    elif kind == EventType.ORDER_UNKNOWN:
-        apply_order_unknown(desk, events, n, now_ns)
-    elif kind == EventType.CANCEL_REJECTED:
-        apply_cancel_rejected(desk, events, n, now_ns)
-    else:
-        apply_venue_order(desk, out, n, now_ns)

@@ -1,6 +1,7 @@
 """What an earlier session knew, fed back before anything else: RESTORE_* reports into the state.
 
-    RESTORE_ORDER     an order; with trade_id > 0 instead: one trade id that was applied
+    RESTORE_ORDER     an order; with trade_id > 0 instead: one id that was applied (`reason`: 1
+                      for funding)
     RESTORE_POSITION  one column (-1 external, -2 net); trade_id: ids up to it were applied
     RESTORE_LIMITS    money, day, peak, tripped limits, next order number
     RESTORE_END       now ask the venue
@@ -29,6 +30,7 @@ from engine.domain.desk import (
 from engine.domain.equity import DIRTY_AT_ONCE, refresh_mark
 from engine.domain.kernel import Records, kernel
 from engine.domain.order_store import (
+    EPOCH_PLACES,
     NO_ROW,
     book,
     find_order,
@@ -39,7 +41,7 @@ from engine.domain.order_store import (
 from engine.domain.order_watch import is_in_flight
 from engine.domain.orders import TERMINAL
 from engine.domain.reports import ORDER_FLAGS
-from engine.domain.trade_ids import KIND_FILL, is_known_trade, remember_trade
+from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING, is_known_trade, remember_trade
 from engine.domain.trading_state import LEASE_MASK
 from engine.domain.words import Tally, Word
 
@@ -72,6 +74,8 @@ def restore_order(desk: Desk, events: Records, n: int, now_ns: int) -> bool:
     orders["order_type"][row] = events["order_type"][n]
     orders["time_in_force"][row] = events["time_in_force"][n]
     orders["flags"][row] = events["flags"][n] & ORDER_FLAGS
+    orders["entry_counted"][row] = 1 if for_entry else 0  # in the day's count, if it was today
+    orders["entry_day_low"][row] = desk.words[Word.DAY_NUMBER] % EPOCH_PLACES
     orders["acknowledged"][row] = 1 if events["venue_order_id"][n] > 0 else 0
     orders["status"][row] = _UNKNOWN if is_in_flight(status) else status
     orders["next_query_ns"][row] = now_ns
@@ -90,9 +94,10 @@ def restore_trade(desk: Desk, events: Records, n: int) -> bool:
     """Remember a trade id that an earlier session applied."""
     i = events["instrument_index"][n]
     trade_id = events["trade_id"][n]
-    if not knows_instrument(desk, i) or is_known_trade(desk, i, trade_id, KIND_FILL):
+    kind = KIND_FUNDING if events["reason"][n] == KIND_FUNDING else KIND_FILL
+    if not knows_instrument(desk, i) or is_known_trade(desk, i, trade_id, kind):
         return False
-    remember_trade(desk, i, trade_id, KIND_FILL)
+    remember_trade(desk, i, trade_id, kind)
     return True
 
 

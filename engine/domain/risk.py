@@ -166,9 +166,11 @@ def gate_rate(desk: Desk) -> int:
     now_ns = desk.words[Word.NOW_NS]
     i = desk.draft["instrument_index"][0]
     rates = desk.rates
-    fits = rate_allows(rates, RATE_GLOBAL, now_ns) and rate_allows(rates, RATE_SLOW, now_ns)
+    entry = desk.draft["is_entry"][0] != 0
+    fits = rate_allows(rates, RATE_GLOBAL, entry, now_ns)
+    fits = fits and rate_allows(rates, RATE_SLOW, entry, now_ns)
     mask = bit_if(not fits, RiskReason.RATE_GLOBAL)
-    fits = rate_allows(rates, RATE_FIRST + i, now_ns)
+    fits = rate_allows(rates, RATE_FIRST + i, entry, now_ns)
     return mask | bit_if(not fits, RiskReason.RATE_INSTRUMENT)
 
 

@@ -34,7 +34,7 @@ def trade_key(i: int, trade_id: int, kind: int) -> int:
 def is_known_trade(desk: Desk, i: int, trade_id: int, kind: int) -> bool:
     """Return whether an id was applied, or is so old that it may have been."""
     key = trade_key(i, trade_id, kind)
-    if key == ABSENT or trade_id <= desk.ledger["trade_floor"][i]:
+    if key == ABSENT or (kind == KIND_FILL and trade_id <= desk.ledger["trade_floor"][i]):
         return True
     return find_key(desk.trade_index, key) != ABSENT
 

@@ -1,0 +1,273 @@
+"""From a journal to the records that give a new session what an earlier one knew.
+
+Feed every event the brain journaled, session after session, in order; `restore_records` then
+returns RESTORE_POSITION, RESTORE_ORDER and RESTORE_LIMITS records that end with RESTORE_END. A
+session begins with the RESTORE_* records it was given itself, so the last session alone is enough
+when it got as far as RESTORE_END; what a session restored replaces what was folded before it.
+
+Pure Python over numpy rows: it runs once, at start, over one account's orders.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.codes import (
+    EVENT_APPLIED,
+    EVENT_ENTRY,
+    EVENT_FOREIGN,
+    EventType,
+    OrderStatus,
+)
+from engine.domain.desk import STRATEGY_NET
+from engine.domain.order_store import EPOCH_PLACES
+from engine.domain.orders import TERMINAL
+from engine.domain.records import EVENT_DTYPE
+from engine.domain.reports import ORDER_FLAGS
+from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING
+
+SETTLED_KEPT_MAX = 1024  # settled orders handed on, so that late reports find them
+TRADES_KEPT_MAX = 8192
+STRATEGY_EXTERNAL = -1
+ORDER_FIELDS = (
+    "instrument_index",
+    "strategy_index",
+    "side",
+    "order_type",
+    "time_in_force",
+    "order_sequence",
+    "epoch_low",
+    "cause_sequence",
+    "price_ticks",
+    "qty_lots",
+)
+ORDER_REPORTS = frozenset(
+    {
+        EventType.ORDER_SENT,
+        EventType.ORDER_UPDATE,
+        EventType.FILL,
+        EventType.ORDER_UNKNOWN,
+        EventType.CANCEL_REJECTED,
+        EventType.VENUE_ORDER,
+    }
+)
+FOLDED = np.array(
+    [
+        *ORDER_REPORTS,
+        EventType.ORDER_REQUEST,
+        EventType.COMMAND_FETCH,
+        EventType.POSITION_CHANGED,
+        EventType.ADJUSTMENT,
+        EventType.LIMITS_CHANGED,
+        EventType.FUNDING,
+        EventType.RESTORE_ORDER,
+        EventType.RESTORE_POSITION,
+        EventType.RESTORE_LIMITS,
+        EventType.RESTORE_END,
+    ]
+)
+
+
+class Known:
+    """What is known of an account at one place of the journal."""
+
+    def __init__(self) -> None:
+        """Start with nothing known."""
+        self.orders: dict[int, np.void] = {}
+        self.by_venue_id: dict[tuple[int, int], int] = {}
+        self.positions: dict[tuple[int, int], np.void] = {}
+        self.limits: np.void = _record(EventType.RESTORE_LIMITS)
+        self.trades: deque[tuple[int, int, int]] = deque()
+        self.floors: dict[int, int] = {}
+
+    def keep(self, order: np.void) -> None:
+        """Remember an order as it is now."""
+        key = int(order["order_sequence"]) * EPOCH_PLACES + int(order["epoch_low"])
+        self.orders[key] = order
+        if order["venue_order_id"] > 0:
+            self.by_venue_id[int(order["instrument_index"]), int(order["venue_order_id"])] = key
+
+    def order_of(self, event: np.void) -> np.void | None:
+        """Return the order an event is about, by our number or the venue's."""
+        key = int(event["order_sequence"]) * EPOCH_PLACES + int(event["epoch_low"])
+        if event["order_sequence"] == 0:
+            venue_id = (int(event["instrument_index"]), int(event["venue_order_id"]))
+            key = self.by_venue_id.get(venue_id, 0)
+        return self.orders.get(key)
+
+    def position(self, i: int, strategy: int) -> np.void:
+        """Return one column's position, flat when it was never changed."""
+        if (i, strategy) not in self.positions:
+            record = _record(EventType.RESTORE_POSITION)
+            record["instrument_index"] = i
+            record["strategy_index"] = strategy
+            self.positions[i, strategy] = record
+        return self.positions[i, strategy]
+
+    def remember(self, event: np.void, kind: int) -> None:
+        """Remember that a trade id was applied; what is forgotten raises its instrument's floor."""
+        self.trades.append((int(event["instrument_index"]), int(event["trade_id"]), kind))
+        if len(self.trades) > TRADES_KEPT_MAX:
+            i, trade_id, oldest_kind = self.trades.popleft()
+            if oldest_kind == KIND_FILL:
+                self.floors[i] = max(self.floors.get(i, 0), trade_id)
+
+
+class Fold:
+    """What the events so far amount to. `add` them in order, then take `restore_records`."""
+
+    def __init__(self) -> None:
+        """Start with an account nobody traded yet."""
+        self.known = Known()
+        self._staged: Known | None = None
+
+    def add(self, events: NDArray[np.void]) -> None:
+        """Fold EVENT_DTYPE[n], the next events of the journal; other roles' are ignored."""
+        for event in events[np.isin(events["event_type"], FOLDED)]:
+            kind = int(event["event_type"])
+            if EventType.RESTORE_ORDER <= kind <= EventType.RESTORE_END:
+                self._add_restore(kind, event)
+            elif kind in ORDER_REPORTS:
+                self._add_report(kind, event)
+            else:
+                self._add_result(kind, event)
+
+    def restore_records(self) -> NDArray[np.void]:
+        """Return EVENT_DTYPE[n] to hand to a new session; the last one is RESTORE_END."""
+        known = self.known
+        for i, floor in known.floors.items():
+            known.position(i, STRATEGY_NET)["trade_id"] = floor
+        records = [known.limits, *known.positions.values()]
+        for i, trade_id, kind in known.trades:
+            record = _record(EventType.RESTORE_ORDER)
+            record["instrument_index"] = i
+            record["trade_id"] = trade_id
+            record["reason"] = kind
+            records.append(record)
+        settled = [order for order in known.orders.values() if _is_settled(order)]
+        unsettled = [order for order in known.orders.values() if not _is_settled(order)]
+        records += [*settled[-SETTLED_KEPT_MAX:], *unsettled, _record(EventType.RESTORE_END)]
+        return np.array(records, dtype=EVENT_DTYPE)
+
+    def _add_restore(self, kind: int, event: np.void) -> None:
+        if not event["flags"] & EVENT_APPLIED:
+            return
+        staged = self._staged or Known()
+        self._staged = staged
+        if kind == EventType.RESTORE_END:
+            self.known, self._staged = staged, None
+        elif kind == EventType.RESTORE_LIMITS:
+            staged.limits = _given(event)
+        elif kind == EventType.RESTORE_POSITION:
+            i, strategy = int(event["instrument_index"]), int(event["strategy_index"])
+            staged.positions[i, strategy] = _given(event)
+            staged.floors[i] = max(staged.floors.get(i, 0), int(event["trade_id"]))
+        elif event["trade_id"] > 0:
+            staged.remember(event, int(event["reason"]))
+        else:
+            order = _given(event)
+            order["order_status"] = event["order_status_after"]
+            staged.keep(order)
+
+    def _add_report(self, kind: int, event: np.void) -> None:
+        applied = bool(event["flags"] & EVENT_APPLIED)
+        foreign = bool(event["flags"] & EVENT_FOREIGN)
+        limits = self.known.limits
+        if kind == EventType.FILL and applied and event["last_qty_lots"] > 0:
+            self.known.remember(event, KIND_FILL)
+            limits["venue_time_ns"] = max(limits["venue_time_ns"], event["venue_time_ns"])
+        after = int(event["order_status_after"])
+        if foreign or after == OrderStatus.NONE:
+            return
+        order = self.known.order_of(event)
+        if order is None:
+            order = _order_record(event)
+        if event["venue_order_id"] > 0:
+            order["venue_order_id"] = event["venue_order_id"]
+        if kind == EventType.FILL and applied:
+            order["last_qty_lots"] += event["last_qty_lots"]
+        order["order_status"] = after
+        order["qty_lots"] = max(order["qty_lots"], order["last_qty_lots"])
+        said = min(event["cum_qty_lots"], order["qty_lots"])
+        total = max(order["cum_qty_lots"], order["last_qty_lots"], said)
+        order["cum_qty_lots"] = order["qty_lots"] if after == OrderStatus.FILLED else total
+        self.known.keep(order)
+
+    def _add_result(self, kind: int, event: np.void) -> None:
+        known = self.known
+        if kind == EventType.ORDER_REQUEST:
+            order = _order_record(event)
+            order["order_status"] = OrderStatus.PENDING_NEW
+            known.keep(order)
+            known.limits["order_sequence"] = event["order_sequence"] + 1
+            known.limits["day_entry_count"] += bool(event["flags"] & EVENT_ENTRY)
+        elif kind == EventType.POSITION_CHANGED:
+            self._add_position(event)
+        elif kind == EventType.LIMITS_CHANGED:
+            known.limits = _given(event, EventType.RESTORE_LIMITS)
+        elif kind == EventType.FUNDING and event["flags"] & EVENT_APPLIED:
+            known.remember(event, KIND_FUNDING)
+            external = known.position(int(event["instrument_index"]), STRATEGY_EXTERNAL)
+            external["funding_e8"] += event["funding_e8"]
+        elif event["order_sequence"] > 0:
+            self._add_order_result(kind, event)
+
+    def _add_order_result(self, kind: int, event: np.void) -> None:
+        order = self.known.order_of(event)
+        if order is None:
+            return
+        order["order_status"] = event["order_status_after"]
+        if kind == EventType.ADJUSTMENT:  # fills written off
+            order["last_qty_lots"] = order["cum_qty_lots"] = event["cum_qty_lots"]
+
+    def _add_position(self, event: np.void) -> None:
+        strategy = int(event["strategy_index"])
+        position = self.known.position(int(event["instrument_index"]), strategy)
+        position["position_lots"] = event["position_lots"]
+        position["position_cost_e8"] = event["position_cost_e8"]
+        for name in ("realised_pnl_e8", "fee_e8", "funding_e8"):
+            position[name] += event[name]
+        if strategy != STRATEGY_NET:
+            return
+        # Until the LIMITS_CHANGED of the same step says the same.
+        limits = self.known.limits
+        result = event["realised_pnl_e8"] - event["fee_e8"] + event["funding_e8"]
+        for name in ("realised_pnl_e8", "fee_e8", "funding_e8"):
+            limits[name] += event[name]
+        limits["cash_e8"] += result
+        limits["day_realised_pnl_e8"] += result
+
+
+def _record(kind: int) -> np.void:
+    records = np.zeros(1, dtype=EVENT_DTYPE)
+    records["event_type"] = kind
+    records["instrument_index"] = -1
+    record: np.void = records[0]
+    return record
+
+
+def _given(event: np.void, kind: int = 0) -> np.void:
+    record: Any = event.copy()
+    record["sequence"] = 0
+    record["flags"] &= ORDER_FLAGS
+    record["order_status_after"] = 0
+    if kind:
+        record["event_type"] = kind
+    return record
+
+
+def _order_record(event: np.void) -> np.void:
+    record = _record(EventType.RESTORE_ORDER)
+    for name in ORDER_FIELDS:
+        record[name] = event[name]
+    record["flags"] = event["flags"] & ORDER_FLAGS
+    return record
+
+
+def _is_settled(order: np.void) -> bool:
+    closed = bool(TERMINAL[int(order["order_status"])])
+    return closed and bool(order["last_qty_lots"] == order["cum_qty_lots"])
