@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
+from exchange.symbols import is_whole
+
 MAX_HEAD_BYTES = 16_384
 MAX_BODY_BYTES = 1_048_576
 _REASONS = {
@@ -110,7 +112,7 @@ def _body_size(headers: dict[str, str]) -> int:
     if "transfer-encoding" in headers:
         raise HttpError(400, "chunked bodies are not read here")
     text = headers.get("content-length", "0")
-    if not text.isdigit():
+    if not is_whole(text):
         raise HttpError(400, "malformed Content-Length")
     size = int(text)
     if size > MAX_BODY_BYTES:

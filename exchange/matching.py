@@ -73,8 +73,10 @@ class Market:
             return min(order.leaves_qty, qty - used)
         if order.price != price or aggressor != -order.side:
             return 0
-        left = qty - order.ahead_qty - used
-        order.ahead_qty = max(0, order.ahead_qty - qty)
+        # What our earlier orders took never reached the strangers ahead of this one.
+        reached = qty - used
+        left = reached - order.ahead_qty
+        order.ahead_qty = max(0, order.ahead_qty - reached)
         return min(order.leaves_qty, left)
 
     def rest(self, order: Order) -> None:

@@ -13,7 +13,7 @@ from exchange import userdata
 from exchange.account import Account
 from exchange.errors import ApiError
 from exchange.http1 import Request
-from exchange.rest import OPEN, Api, Call, Route, RouteTable
+from exchange.rest import OPEN, Answer, Api, Call, Route, RouteTable
 from exchange.symbols import money_text, parse_money, parse_units
 
 if TYPE_CHECKING:
@@ -29,6 +29,22 @@ class Practice:
 
     def routes(self) -> RouteTable:
         """Return the table of practice requests; all are free of weight."""
+
+        def understood(answer: Answer) -> Answer:
+            def guarded(api: Api, call: Call) -> object:
+                try:
+                    return answer(api, call)
+                except (
+                    ArithmeticError,
+                    AttributeError,
+                    LookupError,
+                    TypeError,
+                    ValueError,
+                ) as fault:
+                    raise ApiError(-1000, f"not understood: {fault!r}") from fault
+
+            return guarded
+
         rows = (
             ("GET", "/practice/ledger", self.ledger),
             ("GET", "/practice/state", self.state),
@@ -39,7 +55,7 @@ class Practice:
             ("POST", "/practice/probe", self.arm_probe),
             ("GET", "/practice/probe", self.probe_results),
         )
-        return {(method, path): Route(OPEN, 0, answer) for method, path, answer in rows}
+        return {(method, path): Route(OPEN, 0, understood(answer)) for method, path, answer in rows}
 
     def ledger(self, api: Api, call: Call) -> object:
         """Answer every order, fill, position and balance of an account, all numbers exact."""

@@ -19,6 +19,7 @@ from exchange.errors import ApiError
 from exchange.http1 import Request, Response
 from exchange.limits import Budgets, OverLimitError
 from exchange.streams import Hub
+from exchange.symbols import is_whole
 from exchange.venue import Venue
 
 OPEN = "open"  # anybody
@@ -145,10 +146,10 @@ def _check_signature(call: Call) -> None:
 
 def _check_time(api: Api, call: Call) -> None:
     text = call.params.get("timestamp", "")
-    if not text.isdigit():
+    if not is_whole(text):
         raise ApiError(-1102, "Mandatory parameter 'timestamp' was not sent or malformed.")
     window_text = call.params.get("recvWindow", str(DEFAULT_RECV_WINDOW_MS))
-    if not window_text.isdigit() or int(window_text) > MAX_RECV_WINDOW_MS:
+    if not is_whole(window_text) or int(window_text) > MAX_RECV_WINDOW_MS:
         raise ApiError(-1102, "Parameter 'recvWindow' is malformed or above 60000.")
     clock = api.venue.clock
     if clock.unlimited and clock.playing:
@@ -170,6 +171,6 @@ def integer(params: dict[str, str], name: str, default: int, low: int, high: int
     text = params.get(name, "")
     if not text:
         return default
-    if not text.isdigit() or not low <= int(text) <= high:
+    if not is_whole(text) or not low <= int(text) <= high:
         raise ApiError(-1102, f"Parameter '{name}' is malformed or out of range.")
     return int(text)

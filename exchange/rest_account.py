@@ -10,7 +10,7 @@ from exchange.account import MAX_LEVERAGE, Account, Position
 from exchange.errors import ApiError
 from exchange.filters import required
 from exchange.rest import KEYED, SIGNED, Api, Call, Route, RouteTable, integer
-from exchange.symbols import money_text
+from exchange.symbols import is_whole, money_text
 
 LISTEN_KEY_LIFE_S = 3_600.0
 MAX_COUNTDOWN_MS = 3_600_000
@@ -142,7 +142,7 @@ def set_leverage(api: Api, call: Call) -> object:
     """Set the leverage of a symbol."""
     symbol = api.venue.market(required(call.params, "symbol")).spec.symbol
     text = required(call.params, "leverage")
-    if not text.isdigit() or not 1 <= int(text) <= MAX_LEVERAGE:
+    if not is_whole(text) or not 1 <= int(text) <= MAX_LEVERAGE:
         raise ApiError(-4028)
     leverage = int(text)
     changed = call.account.leverage_of(symbol) != leverage

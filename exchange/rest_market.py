@@ -13,7 +13,7 @@ from exchange.filters import required
 from exchange.matching import Market
 from exchange.rest import OPEN, Api, Call, Route, RouteTable, integer
 from exchange.streams import INTERVAL_MS
-from exchange.symbols import MAX_OPEN_ORDERS, SymbolSpec, format_units, money_text
+from exchange.symbols import MAX_OPEN_ORDERS, SymbolSpec, format_units, is_whole, money_text
 
 DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 ONBOARD_MS = 1_569_398_400_000
@@ -130,7 +130,7 @@ def depth(api: Api, call: Call) -> object:
 def depth_weight(params: dict[str, str]) -> int:
     """Return what a snapshot costs by its limit."""
     text = params.get("limit", "500")
-    limit = int(text) if text.isdigit() else 500
+    limit = int(text) if is_whole(text) else 500
     if limit <= 50:
         return 2
     return {100: 5, 500: 10}.get(limit, 20)
@@ -156,7 +156,7 @@ def klines(api: Api, call: Call) -> object:
 def klines_weight(params: dict[str, str]) -> int:
     """Return what a bar request costs by its limit."""
     text = params.get("limit", "500")
-    limit = int(text) if text.isdigit() else 500
+    limit = int(text) if is_whole(text) else 500
     for bound, weight in ((100, 1), (500, 2), (1000, 5)):
         if limit < bound:
             return weight

@@ -17,9 +17,15 @@ MONEY_DECIMALS = 8
 MONEY_SCALE = 10**MONEY_DECIMALS
 PERCENT_PRICE_UP = 105  # per cent of the mark price
 PERCENT_PRICE_DOWN = 95
+WHOLE_DIGITS_MAX = 18  # whatever fits an int64
 MAX_OPEN_ORDERS = 200  # per symbol, as in the venue's MAX_NUM_ORDERS filter
 
 _PLAIN_NUMBER = re.compile(r"([0-9]{1,18})(?:\.([0-9]{0,18}))?\Z")
+
+
+def is_whole(text: str) -> bool:
+    """Tell whether a text is a plain whole number of at most 18 digits."""
+    return text.isascii() and text.isdigit() and len(text) <= WHOLE_DIGITS_MAX
 
 
 def format_units(units: int, decimals: int) -> str:

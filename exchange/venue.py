@@ -21,7 +21,7 @@ from exchange.filters import (
 )
 from exchange.matching import Market
 from exchange.orders import CANCELED, EXPIRED, FILLED, PARTIALLY_FILLED, Order
-from exchange.symbols import SymbolSpec
+from exchange.symbols import SymbolSpec, is_whole
 
 FIRST_ORDER_ID = 8_000_000_001
 FIRST_TRADE_ID = 900_000_001
@@ -128,7 +128,7 @@ class Venue:
             raise ApiError(-1102, "Either 'origClientOrderId' or 'orderId' must be sent.")
         order: Order | None = None
         if order_id:
-            order = account.orders.get(int(order_id)) if order_id.isdigit() else None
+            order = account.orders.get(int(order_id)) if is_whole(order_id) else None
         else:
             order = account.open_by_client_id.get(client_order_id) or account.last_by_client_id.get(
                 client_order_id

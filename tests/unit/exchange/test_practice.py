@@ -128,3 +128,29 @@ def test_bodies_that_are_no_objects_are_refused(tmp_path: Path, body: bytes) -> 
                 assert (answer.status, answer.json["code"]) == (400, -1000)
 
     run(test())
+
+
+@pytest.mark.parametrize(
+    ("path", "order"),
+    [
+        ("/practice/fault", {"kind": "rest", "count": "many"}),
+        ("/practice/fault", {"kind": "user_event", "account": KEY}),
+        ("/practice/fault", {"kind": "user_event", "account": KEY, "event": 5}),
+        ("/practice/fault", {"kind": "time_offset", "offset_ms": "soon"}),
+        ("/practice/fault", {"kind": "silent", "stream": "btcusdt@depth", "duration_ms": []}),
+        ("/practice/probe", {"stream": "btcusdt@bookTicker", "count": "x"}),
+        ("/practice/position", {"account": KEY, "symbol": "BTCUSDT", "positionAmt": {}}),
+        ("/practice/deposit", {"account": KEY, "amount": "1e999"}),
+    ],
+)
+def test_commands_of_the_wrong_type_are_refused(
+    tmp_path: Path, path: str, order: dict[str, object]
+) -> None:
+    async def test() -> None:
+        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
+            rest = exchange.rest()
+            answer = await rest.practice(path, order)
+            assert answer.status == 400
+            assert answer.json["code"] in {-1000, -1013}
+
+    run(test())
