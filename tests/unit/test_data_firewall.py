@@ -305,41 +305,24 @@ def test_the_first_layer_refuses_the_frame_and_takes_its_neighbours(poison: Pois
     assert {int(t) for t in rig.records()["record_type"]} >= {RecordType.TRADE, RecordType.QUOTE}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def market() -> MarketState:
-    """Return a brain's market state whose venue clock stands at the records' own time."""
-    return create_market_state(builders.make_instruments(1), select_rows((), ()))
-
-
-def fresh(market: MarketState) -> None:
-    """Forget what earlier cases left, and set the clock."""
-    for name in ("quote_update_low", "last_trade_id", "last_price_ticks", "bid_price_ticks"):
-        market.hot[name][0] = 0
-    market.hot["reject_streak"][0] = 0
-    market.progress[:] = 0
-    market.progress[CLOCK_VALID] = 1
-    market.progress[CLOCK_ANCHOR_NS] = builders.START_RECEIVE_NS
-    market.progress[CLOCK_OFFSET_NS] = START - builders.START_RECEIVE_NS
-
-
-def accept_good(market: MarketState, sequence: int) -> None:
-    """Show the kernel a good quote and a good trade, and leave its anchors as it would."""
-    good = builders.make_quote(aux=100, sequence=sequence)
-    assert check_record(market, good, 0) == 0
-    market.hot["quote_update_low"][0] = 100
-    market.hot["bid_price_ticks"][0] = 618_002
-    good = builders.make_trade(trade_id=1_000, sequence=sequence + 1)
-    market.hot["last_trade_id"][0] = 0
-    assert check_record(market, good, 0) == 0
-    market.hot["last_trade_id"][0] = 999
-    market.hot["last_price_ticks"][0] = 618_003
+    """Return a brain's market state whose clock is set and that has seen a quote and a trade."""
+    state = create_market_state(builders.make_instruments(1), select_rows((), ()))
+    state.progress[CLOCK_VALID] = 1
+    state.progress[CLOCK_ANCHOR_NS] = builders.START_RECEIVE_NS
+    state.progress[CLOCK_OFFSET_NS] = START - builders.START_RECEIVE_NS
+    assert check_record(state, builders.make_quote(aux=100, sequence=1), 0) == 0
+    assert check_record(state, builders.make_trade(trade_id=999, sequence=2), 0) == 0
+    for name in ("quote", "trade"):  # as applying them does
+        state.hot[f"{name}_receive_time_ns"][0] = builders.START_RECEIVE_NS
+        state.hot[f"{name}_venue_time_ns"][0] = START
+    return state
 
 
 @pytest.mark.parametrize("poison", TWO_LAYERED, ids=[p.name.replace(" ", "-") for p in TWO_LAYERED])
 def test_the_second_layer_refuses_the_record_too(market: MarketState, poison: Poison) -> None:
     assert poison.record is not None
-    fresh(market)
-    accept_good(market, 1)
     record = poison.record()
     record["sequence"] = 3
     if record["aux"][0] == 0 and record["record_type"][0] == RecordType.QUOTE:
@@ -352,8 +335,6 @@ def test_the_second_layer_refuses_the_record_too(market: MarketState, poison: Po
 
 
 def test_a_broken_sequence_is_refused_by_the_second_layer(market: MarketState) -> None:
-    fresh(market)
-    accept_good(market, 1)
     assert check_record(market, builders.make_trade(trade_id=1_001, sequence=9), 0) == (
         R.SEQUENCE_BROKEN
     )
