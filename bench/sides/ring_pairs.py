@@ -1,0 +1,221 @@
+"""Pairs of processes that the ring benches compare: ours, the C++ baseline, and the usual ways."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import numpy as np
+
+from bench.harness import ROOT, Pass, percentiles
+from bench.sides.ring_child import latency_answer, ns_per_tick
+from native_ext import _native
+from ringbuffer.ring import Ring
+from ringbuffer.segment import SHM_FOLDER, unlink
+
+CAPACITY = 4096
+SLOT_BYTES = 64
+PASS_TIMEOUT_S = 120
+
+
+def compile_native(folder: Path) -> dict[str, Path]:
+    """Compile the baseline (g++ -O3) and the C side (gcc -O3); return them by name."""
+    native = ROOT / "bench/native"
+    programs = {name: folder / name for name in ("spsc_baseline", "ring_side")}
+    checks = ["-O3", "-Wall", "-Wextra", "-Werror", "-o"]
+    baseline = ["g++", "-std=c++17", *checks, str(programs["spsc_baseline"])]
+    subprocess.run([*baseline, str(native / "spsc_baseline.cpp")], check=True)
+    ours = ["gcc", "-std=c11", *checks, str(programs["ring_side"]), "-I", str(ROOT / "native_ext")]
+    sources = [native / "ring_side.c", ROOT / "native_ext/ring.c"]
+    subprocess.run([*ours, *map(str, sources)], check=True)
+    return programs
+
+
+class Pairs:
+    """Owns the rings, the living children and the compiled programs of one bench."""
+
+    def __init__(self, producer_core: int, consumer_core: int) -> None:
+        """Compile everything; `with` closes it again."""
+        self.cores = (producer_core, consumer_core)
+        self._folder = tempfile.TemporaryDirectory(prefix="aegis-bench-")
+        self.programs = compile_native(Path(self._folder.name))
+        clock = _native.Clock()
+        clock.calibrate(200_000_000)
+        self.ns_per_tick = ns_per_tick(clock)
+        self._rings: list[Ring] = []
+        self._children: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> Self:
+        """Return the pairs."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the children and remove the rings."""
+        for child in self._children:
+            if kind is not None:
+                child.kill()
+            child.communicate()
+        for ring in self._rings:
+            ring.close()
+            unlink(ring.name)
+        self._folder.cleanup()
+
+    @property
+    def pids(self) -> list[int]:
+        """The children that live through all passes."""
+        return [child.pid for child in self._children]
+
+    def ring(self) -> Ring:
+        """Create a ring with one reserved reader."""
+        name = f"aegis-bench-{os.getpid()}-{len(self._rings)}"
+        self._rings.append(Ring.create(name, CAPACITY, SLOT_BYTES, gating=(0,)))
+        return self._rings[-1]
+
+    def child(self, side: str, role: str, ring: Ring) -> subprocess.Popen[str]:
+        """Start a Python child and wait until its kernels are compiled."""
+        core = self.cores[0 if role == "produce" else 1]
+        words = [sys.executable, "-m", "bench.sides.ring_child", side, role, ring.name, str(core)]
+        # WHY: Numba's cache does not see changes in imported files; a folder per run cannot be old.
+        environment = {**os.environ, "NUMBA_CACHE_DIR": self._folder.name}
+        child = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._children.append(child)
+        answer(child)
+        return child
+
+    def native(self, kind: str, ring: Ring, count: int, step: int) -> subprocess.Popen[bytes]:
+        """Start the C side for one pass."""
+        core = self.cores[0 if kind.endswith("produce") else 1]
+        file = str(SHM_FOLDER / ring.name)
+        words = [str(self.programs["ring_side"]), kind, file, str(count), str(step), str(core)]
+        return subprocess.Popen(words, stdout=subprocess.PIPE)
+
+    def ours(self, producer_side: str, consumer_side: str) -> Callable[[str, int, int], Pass]:
+        """Return a function (kind, count, step) that runs one pass between two of our sides."""
+        ring = self.ring()
+        producer = None if producer_side == "c" else self.child(producer_side, "produce", ring)
+        consumer = None if consumer_side == "c" else self.child(consumer_side, "consume", ring)
+
+        def one_pass(kind: str, count: int, step: int) -> Pass:
+            line = f"{kind} {count} {step}\n"
+            taking = None
+            if consumer is None:
+                taking = self.native(f"{kind}-consume", ring, count, step)
+            else:
+                send(consumer, line)
+            if producer is None:
+                giving = self.native(f"{kind}-produce", ring, count, step)
+                giving.communicate(timeout=PASS_TIMEOUT_S)
+                assert giving.returncode == 0, giving.returncode
+            else:
+                send(producer, line)
+                answer(producer)
+            if consumer is not None:
+                return answer(consumer)
+            assert taking is not None
+            return self.native_answer(taking, kind, count)
+
+        return one_pass
+
+    def baseline(self, kind: str, count: int, step: int) -> Pass:
+        """Run one pass of the C++ queue."""
+        mode = "throughput" if kind == "batch" else "latency"
+        words = [str(self.programs["spsc_baseline"]), mode, str(count), str(step)]
+        taking = subprocess.Popen([*words, *map(str, self.cores)], stdout=subprocess.PIPE)
+        return self.native_answer(taking, kind, count)
+
+    def native_answer(self, taking: subprocess.Popen[bytes], kind: str, count: int) -> Pass:
+        """Read what a compiled consumer printed."""
+        output, _ = taking.communicate(timeout=PASS_TIMEOUT_S)
+        assert taking.returncode == 0, taking.returncode
+        if kind == "batch":
+            return {"records per second": count / int(output) * 1e9}
+        pairs = np.frombuffer(output, np.int64).reshape(-1, 2)
+        assert len(pairs) == count, len(pairs)
+        return latency_answer(pairs, self.ns_per_tick)
+
+
+def send(child: subprocess.Popen[str], line: str) -> None:
+    """Ask a child for a pass."""
+    stream: IO[str] | None = child.stdin
+    assert stream is not None
+    stream.write(line)
+    stream.flush()
+
+
+def answer(child: subprocess.Popen[str]) -> Pass:
+    """Return a child's next answer; fail when it died."""
+    stream: IO[str] | None = child.stdout
+    assert stream is not None
+    line = stream.readline()
+    assert line, f"a side of the bench ended with {child.wait()}"
+    return json.loads(line)
+
+
+# ---- the usual ways ----
+
+
+def _pipe_producer(pipe: Connection, core: int, count: int, gap_ns: int) -> None:
+    os.sched_setaffinity(0, {core})
+    payload = bytearray(56)
+    head = memoryview(payload).cast("q")
+    pipe.recv_bytes()
+    due = time.monotonic_ns() + gap_ns
+    for _ in range(count):
+        while time.monotonic_ns() < due:
+            pass
+        head[1] = due
+        head[0] = time.monotonic_ns()
+        pipe.send_bytes(payload)
+        due += gap_ns
+
+
+def pipe_pass(cores: tuple[int, int], kind: str, count: int, gap_ns: int) -> Pass:
+    """Run one pass over multiprocessing.Pipe: the obvious way between two Python processes."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=True)
+    gap_ns = 0 if kind == "batch" else gap_ns
+    child = context.Process(target=_pipe_producer, args=(there, cores[0], count, gap_ns))
+    before = os.sched_getaffinity(0)
+    child.start()
+    os.sched_setaffinity(0, {cores[1]})
+    pairs = np.ones((count, 2), np.int64)
+    here.send_bytes(b"go")
+    start_ns = 0
+    for i in range(count):
+        words = memoryview(here.recv_bytes()).cast("q")
+        now_ns = time.monotonic_ns()
+        start_ns = start_ns or words[0]
+        pairs[i] = (now_ns - words[0], now_ns - words[1])
+    elapsed_ns = time.monotonic_ns() - start_ns
+    child.join()
+    os.sched_setaffinity(0, before)
+    if kind == "batch":
+        return {"records per second": count / elapsed_ns * 1e9}
+    return {**percentiles(pairs[:, 0].astype(np.float64)), **_due(pairs)}
+
+
+def _due(pairs: np.ndarray) -> Pass:
+    found = percentiles(pairs[:, 1].astype(np.float64))
+    return {"p50 since due": found["p50"], "p99 since due": found["p99"]}
