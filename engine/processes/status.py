@@ -74,7 +74,8 @@ class Counters:
         """Return the non-zero counters named `<prefix><reason>_total`, by reason."""
         found = {}
         for name, word in self._words[role].items():
-            if name.startswith(prefix) and name.endswith("_total"):
+            is_sum = name == f"{prefix}total"
+            if name.startswith(prefix) and name.endswith("_total") and not is_sum:
                 number = self._pages[role].counter(word)
                 if number:
                     found[name.removeprefix(prefix).removesuffix("_total")] = number
