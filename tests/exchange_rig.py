@@ -331,6 +331,10 @@ class Stream:
     async def close(self) -> None:
         await self.socket.close()
 
+    def cut(self) -> None:
+        """Drop the connection without reading what is still under way."""
+        self.socket.transport.abort()
+
 
 def request(method: str, target: str, **headers: str) -> Request:
     """Return a parsed request, as the server would read it."""

@@ -1,8 +1,14 @@
 """Every refusal of an order before it exists, with the venue's code."""
 
+from dataclasses import replace
+
 import pytest
 
-from exchange.errors import ApiError
+from exchange.clock import VirtualClock
+from exchange.errors import TEXT_OF_CODE, ApiError
+from exchange.matching import Market
+from exchange.symbols import spec_for
+from exchange.venue import Venue
 from tests.exchange_rig import KEY, USDT, fill_book, quiet_venue
 
 GOOD = {
@@ -165,3 +171,51 @@ def test_open_orders_per_symbol_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ApiError) as refusal:
         venue.place(account, GOOD)
     assert refusal.value.code == -1015
+
+
+def coarse_venue() -> tuple[Venue, Market]:
+    """Return a venue whose only symbol has a minimum, a step and a tick of their own."""
+    venue = Venue(VirtualClock(start_ms=1), 10_000 * USDT)
+    spec = replace(spec_for("XYZUSDT", price_decimals=2, qty_decimals=1), min_qty=20, step=5)
+    market = venue.add_market(replace(spec, tick=10, min_price=500))
+    venue.add_account(KEY, KEY)
+    market.book.apply_snapshot(1, [(5_00, 10_000)], [(5_10, 10_000)])
+    return venue, market
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "code"),
+    [
+        ("1.9", "5.00", -4004),
+        ("2.1", "5.00", -4023),
+        ("2.5", "5.05", -4014),
+        ("2.5", "4.90", -4013),
+        ("1000000", "5.00", -4005),
+    ],
+)
+def test_filters_of_a_coarse_symbol(quantity: str, price: str, code: int) -> None:
+    venue, _ = coarse_venue()
+    order = GOOD | {"symbol": "XYZUSDT", "quantity": quantity, "price": price}
+    with pytest.raises(ApiError) as refusal:
+        venue.place(venue.accounts[KEY], order)
+    assert refusal.value.code == code
+
+
+def test_order_on_the_coarse_grid_passes() -> None:
+    venue, _ = coarse_venue()
+    order = GOOD | {"symbol": "XYZUSDT", "quantity": "2.5", "price": "5.00"}
+    assert venue.place(venue.accounts[KEY], order).status == "NEW"
+
+
+def test_limit_prices_are_free_before_there_is_a_mark() -> None:
+    venue, _ = quiet_venue()
+    order = GOOD | {"quantity": "0.100", "price": "1000.00"}
+    assert venue.place(venue.accounts[KEY], order).status == "NEW"
+
+
+def test_every_code_has_a_sentence_of_its_own() -> None:
+    sentences = list(TEXT_OF_CODE.values())
+    assert len(set(sentences)) == len(sentences)
+    assert ApiError(-9999).message
+    assert ApiError(-2015).status == 401
+    assert ApiError(-4164).body() == {"code": -4164, "msg": TEXT_OF_CODE[-4164]}
