@@ -145,6 +145,8 @@ def apply_own_fill(desk: Desk, out: Out, n: int, row: int, now_ns: int) -> None:
     missing = orders["cum_qty_lots"][row] - orders["filled_lots"][row]
     counted = min(qty, missing) if covered else qty  # a written-off fill is in the total already
     merge_report(desk, events, n, row, fill_stimulus(events, n), counted, now_ns)
+    # The trade is news even when it changed nothing of the order (written off before).
+    events["flags"][n] = events["flags"][n] & ~EVENT_DUPLICATE | EVENT_APPLIED
     if covered:
         desk.counts[Tally.FILLS_LATE] += 1
         realised = fill_covered(desk, out, i, column, side, qty, price, now_ns)

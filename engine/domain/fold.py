@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from engine.domain.codes import (
     EVENT_APPLIED,
+    EVENT_DUPLICATE,
     EVENT_ENTRY,
     EVENT_FOREIGN,
     EventType,
@@ -174,7 +175,8 @@ class Fold:
             staged.keep(order)
 
     def _add_report(self, kind: int, event: np.void) -> None:
-        applied = bool(event["flags"] & EVENT_APPLIED)
+        # A repeated fill may still tell something of its order: both flags, and no fill.
+        applied = event["flags"] & (EVENT_APPLIED | EVENT_DUPLICATE) == EVENT_APPLIED
         foreign = bool(event["flags"] & EVENT_FOREIGN)
         limits = self.known.limits
         if kind == EventType.FILL and applied and event["last_qty_lots"] > 0:
