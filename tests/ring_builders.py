@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ringbuffer.ring import Ring
+from ringbuffer.ring import Producer, Ring
 from ringbuffer.segment import unlink
 
 FACTOR = 1_000_003
@@ -66,6 +66,13 @@ def payload_words(sequence: int, word_count: int = 7) -> NDArray[np.int64]:
 def payload(sequence: int, word_count: int = 7) -> bytes:
     """Return the payload bytes that record `sequence` must hold."""
     return payload_words(sequence, word_count).tobytes()
+
+
+def publish(producer: Producer, count: int) -> None:
+    """Publish the next `count` records that prove themselves; there must be room."""
+    first = producer.published()
+    for sequence in range(first, first + count):
+        assert producer.try_publish(payload(sequence)) == sequence
 
 
 def block(first: int, count: int, dtype: np.dtype[np.void] = RECORD) -> NDArray[np.void]:

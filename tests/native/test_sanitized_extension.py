@@ -11,7 +11,7 @@ import pytest
 from tests.ring_builders import ROOT
 
 DEADLINE_S = 400
-SUITES = ("test_ring.py", "test_segment.py", "test_clock.py", "test_layout.py")
+SUBJECTS = ("producer", "consumer", "observer", "ring", "segment", "clock", "layout")
 
 
 def runtime(name: str) -> str:
@@ -54,7 +54,7 @@ def test_the_ring_suite_passes_under_address_and_undefined_sanitizers(tmp_path: 
         check=True,
     )
     assert loaded.stdout.startswith(str(package)), "the sanitized build must be the one tested"
-    suites = [str(ROOT / "tests/unit/ringbuffer" / suite) for suite in SUITES]
+    suites = [str(ROOT / f"tests/unit/ringbuffer/test_{subject}.py") for subject in SUBJECTS]
     options = ["-q", "-o", "pythonpath=", "-p", "no:cacheprovider"]
     chosen = ["-k", "not multiprocessing and not independent"]
     done = subprocess.run(
