@@ -7,8 +7,7 @@ written whole by `take`. All numbers are integers, Python's own: nothing here ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from engine.domain.codes import (
     EVENT_APPLIED,
@@ -20,11 +19,10 @@ from engine.domain.codes import (
 from engine.store.event_names import Event, EventNames
 from engine.store.tables import BALANCES, EXECUTIONS, ORDERS, POSITIONS, Cells, Key, Table
 
-Load = Callable[[Table, Key], Cells | None]
-LoadPositions = Callable[[], list[Cells]]
-ADJUSTED_POSITION: Final = 1  # reasons of ADJUSTMENT, as domain.reconcile numbers them
+ADJUSTED_POSITION: Final = 1  # reasons of ADJUSTMENT, as domain.adjust numbers them
 ADJUSTED_CASH: Final = 2
 OPENING_CASH: Final = 3
+WRITTEN_OFF: Final = 4  # fills of an order that the venue counts and never reported
 ORDER_REPORTS: Final = frozenset(
     {
         EventType.ORDER_SENT,
@@ -37,24 +35,34 @@ ORDER_REPORTS: Final = frozenset(
 )
 
 
+class Rows(Protocol):
+    """What was written before: the database, as the fold needs it."""
+
+    def load(self, table: Table, key: Key) -> Cells | None:
+        """Return the row of a key, or None."""
+
+    def open_positions(self) -> list[Cells]:
+        """Return every position row that is not flat."""
+
+    def order_id(self, instrument: str, venue_order_id: int) -> str:
+        """Return the order that has the venue's number; empty: none."""
+
+
 class Fold:
     """Applies one session's events to rows."""
 
-    def __init__(
-        self, names: EventNames, load: Load, load_positions: LoadPositions, asset: str
-    ) -> None:
+    def __init__(self, names: EventNames, rows: Rows, asset: str) -> None:
         """Fold under the names of a session.
 
         Args:
             names: what indices stand for.
-            load: reads a row that was written before.
-            load_positions: reads every position row that is not flat.
+            rows: what was written before.
             asset: currency of the wallet.
         """
         self._names = names
         self._key = names.document.state_key
-        self._load = load
-        self._load_positions = load_positions
+        self._stored = rows
+        self._opened_ns = 0
         self._asset = asset
         self._rows: dict[Table, dict[Key, Cells]] = {}
         self._covered_ns: dict[str, int] = {}  # per instrument: an adjustment covers up to here
@@ -77,6 +85,10 @@ class Fold:
         before = self._covered_ns.get(instrument, 0)
         self._covered_ns[instrument] = max(before, venue_time_ns)
 
+    def open(self, venue_time_ns: int) -> None:
+        """Say up to which venue time the opening balance holds everything."""
+        self._opened_ns = venue_time_ns
+
     def apply(self, event: Event, sequence: int) -> None:
         """Apply one event of a type in `event_types`."""
         self._actions[EventType(int(event["event_type"]))](event, sequence)
@@ -90,7 +102,7 @@ class Fold:
     def _row(self, table: Table, key: Key) -> Cells | None:
         rows = self._rows.setdefault(table, {})
         if key not in rows:
-            stored = self._load(table, key)
+            stored = self._stored.load(table, key)
             if stored is None:
                 return None
             rows[key] = stored
@@ -104,7 +116,7 @@ class Fold:
         self._order(event)
 
     def _order(self, event: Event) -> Cells | None:
-        order_id = self._names.order_id(event)
+        order_id = self._order_id(event)
         if not order_id:
             return None
         row = self._row(ORDERS, (self._key, order_id))
@@ -140,6 +152,19 @@ class Fold:
                 "updated_ns": now_ns,
             },
         )
+
+    def _order_id(self, event: Event) -> str:
+        # Some trade lists name an order by the venue's number alone.
+        venue_order_id = int(event["venue_order_id"])
+        is_foreign = int(event["flags"]) & EVENT_FOREIGN
+        if int(event["order_sequence"]) > 0 or not venue_order_id or is_foreign:
+            return self._names.order_id(event)
+        instrument = self._names.instrument(event)
+        for row in self._rows.get(ORDERS, {}).values():
+            if (row["instrument"], row["venue_order_id"]) == (instrument, venue_order_id):
+                return str(row["order_id"])
+        found = self._stored.order_id(instrument, venue_order_id)
+        return found or self._names.order_id(event)
 
     def _report(self, event: Event, _sequence: int) -> None:
         event_type = int(event["event_type"])
@@ -178,11 +203,14 @@ class Fold:
         now_ns = self._names.time_ns(event)
         qty_lots = int(event["last_qty_lots"])
         key = (self._key, self._names.instrument(event), int(event["trade_id"]))
-        is_news = bool(qty_lots) and bool(int(event["flags"]) & EVENT_APPLIED)
-        is_news = is_news and self._row(EXECUTIONS, key) is None
+        # A repeated fill may still tell something of its order: both flags, and no fill.
+        is_applied = int(event["flags"]) & (EVENT_APPLIED | EVENT_DUPLICATE) == EVENT_APPLIED
+        is_news = bool(qty_lots) and is_applied and self._row(EXECUTIONS, key) is None
         if row is not None:
             if is_news:
-                row["filled_lots"] = _int(row["filled_lots"]) + qty_lots
+                missing = max(_int(row["cum_qty_lots"]) - _int(row["filled_lots"]), 0)
+                counted = min(qty_lots, missing) if self._is_covered(event) else qty_lots
+                row["filled_lots"] = _int(row["filled_lots"]) + counted
             self._merge_order(row, event, now_ns)
         if is_news:
             self._execution(event, sequence, row, now_ns)
@@ -199,8 +227,8 @@ class Fold:
                 "order_id": "" if row is None else row["order_id"],
                 "session_id": self._names.document.session_id,
                 "sequence": sequence,
-                "strategy": self._names.strategy(event),
-                "side": int(event["side"]),
+                "strategy": self._names.strategy(event) if row is None else row["strategy"],
+                "side": int(event["side"]) or (0 if row is None else row["side"]),
                 "price_ticks": int(event["last_price_ticks"]),
                 "qty_lots": int(event["last_qty_lots"]),
                 "fee_e8": int(event["fee_e8"]),
@@ -212,9 +240,15 @@ class Fold:
                 "time_ns": now_ns,
             },
         )
-        if venue_time_ns > self._covered_ns.get(instrument, 0):
-            change = int(event["venue_realised_pnl_e8"]) - int(event["fee_e8"])
-            self._change_wallet(change, now_ns)
+        change = int(event["venue_realised_pnl_e8"]) - int(event["fee_e8"])
+        if not self._is_covered(event):
+            self._change_wallet("wallet_e8", change, now_ns)
+        if not 0 < venue_time_ns <= self._opened_ns:
+            self._change_wallet("explained_e8", change, now_ns)
+
+    def _is_covered(self, event: Event) -> bool:
+        covered_ns = self._covered_ns.get(self._names.instrument(event), 0)
+        return 0 < int(event["venue_time_ns"]) <= covered_ns
 
     def _position(self, event: Event, _sequence: int) -> None:
         row = self._position_row(event)
@@ -239,7 +273,7 @@ class Fold:
         # What an earlier session held and this one did not take over under that name, it took
         # over under another (a strategy that is gone: EXTERNAL).
         session_id = self._names.document.session_id
-        held = {POSITIONS.key_of(row): row for row in self._load_positions()}
+        held = {POSITIONS.key_of(row): row for row in self._stored.open_positions()}
         held.update(self._rows.get(POSITIONS, {}))
         for row in held.values():
             if row["session_id"] != session_id:
@@ -262,7 +296,9 @@ class Fold:
         # `qty_lots` says whether cash was ever known. A wallet folded from the journal is exact to
         # the venue's own rounding and stays.
         if int(event["qty_lots"]) and self._wallet()["wallet_e8"] is None:
-            self._set_wallet(int(event["cash_e8"]), self._names.time_ns(event))
+            row = self._wallet()
+            row["wallet_e8"] = row["explained_e8"] = int(event["cash_e8"])
+            row["updated_ns"] = self._names.time_ns(event)
 
     def _balance(self, event: Event, _sequence: int) -> None:
         row = self._wallet()
@@ -272,17 +308,31 @@ class Fold:
 
     def _adjustment(self, event: Event, _sequence: int) -> None:
         kind = int(event["reason"])
-        if kind == ADJUSTED_POSITION:
-            self.cover(self._names.instrument(event), int(event["venue_time_ns"]))
+        now_ns, venue_time_ns = self._names.time_ns(event), int(event["venue_time_ns"])
+        if kind in {ADJUSTED_POSITION, WRITTEN_OFF}:
+            self.cover(self._names.instrument(event), venue_time_ns)
         elif kind in {ADJUSTED_CASH, OPENING_CASH}:
-            wallet_e8 = int(event["wallet_e8"])
-            self._set_wallet(wallet_e8, self._names.time_ns(event))
+            row = self._wallet()
+            row["wallet_e8"] = int(event["wallet_e8"])
+            row["updated_ns"] = now_ns
             if kind == OPENING_CASH:
-                self._wallet()["explained_e8"] = wallet_e8
+                row["explained_e8"] = int(event["wallet_e8"])
+                self.open(venue_time_ns)
+        if kind == WRITTEN_OFF:
+            self._write_off(event, now_ns)
+
+    def _write_off(self, event: Event, now_ns: int) -> None:
+        row = self._order(event)
+        if row is not None:
+            row["filled_lots"] = row["cum_qty_lots"] = int(event["cum_qty_lots"])
+            row["status"] = int(event["order_status_after"])
+            row["updated_ns"] = now_ns
 
     def _funding(self, event: Event, _sequence: int) -> None:
         if int(event["flags"]) & EVENT_APPLIED:
-            self._change_wallet(int(event["funding_e8"]), self._names.time_ns(event))
+            now_ns = self._names.time_ns(event)
+            for column in ("wallet_e8", "explained_e8"):
+                self._change_wallet(column, int(event["funding_e8"]), now_ns)
 
     def _wallet(self) -> Cells:
         key = (self._key, self._asset)
@@ -294,17 +344,11 @@ class Fold:
             BALANCES, cells | dict(zip(BALANCES.key, key, strict=True)) | {"updated_ns": 0}
         )
 
-    def _set_wallet(self, wallet_e8: int, now_ns: int) -> None:
+    def _change_wallet(self, column: str, amount_e8: int, now_ns: int) -> None:
         row = self._wallet()
-        row["wallet_e8"] = wallet_e8
-        row["updated_ns"] = now_ns
-
-    def _change_wallet(self, amount_e8: int, now_ns: int) -> None:
-        row = self._wallet()
-        for column in ("wallet_e8", "explained_e8"):
-            if row[column] is not None:  # before the opening balance nothing can be added to
-                row[column] = _int(row[column]) + amount_e8
-        row["updated_ns"] = now_ns
+        if row[column] is not None:  # before the opening balance nothing can be added to
+            row[column] = _int(row[column]) + amount_e8
+            row["updated_ns"] = now_ns
 
 
 def _int(value: object) -> int:

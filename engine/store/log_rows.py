@@ -9,7 +9,7 @@ from engine.domain.codes import EVENT_ENTRY, EventType, Role, TradingState
 from engine.domain.risk_reasons import RiskReason, reasons_of
 from engine.domain.strategy_table import StrategyReason
 from engine.store.event_names import Event, EventNames, member_name, text_of
-from engine.store.fold import ADJUSTED_CASH, ADJUSTED_POSITION, OPENING_CASH
+from engine.store.fold import ADJUSTED_CASH, ADJUSTED_POSITION, OPENING_CASH, WRITTEN_OFF
 from engine.store.tables import (
     ADJUSTMENTS,
     DECISIONS,
@@ -24,6 +24,7 @@ ADJUSTMENT_NAME: Final = {
     ADJUSTED_POSITION: "POSITION",
     ADJUSTED_CASH: "CASH",
     OPENING_CASH: "OPENING_CASH",
+    WRITTEN_OFF: "FILL",
 }
 STATE_EVENTS: Final = (
     EventType.TRADING_STATE_CHANGED,
@@ -96,6 +97,7 @@ def _fault(names: EventNames, event: Event) -> Cells:
 def _adjustment(names: EventNames, event: Event) -> Cells:
     kind = int(event["reason"])
     is_money = kind in {ADJUSTED_CASH, OPENING_CASH}
+    is_position = kind == ADJUSTED_POSITION
     return {
         "adjustment_id": int(event["trade_id"]),
         "venue_time_ns": int(event["venue_time_ns"]),
@@ -104,8 +106,8 @@ def _adjustment(names: EventNames, event: Event) -> Cells:
         "side": int(event["side"]),
         "qty_lots": int(event["qty_lots"]),
         "price_ticks": int(event["price_ticks"]),
-        "position_lots": 0 if is_money else int(event["position_lots"]),
-        "position_cost_e8": 0 if is_money else int(event["position_cost_e8"]),
+        "position_lots": int(event["position_lots"]) if is_position else 0,
+        "position_cost_e8": int(event["position_cost_e8"]) if is_position else 0,
         "realised_pnl_e8": int(event["realised_pnl_e8"]),
         "amount_e8": int(event["venue_realised_pnl_e8"]) if is_money else 0,
     }

@@ -29,17 +29,48 @@ from engine.store.log_rows import MAKERS, log_row
 from engine.store.reader import Batch, SourceReader
 from engine.store.session import SessionDocument, sessions
 from engine.store.tables import (
-    ADJUSTMENTS,
     CURSORS,
     INSTRUMENTS,
     POSITIONS,
     SESSIONS,
     TABLES,
     Cells,
+    Key,
     Table,
 )
 
 PROJECTED: Final = (SOURCE_EVENTS_BRAIN, SOURCE_EVENTS_FEED, SOURCE_EVENTS_ORCHESTRATOR)
+
+
+class StoredRows:
+    """Rows of one (venue, account, mode) as the database has them."""
+
+    def __init__(self, database: Database, state_key: str) -> None:
+        """Read from a database that this thread uses."""
+        self._database = database
+        self._key = state_key
+
+    def load(self, table: Table, key: Key) -> Cells | None:
+        """Return the row of a key, or None."""
+        return table.load(self._database, key)
+
+    def open_positions(self) -> list[Cells]:
+        """Return every position row that is not flat."""
+        rows = self._database.query(
+            f"SELECT {', '.join(POSITIONS.columns)} FROM positions "  # noqa: S608  our own names
+            "WHERE state_key = ? AND lots <> 0",
+            (self._key,),
+        )
+        return [dict(zip(POSITIONS.columns, row, strict=True)) for row in rows]
+
+    def order_id(self, instrument: str, venue_order_id: int) -> str:
+        """Return the order that has the venue's number; empty: none."""
+        rows = self._database.query(
+            "SELECT order_id FROM orders WHERE state_key = ? AND instrument = ? "
+            "AND venue_order_id = ? ORDER BY created_ns DESC LIMIT 1",
+            (self._key, instrument, venue_order_id),
+        )
+        return str(rows[0][0]) if rows else ""
 
 
 class SessionProjection:
@@ -55,10 +86,8 @@ class SessionProjection:
         self._document = document
         self._names = EventNames(document)
         asset = document.instruments[0].margin if document.instruments else ""
-        self._fold = Fold(
-            self._names, lambda table, key: table.load(database, key), self._open_positions, asset
-        )
-        self._recall_cover()
+        self._fold = Fold(self._names, StoredRows(database, document.state_key), asset)
+        self._recall()
         self._readers = [
             SourceReader(directory, source, self._cursor(source)[0])
             for source in PROJECTED
@@ -138,22 +167,21 @@ class SessionProjection:
             return 0, False
         return int(cells["next_sequence"] or 0), bool(cells["is_complete"])
 
-    def _open_positions(self) -> list[Cells]:
+    def _recall(self) -> None:
+        # What a session's adjustments cover is forgotten with the session, as the brain does.
         rows = self._database.query(
-            f"SELECT {', '.join(POSITIONS.columns)} FROM positions "  # noqa: S608  our own names
-            "WHERE state_key = ? AND lots <> 0",
-            (self._document.state_key,),
-        )
-        return [dict(zip(POSITIONS.columns, row, strict=True)) for row in rows]
-
-    def _recall_cover(self) -> None:
-        rows = self._database.query(
-            f"SELECT instrument, MAX(venue_time_ns) FROM {ADJUSTMENTS.name} "  # noqa: S608
-            "WHERE state_key = ? AND session_id = ? AND kind = 'POSITION' GROUP BY instrument",
+            "SELECT instrument, MAX(venue_time_ns) FROM adjustments WHERE state_key = ? "
+            "AND session_id = ? AND kind IN ('POSITION', 'FILL') GROUP BY instrument",
             (self._document.state_key, self._document.session_id),
         )
         for instrument, venue_time_ns in rows:
             self._fold.cover(str(instrument), int(venue_time_ns or 0))
+        opening = self._database.query(
+            "SELECT MIN(venue_time_ns) FROM adjustments "
+            "WHERE state_key = ? AND kind = 'OPENING_CASH'",
+            (self._document.state_key,),
+        )
+        self._fold.open(int(opening[0][0] or 0))
 
     def _describe(self) -> None:
         document = self._document

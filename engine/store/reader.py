@@ -139,10 +139,11 @@ class SourceReader:
                 f"{self.next_sequence - 1}"
             )
             raise JournalCorruptError(message)
-        skip = self.next_sequence - frame.first_sequence
-        self.next_sequence = behind
+        skip = min(self.next_sequence - frame.first_sequence, frame.record_count)
+        self.next_sequence = max(self.next_sequence, behind)
         records = np.frombuffer(frame.payload, dtype=self._dtype)[skip:]
-        yield Batch(frame.kind, behind - (frame.record_count - skip), len(records), records)
+        count = frame.record_count - skip
+        yield Batch(frame.kind, behind - count, count, records)
 
     def _refuse_damage(self, buffer: memoryview, offset: int) -> None:
         behind = frames.find_frame_after(buffer, offset)

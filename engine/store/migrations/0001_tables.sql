@@ -64,6 +64,7 @@ CREATE TABLE orders (
     PRIMARY KEY (state_key, order_id)
 );
 CREATE INDEX orders_by_status ON orders (state_key, status);
+CREATE INDEX orders_by_venue_id ON orders (state_key, instrument, venue_order_id);
 
 CREATE TABLE executions (
     state_key TEXT NOT NULL,
@@ -175,7 +176,7 @@ CREATE TABLE adjustments (
     adjustment_id BIGINT NOT NULL,      -- from what the venue said: the same state, the same id
     time_ns BIGINT NOT NULL,
     venue_time_ns BIGINT NOT NULL,      -- covers what happened at the venue up to here
-    kind TEXT NOT NULL,                 -- POSITION, CASH, OPENING_CASH
+    kind TEXT NOT NULL,                 -- POSITION, CASH, OPENING_CASH, FILL (written off)
     instrument TEXT NOT NULL,
     side BIGINT NOT NULL,
     qty_lots BIGINT NOT NULL,

@@ -52,9 +52,11 @@ def test_a_jump_in_sequence_is_written_down_as_lost(directory: Path) -> None:
     writer.append(7, as_bytes(market_records(1, 7)))
     writer.close(is_end=False)
 
-    kinds = [(b.kind, b.first_sequence) for b in read_batches(directory, SOURCE_MARKET)]
+    batches = list(read_batches(directory, SOURCE_MARKET))
+    kinds = [(b.kind, b.first_sequence, b.record_count) for b in batches]
 
-    assert kinds == [(FrameKind.RECORDS, 0), (FrameKind.LOST, 2), (FrameKind.RECORDS, 7)]
+    assert kinds == [(FrameKind.RECORDS, 0, 2), (FrameKind.LOST, 2, 5), (FrameKind.RECORDS, 7, 1)]
+    assert [len(batch.records) for batch in batches] == [2, 0, 1]
 
 
 def test_a_sequence_below_the_next_is_a_programmer_error(directory: Path) -> None:

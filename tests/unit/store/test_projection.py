@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from engine.domain.records import EVENT_FOREIGN, EventType, OrderStatus, Role
+from engine.domain.records import (
+    EVENT_APPLIED,
+    EVENT_DUPLICATE,
+    EVENT_FOREIGN,
+    EventType,
+    OrderStatus,
+    Role,
+)
 from engine.store.database import Database, migrate, migrations
 from engine.store.errors import ProjectionError
+from engine.store.fold import WRITTEN_OFF
 from engine.store.journal import SOURCE_EVENTS_FEED
 from engine.store.projection import SessionProjection, project_all
 from engine.store.session import read_document
@@ -223,6 +231,92 @@ def test_fills_that_an_adjustment_covers_do_not_move_the_wallet(
     assert rows(database, "balances", "wallet_e8") == [(9_920,)]
     kinds = rows(database, "adjustments", "kind", "amount_e8", "position_lots", order="sequence")
     assert kinds == [("OPENING_CASH", 10_000, 0), ("POSITION", 0, 5), ("CASH", -40, 0)]
+
+
+def test_a_fill_named_by_the_venue_alone_finds_its_order(database: Database, state: Path) -> None:
+    bare = fill(0, 501, 5, venue_order_id=9_001, order_status_after=OrderStatus.FILLED)
+    bare |= {"flags": EVENT_APPLIED, "strategy_index": -1}
+    acknowledged = update(1, OrderStatus.NEW, venue_order_id=9_001)
+    write_session(state, request(1), acknowledged, bare, session_id="one", epoch=1)
+    write_session(state, bare | {"trade_id": 502}, session_id="two", epoch=2)
+
+    project_all(database, state)
+
+    assert rows(database, "orders", "order_id", "status") == [("1-1", OrderStatus.FILLED)]
+    trades = rows(database, "executions", "trade_id", "order_id", "strategy")
+    assert trades == [(501, "1-1", "smc_fvg_bos"), (502, "1-1", "smc_fvg_bos")]
+
+
+def test_a_repeated_fill_that_tells_of_its_order_is_no_second_fill(
+    database: Database, state: Path
+) -> None:
+    again = fill(1, 501, 2, order_status_after=OrderStatus.CANCELED)
+    again["flags"] = EVENT_APPLIED | EVENT_DUPLICATE
+    write_session(state, opening_cash(1_000), request(1), fill(1, 501, 2), again)
+    database_rows = ("status", "filled_lots")
+
+    project_all(database, state)
+
+    assert rows(database, "orders", *database_rows) == [(OrderStatus.CANCELED, 2)]
+    assert rows(database, "balances", "wallet_e8") == [(960,)]
+
+
+def test_fills_written_off_are_not_counted_twice_when_they_come(
+    database: Database, state: Path
+) -> None:
+    written_off = event(
+        EventType.ADJUSTMENT,
+        reason=WRITTEN_OFF,
+        instrument_index=0,
+        order_sequence=1,
+        epoch_low=1,
+        cum_qty_lots=5,
+        qty_lots=3,
+        venue_time_ns=6_000,
+        order_status_after=OrderStatus.FILLED,
+    )
+    late = fill(1, 502, 3, order_status_after=OrderStatus.FILLED)
+    write_session(
+        state,
+        opening_cash(1_000) | {"venue_time_ns": 4_000},
+        request(1),
+        fill(1, 501, 2),
+        written_off,
+        cash_adjustment(900, -60),
+        late,
+    )
+
+    project_all(database, state)
+
+    order = rows(database, "orders", "status", "cum_qty_lots", "filled_lots")
+    assert order == [(OrderStatus.FILLED, 5, 5)]
+    # The wallet has the late fee by its adjustment; what our fills explain has it by the fill.
+    assert rows(database, "balances", "wallet_e8", "explained_e8") == [(900, 920)]
+    assert rows(database, "adjustments", "kind", order="sequence")[1] == ("FILL",)
+
+
+def test_restored_columns_add_up_and_trade_ids_are_no_orders(
+    database: Database, state: Path
+) -> None:
+    restore = EventType.RESTORE_POSITION
+    fields = {"instrument_index": 0, "strategy_index": -1, "position_cost_e8": 10}
+    write_session(state, position(0, -1, 99), session_id="one", epoch=1)
+    write_session(
+        state,
+        event(EventType.RESTORE_LIMITS, cash_e8=777, qty_lots=1),
+        event(restore, position_lots=5, **fields),
+        event(restore, position_lots=2, **fields),
+        event(EventType.RESTORE_ORDER, instrument_index=0, trade_id=501),
+        event(EventType.RESTORE_END),
+        session_id="two",
+        epoch=2,
+    )
+
+    project_all(database, state)
+
+    assert rows(database, "positions", "strategy", "lots", "cost_e8") == [("(external)", 7, 20)]
+    assert rows(database, "orders", "order_id") == []
+    assert rows(database, "balances", "wallet_e8") == [(777,)]
 
 
 def test_a_position_nobody_took_over_is_closed_by_name(database: Database, state: Path) -> None:

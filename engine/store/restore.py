@@ -1,0 +1,137 @@
+"""What earlier sessions of a (venue, account, mode) knew, as the first reports of a new one.
+
+        journals, oldest needed first -> this session's numbers -> domain.fold -> RESTORE_* records
+
+A session begins with the RESTORE_* records it was given, so reading starts at the last session that
+got as far as RESTORE_END. Whatever cannot be read, or said in this session's numbers, is refused
+with a sentence: an engine that guesses what it holds must not start. Imports Numba through the
+domain; the brain is the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.codes import EVENT_APPLIED, EventType
+from engine.domain.fold import Fold
+from engine.domain.instrument_row import Instrument
+from engine.domain.orders import TERMINAL
+from engine.store.errors import SessionError
+from engine.store.frames import FrameKind
+from engine.store.journal import SOURCE_EVENTS_BRAIN
+from engine.store.reader import read_batches
+from engine.store.reindex import Numbering
+from engine.store.session import SessionDocument, sessions
+
+Events = NDArray[np.void]
+STRATEGY_EXTERNAL: Final = -1
+SUMS: Final = (
+    "position_lots",
+    "position_cost_e8",
+    "realised_pnl_e8",
+    "fee_e8",
+    "funding_e8",
+)
+
+
+def load_restore_records(
+    state_directory: Path, instruments: Sequence[Instrument], strategies: Sequence[str]
+) -> Events:
+    """Return EVENT_DTYPE[n], the last of which is RESTORE_END; only that one: nothing is known.
+
+    The running session's own journal counts too, for a brain that is restarted in place; then its
+    event ring must have been drained before.
+
+    Args:
+        state_directory: `<home>/state/<venue>-<account>-<mode>`.
+        instruments: this session's, in the order of instrument_index.
+        strategies: names of this session's, in the order of strategy_index.
+
+    Raises:
+        JournalCorruptError: a journal is damaged in its middle.
+        SessionError: something held or resting cannot be said in this session's numbers, or events
+            of a session were lost.
+    """
+    numbering = Numbering(instruments, strategies)
+    fold = Fold()
+    for directory, document in _needed(sessions(state_directory)):
+        for batch in read_batches(directory, SOURCE_EVENTS_BRAIN):
+            if batch.kind is FrameKind.LOST:
+                raise SessionError(
+                    f"{batch.record_count} events of session {directory.name} were never "
+                    "journaled, so what it held is not known; move its directory aside to start "
+                    "from the venue's word alone"
+                )
+            fold.add(numbering.translate(batch.records, document))
+    return _in_this_session(fold.restore_records(), numbering)
+
+
+def _needed(found: list[tuple[Path, SessionDocument]]) -> list[tuple[Path, SessionDocument]]:
+    for place in range(len(found) - 1, -1, -1):
+        if _was_restored(found[place][0]):
+            return found[place:]
+    return found
+
+
+def _was_restored(directory: Path) -> bool:
+    for batch in read_batches(directory, SOURCE_EVENTS_BRAIN):
+        records = batch.records
+        ends = records["event_type"] == EventType.RESTORE_END
+        if (records["flags"][ends] & EVENT_APPLIED).any():
+            return True
+    return False
+
+
+def _in_this_session(records: Events, numbering: Numbering) -> Events:
+    is_elsewhere = records["instrument_index"] >= numbering.instrument_count
+    _refuse_what_is_held(records[is_elsewhere], numbering)
+    kept = records[~is_elsewhere]
+    is_gone = kept["strategy_index"] >= numbering.strategy_count
+    kept["strategy_index"][is_gone] = STRATEGY_EXTERNAL
+    return _sum_columns(kept)
+
+
+def _refuse_what_is_held(records: Events, numbering: Numbering) -> None:
+    for record in records:
+        symbol = numbering.instruments[int(record["instrument_index"])].symbol
+        kind = int(record["event_type"])
+        if kind == EventType.RESTORE_POSITION and record["position_lots"]:
+            what = f"a position of {int(record['position_lots'])} lots"
+        elif kind == EventType.RESTORE_ORDER and _may_rest(record):
+            what = f"order {int(record['order_sequence'])}, which may still rest at the venue"
+        else:
+            continue
+        raise SessionError(
+            f"an earlier session left {what} in {symbol}, which this session does not trade; "
+            "add it to the instruments, or settle it there first"
+        )
+
+
+def _may_rest(record: np.void) -> bool:
+    return not record["trade_id"] and not TERMINAL[int(record["order_status"])]
+
+
+def _sum_columns(records: Events) -> Events:
+    """Return the records with one RESTORE_POSITION per column: what is gone shares one."""
+    places: dict[tuple[int, int], int] = {}
+    doubled: list[int] = []
+    for place in _positions(records):
+        key = (int(records["instrument_index"][place]), int(records["strategy_index"][place]))
+        first = places.setdefault(key, place)
+        if first != place:
+            doubled.append(place)
+            for name in SUMS:
+                records[name][first] += records[name][place]
+            floor = max(records["trade_id"][first], records["trade_id"][place])
+            records["trade_id"][first] = floor
+    return np.delete(records, doubled)
+
+
+def _positions(records: Events) -> Iterable[int]:
+    places: list[int] = np.flatnonzero(records["event_type"] == EventType.RESTORE_POSITION).tolist()
+    return places
