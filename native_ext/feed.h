@@ -175,7 +175,7 @@ struct aegis_laws {
     int64_t price_jump_bps;
     int64_t spread_bps;
     int64_t funding_e8_max;
-    int64_t reserved;
+    int64_t follows_stream; /* the time bounds reach at least as far from the newest event */
 };
 
 /* Per channel: when a subscription without a record is silent, and when a record is stale. */
@@ -211,6 +211,7 @@ struct aegis_core {
     int64_t now_ns;
     int64_t venue_low_ns;
     int64_t venue_high_ns;
+    int64_t newest_time_ns; /* of all accepted events */
     int32_t last_instrument;
     int32_t frame_instrument; /* -1 until the frame's symbol is known */
 

@@ -99,6 +99,12 @@ void aegis_core_set_now(struct aegis_core *core, int64_t now_ns) {
     core->now_ns = now_ns;
     core->venue_high_ns = venue + core->laws.time_future_ns * rate + core->clock_error_ns;
     core->venue_low_ns = venue - core->laws.time_past_ns * rate - core->clock_error_ns;
+    if (!core->laws.follows_stream || core->newest_time_ns == 0)
+        return;
+    int64_t high = core->newest_time_ns + core->laws.time_future_ns;
+    int64_t low = core->newest_time_ns - core->laws.time_past_ns;
+    core->venue_high_ns = high > core->venue_high_ns ? high : core->venue_high_ns;
+    core->venue_low_ns = low < core->venue_low_ns ? low : core->venue_low_ns;
 }
 
 int32_t aegis_core_find(struct aegis_core *core, const uint8_t *symbol, int64_t length) {

@@ -57,8 +57,18 @@ static int32_t continuity(const struct aegis_core *core, int64_t id, int64_t pri
     return AEGIS_REJECT_NONE;
 }
 
-static void accept_claim(const struct aegis_core *core, struct aegis_lane *lane,
+/* An exchange that plays a tape as fast as it is read has no rate: its events are its clock. */
+static void follow_stream(struct aegis_core *core, int64_t time_ns) {
+    if (time_ns <= core->newest_time_ns)
+        return;
+    core->newest_time_ns = time_ns;
+    if (core->laws.follows_stream && time_ns + core->laws.time_future_ns > core->venue_high_ns)
+        core->venue_high_ns = time_ns + core->laws.time_future_ns;
+}
+
+static void accept_claim(struct aegis_core *core, struct aegis_lane *lane,
                          const struct aegis_claim *claim) {
+    follow_stream(core, claim->time_ns);
     lane->last_id = claim->id;
     lane->last_time_ns = claim->time_ns;
     if (claim->price > 0)

@@ -21,7 +21,7 @@ from engine.domain.instrument_row import (
     unit_e8,
 )
 from engine.domain.records import MARKET_DTYPE
-from engine.venues.binance.market import LAWS, cadence_words
+from engine.venues.binance.market import cadence_words, laws
 from native_ext import _feed
 from ringbuffer.ring import Consumer, Ring
 
@@ -75,13 +75,16 @@ class FeedRig:
         capacity: int = 4096,
         channels: bool = True,
         error_ns: int = 0,
+        plays_tapes: bool = False,
     ) -> None:
         """Start with the venue's clock at VENUE_START_MS and every channel enabled."""
         self.instruments = instruments or [BTC, ETH]
         self.ring = Ring.local(f"feed-rig-{next(NAMES)}", capacity, 64, gating=(0,))
         self.consumer = Consumer(self.ring, 0)
         self.core = _feed.Core(
-            packed(self.instruments), LAWS, cadence_words(may_lack_channels=True)
+            packed(self.instruments),
+            laws(plays_tapes=plays_tapes),
+            cadence_words(may_lack_channels=True),
         )
         self.core.attach(self.ring.segment.buffer, 1, 1)
         self.now_ns = 1_000 * S

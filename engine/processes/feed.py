@@ -37,7 +37,7 @@ from engine.processes.control import RolePage, RoleState, RoleWord
 from engine.processes.feed_books import BookSnapshots
 from engine.processes.feed_counters import FeedCounters
 from engine.processes.feed_rejects import RejectEvents
-from engine.venues.binance.market import LAWS, BinanceMarketData, cadence_words
+from engine.venues.binance.market import BinanceMarketData, cadence_words, laws
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.binance.routing import ConnectionPlan, plan_connections
 from engine.venues.binance.stream import MarketStream, backoff_s
@@ -90,7 +90,8 @@ class Feed:
         self._site: RateLimitedSite | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._cycle_count = 0
-        self._up_count = 0
+        self._plans_up: set[ConnectionPlan] = set()  # that were up at least once
+        self._is_ready = False
         context.set_state(RoleState.ATTACHED)
 
     async def run(self) -> None:
@@ -128,9 +129,10 @@ class Feed:
         await self._retry("fetching instruments", self._learn_instruments)
         rows = self.instruments_segment.buffer[SEGMENT_ROWS_OFFSET:]
         count = len(self.instruments)
-        cadence = cadence_words(may_lack_channels=not self.config.venue.third_party)
+        is_practice = not self.config.venue.third_party
+        cadence = cadence_words(may_lack_channels=is_practice)
         with rows[: count * 256] as used:
-            self.core = Core(used, LAWS, cadence)
+            self.core = Core(used, laws(plays_tapes=is_practice), cadence)
         rows.release()
         self.core.attach(self.market.buffer, os.getpid(), _native.process_start_ticks(os.getpid()))
         self._set_clock()
@@ -171,14 +173,17 @@ class Feed:
             self.feed_counters.store(now_ns)
         if count % REJECT_CYCLES == 0:
             self.rejects.publish(now_ns)
-        if not self.context.control.role(self.context.page, RoleWord.FIRST_RECORD_NS):
-            self._look_for_first_record()
+        if not self._is_ready:
+            self._report_ready()
 
-    def _look_for_first_record(self) -> None:
+    def _report_ready(self) -> None:
+        """Say when the first record came; ready is the feed that has one and every stream up."""
         first_ns = self.core.first_record_ns()
-        if not first_ns:
+        if first_ns:
+            self.context.control.set_role(self.context.page, RoleWord.FIRST_RECORD_NS, first_ns)
+        if not first_ns or len(self._plans_up) < len(self.streams):
             return
-        self.context.control.set_role(self.context.page, RoleWord.FIRST_RECORD_NS, first_ns)
+        self._is_ready = True
         self.context.set_state(RoleState.READY)
         self.context.progress(f"{len(self.instruments)} instruments, {len(self.streams)} streams")
         self.context.freeze_heap()
@@ -287,8 +292,8 @@ class Feed:
             self.core.subscribed(subscription.instrument_index, subscription.channel, now_ns)
         self.core.flush(now_ns)
         self.feed_counters.connect_count += 1
-        self._up_count += 1
-        if self._up_count == len(self.streams):
+        self._plans_up.add(plan)
+        if len(self._plans_up) == len(self.streams) and not self._is_ready:
             self.context.set_state(RoleState.SYNCED)
 
     def _on_down(self, plan: ConnectionPlan, reason: str) -> None:

@@ -43,6 +43,17 @@ LAWS = (
     0,
 )
 
+
+def laws(*, plays_tapes: bool) -> tuple[int, int, int, int, int, int, int, int]:
+    """Return the bounds for a venue.
+
+    Args:
+        plays_tapes: its clock may stand, run at any speed, or jump with its events, so the time
+            bounds follow the newest event too. A stamp from tomorrow is further than any of that.
+    """
+    return (*LAWS[:-1], int(plays_tapes))
+
+
 # Per channel: first record at the latest (0: may never come), stale after at least, at most (0:
 # never). Venue cadence: quotes real time, trades 100 ms, depth 100 ms, klines 250 ms, marks 1 s.
 CADENCES: dict[Channel, tuple[int, int, int]] = {

@@ -24,7 +24,7 @@ FIRST_BYTES_S: Final = 10.0  # a replacement must speak before the old connectio
 HEALTHY_S: Final = 10.0  # a connection that held this long resets the backoff
 BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MAX_S: Final = 15.0
-STREAMS_IN_URL: Final = 50
+STREAMS_IN_URL: Final = 100
 
 
 class MarketStream:

@@ -231,6 +231,18 @@ def test_time_bounds_run_at_the_tapes_own_speed() -> None:
     assert rig.decode(frames.trade(start_ms + 1_100_000)) == FirewallReason.TIME_FUTURE
 
 
+def test_time_bounds_follow_the_events_of_a_tape_that_runs_away() -> None:
+    rig, frames = FeedRig(plays_tapes=True), Frames()
+    for step in range(100):  # four seconds of the tape per frame, none by the clock
+        assert rig.decode(frames.trade(rig.venue_ms + step * 4_000)) == 0
+    newest = rig.venue_ms + 99 * 4_000
+    assert rig.decode(frames.trade(newest + 86_400_000)) == FirewallReason.TIME_FUTURE
+    assert rig.decode(frames.trade(newest + 6_000)) == FirewallReason.TIME_FUTURE
+    rig.core.set_clock(rig.now_ns, (newest + 3_600_000) * MS, 0, 0)  # an estimate far ahead
+    assert rig.decode(frames.trade(newest)) == 0
+    assert rig.decode(frames.trade(newest - 61_000)) == FirewallReason.TIME_PAST
+
+
 def test_the_first_record_of_a_channel_makes_it_live_before_it_is_read() -> None:
     rig, frames = FeedRig(), Frames()
     rig.decode(frames.trade(rig.venue_ms))

@@ -169,7 +169,7 @@ def test_streams_beyond_the_url_are_subscribed_in_paced_messages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stream_connection, "MESSAGE_SPACING_S", 0.001)
-    names = [f"s{n}usdt@bookTicker" for n in range(120)]
+    names = [f"s{n}usdt@bookTicker" for n in range(350)]
     plan = ConnectionPlan("public", tuple(Subscription(name, 0, Channel.QUOTE) for name in names))
     asked: list[str] = []
 
