@@ -309,5 +309,6 @@ def check_record(market: MarketState, slots: Records, slot_index: int) -> int:
         return reason
     if slots["record_type"][slot_index] < _BAR:
         venue_time_ns = slots["venue_time_ns"][slot_index]
-        market.progress[VENUE_TIME_NEWEST_NS] = max(market.progress[VENUE_TIME_NEWEST_NS], venue_time_ns)
+        newest_ns = market.progress[VENUE_TIME_NEWEST_NS]
+        market.progress[VENUE_TIME_NEWEST_NS] = max(newest_ns, venue_time_ns)
     return 0
