@@ -32,6 +32,7 @@ _compile_entry = njit(**_OPTIONS)  # type: ignore[call-overload]  # its stub lea
 _compile_hidden = njit(  # type: ignore[call-overload]  # nor does it know these two
     **_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
+_compile_inlined = njit(**_OPTIONS, inline="always")  # type: ignore[call-overload]
 _hidden = False
 
 
@@ -54,6 +55,15 @@ def entry(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer
 def kernel(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
     """Return the compiled form of `function`; plain Python when NUMBA_DISABLE_JIT is set."""
     return _declare(function, _compile_hidden if _hidden else _compile_entry)
+
+
+def inlined(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
+    """Return a kernel that is compiled into its callers: for one large kernel with one caller.
+
+    A kernel is optimised together with all it calls, once more for every kernel above it; leaving
+    out a level near the top spares one such pass over nearly everything.
+    """
+    return _declare(function, _compile_inlined)
 
 
 def _declare(

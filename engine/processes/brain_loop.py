@@ -1,0 +1,406 @@
+"""The kernel thread's loop: drain control, report and market rings, decide, publish, wait.
+
+One call runs for a slice (at most SLICE_NS_MAX) without the GIL and returns, so that Python can
+look after the process. Nothing here decides anything: `engine.domain.decide.step` does, from
+batches and a time. What a step answered leaves in this order:
+
+        marks of earlier steps -> its events -> its commands -> doorbell -> its own mark (held back)
+
+A drain mark has up to MARKS_PER_RECORD rows, one per step: the time, and the last sequence taken
+from market, report and control ring (-1: none yet) with the outer trading state. A row stands after
+its step's events and before those of any later step, so replay feeds the same batches at the same
+times. Rows are held back while nothing happens and written when the record is full, before a later
+step's events, and when the loop goes to sleep.
+
+INVARIANT: a step runs only when the event ring has room for all it may emit; a full event ring is
+HALTED until an operator resumes, never an unrecorded order. With durability `disk` commands wait
+until the journal has their events on the disk.
+
+MEMORY: words of the control segment are read and written relaxed: whole words that stand alone.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from engine.domain.codes import EventType, Role, TradingState
+from engine.domain.decide import step
+from engine.domain.desk import (
+    OUT_COMMANDS,
+    OUT_CONTROLS_CONSUMED,
+    OUT_EVENTS,
+    OUT_REPORTS_CONSUMED,
+    Out,
+)
+from engine.domain.kernel import Integers, Records, entry, inlined, kernel
+from engine.domain.records import MARK_WORD_FIRST, MARKS_PER_RECORD
+from engine.domain.state import State
+from engine.domain.words import Word
+from ringbuffer.atomics import (
+    fence_seq_cst,
+    futex_wait,
+    load_relaxed,
+    pause,
+    store32_relaxed,
+    store_relaxed,
+)
+from ringbuffer.kernels import (
+    advance,
+    gating_sequence,
+    next_sequence,
+    now_ns,
+    poll,
+    publish,
+    ready,
+    record_latency,
+    try_claim,
+    wake,
+)
+from ringbuffer.layout import (
+    HANDLE_CAPACITY,
+    HANDLE_GATING,
+    HANDLE_MASK,
+    HANDLE_NEXT,
+    HANDLE_WAIT,
+)
+
+STEP_RECORDS_MAX = 256
+STEP_REPORTS_MAX = 64
+STEP_CONTROLS_MAX = 16
+SLICE_NS_MAX = 10_000_000  # the thread answers to Python this often
+TIMER_NS = 10_000_000  # a step without records: timeouts, reconciliation, the day's end
+ROOM_PAUSE_NS = 200_000  # between two looks at a full ring or an unsynced journal
+SPIN_LOOKS = 16  # looks between two readings of the clock
+LOOP_WORDS = 96
+MARK_ROWS_FIRST = 64  # of the loop words: rows of four, MARKS_PER_RECORD of them
+
+
+class LoopWord(IntEnum):
+    """Words of the loop. Addresses are of int64 words in this process."""
+
+    STOP = 0  # Python stores 1 to end a slice early
+    STOP_ADDRESS = 1
+    SPIN_NS = 2
+    HEARTBEAT_ADDRESS = 3
+    STATE_ADDRESS = 4  # the brain's trading state in the control segment
+    REASON_ADDRESS = 5
+    SYNCED_ADDRESS = 6  # journal's synced sequence; 0: durability `ring`
+    OUTER_ADDRESS = 7  # first of OUTER_COUNT addresses of others' trading states
+    OUTER_COUNT = 15
+    NEXT_TIMER_NS = 16
+    MARK_ROWS = 17
+    EVENTS_FULL = 18  # 1: halted because the journal does not keep up
+    EVICTED = 19  # 1: main took us out of a ring; the role must die
+    FULL_COUNT = 20
+    SLEEP_COUNT = 21
+    STEP_COUNT = 22
+    RECORD_COUNT = 23
+    TALLY_COUNT = 24  # how many rows of Ports.tally_map are in use
+
+
+class SliceEnd(IntEnum):
+    """Why a slice ended."""
+
+    OVER = 0
+    STOPPED = 1
+    EVICTED = 2
+
+
+class Ports(NamedTuple):
+    """Everything the loop touches besides the state: rings, slots and counters, all borrowed."""
+
+    words: Integers  # int64[LOOP_WORDS], by LoopWord
+    clock: Integers  # int64[8]
+    market_ring: Integers  # int64[16], reader
+    market_slots: Records
+    report_ring: Integers
+    report_slots: Records
+    control_ring: Integers
+    control_slots: Records
+    event_ring: Integers  # int64[16], producer
+    event_slots: Records
+    event_words: Integers  # int64[capacity, 32], the same memory as event_slots
+    command_ring: Integers
+    command_slots: Records
+    lag: Integers  # histogram: receive time to end of the batch's decide
+    decide: Integers  # histogram: one step
+    counters: Integers  # int64[512], this role's page
+    tallies: Integers  # the state's counts
+    tally_map: Integers  # int64[n, 2]: counter <- tally
+
+
+_DRAIN_MARK = int(EventType.DRAIN_MARK)
+_RESUME = int(EventType.CONTROL_RESUME)
+_BRAIN = int(Role.BRAIN)
+_HALTED = int(TradingState.HALTED)
+_OVER = int(SliceEnd.OVER)
+_STOPPED = int(SliceEnd.STOPPED)
+_EVICTED = int(SliceEnd.EVICTED)
+READER = 0  # the brain's reader block in every ring it reads
+
+
+@kernel
+def has_room(ring: Integers, n: int) -> bool:
+    """Return whether a producer could claim n slots now; counts no refusal."""
+    end = ring[HANDLE_NEXT] + n
+    if end - ring[HANDLE_CAPACITY] <= ring[HANDLE_GATING]:
+        return True
+    ring[HANDLE_GATING] = gating_sequence(ring)
+    return end - ring[HANDLE_CAPACITY] <= ring[HANDLE_GATING]
+
+
+@kernel
+def outer_state(words: Integers) -> int:
+    """Return the most severe trading state that others, or a full event ring, ask for."""
+    severest = _HALTED if words[LoopWord.EVENTS_FULL] else 0
+    for k in range(words[LoopWord.OUTER_COUNT]):
+        severest = max(severest, load_relaxed(words[LoopWord.OUTER_ADDRESS + k]))
+    return severest
+
+
+@kernel
+def show_state(words: Integers, desk_words: Integers) -> None:
+    """Write our own trading state and its reason where everybody reads it."""
+    own = desk_words[Word.OWN_STATE]
+    if words[LoopWord.EVENTS_FULL]:
+        own = _HALTED
+    store_relaxed(words[LoopWord.REASON_ADDRESS], desk_words[Word.STATE_REASON])
+    store_relaxed(words[LoopWord.STATE_ADDRESS], own)
+
+
+@kernel
+def publish_rows(ring: Integers, slots: Records, rows: Records, n: int) -> int:
+    """Publish the first n rows in order; return the sequence after the last. Room was checked."""
+    first = try_claim(ring, n)
+    mask = ring[HANDLE_MASK]
+    for k in range(n):
+        # A busy slot stays busy until publish: the copied sequence must never look valid.
+        rows["sequence"][k] = -1
+        slots[(first + k) & mask] = rows[k]
+    publish(ring, n)
+    return first + n
+
+
+@kernel
+def flush_marks(ports: Ports) -> None:
+    """Publish the rows held back as one DRAIN_MARK; room for it was checked with the step's."""
+    words = ports.words
+    rows = words[LoopWord.MARK_ROWS]
+    if rows == 0:
+        return
+    first = try_claim(ports.event_ring, 1)
+    if first < 0:
+        return
+    slot = first & ports.event_ring[HANDLE_MASK]
+    for k in range(1, ports.event_words.shape[1]):
+        ports.event_words[slot, k] = 0
+    for row in range(rows):
+        for column in range(4):
+            place = MARK_WORD_FIRST + column * MARKS_PER_RECORD + row
+            ports.event_words[slot, place] = words[MARK_ROWS_FIRST + 4 * row + column]
+    ports.event_slots["time_ns"][slot] = words[MARK_ROWS_FIRST + 4 * (rows - 1)]
+    ports.event_slots["event_type"][slot] = _DRAIN_MARK
+    ports.event_slots["role"][slot] = _BRAIN
+    ports.event_slots["mark_count"][slot] = rows
+    publish(ports.event_ring, 1)
+    words[LoopWord.MARK_ROWS] = 0
+
+
+@inlined
+def hold_mark(ports: Ports, time_ns: int, outer: int) -> None:
+    """Add this step's row; publishes the record when it is full."""
+    words = ports.words
+    base = MARK_ROWS_FIRST + 4 * words[LoopWord.MARK_ROWS]
+    words[base] = time_ns
+    words[base + 1] = next_sequence(ports.market_ring, READER) - 1
+    words[base + 2] = next_sequence(ports.report_ring, READER) - 1
+    words[base + 3] = (next_sequence(ports.control_ring, READER) - 1) * 8 + outer
+    words[LoopWord.MARK_ROWS] += 1
+    if words[LoopWord.MARK_ROWS] == MARKS_PER_RECORD:
+        flush_marks(ports)
+
+
+@inlined
+def await_journal(ports: Ports, sequence: int) -> None:
+    """Wait until the journal has every event below `sequence` on the disk, or a stop."""
+    words = ports.words
+    while load_relaxed(words[LoopWord.SYNCED_ADDRESS]) < sequence:
+        if load_relaxed(words[LoopWord.STOP_ADDRESS]) != 0:
+            return
+        store_relaxed(words[LoopWord.HEARTBEAT_ADDRESS], now_ns(ports.clock))
+        futex_wait(words[LoopWord.STOP_ADDRESS], 0, ROOM_PAUSE_NS)
+
+
+@inlined
+def publish_step(ports: Ports, out: Out) -> None:
+    """Publish what a step emitted: earlier marks, events, then commands."""
+    events = out.counts[OUT_EVENTS]
+    commands = out.counts[OUT_COMMANDS]
+    if events == 0:
+        return
+    flush_marks(ports)
+    end = publish_rows(ports.event_ring, ports.event_slots, out.events, events)
+    if commands > 0:
+        if ports.words[LoopWord.SYNCED_ADDRESS] != 0:
+            await_journal(ports, end)
+        publish_rows(ports.command_ring, ports.command_slots, out.commands, commands)
+        wake(ports.command_ring)
+    wake(ports.event_ring)
+
+
+@inlined
+def note_resume(ports: Ports, first: int, count: int) -> None:
+    """Let an operator's resume end the halt of a full event ring."""
+    mask = ports.control_ring[HANDLE_MASK]
+    for k in range(count):
+        if ports.control_slots["event_type"][(first + k) & mask] == _RESUME:
+            ports.words[LoopWord.EVENTS_FULL] = 0
+
+
+@inlined
+def note_latency(ports: Ports, first: int, count: int, before_ns: int, after_ns: int) -> None:
+    """Count the lag of every record of a batch and the duration of its step."""
+    mask = ports.market_ring[HANDLE_MASK]
+    for k in range(count):
+        received_ns = ports.market_slots["receive_time_ns"][(first + k) & mask]
+        record_latency(ports.lag, after_ns - received_ns)
+    if count > 0:
+        record_latency(ports.decide, after_ns - before_ns)
+
+
+@inlined
+def run_step(
+    ports: Ports, state: State, out: Out, markets: int, reports: int, controls: int, time_ns: int
+) -> int:
+    """Run one step over what was polled and publish its answer; return the end of its decide."""
+    words = ports.words
+    market_first = next_sequence(ports.market_ring, READER)
+    report_first = next_sequence(ports.report_ring, READER)
+    control_first = next_sequence(ports.control_ring, READER)
+    if controls > 0:
+        note_resume(ports, control_first, controls)
+    outer = outer_state(words)
+    consumed = step(
+        state,
+        ports.control_slots,
+        control_first,
+        controls,
+        ports.control_ring[HANDLE_MASK],
+        ports.report_slots,
+        report_first,
+        reports,
+        ports.report_ring[HANDLE_MASK],
+        ports.market_slots,
+        market_first,
+        markets,
+        ports.market_ring[HANDLE_MASK],
+        time_ns,
+        outer,
+        out,
+    )
+    after_ns = now_ns(ports.clock)
+    publish_step(ports, out)
+    note_latency(ports, market_first, consumed, time_ns, after_ns)
+    advance(ports.control_ring, READER, control_first + out.counts[OUT_CONTROLS_CONSUMED])
+    advance(ports.report_ring, READER, report_first + out.counts[OUT_REPORTS_CONSUMED])
+    if advance(ports.market_ring, READER, market_first + consumed) != 0:
+        words[LoopWord.EVICTED] = 1
+    hold_mark(ports, time_ns, outer)
+    show_state(words, state.desk.words)
+    words[LoopWord.STEP_COUNT] += 1
+    words[LoopWord.RECORD_COUNT] += consumed
+    words[LoopWord.NEXT_TIMER_NS] = time_ns + TIMER_NS
+    return after_ns
+
+
+@inlined
+def halt_for_room(ports: Ports, state: State) -> None:
+    """The journal does not keep up: halt, and look again after a pause."""
+    words = ports.words
+    words[LoopWord.EVENTS_FULL] = 1
+    words[LoopWord.FULL_COUNT] += 1
+    show_state(words, state.desk.words)
+    futex_wait(words[LoopWord.STOP_ADDRESS], 0, ROOM_PAUSE_NS)
+
+
+@kernel
+def has_work(ports: Ports) -> bool:
+    """Return whether any ring has a record for us."""
+    if ready(ports.market_ring, next_sequence(ports.market_ring, READER)):
+        return True
+    if ready(ports.report_ring, next_sequence(ports.report_ring, READER)):
+        return True
+    return ready(ports.control_ring, next_sequence(ports.control_ring, READER))
+
+
+@inlined
+def wait_for_work(ports: Ports, until_ns: int, time_ns: int) -> int:
+    """Wait for a record, a stop or `until_ns`: spin, then sleep on the market ring; return now.
+
+    Whoever publishes reports or controls wakes the market ring's sleepers.
+    """
+    words = ports.words
+    spin_until_ns = min(time_ns + words[LoopWord.SPIN_NS], until_ns)
+    while time_ns < spin_until_ns:
+        for _ in range(SPIN_LOOKS):
+            if has_work(ports):
+                return now_ns(ports.clock)
+            pause()
+        time_ns = now_ns(ports.clock)
+    if time_ns >= until_ns:
+        return time_ns
+    flush_marks(ports)
+    # MEMORY: relaxed, ordered by the fence. Pairs with the load in wake.
+    store32_relaxed(ports.market_ring[HANDLE_WAIT], 1)
+    # MEMORY: seq_cst fence; our wait word is visible before we look. Pairs with the fence in wake.
+    fence_seq_cst()
+    if has_work(ports) or load_relaxed(words[LoopWord.STOP_ADDRESS]) != 0:
+        return now_ns(ports.clock)
+    words[LoopWord.SLEEP_COUNT] += 1
+    futex_wait(ports.market_ring[HANDLE_WAIT], 1, until_ns - time_ns)
+    return now_ns(ports.clock)
+
+
+@inlined
+def copy_tallies(ports: Ports) -> None:
+    """Show the state's counts, and the loop's, in the counters page."""
+    for row in range(ports.words[LoopWord.TALLY_COUNT]):
+        ports.counters[ports.tally_map[row, 0]] = ports.tallies[ports.tally_map[row, 1]]
+
+
+@entry
+def run_slice(ports: Ports, state: State, out: Out, slice_ns: int) -> int:
+    """Run the loop for one slice; return a SliceEnd.
+
+    The first step after a start takes no record: its mark says where the rings stood.
+    """
+    words = ports.words
+    time_ns = now_ns(ports.clock)
+    end_ns = time_ns + slice_ns
+    answer = _OVER
+    while time_ns < end_ns:
+        store_relaxed(words[LoopWord.HEARTBEAT_ADDRESS], time_ns)
+        if load_relaxed(words[LoopWord.STOP_ADDRESS]) != 0:
+            flush_marks(ports)
+            answer = _STOPPED
+            break
+        first_step = words[LoopWord.STEP_COUNT] == 0
+        markets = 0 if first_step else poll(ports.market_ring, READER, STEP_RECORDS_MAX)
+        if markets < 0 or words[LoopWord.EVICTED]:
+            answer = _EVICTED
+            break
+        reports = 0 if first_step else poll(ports.report_ring, READER, STEP_REPORTS_MAX)
+        controls = 0 if first_step else poll(ports.control_ring, READER, STEP_CONTROLS_MAX)
+        timer = words[LoopWord.NEXT_TIMER_NS]
+        if markets + reports + controls == 0 and time_ns < timer:
+            time_ns = wait_for_work(ports, min(timer, end_ns), time_ns)
+        elif has_room(ports.event_ring, out.events.shape[0] + 2) and has_room(
+            ports.command_ring, out.commands.shape[0]
+        ):
+            time_ns = run_step(ports, state, out, markets, reports, controls, time_ns)
+        else:
+            halt_for_room(ports, state)
+            time_ns = now_ns(ports.clock)
+    copy_tallies(ports)
+    return answer

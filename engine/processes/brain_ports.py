@@ -1,0 +1,218 @@
+"""The brain's ends of its rings, and the arrays through which the kernel thread reaches them.
+
+        market, control-ring  --reader 0-->  kernel thread  --producer-->  events-brain
+        report (local)        --reader 0-->  kernel thread  --producer-->  command (local)
+        executor thread: producer of report, reader 0 of command, doorbell of command
+
+Everything a kernel gets is borrowed memory: drop the ports before closing the rings.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.decide import create_out, create_state
+from engine.domain.desk import Out
+from engine.domain.instrument import instrument_rows
+from engine.domain.instrument_row import Instrument
+from engine.domain.limits import RiskLimits
+from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
+from engine.domain.state import State
+from engine.domain.strategy_table import STRATEGY_TABLE
+from engine.domain.words import Tally
+from engine.processes.brain_loop import (
+    LOOP_WORDS,
+    READER,
+    SLICE_NS_MAX,
+    LoopWord,
+    Ports,
+    SliceEnd,
+    run_slice,
+)
+from engine.processes.local_ring import create_local_ring
+from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
+from native_ext import _native
+from ringbuffer.counters import PAGE_WORDS, CounterPage
+from ringbuffer.ring import Consumer, Producer, Ring
+
+COMMAND_SLOTS = 1_024
+REPORT_SLOTS = 4_096
+EVENT_SLOT_BYTES = 256
+SLOT_WORDS = EVENT_SLOT_BYTES // 8
+
+# Counters of the brain's page that show a count of the state; the others are the loop's own.
+TALLY_COUNTERS: dict[str, Tally] = {
+    "records_total": Tally.RECORDS,
+    "steps_total": Tally.STEPS,
+    "decisions_total": Tally.DECISIONS,
+    "orders_total": Tally.ORDERS,
+    "fills_total": Tally.FILLS,
+    "refusals_total": Tally.REFUSALS,
+    "rejected_total": Tally.REJECTED_RECORDS,
+    "exits_total": Tally.EXITS,
+    "cancels_total": Tally.CANCELS,
+    "orders_unknown_total": Tally.ORDERS_UNKNOWN,
+    "orders_rejected_total": Tally.REJECTED_ORDERS,
+    "fetches_total": Tally.FETCHES,
+    "fetches_failed_total": Tally.FETCHES_FAILED,
+    "reconciled_total": Tally.RECONCILED,
+    "adjustments_total": Tally.ADJUSTMENTS,
+    "round_trips_total": Tally.ROUND_TRIPS,
+}
+
+
+def counter_index(name: str) -> int:
+    """Return a brain counter's word in its page."""
+    return [counter.name for counter in BRAIN_COUNTERS].index(name)
+
+
+def histogram_index(name: str) -> int:
+    """Return a brain histogram's place in its page."""
+    return [histogram.name for histogram in BRAIN_HISTOGRAMS].index(name)
+
+
+class Rings:
+    """Every ring of the brain, with its own ends of them."""
+
+    def __init__(self, market: Ring, control: Ring, events: Ring) -> None:
+        """Join attached rings and make the local ones.
+
+        Raises:
+            ReaderTakenError: another living process has the brain's place.
+        """
+        self.market_ring = market
+        self.market = Consumer(market, READER)
+        self.control = Consumer(control, READER)
+        self.events = Producer(events)
+        self.command_ring = create_local_ring("command", COMMAND_SLOTS, EVENT_SLOT_BYTES)
+        self.report_ring = create_local_ring("report", REPORT_SLOTS, EVENT_SLOT_BYTES)
+        self.commands = Producer(self.command_ring)
+        self.commands_read = Consumer(self.command_ring, READER)
+        self.reports = Producer(self.report_ring)
+        self.reports_read = Consumer(self.report_ring, READER)
+        self.doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.commands.set_doorbell(self.doorbell)
+
+    def close(self) -> None:
+        """Leave every ring; ports of it must be gone."""
+        ends = (
+            self.market,
+            self.control,
+            self.events,
+            self.commands,
+            self.commands_read,
+            self.reports,
+            self.reports_read,
+        )
+        gc.collect()
+        for end in ends:
+            end.close()
+        for ring in {self.market_ring, self.control.ring, self.events.ring}:
+            ring.close()
+        self.command_ring.close()
+        self.report_ring.close()
+        os.close(self.doorbell)
+
+
+class LoopAddresses(NamedTuple):
+    """Addresses of control words, in this process."""
+
+    heartbeat: int
+    trading_state: int
+    reason: int
+    synced: int  # 0: durability `ring`
+    outer: tuple[int, ...]  # trading states of everybody else
+
+
+def create_ports(
+    rings: Rings,
+    state: State,
+    page: CounterPage,
+    addresses: LoopAddresses,
+    clock: _native.Clock,
+    spin_ns: int,
+) -> Ports:
+    """Return the arrays the kernel thread works on; all of them borrowed."""
+    words = np.zeros(LOOP_WORDS, dtype=np.int64)
+    words[LoopWord.STOP_ADDRESS] = words.ctypes.data + 8 * LoopWord.STOP
+    words[LoopWord.SPIN_NS] = spin_ns
+    words[LoopWord.HEARTBEAT_ADDRESS] = addresses.heartbeat
+    words[LoopWord.STATE_ADDRESS] = addresses.trading_state
+    words[LoopWord.REASON_ADDRESS] = addresses.reason
+    words[LoopWord.SYNCED_ADDRESS] = addresses.synced
+    assert len(addresses.outer) <= LoopWord.OUTER_COUNT - LoopWord.OUTER_ADDRESS, addresses.outer
+    for k, address in enumerate(addresses.outer):
+        words[LoopWord.OUTER_ADDRESS + k] = address
+    words[LoopWord.OUTER_COUNT] = len(addresses.outer)
+    tally_map = tally_rows()
+    words[LoopWord.TALLY_COUNT] = len(tally_map)
+    event_slots = rings.events.ring.slots(EVENT_DTYPE)
+    return Ports(
+        words=words,
+        clock=np.frombuffer(memoryview(clock), np.int64),
+        market_ring=rings.market.addresses(),
+        market_slots=rings.market_ring.slots(MARKET_DTYPE),
+        report_ring=rings.reports_read.addresses(),
+        report_slots=rings.report_ring.slots(EVENT_DTYPE),
+        control_ring=rings.control.addresses(),
+        control_slots=rings.control.ring.slots(EVENT_DTYPE),
+        event_ring=rings.events.addresses(),
+        event_slots=event_slots,
+        event_words=event_slots.view(np.int64).reshape(-1, SLOT_WORDS),
+        command_ring=rings.commands.addresses(),
+        command_slots=rings.command_ring.slots(EVENT_DTYPE),
+        lag=page.histogram_words(histogram_index("lag_ns")),
+        decide=page.histogram_words(histogram_index("decide_ns")),
+        counters=page.counter_words(),
+        tallies=state.desk.counts,
+        tally_map=tally_map,
+    )
+
+
+def tally_rows() -> NDArray[np.int64]:
+    """Return which counter of the page shows which count of the state."""
+    known = {counter.name for counter in BRAIN_COUNTERS}
+    rows = [
+        (counter_index(name), int(tally)) for name, tally in TALLY_COUNTERS.items() if name in known
+    ]
+    return np.array(rows, dtype=np.int64)
+
+
+def compile_kernels() -> None:
+    """Compile or load the loop with everything it calls, on rings and a state of no consequence."""
+    rings = Rings(
+        create_local_ring("market", 256, MARKET_DTYPE.itemsize),
+        create_local_ring("control", 64, EVENT_SLOT_BYTES),
+        create_local_ring("events", 8_192, EVENT_SLOT_BYTES),
+    )
+    run_until_stopped(rings)
+    rings.close()
+
+
+def run_until_stopped(rings: Rings) -> None:
+    """Run one slice that finds its stop word set; the types are those of a real run."""
+    shown = np.zeros(8, dtype=np.int64)
+    page_words = memoryview(bytearray(8 * PAGE_WORDS)).cast("q")
+    state, out = small_state()
+    base = shown.ctypes.data
+    addresses = LoopAddresses(base, base + 8, base + 16, 0, (base + 24,))
+    clock = _native.Clock()
+    ports = create_ports(rings, state, CounterPage(page_words), addresses, clock, 0)
+    ports.words[LoopWord.STOP] = 1
+    ended = run_slice(ports, state, out, SLICE_NS_MAX)
+    assert ended == SliceEnd.STOPPED, ended
+
+
+def small_state(instruments: Sequence[Instrument] = ()) -> tuple[State, Out]:
+    """Return a state of one instrument, or of those given, and room for what a step emits."""
+    blank = Instrument(
+        symbol="NONE", price_exponent=0, qty_exponent=0, tick_scaled=1, lot_scaled=1, unit_e8=1
+    )
+    rows = instrument_rows(instruments or (blank,))
+    return create_state(rows, STRATEGY_TABLE, RiskLimits(), epoch=1), create_out()

@@ -1,0 +1,163 @@
+"""Compiled kernels on disk, in a directory whose name says what they were compiled from.
+
+Numba's own cache looks at one source file: a kernel that calls into another file keeps its stale
+code when that other file changes. So the directory is named by a hash of every source a kernel may
+be built from, of the CPU and of the versions: a change anywhere gives an empty directory, never an
+old answer. Directories of earlier builds are pruned, the most recent few stay.
+
+        <home>/cache/kernels-<hash>/...        at most KEPT_DIRECTORIES of them
+
+`activate` must run before the first kernel module is imported, because Numba fixes a kernel's cache
+directory when it is decorated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from ringbuffer.errors import InvariantError
+
+ROOT = Path(__file__).resolve().parents[2]
+# Everything a kernel may be built from, relative to ROOT.
+SOURCE_PATTERNS = (
+    "engine/domain/**/*.py",
+    "engine/domain/**/*.toml",
+    "engine/processes/brain_loop.py",
+    "ringbuffer/*.py",
+)
+VERSIONED = ("numba", "llvmlite", "numpy")
+KEPT_DIRECTORIES = 3
+DIRECTORY_PATTERN = re.compile(r"^kernels-[0-9a-f]{16}$")
+KERNEL_MODULES = ("engine.domain.decide", "engine.processes.brain_loop", "ringbuffer.kernels")
+DECORATOR = re.compile(r"^@(?:njit|kernel|entry)\b", re.MULTILINE)
+
+Progress = Callable[[int, int, str], None]  # done, total, name
+
+
+def source_files(root: Path = ROOT) -> list[Path]:
+    """Return every file a kernel may be built from, sorted by path."""
+    found = {path for pattern in SOURCE_PATTERNS for path in root.glob(pattern)}
+    return sorted(found)
+
+
+def cache_key(root: Path = ROOT) -> str:
+    """Return 16 hex digits that change with any kernel source, the CPU or a version."""
+    digest = hashlib.sha256()
+    for path in source_files(root):
+        digest.update(str(path.relative_to(root)).encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for line in (*_versions(), *_cpu_lines()):
+        digest.update(line.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def cache_directory(home: str, root: Path = ROOT) -> Path:
+    """Return this build's directory under `home`; it may not exist yet."""
+    return Path(home) / "cache" / f"kernels-{cache_key(root)}"
+
+
+def kernel_count(root: Path = ROOT) -> int:
+    """Return how many kernels the sources declare: the total of a cold compile's progress."""
+    return sum(
+        len(DECORATOR.findall(path.read_text("utf-8")))
+        for path in source_files(root)
+        if path.suffix == ".py"
+    )
+
+
+def activate(home: str) -> Path:
+    """Point Numba at this build's directory and prune older ones; return the directory.
+
+    Raises:
+        InvariantError: a kernel module was imported already, with another directory.
+    """
+    early = [name for name in KERNEL_MODULES if name in sys.modules]
+    if early:
+        message = f"kernels imported before their cache was chosen: {', '.join(early)}"
+        raise InvariantError(message)
+    directory = cache_directory(home)
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.touch()
+    prune(directory)
+    import numba
+
+    numba.config.CACHE_DIR = str(directory)  # type: ignore[attr-defined]  # set by Numba at run time
+    from engine.domain import kernel
+
+    kernel.hide_inner()
+    return directory
+
+
+def prune(current: Path) -> list[Path]:
+    """Remove all but the most recent directories beside `current`; return what was removed."""
+    siblings = [
+        path
+        for path in current.parent.iterdir()
+        if path != current and path.is_dir() and DIRECTORY_PATTERN.match(path.name)
+    ]
+    siblings.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    removed = siblings[KEPT_DIRECTORIES - 1 :]
+    for path in removed:
+        shutil.rmtree(path, ignore_errors=True)
+    return removed
+
+
+@contextmanager
+def compile_progress(report: Progress) -> Iterator[None]:
+    """Report each kernel as Numba finishes compiling it; loads from the cache are not reported."""
+    from numba.core import event
+
+    total = kernel_count()
+
+    class _Listener(event.Listener):
+        done = 0
+
+        def on_start(self, event: event.Event) -> None:
+            pass
+
+        def on_end(self, event: event.Event) -> None:
+            self.done += 1
+            dispatcher: Any = cast("dict[str, Any]", event.data)["dispatcher"]
+            report(min(self.done, total), total, dispatcher.py_func.__name__)
+
+    with event.install_listener("numba:compile", _Listener()):
+        yield
+
+
+def warm(home: str, report: Progress) -> Path:
+    """Compile or load every kernel the brain runs, and return the cache directory.
+
+    For `aegis doctor --warm`, the first `make run` and the container build; the brain itself does
+    the same with its own rings.
+    """
+    directory = activate(home)
+    with compile_progress(report):
+        from engine.processes import brain_ports  # only now is the cache chosen
+
+        brain_ports.compile_kernels()
+    return directory
+
+
+def _versions() -> tuple[str, ...]:
+    return (
+        platform.python_version(),
+        *(f"{name} {importlib.metadata.version(name)}" for name in VERSIONED),
+    )
+
+
+def _cpu_lines() -> tuple[str, ...]:
+    # Model and instruction set of the first core: code for one is not served to another.
+    wanted = ("model name", "flags", "Features", "CPU part")
+    path = Path("/proc/cpuinfo")
+    first = path.read_text("utf-8").split("\n\n", 1)[0] if path.exists() else ""
+    lines = [line for line in first.splitlines() if line.startswith(wanted)]
+    return (platform.machine(), *lines)
