@@ -19,6 +19,7 @@ SAMPLE_COUNT_MAX = 16
 ERROR_NS_FIRST = 600 * PPB  # before a second sample the rate may be anything: ten minutes
 ERROR_NS_MAX = 3_600 * PPB  # a day is told from a wrong clock at any error
 RATE_SNAP_PPB = 500_000  # within half a per mille plus what the samples allow, the rate is 1
+JUMP_NS = 5 * PPB  # further off than a clock error; a tape may do it, a venue does not
 RATE_SPAN_NS_MIN = 50 * NS_PER_MS  # closer samples say nothing about the rate
 RESIDUAL_DOUBTS_MAX = 4
 # The endpoint answers in whole milliseconds.
@@ -35,6 +36,7 @@ class VenueClock:
         # One tuple, replaced whole, so that a reader on another thread never sees half of it.
         self._line = (monotonic_ns(), time.time_ns(), 0)
         self._last_ms = 0
+        self.is_suspect = False  # the last sample lay far off; the next one decides
         self.error_ns = ERROR_NS_FIRST
 
     @property
@@ -78,6 +80,9 @@ class VenueClock:
     def learn(self, sent_ns: int, received_ns: int, venue_ns: int) -> int:
         """Take one answer of the time endpoint; return by how far the clock was wrong.
 
+        One answer far off the line only widens the error; a second one in a row moves the line. So
+        a single poisoned answer cannot make every record look late.
+
         Args:
             sent_ns: monotonic time before the request.
             received_ns: monotonic time after the answer.
@@ -88,6 +93,11 @@ class VenueClock:
         doubt = (received_ns - sent_ns) // 2 + RESOLUTION_NS
         residual = venue_ns - self.venue_ns(middle)
         first = not self._samples
+        if not first and abs(residual) > JUMP_NS and not self.is_suspect:
+            self.is_suspect = True
+            self.error_ns = min(2 * abs(residual) + doubt, ERROR_NS_MAX)
+            return residual
+        self.is_suspect = False
         if not first and abs(residual) > RESIDUAL_DOUBTS_MAX * doubt:
             self._forget_before_last()  # the venue's clock changed its pace
         self._samples.append((middle, venue_ns, doubt))

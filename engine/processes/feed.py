@@ -59,6 +59,7 @@ LIVENESS_CYCLES: Final = 5
 COUNTER_CYCLES: Final = 25
 REJECT_CYCLES: Final = 100
 CLOCK_FIRST_S: Final = (0.05, 0.1, 0.25, 0.5)  # then every CLOCK_PERIOD_S
+CLOCK_AGAIN_S: Final = 0.05  # after an answer that lay far off
 CLOCK_PERIOD_S: Final = 1.0  # of an exchange that may play a tape
 CLOCK_PERIOD_THIRD_PARTY_S: Final = 30.0
 CONTROL_BATCH: Final = 64
@@ -268,7 +269,7 @@ class Feed:
             period_s = CLOCK_PERIOD_THIRD_PARTY_S
         waits = iter(CLOCK_FIRST_S)
         while True:
-            await asyncio.sleep(next(waits, period_s))
+            await asyncio.sleep(CLOCK_AGAIN_S if self.clock.is_suspect else next(waits, period_s))
             try:
                 await self._learn_clock()
             except VenueError as error:

@@ -67,6 +67,22 @@ def test_a_clock_that_jumps_widens_its_error_and_recovers() -> None:
     assert clock.rate_ppb == 0
 
 
+def test_one_answer_far_off_moves_nothing() -> None:
+    host = Host()
+    clock = VenueClock(host)
+    for step in range(5):
+        host.now += PPB
+        sample(clock, host, (100 + step) * PPB)
+    host.now += PPB
+    assert sample(clock, host, 86_400 * PPB) > 80_000 * PPB
+    assert clock.is_suspect
+    assert abs(clock.venue_ns(host.now) - 105 * PPB) < 2 * MS
+    host.now += PPB
+    sample(clock, host, 106 * PPB)
+    assert not clock.is_suspect
+    assert clock.error_ns < 10 * MS
+
+
 def test_the_error_stays_below_a_day() -> None:
     host = Host()
     clock = VenueClock(host)
