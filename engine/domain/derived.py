@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.codes import EVENT_APPLIED, EVENT_DUPLICATE, EVENT_FOREIGN, EventType
-from engine.domain.kernel import Records, kernel
+from engine.domain.kernel import Records, entry
 
 GIVEN_FLAGS = 255 - (EVENT_APPLIED | EVENT_DUPLICATE | EVENT_FOREIGN)
 REPORT_FIRST = 200  # first event type that is an input: reports, then controls
 CONTROL_FIRST = 300
 
 
-@kernel
+@entry
 def clear_derived(events: Records, n: int) -> None:
     """Zero what the kernel fills in of the echo at place `n`, in place."""
     kind = events["event_type"][n]
