@@ -15,7 +15,7 @@ import orjson
 
 from exchange.errors import ApiError
 from exchange.matching import Market
-from exchange.streams import Hub, StreamKey, parse_stream
+from exchange.streams import USER_STREAM, Hub, parse_stream
 
 DAY_MS = 86_400_000
 MAX_DELAY_MS = 60_000
@@ -42,22 +42,34 @@ class RestRule:
     execute: bool
     count: int
     delay_ms: int
+    headers: list[tuple[str, str]]
+
+
+RuleKey = tuple[int | str, int | str]
 
 
 @dataclass(slots=True)
 class StreamFaults:
-    """Active stream rules by (kind, market index)."""
+    """Active stream rules by (kind, market index), or (USER_STREAM, account key)."""
 
-    rules: dict[tuple[int, int], list[StreamRule]] = field(default_factory=dict)
+    rules: dict[RuleKey, list[StreamRule]] = field(default_factory=dict)
 
-    def add(self, key: StreamKey, rule: StreamRule) -> None:
+    def add(self, key: RuleKey, rule: StreamRule) -> None:
         """Arm a rule for a stream."""
-        rules = self.rules.setdefault((key[0], key[1]), [])
+        rules = self.rules.setdefault(key, [])
         if len(rules) >= MAX_RULES:
             raise ApiError(-1000, "too many faults are armed on this stream")
         rules.append(rule)
 
-    def tamper(self, kind: int, index: int, body: bytes) -> list[bytes]:
+    def remove(self, key: RuleKey, rule: StreamRule) -> None:
+        """Disarm a rule before its time; an absent one is no fault."""
+        rules = self.rules.get(key, [])
+        if rule in rules:
+            rules.remove(rule)
+            if not rules:
+                del self.rules[key]
+
+    def tamper(self, kind: int | str, index: int | str, body: bytes) -> list[bytes]:
         """Return the frames to send instead of one frame."""
         rules = self.rules.get((kind, index))
         if not rules:
@@ -143,6 +155,7 @@ class Faults:
             execute=bool(order.get("execute", True)),
             count=int(order.get("count", 1)),
             delay_ms=min(int(order.get("delay_ms", 0)), MAX_DELAY_MS),
+            headers=[(str(k), str(v)) for k, v in dict(order.get("headers", {})).items()],
         )
         if len(self.rest) >= MAX_RULES:
             raise ApiError(-1000, "too many faults are armed")
@@ -150,10 +163,7 @@ class Faults:
         return {"armed": "rest", "count": rule.count}
 
     def _arm_stream(self, kind: str, order: Mapping[str, Any]) -> dict[str, object]:
-        name = str(order.get("stream") or f"{str(order.get('symbol', '')).lower()}@depth")
-        key = parse_stream(name, self._hub.index_of)
-        if key is None:
-            raise ApiError(-1000, f"unknown stream {name!r}")
+        rules_key, name = self._rule_key(order)
         rule_kind = "drop" if kind in {"gap", "silent"} else kind
         rule = StreamRule(rule_kind, int(order.get("count", 1)))
         if kind == "silent":
@@ -161,16 +171,19 @@ class Faults:
             delay_s = float(order.get("duration_ms", 0)) / 1000
             if delay_s > 0:
                 loop = asyncio.get_running_loop()
-                loop.call_later(min(delay_s, MAX_DELAY_MS / 1000), self._disarm, key, rule)
-        self.streams.add(key, rule)
+                delay_s = min(delay_s, MAX_DELAY_MS / 1000)
+                loop.call_later(delay_s, self.streams.remove, rules_key, rule)
+        self.streams.add(rules_key, rule)
         return {"armed": kind, "stream": name}
 
-    def _disarm(self, key: StreamKey, rule: StreamRule) -> None:
-        rules = self.streams.rules.get((key[0], key[1]), [])
-        if rule in rules:
-            rules.remove(rule)
-            if not rules:
-                del self.streams.rules[key[0], key[1]]
+    def _rule_key(self, order: Mapping[str, Any]) -> tuple[RuleKey, str]:
+        if "account" in order:
+            return (USER_STREAM, str(order["account"])), USER_STREAM
+        name = str(order.get("stream") or f"{str(order.get('symbol', '')).lower()}@depth")
+        key = parse_stream(name, self._hub.index_of)
+        if key is None:
+            raise ApiError(-1000, f"unknown stream {name!r}")
+        return (key[0], key[1]), name
 
     def _inject(self, name: str, text: str) -> dict[str, object]:
         key = parse_stream(name, self._hub.index_of)

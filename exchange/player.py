@@ -20,6 +20,7 @@ from exchange.venue import Venue
 
 TURN_EVENTS = 2_048  # at most this many per turn, so that requests are served in between
 UNLIMITED_TURN_EVENTS = 128
+REPEAT_PAUSE_S = 1.0  # before a tape nobody need subscribe to plays again
 MIN_WAIT_S = 0.001  # resolution of the event loop's timers
 MAX_WAIT_S = 0.1
 SUBSCRIBE_SETTLE_S = 0.05  # play starts when nobody subscribed for this long ...
@@ -37,6 +38,7 @@ class Player:
         derived: DerivedStreams,
         *,
         loop_tape: bool,
+        autostart: bool,
     ) -> None:
         """Wire the player; nothing plays before `start` or the first subscriber."""
         self._venue = venue
@@ -46,6 +48,7 @@ class Player:
         self._clock: VirtualClock = venue.clock
         self._markets = list(venue.markets.values())
         self._loop_tape = loop_tape
+        self._autostart = autostart
         self._batch: list[Event] = []
         self._position = 0
         self._first_subscriber_s = 0.0
@@ -216,6 +219,8 @@ class Player:
             market.book = Book()
         self.started = False
         self._timer = None
+        if self._autostart:
+            self._wait(REPEAT_PAUSE_S, self.start)
 
 
 def _due_ns(event: Event) -> int:

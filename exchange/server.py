@@ -66,7 +66,12 @@ class Exchange:
         self.hub = Hub(list(self.venue.markets))
         self.derived = DerivedStreams(list(self.venue.markets.values()), self.hub)
         self.player = Player(
-            self.venue, source, self.hub, self.derived, loop_tape=options.loop_tape
+            self.venue,
+            source,
+            self.hub,
+            self.derived,
+            loop_tape=options.loop_tape,
+            autostart=options.autostart,
         )
         self.player.on_end = self._market_ended
         self.faults = Faults(self.hub, self.venue.markets)
@@ -132,7 +137,7 @@ class Exchange:
             rule = self.faults.match_rest(request.method, request.path)
         if rule is None:
             return dispatch(self.api, self.routes, request), 0.0
-        response = Response(rule.status, rule.body)
+        response = Response(rule.status, rule.body, rule.headers)
         if rule.execute:
             real = dispatch(self.api, self.routes, request)
             if rule.status == 0:

@@ -27,6 +27,7 @@ PARTIAL_DEPTH = 9
 MINI_TICKER = 10
 
 PUBLIC_KINDS = frozenset({QUOTE, DIFF, PARTIAL_DEPTH})
+USER_STREAM = "user"  # names an account's user data where a kind of market stream could stand
 MAX_STREAMS = 1024  # per connection
 INTERVAL_MS: dict[str, int] = {
     "1m": 60_000,
@@ -222,9 +223,12 @@ class Hub:
         """Queue a user-data event on the account's private connections."""
         outlets = self.private.get(account.key)
         if outlets:
-            body = orjson.dumps(event)
-            for outlet in outlets:
-                outlet.send(body)
+            bodies = [orjson.dumps(event)]
+            if self.faults is not None and self.faults.rules:
+                bodies = self.faults.tamper(USER_STREAM, account.key, bodies[0])
+            for body in bodies:
+                for outlet in outlets:
+                    outlet.send(body)
 
     def flush(self) -> None:
         """Write everything queued, one write per connection."""

@@ -107,7 +107,7 @@ def test_poison_needs_no_book() -> None:
 
 def test_stream_rules_act_in_turn_and_end() -> None:
     faults = StreamFaults()
-    key = (0, 0, "")
+    key = (0, 0)
     faults.add(key, StreamRule("drop", 2))
     faults.add(key, StreamRule("duplicate", 1))
     faults.add(key, StreamRule("reorder", 1))
@@ -120,9 +120,9 @@ def test_stream_rules_act_in_turn_and_end() -> None:
 def test_stream_rules_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exchange.faults.MAX_RULES", 1)
     faults = StreamFaults()
-    faults.add((0, 0, ""), StreamRule("drop", 1))
+    faults.add((0, 0), StreamRule("drop", 1))
     with pytest.raises(ApiError):
-        faults.add((0, 0, ""), StreamRule("drop", 1))
+        faults.add((0, 0), StreamRule("drop", 1))
 
 
 @pytest.mark.parametrize("kind", sorted(POISON))
@@ -335,6 +335,43 @@ def test_answer_can_be_a_dead_socket(tmp_path: Path) -> None:
             with pytest.raises((ConnectionError, IndexError)):
                 await rest.order(**ORDER)
             assert len(exchange.exchange.venue.accounts[KEY].open_orders) == 1
+
+    run(test())
+
+
+def test_user_events_can_be_lost_doubled_and_reordered(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with settled(tmp_path) as exchange:
+            rest = exchange.rest()
+            user = await exchange.user_stream(rest)
+
+            async def told(count: int) -> list[str]:
+                await rest.order(side="BUY", type="MARKET", quantity="0.010")
+                events = await user.take(count)
+                return [event.get("o", {}).get("x", event["e"]) for event in events]
+
+            await fault(rest, kind="drop", account=KEY, count=3)
+            assert await told(1) == ["TRADE"]
+            await fault(rest, kind="duplicate", account=KEY, count=1)
+            assert await told(5) == ["NEW", "NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "TRADE"]
+            await fault(rest, kind="reorder", account=KEY)
+            assert await told(4) == ["TRADE_LITE", "NEW", "ACCOUNT_UPDATE", "TRADE"]
+            assert await told(4) == ["NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "TRADE"]
+            await user.close()
+
+    run(test())
+
+
+def test_answers_can_carry_headers(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with settled(tmp_path) as exchange:
+            rest = exchange.rest()
+            await fault(
+                rest, kind="rest", path="/fapi/v1/time", status=429, execute=False,
+                body={"code": -1003, "msg": "slow down"}, headers={"Retry-After": 7},
+            )  # fmt: skip
+            answer = await rest.open("/fapi/v1/time")
+            assert (answer.status, answer.headers["retry-after"]) == (429, "7")
 
     run(test())
 

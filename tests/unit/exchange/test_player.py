@@ -259,6 +259,20 @@ def test_autostart_plays_for_nobody(tmp_path: Path) -> None:
     run(test())
 
 
+def test_autostarted_loop_repeats_for_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchange.player.REPEAT_PAUSE_S", 0.01)
+
+    async def test() -> None:
+        options = Options(autostart=True, loop_tape=True, speed=50.0)
+        async with running(tape_of(short_tape(tmp_path / "a")), options) as exchange:
+            await exchange.until(lambda: exchange.exchange.player.passes >= 3)
+            assert not exchange.exchange.player.ended
+
+    run(test())
+
+
 def test_play_can_be_commanded(tmp_path: Path) -> None:
     async def test() -> None:
         async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
