@@ -1,6 +1,5 @@
 """Faults on command, as clients meet them: on the wire, with good frames before and after."""
 
-import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
@@ -17,7 +16,6 @@ from exchange.faults import DAY_MS, POISON, StreamFaults, StreamRule, poisoned_q
 from exchange.matching import Market
 from exchange.server import Options
 from tests.exchange_rig import (
-    KEY,
     Answer,
     Rest,
     Running,
@@ -31,7 +29,6 @@ from tests.exchange_rig import (
 )
 
 NOW_MS = 1_800_000_000_000
-BALANCE = "/fapi/v2/balance"
 
 
 @asynccontextmanager
@@ -264,144 +261,5 @@ def test_server_shutdown_is_announced_everywhere(tmp_path: Path) -> None:
             for stream in streams:
                 assert (await stream.next())["e"] == "serverShutdown"
                 await stream.close()
-
-    run(test())
-
-
-ORDER = {"side": "BUY", "quantity": "0.010", "price": "59990.00"}
-UNKNOWN = {"code": -1000, "msg": "Unknown error, please check your request or try again later."}
-
-
-@pytest.mark.parametrize("executed", [True, False])
-def test_lost_answer_of_an_order_executed_or_not(tmp_path: Path, executed: bool) -> None:
-    async def test() -> None:
-        async with settled(tmp_path) as exchange:
-            rest = exchange.rest()
-            await fault(
-                rest, kind="rest", path="/fapi/v1/order", method="POST", status=503,
-                body=UNKNOWN, execute=executed, count=1,
-            )  # fmt: skip
-            answer = await rest.order(**ORDER, newClientOrderId="lost")
-            assert (answer.status, answer.json) == (503, UNKNOWN)
-            found = await rest.signed(
-                "GET", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="lost"
-            )
-            if executed:
-                assert found.json["status"] == "NEW"
-            else:
-                assert found.json["code"] == -2013
-            assert (await rest.order(**ORDER)).status == 200
-
-    run(test())
-
-
-def test_next_orders_can_be_rejected_with_a_code(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with settled(tmp_path) as exchange:
-            rest = exchange.rest()
-            body = {"code": -2010, "msg": "no"}
-            await fault(
-                rest, kind="rest", path="/fapi/v1/order", method="POST", status=400, body=body,
-                execute=False, count=2,
-            )  # fmt: skip
-            answers = [await rest.order(**ORDER) for _ in range(3)]
-            assert [a.status for a in answers] == [400, 400, 200]
-            # Only POST was named: a query is answered all the while.
-            assert (await rest.signed("GET", BALANCE)).status == 200
-
-    run(test())
-
-
-def test_delayed_answer_comes_after_its_user_event(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with settled(tmp_path) as exchange:
-            rest = exchange.rest()
-            user = await exchange.user_stream(rest)
-            await fault(rest, kind="rest", path="/fapi/v1/order", method="POST", delay_ms=300)
-            waiting = asyncio.create_task(rest.order(**ORDER))
-            assert (await user.next())["o"]["x"] == "NEW"
-            assert not waiting.done()
-            assert (await waiting).json["status"] == "NEW"
-            await user.close()
-
-    run(test())
-
-
-def test_answer_can_be_a_dead_socket(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with settled(tmp_path) as exchange:
-            rest = exchange.rest()
-            await fault(rest, kind="rest", path="/fapi/v1/order", method="POST", status=-1)
-            with pytest.raises((ConnectionError, IndexError)):
-                await rest.order(**ORDER)
-            assert len(exchange.exchange.venue.accounts[KEY].open_orders) == 1
-
-    run(test())
-
-
-def test_user_events_can_be_lost_doubled_and_reordered(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with settled(tmp_path) as exchange:
-            rest = exchange.rest()
-            user = await exchange.user_stream(rest)
-
-            async def told(count: int) -> list[str]:
-                await rest.order(side="BUY", type="MARKET", quantity="0.010")
-                events = await user.take(count)
-                return [event.get("o", {}).get("x", event["e"]) for event in events]
-
-            await fault(rest, kind="drop", account=KEY, count=3)
-            assert await told(1) == ["TRADE"]
-            await fault(rest, kind="duplicate", account=KEY, count=1)
-            assert await told(5) == ["NEW", "NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "TRADE"]
-            await fault(rest, kind="reorder", account=KEY)
-            assert await told(4) == ["TRADE_LITE", "NEW", "ACCOUNT_UPDATE", "TRADE"]
-            assert await told(4) == ["NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "TRADE"]
-            await user.close()
-
-    run(test())
-
-
-def test_answers_can_carry_headers(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with settled(tmp_path) as exchange:
-            rest = exchange.rest()
-            await fault(
-                rest, kind="rest", path="/fapi/v1/time", status=429, execute=False,
-                body={"code": -1003, "msg": "slow down"}, headers={"Retry-After": 7},
-            )  # fmt: skip
-            answer = await rest.open("/fapi/v1/time")
-            assert (answer.status, answer.headers["retry-after"]) == (429, "7")
-
-    run(test())
-
-
-def test_faults_can_be_cleared_and_never_touch_practice_requests(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with settled(tmp_path) as exchange:
-            rest = exchange.rest()
-            await fault(rest, kind="rest", path="*", method="*", status=500, count=100)
-            await fault(rest, kind="gap", symbol="BTCUSDT")
-            assert (await rest.open("/fapi/v1/time")).status == 500
-            assert (await rest.open("/practice/state")).status == 200
-            await fault(rest, kind="clear")
-            assert (await rest.open("/fapi/v1/time")).status == 200
-            assert exchange.exchange.faults.streams.rules == {}
-
-    run(test())
-
-
-def test_user_events_can_be_made_up_and_the_key_expired(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with settled(tmp_path) as exchange:
-            rest = exchange.rest()
-            user = await exchange.user_stream(rest)
-            event = {"e": "MARGIN_CALL", "E": 1, "cw": "1", "p": []}
-            await fault(rest, kind="user_event", account=KEY, event=event)
-            assert await user.next() == event
-            await fault(rest, kind="listen_key_expired", account=KEY)
-            assert (await user.next())["e"] == "listenKeyExpired"
-            assert (await rest.keyed("PUT", "/fapi/v1/listenKey")).json["code"] == -1125
-            await user.close()
 
     run(test())
