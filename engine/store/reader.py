@@ -8,7 +8,7 @@ is neither, and is refused by name.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -161,10 +161,18 @@ def read_batches(directory: Path, source: str, first_sequence: int = 0) -> Itera
 
 def read_records(directory: Path, source: str) -> NDArray[np.void]:
     """Return every record of a source as one array, in sequence order."""
-    parts = [batch.records for batch in read_batches(directory, source) if batch.record_count]
-    if not parts:
-        return np.zeros(0, dtype=source_dtype(source))
-    return np.concatenate(parts)
+    parts = [batch.records for batch in read_batches(directory, source)]
+    return join_records(parts, source_dtype(source))
+
+
+def join_records(parts: Iterable[NDArray[np.void]], dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    """Return records one after the other, byte by byte.
+
+    WHY: numpy's own concatenation finds a common type for record types whose fields overlap, and
+    that one is wider: every field gets bytes of its own.
+    """
+    joined = bytearray().join(part.tobytes() for part in parts)
+    return np.frombuffer(joined, dtype=dtype)
 
 
 def _segment_header(path: Path) -> frames.SegmentHeader | None:

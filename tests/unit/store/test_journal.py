@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.domain.records import MARKET_DTYPE
 from engine.store import frames
 from engine.store.errors import JournalCorruptError, JournalError, JournalWriteError
 from engine.store.frames import FrameKind
 from engine.store.journal import SOURCE_MARKET, SourceWriter, chain_end, segment_paths
-from engine.store.reader import SourceReader, read_batches, read_records
+from engine.store.reader import SourceReader, join_records, read_batches, read_records
 from tests.store_builders import SESSION, as_bytes, market_records, open_market, write_market
 
 
@@ -23,7 +24,9 @@ def directory(tmp_path: Path) -> Path:
 def test_records_come_back_in_order_and_unchanged(directory: Path) -> None:
     write_market(directory, [1, 5, 300])
 
-    assert np.array_equal(read_records(directory, SOURCE_MARKET), market_records(306))
+    found = read_records(directory, SOURCE_MARKET)
+    assert found.dtype == MARKET_DTYPE
+    assert found.tobytes() == market_records(306).tobytes()
 
 
 def test_two_parts_of_a_wrapped_ring_become_one_frame(directory: Path) -> None:
@@ -95,7 +98,8 @@ def test_reading_from_the_middle_of_a_frame_gives_the_rest_of_it(directory: Path
     batches = list(read_batches(directory, SOURCE_MARKET, first_sequence=7))
 
     assert [(b.first_sequence, b.record_count) for b in batches] == [(7, 3), (10, 10)]
-    assert np.array_equal(np.concatenate([b.records for b in batches]), market_records(13, 7))
+    found = join_records([batch.records for batch in batches], MARKET_DTYPE)
+    assert found.tobytes() == market_records(13, 7).tobytes()
 
 
 def test_a_follower_sees_records_as_they_are_written(directory: Path) -> None:

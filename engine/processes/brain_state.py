@@ -1,0 +1,55 @@
+"""A brain's state from its configuration: one place, so that replay starts where the brain did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.config import Config
+from engine.domain.instrument import instrument_rows
+from engine.domain.instrument_row import Instrument
+from engine.domain.limits import RiskLimits
+from engine.domain.state import State, create_state
+from engine.domain.strategy_table import StrategyRow
+from engine.store.session import SessionDocument
+
+
+def risk_limits(config: Config) -> RiskLimits:
+    """Return the bounds of a run in the units risk uses."""
+    limits, arming = config.limits, config.arming
+    return RiskLimits(
+        third_party=config.venue.third_party,
+        allow_orders=arming.allow_orders,
+        dry_run=arming.dry_run,
+        enable_order_exec=arming.enable_order_exec,
+        order_qty_max=limits.max_order_size,
+        position_qty_max=limits.max_position_exposure,
+        order_notional_max=limits.max_order_notional,
+        position_notional_max=limits.max_position_notional,
+        total_notional_max=limits.max_total_notional,
+        entries_per_day_max=limits.max_entries_per_day,
+        daily_loss_ratio_max=limits.max_daily_loss_ratio,
+        drawdown_ratio_max=limits.max_drawdown_ratio,
+        consecutive_failures_max=limits.max_consecutive_failures,
+        price_collar_bps=limits.price_collar_bps,
+        price_age_ms=limits.price_age_ms,
+        decision_latency_ms=limits.decision_latency_ms,
+        orders_per_10s=limits.orders_per_10s,
+        orders_per_10s_instrument=limits.orders_per_10s_instrument,
+        order_timeout_ms=config.order_timeout_ms,
+        reconcile_interval_s=config.reconcile_interval_s,
+    )
+
+
+def create_session_state(
+    config: Config, instruments: Sequence[Instrument], strategies: Sequence[StrategyRow], epoch: int
+) -> State:
+    """Return the state a brain starts a session with, before its first record."""
+    return create_state(instrument_rows(instruments), strategies, risk_limits(config), epoch=epoch)
+
+
+def session_state(document: SessionDocument) -> State:
+    """Return the same state from a session's document."""
+    config = msgspec.convert(document.config, Config)
+    return create_session_state(config, document.instruments, document.strategies, document.epoch)

@@ -1,0 +1,238 @@
+"""A session run again from its journal writes the same bytes, or says why it cannot be run.
+
+Sessions are written and replayed by programs of their own with NUMBA_DISABLE_JIT=1: the laws are
+those of journal and marks, and uncompiled kernels compute the same (tests/unit/domain holds that).
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from engine.domain.records import EVENT_DTYPE, MARK_WORD_FIRST, MARKS_PER_RECORD, EventType
+from engine.processes.replay_journal import Mark, marks_of
+from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, segment_paths
+from engine.store.reader import read_records
+from engine.store.session import read_document, write_document
+from tests.ring_builders import ROOT, child_command
+from tests.store_builders import as_bytes, open_events, open_market
+
+UNCOMPILED = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+TIMEOUT_S = 300
+Write = Callable[..., tuple[Path, int]]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write_session(count: int = 6_000, seed: int = 1, brains: int = 1) -> tuple[Path, int]:
+        command = child_command("tests.replay_sessions", tmp_path, count, seed, brains)
+        done = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            env=UNCOMPILED,
+            cwd=ROOT,
+            timeout=TIMEOUT_S,
+        )
+        directory, decisions = done.stdout.split()
+        return Path(directory), int(decisions)
+
+    return write_session
+
+
+def replay(directory: Path, *words: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "replay", str(directory), *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=UNCOMPILED,
+        cwd=ROOT,
+        timeout=TIMEOUT_S,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def replayed(directory: Path) -> tuple[int, dict[str, Any]]:
+    code, text = replay(directory, "--json")
+    return code, json.loads(text.splitlines()[-1])
+
+
+def rewrite_market(directory: Path, records: np.ndarray) -> None:
+    for path in segment_paths(directory, SOURCE_MARKET):
+        path.unlink()
+    writer = open_market(directory)
+    for first in range(0, len(records), 1_000):
+        writer.append(first, as_bytes(records[first : first + 1_000]))
+    writer.close(is_end=False)
+
+
+def rewrite_events(directory: Path, records: np.ndarray) -> None:
+    for path in segment_paths(directory, SOURCE_EVENTS_BRAIN):
+        path.unlink()
+    writer = open_events(directory)
+    writer.append(0, as_bytes(records))
+    writer.close(is_end=False)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_session_run_again_writes_the_same_bytes(write: Write, seed: int) -> None:
+    directory, decisions = write(seed=seed)
+    assert decisions > 20, "a session without decisions proves nothing"
+
+    code, first = replayed(directory)
+    again, second = replayed(directory)
+
+    assert (code, again) == (0, 0)
+    assert first["identical"] is True
+    assert first["differences"] == []
+    assert (first["decisions"], first["records"]) == (decisions, 6_000)
+    assert first["orders"] > 5
+    assert first == second
+    assert len(first["decisions_sha256"]) == 64
+
+
+def test_the_readable_answer_says_the_same(write: Write) -> None:
+    directory, decisions = write()
+
+    code, text = replay(directory)
+
+    assert code == 0
+    assert f"decisions  {decisions:,}" in text
+    assert "identical  true" in text
+
+
+def test_another_market_decides_otherwise_and_is_seen(write: Write) -> None:
+    directory, _ = write()
+    records = read_records(directory, SOURCE_MARKET)
+    quotes = np.flatnonzero(records["record_type"] == 1)[10:]
+    records["bid_qty_lots"][quotes] += 50
+    rewrite_market(directory, records)
+
+    code, answer = replayed(directory)
+
+    assert code == 1
+    assert answer["replayable"] is True
+    assert answer["identical"] is False
+    assert answer["differences"]
+    assert "step " in answer["differences"][0]
+
+
+def test_one_changed_byte_of_a_decision_is_seen(write: Write) -> None:
+    directory, _ = write()
+    events = read_records(directory, SOURCE_EVENTS_BRAIN)
+    place = np.flatnonzero(events["event_type"] == EventType.SIGNAL_GENERATED)[3]
+    events["input_2"][place] += 1e-9
+    rewrite_events(directory, events)
+
+    code, answer = replayed(directory)
+
+    assert (code, answer["identical"]) == (1, False)
+    assert len(answer["differences"]) == 1
+    assert "input_2" in answer["differences"][0]
+
+
+def test_a_brain_restarted_in_place_is_replayed_brain_by_brain(write: Write) -> None:
+    directory, decisions = write(3_000, brains=2)
+
+    code, answer = replayed(directory)
+
+    assert (code, answer["identical"], answer["decisions"]) == (0, True, decisions)
+    assert answer["records"] == 3_000
+
+
+def test_events_behind_the_last_mark_are_left_out_and_counted(write: Write) -> None:
+    directory, _ = write()
+    events = read_records(directory, SOURCE_EVENTS_BRAIN)
+    marks = np.flatnonzero(events["event_type"] == EventType.DRAIN_MARK)
+    cut = next(end for first, end in zip(marks[-6:-1], marks[-5:], strict=True) if end - first > 1)
+    rewrite_events(directory, events[:cut])
+
+    code, answer = replayed(directory)
+
+    assert (code, answer["identical"]) == (0, True)
+    assert answer["unmarked_events"] > 0
+
+
+def test_a_session_without_its_market_says_so(write: Write) -> None:
+    directory, _ = write(500)
+    document = read_document(directory)
+    write_document(directory, msgspec.structs.replace(document, market_journal="off"))
+
+    code, text = replay(directory)
+
+    assert code == 3
+    assert "cannot be replayed: its market records were not journaled" in text
+
+
+def test_removed_market_segments_are_said(write: Write) -> None:
+    directory, _ = write(2_000)
+    segment_paths(directory, SOURCE_MARKET)[0].unlink()
+
+    code, answer = replayed(directory)
+
+    assert (code, answer["replayable"], answer["identical"]) == (3, False, False)
+    assert "first market segments were removed" in answer["reason"]
+
+
+def test_a_market_that_ends_early_is_said(write: Write) -> None:
+    directory, _ = write()
+    rewrite_market(directory, read_records(directory, SOURCE_MARKET)[:1_200])
+
+    code, answer = replayed(directory)
+
+    assert (code, answer["identical"]) == (3, False)
+    assert answer["reason"] == "market record 1200 is not in the journal"
+
+
+def test_inputs_missing_from_the_events_are_said(write: Write) -> None:
+    directory, _ = write()
+    events = read_records(directory, SOURCE_EVENTS_BRAIN)
+    fills = np.flatnonzero(events["event_type"] == EventType.FILL)
+    kept = np.ones(len(events), dtype=bool)
+    kept[fills[2]] = False
+    rewrite_events(directory, events[kept])
+
+    code, answer = replayed(directory)
+
+    assert (code, answer["replayable"]) == (3, False)
+    assert "reports" in answer["reason"]
+
+
+def test_a_session_decided_by_other_kernels_says_so(write: Write) -> None:
+    directory, _ = write(500)
+    document = read_document(directory)
+    write_document(directory, msgspec.structs.replace(document, kernel_key="f" * 16))
+
+    _, text = replay(directory)
+
+    assert "decided by other kernels" in text
+
+
+def test_what_is_no_journal_is_a_usage_error(tmp_path: Path) -> None:
+    code, text = replay(tmp_path)
+
+    assert code == 2
+    assert "no session document" in text
+
+
+def test_marks_are_read_as_the_loop_writes_them() -> None:
+    record = np.zeros(1, dtype=EVENT_DTYPE)
+    words = record.view(np.int64)
+    rows = [Mark(1_000 + k, 10 * k, 3 * k, k - 1, k % 4) for k in range(MARKS_PER_RECORD)]
+    for row, mark in enumerate(rows):
+        control = mark.control_last * 8 + mark.outer_trading_state
+        cells = (mark.now_ns, mark.market_last, mark.report_last, control)
+        for column, number in enumerate(cells):
+            words[MARK_WORD_FIRST + column * MARKS_PER_RECORD + row] = number
+    record["mark_count"] = 5
+
+    assert marks_of(record) == rows[:5]
