@@ -35,6 +35,7 @@ from engine.domain.reports import (
 from engine.domain.trade_ids import KIND_FILL, is_known_trade, remember_trade
 from engine.domain.words import Tally, Word
 
+NOT_DUPLICATE = 255 - EVENT_DUPLICATE
 _PARTIAL = int(Stimulus.VENUE_PARTIALLY_FILLED)
 
 
@@ -146,7 +147,7 @@ def apply_own_fill(desk: Desk, out: Out, n: int, row: int, now_ns: int) -> None:
     counted = min(qty, missing) if covered else qty  # a written-off fill is in the total already
     merge_report(desk, events, n, row, fill_stimulus(events, n), counted, now_ns)
     # The trade is news even when it changed nothing of the order (written off before).
-    events["flags"][n] = events["flags"][n] & ~EVENT_DUPLICATE | EVENT_APPLIED
+    events["flags"][n] = (events["flags"][n] & NOT_DUPLICATE) | EVENT_APPLIED
     if covered:
         desk.counts[Tally.FILLS_LATE] += 1
         realised = fill_covered(desk, out, i, column, side, qty, price, now_ns)

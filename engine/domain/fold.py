@@ -84,6 +84,7 @@ class Known:
         self.limits: np.void = _record(EventType.RESTORE_LIMITS)
         self.trades: deque[tuple[int, int, int]] = deque()
         self.floors: dict[int, int] = {}
+        self.adjusted_ns: dict[int, int] = {}
 
     def keep(self, order: np.void) -> None:
         """Remember an order as it is now."""
@@ -142,6 +143,8 @@ class Fold:
         known = self.known
         for i, floor in known.floors.items():
             known.position(i, STRATEGY_NET)["trade_id"] = floor
+        for i, adjusted_ns in known.adjusted_ns.items():
+            known.position(i, STRATEGY_NET)["venue_time_ns"] = adjusted_ns
         records = [known.limits, *known.positions.values()]
         for i, trade_id, kind in known.trades:
             record = _record(EventType.RESTORE_ORDER)
@@ -167,6 +170,8 @@ class Fold:
             i, strategy = int(event["instrument_index"]), int(event["strategy_index"])
             staged.positions[i, strategy] = _given(event)
             staged.floors[i] = max(staged.floors.get(i, 0), int(event["trade_id"]))
+            adjusted_ns = max(staged.adjusted_ns.get(i, 0), int(event["venue_time_ns"]))
+            staged.adjusted_ns[i] = adjusted_ns
         elif event["trade_id"] > 0:
             staged.remember(event, int(event["reason"]))
         else:
@@ -191,13 +196,20 @@ class Fold:
         if event["venue_order_id"] > 0:
             order["venue_order_id"] = event["venue_order_id"]
         if kind == EventType.FILL and applied:
-            order["last_qty_lots"] += event["last_qty_lots"]
+            self._add_fill(order, event)
         order["order_status"] = after
         order["qty_lots"] = max(order["qty_lots"], order["last_qty_lots"])
         said = min(event["cum_qty_lots"], order["qty_lots"])
         total = max(order["cum_qty_lots"], order["last_qty_lots"], said)
         order["cum_qty_lots"] = order["qty_lots"] if after == OrderStatus.FILLED else total
         self.known.keep(order)
+
+    def _add_fill(self, order: np.void, event: np.void) -> None:
+        adjusted_ns = self.known.adjusted_ns.get(int(event["instrument_index"]), 0)
+        counted = event["last_qty_lots"]
+        if 0 < event["venue_time_ns"] <= adjusted_ns:  # written off before: in the total already
+            counted = min(counted, order["cum_qty_lots"] - order["last_qty_lots"])
+        order["last_qty_lots"] += counted
 
     def _add_result(self, kind: int, event: np.void) -> None:
         known = self.known
@@ -215,8 +227,11 @@ class Fold:
             known.remember(event, KIND_FUNDING)
             external = known.position(int(event["instrument_index"]), STRATEGY_EXTERNAL)
             external["funding_e8"] += event["funding_e8"]
-        elif event["order_sequence"] > 0:
-            self._add_order_result(kind, event)
+        else:
+            if kind == EventType.ADJUSTMENT and event["instrument_index"] >= 0:
+                known.adjusted_ns[int(event["instrument_index"])] = int(event["venue_time_ns"])
+            if event["order_sequence"] > 0:
+                self._add_order_result(kind, event)
 
     def _add_order_result(self, kind: int, event: np.void) -> None:
         order = self.known.order_of(event)

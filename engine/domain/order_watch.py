@@ -168,8 +168,9 @@ def want_cancels(desk: Desk, entries_only: bool, i: int) -> None:
         is_entry = orders["flags"][row] & EVENT_ENTRY != 0
         here = i < 0 or orders["instrument_index"][row] == i
         if here and (is_entry or not entries_only):
+            if orders["cancel_wanted"][row] == 0 or not entries_only:
+                orders["cancel_count"][row] = 0  # an operator who asks again starts over
             orders["cancel_wanted"][row] = 1
-            orders["cancel_count"][row] = 0
     desk.words[Word.ORDERS_DUE] = 1
 
 

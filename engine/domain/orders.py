@@ -134,6 +134,7 @@ TERMINAL: NDArray[np.bool_] = np.array(
 _FILLED = int(S.FILLED)
 _PARTIALLY_FILLED = int(S.PARTIALLY_FILLED)
 _UNKNOWN = int(S.UNKNOWN)
+_UNSEEN = int(Stimulus.UNSEEN)
 
 
 @kernel
@@ -171,6 +172,10 @@ def merge(
     before = orders["status"][row]
     if stimulus == Stimulus.VENUE_FILLED:
         cum = qty
+    if stimulus == Stimulus.VENUE_REJECTED and orders["acknowledged"][row] != 0:
+        # A reject of what was accepted is doubt, however often it is said; a lookup is a verdict.
+        if before != S.UNKNOWN or orders["query_count"][row] == 0:
+            stimulus = _UNSEEN
     after = next_status(before, stimulus, cum, qty)
     changed = after != before or fill_lots != 0 or cum != orders["cum_qty_lots"][row]
     orders["filled_lots"][row] = filled
@@ -180,7 +185,7 @@ def merge(
     if Stimulus.VENUE_WORKING <= stimulus <= Stimulus.VENUE_EXPIRED:
         if stimulus != Stimulus.VENUE_REJECTED:
             orders["acknowledged"][row] = 1
-        orders["absent_count"][row] = 0
+        orders["absent_count"][row] = 0  # the venue knows it
     if changed:
         orders["changed_ns"][row] = now_ns
         if TERMINAL[after] and not TERMINAL[before]:

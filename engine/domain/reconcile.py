@@ -137,7 +137,7 @@ def compare_wallet(desk: Desk, out: Out, now_ns: int) -> int:
         return _DIFFERS
     adjust_cash(desk, out, now_ns)
     words[Word.WALLET_MISMATCH_E8] = 0
-    return _ADJUSTED
+    return _MATCHES if opening else _ADJUSTED
 
 
 @kernel

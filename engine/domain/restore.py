@@ -2,7 +2,8 @@
 
     RESTORE_ORDER     an order; with trade_id > 0 instead: one id that was applied (`reason`: 1
                       for funding)
-    RESTORE_POSITION  one column (-1 external, -2 net); trade_id: ids up to it were applied
+    RESTORE_POSITION  one column (-1 external, -2 net); trade_id: ids up to it were applied,
+                      venue_time_ns: an adjustment covers fills up to it
     RESTORE_LIMITS    money, day, peak, tripped limits, next order number
     RESTORE_END       now ask the venue
 
@@ -119,6 +120,8 @@ def restore_position(desk: Desk, events: Records, n: int, now_ns: int) -> bool:
     rows["entry_time_ns"][i, column] = now_ns
     floor = max(desk.ledger["trade_floor"][i], events["trade_id"][n])
     desk.ledger["trade_floor"][i] = floor
+    adjusted_ns = max(desk.venue["adjusted_venue_ns"][i], events["venue_time_ns"][n])
+    desk.venue["adjusted_venue_ns"][i] = adjusted_ns
     refresh_exposure(desk, i, column)
     return True
 
