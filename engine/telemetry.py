@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine.domain.firewall_reasons import FIREWALL_REASON_TEXT, FirewallReason
+from engine.domain.risk_reasons import RISK_REASON_TEXT
 
 
 class Counter(NamedTuple):
@@ -64,6 +65,10 @@ FEED_COUNTERS: tuple[Counter, ...] = (
     Counter("clock_error_ns", "Error of the venue clock, for time bounds", "ns"),
     Counter("clock_rate_ppb", "Rate of the venue clock, less one", "ppb"),
 )
+REFUSAL_COUNTERS: tuple[Counter, ...] = tuple(
+    Counter(f"refused_{reason.name.lower()}_total", f"Refused: {text}", "refusals")
+    for reason, text in RISK_REASON_TEXT.items()
+)
 BRAIN_COUNTERS: tuple[Counter, ...] = (
     Counter("records_total", "Market records decided on", "records"),
     Counter("steps_total", "Steps of the kernel", "steps"),
@@ -86,6 +91,14 @@ BRAIN_COUNTERS: tuple[Counter, ...] = (
     Counter("orders_sent_total", "Orders whose first byte went out", "orders"),
     Counter("stream_losses_total", "Losses of the user stream", "times"),
     Counter("jobs_refused_total", "Off-path jobs refused because the queue was full", "jobs"),
+    Counter("realised_pnl_e8", "Realised PnL of this account's books", "1e-8 quote"),
+    Counter("unrealised_pnl_e8", "Open positions marked to mid", "1e-8 quote"),
+    Counter("fees_e8", "Fees paid, rebates negative", "1e-8 quote"),
+    Counter("funding_e8", "Funding received, paid negative", "1e-8 quote"),
+    Counter("equity_e8", "Cash and open positions", "1e-8 quote"),
+    Counter("orders_open", "Orders that are not settled", "orders"),
+    *REFUSAL_COUNTERS,
+    *REJECT_COUNTERS,
 )
 ORCHESTRATOR_COUNTERS: tuple[Counter, ...] = (
     Counter("journaled_total", "Records written to the journal", "records"),

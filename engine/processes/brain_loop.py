@@ -37,6 +37,7 @@ from engine.domain.kernel import Integers, Records, entry, inlined, kernel
 from engine.domain.records import MARK_WORD_FIRST, MARKS_PER_RECORD
 from engine.domain.state import State
 from engine.domain.words import Word
+from engine.processes.brain_rings import READER
 from ringbuffer.atomics import (
     fence_seq_cst,
     futex_wait,
@@ -96,7 +97,7 @@ class LoopWord(IntEnum):
     SLEEP_COUNT = 21
     STEP_COUNT = 22
     RECORD_COUNT = 23
-    TALLY_COUNT = 24  # how many rows of Ports.tally_map are in use
+    REJECT_COUNTER = 24  # counter of the first firewall reason; the others follow
 
 
 class SliceEnd(IntEnum):
@@ -128,6 +129,8 @@ class Ports(NamedTuple):
     counters: Integers  # int64[512], this role's page
     tallies: Integers  # the state's counts
     tally_map: Integers  # int64[n, 2]: counter <- tally
+    word_map: Integers  # int64[n, 2]: counter <- word of the state
+    rejects: Integers  # the state's counts of refused market records, by reason
 
 
 _DRAIN_MARK = int(EventType.DRAIN_MARK)
@@ -137,7 +140,6 @@ _HALTED = int(TradingState.HALTED)
 _OVER = int(SliceEnd.OVER)
 _STOPPED = int(SliceEnd.STOPPED)
 _EVICTED = int(SliceEnd.EVICTED)
-READER = 0  # the brain's reader block in every ring it reads
 
 
 @kernel
@@ -363,10 +365,15 @@ def wait_for_work(ports: Ports, until_ns: int, time_ns: int) -> int:
 
 
 @inlined
-def copy_tallies(ports: Ports) -> None:
-    """Show the state's counts, and the loop's, in the counters page."""
-    for row in range(ports.words[LoopWord.TALLY_COUNT]):
+def show_counts(ports: Ports, desk_words: Integers) -> None:
+    """Show the state's counts and levels in the counters page."""
+    for row in range(ports.tally_map.shape[0]):
         ports.counters[ports.tally_map[row, 0]] = ports.tallies[ports.tally_map[row, 1]]
+    for row in range(ports.word_map.shape[0]):
+        ports.counters[ports.word_map[row, 0]] = desk_words[ports.word_map[row, 1]]
+    first = ports.words[LoopWord.REJECT_COUNTER]
+    for reason in range(ports.rejects.shape[0]):
+        ports.counters[first + reason] = ports.rejects[reason]
 
 
 @entry
@@ -402,5 +409,5 @@ def run_slice(ports: Ports, state: State, out: Out, slice_ns: int) -> int:
         else:
             halt_for_room(ports, state)
             time_ns = now_ns(ports.clock)
-    copy_tallies(ports)
+    show_counts(ports, state.desk.words)
     return answer

@@ -1,16 +1,10 @@
-"""The brain's ends of its rings, and the arrays through which the kernel thread reaches them.
-
-        market, control-ring  --reader 0-->  kernel thread  --producer-->  events-brain
-        report (local)        --reader 0-->  kernel thread  --producer-->  command (local)
-        executor thread: producer of report, reader 0 of command, doorbell of command
+"""The arrays through which the kernel thread reaches rings, counters and control words.
 
 Everything a kernel gets is borrowed memory: drop the ports before closing the rings.
 """
 
 from __future__ import annotations
 
-import gc
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,27 +17,24 @@ from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument
 from engine.domain.limits import RiskLimits
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
+from engine.domain.risk_reasons import RISK_REASON_TEXT
 from engine.domain.state import State
 from engine.domain.strategy_table import STRATEGY_TABLE
-from engine.domain.words import Tally
+from engine.domain.words import Tally, Word
 from engine.processes.brain_loop import (
     LOOP_WORDS,
-    READER,
     SLICE_NS_MAX,
     LoopWord,
     Ports,
     SliceEnd,
     run_slice,
 )
+from engine.processes.brain_rings import EVENT_SLOT_BYTES, Rings
 from engine.processes.local_ring import create_local_ring
 from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
 from native_ext import _native
 from ringbuffer.counters import PAGE_WORDS, CounterPage
-from ringbuffer.ring import Consumer, Producer, Ring
 
-COMMAND_SLOTS = 1_024
-REPORT_SLOTS = 4_096
-EVENT_SLOT_BYTES = 256
 SLOT_WORDS = EVENT_SLOT_BYTES // 8
 
 # Counters of the brain's page that show a count of the state; the others are the loop's own.
@@ -67,6 +58,17 @@ TALLY_COUNTERS: dict[str, Tally] = {
 }
 
 
+# Counters that show a word of the state: levels, not counts.
+WORD_COUNTERS: dict[str, Word] = {
+    "realised_pnl_e8": Word.REALISED_E8,
+    "unrealised_pnl_e8": Word.UNREALISED_E8,
+    "fees_e8": Word.FEE_E8,
+    "funding_e8": Word.FUNDING_E8,
+    "equity_e8": Word.EQUITY_E8,
+    "orders_open": Word.OPEN_COUNT,
+}
+
+
 def counter_index(name: str) -> int:
     """Return a brain counter's word in its page."""
     return [counter.name for counter in BRAIN_COUNTERS].index(name)
@@ -75,49 +77,6 @@ def counter_index(name: str) -> int:
 def histogram_index(name: str) -> int:
     """Return a brain histogram's place in its page."""
     return [histogram.name for histogram in BRAIN_HISTOGRAMS].index(name)
-
-
-class Rings:
-    """Every ring of the brain, with its own ends of them."""
-
-    def __init__(self, market: Ring, control: Ring, events: Ring) -> None:
-        """Join attached rings and make the local ones.
-
-        Raises:
-            ReaderTakenError: another living process has the brain's place.
-        """
-        self.market_ring = market
-        self.market = Consumer(market, READER)
-        self.control = Consumer(control, READER)
-        self.events = Producer(events)
-        self.command_ring = create_local_ring("command", COMMAND_SLOTS, EVENT_SLOT_BYTES)
-        self.report_ring = create_local_ring("report", REPORT_SLOTS, EVENT_SLOT_BYTES)
-        self.commands = Producer(self.command_ring)
-        self.commands_read = Consumer(self.command_ring, READER)
-        self.reports = Producer(self.report_ring)
-        self.reports_read = Consumer(self.report_ring, READER)
-        self.doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.commands.set_doorbell(self.doorbell)
-
-    def close(self) -> None:
-        """Leave every ring; ports of it must be gone."""
-        ends = (
-            self.market,
-            self.control,
-            self.events,
-            self.commands,
-            self.commands_read,
-            self.reports,
-            self.reports_read,
-        )
-        gc.collect()
-        for end in ends:
-            end.close()
-        for ring in {self.market_ring, self.control.ring, self.events.ring}:
-            ring.close()
-        self.command_ring.close()
-        self.report_ring.close()
-        os.close(self.doorbell)
 
 
 class LoopAddresses(NamedTuple):
@@ -150,8 +109,7 @@ def create_ports(
     for k, address in enumerate(addresses.outer):
         words[LoopWord.OUTER_ADDRESS + k] = address
     words[LoopWord.OUTER_COUNT] = len(addresses.outer)
-    tally_map = tally_rows()
-    words[LoopWord.TALLY_COUNT] = len(tally_map)
+    words[LoopWord.REJECT_COUNTER] = counter_index("rejected_none_total")
     event_slots = rings.events.ring.slots(EVENT_DTYPE)
     return Ports(
         words=words,
@@ -171,16 +129,25 @@ def create_ports(
         decide=page.histogram_words(histogram_index("decide_ns")),
         counters=page.counter_words(),
         tallies=state.desk.counts,
-        tally_map=tally_map,
+        tally_map=tally_rows(),
+        word_map=word_rows(),
+        rejects=state.market.reject_counts,
     )
 
 
 def tally_rows() -> NDArray[np.int64]:
     """Return which counter of the page shows which count of the state."""
-    known = {counter.name for counter in BRAIN_COUNTERS}
-    rows = [
-        (counter_index(name), int(tally)) for name, tally in TALLY_COUNTERS.items() if name in known
+    rows = [(counter_index(name), int(tally)) for name, tally in TALLY_COUNTERS.items()]
+    rows += [
+        (counter_index(f"refused_{reason.name.lower()}_total"), Tally.REFUSAL_FIRST + reason)
+        for reason in RISK_REASON_TEXT
     ]
+    return np.array(rows, dtype=np.int64)
+
+
+def word_rows() -> NDArray[np.int64]:
+    """Return which counter of the page shows which word of the state."""
+    rows = [(counter_index(name), int(word)) for name, word in WORD_COUNTERS.items()]
     return np.array(rows, dtype=np.int64)
 
 

@@ -142,6 +142,14 @@ class ControlSegment:
         assert 0 <= thread < HEARTBEAT_COUNT_MAX, thread
         return page * PAGE_WORDS + HEARTBEAT_WORD_FIRST + HEARTBEAT_WORD_STRIDE * thread
 
+    def address_of(self, word: int) -> int:
+        """Return the address of a word in this process, for kernels; borrowed until `close`."""
+        return self.segment.address + 8 * word
+
+    def address_of_role(self, page: RolePage, word: RoleWord) -> int:
+        """Return the address of a word of a role's page; borrowed until `close`."""
+        return self.address_of(page * PAGE_WORDS + word)
+
     def progress(self, page: RolePage) -> str:
         """Return what a role says it is doing."""
         first = page * PAGE_BYTES + PROGRESS_BYTE_FIRST

@@ -76,6 +76,10 @@ class RoleContext:
         if stamp is not None and not self.control.role(self.page, stamp):
             self.control.set_role(self.page, stamp, time.monotonic_ns())
 
+    def is_in_state(self, state: RoleState) -> bool:
+        """Return whether this is the state last reported."""
+        return self.control.role(self.page, RoleWord.STATE) == state
+
     def beat(self, thread: int = 0) -> None:
         """Write a thread's heartbeat."""
         self.control.beat(self.page, thread, time.monotonic_ns())

@@ -370,8 +370,8 @@ def _summary_lines(role: str, name: str, found: Percentiles) -> list[str]:
         f'{metric}{{role="{role}",quantile="{quantile}"}} {value_ns / 1e9:.9f}'
         for quantile, value_ns in quantiles
     ]
-    lines.append(f'{metric}_count{{role="{role}"}} {found.count}')
-    lines.append(f'{metric}_sum{{role="{role}"}} {found.mean_ns * found.count / 1e9:.9f}')
+    lines.append(f'{metric}_count{{role="{role}"}} {found.sample_count}')
+    lines.append(f'{metric}_sum{{role="{role}"}} {found.mean_ns * found.sample_count / 1e9:.9f}')
     return lines
 
 
@@ -381,7 +381,7 @@ def _microseconds(found: Percentiles) -> dict[str, float]:
         "p99": round(found.p99_ns / 1e3, 1),
         "p999": round(found.p999_ns / 1e3, 1),
         "max": round(found.max_ns / 1e3, 1),
-        "count": found.count,
+        "count": found.sample_count,
     }
 
 

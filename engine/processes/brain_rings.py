@@ -1,0 +1,65 @@
+"""The brain's ends of its rings.
+
+        market, control-ring  --reader 0-->  kernel thread  --producer-->  events-brain
+        report (local)        --reader 0-->  kernel thread  --producer-->  command (local)
+        executor thread: producer of report, reader 0 of command, doorbell of command
+
+No numpy here: the role attaches before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from typing import Final
+
+from engine.processes.local_ring import create_local_ring
+from ringbuffer.ring import Consumer, Producer, Ring
+
+READER: Final = 0  # the brain's reader block in every ring it reads
+COMMAND_SLOTS: Final = 1_024
+REPORT_SLOTS: Final = 4_096
+EVENT_SLOT_BYTES: Final = 256
+
+
+class Rings:
+    """Every ring of the brain, with its own ends of them."""
+
+    def __init__(self, market: Ring, control: Ring, events: Ring) -> None:
+        """Join attached rings and make the local ones.
+
+        Raises:
+            ReaderTakenError: another living process has the brain's place.
+        """
+        self.market_ring = market
+        self.market = Consumer(market, READER)
+        self.control = Consumer(control, READER)
+        self.events = Producer(events)
+        self.command_ring = create_local_ring("command", COMMAND_SLOTS, EVENT_SLOT_BYTES)
+        self.report_ring = create_local_ring("report", REPORT_SLOTS, EVENT_SLOT_BYTES)
+        self.commands = Producer(self.command_ring)
+        self.commands_read = Consumer(self.command_ring, READER)
+        self.reports = Producer(self.report_ring)
+        self.reports_read = Consumer(self.report_ring, READER)
+        self.doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.commands.set_doorbell(self.doorbell)
+
+    def close(self) -> None:
+        """Leave every ring; ports of it must be gone."""
+        ends = (
+            self.market,
+            self.control,
+            self.events,
+            self.commands,
+            self.commands_read,
+            self.reports,
+            self.reports_read,
+        )
+        gc.collect()
+        for end in ends:
+            end.close()
+        for ring in {self.market_ring, self.control.ring, self.events.ring}:
+            ring.close()
+        self.command_ring.close()
+        self.report_ring.close()
+        os.close(self.doorbell)

@@ -1,0 +1,355 @@
+"""The brain's thread that talks orders to a venue: commands in, reports out.
+
+        kernel thread -> command ring -> doorbell (eventfd) -> uvloop -> venue
+        venue -> reports -> report ring -> wake -> kernel thread
+
+The thread connects while the kernels load. What it hears before the state of an earlier session was
+fed back is held; `restore` opens the gate, so that RESTORE_* records are the first reports of all.
+A report that finds the ring full waits in a bounded line, in order; when that line is full the
+kernel has stopped listening and the role must die.
+
+A command is in the event ring before it reaches this thread. Nothing here sends an order a second
+time; see `engine.venues.binance.order_sender`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Final
+
+import uvloop
+
+from engine.clock import VenueClock
+from engine.config import Config
+from engine.domain.instrument_row import Instrument
+from engine.processes.dispatcher import Dispatcher, Priority
+from engine.processes.executor_counts import ExecutorCounts
+from engine.venues.binance.order_context import Account, Offload
+from engine.venues.binance.orders import BinanceOrders
+from engine.venues.binance.user_stream import backoff_s
+from engine.venues.order_records import Command, Report, pack_report, read_command
+from engine.venues.venue import CredentialError, ProtocolError, VenueError
+from ringbuffer.errors import InvariantError
+from ringbuffer.ring import Consumer, Producer, Ring
+
+SLOT_BYTES: Final = 256
+SEQUENCE_BYTES: Final = 8  # the ring stamps them
+INSTRUMENT_OFFSET: Final = 28
+COMMANDS_PER_TURN: Final = 64
+REPORTS_WAITING_MAX: Final = 65_536
+RETRY_S: Final = 0.001  # uvloop's shortest
+BEAT_S: Final = 0.05
+CLOCK_FIRST_S: Final = (0.05, 0.1, 0.25, 0.5)  # then every CLOCK_PERIOD_S
+CLOCK_PERIOD_S: Final = 1.0  # of an exchange that may play a tape
+CLOCK_PERIOD_THIRD_PARTY_S: Final = 30.0
+INSTRUMENTS_WAIT_S: Final = 0.002
+STOP_WAIT_S: Final = 5.0
+
+_INSTRUMENT: Final = struct.Struct("<i")
+
+
+class Executor:
+    """The order side of a brain, on a thread and an event loop of its own."""
+
+    def __init__(
+        self,
+        config: Config,
+        commands: Consumer,
+        reports: Producer,
+        doorbell: int,
+        kernel_wake: Ring,
+        counts: ExecutorCounts,
+        *,
+        beat: Callable[[], None],
+        read_instruments: Callable[[], Sequence[Instrument]],
+    ) -> None:
+        """Prepare; nothing runs before `start`.
+
+        Args:
+            config: venue, account and timing.
+            commands: reader of the command ring.
+            reports: producer of the report ring.
+            doorbell: eventfd that the command ring rings.
+            kernel_wake: the ring the kernel thread sleeps on.
+            counts: this thread's counters and histograms.
+            beat: writes this thread's heartbeat.
+            read_instruments: what the feed has published; empty before that.
+        """
+        self._config = config
+        self._commands = commands
+        self._reports = reports
+        self._doorbell = doorbell
+        self._kernel_wake = kernel_wake
+        self._counts = counts
+        self._beat = beat
+        self._read_instruments = read_instruments
+        self._clock = VenueClock()
+        self._waiting: deque[bytes] = deque()
+        self._traded: set[int] = set()  # instruments of an earlier session's orders and positions
+        self._gate_open = False
+        self._gate = asyncio.Event()
+        self._retrying = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="executor", daemon=True)
+        self._ready = threading.Event()
+        self.connected = threading.Event()
+        self.failure: BaseException | None = None
+        self.fatal: VenueError | None = None  # keys or account mode: retrying cannot help
+        self.dispatcher: Dispatcher | None = None
+        self._orders: BinanceOrders | None = None
+
+    def start(self) -> None:
+        """Start the thread; returns when its loop runs."""
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        """End the thread; orders in flight should have settled before."""
+        if self._loop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._ask_stop)
+        self._thread.join(STOP_WAIT_S)
+
+    def restore(self, records: Sequence[bytes]) -> None:
+        """Publish what an earlier session knew, then open the gate. From any thread, once.
+
+        Args:
+            records: RESTORE_* records of 256 bytes; the last one is RESTORE_END.
+        """
+        assert self._loop is not None, "started"
+        self._loop.call_soon_threadsafe(self._restore, list(records))
+
+    @property
+    def in_flight_count(self) -> int:
+        """Return how many orders await their first answer."""
+        return self._orders.in_flight_count if self._orders else 0
+
+    @property
+    def waiting_count(self) -> int:
+        """Return how many reports wait for room or for the gate."""
+        return len(self._waiting)
+
+    # The thread
+
+    def _run(self) -> None:
+        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        with runner:
+            loop = runner.get_loop()
+            loop.set_exception_handler(self._on_loop_exception)
+            self._loop = loop
+            runner.run(self._main())
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        dispatcher = Dispatcher(self._on_job_fault)
+        self.dispatcher = dispatcher
+        dispatcher.start()
+        self._ready.set()
+        tasks = [loop.create_task(self._keep_beating(), name="beat")]
+        main = loop.create_task(self._connect_and_serve(dispatcher, tasks), name="connect")
+        stopping = loop.create_task(self._stop.wait(), name="stop")
+        try:
+            await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if main.done() and main.exception() is not None:
+                self._fail(main.exception())
+        finally:
+            loop.remove_reader(self._doorbell)
+            for task in (main, stopping, *tasks):
+                task.cancel()
+            await asyncio.gather(main, stopping, *tasks, return_exceptions=True)
+            await dispatcher.close()
+            if self._orders is not None:
+                await self._orders.close()
+
+    async def _connect_and_serve(
+        self, dispatcher: Dispatcher, tasks: list[asyncio.Task[None]]
+    ) -> None:
+        instruments = await self._await_instruments()
+        orders = BinanceOrders(
+            self._account(), self._clock, instruments, self._report, _offload(dispatcher)
+        )
+        self._orders = orders
+        await self._open(orders)
+        await self._gate.wait()
+        orders.context.traded |= self._traded & set(range(len(instruments)))
+        loop = asyncio.get_running_loop()
+        for name, job in (
+            ("stream", orders.run_stream()),
+            ("clock", self._follow_clock(orders)),
+            ("expire", self._expire(orders)),
+        ):
+            tasks.append(loop.create_task(job, name=name))
+        loop.add_reader(self._doorbell, self._on_doorbell)
+        self._drain_commands()
+        self.connected.set()
+        # These run until the stop; the first to end otherwise ends the role.
+        done, _ = await asyncio.wait(set(tasks), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            error = None if task.cancelled() else task.exception()
+            raise error or InvariantError(f"a task of the executor ended: {task.get_name()}")
+
+    async def _open(self, orders: BinanceOrders) -> None:
+        failures = 0
+        while True:
+            try:
+                await orders.open()
+            except (CredentialError, ProtocolError) as error:
+                self.fatal = error
+                raise
+            except VenueError as error:
+                orders.context.last_error = error
+                failures += 1
+                await asyncio.sleep(backoff_s(failures))
+            else:
+                return
+
+    async def _await_instruments(self) -> Sequence[Instrument]:
+        while True:
+            instruments = self._read_instruments()
+            if instruments:
+                return instruments
+            await asyncio.sleep(INSTRUMENTS_WAIT_S)
+
+    def _account(self) -> Account:
+        venue = self._config.venue
+        return Account(
+            venue.rest_url,
+            venue.stream_url,
+            venue.api_key,
+            venue.api_secret,
+            self._config.engine_tag,
+            self._config.epoch,
+            self._config.order_timeout_ms,
+        )
+
+    async def _keep_beating(self) -> None:
+        while True:
+            self._beat()
+            await asyncio.sleep(BEAT_S)
+
+    async def _follow_clock(self, orders: BinanceOrders) -> None:
+        third_party = self._config.venue.third_party
+        period_s = CLOCK_PERIOD_THIRD_PARTY_S if third_party else CLOCK_PERIOD_S
+        waits = iter(CLOCK_FIRST_S)
+        while True:
+            await asyncio.sleep(next(waits, period_s))
+            try:
+                await orders.sample_clock()
+                await orders.keep_warm()
+            except VenueError as error:
+                orders.context.last_error = error
+
+    async def _expire(self, orders: BinanceOrders) -> None:
+        while True:
+            orders.expire(time.monotonic_ns())
+            self._counts.store_gauges(self.waiting_count, self.dispatcher)
+            await asyncio.sleep(BEAT_S)
+
+    def _ask_stop(self) -> None:
+        assert self._stop is not None, "the loop runs"
+        self._stop.set()
+
+    # Commands
+
+    def _on_doorbell(self) -> None:
+        os.read(self._doorbell, SEQUENCE_BYTES)
+        self._drain_commands()
+
+    def _drain_commands(self) -> None:
+        """Take what is there, then ask to be woken; a command in between is seen by `arm`."""
+        while True:
+            first, count = self._commands.poll(COMMANDS_PER_TURN)
+            for sequence in range(first, first + count):
+                self._act(read_command(b"\0" * SEQUENCE_BYTES + self._commands.read(sequence)))
+            if count > 0:
+                self._commands.advance(first + count)
+            elif self._commands.arm():
+                return
+
+    def _act(self, command: Command) -> None:
+        assert self._orders is not None, "commands are taken once the venue is open"
+        self._orders.submit(command)
+
+    # Reports
+
+    def _report(self, report: Report) -> None:
+        now_ns = time.monotonic_ns()
+        self._counts.note(report, now_ns)
+        self._publish(pack_report(report, now_ns))
+
+    def _publish(self, record: bytes) -> None:
+        direct = self._gate_open and not self._waiting
+        if direct and self._reports.try_publish(record[SEQUENCE_BYTES:]) >= 0:
+            self._kernel_wake.wake()
+            return
+        if len(self._waiting) >= REPORTS_WAITING_MAX:
+            raise InvariantError(f"{REPORTS_WAITING_MAX} reports wait: the kernel takes none")
+        self._waiting.append(record)
+        self._retry_soon()
+
+    def _retry_soon(self) -> None:
+        if self._gate_open and not self._retrying:
+            assert self._loop is not None, "the loop runs"
+            self._retrying = True
+            self._loop.call_later(RETRY_S, self._publish_waiting)
+
+    def _publish_waiting(self) -> None:
+        self._retrying = False
+        while self._waiting:
+            if self._reports.try_publish(self._waiting[0][SEQUENCE_BYTES:]) < 0:
+                break
+            self._waiting.popleft()
+        self._kernel_wake.wake()
+        if self._waiting:
+            self._retry_soon()
+
+    def _restore(self, records: list[bytes]) -> None:
+        assert not self._gate_open, "restored once"
+        self._traded.update(
+            _INSTRUMENT.unpack_from(record, INSTRUMENT_OFFSET)[0] for record in records
+        )
+        self._waiting.extendleft(reversed(records))
+        self._gate_open = True
+        self._gate.set()
+        self._publish_waiting()
+
+    # Faults
+
+    def _on_job_fault(self, name: str, error: BaseException) -> None:
+        self._fail(InvariantError(f"job {name!r} failed: {error!r}"))
+
+    def _on_loop_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        del loop
+        error = context.get("exception")
+        self._fail(error or InvariantError(str(context.get("message"))))
+
+    def _fail(self, error: BaseException | None) -> None:
+        if self.failure is None:
+            self.failure = error
+        if self._stop is not None:
+            self._stop.set()
+
+
+def _offload(dispatcher: Dispatcher) -> Offload:
+    offers = [
+        partial(_offer, dispatcher, priority)
+        for priority in (Priority.CANCEL, Priority.ORDER, Priority.RECONCILE)
+    ]
+    return Offload(*offers)
+
+
+def _offer(
+    dispatcher: Dispatcher,
+    priority: Priority,
+    name: str,
+    job: Callable[[], Coroutine[Any, Any, None]],
+) -> bool:
+    return dispatcher.submit(priority, name, job)
