@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import signal
 import ssl
 import sys
@@ -52,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--order-limit-10s", type=int, default=300, help="orders per 10 seconds")
     made.add_argument("--order-limit-1m", type=int, default=1_200, help="orders per minute")
     made.add_argument("--ledger", metavar="FILE", help="read accounts at start, write at stop")
+    made.add_argument(
+        "--follow-stdin", action="store_true", help="stop when standard input is closed"
+    )
     made.add_argument("--tls-port", type=int, help="listen with TLS on this port too")
     made.add_argument("--tls-certificate", metavar="PEM", help="certificate chain for --tls-port")
     made.add_argument("--tls-key", metavar="PEM", help="its private key")
@@ -142,12 +146,26 @@ def source_of(arguments: argparse.Namespace) -> EventSource:
     return Generator(count, arguments.seed, arguments.rate)
 
 
-async def serve(exchange: Exchange, host: str, port: int) -> None:
-    """Run until a signal asks to stop."""
+def follow_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Set `stop` when whoever holds the other end of standard input is gone."""
+    descriptor = sys.stdin.fileno()
+
+    def look() -> None:
+        if not os.read(descriptor, 4096):
+            loop.remove_reader(descriptor)
+            stop.set()
+
+    loop.add_reader(descriptor, look)
+
+
+async def serve(exchange: Exchange, host: str, port: int, *, follow: bool) -> None:
+    """Run until a signal, or the end of standard input where it is followed, asks to stop."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if follow:
+        follow_stdin(loop, stop)
     bound = await exchange.listen(host, port)
     sys.stdout.write(f"ready {bound}\n")
     if len(exchange.ports) > 1:
@@ -175,7 +193,8 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"exchange: {fault}\n")
         return EXIT_ENVIRONMENT
     try:
-        uvloop.run(serve(exchange, arguments.host, arguments.port))
+        served = serve(exchange, arguments.host, arguments.port, follow=arguments.follow_stdin)
+        uvloop.run(served)
     except OSError as fault:
         sys.stderr.write(f"exchange: cannot listen on port {arguments.port}: {fault.strerror}\n")
         return EXIT_ENVIRONMENT

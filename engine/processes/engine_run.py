@@ -20,7 +20,7 @@ from engine.config_load import ConfigError, load_config
 from engine.domain.codes import TradingState
 from engine.processes import segments
 from engine.processes.commands import Commands
-from engine.processes.control import MainWord, OperatorWord
+from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState
 from engine.processes.practice import Market, PracticeError, PracticeExchange
 from engine.processes.roles import START_ORDER, STOP_ORDER, RoleProcess
 from engine.processes.runfile import RunFile
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 WATCH_PERIOD_S = 0.02
 REPORT_PERIOD_S = 5.0
 IDLE_NOTICE_S = 30.0
+BRAIN_SHARE = 0.7  # of the drain budget, for feed and brain together
 TAPE_POLL_S = 0.5
 
 
@@ -153,7 +154,10 @@ class EngineRun:
             if self.options.exchange:
                 self.exchange = PracticeExchange(self.options.exchange)
             else:
-                self.exchange = PracticeExchange.start(self.market)
+                ledger = Path(self.config.home) / "run" / f"{self.config.name}.ledger"
+                if not self.options.resume:
+                    ledger.unlink(missing_ok=True)
+                self.exchange = PracticeExchange.start(self.market, ledger)
         except PracticeError as error:
             raise StartError(str(error), exit_codes.ENVIRONMENT) from error
 
@@ -292,7 +296,7 @@ class EngineRun:
         return exit_code
 
     def _stop_roles(self, *, faulted: bool) -> bool:
-        deadline = time.monotonic() + self.config.drain_budget_s
+        started = time.monotonic()
         by_page = {role.row.page: role for role in self.roles}
         clean = True
         for row in STOP_ORDER:
@@ -300,7 +304,12 @@ class EngineRun:
             how = 2 if faulted or self._signal_count > 1 else 1
             self._segments.control.request_stop(row.page, how)
             self._segments.rings["market"].wake()
-            clean &= self._wait_stopped(role, deadline)
+            if role.state() < RoleState.WARM and row.page is RolePage.BRAIN:
+                role.kill()  # it compiles and has sent nothing; a compiler cannot be asked to stop
+                continue
+            # The journal is flushed last, and what the others take must leave it its share.
+            share = 1.0 if row is STOP_ORDER[-1] else BRAIN_SHARE
+            clean &= self._wait_stopped(role, started + share * self.config.drain_budget_s)
         return clean
 
     def _wait_stopped(self, role: RoleProcess, deadline: float) -> bool:

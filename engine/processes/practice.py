@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,15 +66,23 @@ class PracticeExchange:
         self._process = process
 
     @classmethod
-    def start(cls, market: Market) -> PracticeExchange:
-        """Start the exchange and wait until it says that it listens.
+    def start(cls, market: Market, ledger: Path) -> PracticeExchange:
+        """Start the exchange and wait until it says that it listens; it ends when we do.
+
+        Args:
+            market: what it plays.
+            ledger: file in which it keeps its accounts across restarts.
 
         Raises:
             PracticeError: it ended or stayed silent.
         """
         process = subprocess.Popen(
-            [sys.executable, "-m", "exchange", "--port", "0", *market.arguments()],
-            stdin=subprocess.DEVNULL,
+            [
+                *(sys.executable, "-m", "exchange", "--port", "0", "--follow-stdin"),
+                *("--ledger", str(ledger)),
+                *market.arguments(),
+            ],
+            stdin=subprocess.PIPE,  # closed by the kernel when we die, however we die
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for us; we end the exchange after the engine
         )
