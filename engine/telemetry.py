@@ -110,9 +110,7 @@ ORCHESTRATOR_COUNTERS: tuple[Counter, ...] = (
     Counter("memory_mb", "Resident memory of main and all roles", "MB"),
 )
 
-FEED_HISTOGRAMS: tuple[Histogram, ...] = (
-    Histogram("decode_ns", "Socket read to ring"),
-)
+FEED_HISTOGRAMS: tuple[Histogram, ...] = (Histogram("decode_ns", "Socket read to ring"),)
 BRAIN_HISTOGRAMS: tuple[Histogram, ...] = (
     Histogram("lag_ns", "Receive time to end of the batch's decide"),
     Histogram("tick_to_order_ns", "Receive time of the frame to first byte of the order"),

@@ -66,7 +66,7 @@ CONFLATED = 128  # stands for several records that were merged under back-pressu
 
 
 class EventType(IntEnum):
-    """What an event slot holds. Below 100: results; 100s: commands; 200s: reports; 300s: control."""
+    """What an event slot holds: below 100 results; 100s commands; 200s reports; 300s control."""
 
     # Results, written by the kernel thread or by a role about itself.
     SIGNAL_GENERATED = 1  # a TRADING_DECISION: an entry or exit opportunity that reached risk

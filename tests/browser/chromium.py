@@ -1,4 +1,4 @@
-"""A headless Chromium driven over its own debugging protocol; nothing to install but the browser."""
+"""A headless Chromium driven over its debugging protocol; nothing to install but the browser."""
 
 from __future__ import annotations
 
