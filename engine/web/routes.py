@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from starlette.applications import Starlette
@@ -17,8 +17,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from engine.processes.commands import Commands, Outcome
 from engine.web.access import is_loopback_client, refusal
+
+if TYPE_CHECKING:
+    from engine.processes.commands import Commands, Outcome
 
 PAGE = Path(__file__).parent / "page" / "index.html"
 STREAM_PERIOD_S = 0.5
