@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
 
 import pytest
+import uvloop
 
 from engine.clock import VenueClock
 from engine.venues.binance.errors import classify
@@ -76,9 +77,9 @@ def against(answer: Answer, body: Body) -> None:
         finally:
             await client.close()
             server.close()
-            await server.wait_closed()
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as feed and executor do
+        runner.run(run())
 
 
 def test_one_connection_serves_many_requests() -> None:

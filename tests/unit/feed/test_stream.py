@@ -6,7 +6,11 @@ import asyncio
 import base64
 import hashlib
 import json
+import shutil
+import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,7 +76,11 @@ class Session:
         return head[0] & 0x0F, bytes(b ^ mask[i % 4] for i, b in enumerate(raw))
 
 
-def against(handler: Handler, body: Callable[[str], Awaitable[None]]) -> None:
+def against(
+    handler: Handler,
+    body: Callable[[str], Awaitable[None]],
+    context: ssl.SSLContext | None = None,
+) -> None:
     async def run() -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
@@ -82,10 +90,11 @@ def against(handler: Handler, body: Callable[[str], Awaitable[None]]) -> None:
             finally:
                 writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         port = server.sockets[0].getsockname()[1]
+        scheme = "ws" if context is None else "wss"
         try:
-            await asyncio.wait_for(body(f"ws://127.0.0.1:{port}"), 20)
+            await asyncio.wait_for(body(f"{scheme}://127.0.0.1:{port}"), 20)
         finally:
             server.close()
 
@@ -145,6 +154,70 @@ def test_frames_of_a_connection_reach_the_ring() -> None:
     against(handler, body)
     assert paths == ["/public/stream?streams=btcusdt@bookTicker"]
     assert len(rig.records(RecordType.QUOTE)) == 3
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """Return a server's context whose certificate this process trusts."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    words = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=127.0.0.1",
+    ]
+    words += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(
+        ["openssl", *words],
+        check=True,
+        capture_output=True,
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context
+
+
+def test_an_encrypted_connection_is_read_like_any_other(certificate: ssl.SSLContext) -> None:
+    rig, frames = FeedRig(), Frames()
+    host_clock(rig)
+
+    async def handler(session: Session) -> None:
+        await session.shake()
+        for _ in range(200):
+            session.send(frames.book_ticker(rig.venue_ms))
+        await session.receive()
+
+    async def body(url: str) -> None:
+        connection = await open_stream(rig.core, parse_url(url), "/public/stream")
+        await until(lambda: rig.core.counters()[2] == 200)
+        connection.close("done")
+        await connection.closed
+
+    against(handler, body, certificate)
+    assert len(rig.records(RecordType.QUOTE)) == 200
+
+
+def test_a_certificate_nobody_vouches_for_is_refused(
+    certificate: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+
+    async def handler(session: Session) -> None:
+        await session.shake()
+
+    async def body(url: str) -> None:
+        with pytest.raises(VenueUnreachableError, match=r"(?i)certificate"):
+            await open_stream(None, parse_url(url), "/x")
+
+    against(handler, body, certificate)
 
 
 def test_a_ping_is_answered_with_its_payload() -> None:
