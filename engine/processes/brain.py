@@ -44,7 +44,7 @@ SPINNERS: Final = 1  # the kernel thread is the only one that may spin
 
 
 class StopWhileCompiling(SystemExit):
-    """Main asked to stop while kernels were compiled; no error, so nothing on the way catches it."""
+    """Main asked to stop while kernels were compiled; not an error, so nobody catches it."""
 
 
 class Brain:

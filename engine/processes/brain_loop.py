@@ -98,6 +98,7 @@ class LoopWord(IntEnum):
     STEP_COUNT = 22
     RECORD_COUNT = 23
     REJECT_COUNTER = 24  # counter of the first firewall reason; the others follow
+    STARTED_NS = 25  # time of the first step
 
 
 class SliceEnd(IntEnum):
@@ -262,11 +263,16 @@ def note_resume(ports: Ports, first: int, count: int) -> None:
 
 @inlined
 def note_latency(ports: Ports, first: int, count: int, before_ns: int, after_ns: int) -> None:
-    """Count the lag of every record of a batch and the duration of its step."""
+    """Count the lag of every record of a batch and the duration of its step.
+
+    What was received before the loop ran waited for us to start: that is not a lag.
+    """
     mask = ports.market_ring[HANDLE_MASK]
+    started_ns = ports.words[LoopWord.STARTED_NS]
     for k in range(count):
         received_ns = ports.market_slots["receive_time_ns"][(first + k) & mask]
-        record_latency(ports.lag, after_ns - received_ns)
+        if received_ns >= started_ns:
+            record_latency(ports.lag, after_ns - received_ns)
     if count > 0:
         record_latency(ports.decide, after_ns - before_ns)
 
@@ -397,6 +403,8 @@ def run_slice(ports: Ports, state: State, out: Out, slice_ns: int) -> int:
         if markets < 0 or words[LoopWord.EVICTED]:
             answer = _EVICTED
             break
+        if first_step:
+            words[LoopWord.STARTED_NS] = time_ns
         reports = 0 if first_step else poll(ports.report_ring, READER, STEP_REPORTS_MAX)
         controls = 0 if first_step else poll(ports.control_ring, READER, STEP_CONTROLS_MAX)
         timer = words[LoopWord.NEXT_TIMER_NS]

@@ -14,6 +14,8 @@ more than that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
 from typing import cast
 from urllib.parse import urlsplit
@@ -75,6 +77,7 @@ class HttpConnection(asyncio.Protocol):
         self._received = bytearray()
         self._head: tuple[int, dict[str, str], int] | None = None  # status, headers, length
         self._chunks: bytearray | None = None
+        self._descriptor = -1  # of the socket, when what we write needs no encryption
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -97,11 +100,12 @@ class HttpConnection(asyncio.Protocol):
             return waiter
         self._waiter = waiter
         waiter.add_done_callback(self._abandon_if_cancelled)
-        transport.write(request)
+        self._write(transport, request)
         return waiter
 
     def close(self) -> None:
         """Close the connection; a waiting request fails."""
+        self._descriptor = -1
         if self._transport is not None:
             self._transport.close()
 
@@ -112,10 +116,13 @@ class HttpConnection(asyncio.Protocol):
         raw = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if transport.get_extra_info("sslcontext") is None:
+                self._descriptor = raw.fileno()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the waiting request: it left, so its outcome is unknown."""
         self._transport = None
+        self._descriptor = -1
         if self._head is not None and self._head[2] == _UNKNOWN_LENGTH and self._chunks is None:
             self._finish(bytes(self._received))  # the body ends where the connection does
         self._fail(OutcomeUnknownError(f"the connection closed before the answer: {exc}"))
@@ -131,6 +138,16 @@ class HttpConnection(asyncio.Protocol):
         except ProtocolError as error:
             self._fail(error)
             self.close()
+
+    def _write(self, transport: asyncio.Transport, request: bytes) -> None:
+        # WHY: the loop writes what it is given at the end of its turn. One request at a time means
+        # that nothing of ours is queued, so an unencrypted one can go to the socket at once.
+        sent = 0
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):  # full or broken: the transport finds out which
+                sent = os.write(self._descriptor, request)
+        if sent < len(request):
+            transport.write(request[sent:])
 
     def _parse(self) -> None:
         if self._head is None and not self._parse_head():
