@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING or config.DISABLE_JIT:
     from native_ext._native import (
+        address_of,
         cycles,
         fence_acquire,
         fence_release,
@@ -39,6 +40,7 @@ if TYPE_CHECKING or config.DISABLE_JIT:
     )
 else:
     from ringbuffer.intrinsics import (
+        address_of,
         cycles,
         fence_acquire,
         fence_release,
@@ -58,12 +60,14 @@ else:
     )
 
 __all__ = [
+    "address_of",
     "cycles",
     "fence_acquire",
     "fence_release",
     "fence_seq_cst",
     "futex_wait",
     "futex_wake",
+    "inlined",
     "kernel",
     "load32_relaxed",
     "load_acquire",
@@ -83,4 +87,10 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 def kernel(function: Function) -> Function:
     """Compile a kernel the house way: cached on disk, GIL released, numpy's division rules."""
     compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
+    return cast("Function", compiled)
+
+
+def inlined(function: Function) -> Function:
+    """Compile a few hot lines so that they are copied into every kernel that calls them."""
+    compiled: Any = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
     return cast("Function", compiled)

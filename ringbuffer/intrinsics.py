@@ -29,6 +29,8 @@ Builder: TypeAlias = ir.IRBuilder
 Value: TypeAlias = ir.Value
 Values: TypeAlias = Sequence[ir.Value]
 Generator: TypeAlias = Callable[[object, ir.IRBuilder, object, Sequence[ir.Value]], ir.Value]
+Context: TypeAlias = Any  # Numba's compiler context and call signature, which have no types
+Signature: TypeAlias = Any
 Typed: TypeAlias = tuple[object, Generator]  # a Numba signature, and what emits its code
 
 # WHY: the library's own types leave these two functions undeclared.
@@ -141,6 +143,17 @@ def fence_release(_typing: object) -> Typed:
 def fence_seq_cst(_typing: object) -> Typed:
     """Keep everything earlier before everything later."""
     return types.void(), _fence("seq_cst")
+
+
+@intrinsic
+def address_of(_typing: object, array: types.Type) -> Typed:
+    """Return the address of an array's first element; valid while the caller holds the array."""
+
+    def generate(context: Context, builder: Builder, signature: Signature, values: Values) -> Value:
+        layout = context.make_array(signature.args[0])(context, builder, values[0])
+        return builder.ptrtoint(layout.data, _I64)
+
+    return types.int64(array), generate
 
 
 @intrinsic

@@ -12,7 +12,10 @@ through `Ring.slots(dtype)`, at `sequence & ring[HANDLE_MASK]`: after `try_claim
         publish(ring, 1)
         wake(ring)
 
-The comments name the partner of each access; the C twin is under the same stress test.
+The comments name the partner of each access; the C twin is under the same stress test. Hot
+functions hand numbers, never the array, to what they call: an array is reference-counted by a
+locked instruction wherever the compiler cannot prove the pair superfluous, and one between busy
+mark and sequence would make the slot's cache line travel twice. A test holds this.
 """
 
 from __future__ import annotations
@@ -20,37 +23,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ringbuffer.atomics import (
-    cycles,
+    address_of,
     fence_acquire,
     fence_release,
     fence_seq_cst,
     futex_wait,
     futex_wake,
+    inlined,
     kernel,
     load32_relaxed,
     load_acquire,
     load_relaxed,
-    monotonic_ns,
     pause,
     ring_doorbell,
-    scale,
     store32_relaxed,
     store_relaxed,
     store_release,
 )
-from ringbuffer.counters import (
-    HISTOGRAM_BUCKETS,
-    HISTOGRAM_COUNT,
-    HISTOGRAM_MAX,
-    HISTOGRAM_SUM,
-    bucket_index,
-)
 from ringbuffer.layout import (
-    CLOCK_MONO0,
-    CLOCK_MULTIPLIER,
-    CLOCK_SOURCE,
-    CLOCK_TSC0,
-    CLOCK_VERSION,
     EVICTED,
     FULL,
     HANDLE_CAPACITY,
@@ -78,6 +68,7 @@ from ringbuffer.layout import (
     READER_STRIDE,
     SLOT_BUSY,
 )
+from ringbuffer.stamps import bucket_of, now_ns, record_latency
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,57 +78,72 @@ if TYPE_CHECKING:
 else:
     Handle = Any
 
+__all__ = [
+    "abort",
+    "add_to",
+    "advance",
+    "arm",
+    "beat",
+    "bucket_of",
+    "count_conflated",
+    "gating_sequence",
+    "lag",
+    "lowest_sequence",
+    "make_room",
+    "next_sequence",
+    "now_ns",
+    "poll",
+    "producer_beat",
+    "publish",
+    "published",
+    "reader_address",
+    "ready",
+    "record_latency",
+    "slot_at",
+    "try_claim",
+    "wait",
+    "wake",
+]
+
 SPIN_ROUNDS = 32  # looks between two readings of the clock
 READERS_ALL = 2**31 - 1
 
 
-bucket_of = kernel(bucket_index)
-
-
-@kernel
-def record_latency(histogram: Handle, value_ns: int) -> None:
-    """Count one latency in a histogram's int64[648]; its one writer only."""
-    histogram[HISTOGRAM_BUCKETS + bucket_of(value_ns)] += 1
-    histogram[HISTOGRAM_COUNT] += 1
-    histogram[HISTOGRAM_SUM] += value_ns
-    histogram[HISTOGRAM_MAX] = max(histogram[HISTOGRAM_MAX], value_ns)
-
-
-@kernel
-def slot_address(ring: Handle, sequence: int) -> int:
+@inlined
+def slot_at(slots: int, mask: int, slot_size: int, sequence: int) -> int:
     """Return the address of the slot of `sequence`."""
-    return int(ring[HANDLE_SLOTS] + (sequence & ring[HANDLE_MASK]) * ring[HANDLE_SLOT_SIZE])
+    return slots + (sequence & mask) * slot_size
 
 
-@kernel
+@inlined
 def reader_address(ring: Handle, reader_index: int) -> int:
     """Return the address of a reader block."""
     return int(ring[HANDLE_READERS]) + reader_index * READER_STRIDE
 
 
-@kernel
+@inlined
 def published(ring: Handle) -> int:
     """Return how many records were ever published."""
     # MEMORY: acquire; slots below it are valid. Pairs with the release in publish.
     return load_acquire(ring[HANDLE_PUBLISHED])
 
 
-@kernel
+@inlined
 def next_sequence(ring: Handle, reader_index: int) -> int:
     """Return the next sequence this reader will take."""
     # MEMORY: relaxed; the reader is its own writer. Others display it: no partner.
-    return load_relaxed(reader_address(ring, reader_index) + READER_SEQUENCE)
+    return load_relaxed(ring[HANDLE_READERS] + reader_index * READER_STRIDE + READER_SEQUENCE)
 
 
 @kernel
-def gating_sequence(ring: Handle) -> int:
-    """Return the lowest sequence of all gating readers, or the published count; producer only."""
-    lowest = int(ring[HANDLE_DONE])
+def lowest_sequence(done: int, readers: int) -> int:
+    """Return the lowest sequence of all gating readers, or `done`, the published count."""
+    lowest = done
     # MEMORY: seq_cst fence; our published count is visible before we look for readers. Pairs with
     # the fence in aegis_ring_join.
     fence_seq_cst()
     for reader_index in range(READER_COUNT):
-        block = reader_address(ring, reader_index)
+        block = readers + reader_index * READER_STRIDE
         # MEMORY: acquire; the joiner's sequence precedes its mode. Pairs with aegis_ring_join.
         if load_acquire(block + READER_MODE) != MODE_GATING:
             continue
@@ -148,6 +154,12 @@ def gating_sequence(ring: Handle) -> int:
 
 
 @kernel
+def gating_sequence(ring: Handle) -> int:
+    """Return the lowest sequence of all gating readers, or the published count; producer only."""
+    return lowest_sequence(ring[HANDLE_DONE], ring[HANDLE_READERS])
+
+
+@kernel
 def add_to(address: int, n: int) -> None:
     """Add to a counter that only this process writes."""
     # MEMORY: relaxed load and store; one writer, others display it: no partner.
@@ -155,6 +167,19 @@ def add_to(address: int, n: int) -> None:
 
 
 @kernel
+def make_room(words: int, end: int) -> bool:
+    """Look the gating sequence up again; True when slots below `end` are free, else counted."""
+    # MEMORY: relaxed; the handle is this thread's own: no partner.
+    done = load_relaxed(words + HANDLE_DONE * 8)
+    lowest = lowest_sequence(done, load_relaxed(words + HANDLE_READERS * 8))
+    store_relaxed(words + HANDLE_GATING * 8, lowest)
+    if end - load_relaxed(words + HANDLE_CAPACITY * 8) <= lowest:
+        return True
+    add_to(load_relaxed(words + HANDLE_PRODUCER * 8) + PRODUCER_REFUSED, 1)
+    return False
+
+
+@inlined
 def try_claim(ring: Handle, n: int) -> int:
     """Reserve the next n slots and mark them busy.
 
@@ -162,28 +187,30 @@ def try_claim(ring: Handle, n: int) -> int:
         The first sequence, FULL (counted) while a gating reader lags, or INVALID for n outside
         [1, capacity].
     """
-    capacity = int(ring[HANDLE_CAPACITY])
+    words = address_of(ring)
+    # MEMORY: relaxed, here and below; the handle is this thread's own: no partner.
+    capacity = load_relaxed(words + HANDLE_CAPACITY * 8)
+    first = load_relaxed(words + HANDLE_NEXT * 8)
     if n < 1 or n > capacity:
         return INVALID
-    first = int(ring[HANDLE_NEXT])
     end = first + n
-    if end - capacity > ring[HANDLE_GATING]:
-        ring[HANDLE_GATING] = gating_sequence(ring)
-        if end - capacity > ring[HANDLE_GATING]:
-            add_to(ring[HANDLE_PRODUCER] + PRODUCER_REFUSED, 1)
-            return FULL
+    if end - capacity > load_relaxed(words + HANDLE_GATING * 8) and not make_room(words, end):
+        return FULL
+    slots = load_relaxed(words + HANDLE_SLOTS * 8)
+    mask = load_relaxed(words + HANDLE_MASK * 8)
+    slot_size = load_relaxed(words + HANDLE_SLOT_SIZE * 8)
     for sequence in range(first, end):
         # MEMORY: relaxed, ordered by the fence below. Pairs with the second load of the sequence
         # in aegis_ring_observe.
-        store_relaxed(slot_address(ring, sequence), SLOT_BUSY)
+        store_relaxed(slot_at(slots, mask, slot_size, sequence), SLOT_BUSY)
     # MEMORY: release fence; payload writes stay after the busy marks. Pairs with the acquire fence
     # in aegis_ring_observe.
     fence_release()
-    ring[HANDLE_NEXT] = end
+    store_relaxed(words + HANDLE_NEXT * 8, end)
     return first
 
 
-@kernel
+@inlined
 def publish(ring: Handle, n: int) -> int:
     """Make the first n claimed slots visible, in ascending order.
 
@@ -194,9 +221,10 @@ def publish(ring: Handle, n: int) -> int:
     end = first + n
     if n < 1 or end > ring[HANDLE_NEXT]:
         return INVALID
+    slots, mask, slot_size = ring[HANDLE_SLOTS], ring[HANDLE_MASK], ring[HANDLE_SLOT_SIZE]
     for sequence in range(first, end):
         # MEMORY: release; the payload is visible. Pairs with the acquire in poll and ready.
-        store_release(slot_address(ring, sequence), sequence + 1)
+        store_release(slot_at(slots, mask, slot_size, sequence), sequence + 1)
     ring[HANDLE_DONE] = end
     # MEMORY: release; slots below it are valid. Pairs with the acquire in published.
     store_release(ring[HANDLE_PUBLISHED], end)
@@ -209,32 +237,39 @@ def abort(ring: Handle) -> None:
     ring[HANDLE_NEXT] = ring[HANDLE_DONE]
 
 
-@kernel
+@inlined
 def ready(ring: Handle, sequence: int) -> bool:
     """Return whether record `sequence` can be taken."""
+    slot = slot_at(ring[HANDLE_SLOTS], ring[HANDLE_MASK], ring[HANDLE_SLOT_SIZE], sequence)
     # MEMORY: acquire; payload reads stay after it. Pairs with the release in publish.
-    return load_acquire(slot_address(ring, sequence)) > sequence
+    return load_acquire(slot) > sequence
 
 
-@kernel
+@inlined
 def poll(ring: Handle, reader_index: int, limit: int) -> int:
     """Return how many contiguous records the reader may take from `next_sequence` on.
 
     Returns:
         The count, at most `limit`, or EVICTED.
     """
+    block = ring[HANDLE_READERS] + reader_index * READER_STRIDE
     # MEMORY: relaxed; a late view is corrected in advance. Pairs with aegis_ring_evict.
-    if load_relaxed(reader_address(ring, reader_index) + READER_MODE) != MODE_GATING:
+    if load_relaxed(block + READER_MODE) != MODE_GATING:
         return EVICTED
-    first = next_sequence(ring, reader_index)
+    # MEMORY: relaxed; we are its own writer: no partner.
+    first = load_relaxed(block + READER_SEQUENCE)
+    slots, mask, slot_size = ring[HANDLE_SLOTS], ring[HANDLE_MASK], ring[HANDLE_SLOT_SIZE]
     count = 0
-    # MEMORY: acquire; payload reads stay after it. Pairs with the release in publish.
-    while count < limit and load_acquire(slot_address(ring, first + count)) == first + count + 1:
+    while count < limit:
+        slot = slot_at(slots, mask, slot_size, first + count)
+        # MEMORY: acquire; payload reads stay after it. Pairs with the release in publish.
+        if load_acquire(slot) != first + count + 1:
+            break
         count += 1
     return count
 
 
-@kernel
+@inlined
 def advance(ring: Handle, reader_index: int, sequence: int) -> int:
     """Give every record below `sequence` back to the producer.
 
@@ -242,22 +277,24 @@ def advance(ring: Handle, reader_index: int, sequence: int) -> int:
         0; EVICTED: discard what was read since the last advance; or INVALID for a sequence that
         goes back or passes what was published.
     """
-    block = reader_address(ring, reader_index)
+    block = ring[HANDLE_READERS] + reader_index * READER_STRIDE
     # MEMORY: acquire fence; payload reads precede the look at mode. Pairs with the release fence
     # in try_claim.
     fence_acquire()
     # MEMORY: relaxed, ordered by the fence. Pairs with aegis_ring_evict.
     if load_relaxed(block + READER_MODE) != MODE_GATING:
         return EVICTED
-    before = next_sequence(ring, reader_index)
+    # MEMORY: relaxed; we are its own writer: no partner.
+    before = load_relaxed(block + READER_SEQUENCE)
     if sequence == before:
         return 0
     if sequence < before or sequence - before > ring[HANDLE_CAPACITY]:
         return INVALID
+    slots, mask, slot_size = ring[HANDLE_SLOTS], ring[HANDLE_MASK], ring[HANDLE_SLOT_SIZE]
     # MEMORY: relaxed; cannot change until we advance: no partner.
-    if load_relaxed(slot_address(ring, sequence - 1)) != sequence:
+    if load_relaxed(slot_at(slots, mask, slot_size, sequence - 1)) != sequence:
         return INVALID
-    # MEMORY: release; our payload reads are over. Pairs with the acquire in gating_sequence.
+    # MEMORY: release; our payload reads are over. Pairs with the acquire in lowest_sequence.
     store_release(block + READER_SEQUENCE, sequence)
     return 0
 
@@ -316,29 +353,6 @@ def arm(ring: Handle, sequence: int) -> bool:
     # MEMORY: seq_cst fence; our wait word is visible before we look. Pairs with the fence in wake.
     fence_seq_cst()
     return not ready(ring, sequence)
-
-
-@kernel
-def now_ns(clock: Handle) -> int:
-    """Return nanoseconds in the CLOCK_MONOTONIC domain from a `Clock`'s int64[8]."""
-    words = clock.ctypes.data
-    # MEMORY: relaxed; a clock changes its source only when it is calibrated: no partner.
-    while load_relaxed(words + CLOCK_SOURCE * 8) != 0:
-        # MEMORY: acquire; the words are at least as recent. Pairs with clock_write in clock.c.
-        version = load_acquire(words + CLOCK_VERSION * 8)
-        # MEMORY: relaxed, all three validated by the version. Pairs with clock_write.
-        tsc0 = load_relaxed(words + CLOCK_TSC0 * 8)
-        mono0 = load_relaxed(words + CLOCK_MONO0 * 8)
-        multiplier = load_relaxed(words + CLOCK_MULTIPLIER * 8)
-        tsc = cycles()
-        # MEMORY: acquire fence; the loads above stay before the second look. Pairs with the
-        # release fence in clock_write.
-        fence_acquire()
-        # MEMORY: relaxed, ordered by the fence. Pairs with clock_write.
-        again = load_relaxed(words + CLOCK_VERSION * 8)
-        if version & 1 == 0 and again == version:
-            return mono0 + scale(tsc - tsc0, multiplier)
-    return monotonic_ns()
 
 
 @kernel

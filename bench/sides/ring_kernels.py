@@ -44,16 +44,6 @@ def stamp() -> int:
 
 
 @kernel
-def claim_or_wait(ring: Handle, n: int) -> int:
-    """Claim n slots, spinning while the ring is full."""
-    first = kernels.try_claim(ring, n)
-    while first < 0:
-        pause()
-        first = kernels.try_claim(ring, n)
-    return first
-
-
-@kernel
 def wait_for_consumer(ring: Handle, end: int) -> None:
     """Wait until the consumer announced `end`, then store the start time as our heartbeat."""
     # MEMORY: acquire; the consumer is at its loop. Pairs with the release in announce.
@@ -78,7 +68,10 @@ def paced_produce(ring: Handle, slots: Slots, end: int, gap: int, wakes: bool) -
     while ring[HANDLE_NEXT] < end:
         while stamp() < due:
             pause()
-        sequence = claim_or_wait(ring, 1)
+        sequence = kernels.try_claim(ring, 1)
+        while sequence < 0:
+            pause()
+            sequence = kernels.try_claim(ring, 1)
         i = sequence & ring[HANDLE_MASK]
         slots["word2"][i] = sequence + 2
         slots["word3"][i] = sequence + 3
@@ -129,7 +122,10 @@ def batch_produce(ring: Handle, slots: Slots, end: int, batch: int) -> int:
     wait_for_consumer(ring, end)
     while ring[HANDLE_NEXT] < end:
         n = min(batch, end - ring[HANDLE_NEXT])
-        first = claim_or_wait(ring, n)
+        first = kernels.try_claim(ring, n)
+        while first < 0:
+            pause()
+            first = kernels.try_claim(ring, n)
         for sequence in range(first, first + n):
             i = sequence & ring[HANDLE_MASK]
             slots["sent"][i] = sequence

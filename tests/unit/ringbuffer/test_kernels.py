@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 from types import FunctionType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,10 +79,11 @@ print(json.dumps([int(number) for number in results]))
 """
 
 
-def walk(environment: dict[str, str]) -> list[int]:
+def run(code: str, environment: dict[str, str]) -> Any:  # noqa: ANN401  # what json gives
+    """Run code in a fresh interpreter and return the JSON it prints."""
     prepare = child_command("")[2].splitlines()[:3]
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join([*prepare, WALK])],
+        [sys.executable, "-c", "\n".join([*prepare, code])],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -94,8 +96,8 @@ def walk(environment: dict[str, str]) -> list[int]:
 
 
 def test_compiled_and_uncompiled_kernels_agree() -> None:
-    compiled = walk({"NUMBA_BOUNDSCHECK": "1"})
-    assert compiled == walk({"NUMBA_DISABLE_JIT": "1"})
+    compiled = run(WALK, {"NUMBA_BOUNDSCHECK": "1"})
+    assert compiled == run(WALK, {"NUMBA_DISABLE_JIT": "1"})
     assert compiled[:9] == [0, 1, 1, 4, 4, 8, FULL, INVALID, INVALID]
 
 
@@ -122,6 +124,38 @@ def test_a_second_process_finds_the_compiled_kernels_on_disk(tmp_path: Path) -> 
             timeout=DEADLINE_S,
         ).stdout
         assert output.startswith(f"{misses} {tmp_path}")
+
+
+HOT = """
+import json
+import numpy as np
+from native_ext import _native
+from ringbuffer import kernels as k
+from ringbuffer.ring import Consumer, Producer, Ring
+
+ring = Ring.local("hot", 8, 64, gating=(0,))
+producer, consumer = Producer(ring), Consumer(ring, 0)
+mine, theirs = producer.addresses(), consumer.addresses()
+clock = np.frombuffer(memoryview(_native.Clock()), np.int64)
+k.try_claim(mine, 1), k.publish(mine, 1), k.wake(mine)
+k.poll(theirs, 0, 1), k.ready(theirs, 0), k.advance(theirs, 0, 1), k.next_sequence(theirs, 0)
+k.now_ns(clock), k.record_latency(np.zeros(648, np.int64), 1)
+names = "try_claim publish wake poll ready advance next_sequence now_ns record_latency"
+found = {}
+for name in names.split():
+    (listing,) = getattr(k, name).inspect_asm().values()
+    body = listing.split(".Lfunc_end0")[0]  # the function itself, before its Python wrapper
+    found[name] = [body.count("NRT_incref") + body.count("NRT_decref"), len(body)]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(UNCOMPILED, reason="nothing is compiled in this run")
+def test_hot_kernels_count_no_references(tmp_path: Path) -> None:
+    # Code from the cache cannot be looked at, so this run has an empty one.
+    found = run(HOT, {"NUMBA_CACHE_DIR": str(tmp_path)})
+    assert {name: count for name, (count, _) in found.items()} == dict.fromkeys(found, 0)
+    assert all(length > 100 for _, length in found.values()), "there must be code to look at"
 
 
 @pytest.mark.skipif(UNCOMPILED, reason="nothing is compiled in this run")
@@ -230,6 +264,6 @@ def test_scale_is_exact_through_128_bits(delta: int, multiplier: int) -> None:
 
 
 def test_every_name_of_atomics_exists_in_both_forms() -> None:
-    names = set(atomics.__all__) - {"kernel"}
+    names = set(atomics.__all__) - {"kernel", "inlined"}
     assert all(hasattr(_native, name) for name in names)
     assert all(hasattr(atomics, name) for name in names)
