@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--loop", action="store_true", help="play the tape over and over")
     made.add_argument("--start-ms", type=int, help="venue time of the first event (now)")
     made.add_argument("--autostart", action="store_true", help="play before anyone subscribes")
+    made.add_argument("--hold", action="store_true", help="play only after POST /practice/play")
     made.add_argument("--key", default="practice", help="API key (practice)")
     made.add_argument("--secret", default="practice", help="API secret (practice)")
     made.add_argument(
@@ -114,6 +115,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         start_ms=arguments.start_ms,
         loop_tape=arguments.loop,
         autostart=arguments.autostart,
+        hold=arguments.hold,
         balance=balance,
         accounts=accounts,
         limits=Limits(arguments.weight_limit, arguments.order_limit_10s, arguments.order_limit_1m),

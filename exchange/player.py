@@ -39,6 +39,7 @@ class Player:
         *,
         loop_tape: bool,
         autostart: bool,
+        hold: bool = False,
     ) -> None:
         """Wire the player; nothing plays before `start` or the first subscriber."""
         self._venue = venue
@@ -49,6 +50,7 @@ class Player:
         self._markets = list(venue.markets.values())
         self._loop_tape = loop_tape
         self._autostart = autostart
+        self._hold = hold  # until POST /practice/play
         self._batch: list[Event] = []
         self._position = 0
         self._first_subscriber_s = 0.0
@@ -63,7 +65,8 @@ class Player:
 
     def subscriber_came(self) -> None:
         """Start to play soon: when subscriptions have settled."""
-        if self.started or self._timer is not None:
+        held = self._hold and self.passes == 0
+        if held or self.started or self._timer is not None:
             return
         self._first_subscriber_s = asyncio.get_running_loop().time()
         self._wait(MIN_WAIT_S, self._start_when_settled)

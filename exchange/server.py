@@ -40,6 +40,7 @@ class Options:
     start_ms: int | None = None
     loop_tape: bool = False
     autostart: bool = False
+    hold: bool = False
     balance: int = 10_000 * 10**8
     accounts: list[tuple[str, str]] = field(default_factory=lambda: [("practice", "practice")])
     limits: Limits = field(default_factory=Limits)
@@ -72,6 +73,7 @@ class Exchange:
             self.derived,
             loop_tape=options.loop_tape,
             autostart=options.autostart,
+            hold=options.hold,
         )
         self.player.on_end = self._market_ended
         self.faults = Faults(self.hub, self.venue.markets)

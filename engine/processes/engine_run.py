@@ -20,7 +20,7 @@ from engine.config_load import ConfigError, load_config
 from engine.domain.codes import TradingState
 from engine.processes import segments
 from engine.processes.commands import Commands
-from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState
+from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState, RoleWord
 from engine.processes.practice import Market, PracticeError, PracticeExchange
 from engine.processes.roles import START_ORDER, STOP_ORDER, RoleProcess
 from engine.processes.runfile import RunFile
@@ -76,7 +76,7 @@ class EngineRun:
         self._bound_ns = bound_ns
         self._stop = threading.Event()
         self._signal_count = 0
-        self._watch_started = time.monotonic()
+        self._playing_since = 0.0  # time.monotonic() when the brain was ready; 0: not yet
         self.exchange: PracticeExchange | None = None
         self.market = _market(options)
         self.config = self._load_config()
@@ -232,9 +232,8 @@ class EngineRun:
 
     def _watch(self) -> Verdict:
         control = self._segments.control
-        started = reported = self._watch_started = time.monotonic()
-        if self.exchange is not None and self._ends_with_tape():
-            threading.Thread(target=self._follow_tape, name="aegis-tape", daemon=True).start()
+        started = reported = time.monotonic()
+        threading.Thread(target=self._follow_market, name="aegis-market", daemon=True).start()
         while not self._stop.wait(WATCH_PERIOD_S):
             now = time.monotonic()
             control.set_main(MainWord.HEARTBEAT_NS, time.monotonic_ns())
@@ -242,7 +241,8 @@ class EngineRun:
             verdict = self.watchdog.check()
             if verdict is not None and not self._recovered(verdict):
                 return verdict
-            if self.options.seconds is not None and now - started >= self.options.seconds:
+            playing_s = now - self._playing_since if self._playing_since else 0.0
+            if self.options.seconds is not None and playing_s >= self.options.seconds:
                 break
             if now - reported >= REPORT_PERIOD_S:
                 reported = now
@@ -254,13 +254,24 @@ class EngineRun:
             return False
         return self.watchdog.restart(verdict.role, msgspec.json.encode(self.config), self._segments)
 
+    def _brain_state(self) -> RoleState:
+        return RoleState(self._segments.control.role(RolePage.BRAIN, RoleWord.STATE))
+
     def _ends_with_tape(self) -> bool:
         options = self.options
         return not (options.loop or options.exchange or options.seconds is not None)
 
-    def _follow_tape(self) -> None:
+    def _follow_market(self) -> None:
         # In a thread of its own: an exchange that does not answer must not stall the watchdog.
-        assert self.exchange is not None, "the caller looks"
+        while self._brain_state() < RoleState.READY:
+            if self._stop.wait(WATCH_PERIOD_S):
+                return
+        if self.exchange is not None:
+            with contextlib.suppress(PracticeError):
+                self.exchange.play()  # the recorded market waits for a brain that can see it
+        self._playing_since = time.monotonic()
+        if self.exchange is None or not self._ends_with_tape():
+            return
         while not self._stop.wait(TAPE_POLL_S):
             with contextlib.suppress(PracticeError):
                 if self.exchange.ended or self.exchange.fetch("/practice/state").get("tape_ended"):
@@ -325,7 +336,7 @@ class EngineRun:
     def _summarise(self) -> dict[str, Any]:
         from engine.processes.summary import summarise, table
 
-        summary = summarise(self, time.monotonic() - self._watch_started)
+        summary = summarise(self, time.monotonic() - (self._playing_since or time.monotonic()))
         if self.options.json:
             print(json.dumps(summary), flush=True)  # noqa: T201
         else:

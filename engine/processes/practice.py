@@ -78,7 +78,7 @@ class PracticeExchange:
         """
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "exchange", "--port", "0", "--follow-stdin"),
+                *(sys.executable, "-m", "exchange", "--port", "0", "--follow-stdin", "--hold"),
                 *("--ledger", str(ledger)),
                 *market.arguments(),
             ],
@@ -108,7 +108,16 @@ class PracticeExchange:
         """Return whether our exchange's process is gone; a foreign one never counts."""
         return self._process is not None and self._process.poll() is not None
 
-    def fetch(self, path: str) -> dict[str, Any]:
+    def play(self) -> None:
+        """Let the market of an exchange that we started begin.
+
+        Raises:
+            PracticeError: no answer.
+        """
+        if self._process is not None:
+            self.fetch("/practice/play", "POST")
+
+    def fetch(self, path: str, method: str = "GET") -> dict[str, Any]:
         """Return one of the exchange's own documents, such as `/practice/state`.
 
         Raises:
@@ -119,7 +128,7 @@ class PracticeExchange:
             parts.hostname or "127.0.0.1", parts.port or 80, timeout=ANSWER_DEADLINE_S
         )
         try:
-            connection.request("GET", path, headers={"X-MBX-APIKEY": PRACTICE_KEY})
+            connection.request(method, path, headers={"X-MBX-APIKEY": PRACTICE_KEY})
             answer = connection.getresponse()
             document = json.loads(answer.read())
         except (OSError, ValueError, http.client.HTTPException) as error:

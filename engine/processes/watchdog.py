@@ -1,6 +1,6 @@
 """Dead and hung roles: a process that lives is not enough, its heartbeats must move.
 
-No deadline holds before a role is warm, except its own longest warm-up. Under the default policy
+No deadline holds before a role is ready, except its own longest warm-up. Under the default policy
 the first fault ends the engine, so that the platform restarts it; `restart` brings the role back in
 place, a bounded number of times.
 """
@@ -88,9 +88,10 @@ class Watchdog:
                 if age_s > ATTACH_TIMEOUT_S
                 else ""
             )
-        if state < RoleState.WARM:
+        if state < RoleState.READY:
+            # Loading kernels and restoring hold the GIL longer than a heartbeat may take.
             limit_s = self._config.warm_timeout_s
-            return f"was not warm within {limit_s} s" if age_s > limit_s else ""
+            return f"was not ready within {limit_s} s" if age_s > limit_s else ""
         return self._hung(page, now_ns)
 
     def _hung(self, page: RolePage, now_ns: int) -> str:
