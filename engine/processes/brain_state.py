@@ -36,6 +36,7 @@ def risk_limits(config: Config) -> RiskLimits:
         price_age_ms=limits.price_age_ms,
         decision_latency_ms=limits.decision_latency_ms,
         orders_per_10s=limits.orders_per_10s,
+        orders_per_minute=6 * limits.orders_per_10s,
         orders_per_10s_instrument=limits.orders_per_10s_instrument,
         order_timeout_ms=config.order_timeout_ms,
         reconcile_interval_s=config.reconcile_interval_s,
