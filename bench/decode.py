@@ -379,7 +379,7 @@ def main() -> None:
             assert server.stdout is not None
             port = int(server.stdout.readline())
             cases = socket_cases(recording, port) | decode_cases(recording)
-            results = harness.measure(cases, options.passes, [server.pid])
+            results = harness.measure(cases, options, [server.pid])
         finally:
             server.kill()
             server.wait()
