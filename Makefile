@@ -63,7 +63,7 @@ bench: $(STAMPS)/bench  ## run every bench; JSON goes to bench/results
 bench-check: $(STAMPS)/bench  ## compare fresh ratios with the recorded ones; fails when one is 10 % worse
 	@$(BIN)/python -m bench.compare
 
-run: $(STAMPS)/project $(STAMPS)/native  ## trade practice money: TAPE= SPEED= FOR= LOOP=1 GENERATE= SEED= EXCHANGE= JSON=1
+run: $(STAMPS)/project $(STAMPS)/native $(STAMPS)/bytecode  ## trade practice money: TAPE= SPEED= FOR= LOOP=1 GENERATE= SEED= EXCHANGE= JSON=1
 	@exec $(BIN)/aegis run $(strip $(RUN_ARGS))
 
 clean:  ## remove what was built, .venv too
@@ -88,6 +88,14 @@ $(STAMPS)/bench: $(STAMPS)/dev $(STAMPS)/native
 $(STAMPS)/project: pyproject.toml setup.py engine/version.py $(STAMPS)/runtime
 	@echo "setup: compiling the extension and installing the aegis command"
 	@PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation $(EDITABLE) && touch $@ $(STAMPS)/native
+
+# WHY: a process that finds no byte code compiles every module it imports, at every start; the
+# interpreter's own library may come without it. What cannot be written is left as it is.
+$(STAMPS)/bytecode: $(STAMPS)/runtime | $(STAMPS)/project
+	@$(BIN)/python -m compileall -q -j 0 engine ringbuffer native_ext exchange || true
+	@$(BIN)/python -m compileall -q -x 'test|idlelib|lib2to3|site-packages' \
+	  $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["stdlib"])') >/dev/null || true
+	@touch $@
 
 $(STAMPS)/native: $(NATIVE) | $(STAMPS)/project
 	@echo "native: compiling" && $(BIN)/python setup.py --quiet build_ext --inplace --force && touch $@

@@ -24,6 +24,7 @@ from enum import IntEnum, IntFlag
 import msgspec
 
 INSTRUMENT_BYTES = 256
+LIVENESS_OFFSET = 224  # of a row: one byte per channel, the feed's, for display only
 SYMBOL_BYTES = 24
 SEGMENT_COUNT_OFFSET = 64
 SEGMENT_CAPACITY_OFFSET = 72

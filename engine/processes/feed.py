@@ -24,6 +24,8 @@ import uvloop
 from engine.clock import VenueClock
 from engine.domain.codes import Channel
 from engine.domain.instrument_row import (
+    INSTRUMENT_BYTES,
+    LIVENESS_OFFSET,
     SEGMENT_CAPACITY_OFFSET,
     SEGMENT_COUNT_OFFSET,
     SEGMENT_ROWS_OFFSET,
@@ -172,10 +174,19 @@ class Feed:
             self.core.flush(now_ns)
         if count % COUNTER_CYCLES == 0:
             self.feed_counters.store(now_ns)
+            self._show_liveness()
         if count % REJECT_CYCLES == 0:
             self.rejects.publish(now_ns)
         if not self._is_ready:
             self._report_ready()
+
+    def _show_liveness(self) -> None:
+        """Copy each channel's liveness beside its instrument, for `/status`."""
+        buffer = self.instruments_segment.buffer
+        for row in range(len(self.instruments)):
+            first = SEGMENT_ROWS_OFFSET + row * INSTRUMENT_BYTES + LIVENESS_OFFSET
+            states = bytes(self.core.channel(row, channel)[0] for channel in Channel)
+            buffer[first : first + len(states)] = states
 
     def _report_ready(self) -> None:
         """Say when the first record came; ready is the feed that has one and every stream up."""

@@ -16,6 +16,7 @@ from engine import telemetry
 from engine.domain.codes import Channel, Liveness, TradingState
 from engine.domain.instrument_row import (
     INSTRUMENT_BYTES,
+    LIVENESS_OFFSET,
     SEGMENT_COUNT_OFFSET,
     SEGMENT_ROWS_OFFSET,
     SYMBOL_BYTES,
@@ -35,7 +36,6 @@ from ringbuffer.counters import CounterPage, Percentiles
 if TYPE_CHECKING:
     from engine.processes.engine_run import EngineRun
 
-LIVENESS_OFFSET = 224  # of a row of the instruments segment: one byte per channel
 RATE_WINDOW_S = 5.0
 DECISIONS_SHOWN = 12
 E8 = 100_000_000
