@@ -4,7 +4,7 @@ Two shapes exist. A market record fills one 64-byte slot; an event record fills 
 and serves the event rings, the control ring, the command ring and the report ring. Both are numpy
 structured dtypes whose per-type fields overlap: `record_type` or `event_type` says which of them
 mean something. `native_ext/records.h` is generated from this file (`python -m
-engine.domain.records`) and a test compares the two.
+engine.domain.records_header`) and a test compares the two.
 
         market slot, 64 bytes                     event slot, 256 bytes
      0  sequence          int64               0  sequence, time_ns, venue_time_ns
