@@ -111,7 +111,7 @@ def test_bare_decimals_are_decimals() -> None:
         '{"stream":7,"data":{}}',
         '{"e":"trade","E":01}',
         '{"e":"trade","E":1.}',
-        '{"e":"trade","E":tru}',
+        '{"e":"trade","E":yes}',
         '{"e":"tr\nade"}',
         '{"e":"tr\\xade"}',
         '{"e":"\\u12g4"}',
