@@ -27,7 +27,7 @@ CHUNK_BYTES: Final = (
 )
 
 
-Place = tuple[int, Path | None, int]
+Place = tuple[int, Path | None, int, int]
 
 
 class Batch(NamedTuple):
@@ -55,6 +55,7 @@ class SourceReader:
         self._dtype = source_dtype(source)
         self._path: Path | None = None
         self._offset = 0
+        self._expected = 0  # the sequence behind the last frame that was read
 
     def poll(self, chunk_bytes: int = CHUNK_BYTES) -> list[Batch]:
         """Return the next batches, at most about `chunk_bytes` of them; empty: nothing yet.
@@ -70,18 +71,23 @@ class SourceReader:
             # The order matters: the next segment is made after this one's last byte, so one that
             # exists before the read means that the read saw everything.
             following = self._following()
+            before = self._offset
             batches = self._read(chunk_bytes)
-            if batches or following is None:
+            if batches:
                 return batches
+            if self._offset > before:
+                continue  # what was read was known already; more may lie behind it
+            if following is None:
+                return []
             self._path, self._offset = following, 0
 
     def mark(self) -> Place:
         """Return where this reader stands, for `reset`."""
-        return (self.next_sequence, self._path, self._offset)
+        return (self.next_sequence, self._path, self._offset, self._expected)
 
     def reset(self, place: Place) -> None:
         """Go back to a place, so that the batches read since come again."""
-        self.next_sequence, self._path, self._offset = place
+        self.next_sequence, self._path, self._offset, self._expected = place
 
     def _open_first(self) -> bool:
         candidates = [
@@ -120,30 +126,38 @@ class SourceReader:
                 return []
             first = frames.SEGMENT_HEADER_BYTES
         end = first
-        batches: list[Batch] = []
+        runs: list[list[Frame]] = []
         for frame in frames.scan_frames(buffer, first):
             end = frame.end
-            batches.extend(self._accept(frame))
+            self._check(frame)
+            if runs and frame.kind is runs[-1][0].kind is FrameKind.RECORDS:
+                runs[-1].append(frame)
+            else:
+                runs.append([frame])
         if end == first and end < len(buffer):
             self._refuse_damage(buffer, end)
         self._offset += end
-        return batches
+        return [batch for run in runs for batch in self._join(run)]
 
-    def _accept(self, frame: Frame) -> Iterator[Batch]:
-        behind = frame.first_sequence + frame.record_count
-        if behind <= self.next_sequence and frame.kind is not FrameKind.END:
-            return
-        if frame.first_sequence > self.next_sequence:
-            message = (
-                f"{self._path}: record {frame.first_sequence} follows record "
-                f"{self.next_sequence - 1}"
-            )
+    def _check(self, frame: Frame) -> None:
+        expected = max(self.next_sequence, self._expected)
+        if frame.first_sequence > expected:
+            message = f"{self._path}: record {frame.first_sequence} follows record {expected - 1}"
             raise JournalCorruptError(message)
-        skip = min(self.next_sequence - frame.first_sequence, frame.record_count)
+        self._expected = frame.first_sequence + frame.record_count
+
+    def _join(self, run: list[Frame]) -> Iterator[Batch]:
+        # Small frames are many; whoever reads them wants few arrays.
+        kind, first = run[0].kind, run[0].first_sequence
+        behind = run[-1].first_sequence + run[-1].record_count
+        if behind <= self.next_sequence and kind is not FrameKind.END:
+            return
+        skip = min(max(self.next_sequence - first, 0), behind - first)
         self.next_sequence = max(self.next_sequence, behind)
-        records = np.frombuffer(frame.payload, dtype=self._dtype)[skip:]
-        count = frame.record_count - skip
-        yield Batch(frame.kind, behind - count, count, records)
+        payload = run[0].payload if len(run) == 1 else b"".join(frame.payload for frame in run)
+        records = np.frombuffer(payload, dtype=self._dtype)[skip:]
+        count = behind - first - skip
+        yield Batch(kind, behind - count, count, records)
 
     def _refuse_damage(self, buffer: memoryview, offset: int) -> None:
         behind = frames.find_frame_after(buffer, offset)

@@ -11,10 +11,17 @@ from engine.domain.codes import EventType, TradingState
 from engine.processes.control import RolePage, RoleWord
 from engine.processes.guard import GuardReason
 from engine.processes.recorder import Recorder
+from engine.store import frames
 from engine.store.drain import BATCH_BYTES, RingDrain
 from engine.store.errors import JournalWriteError
-from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, SourceWriter
-from engine.store.reader import read_batches, read_records
+from engine.store.journal import (
+    SOURCE_EVENTS_BRAIN,
+    SOURCE_MARKET,
+    SourceWriter,
+    segment_paths,
+)
+from engine.store.reader import read_records
+from engine.store.session import read_document
 from engine.store.verify import verify_source
 from ringbuffer.ring import FULL, Consumer, Producer, Ring
 from tests.engine_process import wait_for
@@ -203,7 +210,8 @@ def test_one_frame_never_exceeds_its_bound(directory: Path) -> None:
         bench.publish(records_per_batch + 10)
         while bench.drain.drain():
             pass
-        counts = [batch.record_count for batch in read_batches(directory, SOURCE_MARKET)]
+        raw = segment_paths(directory, SOURCE_MARKET)[0].read_bytes()
+        counts = [frame.record_count for frame in frames.scan_frames(memoryview(raw))]
         bench.close()
 
     assert counts == [records_per_batch, 10]
@@ -214,6 +222,7 @@ def test_a_journal_that_cannot_be_written_halts_until_it_can_and_somebody_resume
 ) -> None:
     with OrchestratorRig(tmp_path) as rig:
         rig.start()
+        wait_for("instruments", lambda: read_document(rig.directory).instruments)
         away = rig.directory.with_name("away")
         rig.directory.rename(away)
         rig.publish_events(opening_cash(5), decision())

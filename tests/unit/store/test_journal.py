@@ -97,9 +97,33 @@ def test_reading_from_the_middle_of_a_frame_gives_the_rest_of_it(directory: Path
 
     batches = list(read_batches(directory, SOURCE_MARKET, first_sequence=7))
 
-    assert [(b.first_sequence, b.record_count) for b in batches] == [(7, 3), (10, 10)]
+    assert [(b.first_sequence, b.record_count) for b in batches] == [(7, 13)]
     found = join_records([batch.records for batch in batches], MARKET_DTYPE)
     assert found.tobytes() == market_records(13, 7).tobytes()
+
+
+def test_a_place_deep_inside_a_long_segment_is_found(directory: Path) -> None:
+    total = write_market(directory, [1_000] * 150, segment_bytes=1 << 26)
+    assert len(segment_paths(directory, SOURCE_MARKET)) == 1
+
+    batches = list(read_batches(directory, SOURCE_MARKET, first_sequence=total - 7))
+
+    assert [(b.first_sequence, b.record_count) for b in batches] == [(total - 7, 7)]
+
+
+def test_a_place_behind_long_segments_is_found(directory: Path) -> None:
+    total = write_market(directory, [1_000] * 250, segment_bytes=6 << 20)
+    assert len(segment_paths(directory, SOURCE_MARKET)) > 2
+    for first in (60_000, 90_000, total - 1):
+        batches = list(read_batches(directory, SOURCE_MARKET, first_sequence=first))
+        assert batches[0].first_sequence == first
+        assert sum(batch.record_count for batch in batches) == total - first
+
+
+def test_small_frames_come_as_few_arrays(directory: Path) -> None:
+    write_market(directory, [3] * 500)
+
+    assert len(list(read_batches(directory, SOURCE_MARKET))) == 1
 
 
 def test_a_follower_sees_records_as_they_are_written(directory: Path) -> None:
