@@ -98,7 +98,7 @@ class Orchestrator:
             on_evicted=self._on_evicted,
             on_written=self._on_written,
             on_synced=self._on_synced,
-            syncs_at_once=self.config.journal.durability == "disk",
+            urgent=SOURCE_EVENTS_BRAIN if self.config.journal.durability == "disk" else "",
         )
         if not self.record.is_complete:
             self.recorder.hold(NEEDS_INSTRUMENTS)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from engine.store.drain import RingDrain
@@ -39,7 +39,7 @@ class Recorder:
         on_evicted: Callable[[str], None],
         on_written: Callable[[], None],
         on_synced: Callable[[], None],
-        syncs_at_once: bool = False,
+        urgent: str = "",
     ) -> None:
         """Take the drains over; nothing moves before `start`.
 
@@ -50,7 +50,8 @@ class Recorder:
             on_evicted: called once with a source that main took out.
             on_written: called by the drain thread when appends work again.
             on_synced: called by the sync thread after each round.
-            syncs_at_once: sync as soon as something was appended (durability `disk`).
+            urgent: source that is synced as soon as something of it was appended (durability
+                `disk`: orders wait for it); empty: none.
         """
         self._drains = tuple(drains)
         self._beat = beat
@@ -60,7 +61,7 @@ class Recorder:
         self._on_synced = on_synced
         self._held: frozenset[str] = frozenset()
         self._refused = False
-        self._syncs_at_once = syncs_at_once
+        self._urgent = urgent
         self._appended = threading.Event()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -116,8 +117,6 @@ class Recorder:
         while not self._stopping.is_set():
             self._beat()
             moved, refused = self._pass()
-            if moved:
-                self._appended.set()
             if refused:
                 time.sleep(WRITE_RETRY_S)
             elif moved == 0:
@@ -129,7 +128,10 @@ class Recorder:
             if drain.source in self._held:
                 continue
             try:
-                moved += drain.drain()
+                count = drain.drain()
+                moved += count
+                if count and drain.source == self._urgent:
+                    self._appended.set()
             except JournalWriteError as error:
                 refused = True
                 self._on_write_error(error)
@@ -143,17 +145,20 @@ class Recorder:
         return moved, refused
 
     def _sync_on(self) -> None:
+        due_s = 0.0
         while not self._stopping.is_set():
-            if self._syncs_at_once:
+            if self._urgent:
                 self._appended.wait(SYNC_INTERVAL_S)
                 self._appended.clear()
+                self._sync(drain for drain in self._drains if drain.source == self._urgent)
             else:
                 self._stopping.wait(SYNC_INTERVAL_S)
-            self.sync()
+            if time.monotonic() >= due_s:
+                due_s = time.monotonic() + SYNC_INTERVAL_S
+                self._sync(self._drains)
 
-    def sync(self) -> None:
-        """Put every source on the disk."""
-        for drain in self._drains:
+    def _sync(self, drains: Iterable[RingDrain]) -> None:
+        for drain in drains:
             try:
                 drain.writer.sync()
             except JournalWriteError as error:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.domain.codes import EventType, TradingState
+from engine.processes import recorder as recorder_module
 from engine.processes.control import RolePage, RoleWord
 from engine.processes.guard import GuardReason
 from engine.processes.recorder import Recorder
@@ -172,6 +173,30 @@ def test_the_recorder_syncs_beside(bench: Bench) -> None:
 
     assert bench.synced.is_set()
     assert bench.recorder.journaled_count == 20
+
+
+def test_an_urgent_source_is_synced_without_waiting_for_the_interval(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "SYNC_INTERVAL_S", 1_000.0)
+    bench.recorder = Recorder(
+        [bench.drain],
+        beat=lambda: None,
+        on_write_error=bench.errors.append,
+        on_evicted=bench.evicted.append,
+        on_written=bench.healed.set,
+        on_synced=bench.synced.set,
+        urgent=SOURCE_MARKET,
+    )
+    bench.recorder.start()
+    for total in (5, 10, 15):
+        bench.publish(5)
+        wait_for_sync(bench, total)
+    bench.recorder.stop()
+
+
+def wait_for_sync(bench: Bench, total: int) -> None:
+    wait_for("a sync", lambda: bench.writer.synced_sequence == total)
 
 
 def test_sources_that_are_held_stay_in_their_rings(bench: Bench) -> None:
