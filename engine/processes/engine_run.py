@@ -294,6 +294,7 @@ class EngineRun:
             self._say(f"aegis: {verdict.reason}")
         self.commands.stop_intents()
         clean = self._stop_roles(faulted=verdict.exit_code != exit_codes.DONE)
+        self._drain_events()
         exit_code = verdict.exit_code
         if exit_code == exit_codes.DONE and not clean:
             exit_code = exit_codes.ROLE_DIED
@@ -355,6 +356,15 @@ class EngineRun:
         segments.remove(self.config.name)
         self.run_file.remove()
         self._lock.release()
+
+    def _drain_events(self) -> None:
+        # Nothing to do after an orderly stop; a killed orchestrator leaves records in its rings.
+        from engine.store.leftovers import drain_events
+
+        rings = self.parts().rings
+        names = [ring.name for kind, ring in rings.items() if kind.startswith("events-")]
+        for problem in drain_events(self.config, names):
+            self._say(f"aegis: {problem}")
 
     def _abandon(self) -> None:
         for role in getattr(self, "roles", []):

@@ -7,14 +7,14 @@ session's document. Nothing else may write that journal: its engine is dead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from engine.config import Config
 from engine.store.drain import RingDrain
-from engine.store.errors import JournalError
+from engine.store.errors import JournalError, StoreError
 from engine.store.journal import SOURCES, SourceWriter, chain_end
 from engine.store.session import session_of_engine
 from ringbuffer.errors import SegmentBusyError, SegmentError
@@ -27,6 +27,25 @@ READER_JOURNAL = 0
 def drain_leftover(config: Config) -> Callable[[str], object]:
     """Return what drains one stale event ring, by its name, into its engine's journal."""
     return partial(drain_ring, Path(config.home))
+
+
+def drain_events(config: Config, names: Iterable[str]) -> list[str]:
+    """Journal what an orchestrator that died left in an engine's event rings, before they go.
+
+    Args:
+        config: the engine's, for AEGIS_HOME.
+        names: segment names of its event rings.
+
+    Returns:
+        One sentence for each ring that could not be drained.
+    """
+    problems = []
+    for name in names:
+        try:
+            drain_ring(Path(config.home), name)
+        except StoreError as error:
+            problems.append(str(error))
+    return problems
 
 
 def drain_ring(home: Path, name: str) -> int:
