@@ -188,11 +188,13 @@ class LoopRig:
 
 def marks(events: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Return the rows of every DRAIN_MARK: now, market, report and control word."""
-    rows = []
+    rows: list[tuple[int, int, int, int]] = []
     for record in events[events["event_type"] == EventType.DRAIN_MARK]:
         words = np.frombuffer(record.tobytes(), np.int64)[MARK_WORD_FIRST:]
         columns = words[: 4 * MARKS_PER_RECORD].reshape(4, MARKS_PER_RECORD)
-        rows += [tuple(map(int, columns[:, k])) for k in range(int(record["mark_count"]))]
+        for k in range(int(record["mark_count"])):
+            now_ns, market, report, control = map(int, columns[:, k])
+            rows.append((now_ns, market, report, control))
     return rows
 
 

@@ -90,7 +90,7 @@ def activate(home: str) -> Path:
     prune(directory)
     import numba
 
-    numba.config.CACHE_DIR = str(directory)  # type: ignore[attr-defined]  # set by Numba at run time
+    numba.config.CACHE_DIR = str(directory)  # type: ignore[attr-defined]  # set at run time
     from engine.domain import kernel
 
     kernel.hide_inner()
@@ -125,9 +125,10 @@ def compile_progress(report: Progress) -> Iterator[None]:
             pass
 
         def on_end(self, event: event.Event) -> None:
-            self.done += 1
-            dispatcher: Any = cast("dict[str, Any]", event.data)["dispatcher"]
-            report(min(self.done, total), total, dispatcher.py_func.__name__)
+            function: Any = cast("dict[str, Any]", event.data)["dispatcher"].py_func
+            if not function.__module__.startswith("numba."):  # its own, compiled on the way
+                self.done += 1
+                report(min(self.done, total), total, function.__name__)
 
     with event.install_listener("numba:compile", _Listener()):
         yield

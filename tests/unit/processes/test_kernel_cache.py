@@ -1,0 +1,118 @@
+"""The kernel cache's name changes with whatever the code depends on; old directories go."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.processes import kernel_cache
+
+SOURCES = {
+    "engine/domain/decide.py": "@kernel\ndef step():\n    pass\n",
+    "engine/domain/features/rsi.py": "@inlined\ndef rsi():\n    pass\n",
+    "engine/domain/features/catalogue.toml": "[feature]\n",
+    "engine/processes/brain_loop.py": "@entry\ndef run_slice():\n    pass\n",
+    "ringbuffer/kernels.py": "x = 1\n",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, text in SOURCES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_every_kind_of_source_is_part_of_the_key(root: Path) -> None:
+    found = {str(path.relative_to(root)) for path in kernel_cache.source_files(root)}
+    assert found == set(SOURCES)
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_a_change_in_any_source_changes_the_key(root: Path, name: str) -> None:
+    before = kernel_cache.cache_key(root)
+    (root / name).write_text(SOURCES[name] + "\n# changed\n", encoding="utf-8")
+    assert kernel_cache.cache_key(root) != before
+
+
+def test_a_renamed_source_changes_the_key(root: Path) -> None:
+    before = kernel_cache.cache_key(root)
+    (root / "ringbuffer/kernels.py").rename(root / "ringbuffer/other.py")
+    assert kernel_cache.cache_key(root) != before
+
+
+def test_versions_and_cpu_are_part_of_the_key(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = kernel_cache.cache_key(root)
+    monkeypatch.setattr(kernel_cache, "_versions", lambda: ("numba 9.9",))
+    changed = kernel_cache.cache_key(root)
+    monkeypatch.setattr(kernel_cache, "_cpu_lines", lambda: ("another cpu",))
+    assert len({before, changed, kernel_cache.cache_key(root)}) == 3
+
+
+def test_the_key_is_stable(root: Path) -> None:
+    assert kernel_cache.cache_key(root) == kernel_cache.cache_key(root)
+    assert kernel_cache.cache_directory("/h", root).name.startswith("kernels-")
+    assert kernel_cache.DIRECTORY_PATTERN.match(kernel_cache.cache_directory("/h", root).name)
+
+
+def test_progress_counts_kernels_and_entries_but_not_what_is_inlined(root: Path) -> None:
+    assert kernel_cache.kernel_count(root) == 2
+
+
+def test_prune_keeps_the_current_and_the_most_recent_directories(tmp_path: Path) -> None:
+    directories = [tmp_path / f"kernels-{number:016x}" for number in range(6)]
+    for age, directory in enumerate(directories):
+        directory.mkdir()
+        os.utime(directory, (1_000 + age, 1_000 + age))
+    other = tmp_path / "notes"
+    other.mkdir()
+    current = directories[0]
+    removed = kernel_cache.prune(current)
+    assert sorted(removed) == directories[1:4]
+    assert current.exists()
+    assert other.exists()
+    assert directories[5].exists()
+
+
+def test_the_shipped_sources_exist() -> None:
+    found = [path.name for path in kernel_cache.source_files()]
+    assert {"decide.py", "brain_loop.py", "kernels.py", "catalogue.toml"} <= set(found)
+    assert kernel_cache.kernel_count() > 50
+
+
+def test_activation_after_a_kernel_module_is_refused(tmp_path: Path) -> None:
+    script = (
+        "import ringbuffer.kernels, sys\n"
+        "from engine.processes import kernel_cache\n"
+        "kernel_cache.activate(sys.argv[1])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "kernels imported before their cache was chosen: ringbuffer.kernels" in done.stderr
+
+
+def test_kernels_compiled_after_activation_land_in_the_directory(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from engine.processes import kernel_cache\n"
+        "directory = kernel_cache.activate(sys.argv[1])\n"
+        "seen = []\n"
+        "with kernel_cache.compile_progress(lambda done, total, name: seen.append(name)):\n"
+        "    from engine.domain.kernel import entry\n"
+        "    from ringbuffer.kernels import bucket_of\n"
+        "    assert bucket_of(5) == 5\n"
+        "print(len(list(directory.rglob('*.nbi'))), seen)\n"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    cold = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    warm = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert cold.startswith("1 ['bucket_index'")
+    assert warm.strip() == "1 []"

@@ -1,0 +1,82 @@
+"""Commands and reports packed with struct are the rows of EVENT_DTYPE, field by field."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.domain.codes import EventType, OrderStatus, Role
+from engine.domain.records import EVENT_DTYPE
+from engine.venues.order_records import Command, Report, pack_report, read_command
+
+int64 = st.integers(-(2**63), 2**63 - 1)
+int32 = st.integers(-(2**31), 2**31 - 1)
+byte = st.integers(0, 255)
+text = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz0123456789-_"), max_size=36)
+
+COMMAND_FIELDS = {
+    "since_venue_time_ns": "venue_time_ns",
+    "client_order_id": "text",
+}
+REPORT_FIELDS = {"word_0": "wallet_e8", "word_1": "available_e8", "word_2": "clock_anchor_ns"}
+BYTES = {"role", "flags", "order_type", "time_in_force", "order_status", "epoch_low", "liquidity"}
+INT32 = {"instrument_index", "strategy_index", "reason"}
+
+
+def _numbers(name: str) -> st.SearchStrategy[int]:
+    if name == "side":
+        return st.integers(-1, 1)
+    if name in BYTES:
+        return byte
+    return int32 if name in INT32 else int64
+
+
+@given(st.data())
+def test_every_field_of_a_command_is_read_from_its_place(data: st.DataObject) -> None:
+    row = np.zeros(1, EVENT_DTYPE)
+    expected = {}
+    for name in Command._fields:
+        column = COMMAND_FIELDS.get(name, name)
+        if name == "event_type":
+            expected[name] = data.draw(st.sampled_from([int(kind) for kind in EventType]))
+        elif name == "client_order_id":
+            expected[name] = data.draw(text)
+        else:
+            expected[name] = data.draw(_numbers(name))
+        given_ = expected[name]
+        row[column] = given_.encode() if isinstance(given_, str) else given_
+    assert read_command(row.tobytes())._asdict() == expected
+
+
+@given(st.data())
+def test_every_field_of_a_report_is_written_to_its_place(data: st.DataObject) -> None:
+    fields = {
+        name: data.draw(text if name == "text" else _numbers(name))
+        for name in Report._fields
+        if name != "event_type"
+    }
+    time_ns = data.draw(int64)
+    report = Report(data.draw(st.sampled_from(EventType)), **fields)
+    row = np.frombuffer(pack_report(report, time_ns), EVENT_DTYPE)[0]
+    assert row["sequence"] == 0
+    assert row["time_ns"] == time_ns
+    assert row["role"] == Role.BRAIN
+    for name, number in report._asdict().items():
+        column = REPORT_FIELDS.get(name, name)
+        shown = row[column].decode() if name == "text" else row[column]
+        assert shown == number, name
+
+
+def test_fields_the_kernel_derives_are_left_zero() -> None:
+    report = Report(EventType.ORDER_UPDATE, 3, order_status=OrderStatus.NEW, order_sequence=9)
+    row = np.frombuffer(pack_report(report, 5), EVENT_DTYPE)[0]
+    for name in ("order_status_after", "trading_state", "refusal_mask", "realised_pnl_e8"):
+        assert row[name] == 0, name
+
+
+def test_text_longer_than_its_field_is_cut() -> None:
+    row = np.frombuffer(
+        pack_report(Report(EventType.EXECUTOR_FAULT, text="x" * 99), 0), EVENT_DTYPE
+    )
+    assert row["text"][0] == b"x" * 40
