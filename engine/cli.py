@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def add(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+        """Add a command whose help ends with an example."""
         return commands.add_parser(
             name, help=summary, description=summary, epilog=example, formatter_class=formatter
         )

@@ -80,6 +80,7 @@ class _Anonymous:
         self.buf = memoryview(self._mmap)
 
     def close(self) -> None:
+        """Give the memory back."""
         self.buf.release()
         self._mmap.close()
 

@@ -317,7 +317,9 @@ class Stream:
             return True
         return False
 
-    async def ask(self, method: str, params: list[str] | None = None, request_id: int = 1) -> Any:  # noqa: ANN401
+    async def ask(
+        self, method: str, params: list[str] | None = None, request_id: int = 1
+    ) -> Any:  # noqa: ANN401
         """Send a control message and return its answer."""
         message: dict[str, object] = {"method": method, "id": request_id}
         if params is not None:

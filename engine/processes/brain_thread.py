@@ -97,6 +97,9 @@ class KernelThread:
         if self._core is not None:
             os.sched_setaffinity(0, {self._core})
         ports, state, out = self._ports, self._state, self._out
+        assert ports is not None, "released only after the thread has ended"
+        assert state is not None, "as above"
+        assert out is not None, "as above"
         while True:
             ended = run_slice(ports, state, out, SLICE_NS_MAX)
             if ended == SliceEnd.STOPPED:

@@ -109,7 +109,9 @@ def _warm(config: Config) -> Finding:
     started = time.monotonic()
 
     def report(done: int, total: int, name: str) -> None:
-        print(f"\rkernels  {done}/{total} {name:<40}", end="", file=sys.stderr, flush=True)  # noqa: T201
+        """Show how far the compiler is, on one line."""
+        line = f"\rkernels  {done}/{total} {name:<40}"
+        print(line, end="", file=sys.stderr, flush=True)  # noqa: T201
 
     directory = kernel_cache.warm(config.home, report)
     print("\r" + " " * 64 + "\r", end="", file=sys.stderr)  # noqa: T201

@@ -12,6 +12,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from engine.domain.instrument_row import Instrument
@@ -78,7 +79,10 @@ class BookSnapshots:
             self._budget -= self._weight
             task = asyncio.create_task(self._fetch(index))
             self._running[index] = task
-            task.add_done_callback(lambda _, index=index: self._running.pop(index, None))
+            task.add_done_callback(partial(self._forget, index))
+
+    def _forget(self, index: int, _task: asyncio.Task[None]) -> None:
+        self._running.pop(index, None)
 
     async def _fetch(self, index: int) -> None:
         symbol = self._symbols[index]

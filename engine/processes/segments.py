@@ -135,6 +135,7 @@ def create(instance: str, generation: int, instruments_max: int) -> Segments:
 
 def _create(instance: str, generation: int, instruments_max: int) -> Segments:
     def name(kind: str) -> str:
+        """Return this instance's segment of a kind."""
         return segment_name(instance, kind)
 
     rings = {

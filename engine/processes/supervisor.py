@@ -57,7 +57,8 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
 
 def _exec_ns() -> int:
     """Return when this process was started, CLOCK_MONOTONIC; exact to the kernel's 10 ms tick."""
-    with open("/proc/self/stat", encoding="ascii") as file:  # noqa: PTH123  pathlib is not imported yet
+    # WHY: pathlib is not imported yet.
+    with open("/proc/self/stat", encoding="ascii") as file:  # noqa: PTH123
         start_ticks = int(file.read().rpartition(")")[2].split()[19])
     since_boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     age_ns = since_boot_ns - start_ticks * NS_PER_TICK

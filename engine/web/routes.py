@@ -94,25 +94,31 @@ class _Routes:
         }
 
     async def health(self, _request: Request) -> Response:
+        """Answer /health and /livez: 200 while no role has faulted."""
         alive, document = self._source.health()
         return _json(document, 200 if alive else 503)
 
     async def ready(self, _request: Request) -> Response:
+        """Answer /readyz: 200 when every role is ready."""
         ready, document = self._source.ready()
         return _json(document, 200 if ready else 503)
 
     async def status(self, _request: Request) -> Response:
+        """Answer /status with the whole document."""
         return _json(await asyncio.to_thread(self._source.status))
 
     async def metrics(self, _request: Request) -> Response:
+        """Answer /metrics in the Prometheus text format."""
         text = await asyncio.to_thread(self._source.metrics)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     async def page(self, request: Request) -> Response:
+        """Answer / with the page; it carries the token for this machine only."""
         token = self._token if is_loopback_client(request) else ""
         return HTMLResponse(self._page.replace("{{token}}", token), headers=SECURITY_HEADERS)
 
     async def events(self, _request: Request) -> Response:
+        """Answer /events with the status, again and again, as server-sent events."""
         if self._stream_count >= STREAM_CLIENTS_MAX:
             return _json({"error": "too many live streams", "limit": STREAM_CLIENTS_MAX}, 503)
         return StreamingResponse(self._stream(), media_type="text/event-stream")
@@ -128,6 +134,7 @@ class _Routes:
             self._stream_count -= 1
 
     async def command(self, request: Request) -> Response:
+        """Answer POST /v1/NAME: check the right to, then do it."""
         name = request.path_params["command"]
         act = self._commands.get(name)
         if act is None:

@@ -53,10 +53,14 @@ class Module:
                 yield node
 
     def named(self) -> Iterator[Named]:
-        """Yield every function, method and class."""
-        for node in ast.walk(self.tree):
+        """Yield every function, method and class, but nothing that lives inside a function."""
+        waiting: list[ast.AST] = [self.tree]
+        while waiting:
+            node = waiting.pop()
             if isinstance(node, Named):
                 yield node
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                waiting.extend(ast.iter_child_nodes(node))
 
     def imports(self, *, at_load: bool = False) -> Iterator[tuple[int, str]]:
         """Yield (line, dotted name) of what is imported; at_load: only what importing it loads."""

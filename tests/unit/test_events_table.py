@@ -63,7 +63,7 @@ def test_publish_events_keeps_record_order_across_types() -> None:
 
 def test_unknown_type_number_reaches_nobody() -> None:
     table = SubscriberTable()
-    table.subscribe(EventType.FILL, pytest.fail)
+    table.subscribe(EventType.FILL, lambda record: pytest.fail(str(record)))
     assert table.publish(9_999, np.zeros(1, EVENT_DTYPE)[0]) == 0
 
 

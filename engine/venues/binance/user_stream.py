@@ -129,6 +129,7 @@ class _Listener(WSListener):
         self.error: VenueError | None = None
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take one frame; called by picows, which lends it until this returns."""
         if frame.msg_type == WSMsgType.CLOSE:
             transport.disconnect()
             return

@@ -232,7 +232,8 @@ def test_a_full_event_ring_keeps_the_event_due() -> None:
 def test_the_packed_event_has_the_tables_offsets() -> None:
     rig = FeedRig()
     rig.core.reject(FirewallReason.FRAME_KIND, b"\x00")
-    payload = RejectEvents(rig.core, None)._event(FirewallReason.FRAME_KIND, 3, 2, 5 * S)  # type: ignore[arg-type]
+    events = RejectEvents(rig.core, None)  # type: ignore[arg-type]
+    payload = events._event(FirewallReason.FRAME_KIND, 3, 2, 5 * S)
     (record,) = np.frombuffer(struct.pack("<q", 9) + payload, EVENT_DTYPE)
     for field, wanted in {
         "sequence": 9,

@@ -57,7 +57,7 @@ def decode(payload: bytes) -> np.void:
 
 @pytest.fixture
 def control() -> ControlSegment:
-    return ControlSegment(FakeSegment())  # type: ignore[arg-type]  # buffer and close are all it uses
+    return ControlSegment(FakeSegment())  # type: ignore[arg-type]  # buffer and close suffice
 
 
 def build(control: ControlSegment, tmp_path: Path, room: int = 100) -> tuple[Commands, FakeRing]:

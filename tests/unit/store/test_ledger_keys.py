@@ -160,7 +160,8 @@ def test_one_database_for_both_keeps_them_apart(
 @pytest.mark.parametrize("field", ["name", "account"])
 def test_venue_and_account_are_part_of_the_key(tmp_path: Path, field: str) -> None:
     plain = Config(home=str(tmp_path))
-    other = Config(home=str(tmp_path), venue=VenueConfig(**{field: "another"}))  # type: ignore[arg-type]
+    venue = VenueConfig(**{field: "another"})  # type: ignore[arg-type]
+    other = Config(home=str(tmp_path), venue=venue)
 
     assert state_key(plain) != state_key(other)
 

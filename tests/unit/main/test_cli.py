@@ -1,0 +1,123 @@
+"""The command line: help that teaches, exit codes that mean something, one sentence for errors."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.cli import build_parser
+from tests.engine_process import AEGIS, aegis
+
+COMMANDS = (
+    "run",
+    "exchange",
+    "status",
+    "halt",
+    "resume",
+    "stop",
+    "replay",
+    "doctor",
+    "config",
+    "version",
+)
+
+
+def test_every_documented_command_exists_and_has_an_example() -> None:
+    parser = build_parser()
+    (choices,) = [action.choices for action in parser._actions if action.choices]
+    assert isinstance(choices, dict)
+    assert set(choices) == set(COMMANDS)
+    for name, command in choices.items():
+        assert command.epilog, name
+        assert f"aegis {name}" in command.epilog or "exchange --port" in command.epilog
+
+
+def test_no_command_prints_help_and_is_a_usage_error(tmp_path: Path) -> None:
+    done = aegis(tmp_path)
+    assert done.returncode == 2
+    assert "aegis run --tape" in done.stdout
+
+
+def test_version_as_json(tmp_path: Path) -> None:
+    document = json.loads(aegis(tmp_path, "version", "--json").stdout)
+    assert set(document) == {"version", "commit", "python", "machine", "system"}
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("halt", "why"), ("resume", "--reason", "why"), ("stop",)]
+)
+def test_no_engine_is_an_environment_error(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = aegis(tmp_path, *words)
+    assert done.returncode == 3
+    assert "no engine named 'main' runs" in done.stderr
+
+
+def test_resume_needs_a_reason(tmp_path: Path) -> None:
+    assert aegis(tmp_path, "resume").returncode == 2
+
+
+def test_config_init_writes_once_and_show_hides(tmp_path: Path) -> None:
+    path = tmp_path / "aegis.toml"
+    assert aegis(tmp_path, "config", "init", "--config", str(path)).returncode == 0
+    assert aegis(tmp_path, "config", "init", "--config", str(path)).returncode == 2
+    shown = aegis(tmp_path, "config", "show", "--config", str(path), "--json")
+    assert json.loads(shown.stdout)["trading_mode"] == "paper"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "named"),
+    [
+        (("--config", "absent.toml"), 2, "absent.toml"),
+        (("--mode", "live"), 2, "BINANCE_API_KEY"),
+        (("--port", "x"), 2, "'x'"),
+        (("--no-such-option",), 2, "--no-such-option"),
+        (("--tape", "absent.gz"), 3, "absent.gz"),
+    ],
+)
+def test_a_run_that_cannot_start_says_why(
+    tmp_path: Path, words: tuple[str, ...], code: int, named: str
+) -> None:
+    port = () if "--port" in words else ("--port", "0")
+    done = aegis(tmp_path, "run", *port, *words)
+    assert done.returncode == code, done.stderr
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_an_environment_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = aegis(tmp_path, "run", "--port", str(port))
+    assert done.returncode == 3
+    assert str(port) in done.stderr
+    assert "PORT" in done.stderr
+
+
+def test_a_home_that_cannot_be_written_is_an_environment_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="ascii")
+    done = aegis(tmp_path / "file" / "home", "run", "--port", "0")
+    assert done.returncode == 3
+    assert "AEGIS_HOME" in done.stderr
+
+
+def test_other_systems_are_told_about_the_container() -> None:
+    script = (
+        "import sys; sys.platform = 'darwin'; from engine.cli import main; sys.exit(main(['run']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert "Linux" in done.stderr
+    assert "docker run" in done.stderr
+
+
+def test_run_help_is_there_without_binding() -> None:
+    done = subprocess.run([*AEGIS, "run", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "--tape" in done.stdout
