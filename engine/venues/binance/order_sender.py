@@ -80,6 +80,11 @@ class OrderSender:
             if now_ns >= sent.deadline_ns:
                 sent.answer.cancel()
 
+    def abandon(self) -> None:
+        """Give up waiting for every answer: the orders become unknown, the connections close."""
+        for sent in list(self._in_flight.values()):
+            sent.answer.cancel()
+
     async def _send_on_fresh_connection(self, command: Command, attempt: int) -> None:
         try:
             await self._context.rest.connect(1)

@@ -12,6 +12,7 @@ order is never a fill. Nothing is raised from `submit`: what comes of a command 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -104,7 +105,9 @@ class BinanceOrders:
             await self.context.rest.connect(missing)
 
     async def close(self) -> None:
-        """Close what is idle; an order in flight keeps its connection until its answer."""
+        """Close every connection; orders still in flight become unknown."""
+        self._sender.abandon()
+        await asyncio.sleep(0)  # their callbacks give the connections back, closed
         await self.context.rest.close()
 
     def submit(self, command: Command) -> None:

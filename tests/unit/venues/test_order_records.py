@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def _numbers(name: str) -> st.SearchStrategy[int]:
 @given(st.data())
 def test_every_field_of_a_command_is_read_from_its_place(data: st.DataObject) -> None:
     row = np.zeros(1, EVENT_DTYPE)
-    expected = {}
+    expected: dict[str, Any] = {}
     for name in Command._fields:
         column = COMMAND_FIELDS.get(name, name)
         if name == "event_type":
@@ -51,7 +53,7 @@ def test_every_field_of_a_command_is_read_from_its_place(data: st.DataObject) ->
 
 @given(st.data())
 def test_every_field_of_a_report_is_written_to_its_place(data: st.DataObject) -> None:
-    fields = {
+    fields: dict[str, Any] = {
         name: data.draw(text if name == "text" else _numbers(name))
         for name in Report._fields
         if name != "event_type"

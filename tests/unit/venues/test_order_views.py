@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from decimal import Decimal
 
@@ -220,10 +221,8 @@ def test_cut_and_flipped_frames_never_raise_anything_else(data: st.DataObject) -
     for _ in range(data.draw(st.integers(0, 4))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     cut = bytes(raw[: data.draw(st.integers(0, len(raw)))])
-    try:
+    with contextlib.suppress(ProtocolError):
         decode_user_frame(cut, READER)
-    except ProtocolError as error:
-        assert str(error)
 
 
 def test_position_cost_is_the_entry_notional() -> None:

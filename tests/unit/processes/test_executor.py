@@ -1,0 +1,181 @@
+"""The executor thread: restore first, commands to the venue, reports back, faults told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from engine.domain.codes import EventType, OrderStatus
+from engine.processes import executor as executor_module
+from engine.processes.executor_counts import AWAITED_MAX, ExecutorCounts
+from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
+from engine.venues.order_records import Report
+from engine.venues.venue import CredentialError
+from ringbuffer.counters import PAGE_WORDS, CounterPage
+from ringbuffer.errors import InvariantError
+from tests.desk_rig import make_event
+from tests.executor_rig import DEADLINE_S, ExecutorRig
+from tests.order_side import Exchange, running_exchange
+
+QTY_LOTS = 20
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Exchange]:
+    with running_exchange("--generate", "1", "--seed", "3") as running:
+        for instrument in running.instruments():
+            running.wait_for_quotes(instrument.symbol)
+        yield running
+
+
+@pytest.fixture
+def rig(exchange: Exchange, request: pytest.FixtureRequest) -> Iterator[ExecutorRig]:
+    epoch = 1 + sum(map(ord, request.node.name)) % 10_000
+    made = ExecutorRig(exchange, epoch=epoch)
+    yield made
+    made.stop()
+
+
+def counter(rig: ExecutorRig, name: str) -> int:
+    return rig.page.counter([row.name for row in BRAIN_COUNTERS].index(name))
+
+
+def samples(rig: ExecutorRig, name: str) -> int:
+    place = [row.name for row in BRAIN_HISTOGRAMS].index(name)
+    return rig.page.percentiles(place).sample_count
+
+
+def test_restore_records_are_the_first_reports_whatever_was_heard_before(
+    rig: ExecutorRig,
+) -> None:
+    rig.executor.start()
+    rig.wait_until(lambda: rig.executor.waiting_count > 0, "the clock is reported while we wait")
+    assert rig.hear() == []
+    restored = [make_event(EventType.RESTORE_POSITION, instrument_index=0) for _ in range(3)]
+    rig.executor.restore([record.tobytes() for record in restored])
+    rig.wait(EventType.VENUE_CONNECTED)
+    kinds = rig.kinds()
+    assert kinds[:3] == [EventType.RESTORE_POSITION] * 3
+    assert EventType.VENUE_CLOCK in kinds[3:]
+
+
+def test_more_records_than_the_ring_holds_arrive_in_order(rig: ExecutorRig) -> None:
+    count = 9_000
+    records = [make_event(EventType.RESTORE_ORDER, order_sequence=k) for k in range(count)]
+    rig.start(records)
+    rig.wait(EventType.RESTORE_END)
+    numbers = [
+        int(r["order_sequence"]) for r in rig.told if r["event_type"] == EventType.RESTORE_ORDER
+    ]
+    assert numbers == list(range(count))
+
+
+def test_order_goes_out_and_its_life_comes_back(rig: ExecutorRig) -> None:
+    rig.start()
+    rig.wait(EventType.VENUE_CONNECTED)
+    rig.order(1, QTY_LOTS)
+    sent = rig.wait(EventType.ORDER_SENT)
+    fill = rig.wait(EventType.FILL)
+    rig.wait(EventType.ORDER_UPDATE)
+    assert sent["order_sequence"] == fill["order_sequence"] == 1
+    assert sent["cause_receive_time_ns"] > 0
+    assert counter(rig, "orders_sent_total") == 1
+    assert counter(rig, "reports_total") >= 3
+    assert samples(rig, "tick_to_order_ns") == 1
+    assert samples(rig, "decision_to_order_ns") == 1
+    rig.wait_until(lambda: samples(rig, "order_ack_ns") == 1, "the answer is timed")
+
+
+def test_commands_published_before_the_venue_is_open_are_taken_then(exchange: Exchange) -> None:
+    rig = ExecutorRig(exchange, epoch=31_001, late_instruments=True)
+    rig.order(1, QTY_LOTS)
+    rig.start()
+    rig.wait(EventType.RESTORE_END)
+    assert not rig.executor.connected.is_set()
+    rig.instruments = exchange.instruments()
+    assert rig.wait(EventType.ORDER_UPDATE)["order_sequence"] == 1
+    rig.stop()
+
+
+def test_every_command_of_a_burst_is_sent_once(rig: ExecutorRig) -> None:
+    rig.start()
+    rig.wait(EventType.VENUE_CONNECTED)
+    for sequence in range(1, 41):
+        rig.order(sequence, QTY_LOTS)
+    rig.wait_until(lambda: rig.kinds().count(EventType.ORDER_UPDATE) >= 40, "not all answered")
+    sent = [int(r["order_sequence"]) for r in rig.told if r["event_type"] == EventType.ORDER_SENT]
+    assert sorted(sent) == list(range(1, 41))
+    prefix = f"a{_base36(rig.epoch)}-"
+    ids = [order["clientOrderId"] for order in rig.exchange.ledger()["orders"]]
+    ours = [client_id for client_id in ids if client_id.startswith(prefix)]
+    assert len(ours) == len(set(ours)) == 40
+
+
+def _base36(number: int) -> str:
+    from engine.domain.client_id import encode_base36
+
+    return encode_base36(number)
+
+
+def test_wrong_keys_end_the_thread_with_a_credential_error(exchange: Exchange) -> None:
+    rig = ExecutorRig(exchange, secret="wrong")
+    rig.executor.start()
+    deadline = time.monotonic() + DEADLINE_S
+    while rig.executor.failure is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert isinstance(rig.executor.failure, CredentialError)
+    assert rig.executor.fatal is rig.executor.failure
+    rig.stop()
+
+
+def test_an_exchange_that_is_not_there_yet_is_waited_for(exchange: Exchange) -> None:
+    rig = ExecutorRig(exchange, rest_url="http://127.0.0.1:9")
+    rig.executor.start()
+    beats = rig.beats
+    rig.wait_until(lambda: rig.beats > beats + 3, "it beats while it retries")
+    assert not rig.executor.connected.is_set()
+    rig.stop()
+
+
+def test_a_kernel_that_takes_no_reports_ends_the_thread(
+    rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "REPORTS_WAITING_MAX", 3)
+    rig.start([make_event(EventType.RESTORE_ORDER)] * 5_000)
+    deadline = time.monotonic() + DEADLINE_S
+    while rig.executor.failure is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert isinstance(rig.executor.failure, InvariantError)
+    assert "the kernel takes none" in str(rig.executor.failure)
+
+
+def test_stop_ends_the_thread_while_orders_are_in_flight(rig: ExecutorRig) -> None:
+    rig.start()
+    rig.wait(EventType.VENUE_CONNECTED)
+    rig.exchange.fault(
+        kind="rest", path="/fapi/v1/order", method="POST", execute=True, delay_ms=500
+    )
+    rig.order(1, QTY_LOTS)
+    rig.wait(EventType.ORDER_SENT)
+    assert rig.executor.in_flight_count == 1
+    rig.executor.stop()
+    assert rig.executor.failure is None
+    rig.exchange.fault(kind="clear")
+
+
+def test_awaited_answers_are_bounded() -> None:
+    page = CounterPage(memoryview(bytearray(8 * PAGE_WORDS)).cast("q"))
+    counts = ExecutorCounts(page)
+    for sequence in range(AWAITED_MAX + 10):
+        counts.note(Report(EventType.ORDER_SENT, order_sequence=sequence), 1_000)
+    for sequence in range(AWAITED_MAX + 10):
+        update = Report(
+            EventType.ORDER_UPDATE, order_sequence=sequence, order_status=OrderStatus.NEW
+        )
+        counts.note(update, 2_000)
+    place = [row.name for row in BRAIN_HISTOGRAMS].index("order_ack_ns")
+    assert page.percentiles(place).sample_count == AWAITED_MAX
