@@ -50,7 +50,7 @@ def classify(response: Response) -> VenueError | None:
         return None
     try:
         refusal = _REFUSAL.decode(response.body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         refusal = _Refusal()
     text = refusal.msg or response.body[:200].decode("utf-8", "replace")
     message = f"HTTP {response.status}, code {refusal.code}: {text}"

@@ -124,7 +124,7 @@ def decode_view(body: bytes, kind: type[View]) -> View:
     """
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ProtocolError(f"unreadable answer: {error}: {body[:120]!r}") from error
 
 

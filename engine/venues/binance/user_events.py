@@ -127,7 +127,7 @@ def decode_user_frame(frame: bytes | msgspec.Raw, reader: AccountReader) -> User
     """
     try:
         return _decode(frame, reader)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ProtocolError(f"unreadable user event: {error}: {bytes(frame)[:120]!r}") from error
 
 

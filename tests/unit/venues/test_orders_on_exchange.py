@@ -91,9 +91,17 @@ def test_resting_order_is_cancelled_by_client_id_and_by_venue_id(exchange: Excha
                         event_type=EventType.COMMAND_CANCEL, venue_order_id=venue_order_id
                     )
                 )
-                done = await side.wait(EventType.ORDER_UPDATE, OrderStatus.CANCELED, first)
-                assert done.order_sequence == command.order_sequence
-                assert done.venue_order_id == ack.venue_order_id
+
+                def is_cancelled(
+                    sequence: int = command.order_sequence, venue_id: int = ack.venue_order_id
+                ) -> bool:
+                    return any(
+                        (report.order_sequence, report.venue_order_id) == (sequence, venue_id)
+                        and report.order_status == OrderStatus.CANCELED
+                        for report in side.of_type(EventType.ORDER_UPDATE)
+                    )
+
+                await side.wait_until(is_cancelled, "not cancelled")
 
     asyncio.run(scenario())
 
