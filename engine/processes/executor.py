@@ -35,7 +35,7 @@ from engine.venues.binance.order_context import Account, Offload
 from engine.venues.binance.orders import BinanceOrders
 from engine.venues.binance.user_stream import backoff_s
 from engine.venues.order_records import Command, Report, pack_report, read_command
-from engine.venues.venue import CredentialError, ProtocolError, VenueError
+from engine.venues.venue import CredentialError, OrderVenue, ProtocolError, VenueError
 from ringbuffer.errors import InvariantError
 from ringbuffer.ring import Consumer, Producer, Ring
 
@@ -102,9 +102,10 @@ class Executor:
         self._ready = threading.Event()
         self.connected = threading.Event()
         self.failure: BaseException | None = None
+        self.last_error: VenueError | None = None
         self.fatal: VenueError | None = None  # keys or account mode: retrying cannot help
         self.dispatcher: Dispatcher | None = None
-        self._orders: BinanceOrders | None = None
+        self._orders: OrderVenue | None = None
 
     def start(self) -> None:
         """Start the thread; returns when its loop runs."""
@@ -196,7 +197,7 @@ class Executor:
             error = None if task.cancelled() else task.exception()
             raise error or InvariantError(f"a task of the executor ended: {task.get_name()}")
 
-    async def _open(self, orders: BinanceOrders) -> None:
+    async def _open(self, orders: OrderVenue) -> None:
         failures = 0
         while True:
             try:
@@ -205,7 +206,7 @@ class Executor:
                 self.fatal = error
                 raise
             except VenueError as error:
-                orders.context.last_error = error
+                self.last_error = error
                 failures += 1
                 await asyncio.sleep(backoff_s(failures))
             else:
@@ -235,7 +236,7 @@ class Executor:
             self._beat()
             await asyncio.sleep(BEAT_S)
 
-    async def _follow_clock(self, orders: BinanceOrders) -> None:
+    async def _follow_clock(self, orders: OrderVenue) -> None:
         third_party = self._config.venue.third_party
         period_s = CLOCK_PERIOD_THIRD_PARTY_S if third_party else CLOCK_PERIOD_S
         waits = iter(CLOCK_FIRST_S)
@@ -245,9 +246,9 @@ class Executor:
                 await orders.sample_clock()
                 await orders.keep_warm()
             except VenueError as error:
-                orders.context.last_error = error
+                self.last_error = error
 
-    async def _expire(self, orders: BinanceOrders) -> None:
+    async def _expire(self, orders: OrderVenue) -> None:
         while True:
             orders.expire(time.monotonic_ns())
             self._counts.store_gauges(self.waiting_count, self.dispatcher)

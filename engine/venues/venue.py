@@ -26,6 +26,7 @@ from typing import Protocol
 import msgspec
 
 from engine.domain.instrument_row import Instrument
+from engine.venues.order_records import Command
 
 
 class VenueError(Exception):
@@ -98,19 +99,6 @@ class ClockSample(msgspec.Struct, frozen=True):
     venue_ns: int
 
 
-class OrderTicket(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as it leaves: texts are decimals without exponent, empty when not used."""
-
-    symbol: str
-    client_order_id: str
-    side: str
-    order_type: str
-    qty_text: str
-    price_text: str = ""
-    time_in_force: str = ""
-    reduce_only: bool = False
-
-
 class MarketDataVenue(Protocol):
     """Where market data comes from. Streams are opened by the adapter, decoded in C."""
 
@@ -137,10 +125,10 @@ class MarketDataVenue(Protocol):
 
 
 class OrderVenue(Protocol):
-    """Where orders go. Every method returns the venue's answer as its own JSON bytes.
+    """Where orders go: commands in, reports out through the function given when it was made.
 
-    Raises:
-        VenueError: by kind, see the tree; after OutcomeUnknownError the order may exist.
+    What comes of a command is reported, never raised: acknowledged, refused, or unknown until a
+    query answers. Runs on one event loop.
     """
 
     @property
@@ -148,36 +136,45 @@ class OrderVenue(Protocol):
         """Return the venue's name, as state is keyed by it."""
         ...
 
-    async def send_order(self, ticket: OrderTicket) -> bytes:
-        """Place an order."""
+    @property
+    def in_flight_count(self) -> int:
+        """Return how many orders await their first answer."""
         ...
 
-    async def send_cancel(self, symbol: str, client_order_id: str) -> bytes:
-        """Cancel one order by our id."""
+    async def open(self) -> None:
+        """Connect, learn the clock, check that the account is usable.
+
+        Raises:
+            VenueError: by kind; credentials and account mode are not worth a retry.
+        """
         ...
 
-    async def send_cancel_all(self, symbol: str) -> bytes:
-        """Cancel every open order of an instrument."""
+    async def run_stream(self) -> None:
+        """Keep the stream of our own orders and fills up until cancelled."""
         ...
 
-    async def fetch_order(self, symbol: str, client_order_id: str) -> bytes:
-        """Return one order by our id."""
+    async def sample_clock(self) -> None:
+        """Ask the venue for its time, and report the clock.
+
+        Raises:
+            VenueError: by kind.
+        """
         ...
 
-    async def fetch_open_orders(self) -> bytes:
-        """Return every open order of the account."""
+    async def keep_warm(self) -> None:
+        """Reconnect what the venue closed.
+
+        Raises:
+            VenueError: the venue cannot be reached.
+        """
         ...
 
-    async def fetch_positions(self) -> bytes:
-        """Return every position of the account."""
+    def submit(self, command: Command) -> None:
+        """Act on one command now."""
         ...
 
-    async def fetch_balances(self) -> bytes:
-        """Return the balances of the account."""
-        ...
-
-    async def fetch_fills(self, symbol: str, since_ms: int) -> bytes:
-        """Return our fills of an instrument since a venue time."""
+    def expire(self, now_ns: int) -> None:
+        """Give up waiting for answers that are overdue at a monotonic time."""
         ...
 
     async def close(self) -> None:

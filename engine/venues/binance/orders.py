@@ -36,8 +36,6 @@ POSITION_MODE_PATH: Final = "/fapi/v1/positionSide/dual"
 class BinanceOrders:
     """The order side of one account. One event loop; not for use from several threads."""
 
-    name = "binance"
-
     def __init__(
         self,
         account: Account,
@@ -64,6 +62,11 @@ class BinanceOrders:
             on_events=self._stream_events,
             on_lost=self._stream_lost,
         )
+
+    @property
+    def name(self) -> str:
+        """Return the venue's name, as state is keyed by it."""
+        return "binance"
 
     @property
     def in_flight_count(self) -> int:
@@ -128,10 +131,6 @@ class BinanceOrders:
     def expire(self, now_ns: int) -> None:
         """Give up waiting for answers that are overdue; their orders become unknown."""
         self._sender.expire(now_ns)
-
-    def adopt(self, report: Report) -> None:
-        """Take over what an earlier session knew of an order."""
-        self.context.remember(report)
 
     def _stream_connected(self) -> None:
         self._connected = True
