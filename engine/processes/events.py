@@ -30,7 +30,8 @@ from ringbuffer.errors import InvariantError
 
 EventRecord = np.void  # one row of EVENT_DTYPE or MARKET_DTYPE
 Records = NDArray[Any]
-Subscriber = Callable[[EventRecord], None]
+# What a subscriber takes is fixed by the event type: a row, or a venue's Command or Report.
+Subscriber = Callable[[Any], None]
 
 SUBSCRIBERS_PER_TYPE_MAX = 16
 
@@ -70,7 +71,7 @@ class SubscriberTable:
         """End subscription; from here on the table is read only."""
         self._sealed = True
 
-    def publish(self, event_type: int, record: EventRecord) -> int:
+    def publish(self, event_type: int, record: object) -> int:
         """Call the subscribers of one type and return how many were called."""
         subscribers = self._subscribers.get(event_type, ())
         for subscriber in subscribers:

@@ -8,8 +8,10 @@ fed back is held; `restore` opens the gate, so that RESTORE_* records are the fi
 A report that finds the ring full waits in a bounded line, in order; when that line is full the
 kernel has stopped listening and the role must die.
 
-A command is in the event ring before it reaches this thread. Nothing here sends an order a second
-time; see `engine.venues.binance.order_sender`.
+Commands and reports pass through one subscriber table by event type: the venue hears commands, the
+counts and the report ring hear reports, and none of them imports another. A command is in the event
+ring before it reaches this thread. Nothing here sends an order a second time; see
+`engine.venues.binance.order_sender`.
 """
 
 from __future__ import annotations
@@ -28,13 +30,15 @@ import uvloop
 
 from engine.clock import VenueClock
 from engine.config import Config
+from engine.domain.codes import EventType
 from engine.domain.instrument_row import Instrument
 from engine.processes.dispatcher import Dispatcher, Priority
+from engine.processes.events import SubscriberTable
 from engine.processes.executor_counts import ExecutorCounts
 from engine.venues.binance.order_context import Account, Offload
 from engine.venues.binance.orders import BinanceOrders
 from engine.venues.binance.user_stream import backoff_s
-from engine.venues.order_records import Command, Report, pack_report, read_command
+from engine.venues.order_records import Report, pack_report, read_command
 from engine.venues.venue import CredentialError, OrderVenue, ProtocolError, VenueError
 from ringbuffer.errors import InvariantError
 from ringbuffer.ring import Consumer, Producer, Ring
@@ -42,6 +46,8 @@ from ringbuffer.ring import Consumer, Producer, Ring
 SLOT_BYTES: Final = 256
 SEQUENCE_BYTES: Final = 8  # the ring stamps them
 INSTRUMENT_OFFSET: Final = 28
+COMMAND_TYPES: Final = tuple(kind for kind in EventType if 100 <= kind < 200)
+REPORT_TYPES: Final = tuple(kind for kind in EventType if 200 <= kind < 300)
 COMMANDS_PER_TURN: Final = 64
 REPORTS_WAITING_MAX: Final = 65_536
 RETRY_S: Final = 0.001  # uvloop's shortest
@@ -91,6 +97,9 @@ class Executor:
         self._beat = beat
         self._read_instruments = read_instruments
         self._clock = VenueClock()
+        self._table = SubscriberTable()
+        self._table.subscribe_many(REPORT_TYPES, counts.note)
+        self._table.subscribe_many(REPORT_TYPES, self._publish_report)
         self._waiting: deque[bytes] = deque()
         self._traded: set[int] = set()  # instruments of an earlier session's orders and positions
         self._gate_open = False
@@ -175,9 +184,11 @@ class Executor:
     ) -> None:
         instruments = await self._await_instruments()
         orders = BinanceOrders(
-            self._account(), self._clock, instruments, self._report, _offload(dispatcher)
+            self._account(), self._clock, instruments, self._emit, _offload(dispatcher)
         )
         self._orders = orders
+        self._table.subscribe_many(COMMAND_TYPES, orders.submit)
+        self._table.seal()
         await self._open(orders)
         await self._gate.wait()
         orders.context.traded |= self._traded & set(range(len(instruments)))
@@ -269,22 +280,20 @@ class Executor:
         while True:
             first, count = self._commands.poll(COMMANDS_PER_TURN)
             for sequence in range(first, first + count):
-                self._act(read_command(b"\0" * SEQUENCE_BYTES + self._commands.read(sequence)))
+                command = read_command(b"\0" * SEQUENCE_BYTES + self._commands.read(sequence))
+                self._table.publish(command.event_type, command)
             if count > 0:
                 self._commands.advance(first + count)
             elif self._commands.arm():
                 return
 
-    def _act(self, command: Command) -> None:
-        assert self._orders is not None, "commands are taken once the venue is open"
-        self._orders.submit(command)
-
     # Reports
 
-    def _report(self, report: Report) -> None:
-        now_ns = time.monotonic_ns()
-        self._counts.note(report, now_ns)
-        self._publish(pack_report(report, now_ns))
+    def _emit(self, report: Report) -> None:
+        self._table.publish(report.event_type, report)
+
+    def _publish_report(self, report: Report) -> None:
+        self._publish(pack_report(report, time.monotonic_ns()))
 
     def _publish(self, record: bytes) -> None:
         direct = self._gate_open and not self._waiting

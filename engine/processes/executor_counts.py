@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from typing import Final
 
@@ -25,9 +26,9 @@ class ExecutorCounts:
         self._page = page
         self._sent_ns: OrderedDict[int, int] = OrderedDict()
 
-    def note(self, report: Report, now_ns: int) -> None:
-        """Count one report made at `now_ns`."""
-        page = self._page
+    def note(self, report: Report) -> None:
+        """Count one report made now."""
+        page, now_ns = self._page, time.monotonic_ns()
         page.add(_COUNTERS["reports_total"])
         if report.event_type == EventType.ORDER_SENT:
             page.add(_COUNTERS["orders_sent_total"])

@@ -176,11 +176,11 @@ def test_awaited_answers_are_bounded() -> None:
     page = CounterPage(memoryview(bytearray(8 * PAGE_WORDS)).cast("q"))
     counts = ExecutorCounts(page)
     for sequence in range(AWAITED_MAX + 10):
-        counts.note(Report(EventType.ORDER_SENT, order_sequence=sequence), 1_000)
+        counts.note(Report(EventType.ORDER_SENT, order_sequence=sequence))
     for sequence in range(AWAITED_MAX + 10):
         update = Report(
             EventType.ORDER_UPDATE, order_sequence=sequence, order_status=OrderStatus.NEW
         )
-        counts.note(update, 2_000)
+        counts.note(update)
     place = [row.name for row in BRAIN_HISTOGRAMS].index("order_ack_ns")
     assert page.percentiles(place).sample_count == AWAITED_MAX
