@@ -268,7 +268,8 @@ def table(bench: Bench, report: Sequence[Row], results: Mapping[str, Sequence[Pa
         if statistics.median(found["foreign cores"] for found in passes) > FOREIGN_CORES_MAX
     ]
     if disturbed:
-        lines.append("disturbed by other programs, read ratios only: " + ", ".join(disturbed))
+        cases_shown = ", ".join(disturbed)
+        lines.append(f"NOT A MEASUREMENT, other programs held the cores during: {cases_shown}")
     return "\n".join(lines)
 
 
