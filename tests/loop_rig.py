@@ -14,9 +14,10 @@ from engine.domain.records import EVENT_DTYPE, MARK_WORD_FIRST, MARKET_DTYPE, MA
 from engine.domain.state import create_state
 from engine.domain.strategy_table import StrategyKind, StrategyRow
 from engine.domain.words import Word
-from engine.processes.brain_loop import LoopWord, SliceEnd, run_slice
+from engine.processes.brain_loop import run_slice
 from engine.processes.brain_ports import LoopAddresses, create_ports
 from engine.processes.brain_rings import Rings
+from engine.processes.brain_words import LoopWord, SliceEnd
 from engine.processes.local_ring import create_local_ring
 from native_ext import _native
 from ringbuffer.counters import PAGE_WORDS, CounterPage

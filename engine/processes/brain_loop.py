@@ -21,9 +21,6 @@ MEMORY: words of the control segment are read and written relaxed: whole words t
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import NamedTuple
-
 from engine.domain.codes import EventType, Role, TradingState
 from engine.domain.decide import step
 from engine.domain.desk import (
@@ -38,6 +35,18 @@ from engine.domain.records import MARK_WORD_FIRST, MARKS_PER_RECORD
 from engine.domain.state import State
 from engine.domain.words import Word
 from engine.processes.brain_rings import READER
+from engine.processes.brain_words import (
+    MARK_ROWS_FIRST,
+    ROOM_PAUSE_NS,
+    SPIN_LOOKS,
+    STEP_CONTROLS_MAX,
+    STEP_RECORDS_MAX,
+    STEP_REPORTS_MAX,
+    TIMER_NS,
+    LoopWord,
+    Ports,
+    SliceEnd,
+)
 from ringbuffer.atomics import (
     fence_seq_cst,
     futex_wait,
@@ -65,74 +74,6 @@ from ringbuffer.layout import (
     HANDLE_NEXT,
     HANDLE_WAIT,
 )
-
-STEP_RECORDS_MAX = 256
-STEP_REPORTS_MAX = 64
-STEP_CONTROLS_MAX = 16
-SLICE_NS_MAX = 10_000_000  # the thread answers to Python this often
-TIMER_NS = 10_000_000  # a step without records: timeouts, reconciliation, the day's end
-ROOM_PAUSE_NS = 200_000  # between two looks at a full ring or an unsynced journal
-SPIN_LOOKS = 16  # looks between two readings of the clock
-LOOP_WORDS = 96
-MARK_ROWS_FIRST = 64  # of the loop words: rows of four, MARKS_PER_RECORD of them
-
-
-class LoopWord(IntEnum):
-    """Words of the loop. Addresses are of int64 words in this process."""
-
-    STOP = 0  # Python stores 1 to end a slice early
-    STOP_ADDRESS = 1
-    SPIN_NS = 2
-    HEARTBEAT_ADDRESS = 3
-    STATE_ADDRESS = 4  # the brain's trading state in the control segment
-    REASON_ADDRESS = 5
-    SYNCED_ADDRESS = 6  # journal's synced sequence; 0: durability `ring`
-    OUTER_ADDRESS = 7  # first of OUTER_COUNT addresses of others' trading states
-    OUTER_COUNT = 15
-    NEXT_TIMER_NS = 16
-    MARK_ROWS = 17
-    EVENTS_FULL = 18  # 1: halted because the journal does not keep up
-    EVICTED = 19  # 1: main took us out of a ring; the role must die
-    FULL_COUNT = 20
-    SLEEP_COUNT = 21
-    STEP_COUNT = 22
-    RECORD_COUNT = 23
-    REJECT_COUNTER = 24  # counter of the first firewall reason; the others follow
-    STARTED_NS = 25  # time of the first step
-
-
-class SliceEnd(IntEnum):
-    """Why a slice ended."""
-
-    OVER = 0
-    STOPPED = 1
-    EVICTED = 2
-
-
-class Ports(NamedTuple):
-    """Everything the loop touches besides the state: rings, slots and counters, all borrowed."""
-
-    words: Integers  # int64[LOOP_WORDS], by LoopWord
-    clock: Integers  # int64[8]
-    market_ring: Integers  # int64[16], reader
-    market_slots: Records
-    report_ring: Integers
-    report_slots: Records
-    control_ring: Integers
-    control_slots: Records
-    event_ring: Integers  # int64[16], producer
-    event_slots: Records
-    event_words: Integers  # int64[capacity, 32], the same memory as event_slots
-    command_ring: Integers
-    command_slots: Records
-    lag: Integers  # histogram: receive time to end of the batch's decide
-    decide: Integers  # histogram: one step
-    counters: Integers  # int64[512], this role's page
-    tallies: Integers  # the state's counts
-    tally_map: Integers  # int64[n, 2]: counter <- tally
-    word_map: Integers  # int64[n, 2]: counter <- word of the state
-    rejects: Integers  # the state's counts of refused market records, by reason
-
 
 _DRAIN_MARK = int(EventType.DRAIN_MARK)
 _RESUME = int(EventType.CONTROL_RESUME)

@@ -21,15 +21,9 @@ from engine.domain.risk_reasons import RISK_REASON_TEXT
 from engine.domain.state import State
 from engine.domain.strategy_table import STRATEGY_TABLE
 from engine.domain.words import Tally, Word
-from engine.processes.brain_loop import (
-    LOOP_WORDS,
-    SLICE_NS_MAX,
-    LoopWord,
-    Ports,
-    SliceEnd,
-    run_slice,
-)
+from engine.processes.brain_loop import run_slice
 from engine.processes.brain_rings import EVENT_SLOT_BYTES, Rings
+from engine.processes.brain_words import LOOP_WORDS, SLICE_NS_MAX, LoopWord, Ports, SliceEnd
 from engine.processes.local_ring import create_local_ring
 from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
 from native_ext import _native

@@ -13,9 +13,10 @@ from engine.domain.decide import create_out
 from engine.domain.desk import Out
 from engine.domain.state import State
 from engine.domain.words import Word
-from engine.processes.brain_loop import SLICE_NS_MAX, LoopWord, Ports, SliceEnd, run_slice
+from engine.processes.brain_loop import run_slice
 from engine.processes.brain_ports import LoopAddresses, create_ports
 from engine.processes.brain_rings import Rings
+from engine.processes.brain_words import SLICE_NS_MAX, LoopWord, Ports, SliceEnd
 from native_ext import _native
 from ringbuffer.counters import CounterPage
 from ringbuffer.errors import InvariantError

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE_PATTERNS = (
     "engine/domain/**/*.py",
     "engine/domain/**/*.toml",
-    "engine/processes/brain_loop.py",
+    "engine/processes/brain_*.py",
     "ringbuffer/*.py",
 )
 VERSIONED = ("numba", "llvmlite", "numpy")

@@ -10,8 +10,8 @@ import pytest
 
 from engine.domain.codes import EventType, TradingState
 from engine.domain.words import Word
-from engine.processes.brain_loop import STEP_RECORDS_MAX, LoopWord, SliceEnd
 from engine.processes.brain_ports import counter_index, histogram_index
+from engine.processes.brain_words import STEP_RECORDS_MAX, LoopWord, SliceEnd
 from engine.venues.order_records import read_command
 from ringbuffer.counters import HISTOGRAM_COUNT
 from tests.loop_rig import SHOWN_BEAT, SHOWN_OUTER, SHOWN_OWN, SHOWN_SYNCED, LoopRig, marks
