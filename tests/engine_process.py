@@ -89,7 +89,7 @@ class Exchange:
     def stop(self) -> None:
         """End it."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
 
 class Engine:
