@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def exchange() -> Iterator[Exchange]:
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    return f"k{os.getpid()}-{request.node.name[-8:].strip('[]-').replace('_', '-')}"
+    return f"k{os.getpid()}-{zlib.crc32(request.node.name.encode()):08x}"
 
 
 def start(home: Path, exchange: Exchange, name: str, *more: str) -> Engine:
