@@ -25,6 +25,7 @@ from engine.domain.records import (
 )
 from engine.processes.brain_state import session_state
 from engine.processes.kernel_cache import cache_key
+from engine.store.journal import SOURCE_MARKS
 from engine.store.session import SessionDocument, write_document
 from tests.brain_digest import LAX_ROWS
 from tests.builders import START_VENUE_NS, make_instrument
@@ -70,6 +71,9 @@ class JournaledBrain:
         self.state = session_state(document)
         self.out = create_out()
         self.events = open_events(directory)
+        self.marks = open_events(directory, SOURCE_MARKS)
+        ends = (self.events.last_slot_sequence, self.marks.last_slot_sequence)
+        self.ring_sequence = max(ends)
         self.now_ns = 1_000_000_000_000
         self.outer = 0
         self.taken = [-1, -1, -1]  # last market, report and control sequence
@@ -123,18 +127,24 @@ class JournaledBrain:
         record["event_type"] = EventType.DRAIN_MARK
         record["mark_count"] = len(self._rows)
         self._rows = []
-        self.publish(record)
+        record["sequence"] = self.ring_sequence + 1
+        self.ring_sequence += 1
+        self.marks.append(self.marks.next_sequence, as_bytes(record))
 
     def publish(self, records: np.ndarray) -> None:
-        """Append records as the ring would number them."""
-        first = self.events.next_sequence
+        """Append records as the ring numbers them, marks apart."""
+        first = self.ring_sequence
         records["sequence"] = np.arange(first, first + len(records)) + 1
+        if first > self.events.next_sequence:
+            self.events.append_apart(first - self.events.next_sequence)
         self.events.append(first, as_bytes(records))
+        self.ring_sequence += len(records)
 
     def close(self) -> None:
         """Flush and close."""
         self.flush_marks()
         self.events.close(is_end=False)
+        self.marks.close(is_end=False)
 
 
 class Venue:

@@ -22,7 +22,7 @@ from engine.processes.control import RolePage, RoleState, RoleWord
 from engine.processes.guard import GuardReason, TradingGuard
 from engine.processes.recorder import Recorder
 from engine.processes.session_record import SessionRecord
-from engine.store.drain import RingDrain
+from engine.store.drain import RingDrain, open_drain
 from engine.store.errors import JournalWriteError
 from engine.store.journal import (
     SOURCE_CONTROL,
@@ -30,7 +30,6 @@ from engine.store.journal import (
     SOURCE_EVENTS_FEED,
     SOURCE_EVENTS_ORCHESTRATOR,
     SOURCE_MARKET,
-    SourceWriter,
 )
 from engine.store.session import session_directory
 from engine.telemetry import ORCHESTRATOR_COUNTERS
@@ -136,12 +135,13 @@ class Orchestrator:
         for drain in self.drains:
             try:
                 drain.lose_rest()
-                drain.writer.close(is_end=is_end)
+                for writer in drain.writers:
+                    writer.close(is_end=is_end)
             except JournalWriteError as error:
                 self._on_write_error(error)
                 is_end = False
         if is_end:
-            self.record.seal([drain.writer for drain in self.drains])
+            self.record.seal([writer for drain in self.drains for writer in drain.writers])
         self._attendant.stop(budget_s / 2)
         self._detach()
 
@@ -164,14 +164,16 @@ class Orchestrator:
         self.producer = Producer(by_source[SOURCE_EVENTS_ORCHESTRATOR])
 
     def _open_journal(self) -> None:
+        is_replayable = self.config.journal.market != "off"
         for (source, _, reader_index), ring in zip(SOURCE_ROWS, self._rings, strict=True):
-            if source == SOURCE_MARKET and self.config.journal.market == "off":
+            if source == SOURCE_MARKET and not is_replayable:
                 self._leave(ring, reader_index)
                 continue
-            writer = SourceWriter(self.directory, self.directory.name, source, ring.slot_size)
             consumer = Consumer(ring, reader_index)
             self._consumers.append(consumer)
-            self.drains.append(RingDrain(consumer, writer))
+            self.drains.append(
+                open_drain(consumer, self.directory, source, is_replayable=is_replayable)
+            )
 
     @staticmethod
     def _leave(ring: Ring, reader_index: int) -> None:

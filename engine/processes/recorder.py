@@ -158,9 +158,9 @@ class Recorder:
                 self._sync(self._drains)
 
     def _sync(self, drains: Iterable[RingDrain]) -> None:
-        for drain in drains:
+        for writer in (writer for drain in drains for writer in drain.writers):
             try:
-                drain.writer.sync()
+                writer.sync()
             except JournalWriteError as error:
                 self._refused = True
                 self._on_write_error(error)

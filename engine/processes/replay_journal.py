@@ -1,6 +1,7 @@
 """A session's journal as the steps its brain took: what went in, when, and what came out.
 
-        ... events of step k | DRAIN_MARK rows k, k+1, .. | events of step n | DRAIN_MARK rows n ..
+        ring      .. events of step k | DRAIN_MARK rows k, k+1 .. | events of step n | DRAIN_MARK ..
+        journal   events in one source, marks in another, both with the ring's own sequence
 
 A mark's rows are written after the first of their steps' events and before those of any later
 step, so the events before a mark are all of its first row's step. The events a step echoed are its
@@ -27,20 +28,26 @@ from engine.domain.records import (
     EventType,
 )
 from engine.store.frames import FrameKind
-from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, segment_index, segment_paths
+from engine.store.journal import (
+    SOURCE_EVENTS_BRAIN,
+    SOURCE_MARKET,
+    SOURCE_MARKS,
+    segment_index,
+    segment_paths,
+)
 from engine.store.reader import SourceReader, join_records, read_batches
 from engine.store.session import SessionDocument
 
 Records = NDArray[np.void]
 MARKET_SLOTS: Final = 1 << 18  # more than any frame and any lag between two marks
 OUTER_STATES: Final = 8
+INT64_MAX: Final = 2**63 - 1
 # What a brain writes about itself, outside of any step.
 OUTSIDE: Final = np.array(
     [
         EventType.ROLE_FAULT,
         EventType.ROLE_STATE_CHANGED,
         EventType.SESSION_START,
-        EventType.DRAIN_MARK,
     ]
 )
 
@@ -79,9 +86,10 @@ def why_not_replayable(directory: Path, document: SessionDocument) -> str:
         return "it ended before its instruments were known"
     if not segment_paths(directory, SOURCE_EVENTS_BRAIN):
         return "its brain wrote no event"
-    market = segment_paths(directory, SOURCE_MARKET)
-    if market and segment_index(market[0]) > 0:
-        return "its first market segments were removed to keep the journal inside its bound"
+    for source in (SOURCE_MARKET, SOURCE_MARKS):
+        paths = segment_paths(directory, source)
+        if paths and segment_index(paths[0]) > 0:
+            return f"its first {source} segments were removed to keep the journal inside its bound"
     return ""
 
 
@@ -90,7 +98,8 @@ class StepReader:
 
     def __init__(self, directory: Path) -> None:
         """Nothing is read yet."""
-        self._directory = directory
+        self._events = _Events(directory)
+        self._marks = _batches(directory, SOURCE_MARKS)
         self.unmarked_count = 0  # events of a step that was never marked, once iterated
 
     def __iter__(self) -> Iterator[JournaledStep]:
@@ -101,18 +110,38 @@ class StepReader:
             JournalError: the journal cannot be read.
         """
         before: Mark | None = None
-        pending: list[Records] = []
-        for events in _event_batches(self._directory):
-            first = 0
-            for place in np.flatnonzero(events["event_type"] == EventType.DRAIN_MARK).tolist():
-                outputs = join_records([*pending, events[first:place]], EVENT_DTYPE)
-                for row, mark in enumerate(marks_of(events[place : place + 1])):
+        for records in self._marks:
+            words = records["sequence"].tolist()
+            for place, word in enumerate(words):
+                outputs = self._events.take_below(word)
+                for row, mark in enumerate(marks_of(records[place : place + 1])):
                     yield _step(before, mark, outputs if row == 0 else outputs[:0])
                     before = mark
-                pending, first = [], place + 1
-            pending.append(events[first:])
-        rest = join_records(pending, EVENT_DTYPE)
+        rest = self._events.take_below(INT64_MAX)
         self.unmarked_count = int((~np.isin(rest["event_type"], OUTSIDE)).sum())
+
+
+class _Events:
+    """A session's brain events, taken up to a place in the ring."""
+
+    def __init__(self, directory: Path) -> None:
+        self._batches = _batches(directory, SOURCE_EVENTS_BRAIN)
+        self._records = np.zeros(0, dtype=EVENT_DTYPE)
+        self._is_over = False
+
+    def take_below(self, word: int) -> Records:
+        """Return the events not taken yet whose slot's word is below a mark's."""
+        parts = []
+        while True:
+            count = int(np.searchsorted(self._records["sequence"], word))
+            parts.append(self._records[:count])
+            self._records = self._records[count:]
+            if len(self._records) or self._is_over:
+                break
+            self._records = next(self._batches, self._records)
+            self._is_over = len(self._records) == 0
+        filled = [part for part in parts if len(part)]
+        return filled[0] if len(filled) == 1 else join_records(filled, EVENT_DTYPE)
 
 
 def marks_of(record: Records) -> list[Mark]:
@@ -127,11 +156,14 @@ def marks_of(record: Records) -> list[Mark]:
     ]
 
 
-def _event_batches(directory: Path) -> Iterator[Records]:
-    for batch in read_batches(directory, SOURCE_EVENTS_BRAIN):
+def _batches(directory: Path, source: str) -> Iterator[Records]:
+    for batch in read_batches(directory, source):
         if batch.kind is FrameKind.LOST:
-            raise NotReplayableError(f"{batch.record_count} of its events were never journaled")
-        yield batch.records
+            raise NotReplayableError(
+                f"{batch.record_count} records of {source} were never journaled"
+            )
+        if len(batch.records):
+            yield batch.records
 
 
 def _step(before: Mark | None, mark: Mark, outputs: Records) -> JournaledStep:

@@ -1,8 +1,9 @@
 """What the orchestrator looks after every second: room on the disk, memory, the journal's bound.
 
-Journals are bounded together: while they exceed `max_bytes` the oldest market segment of any
-session goes, never an event segment and never a segment that is being written. Below the floor of
-free space no new positions are opened, because the next order could not be recorded.
+Journals are bounded together: while they exceed `max_bytes` the oldest segment of market records
+or drain marks of any session goes, never an event segment and never one that is being written.
+Below the floor of free space no new positions are opened, because the next order could not be
+recorded.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from engine.store.journal import SEGMENT_SUFFIX, SOURCE_MARKET, segment_index
+from engine.store.journal import REPLAY_SOURCES, SEGMENT_SUFFIX, segment_index, source_of
 
 DISK_FLOOR_BYTES: Final = 256 << 20  # 40 s of market records at 100,000/s, hours of events
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -27,26 +28,27 @@ class JournalSize(NamedTuple):
 
 
 def bound_journals(home: Path, max_bytes: int) -> JournalSize:
-    """Remove oldest market segments until all journals fit; return what is left and what went.
+    """Remove oldest replay segments until all journals fit; return what is left and what went.
 
-    The newest market segment of each session stays: its writer may be alive.
+    The newest one of each source of a session stays: its writer may be alive.
     """
     sizes: list[tuple[int, Path, int]] = []
-    newest: dict[Path, int] = {}
+    newest: dict[tuple[Path, str], int] = {}
     for path in (home / "state").glob(f"*/journal/*/*{SEGMENT_SUFFIX}"):
         try:
             stat = path.stat()
         except FileNotFoundError:
             continue
         sizes.append((stat.st_mtime_ns, path, stat.st_size))
-        if _is_market(path):
-            newest[path.parent] = max(newest.get(path.parent, 0), segment_index(path))
+        key = (path.parent, source_of(path))
+        newest[key] = max(newest.get(key, 0), segment_index(path))
     total = sum(size for _, _, size in sizes)
     removed_bytes = removed_count = 0
     for _, path, size in sorted(sizes):
         if total - removed_bytes <= max_bytes:
             break
-        if _is_market(path) and segment_index(path) != newest[path.parent]:
+        source = source_of(path)
+        if source in REPLAY_SOURCES and segment_index(path) != newest[path.parent, source]:
             path.unlink(missing_ok=True)
             removed_bytes += size
             removed_count += 1
@@ -75,7 +77,3 @@ def resident_bytes(pids: Iterable[int]) -> int:
         private += resident - shared
         shared_max = max(shared_max, shared)
     return (private + shared_max) * _PAGE_BYTES
-
-
-def _is_market(path: Path) -> bool:
-    return path.name.startswith(f"{SOURCE_MARKET}-")

@@ -53,6 +53,7 @@ class FrameKind(IntEnum):
     RECORDS = 1  # payload: record_count records in sequence order
     LOST = 2  # record_count records from first_sequence on were never journaled
     END = 3  # the source was closed in order; nothing may follow
+    APART = 4  # record_count records from first_sequence on are drain marks, kept apart
 
 
 _KINDS: Final = frozenset(int(kind) for kind in FrameKind)

@@ -1,6 +1,9 @@
 """The writing side of a journal: one chain of segment files per (session, source).
 
-A source is one ring: `market`, `control`, `events-feed`, `events-brain`, `events-orchestrator`.
+A source is one ring: `market`, `control`, `events-feed`, `events-brain`, `events-orchestrator`;
+and `marks`, the drain marks of the brain's ring. Marks are needed to replay and for nothing else,
+are most of what a brain writes, and may be removed with the market records they belong to; what
+says which orders were sent may never be.
 Appending is one gathered write of a frame header and the ring's own memory: no copy, no sync, no
 lock. Syncing is somebody else's turn: `sync` may be called from another thread at any time.
 
@@ -33,13 +36,17 @@ SOURCE_CONTROL: Final = "control"
 SOURCE_EVENTS_FEED: Final = "events-feed"
 SOURCE_EVENTS_BRAIN: Final = "events-brain"
 SOURCE_EVENTS_ORCHESTRATOR: Final = "events-orchestrator"
+SOURCE_MARKS: Final = "marks"
 SOURCES: Final = (
     SOURCE_EVENTS_BRAIN,
     SOURCE_EVENTS_FEED,
     SOURCE_EVENTS_ORCHESTRATOR,
     SOURCE_CONTROL,
+    SOURCE_MARKS,
     SOURCE_MARKET,
 )
+REPLAY_SOURCES: Final = frozenset({SOURCE_MARKET, SOURCE_MARKS})  # removed to keep a bound
+SLOT_WORD_BYTES: Final = 8  # a record starts with its ring's word: sequence + 1
 SEGMENT_BYTES: Final = 64 << 20  # a segment is closed when it has grown past this
 _DIRECTORY_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
@@ -53,6 +60,7 @@ class ChainEnd(NamedTuple):
     next_sequence: int
     digest: bytes
     is_closed: bool
+    last_slot_sequence: int  # the ring's word in the last record; 0 when there is none
 
 
 def segment_path(directory: Path, source: str, segment_index: int) -> Path:
@@ -68,6 +76,11 @@ def segment_paths(directory: Path, source: str) -> list[Path]:
 def segment_index(path: Path) -> int:
     """Return the number in a segment's name."""
     return int(path.name[: -len(SEGMENT_SUFFIX)].rsplit("-", 1)[1])
+
+
+def source_of(path: Path) -> str:
+    """Return the source in a segment's name."""
+    return path.name[: -len(SEGMENT_SUFFIX)].rsplit("-", 1)[0]
 
 
 def cut_torn_tail(directory: Path, source: str) -> int:
@@ -94,19 +107,38 @@ def cut_torn_tail(directory: Path, source: str) -> int:
 
 def chain_end(directory: Path, session_id: str, source: str) -> ChainEnd:
     """Return where a source's chain ends, whole frames only; changes nothing."""
-    paths = segment_paths(directory, source)
-    for path in reversed(paths):
-        buffer = memoryview(path.read_bytes())
-        header = frames.decode_segment_header(buffer)
-        if header is None:
+    end: ChainEnd | None = None
+    for path in reversed(segment_paths(directory, source)):
+        found = _segment_end(path)
+        if found is None:
             continue
-        digest, sequence = frames.header_digest(buffer), header.first_sequence
-        is_closed = False
-        for frame in frames.scan_frames(buffer):
-            digest, sequence = frame.digest, frame.first_sequence + frame.record_count
-            is_closed = frame.kind is FrameKind.END
-        return ChainEnd(header.segment_index, sequence, digest, is_closed)
-    return ChainEnd(-1, 0, frames.genesis_digest(session_id, source), is_closed=False)
+        end = found if end is None else end._replace(last_slot_sequence=found.last_slot_sequence)
+        if end.last_slot_sequence:
+            break  # else the segment has no record yet; an earlier one may
+    if end is not None:
+        return end
+    digest = frames.genesis_digest(session_id, source)
+    return ChainEnd(-1, 0, digest, is_closed=False, last_slot_sequence=0)
+
+
+def _segment_end(path: Path) -> ChainEnd | None:
+    buffer = memoryview(path.read_bytes())
+    header = frames.decode_segment_header(buffer)
+    if header is None:
+        return None
+    digest, sequence = frames.header_digest(buffer), header.first_sequence
+    is_closed, last = False, 0
+    for frame in frames.scan_frames(buffer):
+        digest, sequence = frame.digest, frame.first_sequence + frame.record_count
+        is_closed = frame.kind is FrameKind.END
+        if frame.kind is FrameKind.RECORDS:
+            last = _slot_sequence(frame.payload, header.record_bytes)
+    return ChainEnd(header.segment_index, sequence, digest, is_closed, last)
+
+
+def _slot_sequence(payload: memoryview, record_bytes: int) -> int:
+    first = len(payload) - record_bytes
+    return int.from_bytes(payload[first : first + SLOT_WORD_BYTES], "little", signed=True)
 
 
 def _sync_file(path: Path) -> None:
@@ -148,6 +180,7 @@ class SourceWriter:
             message = f"{source} of session {session_id} was closed; nothing may follow its end"
             raise JournalError(message)
         self.source = source
+        self.last_slot_sequence = end.last_slot_sequence  # of what earlier writers left
         self.next_sequence = end.next_sequence
         self.synced_sequence = end.next_sequence  # every record below is on the disk
         self.written_bytes = 0
@@ -186,6 +219,11 @@ class SourceWriter:
         """Write down that the next records will never be here."""
         assert record_count > 0, record_count
         self._append_frame(FrameKind.LOST, record_count, ())
+
+    def append_apart(self, record_count: int) -> None:
+        """Write down that the next records are drain marks, which are not in this source."""
+        assert record_count > 0, record_count
+        self._append_frame(FrameKind.APART, record_count, ())
 
     def sync(self) -> bool:
         """Put what was appended on the disk; True when something was not there yet.

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from engine.config import Config
-from engine.store.drain import RingDrain
+from engine.store.drain import open_drain
 from engine.store.errors import JournalError, StoreError
-from engine.store.journal import SOURCES, SourceWriter, chain_end
-from engine.store.session import session_of_engine
+from engine.store.journal import SOURCES, chain_end
+from engine.store.session import read_document, session_of_engine
 from ringbuffer.errors import SegmentBusyError, SegmentError
 from ringbuffer.ring import Consumer, Ring
 from ringbuffer.segment import read_prefix
@@ -49,7 +49,7 @@ def drain_events(config: Config, names: Iterable[str]) -> list[str]:
 
 
 def drain_ring(home: Path, name: str) -> int:
-    """Journal what is left in a dead engine's event ring; return how many records.
+    """Journal what is left in a dead engine's event ring; return how many records it had.
 
     A ring whose engine never wrote a session document holds nothing worth a journal: its brain
     cannot have traded. A source that was closed in order has all of it already.
@@ -85,13 +85,17 @@ def _drain(ring: Ring, directory: Path, source: str) -> int:
         consumer = Consumer(ring, READER_JOURNAL)
     except SegmentError as error:
         raise JournalError(f"the event ring {ring.name} cannot be drained: {error}") from error
-    writer = SourceWriter(directory, directory.name, source, ring.slot_size)
-    first = writer.next_sequence
+    drain = open_drain(consumer, directory, source, is_replayable=_keeps_marks(directory))
+    count = 0
     try:
-        drain = RingDrain(consumer, writer)
-        while drain.drain():
-            pass
-        return writer.next_sequence - first
+        while moved := drain.drain():
+            count += moved
+        return count
     finally:
-        writer.close(is_end=False)
+        for writer in drain.writers:
+            writer.close(is_end=False)
         consumer.close()
+
+
+def _keeps_marks(directory: Path) -> bool:
+    return read_document(directory).market_journal != "off"

@@ -1,8 +1,8 @@
 """Check a session's journal byte by byte: CRC, chain of digests, sequences, order of segments.
 
-A torn tail is reported, not blamed: a killed writer leaves one. Market segments that retention
-removed are reported, not blamed. Everything else that does not fit is a problem, said in one
-sentence with the file and the byte.
+A torn tail is reported, not blamed: a killed writer leaves one. Segments of market and marks that
+retention removed are reported, not blamed. Everything else that does not fit is a problem, said in
+one sentence with the file and the byte.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from engine.store import frames
 from engine.store.frames import FrameKind
-from engine.store.journal import SOURCE_MARKET, SOURCES, segment_index, segment_paths
+from engine.store.journal import REPLAY_SOURCES, SOURCES, segment_index, segment_paths
 from engine.store.reader import source_dtype
 from engine.store.session import SourceSeal, read_document
 
@@ -142,7 +142,7 @@ def verify_source(directory: Path, session_id: str, source: str) -> SourceReport
     removed = segment_index(paths[0]) if paths else 0
     if removed:
         check.digest = None
-        if source != SOURCE_MARKET:
+        if source not in REPLAY_SOURCES:
             check.problems.append(f"{source}: segments 0..{removed - 1} are missing")
     expected = removed
     for path in paths:

@@ -18,7 +18,12 @@ import pytest
 
 from engine.domain.records import EVENT_DTYPE, MARK_WORD_FIRST, MARKS_PER_RECORD, EventType
 from engine.processes.replay_journal import Mark, marks_of
-from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, segment_paths
+from engine.store.journal import (
+    SOURCE_EVENTS_BRAIN,
+    SOURCE_MARKET,
+    SOURCE_MARKS,
+    segment_paths,
+)
 from engine.store.reader import read_records
 from engine.store.session import read_document, write_document
 from tests.ring_builders import ROOT, child_command
@@ -75,11 +80,18 @@ def rewrite_market(directory: Path, records: np.ndarray) -> None:
     writer.close(is_end=False)
 
 
-def rewrite_events(directory: Path, records: np.ndarray) -> None:
-    for path in segment_paths(directory, SOURCE_EVENTS_BRAIN):
+def rewrite(directory: Path, source: str, records: np.ndarray) -> None:
+    """Write an event source again, under the ring sequences its records carry."""
+    for path in segment_paths(directory, source):
         path.unlink()
-    writer = open_events(directory)
-    writer.append(0, as_bytes(records))
+    writer = open_events(directory, source)
+    for record in (records[k : k + 1] for k in range(len(records))):
+        first = int(record["sequence"][0]) - 1
+        if source == SOURCE_MARKS:
+            first = writer.next_sequence
+        elif first > writer.next_sequence:
+            writer.append_apart(first - writer.next_sequence)
+        writer.append(first, as_bytes(record))
     writer.close(is_end=False)
 
 
@@ -131,7 +143,7 @@ def test_one_changed_byte_of_a_decision_is_seen(write: Write) -> None:
     events = read_records(directory, SOURCE_EVENTS_BRAIN)
     place = np.flatnonzero(events["event_type"] == EventType.SIGNAL_GENERATED)[3]
     events["input_2"][place] += 1e-9
-    rewrite_events(directory, events)
+    rewrite(directory, SOURCE_EVENTS_BRAIN, events)
 
     code, answer = replayed(directory)
 
@@ -151,15 +163,24 @@ def test_a_brain_restarted_in_place_is_replayed_brain_by_brain(write: Write) -> 
 
 def test_events_behind_the_last_mark_are_left_out_and_counted(write: Write) -> None:
     directory, _ = write()
-    events = read_records(directory, SOURCE_EVENTS_BRAIN)
-    marks = np.flatnonzero(events["event_type"] == EventType.DRAIN_MARK)
-    cut = next(end for first, end in zip(marks[-6:-1], marks[-5:], strict=True) if end - first > 1)
-    rewrite_events(directory, events[:cut])
+    marks = read_records(directory, SOURCE_MARKS)
+    rewrite(directory, SOURCE_MARKS, marks[: len(marks) // 2])
 
     code, answer = replayed(directory)
 
     assert (code, answer["identical"]) == (0, True)
     assert answer["unmarked_events"] > 0
+
+
+def test_a_session_without_marks_says_so(write: Write) -> None:
+    directory, _ = write(500)
+    for path in segment_paths(directory, SOURCE_MARKS):
+        path.unlink()
+
+    code, answer = replayed(directory)
+
+    assert (code, answer["replayable"]) == (3, False)
+    assert answer["reason"] == "its brain left no drain mark"
 
 
 def test_a_session_without_its_market_says_so(write: Write) -> None:
@@ -199,7 +220,7 @@ def test_inputs_missing_from_the_events_are_said(write: Write) -> None:
     fills = np.flatnonzero(events["event_type"] == EventType.FILL)
     kept = np.ones(len(events), dtype=bool)
     kept[fills[2]] = False
-    rewrite_events(directory, events[kept])
+    rewrite(directory, SOURCE_EVENTS_BRAIN, events[kept])
 
     code, answer = replayed(directory)
 

@@ -29,6 +29,21 @@ def test_the_oldest_market_segments_go_first(tmp_path: Path) -> None:
     assert events.exists()
 
 
+def test_drain_marks_go_with_the_market_and_events_stay(tmp_path: Path) -> None:
+    marks = segment(tmp_path, "one", "marks-000000", age=50)
+    kept = [
+        segment(tmp_path, "one", "marks-000001", age=40),
+        segment(tmp_path, "one", "market-000000", age=45),
+        segment(tmp_path, "one", "events-brain-000000", age=90),
+        segment(tmp_path, "one", "events-brain-000001", age=80),
+    ]
+
+    size = bound_journals(tmp_path, 1)
+
+    assert (size.removed_count, marks.exists()) == (1, False)
+    assert all(path.exists() for path in kept)
+
+
 def test_events_and_the_newest_market_segment_stay_whatever_the_bound(tmp_path: Path) -> None:
     kept = [
         segment(tmp_path, "one", "market-000003", age=9),
