@@ -21,8 +21,9 @@ ROLES = ("orchestrator", "feed", "brain")
 SHM = Path("/dev/shm")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def exchange() -> Iterator[Exchange]:
+    # One each: a home of its own counts its epochs from 1, and client ids must not repeat.
     running = Exchange("--generate", "2", "--seed", "7")
     yield running
     running.stop()
