@@ -21,7 +21,7 @@ from bench.harness import ROOT, Pass, percentiles
 from bench.sides.ring_child import latency_answer, ns_per_tick
 from native_ext import _native
 from ringbuffer.ring import Ring
-from ringbuffer.segment import SHM_FOLDER, unlink
+from ringbuffer.segment import SHM_FOLDER, find_stale, unlink
 
 CAPACITY = 4096
 SLOT_BYTES = 64
@@ -47,6 +47,8 @@ class Pairs:
     def __init__(self, producer_core: int, consumer_core: int) -> None:
         """Compile everything; `with` closes it again."""
         self.cores = (producer_core, consumer_core)
+        for stale in find_stale("aegis-bench-"):
+            unlink(stale.name)  # what a killed bench left
         self._folder = tempfile.TemporaryDirectory(prefix="aegis-bench-")
         self.programs = compile_native(Path(self._folder.name))
         clock = _native.Clock()
