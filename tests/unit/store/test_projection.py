@@ -24,9 +24,7 @@ from engine.store.tables import POSITIONS, TABLES
 from tests.store_builders import (
     as_bytes,
     event_records,
-    instrument,
     open_events,
-    session_document,
     write_session,
 )
 from tests.store_events import (
@@ -295,53 +293,6 @@ def test_fills_written_off_are_not_counted_twice_when_they_come(
     assert rows(database, "adjustments", "kind", order="sequence")[1] == ("FILL",)
 
 
-def test_restored_columns_add_up_and_trade_ids_are_no_orders(
-    database: Database, state: Path
-) -> None:
-    restore = EventType.RESTORE_POSITION
-    fields = {"instrument_index": 0, "strategy_index": -1, "position_cost_e8": 10}
-    write_session(state, position(0, -1, 99), session_id="one", epoch=1)
-    write_session(
-        state,
-        event(EventType.RESTORE_LIMITS, cash_e8=777, qty_lots=1),
-        event(restore, position_lots=5, **fields),
-        event(restore, position_lots=2, **fields),
-        event(EventType.RESTORE_ORDER, instrument_index=0, trade_id=501),
-        event(EventType.RESTORE_END),
-        session_id="two",
-        epoch=2,
-    )
-
-    project_all(database, state)
-
-    assert rows(database, "positions", "strategy", "lots", "cost_e8") == [("(external)", 7, 20)]
-    assert rows(database, "orders", "order_id") == []
-    assert rows(database, "balances", "wallet_e8") == [(777,)]
-
-
-def test_a_position_nobody_took_over_is_closed_by_name(database: Database, state: Path) -> None:
-    write_session(
-        state, position(0, 0, 5), position(0, 1, 2), position(0, -2, 7), session_id="one", epoch=1
-    )
-    restore = EventType.RESTORE_POSITION
-    fields = {"instrument_index": 0, "position_cost_e8": 1}
-    write_session(
-        state,
-        event(restore, strategy_index=-1, position_lots=5, **fields),
-        event(restore, strategy_index=0, position_lots=2, **fields),
-        event(restore, strategy_index=-2, position_lots=7, **fields),
-        event(EventType.RESTORE_END),
-        session_id="two",
-        epoch=2,
-        strategies=session_document().strategies[1:],
-    )
-
-    project_all(database, state)
-
-    held = rows(database, "positions", "strategy", "lots")
-    assert held == [("(external)", 5), ("(net)", 7), ("orderflow", 2), ("smc_fvg_bos", 0)]
-
-
 def test_sessions_and_faults_of_every_source_are_listed(database: Database, state: Path) -> None:
     directory = write_session(
         state, event(EventType.EXECUTOR_FAULT, reason=-1021, text=b"clock"), is_end=True
@@ -382,22 +333,3 @@ def test_a_refused_transaction_leaves_nothing_and_comes_again(
     assert len(rows(database, "executions", "trade_id")) == 3
     assert POSITIONS.load(database, (state.name, "BTCUSDT", "smc_fvg_bos")) is not None
     assert rows(database, "balances", "wallet_e8") == [(1_000_580,)]
-
-
-def test_accounts_in_one_database_never_meet(database: Database, tmp_path: Path) -> None:
-    for name, wallet_e8 in (("practice-a-paper", 100), ("binance-a-live", 938)):
-        write_session(tmp_path / name, opening_cash(wallet_e8), session_id="same")
-        project_all(database, tmp_path / name)
-
-    found = rows(database, "balances", "state_key", "wallet_e8")
-    assert found == [("binance-a-live", 938), ("practice-a-paper", 100)]
-
-
-def test_the_wallet_is_in_the_margin_currency(database: Database, state: Path) -> None:
-    write_session(
-        state, opening_cash(5), instruments=(instrument("BTCUSDC", quote="USDC", margin="USDC"),)
-    )
-
-    project_all(database, state)
-
-    assert rows(database, "balances", "asset", "wallet_e8") == [("USDC", 5)]
