@@ -7,8 +7,15 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from engine.processes import kernel_cache
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
+
+# Numba's cache looks at one file, so a changed callee in another would go unnoticed: this name
+# changes with any kernel source. It is set before Numba is imported, and children inherit it.
+KERNELS = ROOT / ".pytest_cache" / f"kernels-{kernel_cache.cache_key()}"
+os.environ.setdefault("NUMBA_CACHE_DIR", str(KERNELS))
 
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=100)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from engine.domain.codes import (
     LEVEL_BID,
@@ -20,6 +19,7 @@ from engine.domain.codes import (
     Liveness,
     RecordType,
 )
+from engine.domain.kernel import entry, kernel
 from engine.domain.market_state import MarketState, create_market_state
 from engine.domain.strategy import (
     EXPOSURE_DTYPE,
@@ -52,7 +52,7 @@ LOG_DTYPE = np.dtype(
 LOG_MAX = 100_000
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel
 def fill_at_quote(
     market: MarketState,
     exposure: np.ndarray,
@@ -75,7 +75,7 @@ def fill_at_quote(
     return price
 
 
-@njit(nogil=True, error_model="numpy")
+@entry
 def run_paper(
     market: MarketState,
     exposure: np.ndarray,

@@ -9,12 +9,12 @@ from engine.domain.features.returns import update_returns
 from engine.domain.features.statistics import update_statistics
 from engine.domain.features.volatility import update_atr, update_volatility
 from engine.domain.features.volume import update_volume
-from engine.domain.kernel import kernel
+from engine.domain.kernel import inlined, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
 from engine.domain.structure import update_structure
 
 
-@kernel
+@inlined
 def update_features(market: MarketState, i: int, t: int, number: int) -> None:
     """Compute every bar feature of closed bar `number`, family by family, in place."""
     closed = market.closed

@@ -23,7 +23,7 @@ from engine.domain.firewall_lanes import (
     judge_lane,
 )
 from engine.domain.firewall_reasons import FirewallReason
-from engine.domain.kernel import Records, kernel
+from engine.domain.kernel import Records, inlined, kernel
 from engine.domain.market_state import (
     CLOCK_ANCHOR_NS,
     CLOCK_OFFSET_NS,
@@ -175,7 +175,7 @@ def check_state_record(record_type: int, slots: Records, slot_index: int) -> int
     return 0
 
 
-@kernel
+@inlined
 def check_time(market: MarketState, record_type: int, slots: Records, slot_index: int) -> int:
     """Return the law a record's venue time breaks, or 0.
 
@@ -221,7 +221,7 @@ def resync_instrument(market: MarketState, i: int) -> None:
     forget_flow(market.flow_buckets, market.flow_sums, market.micro, i)
 
 
-@kernel
+@inlined
 def check_lane(
     market: MarketState, record_type: int, i: int, slots: Records, slot_index: int
 ) -> int:
@@ -254,7 +254,7 @@ def check_lane(
     return reason
 
 
-@kernel
+@inlined
 def check_content(record_type: int, slots: Records, slot_index: int) -> int:
     """Return the law the record breaks by itself, or 0."""
     if record_type == _QUOTE:
@@ -272,7 +272,7 @@ def check_content(record_type: int, slots: Records, slot_index: int) -> int:
     return check_state_record(record_type, slots, slot_index)
 
 
-@kernel
+@inlined
 def check_laws(market: MarketState, slots: Records, slot_index: int) -> int:
     """Return the first law the record breaks, or 0."""
     record_type = slots["record_type"][slot_index]
@@ -290,7 +290,7 @@ def check_laws(market: MarketState, slots: Records, slot_index: int) -> int:
     return reason
 
 
-@kernel
+@inlined
 def check_record(market: MarketState, slots: Records, slot_index: int) -> int:
     """Return 0, or the FirewallReason for which the record must not be used; counts it.
 

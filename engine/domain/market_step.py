@@ -30,7 +30,7 @@ from engine.domain.features.micro import (
     roll_buckets,
 )
 from engine.domain.firewall_lanes import LANE_QUOTE, LANE_TRADE, forget_lane
-from engine.domain.kernel import Records, kernel
+from engine.domain.kernel import Records, inlined, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
 
 _QUOTE = int(RecordType.QUOTE)
@@ -46,7 +46,7 @@ _CHANNEL_QUOTE = int(Channel.QUOTE)
 _CHANNEL_BOOK = int(Channel.BOOK)
 
 
-@kernel
+@inlined
 def advance_flow(market: MarketState, i: int, venue_time_ns: int) -> None:
     """Move the flow windows on when the record opens a bucket, in place."""
     bucket = venue_time_ns >> BUCKET_SHIFT
@@ -54,7 +54,7 @@ def advance_flow(market: MarketState, i: int, venue_time_ns: int) -> None:
         roll_buckets(market.hot, market.flow_buckets, market.flow_sums, market.micro, i, bucket)
 
 
-@kernel
+@inlined
 def apply_quote(market: MarketState, i: int, slots: Records, slot_index: int) -> int:
     """Take over a quote; its venue time may close bars. Return the mask of timeframes closed."""
     hot = market.hot
@@ -77,7 +77,7 @@ def apply_quote(market: MarketState, i: int, slots: Records, slot_index: int) ->
     return closed
 
 
-@kernel
+@inlined
 def apply_trade(market: MarketState, i: int, slots: Records, slot_index: int) -> int:
     """Fold a trade into flow and bars; return the mask of timeframes it closed first."""
     hot = market.hot
@@ -116,7 +116,7 @@ def apply_trade(market: MarketState, i: int, slots: Records, slot_index: int) ->
     return closed
 
 
-@kernel
+@inlined
 def apply_book_level(market: MarketState, i: int, slots: Records, slot_index: int) -> None:
     """Apply a level; at the end of a diff refresh the depth imbalance, in place."""
     state = apply_level(
@@ -136,7 +136,7 @@ def apply_book_level(market: MarketState, i: int, slots: Records, slot_index: in
         market.micro[i, DEPTH_IMBALANCE] = np.nan
 
 
-@kernel
+@inlined
 def apply_gap(market: MarketState, i: int, channel: int) -> None:
     """Forget what a loss of records made unknown, in place."""
     market.hot["gap_count"][i] += 1
@@ -175,7 +175,7 @@ def apply_rare(
         apply_gap(market, i, slots["aux"][slot_index])
 
 
-@kernel
+@inlined
 def apply_record(market: MarketState, slots: Records, slot_index: int) -> int:
     """Apply one accepted record in place; return the mask of timeframes whose bar it closed."""
     record_type = slots["record_type"][slot_index]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.codes import EVENT_REDUCE_ONLY, OrderType, TimeInForce
-from engine.domain.kernel import Records, kernel
+from engine.domain.kernel import Records, inlined, kernel
 from engine.domain.market_state import MarketState
 from engine.domain.strategy_table import STRATEGIES_MAX
 
@@ -174,7 +174,7 @@ def propose_exit(
     return count + 1
 
 
-@kernel
+@inlined
 def is_warm(market: MarketState, i: int, s: int) -> bool:
     """Return whether the distances of stop and target are known, or none are asked for."""
     if market.strategies["stop_atr"][s] == 0.0 and market.strategies["take_atr"][s] == 0.0:

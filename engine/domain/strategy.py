@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from engine.domain.codes import RecordType
 from engine.domain.firewall import check_record
-from engine.domain.kernel import Records, kernel
+from engine.domain.kernel import Records, inlined, kernel
 from engine.domain.market_state import USES_SCORE, MarketState
 from engine.domain.market_step import apply_record
 from engine.domain.opportunity import (
@@ -46,7 +46,7 @@ _IMBALANCE = int(StrategyReason.QUOTE_IMBALANCE)
 _QUOTE = int(RecordType.QUOTE)
 
 
-@kernel
+@inlined
 def show_inputs(
     market: MarketState, i: int, s: int, score: float, opportunities: Records, count: int
 ) -> None:
@@ -60,7 +60,7 @@ def show_inputs(
         smc_inputs(market, i, s, opportunities, count)
 
 
-@kernel
+@inlined
 def exit_on_quote(
     market: MarketState, exposure: Records, i: int, s: int, score: float, now_ns: int
 ) -> int:
@@ -79,7 +79,7 @@ def exit_on_quote(
     return 0
 
 
-@kernel
+@inlined
 def may_enter(market: MarketState, exposure: Records, i: int, s: int, now_ns: int) -> bool:
     """Return whether a flat strategy is past its cooldown and knows its distances."""
     last_exit_ns = exposure["last_exit_time_ns"][i, s]
@@ -89,7 +89,7 @@ def may_enter(market: MarketState, exposure: Records, i: int, s: int, now_ns: in
     return is_warm(market, i, s)
 
 
-@kernel
+@inlined
 def enter_on_quote(
     market: MarketState,
     exposure: Records,
@@ -115,7 +115,7 @@ def enter_on_quote(
     return propose_entry(market, opportunities, count, i, s, side, reason)
 
 
-@kernel
+@inlined
 def run_on_quote(
     market: MarketState,
     exposure: Records,
@@ -176,7 +176,7 @@ def run_on_bars(
     return count
 
 
-@kernel
+@inlined
 def apply_market(
     market_state: MarketState,
     exposure: Records,
