@@ -10,7 +10,7 @@ A drain mark has up to MARKS_PER_RECORD rows, one per step: the time, and the la
 from market, report and control ring (-1: none yet) with the outer trading state. A row stands after
 its step's events and before those of any later step, so replay feeds the same batches at the same
 times. Rows are held back while nothing happens and written when the record is full, before a later
-step's events, and when the loop goes to sleep.
+step's events, and when the loop goes to sleep with one older than MARK_HOLD_NS.
 
 INVARIANT: a step runs only when the event ring has room for all it may emit; a full event ring is
 HALTED until an operator resumes, never an unrecorded order. With durability `disk` commands wait
@@ -36,6 +36,7 @@ from engine.domain.state import State
 from engine.domain.words import Word
 from engine.processes.brain_rings import READER
 from engine.processes.brain_words import (
+    MARK_HOLD_NS,
     MARK_ROWS_FIRST,
     ROOM_PAUSE_NS,
     SPIN_LOOKS,
@@ -50,8 +51,10 @@ from engine.processes.brain_words import (
 from ringbuffer.atomics import (
     fence_seq_cst,
     futex_wait,
+    load32_relaxed,
     load_relaxed,
     pause,
+    ring_doorbell,
     store32_relaxed,
     store_relaxed,
 )
@@ -69,6 +72,7 @@ from ringbuffer.kernels import (
 )
 from ringbuffer.layout import (
     HANDLE_CAPACITY,
+    HANDLE_DOORBELL,
     HANDLE_GATING,
     HANDLE_MASK,
     HANDLE_NEXT,
@@ -176,6 +180,19 @@ def await_journal(ports: Ports, sequence: int) -> None:
         futex_wait(words[LoopWord.STOP_ADDRESS], 0, ROOM_PAUSE_NS)
 
 
+@kernel
+def wake_executor(ring: Integers) -> None:
+    """Ring the doorbell if the executor waits for it; it never sleeps on the ring's futex."""
+    # MEMORY: seq_cst fence; published slots are visible before we look for a sleeper. Pairs with
+    # the fence in arm.
+    fence_seq_cst()
+    # MEMORY: relaxed, ordered by the fence. Pairs with the store in arm.
+    if load32_relaxed(ring[HANDLE_WAIT]) != 0:
+        # MEMORY: relaxed; who arms again sees our slots by its fence. Pairs with arm.
+        store32_relaxed(ring[HANDLE_WAIT], 0)
+        ring_doorbell(ring[HANDLE_DOORBELL])
+
+
 @inlined
 def publish_step(ports: Ports, out: Out) -> None:
     """Publish what a step emitted: earlier marks, events, then commands."""
@@ -189,7 +206,7 @@ def publish_step(ports: Ports, out: Out) -> None:
         if ports.words[LoopWord.SYNCED_ADDRESS] != 0:
             await_journal(ports, end)
         publish_rows(ports.command_ring, ports.command_slots, out.commands, commands)
-        wake(ports.command_ring)
+        wake_executor(ports.command_ring)
     wake(ports.event_ring)
 
 
@@ -299,7 +316,8 @@ def wait_for_work(ports: Ports, until_ns: int, time_ns: int) -> int:
         time_ns = now_ns(ports.clock)
     if time_ns >= until_ns:
         return time_ns
-    flush_marks(ports)
+    if words[LoopWord.MARK_ROWS] > 0 and time_ns - words[MARK_ROWS_FIRST] > MARK_HOLD_NS:
+        flush_marks(ports)
     # MEMORY: relaxed, ordered by the fence. Pairs with the load in wake.
     store32_relaxed(ports.market_ring[HANDLE_WAIT], 1)
     # MEMORY: seq_cst fence; our wait word is visible before we look. Pairs with the fence in wake.

@@ -16,6 +16,7 @@ STEP_CONTROLS_MAX = 16
 SLICE_NS_MAX = 10_000_000  # the thread answers to Python this often
 TIMER_NS = 10_000_000  # a step without records: timeouts, reconciliation, the day's end
 ROOM_PAUSE_NS = 200_000  # between two looks at a full ring or an unsynced journal
+MARK_HOLD_NS = 100_000_000  # longest a row waits for others while nothing happens
 SPIN_LOOKS = 16  # looks between two readings of the clock
 LOOP_WORDS = 96
 MARK_ROWS_FIRST = 64  # of the loop words: rows of four, MARKS_PER_RECORD of them

@@ -9,6 +9,9 @@ order of arrival holds. Room is kept for the urgent: each class may only fill th
 own share, so that a burst of maintenance never refuses a cancel. Full is a value, `False`, and the
 caller decides; nothing here waits for room.
 
+Slow work never holds all workers: reconcile and maintenance leave RESERVED_WORKERS to the urgent,
+and what was taken out of turn is parked, in order, until one of theirs is done.
+
 A job's exception never ends a worker: it is handed to `on_fault` with the job's name.
 """
 
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
@@ -27,6 +31,7 @@ OnFault = Callable[[str, BaseException], None]
 
 CAPACITY = 256  # jobs waiting; a reconciliation of 40 instruments is one job
 WORKERS = 4  # jobs running at once
+RESERVED_WORKERS = 2  # of them, for cancels and orders
 THREADS = 2  # blocking jobs running at once
 
 
@@ -73,6 +78,9 @@ class Dispatcher:
         self._on_fault = on_fault
         self._capacity = capacity
         self._worker_count = workers
+        self._slow_max = max(1, workers - RESERVED_WORKERS)
+        self._slow_count = 0
+        self._parked: deque[_Entry] = deque()
         self._queue: asyncio.PriorityQueue[_Entry] = asyncio.PriorityQueue(capacity)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="dispatcher")
         self._workers: list[asyncio.Task[None]] = []
@@ -93,7 +101,7 @@ class Dispatcher:
     def submit(self, priority: Priority, name: str, job: Job) -> bool:
         """Queue a coroutine function; return False when its class has no room or we are closing."""
         room = self._capacity * SHARES[priority] // 16
-        if not self._open or self._queue.qsize() >= room:
+        if not self._open or self.waiting_count >= room:
             self.refused_count += 1
             return False
         self._arrival += 1
@@ -111,7 +119,7 @@ class Dispatcher:
     @property
     def waiting_count(self) -> int:
         """Return how many jobs wait."""
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._parked)
 
     async def drain(self, deadline_s: float) -> bool:
         """Refuse what comes, finish what waits; return False when the deadline came first."""
@@ -133,14 +141,28 @@ class Dispatcher:
     async def _work(self) -> None:
         while True:
             entry = await self._queue.get()
-            # WHY: a task of its own, so that its error is a value here and not an exception.
-            task = asyncio.ensure_future(entry.job())
+            if entry.priority < Priority.RECONCILE:
+                await self._run(entry)
+                continue
+            self._parked.append(entry)
+            if self._slow_count >= self._slow_max:
+                continue
+            self._slow_count += 1
             try:
-                await asyncio.wait({task})
+                while self._parked:
+                    await self._run(self._parked.popleft())
             finally:
-                task.cancel()  # only when this worker is cancelled; done tasks ignore it
-                self._queue.task_done()
-            self.done_count += 1
-            error = None if task.cancelled() else task.exception()
-            if error is not None:
-                self._on_fault(entry.name, error)
+                self._slow_count -= 1
+
+    async def _run(self, entry: _Entry) -> None:
+        # WHY: a task of its own, so that its error is a value here and not an exception.
+        task = asyncio.ensure_future(entry.job())
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()  # only when this worker is cancelled; done tasks ignore it
+            self._queue.task_done()
+        self.done_count += 1
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._on_fault(entry.name, error)

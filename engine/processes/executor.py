@@ -57,6 +57,7 @@ CLOCK_PERIOD_S: Final = 1.0  # of an exchange that may play a tape
 CLOCK_PERIOD_THIRD_PARTY_S: Final = 30.0
 INSTRUMENTS_WAIT_S: Final = 0.002
 STOP_WAIT_S: Final = 5.0
+CLOSE_S: Final = 0.01  # sockets close in the loop's next turns
 
 _INSTRUMENT: Final = struct.Struct("<i")
 
@@ -178,6 +179,7 @@ class Executor:
             await dispatcher.close()
             if self._orders is not None:
                 await self._orders.close()
+            await asyncio.sleep(CLOSE_S)
 
     async def _connect_and_serve(
         self, dispatcher: Dispatcher, tasks: list[asyncio.Task[None]]

@@ -121,6 +121,45 @@ def test_a_faulty_job_is_reported_and_the_next_one_runs() -> None:
     assert order == ["next"]
 
 
+def test_slow_work_leaves_workers_to_cancels_and_keeps_its_order() -> None:
+    async def scenario() -> list[str]:
+        order: list[str] = []
+        dispatcher = Dispatcher(_no_fault, workers=4)
+        released = asyncio.Event()
+
+        def slow(name: str) -> Callable[[], Awaitable[None]]:
+            async def job() -> None:
+                order.append(f"{name} begins")
+                await released.wait()
+                order.append(f"{name} ends")
+
+            return job
+
+        dispatcher.start()
+        for number in range(6):
+            assert dispatcher.submit(Priority.RECONCILE, "fetch", slow(f"fetch {number}"))
+        while len(order) < 2:
+            await asyncio.sleep(0)
+        cancelled = asyncio.Event()
+
+        async def cancel() -> None:
+            order.append("cancel")
+            cancelled.set()
+
+        assert dispatcher.submit(Priority.CANCEL, "cancel", cancel)
+        await asyncio.wait_for(cancelled.wait(), DEADLINE_S)
+        assert dispatcher.waiting_count == 4
+        released.set()
+        assert await dispatcher.drain(DEADLINE_S)
+        await dispatcher.close()
+        return order
+
+    order = asyncio.run(scenario())
+    assert order[:3] == ["fetch 0 begins", "fetch 1 begins", "cancel"]
+    begun = [entry for entry in order if entry.endswith("begins")]
+    assert begun == [f"fetch {number} begins" for number in range(6)]
+
+
 def test_blocking_work_leaves_the_loop() -> None:
     async def scenario() -> None:
         threads: list[str] = []
