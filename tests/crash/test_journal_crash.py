@@ -29,8 +29,22 @@ CHILDREN = "tests.crash.journal_children"
 ROUNDS = 12
 
 
+spawned: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def no_child_outlives_its_test() -> Iterator[None]:
+    yield
+    while spawned:
+        child = spawned.pop()
+        if child.poll() is None:
+            end(child)
+
+
 def spawn(*words: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(child_command(CHILDREN, *words), stdout=subprocess.PIPE, text=True)
+    command = child_command(CHILDREN, *words)
+    spawned.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    return spawned[-1]
 
 
 def end(child: subprocess.Popen[str]) -> str:
