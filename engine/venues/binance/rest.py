@@ -19,6 +19,7 @@ import hmac
 import time
 from collections.abc import Mapping
 from urllib.parse import quote
+from weakref import WeakSet
 
 from engine.clock import VenueClock
 from engine.venues.binance.errors import RATE_STATUS, retry_after_s
@@ -69,6 +70,7 @@ class BinanceRest:
         self._tail_get = f" HTTP/1.1\r\n{host}{key}\r\n".encode()
         self._heads: dict[tuple[str, str], bytes] = {}
         self._idle: list[HttpConnection] = []
+        self._opened: WeakSet[HttpConnection] = WeakSet()
         self._places = asyncio.Semaphore(connections_max)
         self._blocked_until_ns = 0
         self.used_weight = 0
@@ -83,6 +85,7 @@ class BinanceRest:
         opened = await asyncio.gather(
             *(open_connection(self._endpoint) for _ in range(connection_count))
         )
+        self._opened.update(opened)
         self._idle.extend(opened)
 
     async def request(
@@ -151,9 +154,10 @@ class BinanceRest:
         return max(0, self._blocked_until_ns - time.monotonic_ns()) / NS_PER_S
 
     async def close(self) -> None:
-        """Close every idle connection; those in use close when their answer is complete."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close every connection; a request that waits for its answer fails."""
+        self._idle.clear()
+        for connection in list(self._opened):
+            connection.close()
         await asyncio.sleep(0)
 
     async def _exchange(
@@ -178,9 +182,11 @@ class BinanceRest:
 
     async def _open(self, timeout_s: float) -> HttpConnection:
         try:
-            return await asyncio.wait_for(open_connection(self._endpoint), timeout_s)
+            connection = await asyncio.wait_for(open_connection(self._endpoint), timeout_s)
         except TimeoutError as error:
             raise VenueUnreachableError(f"no connection in {timeout_s} s") from error
+        self._opened.add(connection)
+        return connection
 
     def _take_idle(self) -> HttpConnection | None:
         while self._idle:
