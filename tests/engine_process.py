@@ -14,21 +14,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+Condition = Callable[[], Any]
 DEADLINE_S = 120.0
 POLL_S = 0.05
 KERNELS = Path(__file__).resolve().parent.parent / ".pytest_cache" / "kernels"
 AEGIS = [sys.executable, "-m", "engine"]
 
 
-def wait_for(what: str, condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:  # noqa: ANN401  whatever the condition returns
+def wait_for(what: str, condition: Condition, limit_s: float = DEADLINE_S) -> Any:  # noqa: ANN401
     """Return the first true value of `condition`; fail naming `what` when the deadline passes."""
-    deadline = time.monotonic() + deadline_s
+    deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         found = condition()
         if found:
             return found
         time.sleep(POLL_S)
-    message = f"waited {deadline_s:.0f} s for {what}"
+    message = f"waited {limit_s:.0f} s for {what}"
     raise AssertionError(message)
 
 

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
 
+_Types = tuple[types.Type, ...]
+_Named = dict[str, types.Type]
 Records = NDArray[np.void]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -73,7 +75,7 @@ def _declare(
     resolve = getattr(compiled, "get_call_template", None)
     if resolve is not None:
 
-        def resolve_widened(arguments: tuple[types.Type, ...], named: dict[str, types.Type]) -> Any:  # noqa: ANN401 - Numba's own answer, handed on
+        def resolve_widened(arguments: _Types, named: _Named) -> Any:  # noqa: ANN401  Numba's
             widened = tuple(widen(argument) for argument in arguments)
             return resolve(widened, {name: widen(kind) for name, kind in named.items()})
 

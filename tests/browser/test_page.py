@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ def load_driver() -> ModuleType:
 
 
 driver = load_driver()
+Page = Any  # driver.Browser, which only exists at run time
 BINARY = driver.browser_path()
 pytestmark = [
     pytest.mark.browser,
@@ -49,7 +51,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def page(engine: Engine, tmp_path: Path) -> Iterator[driver.Browser]:  # type: ignore[name-defined]
+def page(engine: Engine, tmp_path: Path) -> Iterator[Page]:
     browser = driver.Browser(BINARY, tmp_path / "profile")
     browser.open(engine.url + "/")
     browser.wait("document.querySelectorAll('#cards .card').length >= 9")
@@ -61,14 +63,14 @@ def text(selector: str) -> str:
     return f"document.querySelector({selector!r}).textContent"
 
 
-def test_the_page_shows_money_roles_and_instruments(page: driver.Browser) -> None:  # type: ignore[name-defined]
+def test_the_page_shows_money_roles_and_instruments(page: Page) -> None:
     assert page.evaluate(text("#money")) == "practice money"
     assert page.wait(f"{text('#roles')}.includes('READY')")
     assert page.wait(f"{text('#instruments')}.includes('quote live')")
     assert page.evaluate(text("#banner")) == ""
 
 
-def test_halt_and_resume_by_button(page: driver.Browser, engine: Engine) -> None:  # type: ignore[name-defined]
+def test_halt_and_resume_by_button(page: Page, engine: Engine) -> None:
     def state() -> str:
         status = engine.status()
         return status["trading_state"] if status else ""
@@ -83,6 +85,6 @@ def test_halt_and_resume_by_button(page: driver.Browser, engine: Engine) -> None
     wait_for("the engine to be enabled", lambda: state() == "ENABLED")
 
 
-def test_the_page_makes_no_foreign_request(page: driver.Browser, engine: Engine) -> None:  # type: ignore[name-defined]
+def test_the_page_makes_no_foreign_request(page: Page, engine: Engine) -> None:
     names = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
     assert [name for name in names if not name.startswith((engine.url, "data:"))] == []

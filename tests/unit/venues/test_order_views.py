@@ -33,7 +33,8 @@ from engine.venues.binance.user_events import decode_user_frame
 from engine.venues.venue import ProtocolError
 from tests.builders import make_instrument
 
-READER = AccountReader([make_instrument(quote="USDT", margin="USDT")], "a")  # type: ignore[arg-type]
+INSTRUMENT = make_instrument(quote="USDT", margin="USDT")
+READER = AccountReader([INSTRUMENT], "a")  # type: ignore[arg-type]
 ORDER = {
     "symbol": "BTCUSDT",
     "orderId": 42,
@@ -104,7 +105,8 @@ def test_foreign_orders_keep_number_zero(client_id: str) -> None:
 
 
 def test_symbols_we_do_not_trade_are_left_out() -> None:
-    assert READER.order_report(decode_view(frame(ORDER | {"symbol": "X"}), OrderView), 205) is None  # type: ignore[arg-type]
+    foreign = decode_view(frame(ORDER | {"symbol": "X"}), OrderView)
+    assert READER.order_report(foreign, 205) is None  # type: ignore[arg-type]
     assert READER.position_report(PositionView("X", "1", "2")) is None
 
 
