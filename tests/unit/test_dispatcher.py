@@ -138,7 +138,7 @@ def test_slow_work_leaves_workers_to_cancels_and_keeps_its_order() -> None:
         dispatcher.start()
         for number in range(6):
             assert dispatcher.submit(Priority.RECONCILE, "fetch", slow(f"fetch {number}"))
-        while len(order) < 2:
+        while len(order) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
         cancelled = asyncio.Event()
 

@@ -33,8 +33,8 @@ from engine.venues.binance.user_events import decode_user_frame
 from engine.venues.venue import ProtocolError
 from tests.builders import make_instrument
 
-INSTRUMENT = make_instrument(quote="USDT", margin="USDT")
-READER = AccountReader([INSTRUMENT], "a")  # type: ignore[arg-type]
+INSTRUMENT = make_instrument(quote="USDT", margin="USDT")  # type: ignore[arg-type]
+READER = AccountReader([INSTRUMENT], "a")
 ORDER = {
     "symbol": "BTCUSDT",
     "orderId": 42,
