@@ -58,9 +58,6 @@ def fill_book(market: Market, *, bid: int = 60_000_00, ask: int = 60_000_10) -> 
 
 
 @dataclass
-Names = list[str] | None
-
-
 class TapeWriter:
     """Writes a capture line by line; times are milliseconds since its start."""
 
@@ -320,7 +317,9 @@ class Stream:
             return True
         return False
 
-    async def ask(self, method: str, params: Names = None, request_id: int = 1) -> Any:  # noqa: ANN401
+    async def ask(
+        self, method: str, params: list[str] | None = None, request_id: int = 1
+    ) -> dict[str, Any]:
         """Send a control message and return its answer."""
         message: dict[str, object] = {"method": method, "id": request_id}
         if params is not None:
