@@ -70,7 +70,6 @@ class DeskRig:
         self.outer = 0
         self.events: list[np.ndarray] = []
         self.commands: list[np.ndarray] = []
-        self._none = np.zeros(1, dtype=EVENT_DTYPE)
         self._slots = np.zeros(1, dtype=MARKET_DTYPE)
         for i in range(len(rows)):
             self.quote(i)
@@ -94,8 +93,7 @@ class DeskRig:
     ) -> np.ndarray:
         """Run one step `after_ns` later; return its events."""
         self.now_ns += after_ns
-        given = [np.concatenate(list(part)) if part else self._none for part in (controls, reports)]
-        padded = [_padded(records) for records in given]
+        padded = [_padded(controls), _padded(reports)]
         step(
             self.state,
             padded[0], 0, len(controls), len(padded[0]) - 1,
@@ -257,11 +255,11 @@ class DeskRig:
 
     def all_events(self) -> np.ndarray:
         """Return every event so far."""
-        return np.concatenate([np.zeros(0, dtype=EVENT_DTYPE), *self.events])
+        return joined(self.events)
 
     def all_commands(self) -> np.ndarray:
         """Return every command so far."""
-        return np.concatenate([np.zeros(0, dtype=EVENT_DTYPE), *self.commands])
+        return joined(self.commands)
 
     def _collect(self) -> np.ndarray:
         events = self.out.events[: self.out.counts[OUT_EVENTS]].copy()
@@ -289,6 +287,12 @@ def of_type(events: np.ndarray, event_type: EventType) -> np.ndarray:
     return events[events["event_type"] == event_type]
 
 
-def _padded(records: np.ndarray) -> np.ndarray:
+def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return records one after the other; numpy's own way would repack the overlapping fields."""
+    assert all(part.dtype == EVENT_DTYPE for part in parts)
+    return np.frombuffer(b"".join(part.tobytes() for part in parts), dtype=EVENT_DTYPE).copy()
+
+
+def _padded(records: Sequence[np.ndarray]) -> np.ndarray:
     size = 1 << max(len(records) - 1, 0).bit_length()
-    return np.concatenate([records, np.zeros(size - len(records), dtype=EVENT_DTYPE)])
+    return joined([*records, np.zeros(size - len(records), dtype=EVENT_DTYPE)])

@@ -11,8 +11,8 @@ from enum import IntEnum
 
 from engine.domain.codes import EventType
 from engine.domain.desk import Desk, Out, net_column
-from engine.domain.emit import begin_event, emit_net_position
-from engine.domain.equity import change_cash, rebase_equity, refresh_mark
+from engine.domain.emit import begin_event, emit_net_position, event_room
+from engine.domain.equity import change_cash, refresh_mark
 from engine.domain.fills import move_column, spread_adjustment
 from engine.domain.kernel import kernel
 from engine.domain.order_store import book, unbook
@@ -20,6 +20,7 @@ from engine.domain.position import COST_MAX, marked_value, share
 from engine.domain.words import Tally, Word
 
 ADJUSTMENT_ID_BITS = 48
+ROOM_KEPT = 8  # events left to the rest of the step
 
 
 class AdjustmentKind(IntEnum):
@@ -70,21 +71,23 @@ def emit_adjustment(
 
 
 @kernel
-def cost_after(desk: Desk, i: int, venue_lots: int) -> int:
-    """Return the cost of the venue's position: our share of ours when it shrank, else theirs.
+def is_sane(cost_e8: int, lots: int) -> bool:
+    """Return whether a cost can be that of a position: its sign, and within the integers."""
+    return 0 < abs(cost_e8) < COST_MAX and (cost_e8 > 0) == (lots > 0)
 
-    A cost from the venue that is missing or senseless is replaced by lots at mid.
-    """
+
+@kernel
+def cost_after(desk: Desk, i: int, venue_lots: int) -> int:
+    """Return the cost of the venue's position: theirs, else our share of ours, else lots at mid."""
     net = net_column(desk)
     lots = desk.positions["lots"][i, net]
-    cost = desk.positions["cost_e8"][i, net]
+    theirs = desk.venue["cost_e8"][i]
     if venue_lots == 0:
         return 0
-    if lots * venue_lots > 0 and abs(venue_lots) < abs(lots):
-        return share(cost, abs(venue_lots), abs(lots))
-    theirs = desk.venue["cost_e8"][i]
-    if 0 < abs(theirs) < COST_MAX and (theirs > 0) == (venue_lots > 0):
+    if is_sane(theirs, venue_lots):
         return theirs
+    if lots * venue_lots > 0 and abs(venue_lots) < abs(lots):
+        return share(desk.positions["cost_e8"][i, net], abs(venue_lots), abs(lots))
     half = desk.hot["bid_price_ticks"][i] + desk.hot["ask_price_ticks"][i]
     return marked_value(venue_lots, half, desk.instruments["unit_e8"][i])
 
@@ -136,6 +139,28 @@ def write_off_fills(desk: Desk, out: Out, row: int) -> None:
 
 
 @kernel
+def take_costs(desk: Desk, out: Out) -> None:
+    """Take the venue's cost of positions that agree in lots, in place, beside its wallet.
+
+    Fills that came in another order than they happened split cash and cost differently; the sum is
+    the same. Differences below one tick of the position are the venue's rounding and stay.
+    """
+    net = net_column(desk)
+    for i in range(desk.venue.shape[0]):
+        lots = desk.positions["lots"][i, net]
+        seen = desk.venue["round"][i] == desk.words[Word.FETCH_ROUND]
+        if lots == 0 or not seen or desk.venue["lots"][i] != lots:
+            continue
+        theirs = desk.venue["cost_e8"][i]
+        tick_e8 = abs(lots) * desk.instruments["unit_e8"][i]
+        differs = abs(theirs - desk.positions["cost_e8"][i, net]) >= tick_e8
+        if is_sane(theirs, lots) and differs and event_room(out) > ROOM_KEPT:
+            desk.positions["cost_e8"][i, net] = theirs
+            refresh_mark(desk, i)
+            emit_net_position(desk, out, i, 0, 0)
+
+
+@kernel
 def adjust_cash(desk: Desk, out: Out, now_ns: int) -> None:
     """Take the venue's wallet, in place; the first one ever is where equity starts."""
     words = desk.words
@@ -149,4 +174,6 @@ def adjust_cash(desk: Desk, out: Out, now_ns: int) -> None:
     out.events["venue_realised_pnl_e8"][n] = delta
     out.events["wallet_e8"][n] = words[Word.CASH_E8]
     if opening:
-        rebase_equity(desk)
+        words[Word.OPENING] = 1
+    else:
+        take_costs(desk, out)

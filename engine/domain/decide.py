@@ -56,6 +56,12 @@ def report_room(desk: Desk, kind: int) -> int:
     return columns + 4 + EVENTS_RESERVED
 
 
+def events_least(desk: Desk) -> int:
+    """Return the fewest events `out` must hold: below it some record would never fit."""
+    opportunities = len(desk.opportunities) * EVENTS_PER_OPPORTUNITY + 1
+    return max(int(report_room(desk, _FETCH_END)), opportunities, 2 * EVENTS_RESERVED)
+
+
 @kernel
 def apply_report(desk: Desk, out: Out, records: Records, place: int, now_ns: int) -> None:
     """Echo one report and apply it."""
@@ -93,6 +99,7 @@ def drain_reports(
     for k in range(count):
         place = (first + k) & mask
         if event_room(out) < report_room(desk, reports["event_type"][place]):
+            desk.counts[Tally.SLICED] += 1
             return k
         apply_report(desk, out, reports, place, now_ns)
     return count
@@ -182,7 +189,8 @@ def step(
         market: MARKET_DTYPE array, indexed the same way.
         now_ns: monotonic time of this step; never smaller than the last one's.
         outer_trading_state: most severe word of main, operator and orchestrator.
-        out: overwritten; `counts` says how many events, commands, controls and reports.
+        out: overwritten; `counts` says how many events, commands, controls and reports. It holds
+            at least `events_least` events and a command per opportunity.
 
     Returns:
         Market records consumed. Fewer than given: publish `out` and call again. Reports are not
@@ -210,4 +218,4 @@ def step(
     return consumed
 
 
-__all__ = ["Out", "State", "create_out", "create_state", "step"]
+__all__ = ["Out", "State", "create_out", "create_state", "events_least", "step"]

@@ -138,7 +138,7 @@ def loss_exceeded(base_e8: int, equity_e8: int, ratio_max: float) -> bool:
 def check_losses(desk: Desk) -> None:
     """Raise the peak and trip the daily loss and drawdown limits, in place."""
     words = desk.words
-    if words[Word.CASH_KNOWN] == 0:
+    if words[Word.CASH_KNOWN] == 0 or words[Word.OPENING] != 0:
         return
     equity = words[Word.EQUITY_E8]
     if equity > words[Word.PEAK_EQUITY_E8]:

@@ -19,7 +19,7 @@ from engine.domain.emit import show_position
 from engine.domain.equity import DIRTY_AT_ONCE
 from engine.domain.fills import fill_covered, fill_external, fill_strategy, fits_everywhere
 from engine.domain.kernel import Records, kernel
-from engine.domain.order_store import NO_ROW
+from engine.domain.order_store import NO_ROW, find_order
 from engine.domain.orders import STIMULUS_OF_STATUS, TERMINAL, Stimulus
 from engine.domain.reports import (
     apply_cancel_rejected,
@@ -30,7 +30,6 @@ from engine.domain.reports import (
     is_readable,
     mark_foreign,
     merge_report,
-    row_of_report,
 )
 from engine.domain.trade_ids import KIND_FILL, is_known_trade, remember_trade
 from engine.domain.words import Tally, Word
@@ -99,7 +98,10 @@ def apply_foreign_fill(desk: Desk, out: Out, n: int, now_ns: int) -> None:
         return
     if may_be_ours(desk, i):
         # WHY: it may be the fill of an order not acknowledged yet; the next fetch shows it again.
+        # Until then position and wallet differ for a known reason: no comparison may count it.
         desk.words[Word.RECONCILE_REQUIRED] = 1
+        desk.words[Word.CASH_CHANGED_NS] = now_ns
+        desk.ledger["changed_ns"][i] = now_ns
         return
     note_fill_time(desk, events, n)
     remember_trade(desk, i, events["trade_id"][n], KIND_FILL)
@@ -166,7 +168,7 @@ def apply_fill_report(desk: Desk, out: Out, n: int, now_ns: int) -> None:
         apply_order_update(desk, events, n, now_ns)
         return
     i = events["instrument_index"][n]
-    row = row_of_report(desk, events, n, now_ns)
+    row = find_order(desk, events["order_sequence"][n], events["epoch_low"][n])
     if row == NO_ROW:
         row = row_by_venue_id(desk, i, events["venue_order_id"][n])
     if is_known_trade(desk, i, events["trade_id"][n], KIND_FILL):

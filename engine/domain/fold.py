@@ -11,7 +11,6 @@ Pure Python over numpy rows: it runs once, at start, over one account's orders.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,9 @@ from engine.domain.orders import TERMINAL
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.reports import ORDER_FLAGS
 from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING
+
+# One event as an array without dimensions; a numpy scalar of overlapping fields loses writes.
+Row = NDArray[np.void]
 
 SETTLED_KEPT_MAX = 1024  # settled orders handed on, so that late reports find them
 TRADES_KEPT_MAX = 8192
@@ -78,22 +80,22 @@ class Known:
 
     def __init__(self) -> None:
         """Start with nothing known."""
-        self.orders: dict[int, np.void] = {}
+        self.orders: dict[int, Row] = {}
         self.by_venue_id: dict[tuple[int, int], int] = {}
-        self.positions: dict[tuple[int, int], np.void] = {}
-        self.limits: np.void = _record(EventType.RESTORE_LIMITS)
+        self.positions: dict[tuple[int, int], Row] = {}
+        self.limits: Row = _record(EventType.RESTORE_LIMITS)
         self.trades: deque[tuple[int, int, int]] = deque()
         self.floors: dict[int, int] = {}
         self.adjusted_ns: dict[int, int] = {}
 
-    def keep(self, order: np.void) -> None:
+    def keep(self, order: Row) -> None:
         """Remember an order as it is now."""
         key = int(order["order_sequence"]) * EPOCH_PLACES + int(order["epoch_low"])
         self.orders[key] = order
         if order["venue_order_id"] > 0:
             self.by_venue_id[int(order["instrument_index"]), int(order["venue_order_id"])] = key
 
-    def order_of(self, event: np.void) -> np.void | None:
+    def order_of(self, event: Row) -> Row | None:
         """Return the order an event is about, by our number or the venue's."""
         key = int(event["order_sequence"]) * EPOCH_PLACES + int(event["epoch_low"])
         if event["order_sequence"] == 0:
@@ -101,7 +103,7 @@ class Known:
             key = self.by_venue_id.get(venue_id, 0)
         return self.orders.get(key)
 
-    def position(self, i: int, strategy: int) -> np.void:
+    def position(self, i: int, strategy: int) -> Row:
         """Return one column's position, flat when it was never changed."""
         if (i, strategy) not in self.positions:
             record = _record(EventType.RESTORE_POSITION)
@@ -110,7 +112,7 @@ class Known:
             self.positions[i, strategy] = record
         return self.positions[i, strategy]
 
-    def remember(self, event: np.void, kind: int) -> None:
+    def remember(self, event: Row, kind: int) -> None:
         """Remember that a trade id was applied; what is forgotten raises its instrument's floor."""
         self.trades.append((int(event["instrument_index"]), int(event["trade_id"]), kind))
         if len(self.trades) > TRADES_KEPT_MAX:
@@ -129,7 +131,9 @@ class Fold:
 
     def add(self, events: NDArray[np.void]) -> None:
         """Fold EVENT_DTYPE[n], the next events of the journal; other roles' are ignored."""
-        for event in events[np.isin(events["event_type"], FOLDED)]:
+        assert events.dtype == EVENT_DTYPE, "numpy repacks overlapping fields when it concatenates"
+        for k in np.flatnonzero(np.isin(events["event_type"], FOLDED)):
+            event = events[k : k + 1].reshape(())
             kind = int(event["event_type"])
             if EventType.RESTORE_ORDER <= kind <= EventType.RESTORE_END:
                 self._add_restore(kind, event)
@@ -155,9 +159,9 @@ class Fold:
         settled = [order for order in known.orders.values() if _is_settled(order)]
         unsettled = [order for order in known.orders.values() if not _is_settled(order)]
         records += [*settled[-SETTLED_KEPT_MAX:], *unsettled, _record(EventType.RESTORE_END)]
-        return np.array(records, dtype=EVENT_DTYPE)
+        return np.frombuffer(b"".join(r.tobytes() for r in records), dtype=EVENT_DTYPE).copy()
 
-    def _add_restore(self, kind: int, event: np.void) -> None:
+    def _add_restore(self, kind: int, event: Row) -> None:
         if not event["flags"] & EVENT_APPLIED:
             return
         staged = self._staged or Known()
@@ -179,7 +183,7 @@ class Fold:
             order["order_status"] = event["order_status_after"]
             staged.keep(order)
 
-    def _add_report(self, kind: int, event: np.void) -> None:
+    def _add_report(self, kind: int, event: Row) -> None:
         # A repeated fill may still tell something of its order: both flags, and no fill.
         applied = event["flags"] & (EVENT_APPLIED | EVENT_DUPLICATE) == EVENT_APPLIED
         foreign = bool(event["flags"] & EVENT_FOREIGN)
@@ -195,6 +199,7 @@ class Fold:
             order = _order_record(event)
         if event["venue_order_id"] > 0:
             order["venue_order_id"] = event["venue_order_id"]
+        order["venue_time_ns"] = max(order["venue_time_ns"], event["venue_time_ns"])
         if kind == EventType.FILL and applied:
             self._add_fill(order, event)
         order["order_status"] = after
@@ -204,14 +209,14 @@ class Fold:
         order["cum_qty_lots"] = order["qty_lots"] if after == OrderStatus.FILLED else total
         self.known.keep(order)
 
-    def _add_fill(self, order: np.void, event: np.void) -> None:
+    def _add_fill(self, order: Row, event: Row) -> None:
         adjusted_ns = self.known.adjusted_ns.get(int(event["instrument_index"]), 0)
         counted = event["last_qty_lots"]
         if 0 < event["venue_time_ns"] <= adjusted_ns:  # written off before: in the total already
             counted = min(counted, order["cum_qty_lots"] - order["last_qty_lots"])
         order["last_qty_lots"] += counted
 
-    def _add_result(self, kind: int, event: np.void) -> None:
+    def _add_result(self, kind: int, event: Row) -> None:
         known = self.known
         if kind == EventType.ORDER_REQUEST:
             order = _order_record(event)
@@ -233,7 +238,7 @@ class Fold:
             if event["order_sequence"] > 0:
                 self._add_order_result(kind, event)
 
-    def _add_order_result(self, kind: int, event: np.void) -> None:
+    def _add_order_result(self, kind: int, event: Row) -> None:
         order = self.known.order_of(event)
         if order is None:
             return
@@ -241,7 +246,7 @@ class Fold:
         if kind == EventType.ADJUSTMENT:  # fills written off
             order["last_qty_lots"] = order["cum_qty_lots"] = event["cum_qty_lots"]
 
-    def _add_position(self, event: np.void) -> None:
+    def _add_position(self, event: Row) -> None:
         strategy = int(event["strategy_index"])
         position = self.known.position(int(event["instrument_index"]), strategy)
         position["position_lots"] = event["position_lots"]
@@ -259,16 +264,15 @@ class Fold:
         limits["day_realised_pnl_e8"] += result
 
 
-def _record(kind: int) -> np.void:
-    records = np.zeros(1, dtype=EVENT_DTYPE)
-    records["event_type"] = kind
-    records["instrument_index"] = -1
-    record: np.void = records[0]
+def _record(kind: int) -> Row:
+    record = np.zeros((), dtype=EVENT_DTYPE)
+    record["event_type"] = kind
+    record["instrument_index"] = -1
     return record
 
 
-def _given(event: np.void, kind: int = 0) -> np.void:
-    record: Any = event.copy()
+def _given(event: Row, kind: int = 0) -> Row:
+    record = event.copy()
     record["sequence"] = 0
     record["flags"] &= ORDER_FLAGS
     record["order_status_after"] = 0
@@ -277,7 +281,7 @@ def _given(event: np.void, kind: int = 0) -> np.void:
     return record
 
 
-def _order_record(event: np.void) -> np.void:
+def _order_record(event: Row) -> Row:
     record = _record(EventType.RESTORE_ORDER)
     for name in ORDER_FIELDS:
         record[name] = event[name]
@@ -285,6 +289,6 @@ def _order_record(event: np.void) -> np.void:
     return record
 
 
-def _is_settled(order: np.void) -> bool:
+def _is_settled(order: Row) -> bool:
     closed = bool(TERMINAL[int(order["order_status"])])
     return closed and bool(order["last_qty_lots"] == order["cum_qty_lots"])

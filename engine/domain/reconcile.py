@@ -22,7 +22,7 @@ from engine.domain.adjust import adjust_cash, adjust_position, write_off_fills
 from engine.domain.codes import EventType, OrderStatus
 from engine.domain.desk import Desk, Out, net_column
 from engine.domain.emit import begin_event
-from engine.domain.equity import check_losses, refresh_mark, trip
+from engine.domain.equity import check_losses, rebase_equity, refresh_mark, trip
 from engine.domain.fetch import is_this_round, pause_fetch
 from engine.domain.kernel import kernel
 from engine.domain.order_store import book, unbook
@@ -181,6 +181,9 @@ def declare_reconciled(desk: Desk, out: Out, now_ns: int) -> None:
     words[Word.BUSY_ROUNDS] = 0
     words[Word.LAST_RECONCILED_NS] = now_ns
     desk.counts[Tally.RECONCILED] += 1
+    if words[Word.OPENING] != 0:
+        words[Word.OPENING] = 0
+        rebase_equity(desk)
     n = begin_event(desk, out, _RECONCILED)
     out.events["request_id"][n] = words[Word.FETCH_ROUND]
     out.events["qty_lots"][n] = words[Word.OPEN_COUNT]

@@ -1,9 +1,9 @@
 """Reports of the executor about orders into the order store, in whatever order they come.
 
-Every report is echoed first; what it meant for us is written into the echo's derived fields. A
-report about an order that is ours by its number but not in the store is adopted: the venue's
-knowledge of it is a fact. A report with order_sequence 0 is foreign: shown and counted. Fills are
-`engine.domain.fill_reports`.
+Every report is echoed first; what it meant for us is written into the echo's derived fields. An
+order the venue lists as open that is ours by its number but not in the store is adopted; a mere
+word about one is not, it may be late and about an order settled and forgotten. A report with
+order_sequence 0 is foreign: shown and counted. Fills are `engine.domain.fill_reports`.
 """
 
 from __future__ import annotations
@@ -64,6 +64,9 @@ def adopt_order(desk: Desk, events: Records, n: int, now_ns: int) -> int:
     qty = events["qty_lots"][n]
     if key < 0 or qty <= 0 or events["side"][n] == 0:
         return NO_ROW
+    this_session = events["epoch_low"][n] == desk.words[Word.EPOCH] % EPOCH_PLACES
+    if this_session and events["order_sequence"][n] < desk.words[Word.NEXT_ORDER_SEQUENCE]:
+        return NO_ROW  # settled with all its fills and forgotten: the list is older than that
     i = events["instrument_index"][n]
     row = insert_order(desk, key, i, column_of(desk, events["strategy_index"][n]), now_ns)
     if row == NO_ROW:
@@ -78,24 +81,11 @@ def adopt_order(desk: Desk, events: Records, n: int, now_ns: int) -> int:
     orders["flags"][row] = events["flags"][n] & ORDER_FLAGS
     orders["cancel_wanted"][row] = 1
     book(desk, row)
-    if events["epoch_low"][n] == desk.words[Word.EPOCH] % EPOCH_PLACES:
+    if this_session:
         following = events["order_sequence"][n] + 1
         desk.words[Word.NEXT_ORDER_SEQUENCE] = max(desk.words[Word.NEXT_ORDER_SEQUENCE], following)
     desk.words[Word.ORDERS_DUE] = 1
     desk.counts[Tally.ORDERS_ADOPTED] += 1
-    return row
-
-
-@kernel
-def row_of_report(desk: Desk, events: Records, n: int, now_ns: int) -> int:
-    """Return the row of the order a report is about, adopting it if it is ours; NO_ROW: foreign."""
-    if events["order_sequence"][n] <= 0:
-        return NO_ROW
-    row = find_order(desk, events["order_sequence"][n], events["epoch_low"][n])
-    status = events["order_status"][n]
-    # Only what still works is adopted: a late word about an order settled and forgotten is not.
-    if row == NO_ROW and status != OrderStatus.NONE and not TERMINAL[status]:
-        return adopt_order(desk, events, n, now_ns)
     return row
 
 
@@ -193,7 +183,7 @@ def apply_lookup_miss(desk: Desk, events: Records, n: int, row: int, now_ns: int
 @kernel
 def apply_order_update(desk: Desk, events: Records, n: int, now_ns: int) -> None:
     """ORDER_UPDATE: what the venue said about one order."""
-    row = row_of_report(desk, events, n, now_ns)
+    row = find_order(desk, events["order_sequence"][n], events["epoch_low"][n])
     if row == NO_ROW:
         mark_foreign(desk, events, n)
         return
@@ -267,7 +257,9 @@ def apply_venue_order(desk: Desk, events: Records, n: int, now_ns: int) -> None:
     """VENUE_ORDER: an order the venue held open when it was asked for all of them."""
     i = events["instrument_index"][n]
     leaves = events["qty_lots"][n] - events["cum_qty_lots"][n]
-    row = row_of_report(desk, events, n, now_ns)
+    row = find_order(desk, events["order_sequence"][n], events["epoch_low"][n])
+    if row == NO_ROW:
+        row = adopt_order(desk, events, n, now_ns)
     if row == NO_ROW:
         mark_foreign(desk, events, n)
         desk.words[Word.FOREIGN_STAGED] += 1
@@ -280,8 +272,10 @@ def apply_venue_order(desk: Desk, events: Records, n: int, now_ns: int) -> None:
     orders["seen_round"][row] = desk.words[Word.FETCH_ROUND]
     status = orders["status"][row]
     if TERMINAL[status]:
-        # Closed by us before the fetch began, open at the venue: the venue is right.
-        if orders["closed_ns"][row] < desk.words[Word.FETCH_BEGIN_NS]:
+        # Closed by us before the fetch began, open at the venue: the venue is right, unless what
+        # it lists is older than what closed the order.
+        newer = events["venue_time_ns"][n] >= orders["venue_time_ns"][row]
+        if newer and orders["closed_ns"][row] < desk.words[Word.FETCH_BEGIN_NS]:
             desk.counts[Tally.CONTRADICTIONS] += 1
             merge_report(desk, events, n, row, _PROVEN_OPEN, 0, now_ns)
         else:

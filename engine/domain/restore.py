@@ -67,6 +67,7 @@ def restore_order(desk: Desk, events: Records, n: int, now_ns: int) -> bool:
     for_entry = events["flags"][n] & EVENT_ENTRY != 0
     orders["cause_sequence"][row] = events["cause_sequence"][n]
     orders["venue_order_id"][row] = events["venue_order_id"][n]
+    orders["venue_time_ns"][row] = events["venue_time_ns"][n]
     orders["price_ticks"][row] = events["price_ticks"][n]
     orders["qty_lots"][row] = events["qty_lots"][n]
     orders["cum_qty_lots"][row] = events["cum_qty_lots"][n]

@@ -61,6 +61,7 @@ class Word(IntEnum):
     LIMITS_DIRTY = 47
     NEXT_LIMITS_NS = 48
     NEXT_MARK_NS = 49
+    OPENING = 50  # 1: cash is known, the account's positions are not yet compared
     # Reconciliation
     RECONCILE_REQUIRED = 56
     FETCH_STATE = 57

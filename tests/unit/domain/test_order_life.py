@@ -198,13 +198,31 @@ def test_an_own_order_nobody_remembers_is_adopted_and_withdrawn(rig: DeskRig) ->
     assert cancels["epoch_low"].tolist() == [200]
 
 
-def test_a_late_word_about_a_forgotten_order_is_not_adopted(rig: DeskRig) -> None:
+@pytest.mark.parametrize("status", [S.NEW, S.PARTIALLY_FILLED, S.CANCELED, S.FILLED])
+def test_a_late_word_about_a_forgotten_order_is_not_adopted(
+    rig: DeskRig, status: OrderStatus
+) -> None:
+    """Once it was: the order counted as open, was cancelled, and its old fills were missing."""
     rig.report(
-        T.ORDER_UPDATE, order_sequence=900, epoch_low=1, side=1, qty_lots=5, order_status=S.FILLED,
+        T.ORDER_UPDATE, order_sequence=900, epoch_low=1, side=1, qty_lots=5, order_status=status,
         cum_qty_lots=5,
     )  # fmt: skip
     assert rig.word(Word.OPEN_COUNT) == 0
     assert rig.tally(Tally.ORDERS_ADOPTED) == 0
+
+
+def test_an_old_list_does_not_bring_a_forgotten_order_back() -> None:
+    rig = DeskRig(orders_max=8)
+    rig.connect()
+    for trade in range(1, 12):
+        order = rig.order(1, 1)
+        rig.fill(order, trade, 1, order_status=S.FILLED, cum_qty_lots=1)
+    stale = rig.update_record(1, S.NEW, side=1, qty_lots=1)
+    stale["event_type"] = T.VENUE_ORDER
+    rig.control(T.CONTROL_RECONCILE)
+    rig.fetch(positions={0: (11, 0)}, extra=[stale])
+    assert rig.tally(Tally.ORDERS_ADOPTED) == 0
+    assert rig.word(Word.FOREIGN_OPEN) == 1, "it is shown, as an order that is not ours"
 
 
 def test_an_overfill_is_applied_and_looked_into(rig: DeskRig) -> None:

@@ -9,8 +9,8 @@ from engine.domain.order_watch import QUERIES_MAX
 from engine.domain.orders import CANCELS_MAX
 from engine.domain.reports import ABSENT_LOOKUPS_MIN
 from engine.domain.risk_reasons import RiskReason
-from engine.domain.words import Tally, Word
-from tests.desk_rig import BID, GENEROUS, MS, DeskRig, of_type, types
+from engine.domain.words import FetchState, Tally, Word
+from tests.desk_rig import BID, GENEROUS, MS, VENUE_NS, DeskRig, of_type, types
 
 S = OrderStatus
 T = EventType
@@ -141,6 +141,19 @@ def test_a_stale_list_does_not_open_what_closed_meanwhile(rig: DeskRig) -> None:
     venue_order["event_type"] = T.VENUE_ORDER
     rig.step([venue_order])
     assert rig.status(order) == S.CANCELED
+
+
+def test_a_list_older_than_the_cancel_does_not_open_the_order_again(rig: DeskRig) -> None:
+    order = working(rig)
+    rig.update(order, S.CANCELED, venue_time_ns=VENUE_NS + 2)
+    rig.control(T.CONTROL_RECONCILE)
+    for venue_time_ns, status in ((VENUE_NS + 1, S.CANCELED), (VENUE_NS + 3, S.NEW)):
+        listed = rig.update_record(order, S.NEW, venue_time_ns=venue_time_ns)
+        listed["event_type"] = T.VENUE_ORDER
+        if rig.word(Word.FETCH_STATE) == FetchState.IDLE:
+            rig.control(T.CONTROL_RECONCILE)
+        rig.fetch(extra=[listed])
+        assert rig.status(order) == status
 
 
 def test_a_resting_order_is_withdrawn_after_its_time() -> None:
