@@ -8,6 +8,8 @@ in flight is not asked.
 
 from __future__ import annotations
 
+import numpy as np
+
 from engine.domain.codes import RecordType
 from engine.domain.firewall import check_record
 from engine.domain.kernel import Records, inlined, kernel
@@ -21,6 +23,7 @@ from engine.domain.opportunity import (
     is_warm,
     propose_entry,
     propose_exit,
+    write_inputs,
 )
 from engine.domain.score import linear_score
 from engine.domain.strategy_kinds import (
@@ -40,7 +43,6 @@ from engine.domain.strategy_table import StrategyKind, StrategyReason
 _SMC = int(StrategyKind.SMC)
 _ORDERFLOW = int(StrategyKind.ORDERFLOW)
 _QUOTE_IMBALANCE = int(StrategyKind.QUOTE_IMBALANCE)
-_STRUCTURE_REVERSED = int(StrategyReason.STRUCTURE_REVERSED)
 _FLOW_SCORE = int(StrategyReason.FLOW_SCORE)
 _IMBALANCE = int(StrategyReason.QUOTE_IMBALANCE)
 _QUOTE = int(RecordType.QUOTE)
@@ -58,6 +60,8 @@ def show_inputs(
         imbalance_inputs(market, i, opportunities, count)
     elif kind == _SMC:
         smc_inputs(market, i, s, opportunities, count)
+    else:
+        write_inputs(opportunities, count, score, np.nan, np.nan, np.nan, np.nan)
 
 
 @inlined
@@ -144,6 +148,24 @@ def run_on_quote(
     return count
 
 
+@inlined
+def entry_on_bar(market: MarketState, i: int, s: int) -> int:
+    """Return side * StrategyReason of an entry that a kind wants at the end of its bar, or 0."""
+    kind = market.strategies["kind"][s]
+    if kind == _SMC:
+        return smc_entry(market, i, s)
+    return 0
+
+
+@inlined
+def exit_on_bar(market: MarketState, i: int, s: int, position_lots: int) -> int:
+    """Return why a kind wants to leave at the end of its bar, or 0."""
+    kind = market.strategies["kind"][s]
+    if kind == _SMC:
+        return smc_exit(market, i, s, position_lots)
+    return 0
+
+
 @kernel
 def run_on_bars(
     market: MarketState,
@@ -158,21 +180,22 @@ def run_on_bars(
     for s in range(market.strategies.shape[0]):
         if (closed_mask >> market.strategies["timeframe_index"][s]) & 1 == 0:
             continue
-        if market.strategies["kind"][s] != _SMC or exposure["in_flight"][i, s] != 0:
+        if exposure["in_flight"][i, s] != 0:
             continue
         before = count
         position_lots = exposure["position_lots"][i, s]
+        held_ns = now_ns - exposure["entry_time_ns"][i, s]
         if position_lots == 0:
-            answer = smc_entry(market, i, s)
+            answer = entry_on_bar(market, i, s)
             if answer != 0 and may_enter(market, exposure, i, s, now_ns):
                 side = 1 if answer > 0 else -1
                 count = propose_entry(market, opportunities, count, i, s, side, abs(answer))
-        elif smc_exit(market, i, s, position_lots) != 0:
-            count = propose_exit(
-                market, opportunities, count, i, s, position_lots, _STRUCTURE_REVERSED
-            )
+        elif held_ns >= market.strategies["min_hold_ns"][s]:
+            reason = exit_on_bar(market, i, s, position_lots)
+            if reason != 0:
+                count = propose_exit(market, opportunities, count, i, s, position_lots, reason)
         if count > before:
-            show_inputs(market, i, s, 0.0, opportunities, before)
+            show_inputs(market, i, s, np.nan, opportunities, before)
     return count
 
 

@@ -349,6 +349,16 @@ def test_a_structure_that_turns_ends_the_position() -> None:
     assert desk.found["side"][0] == -1
 
 
+def test_a_structure_that_turns_waits_for_the_least_hold() -> None:
+    turned = {"low_level_ticks": BID + 5}
+    desk = smc_desk(1, min_hold_s=2.0)
+    desk.hold(3, BID)
+    assert close_bar(desk, turned) == []
+    desk = smc_desk(1, min_hold_s=1.0)
+    desk.hold(3, BID)
+    assert close_bar(desk, turned) == [StrategyReason.STRUCTURE_REVERSED]
+
+
 def test_a_structure_that_turned_earlier_does_not() -> None:
     desk = smc_desk(1)
     desk.hold(3, BID)

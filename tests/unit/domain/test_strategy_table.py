@@ -26,6 +26,7 @@ from engine.domain.strategy_table import (
     select_rows,
 )
 from tests.builders import S
+from tests.ring_builders import ROOT
 
 OWN = StrategyRow(name="mine", kind=StrategyKind.ORDERFLOW, parameters={"enter_score": 0.9})
 
@@ -140,6 +141,16 @@ def test_a_kinds_parameters_fit_and_are_named_once(kind: StrategyKind) -> None:
     assert parameters_of(kind)[: len(COMMON_PARAMETERS)] == COMMON_PARAMETERS
     assert len(INPUT_NAMES[kind]) == 4
     assert all(parameter.description.endswith(".") for parameter in parameters_of(kind))
+
+
+def test_every_parameter_and_reason_is_in_the_guide() -> None:
+    guide = (ROOT / "docs" / "first_strategy.md").read_text("utf-8")
+    for kind in StrategyKind:
+        for parameter in parameters_of(kind):
+            assert f"`{parameter.name}`" in guide, parameter.name
+    for reason in StrategyReason:
+        if reason is not StrategyReason.NONE and not reason.name.endswith("REVERSED"):
+            assert f"`{reason.name}`" in guide, reason.name
 
 
 def test_entry_reasons_are_told_from_exit_reasons_by_number() -> None:
