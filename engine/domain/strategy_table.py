@@ -64,7 +64,7 @@ COMMON_PARAMETERS: tuple[Parameter, ...] = (
 KIND_PARAMETERS: Mapping[StrategyKind, tuple[Parameter, ...]] = MappingProxyType(
     {
         StrategyKind.SMC: (
-            Parameter("flow_min", 4.5, "Takers' flow that must confirm, standard deviations."),
+            Parameter("flow_min", 3.5, "Takers' flow that must confirm, standard deviations."),
             Parameter("quote_flow_min", 0.0, "The quote's flow that must agree, same unit."),
             Parameter("gap_atr_min", 0.1, "Smallest fair value gap that counts, ATRs."),
             Parameter("wait_bars", 5.0, "Bars that a return into a gap waits for confirmation."),
@@ -125,13 +125,13 @@ STRATEGY_TABLE: tuple[StrategyRow, ...] = (
         kind=StrategyKind.SMC,
         timeframe_s=1,
         parameters={
-            "flow_min": 4.5,
+            "flow_min": 3.5,
             "quote_flow_min": 0.0,
             "wait_bars": 5.0,
             "stop_atr": 1.5,
             "take_atr": 2.0,
             "max_hold_s": 60.0,
-            "cooldown_s": 2.0,
+            "cooldown_s": 1.0,
         },
         rationale="With the structure: a return into a fair value gap, or a close beyond a swing.",
     ),
