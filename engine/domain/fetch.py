@@ -15,9 +15,12 @@ from engine.domain.kernel import Records, kernel
 from engine.domain.risk_reasons import RiskReason
 from engine.domain.words import FetchState, Tally, Word
 
-FETCH_FAILURES_MAX = 6
+FETCH_FAILURES_MAX = 3  # failures in a row after which our state counts as unknown
+FETCH_OUTAGE_NS = 60_000_000_000  # failing this long while connected halts
+BUSY_ROUNDS_MAX = 8  # fetches disturbed by our own activity before the interval is awaited
 RETRY_PAUSE_NS = 250_000_000
-RETRY_DOUBLINGS_MAX = 6
+RETRY_DOUBLINGS_MAX = 4
+NOT_QUIET = 9008  # `reason` of a FETCH_FAILED: the account did not hold still to be read
 
 _COMMAND_FETCH = int(EventType.COMMAND_FETCH)
 _RECONCILE_FAILED = int(RiskReason.RECONCILE_FAILED)
@@ -64,9 +67,26 @@ def fail_fetch(desk: Desk, now_ns: int) -> None:
     words[Word.FETCH_STATE] = FetchState.IDLE
     words[Word.FETCH_FAILURES] += 1
     desk.counts[Tally.FETCHES_FAILED] += 1
+    if words[Word.FETCH_FAILURES] == 1:
+        words[Word.FETCH_FAILING_NS] = now_ns
     if words[Word.FETCH_FAILURES] >= FETCH_FAILURES_MAX:
-        trip(desk, _RECONCILE_FAILED)
+        words[Word.SYNCED] = 0
+        if now_ns - words[Word.FETCH_FAILING_NS] >= FETCH_OUTAGE_NS:
+            trip(desk, _RECONCILE_FAILED)
     pause_fetch(desk, words[Word.FETCH_FAILURES], now_ns)
+
+
+@kernel
+def defer_fetch(desk: Desk, now_ns: int) -> None:
+    """Our own activity disturbed a fetch: again soon; once synced, at last with the interval."""
+    words = desk.words
+    words[Word.FETCH_STATE] = FetchState.IDLE
+    words[Word.BUSY_ROUNDS] += 1
+    if words[Word.BUSY_ROUNDS] < BUSY_ROUNDS_MAX or words[Word.SYNCED] == 0:
+        pause_fetch(desk, words[Word.BUSY_ROUNDS], now_ns)
+        return
+    words[Word.BUSY_ROUNDS] = 0
+    words[Word.LAST_RECONCILED_NS] = now_ns
 
 
 @kernel

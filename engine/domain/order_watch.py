@@ -29,6 +29,7 @@ FLATTEN_ORDERS_MAX = 1024  # orders of one flattening before it gives up
 _LOST = int(Stimulus.LOST)
 _CANCEL_ASKED = int(Stimulus.CANCEL_ASKED)
 _COMMAND_CANCEL = int(EventType.COMMAND_CANCEL)
+_COMMAND_CANCEL_ALL = int(EventType.COMMAND_CANCEL_ALL)
 _COMMAND_FETCH = int(EventType.COMMAND_FETCH)
 _ORDER_UNRESOLVED = int(RiskReason.ORDER_UNRESOLVED)
 _CONSECUTIVE_FAILURES = int(RiskReason.CONSECUTIVE_FAILURES)
@@ -175,6 +176,22 @@ def want_cancels(desk: Desk, entries_only: bool, i: int) -> None:
 
 
 @kernel
+def cancel_foreign(desk: Desk, out: Out) -> None:
+    """The red button reaches orders that are not ours: one command for the whole account."""
+    words = desk.words
+    if words[Word.CANCEL_ALL_DUE] == 0 or words[Word.CONNECTED] == 0:
+        return
+    words[Word.CANCEL_ALL_DUE] = 0
+    if words[Word.FOREIGN_OPEN] == 0:
+        return
+    n = begin_event(desk, out, _COMMAND_CANCEL_ALL)
+    out.events["decision_time_ns"][n] = words[Word.NOW_NS]
+    out.events["qty_lots"][n] = words[Word.FOREIGN_OPEN]
+    copy_command(out, n, _COMMAND_CANCEL_ALL)
+    words[Word.RECONCILE_REQUIRED] = 1
+
+
+@kernel
 def watch_orders(desk: Desk, out: Out, now_ns: int) -> bool:
     """Look at every open order when that is due; what does not fit into `out` waits a step.
 
@@ -185,6 +202,10 @@ def watch_orders(desk: Desk, out: Out, now_ns: int) -> bool:
         return False
     words[Word.ORDERS_DUE] = 0
     words[Word.NEXT_ORDER_CHECK_NS] = now_ns + ORDER_CHECK_NS
+    if event_room(out) < ROOM_PER_ORDER or command_room(out) < ROOM_PER_ORDER:
+        words[Word.ORDERS_DUE] = 1
+        return False
+    cancel_foreign(desk, out)
     # From the end: a row that settles is replaced by the last one, which was looked at already.
     for place in range(words[Word.OPEN_COUNT] - 1, -1, -1):
         if event_room(out) < ROOM_PER_ORDER or command_room(out) < ROOM_PER_ORDER:

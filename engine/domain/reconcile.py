@@ -23,7 +23,7 @@ from engine.domain.codes import EventType, OrderStatus
 from engine.domain.desk import Desk, Out, net_column
 from engine.domain.emit import begin_event
 from engine.domain.equity import check_losses, rebase_equity, refresh_mark, trip
-from engine.domain.fetch import is_this_round, pause_fetch
+from engine.domain.fetch import defer_fetch, is_this_round, pause_fetch
 from engine.domain.kernel import kernel
 from engine.domain.order_store import book, unbook
 from engine.domain.orders import Stimulus, merge
@@ -33,7 +33,6 @@ from engine.domain.words import FetchState, Tally, Word
 
 CONFIRM_ROUNDS = 2  # fetches in a row that must show one difference
 MISMATCH_ROUNDS_MAX = 8  # fetches with a difference, without an adjustment or a match
-BUSY_ROUNDS_MAX = 8  # fetches disturbed by our own activity before the interval is awaited
 WRITE_OFF_ROUNDS = 3  # fetches that did not bring a fill before it is written off
 ADJUST_ROUNDS_MAX = 4  # fetches in a row that had to adjust
 ADJUSTMENTS_PER_ROUND_MAX = 16
@@ -209,13 +208,7 @@ def end_fetch(desk: Desk, out: Out, n: int, now_ns: int) -> None:
         pause_fetch(desk, words[Word.MISMATCH_ROUNDS], now_ns)
         return
     if answer == _BUSY:
-        words[Word.BUSY_ROUNDS] += 1
-        if words[Word.BUSY_ROUNDS] < BUSY_ROUNDS_MAX or words[Word.SYNCED] == 0:
-            pause_fetch(desk, words[Word.BUSY_ROUNDS], now_ns)
-            return
-        # Our own trading disturbs every fetch: the interval is soon enough, nothing was seen wrong.
-        words[Word.BUSY_ROUNDS] = 0
-        words[Word.LAST_RECONCILED_NS] = now_ns
+        defer_fetch(desk, now_ns)
         return
     words[Word.ADJUST_ROUNDS] = words[Word.ADJUST_ROUNDS] + 1 if answer == _ADJUSTED else 0
     if words[Word.ADJUST_ROUNDS] >= ADJUST_ROUNDS_MAX:

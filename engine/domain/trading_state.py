@@ -120,9 +120,11 @@ def apply_control(desk: Desk, out: Out, n: int) -> None:
         words[Word.OPERATOR_STATE] = max(words[Word.OPERATOR_STATE], _REDUCING)
     elif kind == EventType.CONTROL_CANCEL_ALL:
         want_cancels(desk, False, -1)
+        words[Word.CANCEL_ALL_DUE] = 1
     elif kind == EventType.CONTROL_FLATTEN:
         words[Word.OPERATOR_STATE] = max(words[Word.OPERATOR_STATE], _REDUCING)
         want_cancels(desk, False, -1)
+        words[Word.CANCEL_ALL_DUE] = 1
         words[Word.FLATTEN_ACTIVE] = 1
         words[Word.FLATTEN_ORDERS] = 0
     elif kind == EventType.CONTROL_STOP_INTENTS:

@@ -6,7 +6,15 @@ from engine.domain.codes import EVENT_APPLIED, EVENT_DUPLICATE, EventType
 from engine.domain.desk import Desk, Out, external_column, knows_instrument, net_column
 from engine.domain.emit import emit_net_position
 from engine.domain.equity import DIRTY_AT_ONCE, change_cash, check_losses, roll_day, trip
-from engine.domain.fetch import begin_fetch, fail_fetch, is_this_round, note_balance, note_position
+from engine.domain.fetch import (
+    NOT_QUIET,
+    begin_fetch,
+    defer_fetch,
+    fail_fetch,
+    is_this_round,
+    note_balance,
+    note_position,
+)
 from engine.domain.kernel import Records, kernel
 from engine.domain.market_state import (
     CLOCK_ANCHOR_NS,
@@ -97,7 +105,11 @@ def apply_fetch_failed(desk: Desk, events: Records, n: int, now_ns: int) -> None
     """FETCH_FAILED: of one order, its next lookup comes by itself; of everything, count it."""
     if events["order_sequence"][n] > 0 or desk.words[Word.FETCH_STATE] == FetchState.IDLE:
         return
-    if is_this_round(desk, events, n):
+    if not is_this_round(desk, events, n):
+        return
+    if events["reason"][n] == NOT_QUIET:
+        defer_fetch(desk, now_ns)
+    else:
         fail_fetch(desk, now_ns)
 
 

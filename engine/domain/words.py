@@ -80,6 +80,8 @@ class Word(IntEnum):
     WALLET_MISMATCH_E8 = 70
     FOREIGN_OPEN = 71
     FOREIGN_STAGED = 72
+    FETCH_FAILING_NS = 73  # first of the failures in a row
+    CANCEL_ALL_DUE = 74  # 1: foreign orders are to be cancelled too
 
 
 class Tally(IntEnum):

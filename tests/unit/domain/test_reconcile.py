@@ -6,7 +6,12 @@ import pytest
 
 from engine.domain.adjust import AdjustmentKind
 from engine.domain.codes import EventType, OrderStatus, TradingState
-from engine.domain.fetch import FETCH_FAILURES_MAX
+from engine.domain.fetch import (
+    BUSY_ROUNDS_MAX,
+    FETCH_FAILURES_MAX,
+    FETCH_OUTAGE_NS,
+    NOT_QUIET,
+)
 from engine.domain.reconcile import ADJUST_ROUNDS_MAX, MISMATCH_ROUNDS_MAX
 from engine.domain.risk_reasons import RiskReason
 from engine.domain.words import FetchState, Tally, Word
@@ -203,18 +208,63 @@ def test_a_failed_fetch_never_means_flat(rig: DeskRig) -> None:
     assert adjustments(rig) == [(AdjustmentKind.OPENING_CASH, 0)]
 
 
-def test_failures_pause_longer_and_longer_then_halt(rig: DeskRig) -> None:
+def test_failures_pause_longer_and_longer_within_a_bound(rig: DeskRig) -> None:
     ask(rig)
     moments = []
-    for _ in range(FETCH_FAILURES_MAX):
-        while rig.word(Word.FETCH_STATE) != FetchState.ASKED:
-            rig.wait(0.05)
+    for _ in range(8):
+        again(rig)
         moments.append(rig.now_ns)
         rig.report(T.FETCH_FAILED)
-    assert rig.word(Word.STATE_REASON) == RiskReason.RECONCILE_FAILED
     pauses = [b - a for a, b in itertools.pairwise(moments)]
     assert pauses == sorted(pauses)
-    assert pauses[-1] > 8 * pauses[0]
+    assert 8 * pauses[0] < pauses[-1] < 5 * S
+    assert rig.word(Word.EFFECTIVE_STATE) == TradingState.ENABLED
+
+
+def test_after_some_failures_our_state_counts_as_unknown(rig: DeskRig) -> None:
+    ask(rig)
+    for number in range(1, FETCH_FAILURES_MAX + 1):
+        again(rig)
+        assert rig.word(Word.SYNCED) == 1
+        rig.report(T.FETCH_FAILED)
+        assert rig.word(Word.FETCH_FAILURES) == number
+    assert rig.word(Word.SYNCED) == 0
+    again(rig)
+    rig.fetch()
+    assert (rig.word(Word.SYNCED), rig.word(Word.FETCH_FAILURES)) == (1, 0)
+
+
+def test_failing_for_a_minute_halts(rig: DeskRig) -> None:
+    ask(rig)
+    begun_ns = rig.now_ns
+    while rig.word(Word.EFFECTIVE_STATE) == TradingState.ENABLED:
+        again(rig)
+        rig.report(T.FETCH_FAILED)
+        assert rig.now_ns - begun_ns < 2 * FETCH_OUTAGE_NS
+    assert rig.now_ns - begun_ns >= FETCH_OUTAGE_NS
+    assert rig.word(Word.STATE_REASON) == RiskReason.RECONCILE_FAILED
+
+
+def test_an_account_that_does_not_hold_still_is_no_failure(rig: DeskRig) -> None:
+    ask(rig)
+    for _ in range(40):
+        if rig.word(Word.FETCH_STATE) == FetchState.ASKED:
+            rig.report(T.FETCH_FAILED, reason=NOT_QUIET)
+        rig.wait(5)
+    assert rig.word(Word.SYNCED) == 1
+    assert rig.word(Word.FETCH_FAILURES) == 0
+    assert rig.tally(Tally.FETCHES) == BUSY_ROUNDS_MAX + 1, "then the interval is awaited"
+
+
+def test_the_red_button_reaches_orders_that_are_not_ours(rig: DeskRig) -> None:
+    rig.control(T.CONTROL_CANCEL_ALL)
+    assert len(of_type(rig.all_commands(), T.COMMAND_CANCEL_ALL)) == 0
+    ask(rig)
+    rig.fetch(extra=[make_event(T.VENUE_ORDER, side=1, qty_lots=9, order_status=2)])
+    events = rig.control(T.CONTROL_CANCEL_ALL)
+    assert of_type(events, T.COMMAND_CANCEL_ALL)["instrument_index"].tolist() == [-1]
+    rig.step()
+    assert len(of_type(rig.all_commands(), T.COMMAND_CANCEL_ALL)) == 1
 
 
 def test_a_fetch_that_never_ends_is_a_failure() -> None:
