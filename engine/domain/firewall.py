@@ -136,7 +136,7 @@ def check_bar(slots: Records, slot_index: int) -> int:
     close = slots["close_offset_ticks"][slot_index]
     volume = slots["volume_lots"][slot_index]
     trades = slots["bar_trade_count"][slot_index]
-    interval_s = slots["aux"][slot_index]
+    interval_s = int(slots["aux"][slot_index])
     if open_ticks <= 0 or open_ticks + low <= 0:
         return _PRICE_NOT_POSITIVE
     if high < low:
