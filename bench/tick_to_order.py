@@ -7,23 +7,24 @@ Load: one trigger outstanding at a time, written by the practice exchange over l
 alternate between extreme imbalances, so that every trigger enters or leaves a position. The
 exchange measures: it reads the clock before the write and at the arrival of the order's bytes.
 
-Every subject has an exchange of its own, pinned to the first core. Floor and usual way are pinned
-to the last core. The engine has its kernel thread on the last core and everything else (feed,
-executor, orchestrator, main) on the first, which it shares with its exchange; `engine, unpinned`
-leaves all of it to the scheduler.
+One subject runs at a time, with an exchange of its own that is pinned to the first core. Floor and
+usual way are pinned to the last core. The engine has its kernel thread on the last core, where it
+spins, and everything else (feed, executor, orchestrator, main) on the first, which it shares with
+the exchange. `engine, unpinned` is the default: nothing pinned, 30 us of spin, then sleep.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ from bench import harness
 from bench.harness import Bench, Pass
 
 TRIGGERS = 400
+WARM_UP_TRIGGERS = 50
 GAP_MS = 4.0
 TIMEOUT_MS = 250.0
 READY_S = 180.0
@@ -62,7 +64,10 @@ kind = "quote_imbalance"
 notional = 250.0
 parameters = {{ threshold = 0.9 }}
 """
-PIN = "pin = {{ feed = {first}, orchestrator = {first}, executor = {first}, brain = {last} }}\n"
+PIN = (
+    'idle = "spin"\n'
+    "pin = {{ feed = {first}, orchestrator = {first}, executor = {first}, brain = {last} }}\n"
+)
 
 BENCH = Bench(
     name="tick_to_order",
@@ -175,6 +180,7 @@ class Side:
     def __init__(self, exchange: Exchange, words: Sequence[str], home: str = "") -> None:
         """Start it."""
         self.exchange = exchange
+        self.words = " ".join(words)
         self.process = subprocess.Popen(
             [sys.executable, *words],
             stdin=subprocess.PIPE,
@@ -185,8 +191,11 @@ class Side:
         )
 
     def measure(self) -> Pass:
-        """Run one series; the share of triggers that led to no order is part of the answer."""
+        """Run one series; the triggers that led to no order are part of the answer."""
+        self.exchange.trigger(WARM_UP_TRIGGERS)
         intervals = self.exchange.trigger(TRIGGERS)
+        if not intervals:
+            raise RuntimeError(f"{self.words}: no trigger led to an order")
         found = harness.percentiles(np.array(intervals, dtype=np.float64))
         return {**found, "missed": float(TRIGGERS - len(intervals))}
 
@@ -215,8 +224,9 @@ def start_engine(home: Path, name: str, pin: str, first: int) -> Side:
     exchange.quote()
     config = home / f"{name}.toml"
     config.write_text(CONFIG.format(symbol=exchange.symbol, pin=pin), encoding="utf-8")
-    words = ("-m", "engine", "run", "--exchange", exchange.url, "--name", name, "--port", "0")
-    side = Side(exchange, (*words, "--config", str(config)), str(home))
+    words = ("-m", "engine", "run", "--exchange", exchange.url, "--port", "0")
+    named = ("--name", name, "--account", name, "--config", str(config))
+    side = Side(exchange, (*words, *named), str(home))
     run_file = home / "run" / f"{name}.json"
     port = wait_for("the run file", lambda: json.loads(run_file.read_text("utf-8"))["port"])
     url = f"http://127.0.0.1:{port}"
@@ -231,43 +241,39 @@ def share_kernels(home: Path) -> None:
     (home / "cache").symlink_to(real / "cache")
 
 
-def every_pid(sides: dict[str, Side]) -> list[int]:
-    """Return the processes whose time is ours, the engines' roles included."""
-    found = [side.process.pid for side in sides.values()]
-    found += [side.exchange.process.pid for side in sides.values()]
-    for pid in list(found):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-        found += [int(child) for child in children]
-    return found
-
-
-@contextlib.contextmanager
-def started() -> Iterator[dict[str, Side]]:
-    """Run every subject for the length of a block."""
+def cases(home: Path) -> dict[str, Callable[[], Pass]]:
+    """Return the four cases; each starts its subject, measures one series and ends it."""
     first, last = harness.two_cores()
-    sides: dict[str, Side] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        share_kernels(home)
-        try:
-            sides["floor"] = start_script("bench.sides.order_floor", first, last)
-            sides["usual way"] = start_script("bench.sides.order_usual", first, last)
-            pin = PIN.format(first=first, last=last)
-            sides["engine"] = start_engine(home, "bench-pinned", pin, first)
-            sides["engine, unpinned"] = start_engine(home, "bench-free", "", first)
-            yield sides
-        finally:
-            for side in sides.values():
-                side.stop()
+    number = itertools.count()
+
+    def script(module: str) -> Callable[[], Pass]:
+        return lambda: _measured(start_script(module, first, last))
+
+    def engine(pin: str) -> Callable[[], Pass]:
+        return lambda: _measured(start_engine(home, f"bench-{next(number)}", pin, first))
+
+    return {
+        "floor": script("bench.sides.order_floor"),
+        "usual way": script("bench.sides.order_usual"),
+        "engine": engine(PIN.format(first=first, last=last)),
+        "engine, unpinned": engine(""),
+    }
+
+
+def _measured(side: Side) -> Pass:
+    try:
+        return side.measure()
+    finally:
+        side.stop()
 
 
 def main() -> None:
     """Run the bench."""
     asked = harness.arguments(__doc__.split("\n")[0])
     about = harness.machine()
-    with started() as sides:
-        cases = {name: side.measure for name, side in sides.items()}
-        results = harness.measure(cases, asked, every_pid(sides))
+    with tempfile.TemporaryDirectory() as folder:
+        share_kernels(Path(folder))
+        results = harness.measure(cases(Path(folder)), asked)
     harness.finish(BENCH, results, about, asked.json)
 
 

@@ -208,6 +208,7 @@ class Brain:
             IdleKind(self.config.idle),
             spinner_count=SPINNERS,
             spin_ns=self.config.spin_us * 1_000,
+            cores=lambda: os.cpu_count() or 1,  # affinity was narrowed to keep off the kernel's
         )
         return KernelThread(self.rings, state, self.page, self._addresses(), idle.spin_ns, core)
 
