@@ -171,6 +171,11 @@ def apply_fill_report(desk: Desk, out: Out, n: int, now_ns: int) -> None:
     row = find_order(desk, events["order_sequence"][n], events["epoch_low"][n])
     if row == NO_ROW:
         row = row_by_venue_id(desk, i, events["venue_order_id"][n])
+    if row != NO_ROW and desk.orders["instrument_index"][row] != i:
+        desk.counts[Tally.REPORTS_INVALID] += 1
+        desk.words[Word.RECONCILE_REQUIRED] = 1
+        mark_foreign(desk, events, n)
+        return
     if is_known_trade(desk, i, events["trade_id"][n], KIND_FILL):
         desk.counts[Tally.FILLS_DUPLICATE] += 1
         if row == NO_ROW:

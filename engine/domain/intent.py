@@ -58,6 +58,8 @@ def price_draft(desk: Desk) -> None:
 def clip_exit(desk: Desk) -> None:
     """Make an exit no larger than what its strategy holds, less what is closing, in place.
 
+    And what the venue takes in one market order: the rest goes with the next.
+
     It is flagged reduce-only when it also reduces the venue's net position without crossing zero;
     where strategies net against each other the venue would refuse the flag.
     """
@@ -69,10 +71,12 @@ def clip_exit(desk: Desk) -> None:
     closing = desk.pending[i, column, 0] if side > 0 else desk.pending[i, column, 1]
     rows = desk.instruments
     most = rows["max_qty_lots"][i]
+    step = 1
     if draft["order_type"][0] == OrderType.MARKET:
         most = rows["market_max_qty_lots"][i]
+        step = max(rows["market_step_lots"][i], 1)
     held = max(abs(lots) - closing, 0) if lots * side < 0 else 0
-    draft["qty_lots"][0] = min(draft["qty_lots"][0], held, most)
+    draft["qty_lots"][0] = min(draft["qty_lots"][0], held, most) // step * step
     net = desk.positions["lots"][i, net_column(desk)]
     reduces = net * side < 0 and draft["qty_lots"][0] <= abs(net)
     flags = draft["flags"][0] & ~EVENT_REDUCE_ONLY

@@ -114,7 +114,7 @@ def count_outcome(desk: Desk, row: int, before: int) -> None:
             count_failure(desk)
     same_day = orders["entry_day_low"][row] == desk.words[Word.DAY_NUMBER] % EPOCH_PLACES
     if orders["entry_counted"][row] != 0 and orders["cum_qty_lots"][row] == 0 and same_day:
-        desk.words[Word.DAY_ENTRY_COUNT] -= 1
+        desk.words[Word.DAY_ENTRY_COUNT] = max(desk.words[Word.DAY_ENTRY_COUNT] - 1, 0)
         desk.words[Word.LIMITS_DIRTY] = DIRTY_AT_ONCE
     orders["entry_counted"][row] = 0
 

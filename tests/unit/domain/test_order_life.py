@@ -264,6 +264,14 @@ def test_an_unreadable_report_changes_nothing(rig: DeskRig, fields: dict[str, in
     assert rig.tally(Tally.REPORTS_INVALID) == 1
 
 
+def test_a_fill_in_another_instrument_than_its_order_is_refused(rig: DeskRig) -> None:
+    order = rig.order(1, 10, i=0)
+    events = rig.fill(order, 1, 10, order_status=S.FILLED, instrument_index=1)
+    assert events["flags"][0] & EVENT_FOREIGN
+    assert (rig.lots(0), rig.lots(1)) == (0, 0)
+    assert rig.tally(Tally.REPORTS_INVALID) == 1
+
+
 def test_a_full_store_reuses_settled_rows_and_refuses_when_all_are_open() -> None:
     rig = DeskRig(orders_max=8)
     rig.connect()

@@ -366,6 +366,15 @@ def test_an_exit_is_never_larger_than_what_is_held() -> None:
     assert R.FILTER_QTY in reasons_of(int(events[1]["refusal_mask"])), "all of it is closing"
 
 
+def test_an_exit_takes_what_the_venue_takes_at_once() -> None:
+    rig = holding(with_filters(market_step_lots=5, market_max_qty_lots=20), qty=20)
+    rig.fill(rig.order(1, 5), 99, 3, order_status=3)
+    assert rig.lots() == 23
+    assert rig.propose(-1, 23, entry=False)["qty_lots"].tolist() == [20, 20]
+    rig.fill(int(rig.row(3)["order_sequence"]), 100, 8, order_status=7, side=-1)
+    assert rig.propose(-1, 15, entry=False)["qty_lots"].tolist() == [15, 15]
+
+
 def test_an_exit_without_a_position_is_refused() -> None:
     events = connected().propose(-1, 5, entry=False)
     assert R.REDUCE_ONLY in reasons_of(int(events[1]["refusal_mask"]))
