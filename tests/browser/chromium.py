@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import itertools
 import json
@@ -10,7 +11,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from websockets.sync.client import connect
 
@@ -35,23 +36,44 @@ def browser_path() -> str | None:
 
 
 class Browser:
-    """One page in one browser."""
+    """One page in one browser, for the length of a `with` block."""
 
     def __init__(self, binary: str, profile: Path, width: int = 1400, height: int = 1000) -> None:
-        """Start the browser and open an empty page."""
-        self.process = subprocess.Popen(
-            [binary, *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        port = int(self._wait_file(profile / "DevToolsActivePort").split()[0])
+        """Prepare a browser; it starts when the block is entered."""
+        self.command = [
+            binary,
+            *FLAGS,
+            f"--user-data-dir={profile}",
+            f"--window-size={width},{height}",
+        ]
+        self.profile = profile
+        self.numbers = itertools.count(1)
+        self.held = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the browser and open an empty page; end it again when that fails."""
+        with contextlib.ExitStack() as held:
+            quiet = subprocess.DEVNULL
+            process = held.enter_context(subprocess.Popen(self.command, stdout=quiet, stderr=quiet))
+            held.callback(process.kill)
+            self.socket = held.enter_context(
+                connect(self._page_url(), max_size=None, compression=None)
+            )
+            self.call("Page.enable")
+            self.held = held.pop_all()
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        """End the browser."""
+        self.held.close()
+
+    def _page_url(self) -> str:
+        port = int(self._wait_file(self.profile / "DevToolsActivePort").split()[0])
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.request("PUT", "/json/new?about:blank")
         target = json.loads(connection.getresponse().read())
         connection.close()
-        self.socket = connect(target["webSocketDebuggerUrl"], max_size=None, compression=None)
-        self.numbers = itertools.count(1)
-        self.call("Page.enable")
+        return str(target["webSocketDebuggerUrl"])
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
         """Return the result of one protocol method."""
@@ -89,12 +111,6 @@ class Browser:
     def screenshot(self, path: Path) -> None:
         """Save what a person would see."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
-
-    def close(self) -> None:
-        """End the browser."""
-        self.socket.close()
-        self.process.kill()
-        self.process.wait()
 
     @staticmethod
     def _wait_file(path: Path) -> str:

@@ -52,11 +52,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture
 def page(engine: Engine, tmp_path: Path) -> Iterator[Page]:
-    browser = driver.Browser(BINARY, tmp_path / "profile")
-    browser.open(engine.url + "/")
-    browser.wait("document.querySelectorAll('#cards .card').length >= 9")
-    yield browser
-    browser.close()
+    with driver.Browser(BINARY, tmp_path / "profile") as browser:
+        browser.open(engine.url + "/")
+        browser.wait("document.querySelectorAll('#cards .card').length >= 9")
+        yield browser
 
 
 def text(selector: str) -> str:
