@@ -124,7 +124,12 @@ class OrderSide:
     """The order side under test; `reports` holds everything it said, in order."""
 
     def __init__(
-        self, exchange: Exchange, *, secret: str = "practice", timeout_ms: int = 1_000
+        self,
+        exchange: Exchange,
+        *,
+        secret: str = "practice",
+        timeout_ms: int = 1_000,
+        epoch: int = 0,
     ) -> None:
         """Connect to a running exchange; use `open_order_side`."""
         self.exchange = exchange
@@ -132,7 +137,7 @@ class OrderSide:
         self.faults: list[str] = []
         self.instruments = exchange.instruments()
         self.clock = VenueClock()
-        self.epoch = next(_epochs)
+        self.epoch = epoch or next(_epochs)
         self.dispatcher = Dispatcher(lambda name, error: self.faults.append(f"{name}: {error!r}"))
         account = Account(
             exchange.rest_url, exchange.stream_url, "practice", secret, "a", self.epoch, timeout_ms

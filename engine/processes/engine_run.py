@@ -24,7 +24,7 @@ from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState
 from engine.processes.practice import Market, PracticeError, PracticeExchange
 from engine.processes.roles import START_ORDER, STOP_ORDER, RoleProcess
 from engine.processes.runfile import RunFile
-from engine.processes.session_start import conclude
+from engine.processes.session_start import StateError, conclude
 from engine.processes.status import StatusBoard
 from engine.processes.watchdog import Verdict, Watchdog
 from ringbuffer.errors import SegmentError
@@ -132,9 +132,8 @@ class EngineRun:
             self._open_exchange()
         try:
             self.config = conclude(self.config, self.options, self.exchange)
-        except OSError as error:
-            message = f"{self.config.state_dir}: cannot be written ({error.strerror})"
-            raise StartError(message, exit_codes.ENVIRONMENT) from error
+        except StateError as error:
+            raise StartError(str(error), exit_codes.ENVIRONMENT) from error
         try:
             from engine.store.leftovers import drain_leftover
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.config import Config
+from engine.store.errors import StoreError
 
 if TYPE_CHECKING:
     import argparse
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from engine.processes.practice import PracticeExchange
 
 PRACTICE_CREDENTIAL = "practice"  # the practice exchange's default key and secret
+EPOCH_ORIGIN_NS = 1_577_836_800_000_000_000  # 2020-01-01 UTC
+EPOCH_STEP_NS = 10_000_000  # no run is shorter, so that counting up never overtakes the clock
+
+
+class StateError(Exception):
+    """The state directory cannot be used; the message is the sentence to show."""
 
 
 def conclude(
@@ -25,8 +32,21 @@ def conclude(
     """Return the configuration with everything that only this run knows.
 
     Raises:
-        OSError: the state directory cannot be written.
+        StateError: the state directory cannot be written, or its epoch is lost together with the
+            journal that would tell it.
     """
+    try:
+        return _conclude(config, options, exchange)
+    except OSError as error:
+        place = error.filename or config.state_dir
+        raise StateError(f"{place}: cannot be written ({error.strerror})") from error
+    except StoreError as error:
+        raise StateError(f"{config.state_dir}: the epoch is lost; {error}") from error
+
+
+def _conclude(
+    config: Config, options: argparse.Namespace, exchange: PracticeExchange | None
+) -> Config:
     session = time.strftime("%Y%m%dt%H%M%S", time.gmtime()) + f"-{os.getpid()}"
     venue = config.venue
     if exchange is not None:
@@ -56,13 +76,20 @@ def _practice_account(config: Config, session: str, *, resume: bool) -> str:
 
 
 def _raise_epoch(state_dir: Path) -> int:
-    """Return the next fencing number of this account; it is on disk before it is used."""
+    """Return the next fencing number of this account; it is on disk before it is used.
+
+    Epochs count up by one, so that an order of an earlier session is found by the low byte of its
+    epoch. A home that is new, or replaces a lost one, begins at the clock instead of at 1: the
+    account may hold orders that were named under the lost one, and no client order id may repeat.
+    """
     state_dir.mkdir(parents=True, exist_ok=True)
     path = state_dir / "epoch"
     try:
         epoch = int(path.read_text(encoding="ascii")) + 1
-    except FileNotFoundError:
-        epoch = 1
+    except (FileNotFoundError, ValueError):
+        epoch = _last_journaled_epoch(state_dir) + 1
+    if epoch <= 1:
+        epoch = max((time.time_ns() - EPOCH_ORIGIN_NS) // EPOCH_STEP_NS, 1)
     staged = path.with_suffix(".part")
     with staged.open("w", encoding="ascii") as file:
         file.write(f"{epoch}\n")
@@ -70,3 +97,12 @@ def _raise_epoch(state_dir: Path) -> int:
         os.fsync(file.fileno())
     staged.replace(path)
     return epoch
+
+
+def _last_journaled_epoch(state_dir: Path) -> int:
+    """Return the highest epoch a journal of this account names; 0: there is none."""
+    if not any(state_dir.glob("journal/*/session.json")):
+        return 0  # the usual case, in which nothing needs to be imported
+    from engine.store.session import sessions
+
+    return max(document.epoch for _, document in sessions(state_dir))

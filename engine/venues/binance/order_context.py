@@ -21,7 +21,7 @@ from engine.venues.binance.order_views import (
 )
 from engine.venues.binance.order_wire import OrderEncoder
 from engine.venues.binance.rest import BinanceRest
-from engine.venues.order_records import Command, LocalReason, Report
+from engine.venues.order_records import Command, LocalReason, Report, clock_report
 from engine.venues.venue import (
     NotExecutedError,
     ProtocolError,
@@ -81,7 +81,7 @@ class OrderContext:
         self.encoder = OrderEncoder(
             account.rest_url, account.api_key, account.api_secret, instruments
         )
-        self.reader = AccountReader(instruments, account.engine_tag)
+        self.reader = AccountReader(instruments, account.engine_tag, account.epoch)
         self.known = KnownOrders()
         self.traded: set[int] = set()
         self.last_error: VenueError | None = None
@@ -100,16 +100,7 @@ class OrderContext:
         if venue_ms <= 0:
             raise ProtocolError(f"no serverTime in {body[:80]!r}")
         self.clock.learn(sent_ns, received_ns, venue_ms * NS_PER_MS)
-        anchor_ns = self.clock.anchor_ns
-        self.emit(
-            Report(
-                EventType.VENUE_CLOCK,
-                venue_time_ns=self.clock.venue_at_anchor_ns,
-                word_0=self.clock.venue_at_anchor_ns - anchor_ns,
-                word_1=self.clock.rate_ppb,
-                word_2=anchor_ns,
-            )
-        )
+        self.emit(clock_report(self.clock))
 
     async def relearn_clock(self) -> None:
         """Learn the clock anew after the venue called a timestamp of ours wrong.

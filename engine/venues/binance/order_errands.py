@@ -152,6 +152,8 @@ class OrderErrands:
             if report.instrument_index >= 0:
                 context.traded.add(report.instrument_index)
             context.emit(report._replace(request_id=command.request_id))
+            if report.event_type == EventType.VENUE_ORDER:
+                self._cancel_if_forgotten(report)
         context.emit(
             Report(
                 EventType.FETCH_END,
@@ -159,6 +161,21 @@ class OrderErrands:
                 request_id=command.request_id,
             )
         )
+
+    def _cancel_if_forgotten(self, order: Report) -> None:
+        # It rests from a home that was lost: whoever asked for it no longer remembers why.
+        if self._context.reader.is_forgotten(order.text):
+            # Full: the next fetch lists the order again.
+            self._context.offload.cancel("forgotten order", partial(self._cancel_forgotten, order))
+
+    async def _cancel_forgotten(self, order: Report) -> None:
+        context = self._context
+        symbol = context.instruments[order.instrument_index].symbol
+        which: dict[str, str | int] = {"symbol": symbol, "orderId": order.venue_order_id}
+        try:
+            context.report_order(await ask(context.rest, "DELETE", ORDER_PATH, which))
+        except VenueError as error:
+            context.last_error = error  # the next fetch lists the order again, if it still rests
 
     def _report_unknown(self, command: Command, reason: int) -> None:
         self._context.emit(self._context.about(EventType.ORDER_UNKNOWN, command, reason))

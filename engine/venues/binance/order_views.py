@@ -143,10 +143,17 @@ def money_e8(text: str) -> int:
 class AccountReader:
     """Turns views into reports with this engine's instruments and order numbers."""
 
-    def __init__(self, instruments: Sequence[Instrument], engine_tag: str) -> None:
-        """Index the instruments by the venue's symbol."""
+    def __init__(self, instruments: Sequence[Instrument], engine_tag: str, epoch: int) -> None:
+        """Index the instruments by the venue's symbol.
+
+        Args:
+            instruments: those of this session.
+            engine_tag: begins every client id of ours.
+            epoch: of this session; names orders of this one and of the 255 before it.
+        """
         self.instruments = instruments
         self.engine_tag = engine_tag
+        self.epoch = epoch
         self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
 
     def instrument(self, symbol: str) -> Instrument | None:
@@ -154,8 +161,20 @@ class AccountReader:
         return self._by_symbol.get(symbol)
 
     def identity(self, client_order_id: str) -> ClientId | None:
-        """Return what a client id of ours says, None for a foreign one."""
-        return parse_client_id(self.engine_tag, client_order_id)
+        """Return what a client id of ours says, None for a foreign one.
+
+        Records carry the low byte of an epoch. An id from further back would be taken for an order
+        of this journal, so it is foreign: the home that knew it was lost.
+        """
+        identity = parse_client_id(self.engine_tag, client_order_id)
+        if identity is None or not 0 <= self.epoch - identity.epoch <= EPOCH_LOW_MASK:
+            return None
+        return identity
+
+    def is_forgotten(self, client_order_id: str) -> bool:
+        """Return whether an engine of this tag wrote an id before any session known here."""
+        identity = parse_client_id(self.engine_tag, client_order_id)
+        return identity is not None and self.epoch - identity.epoch > EPOCH_LOW_MASK
 
     def order_report(self, view: OrderView, event_type: EventType) -> Report | None:
         """Return an order as ORDER_UPDATE or VENUE_ORDER; None for a symbol we do not trade."""

@@ -34,7 +34,7 @@ from engine.venues.venue import ProtocolError
 from tests.builders import make_instrument
 
 INSTRUMENT = make_instrument(quote="USDT", margin="USDT")  # type: ignore[arg-type]
-READER = AccountReader([INSTRUMENT], "a")
+READER = AccountReader([INSTRUMENT], "a", 1)
 ORDER = {
     "symbol": "BTCUSDT",
     "orderId": 42,

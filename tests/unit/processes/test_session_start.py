@@ -1,0 +1,91 @@
+"""Epochs: they rise on one home, and no home that is new or lost begins where another one did."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.config import Config
+from engine.domain.client_id import CLIENT_ID_CHARACTERS_MAX, ClientId, encode_client_id
+from engine.processes import session_start
+from engine.store.session import write_document
+from tests.store_builders import session_document
+
+OPTIONS = argparse.Namespace(exchange="http://127.0.0.1:1", account=None, resume=False)
+
+
+def start(home: Path) -> Config:
+    return session_start.conclude(Config(home=str(home)), OPTIONS, None)
+
+
+def at(monkeypatch: pytest.MonkeyPatch, realtime_ns: int) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: realtime_ns)
+
+
+def test_runs_on_one_home_count_up_by_one(tmp_path: Path) -> None:
+    first = start(tmp_path).epoch
+    assert [start(tmp_path).epoch for _ in range(3)] == [first + 1, first + 2, first + 3]
+
+
+def test_a_home_that_was_lost_repeats_no_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns = 1_800_000_000_000_000_000
+    seen: list[int] = []
+    for life in range(3):
+        at(monkeypatch, now_ns)
+        for _ in range(20):
+            # Runs as fast as they can follow one another on a home; the clock of main moved on.
+            seen.append(start(tmp_path / f"life-{life}").epoch)
+            now_ns += session_start.EPOCH_STEP_NS
+    assert len(set(seen)) == len(seen)
+    assert seen == sorted(seen)
+
+
+def test_a_clock_before_the_origin_still_gives_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(monkeypatch, 0)
+    assert start(tmp_path).epoch == 1
+
+
+def test_the_longest_id_of_a_first_epoch_fits_for_a_century(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(monkeypatch, time.time_ns() + 100 * 366 * 86_400 * 1_000_000_000)
+    identity = ClientId(start(tmp_path).epoch, 35, 36**6 - 1, 36**9 - 1)
+    assert len(encode_client_id("zz", identity)) <= CLIENT_ID_CHARACTERS_MAX
+
+
+@pytest.mark.parametrize("text", [None, "", "12x\n"])
+def test_a_lost_counter_goes_on_behind_the_journal(tmp_path: Path, text: str | None) -> None:
+    state = Path(Config(home=str(tmp_path)).state_dir)
+    for session_id, epoch in (("s-1", 41), ("s-2", 42)):
+        document = session_document(session_id=session_id, epoch=epoch)
+        write_document(state / "journal" / session_id, document)
+    if text is not None:
+        (state / "epoch").write_text(text, encoding="ascii")
+    assert start(tmp_path).epoch == 43
+    assert (state / "epoch").read_text(encoding="ascii") == "43\n"
+
+
+def test_the_number_is_on_disk_before_it_is_used(tmp_path: Path) -> None:
+    config = start(tmp_path)
+    assert int((Path(config.state_dir) / "epoch").read_text(encoding="ascii")) == config.epoch
+
+
+def test_a_state_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file, not a directory", encoding="ascii")
+    with pytest.raises(session_start.StateError, match="cannot be written"):
+        start(tmp_path)
+
+
+def test_a_lost_counter_beside_a_damaged_journal_is_not_guessed(tmp_path: Path) -> None:
+    session = Path(Config(home=str(tmp_path)).state_dir) / "journal" / "s-1"
+    session.mkdir(parents=True)
+    (session / "session.json").write_text("{", encoding="ascii")
+    with pytest.raises(session_start.StateError, match="the epoch is lost; "):
+        start(tmp_path)
