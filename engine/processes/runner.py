@@ -71,6 +71,8 @@ class RoleContext:
 
     def set_state(self, state: RoleState) -> None:
         """Report a state and, for the first time it is reached, when."""
+        if state == RoleState.READY:
+            self.beat()  # from here on the watchdog asks how old the beat is; imports took seconds
         self.control.set_role(self.page, RoleWord.STATE, state)
         stamp = STATE_STAMP.get(state)
         if stamp is not None and not self.control.role(self.page, stamp):

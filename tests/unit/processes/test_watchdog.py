@@ -1,0 +1,172 @@
+"""Dead, hung and slow roles by their words, and the role table that says what follows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from engine import exit_codes
+from engine.config import Config
+from engine.processes import segments, watchdog
+from engine.processes.control import RolePage, RoleState, RoleWord
+from engine.processes.roles import ROLES, START_ORDER, STOP_ORDER, RoleProcess, RoleRow
+from engine.processes.runner import RoleContext
+from engine.processes.watchdog import RESTARTS_MAX, Watchdog
+from tests.ring_builders import unique_name
+
+S = 1_000_000_000
+
+
+class Role:
+    """A role whose process does what the test says."""
+
+    def __init__(self, row: RoleRow, parts: segments.Segments) -> None:
+        self.row = row
+        self.parts = parts
+        self.restart_count = 0
+        self.status: int | None = None
+        self.spawned: list[bytes] = []
+        self.killed = 0
+
+    def exit_status(self) -> int | None:
+        return self.status
+
+    def state(self) -> RoleState:
+        return RoleState(self.parts.control.role(self.row.page, RoleWord.STATE))
+
+    def spawn(self, document: bytes, _core: int | None) -> None:
+        self.spawned.append(document)
+
+    def kill(self) -> None:
+        self.killed += 1
+
+
+class Rig:
+    """Real words, a clock of the test's own, and three roles."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.name = unique_name("t").replace("aegis-", "")
+        self.parts = segments.create(self.name, 1, 4)
+        self.now_ns = time.monotonic_ns()
+        monkeypatch.setattr(time, "monotonic_ns", lambda: self.now_ns)
+        self.roles = [Role(row, self.parts) for row in START_ORDER]
+        processes = cast("list[RoleProcess]", self.roles)
+        self.config = Config(name=self.name)
+        self.watchdog = Watchdog(self.config, self.parts.control, processes)
+
+    def context(self, page: RolePage) -> RoleContext:
+        return RoleContext(page, self.config, self.parts.control)
+
+    def set_all(self, state: RoleState) -> None:
+        for role in self.roles:
+            self.context(role.row.page).set_state(state)
+
+    def beat_all(self) -> None:
+        for role in self.roles:
+            self.context(role.row.page).beat()
+
+    def reason(self) -> str:
+        verdict = self.watchdog.check()
+        return verdict.reason if verdict else ""
+
+    def role(self, page: RolePage) -> Role:
+        return next(role for role in self.roles if role.row.page is page)
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    made = Rig(monkeypatch)
+    yield made
+    for ring in made.parts.rings.values():
+        ring.close()
+    made.parts.control.close()
+    made.parts.counters.close()
+    made.parts.instruments.close()
+    segments.remove(made.name)
+
+
+def test_roles_start_by_priority_and_stop_feed_brain_orchestrator() -> None:
+    assert [row.name for row in START_ORDER] == ["orchestrator", "feed", "brain"]
+    assert [row.priority for row in START_ORDER] == [999, 100, 50]
+    assert [row.name for row in STOP_ORDER] == ["feed", "brain", "orchestrator"]
+    assert all(row.restartable for row in ROLES)
+
+
+def test_beating_roles_are_healthy_and_a_silent_one_hangs(rig: Rig) -> None:
+    rig.set_all(RoleState.READY)
+    rig.now_ns += 4 * S
+    assert rig.reason() == ""
+    rig.beat_all()
+    rig.now_ns += 4 * S
+    assert rig.reason() == ""
+    rig.context(RolePage.FEED).beat()
+    rig.context(RolePage.ORCHESTRATOR).beat()
+    rig.now_ns += 2 * S
+    assert rig.reason() == "brain hangs: thread 0 has not beaten for 6.0 s"
+
+
+def test_one_silent_thread_of_several_is_a_hung_role(rig: Rig) -> None:
+    rig.set_all(RoleState.READY)
+    rig.context(RolePage.BRAIN).beat(2)
+    rig.now_ns += 6 * S
+    rig.beat_all()
+    assert rig.reason() == "brain hangs: thread 2 has not beaten for 6.0 s"
+
+
+def test_becoming_ready_is_a_beat_however_long_the_imports_before_it_took(rig: Rig) -> None:
+    rig.beat_all()
+    rig.set_all(RoleState.WARM)
+    rig.now_ns += 20 * S
+    assert rig.reason() == ""
+    rig.set_all(RoleState.READY)
+    assert rig.reason() == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "limit_s", "said"),
+    [
+        (RoleState.NONE, watchdog.ATTACH_TIMEOUT_S, "did not attach within 30 s"),
+        (RoleState.WARMING, 180, "was not ready within 180 s"),
+    ],
+)
+def test_before_ready_only_the_longest_start_counts(
+    rig: Rig, state: RoleState, limit_s: float, said: str
+) -> None:
+    rig.set_all(RoleState.READY)
+    rig.parts.control.set_role(RolePage.BRAIN, RoleWord.STATE, state)
+    rig.now_ns += int((limit_s - 1) * S)
+    rig.beat_all()
+    assert rig.reason() == ""
+    rig.now_ns += 2 * S
+    rig.beat_all()
+    assert rig.reason() == f"brain {said}"
+
+
+def test_a_dead_role_is_named_with_what_it_said_last(rig: Rig) -> None:
+    rig.set_all(RoleState.READY)
+    rig.parts.control.set_progress(RolePage.FEED, "JournalError: no room")
+    rig.role(RolePage.FEED).status = -9
+    verdict = rig.watchdog.check()
+    assert verdict is not None
+    assert verdict.exit_code == exit_codes.ROLE_DIED
+    assert verdict.reason == "feed died (exit status -9): JournalError: no room"
+
+
+def test_restarts_in_place_are_bounded(rig: Rig) -> None:
+    role = rig.role(RolePage.FEED)
+    process = cast("RoleProcess", role)
+    done = [rig.watchdog.restart(process, b"{}", rig.parts) for _ in range(RESTARTS_MAX + 1)]
+    assert done == [True] * RESTARTS_MAX + [False]
+    assert len(role.spawned) == role.killed == RESTARTS_MAX
+
+
+def test_a_role_that_came_back_has_its_whole_start_again(rig: Rig) -> None:
+    rig.now_ns += 100 * S
+    rig.watchdog.restart(cast("RoleProcess", rig.role(RolePage.FEED)), b"{}", rig.parts)
+    rig.now_ns += 29 * S
+    for page in (RolePage.BRAIN, RolePage.ORCHESTRATOR):
+        rig.context(page).set_state(RoleState.READY)
+    assert rig.reason() == ""
