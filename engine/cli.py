@@ -100,6 +100,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("journal", help="a session's journal directory")
     replay.add_argument("--json", action="store_true", help="print one JSON object")
+    journal = add(
+        "journal",
+        "Check that a journal is what was written, byte for byte.",
+        "example: aegis journal verify\n"
+        "         aegis journal verify ~/.local/state/aegis/state/practice-.../journal/SESSION\n\n"
+        "Exit code 0: every checksum, link and sequence holds; a torn tail that a killed writer\n"
+        "left, and market segments that retention removed, are reported and not blamed.\n"
+        "3: something is damaged, missing or was changed (file and byte are named), or no journal.",
+    )
+    journal.add_argument("action", choices=("verify",))
+    journal.add_argument(
+        "place", nargs="?", default=None, help="a session, or a folder of them; default AEGIS_HOME"
+    )
+    journal.add_argument("--json", action="store_true", help="print one JSON object")
     doctor = add("doctor", "Check this machine and say what to do.", "example: aegis doctor --warm")
     doctor.add_argument("--warm", action="store_true", help="compile every kernel into the cache")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")

@@ -89,6 +89,13 @@ def _replay(options: argparse.Namespace, _environment: Mapping[str, str]) -> int
     return replay_command(Path(options.journal), as_json=options.json)
 
 
+def _journal(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    from engine.processes.journal_verify import verify_command
+
+    place = options.place or Path(load_config(environment).home) / "state"
+    return verify_command(Path(place), as_json=options.json)
+
+
 def _doctor(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from engine.processes.doctor import examine
 
@@ -126,6 +133,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "stop": _stop,
     "exchange": _exchange,
     "replay": _replay,
+    "journal": _journal,
     "doctor": _doctor,
     "config": _config,
     "version": _version,

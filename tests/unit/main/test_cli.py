@@ -21,6 +21,7 @@ COMMANDS = (
     "resume",
     "stop",
     "replay",
+    "journal",
     "doctor",
     "config",
     "version",
