@@ -26,8 +26,10 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Where it trades and who we are there."""
 
     name: Annotated[str, Meta(description="Venue module: practice or binance.")] = "practice"
-    rest_url: Annotated[str, Meta(description="REST base URL; empty: the practice exchange.")] = ""
-    stream_url: Annotated[str, Meta(description="WebSocket base URL, without a category.")] = ""
+    rest_url: Annotated[str, Meta(description="REST base URL; empty: the venue's own.")] = ""
+    stream_url: Annotated[
+        str, Meta(description="WebSocket base URL, without a category; empty: the venue's own.")
+    ] = ""
     api_key: Annotated[str, Meta(description="Public half of the API key.")] = ""
     api_secret: Annotated[
         str, Meta(description="Secret half; never printed, logged or stored.")
@@ -37,8 +39,23 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     )
     third_party: Annotated[
         bool,
-        Meta(description="Orders leave this machine's practice world: arming switches apply."),
+        Meta(description="Derived: somebody else's market. Orders leave for it in mode live only."),
     ] = False
+
+
+class PaperConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A paper account on a third party's market data: orders are filled on this machine."""
+
+    taker_fee_bps: Annotated[
+        Amount, Meta(description="Fee of fills that took liquidity, basis points.")
+    ] = 5.0
+    maker_fee_bps: Annotated[
+        Amount, Meta(description="Fee of fills that rested, basis points.")
+    ] = 2.0
+    latency_ms: Annotated[
+        Count, Meta(description="From a command to its effect; matching looks every 5 ms.")
+    ] = 20
+    wallet: Annotated[Amount, Meta(description="Opening balance, quote currency.")] = 10_000.0
 
 
 class ArmingConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -145,6 +162,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         str, Meta(pattern="^(paper|live)$", description="paper: practice money. live: real money.")
     ] = "paper"
     venue: VenueConfig = VenueConfig()
+    paper: PaperConfig = PaperConfig()
     arming: ArmingConfig = ArmingConfig()
     limits: LimitsConfig = LimitsConfig()
     journal: JournalConfig = JournalConfig()
@@ -201,6 +219,16 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     session_id: str = ""
     engine_tag: Annotated[str, Meta(pattern="^[a-z]{1,2}$")] = "a"
     epoch: Count = 0
+
+    @property
+    def orders_leave(self) -> bool:
+        """Return whether orders go to a third party: then the arming switches apply."""
+        return self.venue.third_party and self.trading_mode == "live"
+
+    @property
+    def fills_here(self) -> bool:
+        """Return whether orders on a third party's market are filled by a paper account here."""
+        return self.venue.third_party and self.trading_mode == "paper"
 
     @property
     def state_dir(self) -> str:

@@ -11,7 +11,6 @@ from engine.config import Config
 from engine.config_load import ENVIRONMENT, PROFILES
 
 DERIVED = frozenset({"session_id", "engine_tag", "epoch"})
-TABLES = ("venue", "arming", "limits", "journal")
 
 
 def reference_page() -> str:

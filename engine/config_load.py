@@ -32,6 +32,14 @@ PRACTICE_LIMITS: dict[str, Any] = {
     "orders_per_10s_instrument": 100,
 }
 
+# Where a venue is, unless a file says otherwise (a test network, a recorder in between).
+ADDRESSES: dict[str, dict[str, str]] = {
+    "binance": {
+        "rest_url": "https://fapi.binance.com",
+        "stream_url": "wss://fstream.binance.com",
+    }
+}
+
 PROFILES: dict[str, dict[str, Any]] = {
     "dev": {},
     "staging": {"drain_budget_s": 20},
@@ -146,6 +154,8 @@ def _conclude(merged: dict[str, Any], source: str) -> Config:
         message = f"{source}: venue: must be a table"
         raise ConfigError(message)
     venue["third_party"] = venue.get("name", "practice") != "practice"
+    for field, address in ADDRESSES.get(venue.get("name", ""), {}).items():
+        venue[field] = venue.get(field) or address
     if not venue["third_party"]:
         limits = dict(PRACTICE_LIMITS)
         limits.update(merged.get("limits", {}))

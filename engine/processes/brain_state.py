@@ -19,7 +19,7 @@ def risk_limits(config: Config) -> RiskLimits:
     """Return the bounds of a run in the units risk uses."""
     limits, arming = config.limits, config.arming
     return RiskLimits(
-        third_party=config.venue.third_party,
+        third_party=config.orders_leave,
         allow_orders=arming.allow_orders,
         dry_run=arming.dry_run,
         enable_order_exec=arming.enable_order_exec,

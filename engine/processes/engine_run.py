@@ -100,9 +100,11 @@ class EngineRun:
             if entry is not None
         }
         try:
-            return load_config(self._environment, options.config, overrides)
+            config = load_config(self._environment, options.config, overrides)
+            self.market.check(config.venue.name, options.exchange)
         except ConfigError as error:
             raise StartError(str(error), exit_codes.USAGE) from error
+        return config
 
     def _take_instance(self) -> segments.InstanceLock:
         run_dir = Path(self.config.home) / "run"
@@ -186,7 +188,7 @@ class EngineRun:
 
     def _announce(self) -> None:
         config = self.config
-        practice = not config.venue.third_party
+        practice = not config.orders_leave
         self._say(f"market   {self.source}")
         self._say(
             "money    practice money: no order leaves this machine"

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import struct
 import threading
 import time
 from collections import deque
@@ -35,8 +34,8 @@ from engine.domain.instrument_row import Instrument
 from engine.processes.dispatcher import Dispatcher, Priority
 from engine.processes.events import SubscriberTable
 from engine.processes.executor_counts import ExecutorCounts
-from engine.venues.binance.order_context import Account, Offload
-from engine.venues.binance.orders import BinanceOrders
+from engine.processes.order_venue import create_order_venue
+from engine.venues.binance.order_context import Offload
 from engine.venues.binance.user_stream import backoff_s
 from engine.venues.order_records import Report, pack_report, read_command
 from engine.venues.venue import CredentialError, OrderVenue, ProtocolError, VenueError
@@ -45,7 +44,6 @@ from ringbuffer.ring import Consumer, Producer, Ring
 
 SLOT_BYTES: Final = 256
 SEQUENCE_BYTES: Final = 8  # the ring stamps them
-INSTRUMENT_OFFSET: Final = 28
 COMMAND_TYPES: Final = tuple(kind for kind in EventType if 100 <= kind < 200)
 REPORT_TYPES: Final = tuple(kind for kind in EventType if 200 <= kind < 300)
 COMMANDS_PER_TURN: Final = 64
@@ -58,8 +56,6 @@ CLOCK_PERIOD_THIRD_PARTY_S: Final = 30.0
 INSTRUMENTS_WAIT_S: Final = 0.002
 STOP_WAIT_S: Final = 5.0
 CLOSE_S: Final = 0.01  # sockets close in the loop's next turns
-
-_INSTRUMENT: Final = struct.Struct("<i")
 
 
 class Executor:
@@ -102,7 +98,7 @@ class Executor:
         self._table.subscribe_many(REPORT_TYPES, counts.note)
         self._table.subscribe_many(REPORT_TYPES, self._publish_report)
         self._waiting: deque[bytes] = deque()
-        self._traded: set[int] = set()  # instruments of an earlier session's orders and positions
+        self._restored: list[bytes] = []  # what earlier sessions knew; dropped once told
         self._gate_open = False
         self._gate = asyncio.Event()
         self._retrying = False
@@ -185,15 +181,21 @@ class Executor:
         self, dispatcher: Dispatcher, tasks: list[asyncio.Task[None]]
     ) -> None:
         instruments = await self._await_instruments()
-        orders = BinanceOrders(
-            self._account(), self._clock, instruments, self._emit, _offload(dispatcher)
+        orders = create_order_venue(
+            self._config,
+            self._clock,
+            instruments,
+            self._kernel_wake,
+            self._emit,
+            _offload(dispatcher),
         )
         self._orders = orders
         self._table.subscribe_many(COMMAND_TYPES, orders.submit)
         self._table.seal()
         await self._open(orders)
         await self._gate.wait()
-        orders.context.traded |= self._traded & set(range(len(instruments)))
+        orders.restore(self._restored)
+        self._restored = []
         loop = asyncio.get_running_loop()
         for name, job in (
             ("stream", orders.run_stream()),
@@ -231,18 +233,6 @@ class Executor:
             if instruments:
                 return instruments
             await asyncio.sleep(INSTRUMENTS_WAIT_S)
-
-    def _account(self) -> Account:
-        venue = self._config.venue
-        return Account(
-            venue.rest_url,
-            venue.stream_url,
-            venue.api_key,
-            venue.api_secret,
-            self._config.engine_tag,
-            self._config.epoch,
-            self._config.order_timeout_ms,
-        )
 
     async def _keep_beating(self) -> None:
         while True:
@@ -325,9 +315,7 @@ class Executor:
 
     def _restore(self, records: list[bytes]) -> None:
         assert not self._gate_open, "restored once"
-        self._traded.update(
-            _INSTRUMENT.unpack_from(record, INSTRUMENT_OFFSET)[0] for record in records
-        )
+        self._restored = records
         self._waiting.extendleft(reversed(records))
         self._gate_open = True
         self._gate.set()

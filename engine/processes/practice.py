@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from engine.config_load import ConfigError
+
 READY_DEADLINE_S = 30.0
 ANSWER_DEADLINE_S = 5.0
 PRACTICE_KEY = "practice"
@@ -48,6 +50,26 @@ class Market:
             if self.rate:
                 arguments += ["--rate", str(self.rate)]
         return [*arguments, "--loop"] if self.loop else arguments
+
+    def check(self, venue: str, exchange: str | None) -> None:
+        """Refuse a market of the practice exchange where another venue was asked for.
+
+        Raises:
+            ConfigError: naming the option.
+        """
+        asked = {
+            "--tape": self.tapes,
+            "--generate": self.generate,
+            "--rate": self.rate,
+            "--loop": self.loop,
+            "--exchange": exchange,
+        }
+        given = [option for option, chosen in asked.items() if chosen]
+        if venue != "practice" and given:
+            raise ConfigError(
+                f"{given[0]}: belongs to the practice exchange; {venue} has its own market, "
+                f"so drop {given[0]} or --venue {venue}"
+            )
 
     def described(self) -> str:
         """Return what a person is told is playing."""

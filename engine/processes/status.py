@@ -116,7 +116,7 @@ class StatusBoard:
                 "trading_mode": config.trading_mode,
                 "venue": config.venue.name,
                 "account": config.venue.account,
-                "practice": not config.venue.third_party,
+                "practice": not config.orders_leave,
                 "source": run.source,
             },
             "armed": self._armed(),
@@ -269,7 +269,7 @@ class StatusBoard:
             "dry_run": arming.dry_run,
             "enable_order_exec": arming.enable_order_exec,
             "armed": arming.armed,
-            "required": self._run.config.venue.third_party,
+            "required": self._run.config.orders_leave,
         }
 
     def _trading_states(self) -> dict[str, str]:

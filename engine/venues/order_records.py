@@ -11,6 +11,7 @@ import struct
 from enum import IntEnum
 from typing import NamedTuple
 
+from engine.clock import VenueClock
 from engine.domain.codes import EventType, Role
 
 RECORD_BYTES = 256
@@ -19,6 +20,8 @@ TEXT_BYTES = 40
 # Bytes 24.. of the record; the first 24 are sequence and times, which a command's reader ignores.
 _COMMAND = struct.Struct("<16xqHBBiibBBBqqqq24xqq16xi3xB32xqq24x40sq")
 _REPORT = struct.Struct("<qqqHBBiibBBBqqqqqqqqqqqiBBBBQqqqqqqqq40sq")
+_INSTRUMENT = struct.Struct("<i")
+INSTRUMENT_OFFSET = 28
 assert _COMMAND.size == RECORD_BYTES, "a command fills its slot exactly"
 assert _REPORT.size == RECORD_BYTES, "a report fills its slot exactly"
 
@@ -34,6 +37,8 @@ class LocalReason(IntEnum):
     QUEUE_FULL = 9006  # not sent: too much is waiting already
     UNSUPPORTED = 9007  # not sent: this venue module does not do that
     NOT_QUIET = 9008  # the account changed during every attempt to read it
+    NO_MARKET = 9009  # paper: there is no live quote to fill against
+    NOTHING_TO_REDUCE = 9010  # paper: reduce-only, and no position on the other side
 
 
 class Command(NamedTuple):
@@ -96,6 +101,23 @@ class Report(NamedTuple):
     word_2: int = 0  # clock_anchor_ns
     text: str = ""
     request_id: int = 0
+
+
+def event_instrument(record: bytes) -> int:
+    """Return the instrument index of an event record's 256 bytes."""
+    index: int = _INSTRUMENT.unpack_from(record, INSTRUMENT_OFFSET)[0]
+    return index
+
+
+def clock_report(clock: VenueClock) -> Report:
+    """Return what a venue's clock has learned, as the kernel hears it."""
+    return Report(
+        EventType.VENUE_CLOCK,
+        venue_time_ns=clock.venue_at_anchor_ns,
+        word_0=clock.venue_at_anchor_ns - clock.anchor_ns,
+        word_1=clock.rate_ppb,
+        word_2=clock.anchor_ns,
+    )
 
 
 def read_command(record: bytes | memoryview) -> Command:

@@ -149,6 +149,10 @@ class OrderVenue(Protocol):
         """
         ...
 
+    def restore(self, records: Sequence[bytes]) -> None:
+        """Hear what earlier sessions knew, before the stream runs: RESTORE_* records."""
+        ...
+
     async def run_stream(self) -> None:
         """Keep the stream of our own orders and fills up until cancelled."""
         ...

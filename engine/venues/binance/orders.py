@@ -26,7 +26,7 @@ from engine.venues.binance.order_sender import OrderSender
 from engine.venues.binance.order_views import PositionModeView, decode_view
 from engine.venues.binance.user_events import UserEvents
 from engine.venues.binance.user_stream import UserStream
-from engine.venues.order_records import Command, LocalReason, Report
+from engine.venues.order_records import Command, LocalReason, Report, event_instrument
 from engine.venues.venue import ProtocolError, VenueError
 
 CONNECTIONS: Final = 4  # kept warm; an order takes one until its answer
@@ -84,6 +84,12 @@ class BinanceOrders:
         body = await ask(self.context.rest, "GET", POSITION_MODE_PATH)
         if decode_view(body, PositionModeView).dualSidePosition:
             raise ProtocolError("the account is in hedge mode; switch it to one-way mode")
+
+    def restore(self, records: Sequence[bytes]) -> None:
+        """Ask for fills of the instruments that earlier sessions traded."""
+        count = len(self.context.instruments)
+        indexes = (event_instrument(record) for record in records)
+        self.context.traded.update(index for index in indexes if 0 <= index < count)
 
     async def run_stream(self) -> None:
         """Keep the user stream up until cancelled; reports connection and loss."""

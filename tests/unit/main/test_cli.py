@@ -44,6 +44,18 @@ def test_no_command_prints_help_and_is_a_usage_error(tmp_path: Path) -> None:
     assert "aegis run --tape" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "words", [("--tape", "x.gz"), ("--generate", "2"), ("--loop",), ("--exchange", "http://h:1")]
+)
+def test_a_practice_market_at_another_venue_is_a_usage_error(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = aegis(tmp_path, "run", "--port", "0", "--venue", "binance", *words)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert words[0] in done.stderr
+
+
 def test_version_as_json(tmp_path: Path) -> None:
     document = json.loads(aegis(tmp_path, "version", "--json").stdout)
     assert set(document) == {"version", "commit", "python", "machine", "system"}

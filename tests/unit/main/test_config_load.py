@@ -124,7 +124,7 @@ def test_secrets_are_never_shown() -> None:
 def test_the_example_file_is_valid_and_changes_nothing() -> None:
     assert tomllib.loads(example_file()) in (
         {},
-        {"venue": {}, "arming": {}, "limits": {}, "journal": {}},
+        {"venue": {}, "paper": {}, "arming": {}, "limits": {}, "journal": {}},
     )
 
 
@@ -142,3 +142,27 @@ def test_every_variable_is_in_the_environment_example() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     missing = [name for name in (*ENVIRONMENT, "PORT") if f"{name}=" not in example]
     assert missing == []
+
+
+def test_binance_is_where_it_is_unless_a_file_says_otherwise(tmp_path: Path) -> None:
+    venue = load_config({}, None, {"venue.name": "binance"}).venue
+    assert venue.rest_url == "https://fapi.binance.com"
+    assert venue.stream_url == "wss://fstream.binance.com"
+    file = write(tmp_path, '[venue]\nname = "binance"\nrest_url = "http://127.0.0.1:1"\n')
+    assert load_config({}, file).venue.rest_url == "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("venue", "mode", "leaves", "fills_here"),
+    [
+        ("practice", "paper", False, False),
+        ("binance", "paper", False, True),
+        ("binance", "live", True, False),
+    ],
+)
+def test_orders_leave_only_in_live_mode(
+    venue: str, mode: str, *, leaves: bool, fills_here: bool
+) -> None:
+    keys = {"BINANCE_API_KEY": "k", "BINANCE_API_SECRET": "s"}
+    config = load_config(keys, None, {"venue.name": venue, "trading_mode": mode})
+    assert (config.orders_leave, config.fills_here) == (leaves, fills_here)

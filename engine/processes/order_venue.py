@@ -1,0 +1,110 @@
+"""Which order side a configuration means: the venue's own, or a paper account beside its data.
+
+practice, or live      engine.venues.binance: orders go where the market data comes from
+third party and paper  engine.venues.paper: filled here, from the market ring
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from engine.clock import NS_PER_MS, VenueClock
+from engine.config import Config
+from engine.domain.instrument_row import Instrument
+from engine.venues.binance.order_context import Account, Emit, Offload
+from engine.venues.binance.orders import BinanceOrders
+from engine.venues.venue import OrderVenue
+from ringbuffer.ring import Observer, Ring
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BATCH_RECORDS: Final = 1_024
+BATCHES_MAX: Final = 64  # at one look; the rest comes with the next
+E8: Final = 100_000_000
+PPM_PER_BPS: Final = 100
+
+
+def create_order_venue(
+    config: Config,
+    clock: VenueClock,
+    instruments: Sequence[Instrument],
+    market: Ring,
+    emit: Emit,
+    offload: Offload,
+) -> OrderVenue:
+    """Return the order side of a configuration; nothing is opened.
+
+    Args:
+        config: venue, mode and terms.
+        clock: learns the venue's time.
+        instruments: by instrument index.
+        market: the market ring; a paper account observes it.
+        emit: takes every report.
+        offload: takes work that is not a single write.
+    """
+    if config.fills_here:
+        return _paper_orders(config, clock, instruments, market, emit)
+    venue = config.venue
+    account = Account(
+        venue.rest_url,
+        venue.stream_url,
+        venue.api_key,
+        venue.api_secret,
+        config.engine_tag,
+        config.epoch,
+        config.order_timeout_ms,
+    )
+    return BinanceOrders(account, clock, instruments, emit, offload)
+
+
+def _paper_orders(
+    config: Config,
+    clock: VenueClock,
+    instruments: Sequence[Instrument],
+    market: Ring,
+    emit: Emit,
+) -> OrderVenue:
+    # Needs numpy, which an order side without paper starts without.
+    from engine.venues.binance.market import BinanceMarketData
+    from engine.venues.binance.rest import BinanceRest
+    from engine.venues.paper.orders import PaperOrders, PaperTerms
+
+    paper = config.paper
+    terms = PaperTerms(
+        taker_fee_ppm=round(paper.taker_fee_bps * PPM_PER_BPS),
+        maker_fee_ppm=round(paper.maker_fee_bps * PPM_PER_BPS),
+        latency_ns=paper.latency_ms * NS_PER_MS,
+        wallet_e8=round(paper.wallet * E8),
+        engine_tag=config.engine_tag,
+        epoch=config.epoch,
+    )
+    market_data = BinanceMarketData(BinanceRest(config.venue.rest_url, clock))
+    return PaperOrders(terms, clock, instruments, market_data, observe_market(market), emit)
+
+
+def observe_market(
+    market: Ring,
+) -> Callable[[], Iterator[tuple[NDArray[np.void], bool]]]:
+    """Return a reader of the market ring that holds nobody back.
+
+    Each call yields batches of (MARKET_DTYPE[n], whether records were lost before them), from the
+    oldest record on; a batch is valid until the next one.
+    """
+    import numpy as np
+
+    from engine.domain.records import MARKET_DTYPE
+
+    observer = Observer(market, start=0)
+    buffer = np.zeros(BATCH_RECORDS, dtype=MARKET_DTYPE)
+
+    def read() -> Iterator[tuple[NDArray[np.void], bool]]:
+        for _ in range(BATCHES_MAX):
+            _, count, lapped = observer.poll_into(buffer)
+            if count == 0 and lapped == 0:
+                return
+            yield buffer[:count], lapped > 0
+
+    return read

@@ -1,0 +1,1 @@
+"""Paper trading on real market data: orders are matched here, nothing leaves this machine."""

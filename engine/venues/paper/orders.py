@@ -1,0 +1,376 @@
+"""The order side of a paper account: commands in, reports out, filled against our own records.
+
+        submit(command) -> ORDER_SENT -> after `latency` -> matched against the book as it is then
+        MARKET, IOC, FOK     take what is offered, best price first; the rest expires
+        LIMIT that crosses   takes up to its price; the rest of a GTC order rests
+        resting LIMIT        filled whole when a trade or the other side's quote goes THROUGH its
+                             price; at its price it waits behind everybody else
+
+Reports are those of a real venue, in its order, so the kernel cannot tell the difference: it
+reconciles with this account as with any other. Everything due is done in one turn, in the order it
+was asked for, after the market records that were there before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.clock import NS_PER_MS, VenueClock
+from engine.domain.client_id import ClientId, encode_client_id
+from engine.domain.codes import (
+    EVENT_POST_ONLY,
+    EVENT_REDUCE_ONLY,
+    EventType,
+    Liquidity,
+    OrderStatus,
+    OrderType,
+    TimeInForce,
+)
+from engine.domain.instrument_row import Instrument
+from engine.domain.records import EVENT_DTYPE
+from engine.venues.order_records import Command, LocalReason, Report, clock_report
+from engine.venues.paper.account import PaperAccount
+from engine.venues.paper.book import PaperMarket, Seen, Taken
+from engine.venues.paper.order import (
+    OPEN,
+    STRATEGY_NET,
+    OrderKey,
+    PaperOrder,
+    key_of,
+    order_of,
+)
+from engine.venues.venue import MarketDataVenue
+
+POLL_S: Final = 0.005  # how often market and commands are looked at; adds to the latency
+KEPT_MAX: Final = 4_096  # closed orders and fills that can still be asked for
+CODE_ABSENT: Final = -2013
+CODE_CANCEL_ABSENT: Final = -2011
+
+Emit = Callable[[Report], None]
+ReadMarket = Callable[[], Iterable[tuple[NDArray[np.void], bool]]]
+
+
+class PaperTerms(NamedTuple):
+    """What a paper account costs, and how far away it is."""
+
+    taker_fee_ppm: int
+    maker_fee_ppm: int
+    latency_ns: int
+    wallet_e8: int
+    engine_tag: str
+    epoch: int
+
+
+class PaperOrders:
+    """The order side of one paper account. One event loop; not for use from several threads."""
+
+    def __init__(
+        self,
+        terms: PaperTerms,
+        clock: VenueClock,
+        instruments: Sequence[Instrument],
+        market_data: MarketDataVenue,
+        read_market: ReadMarket,
+        emit: Emit,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            terms: fees, latency, opening wallet and names.
+            clock: learns the time of the venue whose market data this is.
+            instruments: by instrument index.
+            market_data: asked for the time.
+            read_market: returns batches of (MARKET_DTYPE[n], whether records were lost before it).
+            emit: takes every report.
+        """
+        self.account = PaperAccount(instruments, terms.wallet_e8)
+        self.market = PaperMarket(len(instruments))
+        self._terms = terms
+        self._clock = clock
+        self._market_data = market_data
+        self._read_market = read_market
+        self._emit = emit
+        self._due: deque[tuple[int, Command]] = deque()
+        self._orders: OrderedDict[OrderKey, PaperOrder] = OrderedDict()
+        self._resting: dict[int, list[PaperOrder]] = {}
+        self._fills: deque[Report] = deque(maxlen=KEPT_MAX)
+
+    @property
+    def name(self) -> str:
+        """Return the venue's name, as state is keyed by it."""
+        return "paper"
+
+    @property
+    def in_flight_count(self) -> int:
+        """Return how many orders await their first answer."""
+        return sum(command.event_type == EventType.COMMAND_NEW for _, command in self._due)
+
+    async def open(self) -> None:
+        """Learn the clock.
+
+        Raises:
+            VenueError: the market data's venue does not answer.
+        """
+        await self.sample_clock()
+
+    async def run_stream(self) -> None:
+        """Match until cancelled."""
+        self._emit(Report(EventType.VENUE_CONNECTED))
+        while True:
+            self.advance(time.monotonic_ns())
+            await asyncio.sleep(POLL_S)
+
+    async def sample_clock(self) -> None:
+        """Ask the venue for its time, and report the clock.
+
+        Raises:
+            VenueError: by kind.
+        """
+        sample = await self._market_data.fetch_clock()
+        self._clock.learn(sample.sent_ns, sample.received_ns, sample.venue_ns)
+        self._emit(clock_report(self._clock))
+
+    async def keep_warm(self) -> None:
+        """Nothing to keep: there is no connection for orders."""
+
+    def expire(self, now_ns: int) -> None:
+        """Nothing expires: every command is answered when it is due."""
+
+    async def close(self) -> None:
+        """Forget what was not accepted yet, and close the market data's connections."""
+        self._due.clear()
+        await self._market_data.close()
+
+    def submit(self, command: Command) -> None:
+        """Take one command; it is acted on when the latency has passed."""
+        if command.event_type == EventType.COMMAND_NEW:
+            self._emit(self._report(order_of(command), EventType.ORDER_SENT, command))
+        self._due.append((time.monotonic_ns() + self._terms.latency_ns, command))
+
+    def restore(self, records: Sequence[bytes]) -> None:
+        """Take over wallet, positions and resting orders from RESTORE_* records of 256 bytes."""
+        for row in np.frombuffer(b"".join(records), dtype=EVENT_DTYPE):
+            kind, index = int(row["event_type"]), int(row["instrument_index"])
+            self.account.keep_above(max(int(row["trade_id"]), int(row["venue_order_id"])))
+            if kind == EventType.RESTORE_LIMITS and row["qty_lots"]:
+                self.account.wallet_e8 = int(row["cash_e8"])
+            elif kind == EventType.RESTORE_POSITION and row["strategy_index"] == STRATEGY_NET:
+                position = self.account.position(index)
+                position.lots = int(row["position_lots"])
+                position.cost_e8 = int(row["position_cost_e8"])
+            elif kind == EventType.RESTORE_ORDER and row["trade_id"] == 0:
+                order = PaperOrder.restored(row)
+                if order is not None:
+                    self._keep(order)
+                    self._rest(order)
+
+    def advance(self, now_ns: int) -> None:
+        """Take over the market records that are there, then act on every command that is due."""
+        for records, is_lost in self._read_market():
+            if is_lost:
+                self.market.forget()
+            for seen in self.market.apply(records):
+                if seen.instrument_index in self._resting:
+                    self._fill_resting(seen)
+        while self._due and self._due[0][0] <= now_ns:
+            self._act(self._due.popleft()[1])
+
+    def _act(self, command: Command) -> None:
+        if command.event_type == EventType.COMMAND_NEW:
+            self._accept(order_of(command))
+        elif command.event_type == EventType.COMMAND_CANCEL:
+            self._cancel(command)
+        elif command.event_type == EventType.COMMAND_CANCEL_ALL:
+            for order in list(self._open_orders()):
+                if command.instrument_index in {-1, order.instrument_index}:
+                    self._close(order, OrderStatus.CANCELED)
+        elif command.event_type == EventType.COMMAND_FETCH and command.order_sequence > 0:
+            self._answer_query(command)
+        elif command.event_type == EventType.COMMAND_FETCH:
+            self._tell_account(command)
+        else:
+            reason = LocalReason.UNSUPPORTED
+            order = order_of(command)
+            self._emit(self._report(order, EventType.CANCEL_REJECTED)._replace(reason=reason))
+
+    # New orders
+
+    def _accept(self, order: PaperOrder) -> None:
+        book = self.market.books[order.instrument_index]
+        if not book.is_tradable:
+            self._refuse(order, LocalReason.NO_MARKET)
+            return
+        if order.flags & EVENT_REDUCE_ONLY:
+            lots = self.account.position(order.instrument_index).lots
+            if lots * order.side >= 0:
+                self._refuse(order, LocalReason.NOTHING_TO_REDUCE)
+                return
+            order.fillable_lots = min(order.qty_lots, abs(lots))
+        order.venue_order_id = self.account.next_id(self._clock.now_ms())
+        self._keep(order)
+        self._emit(self._report(order, EventType.ORDER_UPDATE))
+        is_market = order.order_type == OrderType.MARKET
+        if is_market or book.crosses(order.side, order.price_ticks):
+            if order.flags & EVENT_POST_ONLY:
+                self._close(order, OrderStatus.EXPIRED)
+                return
+            limit_ticks = 0 if is_market else order.price_ticks
+            is_whole = order.time_in_force == TimeInForce.FOK
+            wanted = order.fillable_lots
+            for part in book.take(order.side, wanted, limit_ticks, all_or_none=is_whole):
+                self._fill(order, part, Liquidity.TAKER)
+        if order.order_status not in OPEN:
+            return
+        if is_market or order.time_in_force != TimeInForce.GTC:
+            self._close(order, OrderStatus.EXPIRED)
+        else:
+            self._rest(order)
+
+    def _refuse(self, order: PaperOrder, reason: LocalReason) -> None:
+        order.order_status = OrderStatus.REJECTED
+        self._emit(self._report(order, EventType.ORDER_UPDATE)._replace(reason=int(reason)))
+
+    def _fill_resting(self, seen: Seen) -> None:
+        for order in list(self._resting[seen.instrument_index]):
+            limit = order.price_ticks
+            is_through = seen.low_ticks < limit if order.side > 0 else seen.high_ticks > limit
+            if is_through:
+                self._fill(order, Taken(limit, order.leaves_lots), Liquidity.MAKER)
+
+    def _fill(self, order: PaperOrder, part: Taken, liquidity: Liquidity) -> None:
+        price_ticks, qty_lots = part
+        index, terms = order.instrument_index, self._terms
+        is_maker = liquidity is Liquidity.MAKER
+        ppm = terms.maker_fee_ppm if is_maker else terms.taker_fee_ppm
+        fee_e8 = self.account.fee_e8(index, price_ticks, qty_lots, ppm)
+        realised_e8 = self.account.fill(index, order.side, price_ticks, qty_lots, fee_e8)
+        order.cum_qty_lots += qty_lots
+        is_filled = order.cum_qty_lots == order.qty_lots
+        order.order_status = OrderStatus.FILLED if is_filled else OrderStatus.PARTIALLY_FILLED
+        report = self._report(order, EventType.FILL)._replace(
+            last_price_ticks=price_ticks,
+            last_qty_lots=qty_lots,
+            trade_id=self.account.next_id(self._clock.now_ms()),
+            fee_e8=fee_e8,
+            venue_realised_pnl_e8=realised_e8,
+            liquidity=liquidity,
+        )
+        self._fills.append(report)
+        self._emit(report)
+        if is_filled:
+            self._unrest(order)
+
+    # Cancels and questions
+
+    def _cancel(self, command: Command) -> None:
+        order = self._orders.get(key_of(command))
+        if order is not None and order.order_status in OPEN:
+            self._close(order, OrderStatus.CANCELED)
+            return
+        about = order_of(command)
+        rejected = self._report(about, EventType.CANCEL_REJECTED)
+        self._emit(rejected._replace(reason=CODE_CANCEL_ABSENT))
+        self._answer_query(command)
+
+    def _answer_query(self, command: Command) -> None:
+        order = self._orders.get(key_of(command))
+        if order is None:
+            about = order_of(command)
+            about.order_status = OrderStatus.NONE
+            nothing = self._report(about, EventType.ORDER_UPDATE)
+            self._emit(nothing._replace(reason=CODE_ABSENT))
+            return
+        for fill in self._fills:
+            if fill.venue_order_id == order.venue_order_id:
+                self._emit(fill)
+        self._emit(self._report(order, EventType.ORDER_UPDATE))
+
+    def _tell_account(self, command: Command) -> None:
+        begin = Report(EventType.FETCH_BEGIN, venue_time_ns=self._venue_ns())
+        reports = [begin]
+        reports += [self._report(order, EventType.VENUE_ORDER) for order in self._open_orders()]
+        reports += [
+            Report(
+                EventType.VENUE_POSITION,
+                index,
+                venue_time_ns=begin.venue_time_ns,
+                position_lots=position.lots,
+                position_cost_e8=position.cost_e8,
+            )
+            for index, position in self.account.positions.items()
+            if position.lots
+        ]
+        wallet_e8 = self.account.wallet_e8
+        reports.append(Report(EventType.VENUE_BALANCE, word_0=wallet_e8, word_1=wallet_e8))
+        since_ns = command.since_venue_time_ns
+        reports += [fill for fill in self._fills if fill.venue_time_ns >= since_ns]
+        reports.append(Report(EventType.FETCH_END, venue_time_ns=begin.venue_time_ns))
+        for report in reports:
+            self._emit(report._replace(request_id=command.request_id))
+
+    # Orders
+
+    def _open_orders(self) -> Iterable[PaperOrder]:
+        return (order for orders in self._resting.values() for order in orders)
+
+    def _keep(self, order: PaperOrder) -> None:
+        self._orders[order.key] = order
+        if len(self._orders) > KEPT_MAX:
+            oldest = next((k for k, o in self._orders.items() if o.order_status not in OPEN), None)
+            if oldest is not None:
+                del self._orders[oldest]
+
+    def _rest(self, order: PaperOrder) -> None:
+        self._resting.setdefault(order.instrument_index, []).append(order)
+
+    def _unrest(self, order: PaperOrder) -> None:
+        orders = self._resting.get(order.instrument_index, [])
+        if order in orders:
+            orders.remove(order)
+            if not orders:
+                del self._resting[order.instrument_index]
+
+    def _close(self, order: PaperOrder, status: OrderStatus) -> None:
+        order.order_status = status
+        self._unrest(order)
+        self._emit(self._report(order, EventType.ORDER_UPDATE))
+
+    def _venue_ns(self) -> int:
+        return self._clock.now_ms() * NS_PER_MS
+
+    def _report(
+        self, order: PaperOrder, event_type: EventType, command: Command | None = None
+    ) -> Report:
+        epoch = self._terms.epoch
+        whole_epoch = epoch - ((epoch - order.epoch_low) & 255)
+        identity = ClientId(
+            whole_epoch, order.strategy_index, order.order_sequence, order.cause_sequence
+        )
+        return Report(
+            event_type,
+            order.instrument_index,
+            order.strategy_index,
+            venue_time_ns=self._venue_ns(),
+            flags=order.flags,
+            side=order.side,
+            order_type=order.order_type,
+            time_in_force=order.time_in_force,
+            order_status=0 if event_type == EventType.ORDER_SENT else order.order_status,
+            order_sequence=order.order_sequence,
+            cause_sequence=order.cause_sequence,
+            price_ticks=order.price_ticks,
+            qty_lots=order.qty_lots,
+            cum_qty_lots=order.cum_qty_lots,
+            venue_order_id=order.venue_order_id,
+            epoch_low=order.epoch_low,
+            word_0=command.cause_receive_time_ns if command else 0,
+            word_1=command.decision_time_ns if command else 0,
+            text=encode_client_id(self._terms.engine_tag, identity),
+        )
