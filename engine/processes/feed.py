@@ -4,7 +4,7 @@
         /time        -> venue clock -> time bounds of the firewall
         streams      -> C: frames, decoder, firewall, books -> market ring
         /depth       -> snapshots for the books that want one
-        every 10 ms  -> heartbeat, stop word, control ring, liveness, what waits for room
+        every 10 ms  -> heartbeat, stop word, liveness, what waits for room
         every second -> counters, refusals as events
 
 Python runs per connection and per timer, never per frame. Neither numpy nor Numba is imported: the
@@ -49,7 +49,7 @@ from native_ext._feed import Core
 from ringbuffer import layout
 from ringbuffer.counters import CountersSegment
 from ringbuffer.errors import InvariantError
-from ringbuffer.ring import Consumer, Producer, Ring
+from ringbuffer.ring import Producer, Ring
 from ringbuffer.segment import Segment
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ CLOCK_FIRST_S: Final = (0.05, 0.1, 0.25, 0.5)  # then every CLOCK_PERIOD_S
 CLOCK_AGAIN_S: Final = 0.05  # after an answer that lay far off
 CLOCK_PERIOD_S: Final = 1.0  # of an exchange that may play a tape
 CLOCK_PERIOD_THIRD_PARTY_S: Final = 30.0
-CONTROL_BATCH: Final = 64
 NS_PER_S: Final = 1_000_000_000
 
 
@@ -83,8 +82,6 @@ class Feed:
         self.counters = CountersSegment.attach(name("counters"))
         self.events_ring = Ring.attach(name("events-feed"))
         self.events = Producer(self.events_ring)
-        self.control_ring = Ring.attach(name("control-ring"))
-        self.control = Consumer(self.control_ring, segments.READER_FEED)
         self.clock = VenueClock()
         venue = self.config.venue
         self.rest = BinanceRest(venue.rest_url, self.clock)
@@ -118,10 +115,8 @@ class Feed:
             self.rejects.publish(time.monotonic_ns())
             self.core.detach()
             self.feed_counters.release()
-        self.control.close()
         self.events.close()
-        for ring in (self.control_ring, self.events_ring):
-            ring.close()
+        self.events_ring.close()
         self.counters.close()
         self.instruments_segment.close()
         self.market.close()
@@ -167,7 +162,6 @@ class Feed:
     def _cycle(self, now_ns: int) -> None:
         self._cycle_count += 1
         count = self._cycle_count
-        self._drain_control()
         if count % LIVENESS_CYCLES == 0:
             self.core.check_liveness(now_ns)
         else:
@@ -324,12 +318,6 @@ class Feed:
     def _warn(self, event: str, reason: str, **values: object) -> None:
         if self._site is not None:
             self._site.warn(event, text=reason, **values)
-
-    def _drain_control(self) -> None:
-        # The feed acts on no command; it reads so that the ring never waits for it.
-        first, count = self.control.poll(CONTROL_BATCH)
-        if count > 0:
-            self.control.advance(first + count)
 
     def _start(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
         self._tasks += [asyncio.create_task(job) for job in jobs]

@@ -33,8 +33,7 @@ COUNTER_PAGES = 4  # main, feed, brain, orchestrator
 MARKET_SLOTS = 262_144
 READER_BRAIN = 0  # of the market ring and the control ring
 READER_RECORDER = 1  # of the market ring
-READER_FEED = 1  # of the control ring
-READER_ORCHESTRATOR = 2  # of the control ring
+READER_ORCHESTRATOR = 1  # of the control ring
 READER_JOURNAL = 0  # of every event ring
 
 RING_ROWS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
@@ -42,7 +41,7 @@ RING_ROWS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
     ("events-feed", 4_096, 256, (READER_JOURNAL,)),
     ("events-brain", 32_768, 256, (READER_JOURNAL,)),
     ("events-orchestrator", 4_096, 256, (READER_JOURNAL,)),
-    ("control-ring", 1_024, 256, (READER_BRAIN, READER_FEED, READER_ORCHESTRATOR)),
+    ("control-ring", 1_024, 256, (READER_BRAIN, READER_ORCHESTRATOR)),
     ("market", MARKET_SLOTS, 64, (READER_BRAIN, READER_RECORDER)),
 )
 

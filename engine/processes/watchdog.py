@@ -20,15 +20,10 @@ from engine.processes.control import (
     RoleState,
 )
 from engine.processes.roles import RoleProcess
-from engine.processes.segments import READER_BRAIN, READER_FEED, READER_ORCHESTRATOR, Segments
+from engine.processes.segments import READER_BRAIN, Segments
 
 RESTARTS_MAX = 5
 ATTACH_TIMEOUT_S = 30.0
-GATED_READERS: dict[RolePage, tuple[tuple[str, int], ...]] = {
-    RolePage.FEED: (("control-ring", READER_FEED),),
-    RolePage.BRAIN: (("market", READER_BRAIN), ("control-ring", READER_BRAIN)),
-    RolePage.ORCHESTRATOR: (("control-ring", READER_ORCHESTRATOR),),
-}
 
 
 class Verdict(NamedTuple):
@@ -68,8 +63,7 @@ class Watchdog:
         role.restart_count += 1
         if role.row.page is RolePage.BRAIN:
             # Records that nobody decided on while the brain was away are old; let the feed go on.
-            for kind, reader in GATED_READERS[role.row.page][:1]:
-                parts.rings[kind].evict(reader)
+            parts.rings["market"].evict(READER_BRAIN)
         self._spawned_ns[role.row.page] = time.monotonic_ns()
         role.spawn(document, self._config.pin.get(role.row.name))
         return True
