@@ -6,7 +6,7 @@ third party and paper  engine.venues.paper: filled here, from the market ring
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from engine.clock import NS_PER_MS, VenueClock
@@ -82,29 +82,29 @@ def _paper_orders(
         epoch=config.epoch,
     )
     market_data = BinanceMarketData(BinanceRest(config.venue.rest_url, clock))
-    return PaperOrders(terms, clock, instruments, market_data, observe_market(market), emit)
+    return PaperOrders(terms, clock, instruments, market_data, ObservedMarket(market), emit)
 
 
-def observe_market(
-    market: Ring,
-) -> Callable[[], Iterator[tuple[NDArray[np.void], bool]]]:
-    """Return a reader of the market ring that holds nobody back.
+class ObservedMarket:
+    """The market ring as a paper account reads it: from the oldest record, holding nobody back."""
 
-    Each call yields batches of (MARKET_DTYPE[n], whether records were lost before them), from the
-    oldest record on; a batch is valid until the next one.
-    """
-    import numpy as np
+    def __init__(self, market: Ring) -> None:
+        """Open; `close` before the ring is closed."""
+        import numpy as np
 
-    from engine.domain.records import MARKET_DTYPE
+        from engine.domain.records import MARKET_DTYPE
 
-    observer = Observer(market, start=0)
-    buffer = np.zeros(BATCH_RECORDS, dtype=MARKET_DTYPE)
+        self._observer = Observer(market, start=0)
+        self._buffer = np.zeros(BATCH_RECORDS, dtype=MARKET_DTYPE)
 
-    def read() -> Iterator[tuple[NDArray[np.void], bool]]:
+    def read(self) -> Iterator[tuple[NDArray[np.void], bool]]:
+        """Yield (MARKET_DTYPE[n], whether records were lost before them); valid until the next."""
         for _ in range(BATCHES_MAX):
-            _, count, lapped = observer.poll_into(buffer)
+            _, count, lapped = self._observer.poll_into(self._buffer)
             if count == 0 and lapped == 0:
                 return
-            yield buffer[:count], lapped > 0
+            yield self._buffer[:count], lapped > 0
 
-    return read
+    def close(self) -> None:
+        """Let go of the ring's memory."""
+        self._observer.close()

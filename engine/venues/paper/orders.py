@@ -17,7 +17,7 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,6 @@ CODE_ABSENT: Final = -2013
 CODE_CANCEL_ABSENT: Final = -2011
 
 Emit = Callable[[Report], None]
-ReadMarket = Callable[[], Iterable[tuple[NDArray[np.void], bool]]]
 
 
 class PaperTerms(NamedTuple):
@@ -68,6 +67,18 @@ class PaperTerms(NamedTuple):
     epoch: int
 
 
+class MarketRecords(Protocol):
+    """Where the market records come from that orders are matched against."""
+
+    def read(self) -> Iterable[tuple[NDArray[np.void], bool]]:
+        """Return what is new: (MARKET_DTYPE[n], whether records were lost before them)."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
 class PaperOrders:
     """The order side of one paper account. One event loop; not for use from several threads."""
 
@@ -77,7 +88,7 @@ class PaperOrders:
         clock: VenueClock,
         instruments: Sequence[Instrument],
         market_data: MarketDataVenue,
-        read_market: ReadMarket,
+        records: MarketRecords,
         emit: Emit,
     ) -> None:
         """Prepare.
@@ -87,7 +98,7 @@ class PaperOrders:
             clock: learns the time of the venue whose market data this is.
             instruments: by instrument index.
             market_data: asked for the time.
-            read_market: returns batches of (MARKET_DTYPE[n], whether records were lost before it).
+            records: the market, as the engine sees it.
             emit: takes every report.
         """
         self.account = PaperAccount(instruments, terms.wallet_e8)
@@ -95,7 +106,7 @@ class PaperOrders:
         self._terms = terms
         self._clock = clock
         self._market_data = market_data
-        self._read_market = read_market
+        self._records = records
         self._emit = emit
         self._due: deque[tuple[int, Command]] = deque()
         self._orders: OrderedDict[OrderKey, PaperOrder] = OrderedDict()
@@ -144,8 +155,9 @@ class PaperOrders:
         """Nothing expires: every command is answered when it is due."""
 
     async def close(self) -> None:
-        """Forget what was not accepted yet, and close the market data's connections."""
+        """Forget what was not accepted yet, and close what is read from."""
         self._due.clear()
+        self._records.close()
         await self._market_data.close()
 
     def submit(self, command: Command) -> None:
@@ -173,7 +185,7 @@ class PaperOrders:
 
     def advance(self, now_ns: int) -> None:
         """Take over the market records that are there, then act on every command that is due."""
-        for records, is_lost in self._read_market():
+        for records, is_lost in self._records.read():
             if is_lost:
                 self.market.forget()
             for seen in self.market.apply(records):

@@ -64,14 +64,18 @@ class Paper:
             VenueClock(),
             self.instruments,
             cast(MarketDataVenue, Data()),  # only the clock is asked
-            self._read,
+            self,
             self.said.append,
         )
         self.next_sequence = 1
+        self.is_closed = False
 
-    def _read(self) -> Iterator[tuple[np.ndarray, bool]]:
+    def read(self) -> Iterator[tuple[np.ndarray, bool]]:
         while self.batches:
             yield self.batches.pop(0)
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def market(self, *records: np.ndarray, lost: bool = False) -> None:
         """Let the account read these, and act on nothing that is not due."""
@@ -417,3 +421,11 @@ def test_opening_learns_the_clock_and_tells_it(paper: Paper) -> None:
     asyncio.run(paper.orders.open())
     assert [report.event_type for report in paper.said] == [EventType.VENUE_CLOCK]
     assert paper.said[0].venue_time_ns == 1_700_000_000_000_000_000
+
+
+def test_closing_forgets_what_was_not_accepted_and_lets_the_market_go(paper: Paper) -> None:
+    words: dict[str, Any] = dict.fromkeys(Command._fields, 0) | {"client_order_id": ""}
+    paper.orders.submit(Command(**(words | {"event_type": EventType.COMMAND_NEW})))
+    asyncio.run(paper.orders.close())
+    assert paper.orders.in_flight_count == 0
+    assert paper.is_closed
