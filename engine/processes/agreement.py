@@ -131,12 +131,13 @@ def _orders(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) 
     known = set()
     for row in _rows(ledger, "orders"):
         client_order_id = _text(row, "clientOrderId")
+        known.add(client_order_id)
+        if _time_ns(row, "updateTime") <= books.opened_ns:
+            continue  # of its fills we may have been told, of the order itself never
         ours = books.orders.get(client_order_id)
         if ours is None:
-            if _time_ns(row, "updateTime") > books.opened_ns:
-                yield f"order {client_order_id}: the exchange has it, the journal does not"
+            yield f"order {client_order_id}: the exchange has it, the journal does not"
             continue
-        known.add(client_order_id)
         compared["orders"] += 1
         instrument = _instrument(books, row)
         theirs = (

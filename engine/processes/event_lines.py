@@ -84,10 +84,15 @@ class EventLines:
         )
 
     def rejected_record(self, record: EventRecord) -> None:
-        """Write what the firewall refused, at most once a minute for each reason."""
+        """Write what the firewall refused, at most once a minute for each reason.
+
+        An event carries in `request_id` how many before it had none of their own.
+        """
         reason = name_of(FirewallReason, int(record["reason"]))
         self._rejects.warn(
             reason,
+            max(int(record["request_id"]), 0) + 1,
+            refused_by=name_of(Role, int(record["role"])).lower(),
             text=record["text"].decode("ascii", "replace"),
             **self._concerned(record),
         )

@@ -15,7 +15,7 @@ from engine.domain.firewall_reasons import FirewallReason
 from native_ext._feed import Core
 from ringbuffer.ring import Producer
 
-SHOWN_NS: Final = 60_000_000_000
+SHOWN_NS: Final = 61_000_000_000  # a line a minute; one arriving a little early would be dropped
 # The slot less its sequence, by the offsets of engine/domain/records.py; a test compares.
 # time, venue time, event type, role, flags, instrument | strategy | reason | text, request id
 _EVENT: Final = struct.Struct("<qqHBBi" + "i92x" + "i76x" + "40sq")

@@ -102,17 +102,24 @@ class RateLimitedSite:
         self._lock = threading.Lock()
         self._last: dict[str, tuple[int, int]] = {}  # reason -> (time of last line, suppressed)
 
-    def warn(self, reason: str, **values: object) -> bool:
-        """Log a warning unless this reason had its line already; return whether it was logged."""
+    def warn(self, reason: str, occurrences: int = 1, /, **values: object) -> bool:
+        """Log a warning unless this reason had its line already; return whether it was logged.
+
+        Args:
+            reason: what is limited by itself.
+            occurrences: how many this call stands for; all but one count as suppressed.
+            values: what the line says beside them.
+        """
         now_ns = self._clock()
         with self._lock:
             if reason not in self._last and len(self._last) >= REASONS_MAX:
                 reason = "other"
             last_ns, suppressed = self._last.get(reason, (now_ns - SUPPRESS_NS, 0))
             if now_ns - last_ns < SUPPRESS_NS:
-                self._last[reason] = (last_ns, suppressed + 1)
+                self._last[reason] = (last_ns, suppressed + occurrences)
                 return False
             self._last[reason] = (now_ns, 0)
+        suppressed += occurrences - 1
         self._logger.warning(self._event, reason=reason, suppressed_count=suppressed, **values)
         return True
 

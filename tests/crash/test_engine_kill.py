@@ -6,7 +6,9 @@ orders and positions equal the exchange's.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import zlib
 from collections.abc import Iterator
@@ -23,15 +25,17 @@ SHM = Path("/dev/shm")
 
 @pytest.fixture
 def exchange() -> Iterator[Exchange]:
-    # One each: a home of its own counts its epochs from 1, and client ids must not repeat.
     running = Exchange("--generate", "2", "--seed", "7")
     yield running
     running.stop()
 
 
 @pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    return f"k{os.getpid()}-{zlib.crc32(request.node.name.encode()):08x}"
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    made = f"k{os.getpid()}-{zlib.crc32(request.node.name.encode()):08x}"
+    yield made
+    for left in segments(made):  # of a test that failed: shared memory outlives everybody
+        (SHM / left).unlink()
 
 
 def start(home: Path, exchange: Exchange, name: str, *more: str) -> Engine:
@@ -51,7 +55,11 @@ def agree(home: Path, exchange: Exchange, name: str) -> None:
     engine = start(home, exchange, name, "--for", "5", "--json")
     code, output, errors = engine.finish()
     assert code == 0, f"{output}\n{errors}"
-    assert '"exchange_agrees": true' in output, output
+    summary = json.loads(output)
+    assert summary["exchange_agrees"] is True, summary["differences"]
+    ledger = exchange.ledger()
+    assert summary["compared"]["orders"] == len(ledger["orders"]) > 0
+    assert summary["compared"]["fills"] == len(ledger["trades"])
 
 
 @pytest.mark.slow
@@ -95,28 +103,75 @@ def test_a_killed_main_leaves_no_orphan_and_the_next_start_cleans_up(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("role", ROLES)
 def test_a_role_is_restarted_in_place_when_asked(
-    tmp_path: Path, exchange: Exchange, name: str
+    tmp_path: Path, exchange: Exchange, name: str, role: str
 ) -> None:
-    engine = start(tmp_path, exchange, name, "--on-role-death", "restart")
+    engine = start(tmp_path, exchange, name, "--on-role-death", "restart", "--json")
     try:
         first = engine.wait_ready()
-        os.kill(first["pids"]["feed"], signal.SIGKILL)
+        engine.wait_count("orders", 1)
+        os.kill(first["pids"][role], signal.SIGKILL)
 
         def back() -> bool:
             status = engine.status()
-            if status is None or status["pids"]["feed"] == first["pids"]["feed"]:
+            if status is None or status["pids"][role] == first["pids"][role]:
                 return False
-            return all(role["state"] == "READY" for role in status["roles"])
+            return all(row["state"] == "READY" for row in status["roles"])
 
-        wait_for("the feed to come back", back)
+        wait_for(f"the {role} to come back", back)
         before = engine.status()
         assert before is not None
         engine.wait_count("records", before["counts"]["records"] + 10)
+        engine.wait_count("orders", before["counts"]["orders"] + 1)
         code, output, errors = engine.terminate()
     finally:
         engine.kill()
     assert code == 0, f"{output}\n{errors}"
+    summary = json.loads(output)
+    assert summary["exchange_agrees"] is True, summary["differences"]
+    assert ids_repeated(exchange) == []
+    assert all(verify_session(path).is_intact for path in journals(tmp_path))
+
+
+def ids_repeated(exchange: Exchange) -> list[str]:
+    ids = [row["clientOrderId"] for row in exchange.ledger()["orders"]]
+    return sorted(each for each in set(ids) if ids.count(each) > 1)
+
+
+@pytest.mark.slow
+def test_a_home_that_was_lost_repeats_no_client_id_and_leaves_no_order(
+    tmp_path: Path, exchange: Exchange, name: str
+) -> None:
+    lost, fresh = tmp_path / "lost", tmp_path / "fresh"
+    engine = start(lost, exchange, name)
+    try:
+        pids = engine.wait_ready()["pids"]
+        engine.wait_count("orders", 3)
+        os.kill(pids["main"], signal.SIGKILL)
+        wait_for("children to end", lambda: not [p for p in pids.values() if alive(p)])
+    finally:
+        engine.kill()
+    before = {row["clientOrderId"] for row in exchange.ledger()["orders"]}
+    assert len(before) >= 3
+    (lost / "cache").unlink()
+    shutil.rmtree(lost)
+
+    engine = start(fresh, exchange, name, "--json")
+    try:
+        engine.wait_ready()
+        engine.wait_count("orders", 3)
+        code, output, errors = engine.terminate()
+    finally:
+        engine.kill()
+
+    assert code == 0, f"{output}\n{errors}"
+    orders = exchange.ledger()["orders"]
+    later = {row["clientOrderId"] for row in orders} - before
+    assert len(later) >= 3
+    assert ids_repeated(exchange) == []
+    assert len(orders) == len(before) + len(later)
+    assert [row for row in orders if row["status"] in {"NEW", "PARTIALLY_FILLED"}] == []
 
 
 @pytest.mark.slow

@@ -163,6 +163,20 @@ def test_what_happened_before_the_account_was_first_seen_is_left_out(
     assert compare(ledger, session).agrees
 
 
+def test_fills_of_a_lost_home_do_not_make_its_orders_ours(tmp_path: Path, ledger: Ledger) -> None:
+    head, *rest = trades()
+    told = fill(0, 77, 1, venue_order_id=42, text=b"a9-1-1-25", venue_time_ns=OPENED_NS - 1)
+    session = write_session(tmp_path / "practice-practice-paper", head, told, *rest)
+    before = {"clientOrderId": "a9-1-1-25", "updateTime": OPENED_MS, "orderId": 42}
+    ledger["orders"].append(order_row(1, "BUY", "0.005") | before)
+    ledger["trades"].append(trade_row(77, "BUY", "0.001") | {"time": OPENED_MS - 1})
+
+    answer = compare(ledger, session)
+
+    assert not [text for text in answer.differences if text.startswith("order ")]
+    assert answer.compared["orders"] == 2
+
+
 def test_a_position_changed_by_hand_and_taken_over_is_no_agreement(
     tmp_path: Path, ledger: Ledger
 ) -> None:
