@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -206,32 +206,44 @@ class Side:
         self.exchange.stop()
 
 
+Subject = TypeVar("Subject", Exchange, Side)
+
+
 def start_script(module: str, first: int, last: int) -> Side:
     """Start one of the two single-process subjects."""
-    exchange = Exchange(first)
-    exchange.quote()
-    side = Side(
-        exchange, ("-m", module, exchange.url, exchange.stream_url, exchange.symbol, str(last))
-    )
-    assert side.process.stdout is not None
-    side.process.stdout.readline()
+    with contextlib.ExitStack() as held:
+        exchange = _started(held, Exchange(first))
+        exchange.quote()
+        words = (exchange.url, exchange.stream_url, exchange.symbol, str(last))
+        side = _started(held, Side(exchange, ("-m", module, *words)))
+        assert side.process.stdout is not None
+        side.process.stdout.readline()
+        held.pop_all()
     return side
 
 
 def start_engine(home: Path, name: str, pin: str, first: int) -> Side:
     """Start the engine and wait until it is ready to trade."""
-    exchange = Exchange(first)
-    exchange.quote()
-    config = home / f"{name}.toml"
-    config.write_text(CONFIG.format(symbol=exchange.symbol, pin=pin), encoding="utf-8")
-    words = ("-m", "engine", "run", "--exchange", exchange.url, "--port", "0")
-    named = ("--name", name, "--account", name, "--config", str(config))
-    side = Side(exchange, (*words, *named), str(home))
-    run_file = home / "run" / f"{name}.json"
-    port = wait_for("the run file", lambda: json.loads(run_file.read_text("utf-8"))["port"])
-    url = f"http://127.0.0.1:{port}"
-    wait_for("the engine", lambda: call(url, "GET", "/readyz").get("ready"))
+    with contextlib.ExitStack() as held:
+        exchange = _started(held, Exchange(first))
+        exchange.quote()
+        config = home / f"{name}.toml"
+        config.write_text(CONFIG.format(symbol=exchange.symbol, pin=pin), encoding="utf-8")
+        words = ("-m", "engine", "run", "--exchange", exchange.url, "--port", "0")
+        named = ("--name", name, "--account", name, "--config", str(config))
+        side = _started(held, Side(exchange, (*words, *named), str(home)))
+        run_file = home / "run" / f"{name}.json"
+        port = wait_for("the run file", lambda: json.loads(run_file.read_text("utf-8"))["port"])
+        url = f"http://127.0.0.1:{port}"
+        wait_for("the engine", lambda: call(url, "GET", "/readyz").get("ready"))
+        held.pop_all()
     return side
+
+
+def _started(held: contextlib.ExitStack, subject: Subject) -> Subject:
+    """Have a subject stopped if what follows fails."""
+    held.callback(subject.stop)
+    return subject
 
 
 def share_kernels(home: Path) -> None:
