@@ -206,7 +206,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     heartbeat_timeout_ms: Annotated[
         Positive, Meta(description="A warm role that beats less often is hung.")
     ] = 5_000
-    warm_timeout_s: Annotated[Positive, Meta(description="Longest compile before warm.")] = 180
+    warm_timeout_s: Annotated[Positive, Meta(description="Longest step of a warm-up.")] = 180
     keep_resting_orders: Annotated[
         bool, Meta(description="On stop leave resting orders at the venue.")
     ] = False

@@ -1,6 +1,8 @@
 """Dead and hung roles: a process that lives is not enough, its heartbeats must move.
 
-No deadline holds before a role is ready, except its own longest warm-up. Under the default policy
+Before a role is ready it is late when it stands still while it attaches or warms up: a compiler at
+work shows its next kernel, however slow the machine. A warm role may wait for its venue or for the
+other roles as long as that takes. Under the default policy
 the first fault ends the engine, so that the platform restarts it; `restart` brings the role back in
 place, a bounded number of times.
 """
@@ -24,6 +26,7 @@ from engine.processes.segments import READER_BRAIN, Segments
 
 RESTARTS_MAX = 5
 ATTACH_TIMEOUT_S = 30.0
+NS_PER_S = 1_000_000_000
 
 
 class Verdict(NamedTuple):
@@ -45,6 +48,7 @@ class Watchdog:
         self._control = control
         self._roles = roles
         self._spawned_ns = {role.row.page: time.monotonic_ns() for role in roles}
+        self._moved = {page: (spawned_ns, "") for page, spawned_ns in self._spawned_ns.items()}
 
     def check(self) -> Verdict | None:
         """Return the first fault found, None when all is well."""
@@ -64,7 +68,9 @@ class Watchdog:
         if role.row.page is RolePage.BRAIN:
             # Records that nobody decided on while the brain was away are old; let the feed go on.
             parts.rings["market"].evict(READER_BRAIN)
-        self._spawned_ns[role.row.page] = time.monotonic_ns()
+        page, now_ns = role.row.page, time.monotonic_ns()
+        self._spawned_ns[page] = now_ns
+        self._moved[page] = (now_ns, "")
         role.spawn(document, self._config.pin.get(role.row.name))
         return True
 
@@ -75,23 +81,34 @@ class Watchdog:
             said = self._control.progress(page)
             return f"died (exit status {status}){': ' + said if said else ''}"
         state = role.state()
-        age_s = (now_ns - self._spawned_ns[page]) / 1e9
+        age_s = (now_ns - self._spawned_ns[page]) / NS_PER_S
         if state < RoleState.ATTACHED:
             return (
                 f"did not attach within {ATTACH_TIMEOUT_S:.0f} s"
                 if age_s > ATTACH_TIMEOUT_S
                 else ""
             )
+        if state < RoleState.WARM:
+            return self._stands_still(page, f"{state.name} {self._control.progress(page)}", now_ns)
         if state < RoleState.READY:
-            # Loading kernels and restoring hold the GIL longer than a heartbeat may take.
-            limit_s = self._config.warm_timeout_s
-            return f"was not ready within {limit_s} s" if age_s > limit_s else ""
+            return ""
         return self._hung(page, now_ns)
+
+    def _stands_still(self, page: RolePage, step: str, now_ns: int) -> str:
+        # Loading kernels and restoring hold the GIL longer than a heartbeat may take.
+        moved_ns, known_step = self._moved[page]
+        if step != known_step:
+            self._moved[page] = (now_ns, step)
+            return ""
+        limit_s = self._config.warm_timeout_s
+        late = now_ns - moved_ns > limit_s * NS_PER_S
+        return f"has stood still for {limit_s} s: {step.lower()}" if late else ""
 
     def _hung(self, page: RolePage, now_ns: int) -> str:
         limit_ns = self._config.heartbeat_timeout_ms * 1_000_000
         for thread in range(HEARTBEAT_COUNT_MAX):
             beat_ns = self._control.heartbeat_ns(page, thread)
             if beat_ns and now_ns - beat_ns > limit_ns:
-                return f"hangs: thread {thread} has not beaten for {(now_ns - beat_ns) / 1e9:.1f} s"
+                age_s = (now_ns - beat_ns) / NS_PER_S
+                return f"hangs: thread {thread} has not beaten for {age_s:.1f} s"
         return ""

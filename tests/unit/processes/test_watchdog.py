@@ -125,24 +125,46 @@ def test_becoming_ready_is_a_beat_however_long_the_imports_before_it_took(rig: R
     assert rig.reason() == ""
 
 
-@pytest.mark.parametrize(
-    ("state", "limit_s", "said"),
-    [
-        (RoleState.NONE, watchdog.ATTACH_TIMEOUT_S, "did not attach within 30 s"),
-        (RoleState.WARMING, 180, "was not ready within 180 s"),
-    ],
-)
-def test_before_ready_only_the_longest_start_counts(
-    rig: Rig, state: RoleState, limit_s: float, said: str
-) -> None:
+def test_a_role_that_never_attaches_is_late(rig: Rig) -> None:
     rig.set_all(RoleState.READY)
-    rig.parts.control.set_role(RolePage.BRAIN, RoleWord.STATE, state)
-    rig.now_ns += int((limit_s - 1) * S)
+    rig.parts.control.set_role(RolePage.BRAIN, RoleWord.STATE, RoleState.NONE)
+    rig.now_ns += int((watchdog.ATTACH_TIMEOUT_S - 1) * S)
     rig.beat_all()
     assert rig.reason() == ""
     rig.now_ns += 2 * S
     rig.beat_all()
+    assert rig.reason() == "brain did not attach within 30 s"
+
+
+def test_a_compiler_at_work_is_never_late_however_slow_the_machine(rig: Rig) -> None:
+    rig.set_all(RoleState.WARMING)
+    for kernel in range(100):
+        for role in rig.roles:
+            rig.parts.control.set_progress(role.row.page, f"compiling kernels {kernel}/100")
+        assert rig.reason() == ""
+        rig.now_ns += (rig.config.warm_timeout_s - 1) * S
+
+
+def test_a_warm_up_that_stands_still_is_late(rig: Rig) -> None:
+    rig.set_all(RoleState.READY)
+    rig.parts.control.set_role(RolePage.BRAIN, RoleWord.STATE, RoleState.WARMING)
+    rig.parts.control.set_progress(RolePage.BRAIN, "compiling kernels 7/100")
+    assert rig.reason() == ""
+    rig.now_ns += rig.config.warm_timeout_s * S
+    rig.beat_all()
+    assert rig.reason() == ""
+    rig.now_ns += S
+    said = f"has stood still for {rig.config.warm_timeout_s} s: warming compiling kernels 7/100"
     assert rig.reason() == f"brain {said}"
+
+
+@pytest.mark.parametrize("state", [RoleState.WARM, RoleState.SYNCED])
+def test_a_warm_role_waits_for_the_others_as_long_as_it_takes(rig: Rig, state: RoleState) -> None:
+    rig.set_all(RoleState.READY)
+    rig.parts.control.set_role(RolePage.FEED, RoleWord.STATE, state)
+    rig.now_ns += 1_000 * rig.config.warm_timeout_s * S
+    rig.beat_all()
+    assert rig.reason() == ""
 
 
 def test_a_dead_role_is_named_with_what_it_said_last(rig: Rig) -> None:
