@@ -19,6 +19,7 @@ from engine.domain.codes import (
 from engine.domain.instrument import Instrument, instrument_rows
 from engine.domain.instrument_row import unit_e8
 from engine.domain.records import MARKET_DTYPE
+from engine.store.reader import join_records
 
 START_VENUE_NS = 1_723_161_600_000_000_000  # a whole hour: every bar of a test starts on it
 START_RECEIVE_NS = 1_000_000_000_000
@@ -196,6 +197,6 @@ def make_gap(channel: Channel = Channel.TRADE, lost: int = 1, **common: int) -> 
 
 def joined(parts: Iterator[np.ndarray] | Sequence[np.ndarray]) -> np.ndarray:
     """Return records one after the other, numbered from 0."""
-    records = np.concatenate(list(parts))
+    records = join_records(parts, MARKET_DTYPE)
     records["sequence"] = np.arange(len(records))
     return records

@@ -23,6 +23,8 @@ from engine.domain.codes import (
     TRADE_BUYER_AGGRESSOR,
     RecordType,
 )
+from engine.domain.records import MARKET_DTYPE
+from engine.store.reader import join_records
 from tests.builders import MS, joined, make_records
 
 TOP_LEVELS = 20
@@ -166,7 +168,7 @@ def from_rows(rows: np.ndarray) -> np.ndarray:
 
 def merged(captures: Sequence[np.ndarray]) -> np.ndarray:
     """Return several captures as one, by receive time, numbered from 0."""
-    records = np.concatenate(list(captures))
+    records = join_records(captures, MARKET_DTYPE)
     order = np.argsort(records["receive_time_ns"], kind="stable")
     return joined([records[order]])
 

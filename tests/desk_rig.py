@@ -18,6 +18,7 @@ from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.domain.state import State, create_desk
 from engine.domain.strategy_table import STRATEGY_TABLE
 from engine.domain.words import Tally, Word
+from engine.store.reader import join_records
 from tests.builders import make_instruments
 
 E8 = 100_000_000
@@ -255,11 +256,11 @@ class DeskRig:
 
     def all_events(self) -> np.ndarray:
         """Return every event so far."""
-        return joined(self.events)
+        return join_records(self.events, EVENT_DTYPE)
 
     def all_commands(self) -> np.ndarray:
         """Return every command so far."""
-        return joined(self.commands)
+        return join_records(self.commands, EVENT_DTYPE)
 
     def _collect(self) -> np.ndarray:
         events = self.out.events[: self.out.counts[OUT_EVENTS]].copy()
@@ -287,12 +288,7 @@ def of_type(events: np.ndarray, event_type: EventType) -> np.ndarray:
     return events[events["event_type"] == event_type]
 
 
-def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return records one after the other; numpy's own way would repack the overlapping fields."""
-    assert all(part.dtype == EVENT_DTYPE for part in parts)
-    return np.frombuffer(b"".join(part.tobytes() for part in parts), dtype=EVENT_DTYPE).copy()
-
-
 def _padded(records: Sequence[np.ndarray]) -> np.ndarray:
     size = 1 << max(len(records) - 1, 0).bit_length()
-    return joined([*records, np.zeros(size - len(records), dtype=EVENT_DTYPE)])
+    padding = np.zeros(size - len(records), dtype=EVENT_DTYPE)
+    return join_records([*records, padding], EVENT_DTYPE)

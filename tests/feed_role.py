@@ -19,6 +19,7 @@ from engine.config import Config, VenueConfig
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.processes import segments
 from engine.processes.control import MainWord, RolePage, RoleState, RoleWord
+from engine.store.reader import join_records
 from engine.telemetry import FEED_COUNTERS
 from ringbuffer.ring import Consumer
 
@@ -114,7 +115,7 @@ class FeedRole:
                     break
                 reader.advance(first + count)
                 if reader is self.readers[0]:
-                    self.seen = np.concatenate([self.seen, slots[:count]])
+                    self.seen = join_records([self.seen, slots[:count]], MARKET_DTYPE)
         return self.seen
 
     def events(self) -> NDArray[np.void]:

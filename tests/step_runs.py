@@ -23,9 +23,10 @@ from engine.domain.desk import (
 from engine.domain.limits import RiskLimits
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.domain.strategy_table import select_rows
+from engine.store.reader import join_records
 from tests.brain_digest import LAX_ROWS
 from tests.builders import make_instruments
-from tests.desk_rig import E8, GENEROUS, joined, make_event
+from tests.desk_rig import E8, GENEROUS, make_event
 from tests.market_runs import arrays_of, synthetic_market
 from tests.venue_model import Venue
 
@@ -67,7 +68,7 @@ class Session(NamedTuple):
 
     def events(self) -> np.ndarray:
         """Return every event, in order."""
-        return joined([w.events for w in self.written])
+        return join_records([w.events for w in self.written], EVENT_DTYPE)
 
 
 def market_records(count: int, seed: int) -> np.ndarray:
@@ -108,7 +109,8 @@ def take_step(state: State, market: np.ndarray, batch: Batch, out_events: int = 
 def padded(records: np.ndarray) -> np.ndarray:
     """Return records in a power of two of slots."""
     size = 1 << max(len(records) - 1, 0).bit_length()
-    return joined([records, np.zeros(size - len(records), dtype=EVENT_DTYPE)])
+    padding = np.zeros(size - len(records), dtype=EVENT_DTYPE)
+    return join_records([records, padding], EVENT_DTYPE)
 
 
 class Answers:
@@ -124,7 +126,7 @@ class Answers:
         count = self.random.randrange(len(self.due) + 1)
         batch, self.due = self.due[:count], self.due[count:]
         batch += [record for record in batch if self.random.random() < 0.05]
-        return joined(batch)
+        return join_records(batch, EVENT_DTYPE)
 
     def answer(self, command: np.void, hot: np.ndarray) -> None:
         """Let the venue act on a command."""

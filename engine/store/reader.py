@@ -185,7 +185,10 @@ def join_records(parts: Iterable[NDArray[np.void]], dtype: np.dtype[np.void]) ->
     WHY: numpy's own concatenation finds a common type for record types whose fields overlap, and
     that one is wider: every field gets bytes of its own.
     """
-    joined = bytearray().join(part.tobytes() for part in parts)
+    joined = bytearray()
+    for part in parts:
+        assert part.dtype == dtype, f"repacked or other records: {part.dtype}"
+        joined += part.tobytes()
     return np.frombuffer(joined, dtype=dtype)
 
 

@@ -15,6 +15,8 @@ from engine.domain.codes import (
     Liveness,
     RecordType,
 )
+from engine.domain.records import MARKET_DTYPE
+from engine.store.reader import join_records
 from tests.feed_decoder import LevelReader
 from tests.feed_rig import FeedRig, Frames
 
@@ -42,7 +44,7 @@ def drained(rig: FeedRig) -> np.ndarray:
     parts = [rig.records()]
     while rig.core.flush(rig.now_ns) or len(parts[-1]):
         parts.append(rig.records())
-    return np.concatenate(parts)
+    return join_records(parts, MARKET_DTYPE)
 
 
 def test_the_latest_quote_survives_and_the_others_are_counted() -> None:
