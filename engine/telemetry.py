@@ -72,7 +72,7 @@ REFUSAL_COUNTERS: tuple[Counter, ...] = tuple(
 BRAIN_COUNTERS: tuple[Counter, ...] = (
     Counter("records_total", "Market records decided on", "records"),
     Counter("steps_total", "Steps of the kernel", "steps"),
-    Counter("decisions_total", "Opportunities that reached risk", "decisions"),
+    Counter("decisions_total", "Entry opportunities that reached risk", "decisions"),
     Counter("orders_total", "Orders requested", "orders"),
     Counter("fills_total", "Fills applied", "fills"),
     Counter("refusals_total", "Orders refused by risk", "refusals"),

@@ -176,7 +176,10 @@ class StatusBoard:
     def counts(self) -> dict[str, int]:
         """Return the totals of this run."""
         names = ("records", "decisions", "orders", "fills", "refusals")
-        return {name: self.counters.count("brain", f"{name}_total") for name in names}
+        counts = {name: self.counters.count("brain", f"{name}_total") for name in names}
+        # A decision is an entry or an exit, as in the journal; the kernel counts them apart.
+        counts["decisions"] += self.counters.count("brain", "exits_total")
+        return counts
 
     def refusals(self) -> dict[str, int]:
         """Return orders refused by risk, by reason."""
