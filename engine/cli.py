@@ -26,7 +26,8 @@ Aegis: a multiprocess shared-memory trading engine.
 """
 EPILOG = """\
 Exit codes: 0 done; 1 a role died or hung; 2 usage or configuration; 3 environment (port,
-/dev/shm, disk, data); 4 halted by a limit or books that differ from the venue's.
+/dev/shm, disk, data); 4 halted by a limit or books that differ from the venue's; 130 Ctrl-C in a
+command other than `run`.
 `aegis COMMAND --help` explains a command with examples.
 """
 
@@ -34,6 +35,16 @@ Exit codes: 0 done; 1 a role died or hung; 2 usage or configuration; 3 environme
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    try:
+        return _perform(arguments)
+    except KeyboardInterrupt:
+        # A run installs its own signals before it starts anything; until then there is no engine.
+        is_run = arguments[:1] == ["run"]
+        print("aegis: interrupted", file=sys.stderr)  # noqa: T201  the command's own output
+        return exit_codes.DONE if is_run else exit_codes.INTERRUPTED
+
+
+def _perform(arguments: list[str]) -> int:
     if sys.platform != "linux":
         print(  # noqa: T201  the command's own output
             "aegis needs Linux (shared memory and futexes); on macOS and Windows run the "
@@ -45,6 +56,9 @@ def main(argv: list[str] | None = None) -> int:
         from engine.processes import supervisor
 
         return supervisor.run(arguments[1:], os.environ)
+    if arguments[:1] == ["exchange"]:
+        # The exchange reads its own words, --help too, and is stopped by its own signals.
+        os.execv(sys.executable, [sys.executable, "-m", "exchange", *arguments[1:]])  # noqa: S606
     from engine import cli_commands
 
     parser = build_parser()
@@ -78,10 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
             "example: aegis run --tape market.gz --speed 2 --for 60 --json",
         )
     )
-    exchange = add(
-        "exchange", "Run the practice exchange alone.", "example: aegis exchange --port 9001"
-    )
-    exchange.add_argument("rest", nargs=argparse.REMAINDER, help="see python -m exchange --help")
+    add("exchange", "Run the practice exchange alone.", "example: aegis exchange --port 9001")
     for name, summary in (
         ("status", "Show a running engine."),
         ("stop", "Stop a running engine in order (SIGTERM through its pid file)."),

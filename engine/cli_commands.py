@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -79,10 +78,6 @@ def _stop(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return exit_codes.DONE
 
 
-def _exchange(options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
-    return subprocess.call([sys.executable, "-m", "exchange", *options.rest])
-
-
 def _replay(options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
     from engine.processes.replay import replay_command
 
@@ -131,7 +126,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "halt": _halt,
     "resume": _resume,
     "stop": _stop,
-    "exchange": _exchange,
     "replay": _replay,
     "journal": _journal,
     "doctor": _doctor,
@@ -155,12 +149,17 @@ def _call(
     try:
         headers = {"x-aegis-token": engine.token, "content-type": "application/json"}
         connection.request(method, path, json.dumps(body) if body else None, headers)
-        document = json.loads(connection.getresponse().read())
+        answer = connection.getresponse()
+        document = json.loads(answer.read())
     except (OSError, ValueError, http.client.HTTPException):
         return None
     finally:
         connection.close()
-    return document if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        return None
+    if answer.status >= http.client.BAD_REQUEST:
+        document.setdefault("error", document.get("effect", f"the API answered {answer.status}"))
+    return document
 
 
 def _write_operator_word(engine: RunningEngine, state: TradingState) -> dict[str, Any]:

@@ -37,8 +37,7 @@ class Finding(NamedTuple):
 def examine(config: Config, *, warm: bool, as_json: bool) -> int:
     """Print every finding; return 0, or 3 when something would stop the engine."""
     findings = [*_machine(), *_home(config), _extension()]
-    if warm:
-        findings.append(_warm(config))
+    findings.append(_warm(config) if warm else _kernels(config))
     if as_json:
         print(json.dumps([finding._asdict() for finding in findings]))  # noqa: T201
     else:
@@ -101,6 +100,19 @@ def _extension() -> Finding:
     except ImportError as error:
         return Finding("extension", good=False, found=str(error), remedy="make native", fatal=True)
     return Finding("extension", good=True, found="native_ext loads")
+
+
+def _kernels(config: Config) -> Finding:
+    from engine.processes import kernel_cache
+
+    # The loop is compiled last, with all it calls.
+    is_warm = any(kernel_cache.cache_directory(config.home).rglob("*.run_slice-*.nbc"))
+    return Finding(
+        "kernels",
+        good=is_warm,
+        found="compiled" if is_warm else "not compiled for this build and machine",
+        remedy="the next start takes a minute or two longer; `aegis doctor --warm` does it now",
+    )
 
 
 def _warm(config: Config) -> Finding:

@@ -35,9 +35,15 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
     try:
         host, port = _address(arguments, environment.get("PORT", ""))
         api = ApiThread(bind(host, port))
-    except (BindError, ValueError) as error:
+    except ValueError as error:
         _say(f"aegis: {error}")
-        return exit_codes.ENVIRONMENT if isinstance(error, BindError) else exit_codes.USAGE
+        return exit_codes.USAGE
+    except BindError as error:
+        from engine.cli import build_parser
+
+        build_parser().parse_args(["run", *arguments])  # a word that is wrong is said first
+        _say(f"aegis: {error}")
+        return exit_codes.ENVIRONMENT
     bound_ns = time.monotonic_ns()
     api.start()
     # From here on the socket answers; imports may take their time.

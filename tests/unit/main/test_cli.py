@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli import build_parser
+from engine.processes.kernel_cache import cache_directory
 from tests.engine_process import AEGIS, aegis
 
 COMMANDS = (
@@ -109,6 +111,52 @@ def test_a_taken_port_is_an_environment_error(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert str(port) in done.stderr
     assert "PORT" in done.stderr
+
+
+def test_a_wrong_word_is_said_before_a_taken_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = aegis(tmp_path, "run", "--port", str(port), "--no-such-option")
+    assert done.returncode == 2
+    assert "--no-such-option" in done.stderr
+
+
+def test_the_exchange_reads_its_own_words(tmp_path: Path) -> None:
+    shown = aegis(tmp_path, "exchange", "--help")
+    assert shown.returncode == 0
+    assert "--weight-limit" in shown.stdout
+    assert aegis(tmp_path, "exchange", "--port", "0", "--speed", "fast").returncode == 2
+    with subprocess.Popen(
+        [*AEGIS, "exchange", "--port", "0"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready ")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_ctrl_c_before_there_is_an_engine_is_no_traceback() -> None:
+    script = (
+        "import signal, sys; from engine.processes import supervisor\n"
+        "def interrupted(*_): signal.raise_signal(signal.SIGINT)\n"
+        "supervisor.bind = interrupted\n"
+        "from engine.cli import main; sys.exit(main(['run', '--port', '0']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stderr == "aegis: interrupted\n"
+
+
+def test_doctor_says_whether_the_kernels_are_compiled(tmp_path: Path) -> None:
+    done = aegis(tmp_path, "doctor")
+    assert done.returncode == 0
+    assert "note  kernels" in done.stdout
+    compiled = cache_directory(str(tmp_path)) / "processes" / "brain_loop.run_slice-1.py311.1.nbc"
+    compiled.parent.mkdir(parents=True)
+    compiled.touch()
+    assert "ok    kernels" in aegis(tmp_path, "doctor").stdout
 
 
 def test_a_home_that_cannot_be_written_is_an_environment_error(tmp_path: Path) -> None:
