@@ -134,13 +134,19 @@ class Commands:
         return Outcome(effect if accepted else "control ring is full", accepted, state)
 
     def _set_state(self, state: TradingState, event: EventType, who: str, reason: str) -> Outcome:
+        unstored = ""
         with self._lock:
             self._control.set_main(MainWord.TRADING_STATE, state)
-            self._store(state, who, reason)
+            try:
+                self._store(state, who, reason)
+            except OSError as error:
+                # The word holds, and what follows (cancels, the journal) must not be lost to a
+                # full disk; the operator is told that a restart will not know of it.
+                unstored = f"; {self._state_file}: not written ({error.strerror})"
         # A halt holds by the word even when the ring is full; the record is for the journal.
         self._publish(event, state, f"{who}: {reason}")
         effective = TradingState(self._control.trading_state())
-        return Outcome(f"trading state {state.name}", True, effective)
+        return Outcome(f"operator says {state.name}{unstored}", True, effective)
 
     def _store(self, state: TradingState, who: str, reason: str) -> None:
         entry = {

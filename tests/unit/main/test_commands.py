@@ -163,3 +163,14 @@ def test_a_full_ring_is_said(control: ControlSegment, tmp_path: Path) -> None:
     outcome = commands.reconcile("cli", "check")
     assert not outcome.accepted
     assert "full" in outcome.effect
+
+
+def test_a_full_disk_keeps_neither_the_halt_nor_its_cancels_back(
+    control: ControlSegment, tmp_path: Path
+) -> None:
+    commands, ring = build(control, tmp_path / "gone")
+    outcome = commands.halt("page", "button")
+    assert control.trading_state() == TradingState.HALTED
+    assert ring.types() == [EventType.CONTROL_HALT, EventType.CONTROL_CANCEL_ALL]
+    assert outcome.accepted
+    assert "not written" in outcome.effect
