@@ -57,8 +57,10 @@ def _conclude(
             venue,
             rest_url=exchange.url,
             stream_url=exchange.stream_url,
-            api_key=venue.api_key or PRACTICE_CREDENTIAL,
-            api_secret=venue.api_secret or PRACTICE_CREDENTIAL,
+            # INVARIANT: a real key never meets `--exchange URL`, whatever that URL is: orders to a
+            # practice venue pass without the arming switches.
+            api_key=PRACTICE_CREDENTIAL,
+            api_secret=PRACTICE_CREDENTIAL,
             account=account,
         )
     config = msgspec.structs.replace(config, venue=venue, session_id=session)

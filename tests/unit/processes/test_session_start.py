@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import Config
+from engine.config import Config, VenueConfig
 from engine.domain.client_id import CLIENT_ID_CHARACTERS_MAX, ClientId, encode_client_id
 from engine.processes import session_start
+from engine.processes.practice import PracticeExchange
 from engine.store.session import write_document
 from tests.store_builders import session_document
 
@@ -89,3 +90,12 @@ def test_a_lost_counter_beside_a_damaged_journal_is_not_guessed(tmp_path: Path) 
     (session / "session.json").write_text("{", encoding="ascii")
     with pytest.raises(session_start.StateError, match="the epoch is lost; "):
         start(tmp_path)
+
+
+def test_a_real_key_never_meets_a_practice_address(tmp_path: Path) -> None:
+    venue = VenueConfig(api_key="real-key", api_secret="real-secret")
+    exchange = PracticeExchange("https://venue.example")
+    options = argparse.Namespace(exchange=exchange.url, account=None, resume=False)
+    config = session_start.conclude(Config(home=str(tmp_path), venue=venue), options, exchange)
+    assert (config.venue.api_key, config.venue.api_secret) == ("practice", "practice")
+    assert config.venue.rest_url == "https://venue.example"
