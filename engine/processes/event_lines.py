@@ -111,7 +111,9 @@ class EventLines:
         """Write a difference from the venue that was taken over."""
         kind = int(record["reason"])
         is_money = kind in {ADJUSTED_CASH, OPENING_CASH}
-        self._logger.warning(
+        # The first sight of an account's cash is no difference.
+        say = self._logger.info if kind == OPENING_CASH else self._logger.warning
+        say(
             "ADJUSTMENT",
             kind=ADJUSTMENT_NAME.get(kind, str(kind)),
             instrument=self._symbol(record),

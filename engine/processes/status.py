@@ -7,12 +7,12 @@ notice. Standard library and ringbuffer only.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import telemetry
 from engine.domain.codes import Channel, Liveness, TradingState
 from engine.domain.instrument_row import (
     INSTRUMENT_BYTES,
@@ -29,65 +29,18 @@ from engine.processes.control import (
     RoleState,
     RoleWord,
 )
+from engine.processes.role_counters import PAGES, Counters, microseconds
 from engine.store.queries import StatusQueries
 from engine.version import describe
-from ringbuffer.counters import CounterPage, Percentiles
 
 if TYPE_CHECKING:
     from engine.processes.engine_run import EngineRun
 
 RATE_WINDOW_S = 5.0
+RATE_SAMPLE_S = 0.1  # samples closer than this tell nothing more
+RATE_SAMPLES_MAX = 64  # more than a window of them
 DECISIONS_SHOWN = 12
 E8 = 100_000_000
-PAGES = {
-    "main": (0, telemetry.MAIN_COUNTERS, telemetry.MAIN_HISTOGRAMS),
-    "feed": (1, telemetry.FEED_COUNTERS, telemetry.FEED_HISTOGRAMS),
-    "brain": (2, telemetry.BRAIN_COUNTERS, telemetry.BRAIN_HISTOGRAMS),
-    "orchestrator": (3, telemetry.ORCHESTRATOR_COUNTERS, telemetry.ORCHESTRATOR_HISTOGRAMS),
-}
-
-
-class Counters:
-    """Counters and histograms by name instead of by word."""
-
-    def __init__(self, pages: dict[str, CounterPage]) -> None:
-        """Take each role's page by the role's name."""
-        self._pages = pages
-        self._words = {
-            role: {row.name: word for word, row in enumerate(rows)}
-            for role, (_, rows, _) in PAGES.items()
-        }
-        self._histograms = {
-            role: {row.name: place for place, row in enumerate(rows)}
-            for role, (_, _, rows) in PAGES.items()
-        }
-
-    def count(self, role: str, name: str) -> int:
-        """Return one counter."""
-        return self._pages[role].counter(self._words[role][name])
-
-    def percentiles(self, role: str, name: str) -> Percentiles:
-        """Return one histogram's summary."""
-        return self._pages[role].percentiles(self._histograms[role][name])
-
-    def by_reason(self, role: str, prefix: str) -> dict[str, int]:
-        """Return the non-zero counters named `<prefix><reason>_total`, by reason."""
-        found = {}
-        for name, word in self._words[role].items():
-            is_sum = name == f"{prefix}total"
-            if name.startswith(prefix) and name.endswith("_total") and not is_sum:
-                number = self._pages[role].counter(word)
-                if number:
-                    found[name.removeprefix(prefix).removesuffix("_total")] = number
-        return found
-
-    def rows(self) -> list[tuple[str, telemetry.Counter, int]]:
-        """Return every counter as (role, declaration, number)."""
-        return [
-            (role, row, self._pages[role].counter(word))
-            for role, (_, rows, _) in PAGES.items()
-            for word, row in enumerate(rows)
-        ]
 
 
 class StatusBoard:
@@ -102,7 +55,8 @@ class StatusBoard:
         pages = {role: parts.counters.page(page) for role, (page, _, _) in PAGES.items()}
         self.counters = Counters(pages)
         self.queries = StatusQueries(Path(run.config.state_dir) / "aegis.db")
-        self._rates: deque[tuple[float, int, int]] = deque(maxlen=64)
+        self._rates: deque[tuple[float, int, int]] = deque(maxlen=RATE_SAMPLES_MAX)
+        self._rates_lock = threading.Lock()  # the terminal and every reader of the API measure
 
     def status(self) -> dict[str, Any]:
         """Return the whole status document."""
@@ -135,7 +89,7 @@ class StatusBoard:
             "orders_open": self.queries.orders_open(),
             "positions": self.queries.positions(),
             "decisions_recent": self.queries.decisions_recent(DECISIONS_SHOWN),
-            "pnl": self._pnl(),
+            "pnl": self.pnl(),
             "memory": {"shared_bytes": run.parts().bytes_total, "rss_bytes": self._rss_bytes()},
             "journal": {"path": f"{config.state_dir}/journal/{config.session_id}"},
             "notice": self._notice(),
@@ -158,15 +112,7 @@ class StatusBoard:
 
     def metrics(self) -> str:
         """Return every counter and histogram in the Prometheus text format."""
-        lines = []
-        for role, row, number in self.counters.rows():
-            name = f"aegis_{row.name}"
-            lines.append(f"# HELP {name} {row.label} ({row.unit})")
-            lines.append(f'{name}{{role="{role}"}} {number}')
-        for role, (_, _, histograms) in PAGES.items():
-            for histogram in histograms:
-                found = self.counters.percentiles(role, histogram.name)
-                lines += _summary_lines(role, histogram.name, found)
+        lines = self.counters.exposition()
         state = self._control.trading_state()
         lines.append(f"aegis_trading_state {state}")
         for process in self._run.roles:
@@ -201,7 +147,7 @@ class StatusBoard:
             ("brain", "order_ack_ns"),
             ("feed", "decode_ns"),
         ):
-            shown[name.removesuffix("_ns")] = _microseconds(self.counters.percentiles(role, name))
+            shown[name.removesuffix("_ns")] = microseconds(self.counters.percentiles(role, name))
         return shown
 
     def instruments(self) -> list[dict[str, Any]]:
@@ -224,7 +170,7 @@ class StatusBoard:
         """Return one line of progress for the terminal."""
         counts = self.counts()
         rates = self._measure_rates()
-        pnl = self._pnl()
+        pnl = self.pnl()
         lag = self.counters.percentiles("brain", "lag_ns")
         state = TradingState(self._control.trading_state()).name
         return (
@@ -240,20 +186,23 @@ class StatusBoard:
         counts = self.counts()
         if counts["orders"]:
             return ""
-        if TradingState(self._control.trading_state()) != TradingState.ENABLED:
-            return f"trading state is {TradingState(self._control.trading_state()).name}"
+        state = TradingState(self._control.trading_state())
+        if state != TradingState.ENABLED:
+            return f"no order yet: trading state is {state.name}; `aegis resume` re-arms"
         _, document = self.ready()
+        if "brain" in document["waiting"]:
+            return "no order yet: the brain is not ready; a first start compiles its kernels, once"
         if document["waiting"]:
-            return f"waiting for {document['waiting']}"
+            return f"no order yet: not ready: {', '.join(document['waiting'])}"
         if not counts["records"]:
-            return "no market record has arrived"
+            return "no order yet: no market record has arrived"
         refused = self.refusals()
         if refused:
             worst = max(refused, key=lambda reason: refused[reason])
-            return f"risk refused {counts['decisions']:,} decisions, mostly {worst}"
+            return f"no order yet: risk refuses the decisions, mostly by {worst}"
         if counts["decisions"]:
-            return f"{counts['decisions']:,} decisions, none became an order"
-        return f"{counts['records']:,} records and no strategy saw an entry"
+            return "no order yet: no decision became an order"
+        return "no order yet: no strategy has seen an entry"
 
     def _waiting(self) -> str:
         said = []
@@ -326,8 +275,11 @@ class StatusBoard:
         now = time.monotonic()
         records = self.counters.count("brain", "records_total")
         frames = self.counters.count("feed", "frames_total")
-        self._rates.append((now, records, frames))
-        oldest = next(entry for entry in self._rates if now - entry[0] <= RATE_WINDOW_S)
+        with self._rates_lock:
+            if not self._rates or now - self._rates[-1][0] >= RATE_SAMPLE_S:
+                self._rates.append((now, records, frames))
+            recent = (entry for entry in self._rates if now - entry[0] <= RATE_WINDOW_S)
+            oldest = next(recent, (now, records, frames))
         span_s = now - oldest[0]
         if span_s <= 0.0:
             start_s = max(now - self._run.started_ns() / 1e9, 1e-3)
@@ -337,14 +289,15 @@ class StatusBoard:
             "frames_per_s": round((frames - oldest[2]) / span_s, 1),
         }
 
-    def _pnl(self) -> dict[str, Any]:
-        names = ("realised_pnl", "unrealised_pnl", "fees", "equity")
-        found = {name: self.counters.count("brain", f"{name}_e8") / E8 for name in names}
+    def pnl(self) -> dict[str, Any]:
+        """Return the account's result so far; realised is after fees and funding."""
+        names = ("realised_pnl", "unrealised_pnl", "fees", "funding", "equity")
+        found = {name: self.counters.count("brain", f"{name}_e8") for name in names}
         return {
-            "realised": found["realised_pnl"],
-            "unrealised": found["unrealised_pnl"],
-            "fees": found["fees"],
-            "equity": found["equity"],
+            "realised": (found["realised_pnl"] - found["fees"] + found["funding"]) / E8,
+            "unrealised": found["unrealised_pnl"] / E8,
+            "fees": found["fees"] / E8,
+            "equity": found["equity"] / E8,
             "currency": "USDT",
         }
 
@@ -359,33 +312,6 @@ class StatusBoard:
         if self._control.trading_state() == TradingState.HALTED:
             return "Trading is halted: nothing new is sent, cancels pass."
         return ""
-
-
-def _summary_lines(role: str, name: str, found: Percentiles) -> list[str]:
-    metric = f"aegis_{name.removesuffix('_ns')}_seconds"
-    quantiles = (
-        (0.5, found.p50_ns),
-        (0.9, found.p90_ns),
-        (0.99, found.p99_ns),
-        (0.999, found.p999_ns),
-    )
-    lines = [
-        f'{metric}{{role="{role}",quantile="{quantile}"}} {value_ns / 1e9:.9f}'
-        for quantile, value_ns in quantiles
-    ]
-    lines.append(f'{metric}_count{{role="{role}"}} {found.sample_count}')
-    lines.append(f'{metric}_sum{{role="{role}"}} {found.mean_ns * found.sample_count / 1e9:.9f}')
-    return lines
-
-
-def _microseconds(found: Percentiles) -> dict[str, float]:
-    return {
-        "p50": round(found.p50_ns / 1e3, 1),
-        "p99": round(found.p99_ns / 1e3, 1),
-        "p999": round(found.p999_ns / 1e3, 1),
-        "max": round(found.max_ns / 1e3, 1),
-        "count": found.sample_count,
-    }
 
 
 def _resident_bytes(pid: int) -> int:

@@ -34,7 +34,7 @@ def summarise(run: EngineRun, elapsed_s: float) -> dict[str, Any]:
         "fills": counts["fills"],
         "refusals": board.refusals(),
         "rejected_records": board.rejected_records(),
-        "realised_pnl": board.counters.count("brain", "realised_pnl_e8") / 100_000_000,
+        "realised_pnl": board.pnl()["realised"],
         "lag_us": board.latency_us()["lag"],
         "tick_to_order_us": board.latency_us()["tick_to_order"],
         "exchange_agrees": agreement.agrees if agreement is not None else None,
@@ -50,7 +50,7 @@ def table(summary: dict[str, Any]) -> str:
     lag, order = summary["lag_us"], summary["tick_to_order_us"]
     lines = [
         "",
-        f"ran {summary['seconds']:.0f} s on {summary['source']}",
+        f"ran {abs(summary['seconds']):.0f} s on {summary['source']}",
         f"  records          {summary['records']:>12,}   {summary['records_per_s']:,.0f} a second",
         f"  decisions        {summary['decisions']:>12,}",
         f"  orders           {summary['orders']:>12,}",
@@ -62,7 +62,8 @@ def table(summary: dict[str, Any]) -> str:
     lines += _reasons("refused by risk", summary["refusals"])
     lines += _reasons("rejected records", summary["rejected_records"])
     if summary["exchange_agrees"] is not None:
-        word = "agree" if summary["exchange_agrees"] else "DIFFER"
+        was_compared = any(summary["compared"].values())
+        word = "agree" if summary["exchange_agrees"] else "DIFFER" if was_compared else "unproven"
         compared = ", ".join(f"{number} {what}" for what, number in summary["compared"].items())
         lines.append(
             f"  books            {word:>12}   engine and exchange: {compared or 'nothing'}"

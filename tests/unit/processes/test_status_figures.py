@@ -1,0 +1,127 @@
+"""Figures of /status that are computed: results after fees, rates, one declaration per metric."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from threading import Lock
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.processes.role_counters import PAGES, Counters
+from engine.processes.status import RATE_SAMPLES_MAX, RATE_WINDOW_S, StatusBoard
+from ringbuffer.counters import Percentiles
+
+E8 = 100_000_000
+MONEY = st.integers(-(10**15), 10**15)
+
+
+class Page:
+    """A role's counters in ordinary memory."""
+
+    def __init__(self) -> None:
+        self.words: dict[int, int] = {}
+
+    def counter(self, word: int) -> int:
+        return self.words.get(word, 0)
+
+    def percentiles(self, _place: int) -> Percentiles:
+        return Percentiles(3, 60.0, 10, 20, 30, 40, 50)
+
+
+def counters() -> tuple[Counters, dict[str, Page]]:
+    pages = {role: Page() for role in PAGES}
+    return Counters(pages), pages  # type: ignore[arg-type]
+
+
+def put(pages: dict[str, Page], role: str, name: str, number: int) -> None:
+    names = [row.name for row in PAGES[role][1]]
+    pages[role].words[names.index(name)] = number
+
+
+def board() -> tuple[StatusBoard, dict[str, Page]]:
+    made = object.__new__(StatusBoard)
+    made.counters, pages = counters()
+    made._rates = deque(maxlen=RATE_SAMPLES_MAX)
+    made._rates_lock = Lock()
+    made._run = SimpleNamespace(started_ns=lambda: 0)  # type: ignore[assignment]
+    return made, pages
+
+
+@given(realised=MONEY, fees=MONEY, funding=MONEY)
+def test_what_is_called_realised_is_after_fees_and_funding(
+    realised: int, fees: int, funding: int
+) -> None:
+    made, pages = board()
+    put(pages, "brain", "realised_pnl_e8", realised)
+    put(pages, "brain", "fees_e8", fees)
+    put(pages, "brain", "funding_e8", funding)
+    shown = made.pnl()
+    assert shown["realised"] == (realised - fees + funding) / E8
+    assert shown["fees"] == fees / E8
+
+
+@given(steps=st.lists(st.tuples(st.floats(0.01, 3.0), st.integers(0, 10_000)), min_size=2))
+def test_rates_are_those_of_the_window(steps: list[tuple[float, int]]) -> None:
+    made, pages = board()
+    now_s, records = 100.0, 0
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.processes.status.time.monotonic", lambda: now_s)
+        for wait_s, more in steps:
+            now_s += wait_s
+            records += more
+            put(pages, "brain", "records_total", records)
+            seen.append((now_s, records))
+            rate = made._measure_rates()["records_per_s"]
+            # Never more than the fastest stretch that lies in the window could give.
+            recent = [entry for entry in seen if now_s - entry[0] <= RATE_WINDOW_S]
+            stretches = [
+                (later[1] - earlier[1]) / (later[0] - earlier[0])
+                for earlier, later in pairwise(recent)
+            ]
+            if stretches:
+                assert rate <= max(stretches) + 0.1
+
+
+def test_many_readers_measure_at_once() -> None:
+    made, _ = board()
+    with ThreadPoolExecutor(8) as pool:
+        jobs = [
+            pool.submit(lambda: [made._measure_rates() for _ in range(2_000)]) for _ in range(8)
+        ]
+    for job in jobs:
+        assert job.result()
+
+
+def test_each_metric_is_declared_once_and_its_samples_stand_together() -> None:
+    made, pages = counters()
+    put(pages, "feed", "records_total", 7)
+    put(pages, "brain", "records_total", 9)
+    lines = made.exposition()
+    declared = Counter(line.split()[2] for line in lines if line.startswith("# HELP"))
+    assert set(declared.values()) == {1}
+    assert 'aegis_records_total{role="feed"} 7' in lines
+    assert 'aegis_records_total{role="brain"} 9' in lines
+    families = [
+        name for line in lines if not line.startswith("#") for name in re.findall(r"^\w+", line)
+    ]
+    left: set[str] = set()
+    for before, name in pairwise(["", *families]):
+        if name != before:
+            assert name not in left, name
+            left.add(name)
+
+
+def test_reasons_leave_out_the_sum_and_what_never_happened() -> None:
+    made, pages = counters()
+    put(pages, "brain", "refusals_total", 3)
+    put(pages, "brain", "refused_trading_state_total", 3)
+    put(pages, "feed", "rejected_total", 2)
+    assert made.by_reason("brain", "refused_") == {"trading_state": 3}
+    assert made.by_reason("feed", "rejected_") == {}
