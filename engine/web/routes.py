@@ -115,7 +115,12 @@ class _Routes:
     async def page(self, request: Request) -> Response:
         """Answer / with the page; it carries the token for this machine only."""
         token = self._token if is_loopback_client(request) else ""
-        return HTMLResponse(self._page.replace("{{token}}", token), headers=SECURITY_HEADERS)
+        # The first picture is in the page, so that it never shows an empty engine. `<` is written
+        # as an escape, so that no text of a venue can end the element.
+        document = orjson.dumps(await asyncio.to_thread(self._source.status)).decode()
+        page = self._page.replace("{{token}}", token)
+        page = page.replace("{{status}}", document.replace("<", "\\u003c"))
+        return HTMLResponse(page, headers=SECURITY_HEADERS)
 
     async def events(self, _request: Request) -> Response:
         """Answer /events with the status, again and again, as server-sent events."""

@@ -54,7 +54,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def page(engine: Engine, tmp_path: Path) -> Iterator[Page]:
     with driver.Browser(BINARY, tmp_path / "profile") as browser:
         browser.open(engine.url + "/")
-        browser.wait("document.querySelectorAll('#cards .card').length >= 9")
+        browser.wait("document.querySelectorAll('#cards .card').length >= 8")
         yield browser
 
 

@@ -25,7 +25,7 @@ class Board:
     alive = True
 
     def status(self) -> dict[str, Any]:
-        return {"name": "main"}
+        return {"name": "main", "mode": {"source": "</script><b>venue text"}}
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         return self.alive, {"status": "ok" if self.alive else "faulted"}
@@ -104,6 +104,13 @@ def test_the_page_carries_the_token_for_this_machine_only(port: int) -> None:
     assert b"{{token}}" not in foreign
 
 
+def test_the_page_carries_its_first_picture_and_no_text_ends_it(port: int) -> None:
+    page = ask(port, "GET", "/")[1].decode()
+    _, _, rest = page.partition('id="first">')
+    first, _, _ = rest.partition("</script>")
+    assert json.loads(first) == Board().status()
+
+
 def test_the_page_may_not_be_framed_or_load_from_elsewhere(port: int) -> None:
     headers = ask(port, "GET", "/")[2]
     assert headers["x-frame-options"] == "DENY"
@@ -172,4 +179,4 @@ def test_the_live_stream_sends_status(port: int) -> None:
     line = answer.readline()
     connection.close()
     assert line.startswith(b"data: ")
-    assert json.loads(line[6:]) == {"name": "main"}
+    assert json.loads(line[6:]) == Board().status()
