@@ -1,0 +1,78 @@
+"""Fresh bench ratios against recorded ones."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.compare import Report, Row, changes, main
+
+
+def report(unit: str, baseline: float, values: list[float], metric: str = "p50") -> Report:
+    median = sorted(values)[len(values) // 2]
+    rows = [
+        Row("them", metric, unit, baseline, baseline, 1.0),
+        Row("us", metric, unit, median, baseline, median / baseline),
+        Row("us", "count", "", 400, None, None),
+    ]
+    passes = {"them": [{metric: baseline}], "us": [{metric: one} for one in values]}
+    return Report("ring", "abc", rows, passes)
+
+
+def worse(recorded: Report, fresh: Report) -> list[bool]:
+    return [change.worse for change in changes(recorded, fresh)]
+
+
+def test_a_slower_ratio_is_worse_and_a_slower_machine_is_not() -> None:
+    recorded = report("us", 100, [50, 51, 52])
+    assert worse(recorded, report("us", 100, [60, 61, 62])) == [True]
+    assert worse(recorded, report("us", 200, [100, 102, 104])) == [False]
+
+
+def test_less_of_a_rate_is_worse_and_more_is_not() -> None:
+    recorded = report("1/s", 100, [500, 510, 520])
+    assert worse(recorded, report("1/s", 100, [400, 410, 420])) == [True]
+    assert worse(recorded, report("1/s", 100, [700, 710, 720])) == [False]
+
+
+def test_one_pass_as_good_as_the_record_acquits() -> None:
+    recorded = report("us", 100, [50, 51, 52])
+    assert worse(recorded, report("us", 100, [51, 70, 71])) == [False]
+
+
+def test_tails_counts_and_the_baseline_itself_are_not_judged() -> None:
+    assert changes(report("us", 100, [50], "p99"), report("us", 100, [90], "p99")) == []
+    assert len(changes(report("us", 100, [50]), report("us", 100, [50]))) == 1
+
+
+@given(
+    st.lists(st.floats(1, 1e6), min_size=1, max_size=9),
+    st.floats(1, 1e6),
+    st.sampled_from(["us", "1/s"]),
+)
+def test_a_result_is_never_worse_than_itself(
+    values: list[float], baseline: float, unit: str
+) -> None:
+    same = report(unit, baseline, values)
+    assert not any(worse(same, same))
+
+
+@pytest.mark.parametrize(("fresh_us", "code"), [([50.0, 51.0], 0), ([80.0, 81.0], 1)])
+def test_the_exit_code_says_whether_something_is_worse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fresh_us: list[float], code: int
+) -> None:
+    for name, values in (("then", [50.0, 51.0]), ("now", fresh_us)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ring.json").write_bytes(msgspec.json.encode(report("us", 100, values)))
+    words = ["--recorded", str(tmp_path / "then"), "--fresh", str(tmp_path / "now")]
+    assert main(words) == code
+    assert ("WORSE" in capsys.readouterr().out) == bool(code)
+
+
+def test_without_a_record_there_is_nothing_to_compare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--recorded", str(tmp_path)]) == 3
+    assert "no recorded result" in capsys.readouterr().out
