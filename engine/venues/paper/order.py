@@ -43,7 +43,6 @@ class PaperOrder(msgspec.Struct, eq=False):
     cause_sequence: int
     price_ticks: int
     qty_lots: int
-    fillable_lots: int  # less than qty_lots when reduce-only and the position is smaller
     cum_qty_lots: int = 0
     venue_order_id: int = 0
     order_status: int = OrderStatus.NEW
@@ -55,8 +54,8 @@ class PaperOrder(msgspec.Struct, eq=False):
 
     @property
     def leaves_lots(self) -> int:
-        """Return how much may still be filled."""
-        return self.fillable_lots - self.cum_qty_lots
+        """Return how much is not filled yet."""
+        return self.qty_lots - self.cum_qty_lots
 
     @classmethod
     def restored(cls, row: np.void) -> PaperOrder | None:
@@ -78,7 +77,6 @@ class PaperOrder(msgspec.Struct, eq=False):
             cause_sequence=int(row["cause_sequence"]),
             price_ticks=int(row["price_ticks"]),
             qty_lots=int(row["qty_lots"]),
-            fillable_lots=int(row["qty_lots"]),
             cum_qty_lots=cum_qty_lots,
             venue_order_id=int(row["venue_order_id"]),
             order_status=OrderStatus.PARTIALLY_FILLED if cum_qty_lots else OrderStatus.NEW,
@@ -104,5 +102,4 @@ def order_of(command: Command) -> PaperOrder:
         cause_sequence=command.cause_sequence,
         price_ticks=command.price_ticks,
         qty_lots=command.qty_lots,
-        fillable_lots=command.qty_lots,
     )

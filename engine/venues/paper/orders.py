@@ -219,12 +219,10 @@ class PaperOrders:
         if not book.is_tradable:
             self._refuse(order, LocalReason.NO_MARKET)
             return
-        if order.flags & EVENT_REDUCE_ONLY:
-            lots = self.account.position(order.instrument_index).lots
-            if lots * order.side >= 0:
-                self._refuse(order, LocalReason.NOTHING_TO_REDUCE)
-                return
-            order.fillable_lots = min(order.qty_lots, abs(lots))
+        wanted = self._fillable_lots(order)
+        if wanted == 0:
+            self._refuse(order, LocalReason.NOTHING_TO_REDUCE)
+            return
         order.venue_order_id = self.account.next_id(self._clock.now_ms())
         self._keep(order)
         self._emit(self._report(order, EventType.ORDER_UPDATE))
@@ -235,7 +233,6 @@ class PaperOrders:
                 return
             limit_ticks = 0 if is_market else order.price_ticks
             is_whole = order.time_in_force == TimeInForce.FOK
-            wanted = order.fillable_lots
             for part in book.take(order.side, wanted, limit_ticks, all_or_none=is_whole):
                 self._fill(order, part, Liquidity.TAKER)
         if order.order_status not in OPEN:
@@ -253,8 +250,20 @@ class PaperOrders:
         for order in list(self._resting[seen.instrument_index]):
             limit = order.price_ticks
             is_through = seen.low_ticks < limit if order.side > 0 else seen.high_ticks > limit
-            if is_through:
-                self._fill(order, Taken(limit, order.leaves_lots), Liquidity.MAKER)
+            if not is_through:
+                continue
+            wanted = self._fillable_lots(order)
+            if wanted > 0:
+                self._fill(order, Taken(limit, wanted), Liquidity.MAKER)
+            else:
+                self._close(order, OrderStatus.EXPIRED)  # its position is gone
+
+    def _fillable_lots(self, order: PaperOrder) -> int:
+        """Return how much of an order may be filled now: reduce-only, what there is to reduce."""
+        if not order.flags & EVENT_REDUCE_ONLY:
+            return order.leaves_lots
+        lots = self.account.position(order.instrument_index).lots
+        return min(order.leaves_lots, abs(lots)) if lots * order.side < 0 else 0
 
     def _fill(self, order: PaperOrder, part: Taken, liquidity: Liquidity) -> None:
         price_ticks, qty_lots = part

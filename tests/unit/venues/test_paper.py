@@ -260,6 +260,18 @@ def test_reduce_only_reduces_at_most_what_there_is(paper: Paper) -> None:
     assert paper.orders.account.position(0).lots == 0
 
 
+def test_a_resting_reduce_only_order_never_turns_the_position(paper: Paper) -> None:
+    paper.quote()
+    paper.new(Side.BUY, 3)
+    paper.new(Side.SELL, 5, ASK + 2, flags=EVENT_REDUCE_ONLY)
+    paper.quote(bid=ASK + 3, ask=ASK + 4)
+    assert paper.fills() == [(ASK, 3), (ASK + 2, 3)]
+    assert paper.last_status() == OrderStatus.PARTIALLY_FILLED
+    paper.quote(bid=ASK + 3, ask=ASK + 4)
+    assert paper.last_status() == OrderStatus.EXPIRED
+    assert (paper.fills()[-1], paper.orders.account.position(0).lots) == ((ASK + 2, 3), 0)
+
+
 def test_without_a_live_quote_nothing_is_filled(paper: Paper) -> None:
     paper.new(Side.BUY, 1)
     assert paper.said[-1].reason == LocalReason.NO_MARKET
