@@ -174,6 +174,9 @@ def _conclude(merged: dict[str, Any], source: str) -> Config:
 
 def _check(config: Config) -> None:
     venue = config.venue
+    if config.fills_here and config.paper.latency_ms >= config.order_timeout_ms:
+        message = "paper.latency_ms: must be below order_timeout_ms, or no order is ever answered"
+        raise ConfigError(message)
     if config.trading_mode == "live":
         for field, entry, variable in (
             ("venue.api_key", venue.api_key, "BINANCE_API_KEY"),

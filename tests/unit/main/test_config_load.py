@@ -152,6 +152,13 @@ def test_binance_is_where_it_is_unless_a_file_says_otherwise(tmp_path: Path) -> 
     assert load_config({}, file).venue.rest_url == "http://127.0.0.1:1"
 
 
+def test_a_paper_account_must_answer_before_the_timeout(tmp_path: Path) -> None:
+    file = write(tmp_path, "order_timeout_ms = 50\n[paper]\nlatency_ms = 50\n")
+    assert load_config({}, file).paper.latency_ms == 50, "of no matter where nothing fills here"
+    with pytest.raises(ConfigError, match=r"paper\.latency_ms"):
+        load_config({}, file, {"venue.name": "binance"})
+
+
 @pytest.mark.parametrize(
     ("venue", "mode", "leaves", "fills_here"),
     [
