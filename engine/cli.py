@@ -153,12 +153,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     market.add_argument("--speed", default="1", help="tape speed: 0.1, 1, 10, max")
     market.add_argument("--loop", action="store_true", help="start the tape again at its end")
     market.add_argument(
-        "--exchange", metavar="URL", help="use a practice exchange that runs already"
+        "--exchange", type=_url, metavar="URL", help="use a practice exchange that runs already"
     )
     run = parser.add_argument_group("run")
     run.add_argument("--name", default=None, help="instance name; one engine per name (main)")
     run.add_argument("--resume", action="store_true", help="go on with the last practice account")
-    run.add_argument("--for", dest="seconds", type=float, default=None, help="stop after SECONDS")
+    run.add_argument(
+        "--for", dest="seconds", type=_seconds, default=None, help="stop after SECONDS"
+    )
     run.add_argument("--json", action="store_true", help="end standard output with one JSON object")
     run.add_argument("--host", default=None, help="address of the API (127.0.0.1)")
     run.add_argument("--port", type=int, default=None, help="port of the API (PORT or 8080)")
@@ -171,6 +173,25 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--account", default=None, help="account tag; state is kept per account")
     run.add_argument("--strategies", nargs="+", default=None, help="strategies to run, by name")
     run.add_argument("--on-role-death", default=None, choices=("exit", "restart"))
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise ValueError(text)
+    return seconds
+
+
+def _url(text: str) -> str:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(text)
+    if parts.scheme != "http" or not parts.hostname or parts.port is None:
+        raise ValueError(text)
+    return text
+
+
+_seconds.__name__, _url.__name__ = "number of seconds", "http://HOST:PORT"  # in argparse's sentence
 
 
 def _instance(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ the command line prints it and exits with 2.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -115,10 +116,11 @@ def load_config(
     _merge(merged, tree)
     _merge(merged, profiles.get(profile, {}))
     merged["profile"] = profile
-    _apply_environment(merged, environment)
+    origins = _apply_environment(merged, environment)
     for path, entry in overrides.items():
         _set(merged, path, entry)
-    return _conclude(merged, file or DEFAULT_FILE)
+        origins[path] = "the command line"
+    return _conclude(merged, file or DEFAULT_FILE, origins)
 
 
 def _read_file(file: str | None) -> dict[str, Any]:
@@ -133,9 +135,14 @@ def _read_file(file: str | None) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         message = f"{path}: not valid TOML: {error}"
         raise ConfigError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"{path}: not valid TOML: byte {error.start} is no UTF-8"
+        raise ConfigError(message) from error
 
 
-def _apply_environment(merged: dict[str, Any], environment: Mapping[str, str]) -> None:
+def _apply_environment(merged: dict[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
+    """Merge the variables in place; return where each path in Config got its value from."""
+    origins: dict[str, str] = {}
     for variable, (path, convert) in ENVIRONMENT.items():
         text = environment.get(variable, "")
         if not text:
@@ -145,9 +152,11 @@ def _apply_environment(merged: dict[str, Any], environment: Mapping[str, str]) -
         except ValueError as error:
             message = f"{variable}={text!r} in the environment: {error}"
             raise ConfigError(message) from error
+        origins[path] = f"{variable} in the environment"  # its text may be a secret
+    return origins
 
 
-def _conclude(merged: dict[str, Any], source: str) -> Config:
+def _conclude(merged: dict[str, Any], source: str, origins: Mapping[str, str]) -> Config:
     merged["home"] = str(Path(merged.get("home") or DEFAULT_HOME).expanduser())
     venue = merged.setdefault("venue", {})
     if not isinstance(venue, dict):
@@ -166,8 +175,12 @@ def _conclude(merged: dict[str, Any], source: str) -> Config:
         text = str(error)
         reason, _, where = text.partition(" - at `$")
         field = where.strip("`.") or "the file"
-        message = f"{source}: {field}: {reason}"
+        message = f"{origins.get(field, source)}: {field}: {reason}"
         raise ConfigError(message) from error
+    for field, number in msgspec.to_builtins(config.limits).items():
+        path = f"limits.{field}"
+        if not math.isfinite(number):
+            raise ConfigError(f"{origins.get(path, source)}: {path}: must be finite")
     _check(config)
     return config
 

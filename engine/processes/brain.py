@@ -186,21 +186,11 @@ class Brain:
         return ring.gating_sequence() >= ring.published()
 
     def _create_kernel(self, core: int | None) -> KernelThread:
-        from engine.domain.strategy_table import row_from_words, select_rows
         from engine.processes.brain_state import create_session_state
         from engine.processes.brain_thread import KernelThread
+        from engine.processes.strategy_rows import strategy_rows
 
-        own_rows = [
-            row_from_words(
-                name=row.name,
-                kind=row.kind,
-                timeframe_s=row.timeframe_s,
-                notional=row.notional,
-                parameters=row.parameters,
-            )
-            for row in self.config.strategy
-        ]
-        self.strategies = select_rows(self.config.strategies, own_rows)
+        self.strategies = strategy_rows(self.config)
         state = create_session_state(
             self.config, self.instruments, self.strategies, self.config.epoch
         )

@@ -15,19 +15,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine import exit_codes
-from engine.config import Config
-from engine.config_load import ConfigError, load_config
 from engine.domain.codes import TradingState
 from engine.processes import segments
 from engine.processes.commands import Commands
 from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState, RoleWord
+from engine.processes.engine_start import (
+    StartError,
+    claim_segments,
+    conclude_config,
+    open_exchange,
+    read_config,
+    take_instance,
+)
 from engine.processes.practice import Market, PracticeError, PracticeExchange
 from engine.processes.roles import START_ORDER, STOP_ORDER, RoleProcess
 from engine.processes.runfile import RunFile
-from engine.processes.session_start import StateError, conclude
 from engine.processes.status import StatusBoard
 from engine.processes.watchdog import Verdict, Watchdog
-from ringbuffer.errors import SegmentError
 from ringbuffer.ring import Producer
 
 if TYPE_CHECKING:
@@ -41,15 +45,6 @@ REPORT_PERIOD_S = 5.0
 IDLE_NOTICE_S = 30.0
 BRAIN_SHARE = 0.7  # of the drain budget, for feed and brain together
 TAPE_POLL_S = 0.5
-
-
-class StartError(Exception):
-    """The engine cannot start; carries the exit code."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        """Keep the sentence and the code."""
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class EngineRun:
@@ -70,7 +65,6 @@ class EngineRun:
             StartError: usage, configuration or environment; nothing is left behind.
         """
         self.options = options
-        self._environment = environment
         self.api = api
         self._exec_start_ns = exec_start_ns
         self._bound_ns = bound_ns
@@ -79,50 +73,17 @@ class EngineRun:
         self._playing_since = 0.0  # time.monotonic() when the brain was ready; 0: not yet
         self.exchange: PracticeExchange | None = None
         self.market = _market(options)
-        self.config = self._load_config()
-        self._lock = self._take_instance()
+        self.config = read_config(options, environment, self.market)
+        self._lock = take_instance(self.config)
 
     # -- start ---------------------------------------------------------------------------------
-
-    def _load_config(self) -> Config:
-        options = self.options
-        overrides: dict[str, Any] = {
-            path: entry
-            for path, entry in (
-                ("name", options.name),
-                ("profile", options.profile),
-                ("venue.name", options.venue),
-                ("venue.account", options.account),
-                ("trading_mode", options.mode),
-                ("strategies", options.strategies),
-                ("on_role_death", options.on_role_death),
-            )
-            if entry is not None
-        }
-        try:
-            config = load_config(self._environment, options.config, overrides)
-            self.market.check(config.venue.name, options.exchange)
-        except ConfigError as error:
-            raise StartError(str(error), exit_codes.USAGE) from error
-        return config
-
-    def _take_instance(self) -> segments.InstanceLock:
-        run_dir = Path(self.config.home) / "run"
-        try:
-            run_dir.mkdir(parents=True, exist_ok=True)
-            return segments.InstanceLock(run_dir / f"{self.config.name}.lock")
-        except segments.EngineRunningError as error:
-            raise StartError(str(error), exit_codes.ENVIRONMENT) from error
-        except OSError as error:
-            message = f"AEGIS_HOME {self.config.home}: cannot be written ({error.strerror})"
-            raise StartError(message, exit_codes.ENVIRONMENT) from error
 
     def run(self) -> int:
         """Start, watch, stop; return the exit code."""
         try:
             self._start()
         except StartError as error:
-            self._say(f"aegis: {error}")
+            print(f"aegis: {error}", file=sys.stderr, flush=True)  # noqa: T201
             self._abandon()
             return error.exit_code
         verdict = self._watch()
@@ -130,37 +91,17 @@ class EngineRun:
 
     def _start(self) -> None:
         self._install_signals()
-        if self.config.venue.name == "practice":
-            self._open_exchange()
+        self.exchange = open_exchange(self.config, self.options, self.market)
+        self.config = conclude_config(self.config, self.options, self.exchange)
+        self._segments = claim_segments(self.config)
         try:
-            self.config = conclude(self.config, self.options, self.exchange)
-        except StateError as error:
-            raise StartError(str(error), exit_codes.ENVIRONMENT) from error
-        try:
-            from engine.store.leftovers import drain_leftover
-
-            segments.remove_stale(self.config.name, drain_leftover(self.config))
-            self._segments = segments.create(
-                self.config.name, time.time_ns(), self.config.instruments_max
-            )
-        except (segments.EngineRunningError, SegmentError) as error:
-            raise StartError(str(error), exit_codes.ENVIRONMENT) from error
-        self._wire()
+            self._wire()
+        except OSError as error:
+            message = f"{error.filename or self.config.home}: cannot be written ({error.strerror})"
+            raise StartError(message) from error
         self._announce()
         self._spawn_all()
         self.api.serve(self._load_app)
-
-    def _open_exchange(self) -> None:
-        try:
-            if self.options.exchange:
-                self.exchange = PracticeExchange(self.options.exchange)
-            else:
-                ledger = Path(self.config.home) / "run" / f"{self.config.name}.ledger"
-                if not self.options.resume:
-                    ledger.unlink(missing_ok=True)
-                self.exchange = PracticeExchange.start(self.market, ledger)
-        except PracticeError as error:
-            raise StartError(str(error), exit_codes.ENVIRONMENT) from error
 
     def _wire(self) -> None:
         parts = self._segments
@@ -372,6 +313,10 @@ class EngineRun:
             role.kill()
         if self.exchange is not None:
             self.exchange.stop()
+        if hasattr(self, "_segments"):
+            segments.remove(self.config.name)
+        if hasattr(self, "run_file"):
+            self.run_file.remove()
         self._lock.release()
 
     def _say(self, text: str) -> None:

@@ -196,18 +196,21 @@ class Feed:
         self._tasks.append(asyncio.create_task(self._load_logger()))
 
     async def _load_logger(self) -> None:
-        # structlog costs tens of ms; it is imported in a thread, after the first record.
-        from engine.processes import logs
-
+        # structlog costs tens of ms, seconds on a busy disk: a thread imports it, after the first
+        # record.
         loop = asyncio.get_running_loop()
+        self._site = await loop.run_in_executor(None, self._open_log)
+        await asyncio.Event().wait()
+
+    def _open_log(self) -> RateLimitedSite:
         from pathlib import Path
 
-        home = Path(self.config.home)
-        logger = await loop.run_in_executor(None, logs.configure, "feed", home)
+        from engine.processes import logs
+
+        logger = logs.configure("feed", Path(self.config.home))
         for symbol, why in self.venue.left_out.items():
             logger.warning("INSTRUMENT_LEFT_OUT", instrument=symbol, reason=why)
-        self._site = logs.RateLimitedSite(logger, "FEED_FAULT")
-        await asyncio.Event().wait()
+        return logs.RateLimitedSite(logger, "FEED_FAULT")
 
     async def _beat(self) -> None:
         while True:

@@ -28,6 +28,11 @@ PRACTICE_KEY = "practice"
 class PracticeError(Exception):
     """The practice exchange did not start or does not answer; the message says why."""
 
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        """Keep the sentence, and what the exchange ended with if it ended."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
 
 @dataclass(frozen=True)
 class Market:
@@ -189,9 +194,8 @@ def _read_port(process: subprocess.Popen[bytes]) -> int:
                 if line.startswith(b"ready ") and line.endswith(b"\n"):
                     return int(line.split()[1])
             if process.poll() is not None:
-                message = (
-                    f"the practice exchange ended with {process.returncode} before it listened"
-                )
-                raise PracticeError(message)
+                ended = process.returncode
+                message = f"the practice exchange ended with {ended} before it listened"
+                raise PracticeError(message, ended)
     message = f"the practice exchange did not listen within {READY_DEADLINE_S:.0f} s"
     raise PracticeError(message)

@@ -109,6 +109,8 @@ def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
     config = msgspec.json.decode(sys.stdin.buffer.read(), type=Config)
     name = segment_name(config.name, "control")
     control = ControlSegment(Segment.attach(name, kind=layout.KIND_CONTROL))
+    if os.getppid() != control.segment.prefix.owner_pid:
+        raise SystemExit(1)  # main died before its death could signal us: we would be an orphan
     context = RoleContext(page, config, control)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _orphan(context))

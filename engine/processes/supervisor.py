@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PORT_DEFAULT = 8080
+PORT_MAX = 65_535
 NS_PER_TICK = 10_000_000  # of /proc: USER_HZ is 100 on every Linux
 
 
@@ -48,7 +49,8 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
     api.start()
     # From here on the socket answers; imports may take their time.
     from engine.cli import build_parser
-    from engine.processes.engine_run import EngineRun, StartError
+    from engine.processes.engine_run import EngineRun
+    from engine.processes.engine_start import StartError
 
     options = build_parser().parse_args(["run", *arguments])
     try:
@@ -76,6 +78,9 @@ def _address(arguments: list[str], port_variable: str) -> tuple[str, int]:
     port = _option(arguments, "--port") or port_variable
     if not port.isdecimal() and port:
         message = f"port {port!r} is not a number"
+        raise ValueError(message)
+    if port and int(port) > PORT_MAX:
+        message = f"port {port} is above {PORT_MAX}"
         raise ValueError(message)
     # A platform that sets PORT routes traffic to it from outside; otherwise stay on loopback.
     default_host = "0.0.0.0" if port_variable else "127.0.0.1"  # noqa: S104

@@ -26,6 +26,7 @@ from engine.processes.segments import READER_BRAIN, Segments
 
 RESTARTS_MAX = 5
 ATTACH_TIMEOUT_S = 30.0
+STALL_NS = 1_000_000_000  # checks are 20 ms apart; so long without one, the machine stood still
 NS_PER_S = 1_000_000_000
 
 
@@ -48,11 +49,16 @@ class Watchdog:
         self._control = control
         self._roles = roles
         self._spawned_ns = {role.row.page: time.monotonic_ns() for role in roles}
+        self._checked_ns = self._awake_since_ns = time.monotonic_ns()
         self._moved = {page: (spawned_ns, "") for page, spawned_ns in self._spawned_ns.items()}
 
     def check(self) -> Verdict | None:
         """Return the first fault found, None when all is well."""
         now_ns = time.monotonic_ns()
+        if now_ns - self._checked_ns > STALL_NS:
+            # A paused machine or a starved disk held everybody; nobody had a chance to beat.
+            self._awake_since_ns = now_ns
+        self._checked_ns = now_ns
         for role in self._roles:
             reason = self._fault(role, now_ns)
             if reason:
@@ -108,7 +114,7 @@ class Watchdog:
         limit_ns = self._config.heartbeat_timeout_ms * 1_000_000
         for thread in range(HEARTBEAT_COUNT_MAX):
             beat_ns = self._control.heartbeat_ns(page, thread)
-            if beat_ns and now_ns - beat_ns > limit_ns:
+            if beat_ns and now_ns - max(beat_ns, self._awake_since_ns) > limit_ns:
                 age_s = (now_ns - beat_ns) / NS_PER_S
                 return f"hangs: thread {thread} has not beaten for {age_s:.1f} s"
         return ""

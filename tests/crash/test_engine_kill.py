@@ -25,7 +25,7 @@ SHM = Path("/dev/shm")
 
 @pytest.fixture
 def exchange() -> Iterator[Exchange]:
-    running = Exchange("--generate", "2", "--seed", "7")
+    running = Exchange("--generate", "2", "--seed", "7", "--speed", "5")
     yield running
     running.stop()
 

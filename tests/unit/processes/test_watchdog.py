@@ -68,6 +68,12 @@ class Rig:
         for role in self.roles:
             self.context(role.row.page).beat()
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass with the watchdog looking, as it does."""
+        for _ in range(round(seconds * 10)):
+            self.now_ns += S // 10
+            self.watchdog.check()
+
     def reason(self) -> str:
         verdict = self.watchdog.check()
         return verdict.reason if verdict else ""
@@ -97,29 +103,41 @@ def test_roles_start_by_priority_and_stop_feed_brain_orchestrator() -> None:
 
 def test_beating_roles_are_healthy_and_a_silent_one_hangs(rig: Rig) -> None:
     rig.set_all(RoleState.READY)
-    rig.now_ns += 4 * S
+    rig.pass_time(4)
     assert rig.reason() == ""
     rig.beat_all()
-    rig.now_ns += 4 * S
+    rig.pass_time(4)
     assert rig.reason() == ""
     rig.context(RolePage.FEED).beat()
     rig.context(RolePage.ORCHESTRATOR).beat()
-    rig.now_ns += 2 * S
+    rig.pass_time(2)
     assert rig.reason() == "brain hangs: thread 0 has not beaten for 6.0 s"
 
 
 def test_one_silent_thread_of_several_is_a_hung_role(rig: Rig) -> None:
     rig.set_all(RoleState.READY)
     rig.context(RolePage.BRAIN).beat(2)
-    rig.now_ns += 6 * S
+    rig.pass_time(6)
     rig.beat_all()
     assert rig.reason() == "brain hangs: thread 2 has not beaten for 6.0 s"
+
+
+def test_a_machine_that_stood_still_hangs_nobody_who_then_goes_on(rig: Rig) -> None:
+    rig.set_all(RoleState.READY)
+    rig.now_ns += 60 * S  # nobody ran, the watchdog neither
+    assert rig.reason() == ""
+    rig.pass_time(4)
+    assert rig.reason() == ""
+    rig.context(RolePage.FEED).beat()
+    rig.context(RolePage.ORCHESTRATOR).beat()
+    rig.pass_time(1.2)
+    assert rig.reason().startswith("brain hangs: thread 0 has not beaten for 65.2 s")
 
 
 def test_becoming_ready_is_a_beat_however_long_the_imports_before_it_took(rig: Rig) -> None:
     rig.beat_all()
     rig.set_all(RoleState.WARM)
-    rig.now_ns += 20 * S
+    rig.pass_time(20)
     assert rig.reason() == ""
     rig.set_all(RoleState.READY)
     assert rig.reason() == ""

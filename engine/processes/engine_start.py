@@ -1,0 +1,143 @@
+"""What may keep a run from starting, each as one sentence with its exit code.
+
+        options, file, environment -> configuration      2 usage or configuration
+        AEGIS_HOME                 -> instance lock      3 environment
+        market                     -> practice exchange  2 or 3
+        home, /dev/shm             -> session, segments  3
+
+Standard library and small code only, like everything main does before the roles are spawned.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import exit_codes
+from engine.config import Config
+from engine.config_load import ConfigError, load_config
+from engine.domain.strategy_table import StrategyError
+from engine.processes import segments
+from engine.processes.practice import Market, PracticeError, PracticeExchange
+from engine.processes.session_start import StateError, conclude
+from engine.processes.strategy_rows import strategy_rows
+from engine.store.errors import StoreError
+from ringbuffer.errors import SegmentError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+
+class StartError(Exception):
+    """The engine cannot start; carries the exit code."""
+
+    def __init__(self, message: str, exit_code: int = exit_codes.ENVIRONMENT) -> None:
+        """Keep the sentence and the code."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def read_config(
+    options: argparse.Namespace, environment: Mapping[str, str], market: Market
+) -> Config:
+    """Return the configuration of a run, checked as far as it can be without a venue.
+
+    Raises:
+        StartError: usage or configuration, naming the field.
+    """
+    overrides: dict[str, Any] = {
+        path: entry
+        for path, entry in (
+            ("name", options.name),
+            ("profile", options.profile),
+            ("venue.name", options.venue),
+            ("venue.account", options.account),
+            ("trading_mode", options.mode),
+            ("strategies", options.strategies),
+            ("on_role_death", options.on_role_death),
+        )
+        if entry is not None
+    }
+    try:
+        config = load_config(environment, options.config, overrides)
+        market.check(config.venue.name, options.exchange)
+        strategy_rows(config)
+    except (ConfigError, StrategyError) as error:
+        raise StartError(str(error), exit_codes.USAGE) from error
+    return config
+
+
+def take_instance(config: Config) -> segments.InstanceLock:
+    """Return the lock that makes this the one engine of its name.
+
+    Raises:
+        StartError: another one holds it, or AEGIS_HOME cannot be written.
+    """
+    run_dir = Path(config.home) / "run"
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        return segments.InstanceLock(run_dir / f"{config.name}.lock")
+    except segments.EngineRunningError as error:
+        raise StartError(str(error)) from error
+    except OSError as error:
+        message = f"AEGIS_HOME {config.home}: cannot be written ({error.strerror})"
+        raise StartError(message) from error
+
+
+def open_exchange(
+    config: Config, options: argparse.Namespace, market: Market
+) -> PracticeExchange | None:
+    """Return the practice exchange of this run, started if need be; None: another venue's run.
+
+    Raises:
+        StartError: it did not start.
+    """
+    if config.venue.name != "practice":
+        return None
+    if options.exchange:
+        return PracticeExchange(options.exchange)
+    ledger = Path(config.home) / "run" / f"{config.name}.ledger"
+    try:
+        if not options.resume:
+            ledger.unlink(missing_ok=True)
+        return PracticeExchange.start(market, ledger)
+    except PracticeError as error:
+        wrong_use = error.exit_code == exit_codes.USAGE
+        code = exit_codes.USAGE if wrong_use else exit_codes.ENVIRONMENT
+        raise StartError(str(error), code) from error
+    except OSError as error:
+        raise StartError(f"{ledger}: cannot be removed ({error.strerror})") from error
+
+
+def conclude_config(
+    config: Config, options: argparse.Namespace, exchange: PracticeExchange | None
+) -> Config:
+    """Return the configuration with session, account, epoch and addresses.
+
+    Raises:
+        StartError: the state directory cannot be used.
+    """
+    try:
+        return conclude(config, options, exchange)
+    except StateError as error:
+        raise StartError(str(error)) from error
+
+
+def claim_segments(config: Config) -> segments.Segments:
+    """Drain and remove what a dead engine of this name left, and create this run's segments.
+
+    Raises:
+        StartError: /dev/shm has no room, another engine lives, or a dead one's journal is damaged.
+    """
+    from engine.store.leftovers import drain_leftover
+
+    try:
+        segments.remove_stale(config.name, drain_leftover(config))
+        return segments.create(config.name, time.time_ns(), config.instruments_max)
+    except (segments.EngineRunningError, SegmentError) as error:
+        raise StartError(str(error)) from error
+    except StoreError as error:
+        message = f"what a dead engine named {config.name!r} left cannot be journaled: {error}"
+        raise StartError(message) from error

@@ -1,0 +1,25 @@
+"""Which strategies a configuration asks for: rows of the table, and rows of its own."""
+
+from __future__ import annotations
+
+from engine.config import Config
+from engine.domain.strategy_table import StrategyRow, row_from_words, select_rows
+
+
+def strategy_rows(config: Config) -> tuple[StrategyRow, ...]:
+    """Return the rows a run of this configuration runs, checked, in their order.
+
+    Raises:
+        StrategyError: a name, a kind or a number in them is wrong.
+    """
+    own_rows = [
+        row_from_words(
+            name=row.name,
+            kind=row.kind,
+            timeframe_s=row.timeframe_s,
+            notional=row.notional,
+            parameters=row.parameters,
+        )
+        for row in config.strategy
+    ]
+    return select_rows(config.strategies, own_rows)

@@ -1,0 +1,58 @@
+"""The common life of roles: no role outlives a main that died before the role could follow it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from engine.config import Config
+from engine.processes import segments
+from engine.processes.control import RolePage, RoleState, RoleWord
+from tests.engine_process import alive, wait_for
+from tests.ring_builders import unique_name
+
+# A main that hands its role the configuration and is gone before the role has begun.
+DIES_EARLY = """
+import os, subprocess, sys
+role = subprocess.Popen([sys.executable, "-m", sys.argv[1]], stdin=subprocess.PIPE)
+role.stdin.write(sys.stdin.buffer.read())
+role.stdin.close()
+print(role.pid, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def parts() -> Iterator[tuple[Config, segments.Segments]]:
+    name = unique_name("t").replace("aegis-", "")
+    made = segments.create(name, 1, 4)
+    yield Config(name=name, session_id="s", epoch=1), made
+    for ring in made.rings.values():
+        ring.close()
+    made.control.close()
+    made.counters.close()
+    made.instruments.close()
+    segments.remove(name)
+
+
+@pytest.mark.parametrize("page", list(RolePage))
+def test_a_role_whose_main_died_at_its_birth_ends_itself(
+    parts: tuple[Config, segments.Segments], page: RolePage
+) -> None:
+    config, made = parts
+    done = subprocess.run(
+        [sys.executable, "-c", DIES_EARLY, f"engine.processes.{page.name.lower()}"],
+        input=msgspec.json.encode(config),
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    pid = int(done.stdout)
+    wait_for("the role to end", lambda: not alive(pid))
+    assert made.control.role(page, RoleWord.STATE) == RoleState.NONE
+    assert made.control.segment.prefix.owner_pid == os.getpid()
