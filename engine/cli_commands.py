@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from ringbuffer.errors import SegmentError
 from ringbuffer.segment import Segment
 
 API_TIMEOUT_S = 3.0
+RESUME_WAIT_S = 2.0  # the brain looks at each step; longer means that something holds
+RESUME_POLL_S = 0.1
 
 
 def perform(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -65,6 +68,8 @@ def _resume(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     answer = _call(engine, "POST", "/v1/resume", {"who": "cli", "reason": options.reason})
     if answer is None:
         answer = _write_operator_word(engine, TradingState.ENABLED)
+    elif "error" not in answer:
+        answer["trading_state"] = _settled_state(engine, answer["trading_state"])
     return _conclude(answer, as_json=options.json)
 
 
@@ -179,6 +184,16 @@ def _write_operator_word(engine: RunningEngine, state: TradingState) -> dict[str
         control.close()
     effect = f"operator word {state.name} (the API did not answer)"
     return {"effect": effect, "trading_state": effective.name}
+
+
+def _settled_state(engine: RunningEngine, state: str) -> str:
+    """Return the trading state once the brain has taken a resume up, or the one that stands."""
+    deadline = time.monotonic() + RESUME_WAIT_S
+    while state != TradingState.ENABLED.name and time.monotonic() < deadline:
+        time.sleep(RESUME_POLL_S)
+        status = _call(engine, "GET", "/status") or {}
+        state = str(status.get("trading_state", state))
+    return state
 
 
 def _conclude(answer: dict[str, Any], *, as_json: bool) -> int:

@@ -1,4 +1,4 @@
-"""Exit codes of `aegis`, stable and documented in the README and the runbook."""
+"""Exit codes of `aegis`, stable and documented in the runbook."""
 
 from __future__ import annotations
 

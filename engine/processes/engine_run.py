@@ -31,6 +31,7 @@ from engine.processes.practice import Market, PracticeError, PracticeExchange
 from engine.processes.roles import START_ORDER, STOP_ORDER, RoleProcess
 from engine.processes.runfile import RunFile
 from engine.processes.status import StatusBoard
+from engine.processes.terminal import Terminal
 from engine.processes.watchdog import Verdict, Watchdog
 from ringbuffer.ring import Producer
 
@@ -65,6 +66,8 @@ class EngineRun:
             StartError: usage, configuration or environment; nothing is left behind.
         """
         self.options = options
+        self._terminal = Terminal(json_only=options.json)
+        self._say = self._terminal.say
         self.api = api
         self._exec_start_ns = exec_start_ns
         self._bound_ns = bound_ns
@@ -163,7 +166,10 @@ class EngineRun:
         return create_app(self.board, self.commands, self.token)
 
     def _install_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        signals = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it on purpose
+            signals.append(signal.SIGHUP)
+        for number in signals:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
@@ -224,8 +230,7 @@ class EngineRun:
         self._say(self.board.line(elapsed_s))
         if elapsed_s >= IDLE_NOTICE_S:
             reason = self.board.why_idle()
-            if reason:
-                self._say(f"no order yet: {reason}")
+            self._terminal.notice(f"no order yet: {reason}" if reason else "", elapsed_s)
 
     # -- stop ----------------------------------------------------------------------------------
 
@@ -281,7 +286,7 @@ class EngineRun:
 
         summary = summarise(self, time.monotonic() - (self._playing_since or time.monotonic()))
         if self.options.json:
-            print(json.dumps(summary), flush=True)  # noqa: T201
+            self._terminal.document(json.dumps(summary))
         else:
             self._say(table(summary))
         return summary
@@ -318,10 +323,6 @@ class EngineRun:
         if hasattr(self, "run_file"):
             self.run_file.remove()
         self._lock.release()
-
-    def _say(self, text: str) -> None:
-        # With --json standard output carries the one object and nothing else.
-        print(text, file=sys.stderr if self.options.json else sys.stdout, flush=True)
 
     def parts(self) -> segments.Segments:
         """Return the mapped segments, for status and summary."""

@@ -188,21 +188,21 @@ class StatusBoard:
             return ""
         state = TradingState(self._control.trading_state())
         if state != TradingState.ENABLED:
-            return f"no order yet: trading state is {state.name}; `aegis resume` re-arms"
+            return f"trading state is {state.name}; `aegis resume` re-arms"
         _, document = self.ready()
         if "brain" in document["waiting"]:
-            return "no order yet: the brain is not ready; a first start compiles its kernels, once"
+            return "the brain is not ready; a first start compiles its kernels, once"
         if document["waiting"]:
-            return f"no order yet: not ready: {', '.join(document['waiting'])}"
+            return f"not ready: {', '.join(document['waiting'])}"
         if not counts["records"]:
-            return "no order yet: no market record has arrived"
+            return "no market record has arrived"
         refused = self.refusals()
         if refused:
             worst = max(refused, key=lambda reason: refused[reason])
-            return f"no order yet: risk refuses the decisions, mostly by {worst}"
+            return f"risk refuses the decisions, mostly by {worst}"
         if counts["decisions"]:
-            return "no order yet: no decision became an order"
-        return "no order yet: no strategy has seen an entry"
+            return "no decision became an order"
+        return "no strategy has seen an entry"
 
     def _waiting(self) -> str:
         said = []
