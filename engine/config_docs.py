@@ -65,7 +65,7 @@ def example_file() -> str:
         '# kind = "orderflow"',
         "# timeframe_s = 1",
         "# notional = 200.0",
-        "# parameters = { enter = 0.6 }",
+        "# parameters = { enter_score = 0.6 }",
         "",
         "# What staging changes on top:",
         "# [profiles.staging.limits]",

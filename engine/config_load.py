@@ -107,14 +107,19 @@ def load_config(
     overrides = dict(overrides or {})
     tree = _read_file(file)
     profiles = tree.pop("profiles", {})
+    _check_shape({"profiles": profiles}, "", file or DEFAULT_FILE)
     profile = str(overrides.get("profile") or tree.get("profile") or "dev")
     if profile not in PROFILES:
         message = f"profile: {profile!r} is not one of {', '.join(PROFILES)}"
         raise ConfigError(message)
+    overlay = profiles.get(profile, {})
+    _check_shape({profile: overlay}, "profiles.", file or DEFAULT_FILE)
+    _check_shape(tree, "", file or DEFAULT_FILE)
+    _check_shape(overlay, f"profiles.{profile}.", file or DEFAULT_FILE)
     merged: dict[str, Any] = {}
     _merge(merged, PROFILES[profile])
     _merge(merged, tree)
-    _merge(merged, profiles.get(profile, {}))
+    _merge(merged, overlay)
     merged["profile"] = profile
     origins = _apply_environment(merged, environment)
     for path, entry in overrides.items():
@@ -201,6 +206,26 @@ def _check(config: Config) -> None:
         if not venue.third_party and not venue.rest_url:
             message = "venue.name: live trading needs a venue; the practice exchange is for paper"
             raise ConfigError(message)
+
+
+def _check_shape(tree: Mapping[str, Any], prefix: str, source: str) -> None:
+    """Refuse what merging could not even read; types and ranges are checked when all is merged."""
+    tables = {"profiles", *PROFILES, *_tables()}
+    for key, entry in tree.items():
+        if key in tables and not isinstance(entry, dict):
+            raise ConfigError(f"{source}: {prefix}{key}: must be a table")
+    venue = tree.get("venue", {})
+    for path, entry in (("home", tree.get("home", "")), ("venue.name", venue.get("name", ""))):
+        if not isinstance(entry, str):
+            raise ConfigError(f"{source}: {prefix}{path}: must be text")
+
+
+def _tables() -> list[str]:
+    return [
+        field.name
+        for field in msgspec.structs.fields(Config)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
+    ]
 
 
 def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
