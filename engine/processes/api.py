@@ -120,7 +120,12 @@ class ApiThread:
             except TimeoutError:
                 continue
             except OSError:
-                return
+                if self.listener.fileno() < 0:
+                    return  # closed by `stop`
+                # WHY: a client that is gone before it is accepted, or a moment without file
+                # descriptors, must not cost the engine its API.
+                time.sleep(TURN_S)
+                continue
             self._answer(connection)
         if self._server is None:
             return

@@ -97,3 +97,29 @@ def test_binding_imports_only_the_standard_library_and_little_of_it() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+class Refusing:
+    """A listening socket whose next clients are gone before they are accepted."""
+
+    def __init__(self, listener: socket.socket, count: int) -> None:
+        self.listener = listener
+        self.left = count
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.listener, name)
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.left:
+            self.left -= 1
+            raise ConnectionAbortedError
+        return self.listener.accept()
+
+
+def test_a_client_that_is_gone_before_it_is_accepted_costs_no_api() -> None:
+    listener = Refusing(bind("127.0.0.1", 0), 3)
+    thread = ApiThread(listener)  # type: ignore[arg-type]  # what is not refused is a socket's
+    assert thread.start()
+    assert fetch(thread.port, "/health") == (200, {"status": "starting"})
+    assert listener.left == 0
+    thread.stop(5.0)
