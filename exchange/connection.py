@@ -232,6 +232,9 @@ class Connection(asyncio.Protocol):
         if opcode == frames.PING:
             self.write(frames.frame(frames.PONG, payload))
         elif opcode in {frames.TEXT, frames.CONTINUATION}:
+            if len(self._fragments) + len(payload) > frames.MAX_INBOUND_BYTES:
+                self.close_stream(POLICY)
+                return False
             self._fragments += payload
             if last:
                 text = bytes(self._fragments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from exchange.symbols import SymbolSpec, money_text
 
@@ -12,7 +12,6 @@ FILLED = "FILLED"
 CANCELED = "CANCELED"
 EXPIRED = "EXPIRED"
 OPEN_STATUSES = frozenset({NEW, PARTIALLY_FILLED})
-AVERAGE_PRICE_DECIMALS = 8
 
 
 @dataclass(slots=True)
@@ -35,7 +34,6 @@ class Order:
     cum_qty: int = 0
     cum_quote: int = 0
     ahead_qty: int = 0  # displayed quantity that must trade before this order fills
-    countdown: bool = field(default=False)  # cancelled by the dead man's switch
 
     @property
     def leaves_qty(self) -> int:

@@ -1,13 +1,15 @@
 """The assembled exchange: chores by the clock, both ends of a connection, the state it reports."""
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from exchange.connection import GOING_AWAY
+from exchange.connection import GOING_AWAY, POLICY
+from exchange.frames import MAX_INBOUND_BYTES
 from exchange.generator import Generator
 from exchange.server import Exchange, Options
 from tests.exchange_rig import KEY, run, running, short_tape, tape_of
@@ -163,5 +165,18 @@ def test_delayed_answer_to_a_client_that_left_is_no_fault(tmp_path: Path) -> Non
             writer.transport.abort()
             await asyncio.sleep(0.05)
             assert (await rest.open("/fapi/v1/ping")).status == 200
+
+    run(test())
+
+
+def test_a_message_in_endless_fragments_is_cut_off(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(tape_of(short_tape(tmp_path / "a", tail_ms=60_000))) as exchange:
+            stream = await exchange.stream("/market/ws/btcusdt@aggTrade")
+            part = "x" * (MAX_INBOUND_BYTES // 2)
+            with contextlib.suppress(ConnectionClosed):  # in the middle of it, or after it
+                await stream.socket.send(part for _ in range(4))
+            await stream.socket.wait_closed()
+            assert stream.socket.close_code == POLICY
 
     run(test())
