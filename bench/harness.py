@@ -273,19 +273,24 @@ def table(bench: Bench, report: Sequence[Row], results: Mapping[str, Sequence[Pa
     return "\n".join(lines)
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """Parse what every bench takes."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
-    parser.add_argument("--passes", type=int, default=PASSES, help=f"default {PASSES}")
-    parser.add_argument(
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser of what every bench takes."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
+    made.add_argument("--passes", type=int, default=PASSES, help=f"default {PASSES}")
+    made.add_argument(
         "--patience",
         type=float,
         default=PATIENCE_S,
         metavar="S",
         help=f"seconds to spend on waiting for a quiet machine, in all; default {PATIENCE_S:.0f}",
     )
-    return parser.parse_args()
+    return made
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """Parse what every bench takes."""
+    return parser(description).parse_args()
 
 
 def finish(

@@ -52,6 +52,7 @@ class Practice:
             ("POST", "/practice/deposit", self.deposit),
             ("POST", "/practice/fault", self.fault),
             ("POST", "/practice/play", self.play),
+            ("POST", "/practice/end", self.end),
             ("POST", "/practice/probe", self.arm_probe),
             ("GET", "/practice/probe", self.probe_results),
         )
@@ -117,6 +118,11 @@ class Practice:
         """Start the market without waiting for a subscriber."""
         self._exchange.player.start()
         return {"playing": True}
+
+    def end(self, _api: Api, _call: Call) -> object:
+        """End the market for good; the venue goes on answering."""
+        self._exchange.player.stop()
+        return {"playing": False}
 
     def arm_probe(self, _api: Api, call: Call) -> object:
         """Start a series of trigger frames."""

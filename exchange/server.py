@@ -160,6 +160,7 @@ class Exchange:
             "failure": player.failure,
             "symbols": list(self.venue.markets),
             "subscriptions": self.hub.live_count,
+            "frames_delivered": self.hub.delivered_count,
             "connections": len(self.connections),
             "slow_clients": self.slow_clients,
             "faults_injected": self.faults.injected_count,

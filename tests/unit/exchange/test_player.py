@@ -282,6 +282,26 @@ def test_play_can_be_commanded(tmp_path: Path) -> None:
     run(test())
 
 
+def test_an_ended_market_sends_no_more_and_has_counted_what_it_sent(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(tape_of(short_tape(tmp_path / "a", gap_ms=1_000))) as exchange:
+            stream = await exchange.stream("/public/ws/btcusdt@bookTicker")
+            received = [await stream.next()]
+            rest = exchange.rest()
+            assert (await rest.practice("/practice/end", {})).json == {"playing": False}
+            state = (await rest.open("/practice/state")).json
+            while len(received) < state["frames_delivered"]:
+                received.append(await stream.next())
+            later = (await rest.open("/practice/state")).json
+            assert later["frames_delivered"] == state["frames_delivered"]
+            assert later["events"] == state["events"]
+            assert state["tape_ended"]
+            assert state["events"] < 9
+            await stream.close()
+
+    run(test())
+
+
 def test_tape_that_breaks_in_the_middle_ends_the_market_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
