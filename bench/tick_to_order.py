@@ -8,9 +8,9 @@ alternate between extreme imbalances, so that every trigger enters or leaves a p
 exchange measures: it reads the clock before the write and at the arrival of the order's bytes.
 
 One subject runs at a time, with an exchange of its own that is pinned to the first core. Floor and
-usual way are pinned to the last core. The engine has its kernel thread on the last core, where it
-spins, and everything else (feed, executor, orchestrator, main) on the first, which it shares with
-the exchange. `engine, unpinned` is the default: nothing pinned, 30 us of spin, then sleep.
+usual way are pinned to the last core. The engine has feed, kernel thread and executor on the last
+core, which its kernel thread never lets halt (`idle = "yield"`); orchestrator and main share the
+first with the exchange. `engine, unpinned` is the default: 30 us of spin, then sleep.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ notional = 250.0
 parameters = {{ threshold = 0.9 }}
 """
 PIN = (
-    'idle = "spin"\n'
-    "pin = {{ feed = {first}, orchestrator = {first}, executor = {first}, brain = {last} }}\n"
+    'idle = "yield"\n'
+    "pin = {{ feed = {last}, executor = {last}, brain = {last}, orchestrator = {first} }}\n"
 )
 
 BENCH = Bench(

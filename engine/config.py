@@ -190,7 +190,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         tuple[StrategyConfig, ...], Meta(description="Own rows of the strategy table.")
     ] = ()
     idle: Annotated[
-        str, Meta(pattern="^(spin|hybrid|sleep)$", description="What a role does without work.")
+        str,
+        Meta(
+            pattern="^(spin|yield|hybrid|sleep)$",
+            description="The brain without work: spin (a core of its own), yield (one core that "
+            "its roles share and that never halts), hybrid (spin_us, then sleep), sleep.",
+        ),
     ] = "hybrid"
     spin_us: Annotated[Count, Meta(le=1000, description="Spin before the futex, hybrid only.")] = 30
     pin: Annotated[dict[str, int], Meta(description="Core per role; empty: not pinned.")] = {}

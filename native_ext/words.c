@@ -4,6 +4,7 @@
 #include "bindings.h"
 #include "clock.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 static int addresses(PyObject *const *args, Py_ssize_t count, Py_ssize_t wanted, int64_t *numbers) {
@@ -134,6 +135,14 @@ static PyObject *words_ring_doorbell(PyObject *Py_UNUSED(module), PyObject *argu
     return PyLong_FromSsize_t(write((int)descriptor, &one, sizeof one));
 }
 
+static PyObject *words_yield_core(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
+    int result;
+    Py_BEGIN_ALLOW_THREADS;
+    result = sched_yield();
+    Py_END_ALLOW_THREADS;
+    return PyLong_FromLong(result);
+}
+
 static PyObject *words_address_of(PyObject *Py_UNUSED(module), PyObject *argument) {
     Py_buffer view;
     if (PyObject_GetBuffer(argument, &view, PyBUF_SIMPLE) != 0)
@@ -167,6 +176,7 @@ PyMethodDef aegis_words_methods[] = {
     {"futex_wake", AEGIS_FAST(words_futex_wake), METH_FASTCALL,
      "Wake sleepers: futex_wake(address, count) -> woken."},
     {"ring_doorbell", words_ring_doorbell, METH_O, "Add 1 to an eventfd."},
+    {"yield_core", words_yield_core, METH_NOARGS, "Let another thread have this core."},
     {"address_of", words_address_of, METH_O,
      "Return the address of a buffer; valid while its owner keeps the buffer."},
     {NULL, NULL, 0, NULL}};

@@ -37,6 +37,7 @@ if TYPE_CHECKING or config.DISABLE_JIT:
         store32_relaxed,
         store_relaxed,
         store_release,
+        yield_core,
     )
 else:
     from ringbuffer.intrinsics import (
@@ -57,6 +58,7 @@ else:
         store32_relaxed,
         store_relaxed,
         store_release,
+        yield_core,
     )
 
 __all__ = [
@@ -79,6 +81,7 @@ __all__ = [
     "store32_relaxed",
     "store_relaxed",
     "store_release",
+    "yield_core",
 ]
 
 Function = TypeVar("Function", bound="Callable[..., Any]")

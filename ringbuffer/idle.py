@@ -1,10 +1,13 @@
 """What a role does when a duty cycle found no work.
 
 Measured on two cores: more spinning processes than cores collapses throughput by 75 to 100 times,
-because progress then happens once per scheduler slice. So at most cores - 1 roles may spin, and
-the kinds are:
+because progress then happens once per scheduler slice. So at most cores - 1 roles may spin. A core
+that gives itself away between two looks does not collapse. The kinds are:
 
     spin     never sleep: lowest latency, one whole core, refused when it has no core of its own
+    yield    never sleep, but give the core to whoever can run between two looks: one core is always
+             busy and never halts, so roles pinned to it are woken in a context switch instead of
+             through the hypervisor
     hybrid   spin for a time, then sleep on the ring's futex until woken; the default
     sleep    sleep between drains: for roles that are not on the message path
 
@@ -32,6 +35,7 @@ class IdleKind(Enum):
     """How to wait."""
 
     SPIN = "spin"
+    YIELD = "yield"
     HYBRID = "hybrid"
     SLEEP = "sleep"
 
@@ -95,6 +99,9 @@ def choose(
             )
             raise SpinRefusedError(message)
         return IdleStrategy(wanted, SPIN_FOREVER_NS, SPIN_FOREVER_NS, "spins on a core of its own")
+    if wanted is IdleKind.YIELD:
+        reason = "yields its core between two looks and never sleeps"
+        return IdleStrategy(wanted, SPIN_FOREVER_NS, SPIN_FOREVER_NS, reason)
     if core_count < 2:
         return IdleStrategy(wanted, 0, SLICE_NS, "one core: sleeps at once")
     return IdleStrategy(wanted, spin_ns, SLICE_NS, f"spins {spin_ns} ns, then sleeps")

@@ -246,3 +246,13 @@ def ring_doorbell(_typing: object, _descriptor: object) -> Typed:
         return _call(builder, "eventfd_write", values[0], _I64(1))
 
     return types.int64(types.int64), generate
+
+
+@intrinsic
+def yield_core(_typing: object) -> Typed:
+    """Let another runnable thread have this core; returns at once where there is none."""
+
+    def generate(_context: object, builder: Builder, _signature: object, _values: Values) -> Value:
+        return _call(builder, "sched_yield")
+
+    return types.int64(), generate

@@ -21,6 +21,7 @@ from engine.processes.brain_words import LoopWord, SliceEnd
 from engine.processes.local_ring import create_local_ring
 from native_ext import _native
 from ringbuffer.counters import PAGE_WORDS, CounterPage
+from ringbuffer.idle import IdleKind, choose
 from ringbuffer.ring import Consumer, Producer
 from tests.builders import make_instrument, make_quote
 from tests.desk_rig import GENEROUS, WALLET_E8, make_event
@@ -44,7 +45,12 @@ class LoopRig:
     """One loop with every ring in this process; the test plays feed, main, venue and journal."""
 
     def __init__(
-        self, *, event_slots: int = 32_768, market_slots: int = 1_024, disk: bool = False
+        self,
+        *,
+        event_slots: int = 32_768,
+        market_slots: int = 1_024,
+        disk: bool = False,
+        idle: IdleKind = IdleKind.SLEEP,
     ) -> None:
         self.rings = Rings(
             create_local_ring("market", market_slots, MARKET_DTYPE.itemsize),
@@ -66,9 +72,12 @@ class LoopRig:
             synced=base + 8 * SHOWN_SYNCED if disk else 0,
             outer=(base + 8 * SHOWN_OUTER,),
         )
+        strategy = choose(idle, spinner_count=0)
         self.page = CounterPage(memoryview(bytearray(8 * PAGE_WORDS)).cast("q"))
         self.clock = _native.Clock()
-        self.ports = create_ports(self.rings, self.state, self.page, addresses, self.clock, 0)
+        self.ports = create_ports(
+            self.rings, self.state, self.page, addresses, self.clock, strategy
+        )
         self.update_id = 0
         self.thread: threading.Thread | None = None
 

@@ -200,7 +200,7 @@ class Brain:
             spin_ns=self.config.spin_us * 1_000,
             cores=lambda: os.cpu_count() or 1,  # affinity was narrowed to keep off the kernel's
         )
-        return KernelThread(self.rings, state, self.page, self._addresses(), idle.spin_ns, core)
+        return KernelThread(self.rings, state, self.page, self._addresses(), idle, core)
 
     def _addresses(self) -> Any:  # noqa: ANN401  its type comes with numpy, which is not loaded yet
         from engine.processes.brain_ports import LoopAddresses

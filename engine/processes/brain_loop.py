@@ -57,6 +57,7 @@ from ringbuffer.atomics import (
     ring_doorbell,
     store32_relaxed,
     store_relaxed,
+    yield_core,
 )
 from ringbuffer.kernels import (
     advance,
@@ -312,7 +313,10 @@ def wait_for_work(ports: Ports, until_ns: int, time_ns: int) -> int:
         for _ in range(SPIN_LOOKS):
             if has_work(ports):
                 return now_ns(ports.clock)
-            pause()
+            if words[LoopWord.YIELDS] != 0:
+                yield_core()
+            else:
+                pause()
         time_ns = now_ns(ports.clock)
     if time_ns >= until_ns:
         return time_ns

@@ -28,6 +28,7 @@ from engine.processes.local_ring import create_local_ring
 from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
 from native_ext import _native
 from ringbuffer.counters import PAGE_WORDS, CounterPage
+from ringbuffer.idle import IdleKind, IdleStrategy, choose
 
 SLOT_WORDS = EVENT_SLOT_BYTES // 8
 
@@ -89,12 +90,13 @@ def create_ports(
     page: CounterPage,
     addresses: LoopAddresses,
     clock: _native.Clock,
-    spin_ns: int,
+    idle: IdleStrategy,
 ) -> Ports:
     """Return the arrays the kernel thread works on; all of them borrowed."""
     words = np.zeros(LOOP_WORDS, dtype=np.int64)
     words[LoopWord.STOP_ADDRESS] = words.ctypes.data + 8 * LoopWord.STOP
-    words[LoopWord.SPIN_NS] = spin_ns
+    words[LoopWord.SPIN_NS] = idle.spin_ns
+    words[LoopWord.YIELDS] = int(idle.kind is IdleKind.YIELD)
     words[LoopWord.HEARTBEAT_ADDRESS] = addresses.heartbeat
     words[LoopWord.STATE_ADDRESS] = addresses.trading_state
     words[LoopWord.REASON_ADDRESS] = addresses.reason
@@ -164,7 +166,14 @@ def run_until_stopped(rings: Rings) -> None:
     base = shown.ctypes.data
     addresses = LoopAddresses(base, base + 8, base + 16, 0, (base + 24,))
     clock = _native.Clock()
-    ports = create_ports(rings, state, CounterPage(page_words), addresses, clock, 0)
+    ports = create_ports(
+        rings,
+        state,
+        CounterPage(page_words),
+        addresses,
+        clock,
+        choose(IdleKind.SLEEP, spinner_count=0),
+    )
     ports.words[LoopWord.STOP] = 1
     ended = run_slice(ports, state, out, SLICE_NS_MAX)
     assert ended == SliceEnd.STOPPED, ended

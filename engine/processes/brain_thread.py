@@ -20,6 +20,7 @@ from engine.processes.brain_words import SLICE_NS_MAX, LoopWord, Ports, SliceEnd
 from native_ext import _native
 from ringbuffer.counters import CounterPage
 from ringbuffer.errors import InvariantError
+from ringbuffer.idle import IdleStrategy
 
 JOIN_S: Final = 5.0
 RESTING: Final = (int(OrderStatus.NEW), int(OrderStatus.PARTIALLY_FILLED))
@@ -34,7 +35,7 @@ class KernelThread:
         state: State,
         page: CounterPage,
         addresses: LoopAddresses,
-        spin_ns: int,
+        idle: IdleStrategy,
         core: int | None,
     ) -> None:
         """Prepare; nothing runs before `start`."""
@@ -43,9 +44,7 @@ class KernelThread:
         self._out: Out | None = create_out()
         self._core = core
         self._clock = _native.Clock()
-        self._ports: Ports | None = create_ports(
-            rings, state, page, addresses, self._clock, spin_ns
-        )
+        self._ports: Ports | None = create_ports(rings, state, page, addresses, self._clock, idle)
         self._words = state.desk.words
         self._loop_words = self._ports.words
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="kernel")

@@ -44,6 +44,7 @@ class LoopWord(IntEnum):
     RECORD_COUNT = 23
     REJECT_COUNTER = 24  # counter of the first firewall reason; the others follow
     STARTED_NS = 25  # time of the first step
+    YIELDS = 26  # 1: give the core away between two looks instead of pausing
 
 
 class SliceEnd(IntEnum):

@@ -14,6 +14,7 @@ from engine.processes.brain_ports import counter_index, histogram_index
 from engine.processes.brain_words import STEP_RECORDS_MAX, LoopWord, SliceEnd
 from engine.venues.order_records import read_command
 from ringbuffer.counters import HISTOGRAM_COUNT
+from ringbuffer.idle import IdleKind
 from tests.loop_rig import SHOWN_BEAT, SHOWN_OUTER, SHOWN_OWN, SHOWN_SYNCED, LoopRig, marks
 
 ENTRY = {"bid_lots": 99_000, "ask_lots": 1_000}
@@ -137,6 +138,21 @@ def test_a_sleeping_loop_wakes_for_every_ring(synced: LoopRig, who: str) -> None
         synced.wait_for(
             lambda: synced.desk.words[Word.EFFECTIVE_STATE] == TradingState.PAUSED, "not applied"
         )
+
+
+def test_a_yielding_loop_never_sleeps_and_takes_every_ring() -> None:
+    rig = LoopRig(idle=IdleKind.YIELD)
+    rig.run()
+    rig.sync()
+    rig.run_behind()
+    for taken in range(20):
+        rig.publish_market(rig.quote())
+        rig.wait_for(lambda: rig.rings.market.lag() == 0, f"quote {taken} is not taken")
+    rig.command_main(EventType.CONTROL_PAUSE)
+    rig.wait_for(lambda: rig.desk.words[Word.EFFECTIVE_STATE] == TradingState.PAUSED, "not applied")
+    rig.stop()
+    assert rig.word(LoopWord.SLEEP_COUNT) == 0
+    rig.close()
 
 
 def test_stop_word_ends_a_long_slice_and_flushes_marks(synced: LoopRig) -> None:

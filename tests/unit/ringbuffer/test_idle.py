@@ -51,6 +51,13 @@ def test_hybrid_does_not_spin_on_one_core() -> None:
 
 
 @pytest.mark.parametrize("core_count", [1, 2, 64])
+def test_yield_never_sleeps_and_is_refused_nowhere(core_count: int) -> None:
+    chosen = choose(IdleKind.YIELD, spinner_count=core_count + 1, cores=lambda: core_count)
+    assert chosen.spin_ns == chosen.timeout_ns > 0
+    assert "yields" in chosen.reason
+
+
+@pytest.mark.parametrize("core_count", [1, 2, 64])
 def test_sleep_never_spins_on_any_machine(core_count: int) -> None:
     assert choose(IdleKind.SLEEP, spinner_count=9, cores=lambda: core_count).spin_ns == 0
 

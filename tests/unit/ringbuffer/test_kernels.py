@@ -252,6 +252,7 @@ def test_words_by_address_do_what_their_names_say() -> None:
     assert _native.address_of(memory) == address
     assert _native.futex_wake(address, 1) == 0
     assert _native.futex_wait(address, 8, 10**9) == -1, "the word is not 8: no sleep"
+    assert _native.yield_core() == 0
 
 
 @pytest.mark.parametrize(
