@@ -4,7 +4,8 @@ Question: does the engine keep its start-up budgets? Load: `aegis run` against a
 that runs already, kernels in the cache; a client connects every millisecond until the socket
 accepts, then asks `/health` on a new connection every 5 ms until the brain is ready. Roles report
 their own stamps, which `/status` shows from the process's start (exact to 10 ms). The baseline is
-an interpreter that does nothing but bind, accept and answer.
+an interpreter that does nothing but bind, accept and answer. One start on an empty kernel cache
+comes first and stands in a row of its own: there `/health` is asked while the kernels compile.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bench import harness
 from bench.harness import Bench, Pass
 
 READY_S = 240.0
+COLD = "engine, kernels compiled"
 HEALTH_GAP_S = 0.005
 BARE = (
     "import socket, sys\n"
@@ -48,9 +50,12 @@ STAMPS = (
 BENCH = Bench(
     name="startup",
     question="Does the engine keep its start-up budgets?",
-    load="one engine at a time, kernels cached, the exchange runs already",
-    worry="accept over 50 ms, first 200 over 250 ms, brain warm over 1 s",
-    units=dict.fromkeys(("accept", "first 200", "health p99", "health max", *STAMPS), "ms"),
+    load="one engine at a time, kernels cached but for one start, the exchange runs already",
+    worry="accept over 50 ms, first 200 over 250 ms, brain warm over 1 s, health p99 over 50 ms",
+    units={
+        **dict.fromkeys(("accept", "first 200", "health p99", "health max", *STAMPS), "ms"),
+        **dict.fromkeys(("resident", "shared"), "MB"),
+    },
     baseline="bare interpreter",
 )
 
@@ -136,9 +141,14 @@ def until_ready(port: int) -> tuple[list[float], Pass]:
         waits.append((time.perf_counter() - asked_s) * 1e3)
         assert status == http.client.OK, f"/health answered {status}"
         code, body = ask(port, "/status")
-        shown = json.loads(body)["startup_ms"] if code == http.client.OK else {}
+        status_now = json.loads(body) if code == http.client.OK else {"startup_ms": {}}
+        shown = status_now["startup_ms"]
         if all(name in shown for name in STAMPS):
-            return waits, {name: float(shown[name]) for name in STAMPS}
+            memory = status_now["memory"]
+            found = {name: float(shown[name]) for name in STAMPS}
+            found["resident"] = memory["rss_bytes"] / 1e6
+            found["shared"] = memory["shared_bytes"] / 1e6
+            return waits, found
         time.sleep(HEALTH_GAP_S)
     message = f"the engine was not ready within {READY_S:.0f} s"
     raise TimeoutError(message)
@@ -164,12 +174,13 @@ def main() -> None:
     about = harness.machine()
     with tempfile.TemporaryDirectory() as folder, exchange() as url:
         home = Path(folder)
-        engine(home, url)  # fills the kernel cache; not counted
+        # Fills the kernel cache, so it cannot be repeated: one pass, however busy the machine.
+        cold, foreign = harness.quiet_pass(lambda: engine(home, url), harness.Patience(0.0))
         cases: dict[str, Callable[[], Pass]] = {
             "bare interpreter": bare,
             "engine": lambda: engine(home, url),
         }
-        results = harness.measure(cases, asked)
+        results = {**harness.measure(cases, asked), COLD: [{**cold, "foreign cores": foreign}]}
     harness.finish(BENCH, results, about, asked.json)
 
 

@@ -8,6 +8,7 @@ first, from the defaults here, the profile, the TOML file, the environment and t
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import msgspec
@@ -242,6 +243,16 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 SECRET_FIELDS = frozenset({"api_secret", "api_key", "database_url"})
+
+
+def compiler_target() -> tuple[str | None, str | None]:
+    """Return the CPU and its features that Numba is told to compile for; None: this machine's.
+
+    Numba reads both variables itself when it is imported; who asks here does not import it.
+    """
+    name = os.environ.get("NUMBA_CPU_NAME") or None
+    unset = "" if name is not None and name.lower() == "generic" else None
+    return name, os.environ.get("NUMBA_CPU_FEATURES", unset)
 
 
 def shown(config: Config) -> dict[str, object]:

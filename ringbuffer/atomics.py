@@ -1,9 +1,9 @@
 """What kernels import: atomic words, fences, clock and futex calls, and the kernel decorator.
 
 Compiled, each name is an LLVM instruction or libc call of `intrinsics.py`, so a kernel that waits
-really reads memory each time (plain loads in a loop are hoisted by the compiler). With
-NUMBA_DISABLE_JIT=1 the same names are the C functions of `native_ext/words.c`, whose types serve
-as the declaration of both.
+really reads memory each time (plain loads in a loop are hoisted by the compiler). Where kernels
+stay plain (`compilation.py`) the same names are the C functions of `native_ext/words.c`, whose
+types serve as the declaration of both.
 
 Addresses are int64 and taken on trust: they come from a ring's int64[16] handle. The memory orders
 named here are exactly those of C11.
@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from numba import config, njit
+from ringbuffer import compilation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-if TYPE_CHECKING or config.DISABLE_JIT:
+if TYPE_CHECKING or compilation.is_plain():
     from native_ext._native import (
         address_of,
         cycles,
@@ -89,11 +89,19 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 
 def kernel(function: Function) -> Function:
     """Compile a kernel the house way: cached on disk, GIL released, numpy's division rules."""
-    compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
-    return cast("Function", compiled)
+    return _compiled(function)
 
 
 def inlined(function: Function) -> Function:
     """Compile a few hot lines so that they are copied into every kernel that calls them."""
-    compiled: Any = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Function, **options: bool) -> Function:
+    if compilation.is_plain():
+        return function
+    from numba import njit
+
+    compiler: Any = njit  # its stub does not know every option
+    compiled: Any = compiler(cache=True, nogil=True, error_model="numpy", **options)(function)
     return cast("Function", compiled)

@@ -25,7 +25,7 @@ from engine.domain.equity import mark_all
 from engine.domain.fetch import ask_fetch
 from engine.domain.fill_reports import apply_order_report
 from engine.domain.intent import EVENTS_PER_OPPORTUNITY, decide_opportunity
-from engine.domain.kernel import Records, entry, inlined, kernel
+from engine.domain.kernel import Records, inlined, kernel
 from engine.domain.order_watch import flatten, watch_orders
 from engine.domain.reconcile import ADJUSTMENTS_PER_ROUND_MAX
 from engine.domain.restore import apply_restore
@@ -162,7 +162,7 @@ def drain_market(
     return count
 
 
-@entry
+@kernel
 def step(
     state: State,
     controls: Records,

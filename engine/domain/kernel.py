@@ -12,30 +12,37 @@ the callee and of all it calls (measured: 271 kernels in 132 s of CPU with, in 8
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 import numpy as np
-from numba import njit, types
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numba import types
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
 
-_Types = tuple[types.Type, ...]
-_Named = dict[str, types.Type]
 Records = NDArray[np.void]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
-_compile_entry = njit(**_OPTIONS)  # type: ignore[call-overload]  # its stub leaves _nrt out
-_compile_hidden = njit(  # type: ignore[call-overload]  # nor does it know these two
-    **_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True
-)
-_compile_inlined = njit(**_OPTIONS, inline="always")  # type: ignore[call-overload]
+_OPTIONS: Final = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+_HIDDEN: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _hidden = False
+_plain = False
+
+
+def leave_plain() -> None:
+    """Declare kernels without compiling them, in a process that runs machine code made earlier.
+
+    Numba is not imported then; `ringbuffer.compilation` does the same for the rings' kernels.
+    """
+    global _plain  # noqa: PLW0603  as `_hidden`
+    _plain = True
 
 
 def hide_inner() -> None:
@@ -47,16 +54,45 @@ def hide_inner() -> None:
     """
     global _hidden  # noqa: PLW0603  like Numba's own settings: read when a kernel is declared
     _hidden = True
+    from numba.core.cpu import CPUContext
+
+    CPUContext.mangler = _symbol  # type: ignore[method-assign]  # Numba has no setting for it
+
+
+def _symbol(  # Numba's own signature of it
+    _context: object,
+    name: str,
+    kinds: tuple[object, ...],
+    *,
+    abi_tags: tuple[str, ...] = (),
+    uid: int | None = None,
+) -> str:
+    # Numba's symbols spell out every field of every record of every argument: 20 KB for a kernel
+    # of the order side, at each call, in text that LLVM parses (measured: a cache of 110 MB with,
+    # of 30 MB without; the number that makes a name unique stays).
+    from numba.core.itanium_mangler import mangle
+
+    digest = hashlib.sha256("|".join(map(str, kinds)).encode()).hexdigest()[:16]
+    named: Any = mangle  # has no types
+    return str(named(name, (), abi_tags=(*abi_tags, digest), uid=uid))
 
 
 def entry(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
     """Return the compiled form of a kernel that Python calls in production."""
-    return _declare(function, _compile_entry)
+    return _declare(function)
 
 
 def kernel(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
     """Return the compiled form of `function`; plain Python when NUMBA_DISABLE_JIT is set."""
-    return _declare(function, _compile_hidden if _hidden else _compile_entry)
+    return _declare(function, **(_HIDDEN if _hidden else {}))
+
+
+def exported(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
+    """Return a kernel whose machine code is kept by `engine.processes.kernel_image`.
+
+    Numba's own cache is not used for it: what comes out of there has no object code any more.
+    """
+    return _declare(function, **({**_HIDDEN, "cache": False} if _hidden else {}))
 
 
 def inlined(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
@@ -65,26 +101,34 @@ def inlined(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answ
     A kernel is optimised together with all it calls, once more for every kernel above it; leaving
     out a level near the top spares one such pass over nearly everything.
     """
-    return _declare(function, _compile_inlined)
+    return _declare(function, inline="always")
 
 
 def _declare(
-    function: Callable[Parameters, Answer], compiler: Callable[..., Any]
+    function: Callable[Parameters, Answer], **options: bool | str
 ) -> Callable[Parameters, Answer]:
-    compiled = compiler(function)
+    if _plain:
+        return function
+    from numba import njit
+
+    compiler: Any = njit  # its stub leaves some options out
+    compiled = compiler(**{**_OPTIONS, **options})(function)
     resolve = getattr(compiled, "get_call_template", None)
-    if resolve is not None:
+    if resolve is None:  # NUMBA_DISABLE_JIT
+        return function
 
-        def resolve_widened(arguments: _Types, named: _Named) -> Any:  # noqa: ANN401  Numba's
-            widened = tuple(widen(argument) for argument in arguments)
-            return resolve(widened, {name: widen(kind) for name, kind in named.items()})
+    def resolve_widened(arguments: Any, named: Any) -> Any:  # noqa: ANN401  Numba's own
+        widened = tuple(widen(argument) for argument in arguments)
+        return resolve(widened, {name: widen(kind) for name, kind in named.items()})
 
-        compiled.get_call_template = resolve_widened
+    compiled.get_call_template = resolve_widened
     return cast("Callable[Parameters, Answer]", compiled)
 
 
 def widen(kind: types.Type) -> types.Type:
     """Return the Numba type under which an argument of this type is passed to a kernel."""
+    from numba import types
+
     plain: types.Type = types.unliteral(kind)  # type: ignore[no-untyped-call]
     if isinstance(plain, types.IntEnumMember):
         return types.int64

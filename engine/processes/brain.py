@@ -30,6 +30,7 @@ from ringbuffer.segment import Segment
 if TYPE_CHECKING:
     from engine.processes.brain_thread import KernelThread
     from engine.processes.executor import Executor
+    from engine.processes.kernel_image import LoopImage
     from engine.processes.runner import RoleContext
 
 THREAD_MAIN: Final = 0
@@ -78,7 +79,7 @@ class Brain:
         self._executor = self._start_executor()
         self.context.set_state(RoleState.WARMING)
         try:
-            self._load_kernels()
+            loop = self._load_kernels()
         except StopWhileCompiling:
             return False
         self.context.set_state(RoleState.WARM)
@@ -86,7 +87,7 @@ class Brain:
             return False
         if not self._await_condition("waiting for the journal", self._journal_is_drained):
             return False
-        self._kernel = self._create_kernel(core)
+        self._kernel = self._create_kernel(loop, core)
         self._executor.restore(self._restore_records())
         self._kernel.start()
         self.context.freeze_heap()
@@ -143,14 +144,10 @@ class Brain:
         executor.start()
         return executor
 
-    def _load_kernels(self) -> None:
+    def _load_kernels(self) -> LoopImage:
         from engine.processes import kernel_cache
 
-        kernel_cache.activate(self.config.home)
-        with kernel_cache.compile_progress(self._report_progress):
-            from engine.processes import brain_ports
-
-            brain_ports.compile_kernels()
+        return kernel_cache.load_loop(self.config.home, self._report_progress)
 
     def _report_progress(self, done: int, total: int, name: str) -> None:
         context = self.context
@@ -185,7 +182,7 @@ class Brain:
         ring = self.rings.events.ring
         return ring.gating_sequence() >= ring.published()
 
-    def _create_kernel(self, core: int | None) -> KernelThread:
+    def _create_kernel(self, loop: LoopImage, core: int | None) -> KernelThread:
         from engine.processes.brain_state import create_session_state
         from engine.processes.brain_thread import KernelThread
         from engine.processes.strategy_rows import strategy_rows
@@ -200,7 +197,7 @@ class Brain:
             spin_ns=self.config.spin_us * 1_000,
             cores=lambda: os.cpu_count() or 1,  # affinity was narrowed to keep off the kernel's
         )
-        return KernelThread(self.rings, state, self.page, self._addresses(), idle, core)
+        return KernelThread(loop, self.rings, state, self.page, self._addresses(), idle, core)
 
     def _addresses(self) -> Any:  # noqa: ANN401  its type comes with numpy, which is not loaded yet
         from engine.processes.brain_ports import LoopAddresses

@@ -30,7 +30,7 @@ from engine.domain.desk import (
     OUT_REPORTS_CONSUMED,
     Out,
 )
-from engine.domain.kernel import Integers, Records, entry, inlined, kernel
+from engine.domain.kernel import Integers, Records, exported, inlined, kernel
 from engine.domain.records import MARK_WORD_FIRST, MARKS_PER_RECORD
 from engine.domain.state import State
 from engine.domain.words import Word
@@ -345,7 +345,7 @@ def show_counts(ports: Ports, desk_words: Integers) -> None:
         ports.counters[first + reason] = ports.rejects[reason]
 
 
-@entry
+@exported
 def run_slice(ports: Ports, state: State, out: Out, slice_ns: int) -> int:
     """Run the loop for one slice; return a SliceEnd.
 

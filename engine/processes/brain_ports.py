@@ -5,8 +5,9 @@ Everything a kernel gets is borrowed memory: drop the ports before closing the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,16 @@ from engine.domain.risk_reasons import RISK_REASON_TEXT
 from engine.domain.state import State
 from engine.domain.strategy_table import STRATEGY_TABLE
 from engine.domain.words import Tally, Word
-from engine.processes.brain_loop import run_slice
 from engine.processes.brain_rings import EVENT_SLOT_BYTES, Rings
 from engine.processes.brain_words import LOOP_WORDS, SLICE_NS_MAX, LoopWord, Ports, SliceEnd
+from engine.processes.kernel_image import LoopImage, compile_for
 from engine.processes.local_ring import create_local_ring
 from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
 from native_ext import _native
 from ringbuffer.counters import PAGE_WORDS, CounterPage
 from ringbuffer.idle import IdleKind, IdleStrategy, choose
+
+Answer = TypeVar("Answer")
 
 SLOT_WORDS = EVENT_SLOT_BYTES // 8
 
@@ -147,36 +150,42 @@ def word_rows() -> NDArray[np.int64]:
     return np.array(rows, dtype=np.int64)
 
 
-def compile_kernels() -> None:
-    """Compile or load the loop with everything it calls, on rings and a state of no consequence."""
+def compile_loop() -> LoopImage:
+    """Compile the loop with everything it calls, for the types of a real run; imports Numba."""
+    from engine.processes.brain_loop import run_slice
+
+    return _on_trial(partial(compile_for, run_slice))
+
+
+def try_loop(image: LoopImage) -> None:
+    """Run one slice that finds its stop word set."""
+
+    def run(ports: Ports, state: State, out: Out) -> int:
+        ports.words[LoopWord.STOP] = 1
+        return image.bind(ports, state, out)(SLICE_NS_MAX)
+
+    ended = _on_trial(run)
+    assert ended == SliceEnd.STOPPED, ended
+
+
+def _on_trial(use: Callable[[Ports, State, Out], Answer]) -> Answer:
+    """Return what `use` makes of rings and a state of no consequence."""
     rings = Rings(
         create_local_ring("market", 256, MARKET_DTYPE.itemsize),
         create_local_ring("control", 64, EVENT_SLOT_BYTES),
         create_local_ring("events", 8_192, EVENT_SLOT_BYTES),
     )
-    run_until_stopped(rings)
-    rings.close()
-
-
-def run_until_stopped(rings: Rings) -> None:
-    """Run one slice that finds its stop word set; the types are those of a real run."""
     shown = np.zeros(8, dtype=np.int64)
     page_words = memoryview(bytearray(8 * PAGE_WORDS)).cast("q")
     state, out = small_state()
     base = shown.ctypes.data
     addresses = LoopAddresses(base, base + 8, base + 16, 0, (base + 24,))
     clock = _native.Clock()
-    ports = create_ports(
-        rings,
-        state,
-        CounterPage(page_words),
-        addresses,
-        clock,
-        choose(IdleKind.SLEEP, spinner_count=0),
-    )
-    ports.words[LoopWord.STOP] = 1
-    ended = run_slice(ports, state, out, SLICE_NS_MAX)
-    assert ended == SliceEnd.STOPPED, ended
+    sleeping = choose(IdleKind.SLEEP, spinner_count=0)
+    page = CounterPage(page_words)
+    answer = use(create_ports(rings, state, page, addresses, clock, sleeping), state, out)
+    rings.close()
+    return answer
 
 
 def small_state(instruments: Sequence[Instrument] = ()) -> tuple[State, Out]:

@@ -13,10 +13,10 @@ from engine.domain.decide import create_out
 from engine.domain.desk import Out
 from engine.domain.state import State
 from engine.domain.words import Word
-from engine.processes.brain_loop import run_slice
 from engine.processes.brain_ports import LoopAddresses, create_ports
 from engine.processes.brain_rings import Rings
 from engine.processes.brain_words import SLICE_NS_MAX, LoopWord, Ports, SliceEnd
+from engine.processes.kernel_image import LoopImage
 from native_ext import _native
 from ringbuffer.counters import CounterPage
 from ringbuffer.errors import InvariantError
@@ -31,6 +31,7 @@ class KernelThread:
 
     def __init__(
         self,
+        loop: LoopImage,
         rings: Rings,
         state: State,
         page: CounterPage,
@@ -39,6 +40,7 @@ class KernelThread:
         core: int | None,
     ) -> None:
         """Prepare; nothing runs before `start`."""
+        self._loop = loop
         self._rings = rings
         self._state: State | None = state
         self._out: Out | None = create_out()
@@ -100,8 +102,9 @@ class KernelThread:
         assert ports is not None, "released only after the thread has ended"
         assert state is not None, "as above"
         assert out is not None, "as above"
+        run_slice = self._loop.bind(ports, state, out)
         while True:
-            ended = run_slice(ports, state, out, SLICE_NS_MAX)
+            ended = run_slice(SLICE_NS_MAX)
             if ended == SliceEnd.STOPPED:
                 return
             if ended == SliceEnd.EVICTED:

@@ -7,8 +7,9 @@ old answer. Directories of earlier builds are pruned, the most recent few stay.
 
         <home>/cache/kernels-<hash>/...        at most KEPT_DIRECTORIES of them
 
-`activate` must run before the first kernel module is imported, because Numba fixes a kernel's cache
-directory when it is decorated.
+`activate` or `load_loop` must run before the first kernel module is imported, because Numba fixes a
+kernel's cache directory when it is decorated. The brain takes its loop from an image in the same
+directory (`kernel_image.py`); replay and tests call kernels through Numba.
 """
 
 from __future__ import annotations
@@ -22,9 +23,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from engine.config import compiler_target
+from ringbuffer import compilation
 from ringbuffer.errors import InvariantError
+
+if TYPE_CHECKING:
+    from engine.processes.kernel_image import LoopImage
 
 ROOT = Path(__file__).resolve().parents[2]
 # Everything a kernel may be built from, relative to ROOT.
@@ -32,13 +38,16 @@ SOURCE_PATTERNS = (
     "engine/domain/**/*.py",
     "engine/domain/**/*.toml",
     "engine/processes/brain_*.py",
+    "engine/processes/kernel_image.py",
+    "engine/processes/replay_loop.py",
     "ringbuffer/*.py",
 )
+CPU_INFO = Path("/proc/cpuinfo")
 VERSIONED = ("numba", "llvmlite", "numpy")
 KEPT_DIRECTORIES = 3
 DIRECTORY_PATTERN = re.compile(r"^kernels-[0-9a-f]{16}$")
 KERNEL_MODULES = ("engine.domain.decide", "engine.processes.brain_loop", "ringbuffer.kernels")
-DECORATOR = re.compile(r"^@(?:njit|kernel|entry)\b", re.MULTILINE)
+DECORATOR = re.compile(r"^@(?:njit|kernel|entry|exported)\b", re.MULTILINE)
 
 Progress = Callable[[int, int, str], None]  # done, total, name
 
@@ -50,12 +59,12 @@ def source_files(root: Path = ROOT) -> list[Path]:
 
 
 def cache_key(root: Path = ROOT) -> str:
-    """Return 16 hex digits that change with any kernel source, the CPU or a version."""
+    """Return 16 hex digits that change with any kernel source, the target CPU or a version."""
     digest = hashlib.sha256()
     for path in source_files(root):
         digest.update(str(path.relative_to(root)).encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    for line in (*_versions(), *_cpu_lines()):
+    for line in (*_versions(), *_target_lines()):
         digest.update(line.encode() + b"\0")
     return digest.hexdigest()[:16]
 
@@ -80,6 +89,46 @@ def activate(home: str) -> Path:
     Raises:
         InvariantError: a kernel module was imported already, with another directory.
     """
+    directory = _open_directory(home)
+    import numba
+
+    numba.config.CACHE_DIR = str(directory)  # type: ignore[attr-defined]  # set at run time
+    from engine.domain import kernel
+
+    kernel.hide_inner()
+    return directory
+
+
+def load_loop(home: str, report: Progress) -> LoopImage:
+    """Return the brain's loop, from its image or compiled into one; it ran once, to its stop word.
+
+    Raises:
+        InvariantError: as `activate`.
+    """
+    directory = _open_directory(home)
+    from engine.processes import kernel_image
+
+    image = kernel_image.read(directory)
+    if image is not None:
+        from engine.domain import kernel
+
+        compilation.leave_plain()
+        kernel.leave_plain()
+        from engine.processes import brain_ports
+
+        brain_ports.try_loop(image)
+        return image
+    activate(home)
+    with compile_progress(report):
+        from engine.processes import brain_ports
+
+        image = brain_ports.compile_loop()
+    brain_ports.try_loop(image)
+    image.save(directory)
+    return image
+
+
+def _open_directory(home: str) -> Path:
     early = [name for name in KERNEL_MODULES if name in sys.modules]
     if early:
         message = f"kernels imported before their cache was chosen: {', '.join(early)}"
@@ -88,12 +137,6 @@ def activate(home: str) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     directory.touch()
     prune(directory)
-    import numba
-
-    numba.config.CACHE_DIR = str(directory)  # type: ignore[attr-defined]  # set at run time
-    from engine.domain import kernel
-
-    kernel.hide_inner()
     return directory
 
 
@@ -135,17 +178,12 @@ def compile_progress(report: Progress) -> Iterator[None]:
 
 
 def warm(home: str, report: Progress) -> Path:
-    """Compile or load every kernel the brain runs, and return the cache directory.
+    """Compile what the brain runs unless that was done, and return the cache directory.
 
-    For `aegis doctor --warm`, the first `make run` and the container build; the brain itself does
-    the same with its own rings.
+    For `aegis doctor --warm`, the first `make run` and the container build.
     """
-    directory = activate(home)
-    with compile_progress(report):
-        from engine.processes import brain_ports  # only now is the cache chosen
-
-        brain_ports.compile_kernels()
-    return directory
+    load_loop(home, report)
+    return cache_directory(home)
 
 
 def _versions() -> tuple[str, ...]:
@@ -155,10 +193,21 @@ def _versions() -> tuple[str, ...]:
     )
 
 
-def _cpu_lines() -> tuple[str, ...]:
-    # Model and instruction set of the first core: code for one is not served to another.
-    wanted = ("model name", "flags", "Features", "CPU part")
-    path = Path("/proc/cpuinfo")
+def _target_lines() -> tuple[str, ...]:
+    # Code for one CPU is not served to another, unless the compiler was told to think of a third.
+    name, features = compiler_target()
+    model, flags = host_cpu(CPU_INFO)
+    return (
+        platform.machine(),
+        model if name is None else name,
+        flags if features is None else features,
+    )
+
+
+def host_cpu(path: Path) -> tuple[str, str]:
+    """Return model and instruction set of the first core, as Linux spells them."""
     first = path.read_text("utf-8").split("\n\n", 1)[0] if path.exists() else ""
-    lines = [line for line in first.splitlines() if line.startswith(wanted)]
-    return (platform.machine(), *lines)
+    lines = first.splitlines()
+    model = [line for line in lines if line.startswith(("model name", "CPU part"))]
+    flags = [line for line in lines if line.startswith(("flags", "Features"))]
+    return "\n".join(model), "\n".join(flags)

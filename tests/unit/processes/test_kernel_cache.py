@@ -16,6 +16,8 @@ SOURCES = {
     "engine/domain/features/rsi.py": "@inlined\ndef rsi():\n    pass\n",
     "engine/domain/features/catalogue.toml": "[feature]\n",
     "engine/processes/brain_loop.py": "@entry\ndef run_slice():\n    pass\n",
+    "engine/processes/kernel_image.py": "x = 2\n",
+    "engine/processes/replay_loop.py": "x = 3\n",
     "ringbuffer/kernels.py": "x = 1\n",
 }
 
@@ -47,12 +49,72 @@ def test_a_renamed_source_changes_the_key(root: Path) -> None:
     assert kernel_cache.cache_key(root) != before
 
 
-def test_versions_and_cpu_are_part_of_the_key(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+CPUS = (
+    "processor\t: 0\nmodel name\t: One 9000\nflags\t\t: sse2 avx2\n\nprocessor\t: 1\n",
+    "processor\t: 0\nmodel name\t: Two 700\nflags\t\t: sse2\n\nprocessor\t: 1\n",
+    "processor\t: 0\nFeatures\t: fp asimd\nCPU part\t: 0xd0c\n\nprocessor\t: 1\n",
+)
+
+
+def keys_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Return the keys that three machines give the same sources."""
+    found = set()
+    for place, text in enumerate(CPUS):
+        cpu_info = root / f"cpuinfo{place}"
+        cpu_info.write_text(text, encoding="utf-8")
+        monkeypatch.setattr(kernel_cache, "CPU_INFO", cpu_info)
+        found.add(kernel_cache.cache_key(root))
+    return found
+
+
+def test_versions_are_part_of_the_key(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = kernel_cache.cache_key(root)
     monkeypatch.setattr(kernel_cache, "_versions", lambda: ("numba 9.9",))
-    changed = kernel_cache.cache_key(root)
-    monkeypatch.setattr(kernel_cache, "_cpu_lines", lambda: ("another cpu",))
-    assert len({before, changed, kernel_cache.cache_key(root)}) == 3
+    assert kernel_cache.cache_key(root) != before
+
+
+def test_each_cpu_has_a_key_of_its_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CPU_NAME", raising=False)
+    monkeypatch.delenv("NUMBA_CPU_FEATURES", raising=False)
+    assert len(keys_of(root, monkeypatch)) == len(CPUS)
+
+
+def test_kernels_for_any_cpu_are_found_on_every_cpu(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = keys_of(root, monkeypatch)
+    monkeypatch.delenv("NUMBA_CPU_FEATURES", raising=False)
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    generic = keys_of(root, monkeypatch)
+    assert len(generic) == 1
+    assert not generic & own
+
+
+def test_a_named_cpu_still_takes_the_features_of_this_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NUMBA_CPU_FEATURES", raising=False)
+    monkeypatch.setenv("NUMBA_CPU_NAME", "znver3")
+    assert len(keys_of(root, monkeypatch)) == len(CPUS)
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx2")
+    assert len(keys_of(root, monkeypatch)) == 1
+
+
+def test_numba_compiles_for_what_the_key_names() -> None:
+    script = (
+        "from numba import config\n"
+        "from engine.config import compiler_target\n"
+        "assert compiler_target() == (config.CPU_NAME, config.CPU_FEATURES), compiler_target()\n"
+    )
+    told: list[dict[str, str]] = [
+        {},
+        {"NUMBA_CPU_NAME": "generic"},
+        {"NUMBA_CPU_NAME": "znver3"},
+        {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "+avx2"},
+    ]
+    clean = {name: text for name, text in os.environ.items() if not name.startswith("NUMBA_CPU")}
+    for variables in told:
+        subprocess.run([sys.executable, "-c", script], check=True, env=clean | variables)
 
 
 def test_the_key_is_stable(root: Path) -> None:

@@ -1,0 +1,136 @@
+"""A kernel's machine code is kept, found and called without Numba, or not used at all."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.processes import kernel_image
+from tests.conftest import ROOT
+
+# One kernel over what the loop takes: nested tuples of flat, two-dimensional and record arrays.
+KERNEL = """
+import sys
+from pathlib import Path
+from typing import NamedTuple
+import numpy as np
+from engine.processes import kernel_image
+
+class Inner(NamedTuple):
+    table: object
+    rows: object
+
+class Outer(NamedTuple):
+    inner: object
+    words: object
+
+PACKED = np.dtype([("kind", "<i4"), ("number", "<i8")])
+
+def arguments():
+    rows = np.zeros(3, dtype=PACKED)
+    rows["number"] = (5, 7, 11)
+    table = np.arange(6, dtype=np.int64).reshape(2, 3)
+    return Outer(Inner(table, rows), np.zeros(4, dtype=np.int64)), np.full(1, 1000)
+
+def total(outer, offset, n):
+    answer = offset[0] - 2000
+    for k in range(n):
+        answer += outer.inner.rows["number"][k]
+    outer.words[3] = outer.inner.table[1, 2] + outer.words.shape[0]
+    return answer
+
+folder = Path(sys.argv[1])
+"""
+COMPILE = (
+    KERNEL
+    + """
+from engine.domain import kernel
+kernel.hide_inner()
+kernel_image.compile_for(kernel.exported(total), *arguments()).save(folder)
+assert "numba" in sys.modules
+"""
+)
+CALL = (
+    KERNEL
+    + """
+image = kernel_image.read(folder)
+outer, offset = arguments()
+call = image.bind(outer, offset)
+print(call(3), call(1), outer.words.tolist(), "numba" in sys.modules)
+"""
+)
+CALL_OTHER = (
+    KERNEL
+    + """
+outer, offset = arguments()
+kernel_image.read(folder).bind(outer, offset.astype(np.int32))
+"""
+)
+COMPILE_WITH_WRAPPER = (
+    KERNEL
+    + """
+import numba
+kernel_image.compile_for(numba.njit(total), *arguments())
+"""
+)
+
+
+def child(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script with the folder as its argument, compiling even where tests do not."""
+    words = [sys.executable, "-c", script, str(folder)]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "NUMBA_DISABLE_JIT": "0"}
+    return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("image")
+    done = child(COMPILE, found)
+    assert done.returncode == 0, done.stderr
+    return found
+
+
+def test_compiled_code_runs_in_a_process_without_numba(folder: Path) -> None:
+    done = child(CALL, folder)
+    assert done.stdout.split(maxsplit=2) == ["-977", "-995", "[0, 0, 0, 9] False\n"], done.stderr
+
+
+def test_other_types_are_refused_before_the_call(folder: Path) -> None:
+    done = child(CALL_OTHER, folder)
+    assert done.returncode == 1
+    assert "InvariantError: kernel image of layout" in done.stderr
+
+
+def test_code_that_needs_numba_is_no_image(folder: Path) -> None:
+    done = child(COMPILE_WITH_WRAPPER, folder)
+    assert done.returncode == 1
+    assert "InvariantError: kernels call what only Numba has: " in done.stderr
+
+
+def test_no_image_is_none(tmp_path: Path) -> None:
+    assert kernel_image.read(tmp_path) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "headless", "keyless"])
+def test_a_damaged_image_is_none(folder: Path, tmp_path: Path, damage: str) -> None:
+    whole = (folder / kernel_image.FILE_NAME).read_bytes()
+    damaged = {
+        "cut": whole[:-100],
+        "flipped": whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:],
+        "headless": whole.partition(b"\n")[2],
+        "keyless": b"{}\n" + whole.partition(b"\n")[2],
+    }
+    (tmp_path / kernel_image.FILE_NAME).write_bytes(damaged[damage])
+    assert kernel_image.read(tmp_path) is None
+
+
+def test_an_image_is_there_whole_or_not_at_all(folder: Path, tmp_path: Path) -> None:
+    image = kernel_image.read(folder)
+    assert image is not None
+    image.save(tmp_path)
+    image.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [kernel_image.FILE_NAME]
+    again = kernel_image.read(tmp_path)
+    assert again is not None
+    assert (again.symbol, again.layout, again.code) == (image.symbol, image.layout, image.code)
