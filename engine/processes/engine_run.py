@@ -215,8 +215,7 @@ class EngineRun:
             if self._stop.wait(WATCH_PERIOD_S):
                 return
         if self.exchange is not None:
-            with contextlib.suppress(PracticeError):
-                self.exchange.play()  # the recorded market waits for a brain that can see it
+            self._play(self.exchange)
         self._playing_since = time.monotonic()
         if self.exchange is None or not self._ends_with_tape():
             return
@@ -225,6 +224,20 @@ class EngineRun:
                 if self.exchange.ended or self.exchange.fetch("/practice/state").get("tape_ended"):
                     self._say("the tape has ended")
                     self._stop.set()
+
+    def _play(self, exchange: PracticeExchange) -> None:
+        # The recorded market waits for a brain that can see it.
+        said = ""
+        while not self._stop.is_set():
+            try:
+                exchange.play()
+            except PracticeError as error:
+                if str(error) != said:
+                    self._say(f"the market has not started: {error}")
+                said = str(error)
+                self._stop.wait(TAPE_POLL_S)
+            else:
+                return
 
     def _report(self, elapsed_s: float) -> None:
         self._say(self.board.line(elapsed_s))

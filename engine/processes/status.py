@@ -121,11 +121,9 @@ class StatusBoard:
 
     def counts(self) -> dict[str, int]:
         """Return the totals of this run."""
-        names = ("records", "decisions", "orders", "fills", "refusals")
-        counts = {name: self.counters.count("brain", f"{name}_total") for name in names}
-        # A decision is an entry or an exit, as in the journal; the kernel counts them apart.
-        counts["decisions"] += self.counters.count("brain", "exits_total")
-        return counts
+        # A decision is an entry opportunity that reached risk; journal and replay list exits too.
+        names = ("records", "decisions", "exits", "orders", "fills", "refusals")
+        return {name: self.counters.count("brain", f"{name}_total") for name in names}
 
     def refusals(self) -> dict[str, int]:
         """Return orders refused by risk, by reason."""

@@ -30,6 +30,7 @@ def summarise(run: EngineRun, elapsed_s: float) -> dict[str, Any]:
         "records": counts["records"],
         "records_per_s": round(counts["records"] / max(elapsed_s, 1e-3), 1),
         "decisions": counts["decisions"],
+        "exits": counts["exits"],
         "orders": counts["orders"],
         "fills": counts["fills"],
         "refusals": board.refusals(),
@@ -52,7 +53,8 @@ def table(summary: dict[str, Any]) -> str:
         "",
         f"ran {abs(summary['seconds']):.0f} s on {summary['source']}",
         f"  records          {summary['records']:>12,}   {summary['records_per_s']:,.0f} a second",
-        f"  decisions        {summary['decisions']:>12,}",
+        f"  decisions        {summary['decisions']:>12,}   entries that reached risk; "
+        f"{summary['exits']:,} exits",
         f"  orders           {summary['orders']:>12,}",
         f"  fills            {summary['fills']:>12,}",
         f"  realised PnL     {summary['realised_pnl']:>+12.4f}   after fees, USDT",
