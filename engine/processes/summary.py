@@ -53,8 +53,7 @@ def table(summary: dict[str, Any]) -> str:
         "",
         f"ran {abs(summary['seconds']):.0f} s on {summary['source']}",
         f"  records          {summary['records']:>12,}   {summary['records_per_s']:,.0f} a second",
-        f"  decisions        {summary['decisions']:>12,}   entries that reached risk; "
-        f"{summary['exits']:,} exits",
+        f"  decisions        {summary['decisions']:>12,}   entries; {summary['exits']:,} exits",
         f"  orders           {summary['orders']:>12,}",
         f"  fills            {summary['fills']:>12,}",
         f"  realised PnL     {summary['realised_pnl']:>+12.4f}   after fees, USDT",
