@@ -122,8 +122,10 @@ def wants_cancel(desk: Desk, row: int, now_ns: int) -> bool:
         age_ns = now_ns - orders["created_ns"][row]
         return orders["cancel_wanted"][row] != 0 or age_ns > desk.limits["resting_time_ns_max"][0]
     # An unknown order may be at the venue: a cancel cannot hurt, and is asked for once per lookup.
+    # The last one is kept for an order that turns up after all.
     unknown = status == OrderStatus.UNKNOWN and orders["cancel_wanted"][row] != 0
-    return unknown and orders["cancel_count"][row] <= orders["query_count"][row]
+    count = orders["cancel_count"][row]
+    return unknown and count < CANCELS_MAX - 1 and count <= orders["query_count"][row]
 
 
 @kernel
@@ -151,7 +153,10 @@ def watch_order(desk: Desk, out: Out, row: int, now_ns: int) -> None:
         lose_order(desk, row, status == OrderStatus.PENDING_NEW, now_ns)
     if desk.words[Word.CONNECTED] == 0:
         return
-    if orders["cancel_wanted"][row] != 0 and orders["cancel_count"][row] >= CANCELS_MAX:
+    unknown = orders["status"][row] == OrderStatus.UNKNOWN
+    spent = orders["cancel_wanted"][row] != 0 and orders["cancel_count"][row] >= CANCELS_MAX
+    # What became of an unknown order is for its lookups to find, which are bounded themselves.
+    if spent and not unknown:
         trip(desk, _ORDER_UNRESOLVED)
     elif wants_cancel(desk, row, now_ns):
         cancel_order(desk, out, row, now_ns)

@@ -209,6 +209,20 @@ def test_a_refused_cancel_is_looked_into_and_asked_again_within_bounds(rig: Desk
     assert rig.word(Word.STATE_REASON) == RiskReason.ORDER_UNRESOLVED
 
 
+def test_cancels_of_an_order_that_never_arrived_do_not_halt(rig: DeskRig) -> None:
+    order = rig.order(1, 10)
+    rig.wait(2.1)
+    assert rig.status(order) == S.UNKNOWN
+    rig.control(T.CONTROL_CANCEL_ALL)
+    for _ in range(CANCELS_MAX + 3):
+        rig.wait(0.5)
+        rig.report(T.CANCEL_REJECTED, order_sequence=order, epoch_low=1, reason=-2011)
+        rig.update(order, S.NONE, reason=-2013, venue_order_id=0)
+    assert rig.status(order) == S.REJECTED
+    assert rig.word(Word.EFFECTIVE_STATE) == TradingState.ENABLED
+    assert len(cancels(rig)) < CANCELS_MAX, "one is kept for an order that turns up after all"
+
+
 def test_nothing_is_asked_while_the_venue_is_away(rig: DeskRig) -> None:
     order = rig.order(1, 10)
     rig.report(T.VENUE_DISCONNECTED)
