@@ -37,7 +37,11 @@ INSTRUMENTS = 300
 RATES = (20_000, 50_000, 100_000)
 SECONDS = 60.0
 SETTLE_S = 0.3
-METRIC = re.compile(r"^aegis_(\w+)\{role=\"(feed|brain)\"\} (\d+)", re.MULTILINE)
+# Not all of them: some counters never stand still.
+METRIC = re.compile(
+    r"^aegis_((?:frames|records|conflated|rejected)_total)\{role=\"(feed|brain)\"\} (\d+)",
+    re.MULTILINE,
+)
 UNITS = {
     **dict.fromkeys(("offered", "delivered", "decided"), "1/s"),
     **dict.fromkeys(("lost", "refused"), "frames"),
@@ -84,13 +88,15 @@ def engine(home: Path, exchange_url: str) -> Iterator[str]:
     try:
         port = wait_for("the run file", lambda: json.loads(run_file.read_text("utf-8"))["port"])
         url = f"http://127.0.0.1:{port}"
-        wait_for(
-            "the brain", lambda: "brain_warm" in call(url, "GET", "/status").get("startup_ms", ())
-        )
+        wait_for("brain and feed", lambda: _stamps(url) >= {"brain_warm", "feed_synced"})
         yield url
     finally:
         process.terminate()
         process.wait(60)
+
+
+def _stamps(url: str) -> set[str]:
+    return set(call(url, "GET", "/status").get("startup_ms", ()))
 
 
 def metrics(url: str) -> dict[str, int]:
@@ -124,6 +130,7 @@ def standing(read: Callable[[], Any]) -> Any:  # noqa: ANN401  what it reads
 def load(home: Path, rate: int, seconds: float) -> Pass:
     """Play the market for a time and count on both sides."""
     with exchange(rate) as (exchange_url, exchange_pid), engine(home, exchange_url) as url:
+        first = standing(lambda: _counts(exchange_url, url))  # answers to subscriptions
         call(exchange_url, "POST", "/practice/play")
         wait_for("the brain to trade", lambda: call(url, "GET", "/readyz").get("ready"))
         pids = {**call(url, "GET", "/status")["pids"], "exchange": exchange_pid}
@@ -139,7 +146,7 @@ def load(home: Path, rate: int, seconds: float) -> Pass:
         "offered": float(rate),
         "delivered": (after["sent"] - before["sent"]) / elapsed_s,
         "decided": (after["brain records_total"] - before["brain records_total"]) / elapsed_s,
-        "lost": float(end["sent"] - end["feed frames_total"]),
+        "lost": float(_ahead(end) - _ahead(first)),
         "undecided": float(end["feed records_total"] - end["brain records_total"]),
         "conflated": float(end["feed conflated_total"]),
         "refused": float(end["feed rejected_total"]),
@@ -148,6 +155,10 @@ def load(home: Path, rate: int, seconds: float) -> Pass:
         "lag max": lag["max"],
         **{role: cores[role] for role in ("feed", "brain", "exchange")},
     }
+
+
+def _ahead(counts: dict[str, int]) -> int:
+    return counts["sent"] - counts["feed frames_total"]
 
 
 def _counts(exchange_url: str, url: str) -> dict[str, int]:

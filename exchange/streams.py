@@ -146,7 +146,7 @@ class Hub:
         self.accounts_by_listen_key: dict[str, Account] = {}
         self.faults: StreamFaults | None = None
         self.live_count = 0  # outlets that market data reaches
-        self.delivered_count = 0  # frames written to any subscriber
+        self.delivered_count = 0  # frames of public and market streams written
         self.last_subscribe_s = 0.0
 
     def outlets(self, key: StreamKey) -> list[Outlet]:
@@ -235,7 +235,8 @@ class Hub:
         """Write everything queued, one write per connection."""
         for connection in list(self.connections):
             if connection.out:
-                self.delivered_count += len(connection.out)
+                if connection.category != "private":
+                    self.delivered_count += len(connection.out)
                 connection.flush()
 
     @property
