@@ -103,10 +103,10 @@ def _extension() -> Finding:
 
 
 def _kernels(config: Config) -> Finding:
-    from engine.processes import kernel_cache
+    from engine.processes import kernel_cache, kernel_image
 
-    # The loop is compiled last, with all it calls.
-    is_warm = any(kernel_cache.cache_directory(config.home).rglob("*.run_slice-*.nbc"))
+    # The image is written last, after it ran once.
+    is_warm = (kernel_cache.cache_directory(config.home) / kernel_image.FILE_NAME).exists()
     return Finding(
         "kernels",
         good=is_warm,

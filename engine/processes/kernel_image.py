@@ -8,8 +8,9 @@ came out of LLVM, in the directory that is named by every kernel source, CPU and
 
 The object is loaded by llvmlite and called by its address, with the numbers Numba would pass: for
 each array its owner (none), size, item size, address, shape and strides, in the order of the
-arguments' fields. `layout` is a hash of those types; another layout, or a damaged file, is no
-image, and the kernels are compiled. An image is written only after it ran.
+arguments' fields. `layout` is a hash of those types. A missing or damaged file is no image, and the
+kernels are compiled. An intact image of another layout cannot be under this name unless a source of
+the types is missing from it: that is a programmer's error. An image is written only after it ran.
 """
 
 from __future__ import annotations
