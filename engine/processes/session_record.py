@@ -11,8 +11,8 @@ import msgspec
 
 from engine.config import shown
 from engine.domain.instrument_row import SEGMENT_COUNT_OFFSET, Instrument, unpack_row
-from engine.domain.strategy_table import row_from_words, select_rows
 from engine.processes.kernel_cache import cache_key
+from engine.processes.strategy_rows import strategy_rows
 from engine.store.journal import SourceWriter, chain_end
 from engine.store.session import (
     DOCUMENT_NAME,
@@ -57,16 +57,6 @@ class SessionRecord:
             return
         config = self._context.config
         owner = self._context.control.segment.prefix
-        own_rows = [
-            row_from_words(
-                name=row.name,
-                kind=row.kind,
-                timeframe_s=row.timeframe_s,
-                notional=row.notional,
-                parameters=row.parameters,
-            )
-            for row in config.strategy
-        ]
         self.document = SessionDocument(
             session_id=config.session_id,
             instance=config.name,
@@ -81,7 +71,7 @@ class SessionRecord:
             kernel_key=cache_key(),
             market_journal=config.journal.market,
             config=shown(config),
-            strategies=select_rows(config.strategies, own_rows),
+            strategies=strategy_rows(config),
         )
         write_document(self._directory, self.document)
 
