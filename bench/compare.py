@@ -20,21 +20,12 @@ from typing import Final
 
 import msgspec
 
+from bench.harness import Row
+
 RESULTS: Final = Path(__file__).resolve().parent / "results"
 TOLERANCE: Final = 0.10
 TAILS: Final = frozenset({"p90", "p99", "p99.9", "max", "p99 since due", "health max"})
 RATE_UNIT: Final = "1/s"  # more is better; of every other unit less is
-
-
-class Row(msgspec.Struct):
-    """One number of a recorded report."""
-
-    case: str
-    metric: str
-    unit: str
-    value: float
-    baseline: float | None
-    ratio: float | None
 
 
 class Report(msgspec.Struct):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.compare import Report, Row, changes, main
+from bench.compare import Report, changes, main
+from bench.harness import Row
 
 
 def report(unit: str, baseline: float, values: list[float], metric: str = "p50") -> Report:
