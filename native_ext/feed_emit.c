@@ -16,7 +16,7 @@ static void note_conflated(struct aegis_core *core, int64_t n) {
 
 static void publish(struct aegis_core *core) {
     if (core->unpublished_count > 0)
-        aegis_ring_publish(&core->ring, core->unpublished_count);
+        aegis_ring_publish(&core->ring);
     core->unpublished_count = 0;
 }
 
@@ -30,8 +30,10 @@ static int put(struct aegis_core *core, const union aegis_market_record *records
         core->counters[AEGIS_FEED_RECORDS] -= n;
         return 0;
     }
-    for (int64_t i = 0; i < n; i++)
-        aegis_copy_in(aegis_ring_slot(&core->ring, first + i)->payload, &records[i].words[1], 7);
+    for (int64_t i = 0; i < n; i++) {
+        aegis_copy_in(aegis_ring_begin(&core->ring, first + i), &records[i].words[1], 7);
+        aegis_ring_commit(&core->ring, first + i);
+    }
     core->unpublished_count += n;
     if (core->unpublished_count >= AEGIS_PUBLISH_BATCH)
         publish(core);

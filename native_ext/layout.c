@@ -74,6 +74,7 @@ static const struct number numbers[] = {
     {"HANDLE_DONE", HANDLE(done)},
     {"HANDLE_GATING", HANDLE(gating)},
     {"HANDLE_DOORBELL", HANDLE(doorbell)},
+    {"HANDLE_POLLED", HANDLE(polled)},
     {"CLOCK_WORDS", sizeof(struct aegis_clock) / 8},
     {"CLOCK_VERSION", CLOCK(version)},
     {"CLOCK_SOURCE", CLOCK(source)},

@@ -155,11 +155,11 @@ static PyObject *producer_recover(aegis_port *self, PyObject *const *args, Py_ss
     return PyLong_FromLongLong(aegis_ring_recover(&self->ring, pid, start_ticks));
 }
 
-/* Write `length` payload bytes into a claimed slot and zeros behind them, so that the bytes of a
+/* Fill a claimed slot with `length` payload bytes and zeros behind them, so that the bytes of a
  * record never depend on what the slot held before. */
 static void write_payload(const struct aegis_ring *ring, int64_t sequence, const char *bytes,
                           int64_t length) {
-    _Atomic int64_t *payload = aegis_ring_slot(ring, sequence)->payload;
+    int64_t *payload = aegis_ring_begin(ring, sequence);
     int64_t whole_words = length / 8;
     int64_t word_count = ring->slot_size / 8 - 1;
     for (int64_t i = 0; i < word_count; i++) {
@@ -170,6 +170,7 @@ static void write_payload(const struct aegis_ring *ring, int64_t sequence, const
             memcpy(&word, bytes + i * 8, (size_t)(length % 8));
         aegis_copy_in(payload + i, &word, 1);
     }
+    aegis_ring_commit(ring, sequence);
 }
 
 static PyObject *producer_try_publish(aegis_port *self, PyObject *argument) {
@@ -188,7 +189,7 @@ static PyObject *producer_try_publish(aegis_port *self, PyObject *argument) {
         int64_t sequence = aegis_ring_claim(&self->ring, 1);
         if (sequence >= 0) {
             write_payload(&self->ring, sequence, payload.buf, payload.len);
-            aegis_ring_publish(&self->ring, 1);
+            aegis_ring_publish(&self->ring);
         }
         result = PyLong_FromLongLong(sequence);
     }
@@ -217,7 +218,7 @@ static PyObject *producer_try_publish_many(aegis_port *self, PyObject *argument)
                           (const char *)block.buf + i * ring->slot_size + AEGIS_SLOT_HEADER_BYTES,
                           ring->slot_size - AEGIS_SLOT_HEADER_BYTES);
         if (first >= 0)
-            aegis_ring_publish(ring, n);
+            aegis_ring_publish(ring);
         result = PyLong_FromLongLong(first);
     }
     PyBuffer_Release(&block);
@@ -234,17 +235,21 @@ static PyObject *producer_try_claim(aegis_port *self, PyObject *argument) {
                      (long long)self->ring.capacity);
         return NULL;
     }
+    /* Python writes in place as it likes: the slots are begun for it. */
+    for (int64_t i = 0; sequence >= 0 && i < n; i++)
+        aegis_ring_begin(&self->ring, sequence + i);
     return PyLong_FromLongLong(sequence);
 }
 
-static PyObject *producer_publish(aegis_port *self, PyObject *argument) {
-    int64_t n;
-    if (aegis_port_check(self) != 0 || aegis_int64_arg(argument, &n) != 0)
+static PyObject *producer_publish(aegis_port *self, PyObject *Py_UNUSED(unused)) {
+    if (aegis_port_check(self) != 0)
         return NULL;
-    int64_t published = aegis_ring_publish(&self->ring, n);
+    struct aegis_ring *ring = &self->ring;
+    for (int64_t sequence = ring->done; sequence < ring->next; sequence++)
+        aegis_ring_commit(ring, sequence);
+    int64_t published = aegis_ring_publish(ring);
     if (published == AEGIS_INVALID) {
-        PyErr_Format(PyExc_AssertionError, "cannot publish %lld of %lld claimed slots",
-                     (long long)n, (long long)(self->ring.next - self->ring.done));
+        PyErr_SetString(PyExc_AssertionError, "publish with nothing claimed");
         return NULL;
     }
     return PyLong_FromLongLong(published);
@@ -291,8 +296,8 @@ static PyMethodDef producer_methods[] = {
      "Publish a block of whole slots, all or none; return the first sequence, or FULL (-1)."},
     {"try_claim", (PyCFunction)producer_try_claim, METH_O,
      "Reserve the next n slots; return the first sequence, or FULL (-1)."},
-    {"publish", (PyCFunction)producer_publish, METH_O,
-     "Make the first n claimed slots visible; return the published count."},
+    {"publish", (PyCFunction)producer_publish, METH_NOARGS,
+     "Make all claimed slots visible at once; return the published count."},
     {"abort", (PyCFunction)producer_abort, METH_NOARGS, "Give up what is claimed."},
     {"beat", (PyCFunction)producer_beat, METH_O, "Store the producer's heartbeat in ns."},
     {"count_conflated", (PyCFunction)producer_count_conflated, METH_O,

@@ -84,22 +84,16 @@ static PyObject *consumer_read(aegis_port *self, PyObject *argument) {
         return NULL;
     struct aegis_slot *slot = aegis_ring_slot(&self->ring, sequence);
     int64_t payload_words = self->ring.slot_size / 8 - 1;
-    /* MEMORY: acquire; payload reads stay after it. Pairs with the release in
-     * aegis_ring_publish. */
     if (sequence < aegis_reader_sequence(&self->ring, self->k) ||
-        atomic_load_explicit(&slot->sequence, memory_order_acquire) != sequence + 1) {
+        !aegis_ring_taken(&self->ring, sequence + 1)) {
         PyErr_Format(PyExc_AssertionError, "record %lld is not between next_sequence and published",
                      (long long)sequence);
         return NULL;
     }
     PyObject *payload = PyBytes_FromStringAndSize(NULL, payload_words * 8);
     if (payload != NULL) {
-        char *bytes = PyBytes_AS_STRING(payload);
-        for (int64_t i = 0; i < payload_words; i++) {
-            int64_t word;
-            aegis_copy_out(&word, slot->payload + i, 1);
-            memcpy(bytes + i * 8, &word, 8);
-        }
+        /* Taken and not given back: nobody writes it. */
+        memcpy(PyBytes_AS_STRING(payload), slot->payload, (size_t)payload_words * 8);
     }
     return payload;
 }
@@ -130,7 +124,8 @@ static PyObject *consumer_read_into(aegis_port *self, PyObject *argument) {
     int64_t *rows = target.buf;
     for (int64_t i = 0; i < count; i++) {
         rows[i * words] = first + i + 1;
-        aegis_copy_out(rows + i * words + 1, aegis_ring_slot(ring, first + i)->payload, words - 1);
+        memcpy(rows + i * words + 1, aegis_ring_slot(ring, first + i)->payload,
+               (size_t)(words - 1) * 8);
     }
     PyBuffer_Release(&target);
     return pair(first, count);

@@ -43,21 +43,38 @@ int64_t aegis_ring_attach(struct aegis_ring *ring, void *base, int64_t size_byte
     ring->done = published;
     ring->gating = published - capacity; /* empty: the first claim looks it up */
     ring->doorbell = -1;
-    ring->reserved[0] = ring->reserved[1] = ring->reserved[2] = 0;
+    ring->polled = 0;
+    ring->reserved[0] = ring->reserved[1] = 0;
     return 0;
 }
 
-int64_t aegis_ring_recover(struct aegis_ring *ring, int64_t pid, int64_t start_ticks) {
-    int64_t published = aegis_ring_published(ring);
-    /* At most a lap: the dead producer cannot have published further than it claimed. */
-    for (int64_t i = 0; i < ring->capacity; i++) {
-        /* MEMORY: acquire; the record is whole. Pairs with the release in aegis_ring_publish of the
-         * producer that died before it stored the published count. */
-        if (atomic_load_explicit(&aegis_ring_slot(ring, published)->sequence,
-                                 memory_order_acquire) != published + 1)
-            break;
-        published++;
+/* Take back the commits in [first, end), the last one first: a producer that is killed on the way
+ * leaves committed slots only in an unbroken run from `first` on. */
+static void take_back(const struct aegis_ring *ring, int64_t first, int64_t end) {
+    for (int64_t sequence = end - 1; sequence >= first; sequence--) {
+        /* MEMORY: release; keeps this order. Pairs with the acquire loads in aegis_ring_recover. */
+        atomic_store_explicit(&aegis_ring_slot(ring, sequence)->sequence, AEGIS_SLOT_BUSY,
+                              memory_order_release);
     }
+}
+
+/* The end of the unbroken run of valid slots from `sequence` on, at most `limit` of them. */
+static int64_t valid_end(const struct aegis_ring *ring, int64_t sequence, int64_t limit) {
+    int64_t end = sequence;
+    /* MEMORY: acquire; the record is whole. Pairs with the releases in aegis_ring_commit and
+     * aegis_ring_publish of the producer that died. */
+    while (end < sequence + limit &&
+           atomic_load_explicit(&aegis_ring_slot(ring, end)->sequence, memory_order_acquire) ==
+               end + 1)
+        end++;
+    return end;
+}
+
+int64_t aegis_ring_recover(struct aegis_ring *ring, int64_t pid, int64_t start_ticks) {
+    /* Published without its count, at most a lap: nobody publishes further than was claimed. */
+    int64_t published = valid_end(ring, aegis_ring_published(ring), ring->capacity);
+    /* Committed behind a first slot that never was: no reader saw them, and none may. */
+    take_back(ring, published + 1, valid_end(ring, published + 1, ring->capacity - 1));
     /* MEMORY: release; as in aegis_ring_publish. Pairs with the acquire in aegis_ring_published. */
     atomic_store_explicit(ring->published, published, memory_order_release);
     ring->next = published;
@@ -88,6 +105,11 @@ int64_t aegis_ring_gating(struct aegis_ring *ring) {
             gating = sequence;
     }
     return gating;
+}
+
+void aegis_ring_abort(struct aegis_ring *ring) {
+    take_back(ring, ring->done + 1, ring->next);
+    ring->next = ring->done;
 }
 
 int64_t aegis_ring_make_room(struct aegis_ring *ring, int64_t end) {
@@ -169,9 +191,9 @@ static int slot_copy(const struct aegis_ring *ring, int64_t sequence, int64_t *t
     target[0] = sequence + 1;
     aegis_copy_out(target + 1, slot->payload, ring->slot_size / 8 - 1);
     /* MEMORY: acquire fence; payload loads stay before the second look at the sequence. Pairs with
-     * the release fence in aegis_ring_claim. */
+     * the release fence in aegis_ring_begin. */
     atomic_thread_fence(memory_order_acquire);
-    /* MEMORY: relaxed, ordered by the fence above. Pairs with the busy mark in aegis_ring_claim. */
+    /* MEMORY: relaxed, ordered by the fence above. Pairs with the busy mark in aegis_ring_begin. */
     return atomic_load_explicit(&slot->sequence, memory_order_relaxed) == sequence + 1;
 }
 

@@ -9,8 +9,10 @@
  *
  * Producer:
  *     int64_t first = aegis_ring_claim(ring, n);        // AEGIS_FULL when a reader lags
- *     struct aegis_slot *slot = aegis_ring_slot(ring, first + i);   // write slot->payload
- *     aegis_ring_publish(ring, n);                      // or aegis_ring_abort(ring)
+ *     for each sequence from first on, ascending:
+ *         int64_t *payload = aegis_ring_begin(ring, sequence);   // write it
+ *         aegis_ring_commit(ring, sequence);
+ *     aegis_ring_publish(ring);                         // or aegis_ring_abort(ring)
  *     aegis_ring_wake(ring);                            // once per batch
  */
 #ifndef AEGIS_RING_H
@@ -77,7 +79,7 @@ struct aegis_reader {
 
 struct aegis_slot {
     _Atomic int64_t sequence;
-    _Atomic int64_t payload[]; /* slot_size - 8 bytes */
+    int64_t payload[]; /* slot_size - 8 bytes */
 };
 
 struct aegis_segment {
@@ -121,7 +123,8 @@ struct aegis_ring {
     int64_t done;     /* producer: next sequence to publish, equal to the published count */
     int64_t gating;   /* producer: gating sequence when it was last looked up */
     int64_t doorbell; /* producer: eventfd rung by aegis_ring_wake, -1 for the futex */
-    int64_t reserved[3];
+    int64_t polled;   /* reader: end of what aegis_ring_poll last gave out */
+    int64_t reserved[2];
 };
 
 _Static_assert(sizeof(struct aegis_ring) == 128, "the handle is int64[16]");
@@ -140,8 +143,12 @@ int64_t aegis_ring_recover(struct aegis_ring *ring, int64_t pid, int64_t start_t
  * when there is none. Producer only, with nothing claimed and unpublished below it. */
 int64_t aegis_ring_gating(struct aegis_ring *ring);
 
-/* Count a refused claim of `n` slots and return AEGIS_FULL, or refresh the cache and return 0. */
+/* Count a refused claim up to `end` and return AEGIS_FULL, or refresh the cache and return 0. */
 int64_t aegis_ring_make_room(struct aegis_ring *ring, int64_t end);
+
+/* Give up what is claimed and not published. Producer only. A slot that was begun stays busy; what
+ * it held a lap ago is gone. */
+void aegis_ring_abort(struct aegis_ring *ring);
 
 /* Register reader `k`; the reader's process. A gating reader that finds its block reserved or left
  * by a dead owner goes on where that one stopped when `resume`; any other starts at the published
@@ -183,8 +190,8 @@ static inline struct aegis_slot *aegis_ring_slot(const struct aegis_ring *ring, 
 }
 
 /* Claim the next `n` slots. Producer only. Returns the first sequence, AEGIS_FULL (counted), or
- * AEGIS_INVALID when n is not in [1, capacity]. The claimed slots are marked busy on return, and
- * no payload write of the caller can become visible before its mark. */
+ * AEGIS_INVALID when n is not in [1, capacity]. Until a slot is begun it holds the record of a lap
+ * ago. Claims add up until they are published together. */
 static inline int64_t aegis_ring_claim(struct aegis_ring *ring, int64_t n) {
     if (n < 1 || n > ring->capacity)
         return AEGIS_INVALID;
@@ -192,43 +199,51 @@ static inline int64_t aegis_ring_claim(struct aegis_ring *ring, int64_t n) {
     int64_t end = first + n;
     if (end - ring->capacity > ring->gating && aegis_ring_make_room(ring, end) != 0)
         return AEGIS_FULL;
-    for (int64_t sequence = first; sequence < end; sequence++) {
-        /* MEMORY: relaxed, ordered by the fence below. Pairs with the second load of the sequence
-         * in aegis_ring_observe, which must see the mark if it saw any later payload byte. */
-        atomic_store_explicit(&aegis_ring_slot(ring, sequence)->sequence, AEGIS_SLOT_BUSY,
-                              memory_order_relaxed);
-    }
-    /* MEMORY: release; keeps payload writes after the busy marks. Pairs with the acquire fence in
-     * aegis_ring_observe. */
-    atomic_thread_fence(memory_order_release);
     ring->next = end;
     return first;
 }
 
-/* Publish the first `n` claimed slots. Producer only. Returns the new published count, or
- * AEGIS_INVALID when fewer are claimed. Ascending, so that what a killed producer left visible is
- * always a prefix. */
-static inline int64_t aegis_ring_publish(struct aegis_ring *ring, int64_t n) {
+/* Mark claimed slot `sequence` busy and return its payload for writing. Producer only. Slot by
+ * slot, so that mark, payload and sequence meet in a cache line that travels once. */
+static inline int64_t *aegis_ring_begin(const struct aegis_ring *ring, int64_t sequence) {
+    struct aegis_slot *slot = aegis_ring_slot(ring, sequence);
+    /* MEMORY: relaxed, ordered by the fence below. Pairs with the second load of the sequence in
+     * aegis_ring_observe, which must see the mark if it saw any later payload byte. */
+    atomic_store_explicit(&slot->sequence, AEGIS_SLOT_BUSY, memory_order_relaxed);
+    /* MEMORY: release; keeps payload writes after the busy mark. Pairs with the acquire fence in
+     * aegis_ring_observe. */
+    atomic_thread_fence(memory_order_release);
+    return slot->payload;
+}
+
+/* Declare begun slot `sequence` written; ascending, each slot once. Producer only. The first
+ * unpublished slot stays busy, so no reader gets past it: what is committed waits for
+ * aegis_ring_publish. */
+static inline void aegis_ring_commit(const struct aegis_ring *ring, int64_t sequence) {
+    if (sequence == ring->done)
+        return;
+    /* MEMORY: release; makes the payload of this slot visible. Pairs with the acquire loads in
+     * aegis_ring_poll and aegis_ring_observe. */
+    atomic_store_explicit(&aegis_ring_slot(ring, sequence)->sequence, sequence + 1,
+                          memory_order_release);
+}
+
+/* Publish all that is claimed, every slot of it committed: one store shows them all. Producer only.
+ * Returns the new published count, or AEGIS_INVALID when nothing is claimed. */
+static inline int64_t aegis_ring_publish(struct aegis_ring *ring) {
     int64_t first = ring->done;
-    int64_t end = first + n;
-    if (n < 1 || end > ring->next)
+    int64_t end = ring->next;
+    if (end == first)
         return AEGIS_INVALID;
-    for (int64_t sequence = first; sequence < end; sequence++) {
-        /* MEMORY: release; makes the payload of this slot visible. Pairs with the acquire loads in
-         * aegis_ring_poll, aegis_ring_observe and aegis_ring_ready. */
-        atomic_store_explicit(&aegis_ring_slot(ring, sequence)->sequence, sequence + 1,
-                              memory_order_release);
-    }
+    /* MEMORY: release; makes this payload and the committed slots behind it visible. Pairs with the
+     * acquire loads in aegis_ring_poll, aegis_ring_observe and aegis_ring_ready. */
+    atomic_store_explicit(&aegis_ring_slot(ring, first)->sequence, first + 1, memory_order_release);
     ring->done = end;
     /* MEMORY: release; slots below the published count are valid. Pairs with the acquire loads of
      * it in aegis_ring_observe, aegis_ring_join and aegis_ring_published. */
     atomic_store_explicit(ring->published, end, memory_order_release);
     return end;
 }
-
-/* Give up what is claimed and not published. Producer only. The slots stay busy until the next
- * claim of the same sequences; what they held a lap ago is gone. */
-static inline void aegis_ring_abort(struct aegis_ring *ring) { ring->next = ring->done; }
 
 /* How many records were ever published; any process. */
 static inline int64_t aegis_ring_published(const struct aegis_ring *ring) {
@@ -253,24 +268,31 @@ static inline int64_t aegis_reader_sequence(const struct aegis_ring *ring, int64
 /* Learn how many contiguous records, at most `limit`, gating reader `k` may take. That reader only.
  * AEGIS_EVICTED when main took it out. Payloads may be read in place until
  * aegis_ring_advance. */
-static inline int64_t aegis_ring_poll(const struct aegis_ring *ring, int64_t k, int64_t limit) {
+static inline int64_t aegis_ring_poll(struct aegis_ring *ring, int64_t k, int64_t limit) {
     const struct aegis_reader *reader = &ring->readers[k];
     /* MEMORY: relaxed; only main ever changes it under us. A late view is corrected by the check in
      * aegis_ring_advance. Pairs with aegis_ring_evict. */
     if (atomic_load_explicit(&reader->mode, memory_order_relaxed) != AEGIS_MODE_GATING)
         return AEGIS_EVICTED;
     int64_t next_sequence = aegis_reader_sequence(ring, k);
+    const struct aegis_ring own = *ring;
     int64_t count = 0;
     while (count < limit) {
         int64_t sequence = next_sequence + count;
         /* MEMORY: acquire; payload reads stay after it. Pairs with the release in
          * aegis_ring_publish. */
-        if (atomic_load_explicit(&aegis_ring_slot(ring, sequence)->sequence,
+        if (atomic_load_explicit(&aegis_ring_slot(&own, sequence)->sequence,
                                  memory_order_acquire) != sequence + 1)
             break;
         count++;
     }
+    ring->polled = next_sequence + count;
     return count;
+}
+
+/* Whether everything below `sequence` was published; a gating reader, which polled most of it. */
+static inline int aegis_ring_taken(const struct aegis_ring *ring, int64_t sequence) {
+    return sequence <= ring->polled || sequence <= aegis_ring_published(ring);
 }
 
 /* Tell the producer that reader `k` took every record below `sequence`. That reader only. Returns
@@ -281,7 +303,7 @@ static inline int64_t aegis_ring_advance(const struct aegis_ring *ring, int64_t 
     struct aegis_reader *reader = &ring->readers[k];
     /* MEMORY: acquire fence; the payload reads come before the look at mode, so that bytes which
      * the producer wrote after an eviction imply that we see the eviction. Pairs with the release
-     * fence in aegis_ring_claim. */
+     * fence in aegis_ring_begin. */
     atomic_thread_fence(memory_order_acquire);
     /* MEMORY: relaxed, ordered by the fence above. Pairs with aegis_ring_evict. */
     if (atomic_load_explicit(&reader->mode, memory_order_relaxed) != AEGIS_MODE_GATING)
@@ -289,10 +311,7 @@ static inline int64_t aegis_ring_advance(const struct aegis_ring *ring, int64_t 
     int64_t next_sequence = aegis_reader_sequence(ring, k);
     if (sequence == next_sequence)
         return 0;
-    /* MEMORY: relaxed; the line was read before and cannot change until we advance: no partner. */
-    if (sequence < next_sequence || sequence - next_sequence > ring->capacity ||
-        atomic_load_explicit(&aegis_ring_slot(ring, sequence - 1)->sequence,
-                             memory_order_relaxed) != sequence)
+    if (sequence < next_sequence || !aegis_ring_taken(ring, sequence))
         return AEGIS_INVALID;
     /* MEMORY: release; our payload reads are over. Pairs with the acquire in aegis_ring_gating. */
     atomic_store_explicit(&reader->sequence, sequence, memory_order_release);

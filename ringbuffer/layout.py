@@ -33,9 +33,13 @@ neither a cache line nor the line fetched beside it is shared::
            +--------+---------------------------------------------+
            sequence i64 is i + 1 when record i is valid, -1 while it is being written.
 
-Order of stores for record i: slot.sequence = -1, fence, payload, slot.sequence = i + 1 (release),
-W = i + 1 (release). A producer killed at any step leaves a ring from which the next producer goes
-on: while slot[W].sequence == W + 1, W += 1; then write slot W (again).
+Order of stores for records W to W + n - 1, ascending: slot.sequence = -1, fence, payload, and for
+all but the first slot.sequence = i + 1 (release, commit). Then slot[W].sequence = W + 1 (release,
+publish), which lets readers at the first and so at all of them, and W += n (release).
+
+A producer killed at any step leaves a ring from which the next producer goes on: while
+slot[W].sequence == W + 1, W += 1; the run of committed slots behind slot W, which no reader saw,
+is marked busy again, the last one first; then write slot W (again).
 
 Named exceptions to one writer per word:
   * the wait word: sleeping readers set it, the producer clears it;
@@ -110,7 +114,7 @@ EVICTED: Final = -2  # main took this gating reader out; what it read last may b
 INVALID: Final = -3  # the call broke a precondition; nothing was changed
 
 # The int64[16] handle that C, Numba and Python share: addresses in this process, then the
-# producer's private words. Order is the order of `struct aegis_ring`.
+# private words of its one producer or reader. Order is the order of `struct aegis_ring`.
 HANDLE_WORDS: Final = 16
 HANDLE_BASE: Final = 0
 HANDLE_PUBLISHED: Final = 1
@@ -125,6 +129,7 @@ HANDLE_NEXT: Final = 9  # next sequence to claim
 HANDLE_DONE: Final = 10  # next sequence to publish; equals W
 HANDLE_GATING: Final = 11  # cached gating sequence
 HANDLE_DOORBELL: Final = 12  # eventfd rung by wake(), -1 for the futex
+HANDLE_POLLED: Final = 13  # reader: end of what poll last gave out
 
 # The int64[8] clock that C and Numba stamp from.
 CLOCK_WORDS: Final = 8

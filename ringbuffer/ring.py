@@ -272,8 +272,8 @@ class Producer(_Kernels, _native.Producer):
 
     `try_publish(payload)` copies up to slot_size - 8 bytes and returns the sequence, or FULL.
     `try_publish_many(block)` takes a contiguous block of whole slots, all or none.
-    `try_claim(n)` and `publish(n)` are for writing in place through `Ring.slots`; `abort()` gives
-    a claim up. `wake()` once per batch wakes sleeping readers; `set_doorbell(fd)` makes it write
+    `try_claim(n)` and `publish()` are for writing in place through `Ring.slots`; `abort()` gives
+    all claims up. `wake()` once per batch wakes sleeping readers; `set_doorbell(fd)` makes it write
     an eventfd too. `beat(now_ns)` and `count_conflated(n)` store what others display.
     """
 

@@ -23,10 +23,11 @@ def produce_some(ring: NDArray[np.int64], slots: NDArray[np.void], end: int, fac
             looks += 1
             pause()
             continue
-        slot_index = sequence & ring[HANDLE_MASK]
+        slot_index = kernels.begin(ring, sequence)
         for i in range(slots["words"].shape[1]):
             slots["words"][slot_index, i] = sequence * factor + i
-        kernels.publish(ring, 1)
+        kernels.commit(ring, sequence)
+        kernels.publish(ring)
         kernels.wake(ring)
         published += 1
     return ring[HANDLE_NEXT]

@@ -46,12 +46,13 @@ static void paced_produce(struct aegis_ring *ring, int64_t end, int64_t gap) {
         while (stamp() < due)
             aegis_pause();
         int64_t sequence = claim_or_wait(ring, 1);
-        int64_t words[WORDS] = {0, due};
+        int64_t *words = aegis_ring_begin(ring, sequence);
         for (int word = 2; word < WORDS; word++)
             words[word] = sequence + word;
+        words[1] = due;
         words[0] = stamp();
-        aegis_copy_in(aegis_ring_slot(ring, sequence)->payload, words, WORDS);
-        aegis_ring_publish(ring, 1);
+        aegis_ring_commit(ring, sequence);
+        aegis_ring_publish(ring);
     }
 }
 
@@ -61,14 +62,15 @@ static int64_t paced_consume(struct aegis_ring *ring, int64_t end, int64_t *pair
         int64_t count = aegis_ring_poll(ring, 0, 32);
         if (count == 0)
             aegis_pause();
-        for (int64_t i = 0; i < count; i++) {
-            int64_t words[WORDS];
-            aegis_copy_out(words, aegis_ring_slot(ring, next + i)->payload, WORDS);
+        for (int64_t i = next; i < next + count; i++) {
+            const int64_t *words = aegis_ring_slot(ring, i)->payload;
+            int64_t sent = words[0];
+            int64_t due = words[1];
             int64_t now = stamp();
             for (int word = 2; word < WORDS; word++)
-                sum += words[word] - (next + i);
-            *pairs++ = now - words[0];
-            *pairs++ = now - words[1];
+                sum += words[word] - i;
+            *pairs++ = now - sent;
+            *pairs++ = now - due;
         }
         if (count > 0)
             aegis_ring_advance(ring, 0, next + count);
@@ -82,12 +84,12 @@ static void batch_produce(struct aegis_ring *ring, int64_t end, int64_t batch) {
         int64_t n = batch < end - ring->next ? batch : end - ring->next;
         int64_t first = claim_or_wait(ring, n);
         for (int64_t i = first; i < first + n; i++) {
-            int64_t words[WORDS];
+            int64_t *words = aegis_ring_begin(ring, i);
             for (int word = 0; word < WORDS; word++)
                 words[word] = i + word;
-            aegis_copy_in(aegis_ring_slot(ring, i)->payload, words, WORDS);
+            aegis_ring_commit(ring, i);
         }
-        aegis_ring_publish(ring, n);
+        aegis_ring_publish(ring);
     }
 }
 
@@ -98,8 +100,7 @@ static int64_t batch_consume(struct aegis_ring *ring, int64_t end, int64_t batch
         if (count == 0)
             aegis_pause();
         for (int64_t i = next; i < next + count; i++) {
-            int64_t words[WORDS];
-            aegis_copy_out(words, aegis_ring_slot(ring, i)->payload, WORDS);
+            const int64_t *words = aegis_ring_slot(ring, i)->payload;
             for (int word = 0; word < WORDS; word++)
                 sum += words[word] - i;
         }

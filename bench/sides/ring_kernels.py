@@ -72,7 +72,7 @@ def paced_produce(ring: Handle, slots: Slots, end: int, gap: int, wakes: bool) -
         while sequence < 0:
             pause()
             sequence = kernels.try_claim(ring, 1)
-        i = sequence & ring[HANDLE_MASK]
+        i = kernels.begin(ring, sequence)
         slots["word2"][i] = sequence + 2
         slots["word3"][i] = sequence + 3
         slots["word4"][i] = sequence + 4
@@ -80,7 +80,8 @@ def paced_produce(ring: Handle, slots: Slots, end: int, gap: int, wakes: bool) -
         slots["word6"][i] = sequence + 6
         slots["due"][i] = due
         slots["sent"][i] = stamp()
-        kernels.publish(ring, 1)
+        kernels.commit(ring, sequence)
+        kernels.publish(ring)
         if wakes:
             kernels.wake(ring)
         due += gap
@@ -127,7 +128,7 @@ def batch_produce(ring: Handle, slots: Slots, end: int, batch: int) -> int:
             pause()
             first = kernels.try_claim(ring, n)
         for sequence in range(first, first + n):
-            i = sequence & ring[HANDLE_MASK]
+            i = kernels.begin(ring, sequence)
             slots["sent"][i] = sequence
             slots["due"][i] = sequence + 1
             slots["word2"][i] = sequence + 2
@@ -135,7 +136,8 @@ def batch_produce(ring: Handle, slots: Slots, end: int, batch: int) -> int:
             slots["word4"][i] = sequence + 4
             slots["word5"][i] = sequence + 5
             slots["word6"][i] = sequence + 6
-        kernels.publish(ring, n)
+            kernels.commit(ring, sequence)
+        kernels.publish(ring)
     return end
 
 

@@ -61,6 +61,8 @@ from ringbuffer.atomics import (
 )
 from ringbuffer.kernels import (
     advance,
+    begin,
+    commit,
     gating_sequence,
     next_sequence,
     now_ns,
@@ -122,12 +124,12 @@ def show_state(words: Integers, desk_words: Integers) -> None:
 def publish_rows(ring: Integers, slots: Records, rows: Records, n: int) -> int:
     """Publish the first n rows in order; return the sequence after the last. Room was checked."""
     first = try_claim(ring, n)
-    mask = ring[HANDLE_MASK]
     for k in range(n):
-        # A busy slot stays busy until publish: the copied sequence must never look valid.
+        # A busy slot stays busy until commit: the copied sequence must never look valid.
         rows["sequence"][k] = -1
-        slots[(first + k) & mask] = rows[k]
-    publish(ring, n)
+        slots[begin(ring, first + k)] = rows[k]
+        commit(ring, first + k)
+    publish(ring)
     return first + n
 
 
@@ -141,7 +143,7 @@ def flush_marks(ports: Ports) -> None:
     first = try_claim(ports.event_ring, 1)
     if first < 0:
         return
-    slot = first & ports.event_ring[HANDLE_MASK]
+    slot = begin(ports.event_ring, first)
     for k in range(1, ports.event_words.shape[1]):
         ports.event_words[slot, k] = 0
     for row in range(rows):
@@ -152,7 +154,8 @@ def flush_marks(ports: Ports) -> None:
     ports.event_slots["event_type"][slot] = _DRAIN_MARK
     ports.event_slots["role"][slot] = _BRAIN
     ports.event_slots["mark_count"][slot] = rows
-    publish(ports.event_ring, 1)
+    commit(ports.event_ring, first)
+    publish(ports.event_ring)
     words[LoopWord.MARK_ROWS] = 0
 
 

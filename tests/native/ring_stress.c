@@ -58,9 +58,10 @@ static void produce(struct job *job) {
             int64_t words[SLOT_WORDS_MAX];
             for (int64_t word = 0; word < word_count; word++)
                 words[word] = (first + i) * FACTOR + word;
-            aegis_copy_in(aegis_ring_slot(ring, first + i)->payload, words, word_count);
+            aegis_copy_in(aegis_ring_begin(ring, first + i), words, word_count);
+            aegis_ring_commit(ring, first + i);
         }
-        aegis_ring_publish(ring, n);
+        aegis_ring_publish(ring);
         aegis_ring_wake(ring);
         sequence = first + n;
     }
@@ -87,8 +88,7 @@ static void consume(struct job *job) {
         job->found.lost += first > expected;
         job->found.doubled += first < expected;
         for (int64_t i = 0; i < count; i++) {
-            int64_t words[SLOT_WORDS_MAX];
-            aegis_copy_out(words, aegis_ring_slot(ring, first + i)->payload, word_count);
+            const int64_t *words = aegis_ring_slot(ring, first + i)->payload;
             job->found.torn += wrong_words(words, word_count, first + i) != 0;
         }
         if (aegis_ring_advance(ring, 0, first + count) != 0) {

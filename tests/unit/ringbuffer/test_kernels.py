@@ -51,10 +51,11 @@ with scratch_ring(8, gating=(0,)) as ring:
         first = k.try_claim(mine, n)
         results.append(first)
         for sequence in range(first, first + n if first >= 0 else first):
-            slots["words"][sequence & 7] = payload_words(sequence)
+            slots["words"][k.begin(mine, sequence)] = payload_words(sequence)
+            k.commit(mine, sequence)
         if first >= 0:
-            results.append(k.publish(mine, n))
-    results += [k.publish(mine, 1), k.poll(theirs, 0, 3), k.poll(theirs, 0, 100)]
+            results.append(k.publish(mine))
+    results += [k.publish(mine), k.poll(theirs, 0, 3), k.poll(theirs, 0, 100)]
     results += [k.advance(theirs, 0, 9), k.advance(theirs, 0, -1), k.advance(theirs, 0, 5)]
     results += [k.next_sequence(theirs, 0), k.lag(theirs, 0), k.gating_sequence(mine)]
     results += [bool(k.wait(theirs, 0, 1000, 2000, words)), bool(k.ready(theirs, 8))]
@@ -109,7 +110,7 @@ def test_a_second_process_finds_the_compiled_kernels_on_disk(tmp_path: Path) -> 
         "from ringbuffer.ring import Producer, Ring\n"
         "ring = Ring.local('r', 8, 64)\n"
         "p = Producer(ring)\n"
-        "k.try_claim(p.addresses(), 1); k.publish(p.addresses(), 1); k.wake(p.addresses())\n"
+        "k.try_claim(p.addresses(), 1); k.publish(p.addresses()); k.wake(p.addresses())\n"
         "print(sum(k.publish.stats.cache_misses.values()), k.publish.stats.cache_path)\n"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
@@ -137,10 +138,10 @@ ring = Ring.local("hot", 8, 64, gating=(0,))
 producer, consumer = Producer(ring), Consumer(ring, 0)
 mine, theirs = producer.addresses(), consumer.addresses()
 clock = np.frombuffer(memoryview(_native.Clock()), np.int64)
-k.try_claim(mine, 1), k.publish(mine, 1), k.wake(mine)
+k.try_claim(mine, 1), k.begin(mine, 0), k.commit(mine, 0), k.publish(mine), k.wake(mine)
 k.poll(theirs, 0, 1), k.ready(theirs, 0), k.advance(theirs, 0, 1), k.next_sequence(theirs, 0)
 k.now_ns(clock), k.record_latency(np.zeros(648, np.int64), 1)
-names = "try_claim publish wake poll ready advance next_sequence now_ns record_latency"
+names = "try_claim begin commit publish wake poll ready advance next_sequence now_ns record_latency"
 found = {}
 for name in names.split():
     (listing,) = getattr(k, name).inspect_asm().values()
@@ -235,7 +236,7 @@ def test_a_local_ring_serves_kernels_too() -> None:
     ring = Ring.local("local", 8, 64)
     producer = Producer(ring)
     assert kernels.try_claim(producer.addresses(), 1) == 0
-    assert kernels.publish(producer.addresses(), 1) == 1
+    assert kernels.publish(producer.addresses()) == 1
     assert producer.published() == 1
 
 

@@ -57,8 +57,8 @@ def test_an_observer_does_not_take_a_record_that_is_only_claimed() -> None:
         producer, observer = Producer(ring), Observer(ring)
         producer.try_claim(2)
         assert observer.poll_into(np.zeros(8, RECORD)) == (0, 0, 0)
-        producer.publish(1)
-        assert observer.poll_into(np.zeros(8, RECORD)) == (0, 1, 0)
+        producer.publish()
+        assert observer.poll_into(np.zeros(8, RECORD)) == (0, 2, 0)
 
 
 def test_an_observer_may_start_in_the_past_or_at_the_end() -> None:

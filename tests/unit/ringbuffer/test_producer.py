@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from native_ext import _native
+from ringbuffer import kernels
 from ringbuffer.layout import FULL
 from ringbuffer.ring import Consumer, Producer, Ring
 from tests.ring_builders import (
@@ -98,9 +99,8 @@ def test_claim_write_in_place_publish(ring: Ring) -> None:
     assert consumer.poll(8) == (0, 0)
     for sequence in range(first, first + 3):
         slots["words"][sequence & 7] = payload_words(sequence)
-    assert producer.publish(2) == 2
-    assert consumer.poll(8) == (0, 2)
-    assert producer.publish(1) == 3
+    assert producer.publish() == 3
+    assert consumer.poll(8) == (0, 3)
     assert [consumer.read(i) for i in range(3)] == [payload(i) for i in range(3)]
 
 
@@ -121,13 +121,48 @@ def test_a_claim_outside_the_ring_is_an_invariant_broken(ring: Ring, n: int) -> 
         Producer(ring).try_claim(n)
 
 
-def test_publishing_more_than_claimed_is_an_invariant_broken(ring: Ring) -> None:
+def test_publishing_without_a_claim_is_an_invariant_broken(ring: Ring) -> None:
     producer = Producer(ring)
-    producer.try_claim(2)
-    with pytest.raises(AssertionError, match="cannot publish 3 of 2"):
-        producer.publish(3)
-    with pytest.raises(AssertionError, match="cannot publish 0 of 2"):
-        producer.publish(0)
+    with pytest.raises(AssertionError, match="nothing claimed"):
+        producer.publish()
+
+
+def test_claims_add_up_until_they_are_published(ring: Ring) -> None:
+    producer, consumer = Producer(ring), Consumer(ring, 0)
+    assert (producer.try_claim(1), producer.try_claim(2)) == (0, 1)
+    assert (producer.publish(), consumer.poll(8)) == (3, (0, 3))
+
+
+@pytest.mark.parametrize("committed", range(6))
+def test_what_a_killed_producer_only_committed_is_never_read(ring: Ring, committed: int) -> None:
+    producer, consumer = Producer(ring), Consumer(ring, 0)
+    publish(producer, 2)
+    handle = producer.addresses()
+    for sequence in range(first := kernels.try_claim(handle, 5), first + committed):
+        kernels.begin(handle, sequence)
+        kernels.commit(handle, sequence)
+    assert consumer.poll(8) == (0, 2)
+    again = Producer(ring)  # the first one died before it published
+    assert again.first_sequence == 2
+    publish(again, 1)
+    assert consumer.poll(8) == (0, 3), "slots behind it must not look valid"
+    assert consumer.read(2) == payload(2)
+
+
+@pytest.mark.parametrize("committed", range(6))
+def test_what_was_committed_and_aborted_is_never_read(ring: Ring, committed: int) -> None:
+    for abort in (Producer.abort, lambda producer: kernels.abort(producer.addresses())):
+        producer, consumer = Producer(ring), Consumer(ring, 0)
+        first, _ = consumer.poll(0)
+        handle = producer.addresses()
+        for sequence in range(claimed := kernels.try_claim(handle, 5), claimed + committed):
+            kernels.begin(handle, sequence)
+            kernels.commit(handle, sequence)
+        abort(producer)
+        publish(producer, 1)
+        assert consumer.poll(8) == (first, 1)
+        assert consumer.advance(first + 1) == 0
+        consumer.close()
 
 
 def test_publishing_a_payload_amid_a_claim_is_an_invariant_broken(ring: Ring) -> None:
