@@ -37,6 +37,7 @@ from ringbuffer.ring import Producer
 
 if TYPE_CHECKING:
     import argparse
+    import subprocess
     from collections.abc import Mapping
 
     from engine.processes.api import ApiThread
@@ -59,8 +60,9 @@ class EngineRun:
         *,
         exec_start_ns: int,
         bound_ns: int,
+        feed: subprocess.Popen[bytes],
     ) -> None:
-        """Read the configuration and take the instance.
+        """Read the configuration and take the instance; `feed` waits for its configuration.
 
         Raises:
             StartError: usage, configuration or environment; nothing is left behind.
@@ -71,6 +73,7 @@ class EngineRun:
         self.api = api
         self._exec_start_ns = exec_start_ns
         self._bound_ns = bound_ns
+        self._waiting = {RolePage.FEED: feed}
         self._stop = threading.Event()
         self._signal_count = 0
         self._playing_since = 0.0  # time.monotonic() when the brain was ready; 0: not yet
@@ -126,7 +129,7 @@ class EngineRun:
         self.token = secrets.token_urlsafe(24)
         self.run_file = RunFile(Path(self.config.home) / "run", self.config.name)
         self.run_file.write(self.config, self.api.port, self.token)
-        self.roles = [RoleProcess(row, control) for row in START_ORDER]
+        self.roles = [RoleProcess(row, control, self._waiting.get(row.page)) for row in START_ORDER]
         self.board = StatusBoard(self)
         self.watchdog = Watchdog(self.config, control, self.roles)
 

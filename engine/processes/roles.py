@@ -1,7 +1,9 @@
 """The role table, and one running process per row.
 
 Roles start by falling priority and stop in the order of `stop_order`. A role is a fresh
-interpreter (never a fork of a threaded process) that reads its configuration from standard input.
+interpreter (never a fork of a threaded process) that imports what it needs and then reads its
+configuration from standard input; that document is its start. An interpreter may therefore be
+there, waiting, before main knows what to tell it; end of file without a document ends it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from engine.processes.control import ControlSegment, RolePage, RoleState, RoleWord
@@ -40,13 +43,43 @@ START_ORDER = tuple(sorted(ROLES, key=lambda row: -row.priority))
 STOP_ORDER = tuple(sorted(ROLES, key=lambda row: row.stop_order))
 
 
+def interpreter(row: RoleRow) -> subprocess.Popen[bytes]:
+    """Return a new process that imports the role's modules and waits for its configuration."""
+    return subprocess.Popen(
+        [sys.executable, "-m", row.module],
+        stdin=subprocess.PIPE,
+        start_new_session=False,
+        close_fds=True,
+    )
+
+
+@contextlib.contextmanager
+def waiting_interpreter(page: RolePage) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a role's interpreter early; one that was told nothing by the end of the block ends."""
+    (row,) = (row for row in ROLES if row.page is page)
+    process = interpreter(row)
+    assert process.stdin is not None, "asked for a pipe"
+    try:
+        yield process
+    finally:
+        if not process.stdin.closed:
+            process.kill()
+            process.communicate()
+
+
 class RoleProcess:
     """A role's process, as main sees it."""
 
-    def __init__(self, row: RoleRow, control: ControlSegment) -> None:
-        """Nothing runs until `spawn`."""
+    def __init__(
+        self,
+        row: RoleRow,
+        control: ControlSegment,
+        waiting: subprocess.Popen[bytes] | None = None,
+    ) -> None:
+        """Nothing runs until `spawn`, which takes the waiting interpreter if there is one."""
         self.row = row
         self.control = control
+        self._waiting = waiting
         self.restart_count = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -62,12 +95,8 @@ class RoleProcess:
         """
         for word in RoleWord:
             self.control.set_role(self.row.page, word, 0)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", self.row.module],
-            stdin=subprocess.PIPE,
-            start_new_session=False,
-            close_fds=True,
-        )
+        self._process = self._waiting or interpreter(self.row)
+        self._waiting = None
         assert self._process.stdin is not None, "asked for a pipe"
         with contextlib.suppress(BrokenPipeError):  # it died at once; the watchdog will say so
             self._process.stdin.write(config_json)

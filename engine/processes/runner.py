@@ -106,7 +106,10 @@ def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
     """Live the role's life and exit the process: 0 after a stop request, 1 after a fault."""
     _native.set_parent_death_signal(int(DEATH_SIGNAL[page]))
     setproctitle.setproctitle(f"aegis:{page.name.lower()}")
-    config = msgspec.json.decode(sys.stdin.buffer.read(), type=Config)
+    document = sys.stdin.buffer.read()
+    if not document:
+        raise SystemExit(1)  # main ended, or found that it cannot start, before it told us anything
+    config = msgspec.json.decode(document, type=Config)
     name = segment_name(config.name, "control")
     control = ControlSegment(Segment.attach(name, kind=layout.KIND_CONTROL))
     if os.getppid() != control.segment.prefix.owner_pid:

@@ -1,7 +1,8 @@
 """The main process: binds first, then segments, spawn, watch, stop.
 
-        bind -> API thread's first turn -> configuration -> segments -> practice exchange
-             -> roles side by side -> watch until a signal, --for, the tape's end or a fault
+        bind -> API thread's first turn -> the feed's interpreter -> configuration -> segments
+             -> practice exchange -> roles side by side
+             -> watch until a signal, --for, the tape's end or a fault
              -> stop feed, brain, orchestrator -> summary -> segments removed
 
 Standard library and small code only: one long call that keeps the GIL would stall health and
@@ -47,20 +48,30 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
         return exit_codes.ENVIRONMENT
     bound_ns = time.monotonic_ns()
     api.start()
-    # From here on the socket answers; imports may take their time.
-    from engine.cli import build_parser
-    from engine.processes.engine_run import EngineRun
-    from engine.processes.engine_start import StartError
+    # From here on the socket answers; imports may take their time. The feed's are done beside ours:
+    # the first market record is what a start waits for.
+    from engine.processes.control import RolePage
+    from engine.processes.roles import waiting_interpreter
 
-    options = build_parser().parse_args(["run", *arguments])
-    try:
-        engine = EngineRun(
-            options, environment, api, exec_start_ns=exec_start_ns, bound_ns=bound_ns
-        )
-    except StartError as error:
-        _say(f"aegis: {error}")
-        return error.exit_code
-    return engine.run()
+    with waiting_interpreter(RolePage.FEED) as feed:
+        from engine.cli import build_parser
+        from engine.processes.engine_run import EngineRun
+        from engine.processes.engine_start import StartError
+
+        options = build_parser().parse_args(["run", *arguments])
+        try:
+            engine = EngineRun(
+                options,
+                environment,
+                api,
+                exec_start_ns=exec_start_ns,
+                bound_ns=bound_ns,
+                feed=feed,
+            )
+        except StartError as error:
+            _say(f"aegis: {error}")
+            return error.exit_code
+        return engine.run()
 
 
 def _exec_ns() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from engine.config import Config
 from engine.processes import segments
 from engine.processes.control import RolePage, RoleState, RoleWord
+from engine.processes.roles import ROLES, RoleProcess, waiting_interpreter
 from tests.engine_process import alive, wait_for
 from tests.ring_builders import unique_name
 
@@ -56,3 +58,38 @@ def test_a_role_whose_main_died_at_its_birth_ends_itself(
     wait_for("the role to end", lambda: not alive(pid))
     assert made.control.role(page, RoleWord.STATE) == RoleState.NONE
     assert made.control.segment.prefix.owner_pid == os.getpid()
+
+
+@pytest.mark.parametrize("page", list(RolePage))
+def test_an_interpreter_that_is_told_nothing_ends_quietly(page: RolePage) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"engine.processes.{page.name.lower()}"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+
+
+def test_a_waiting_interpreter_ends_with_its_block_unless_it_was_started() -> None:
+    with waiting_interpreter(RolePage.FEED) as idle:
+        assert idle.poll() is None
+    assert idle.returncode == -signal.SIGKILL
+
+
+def test_a_role_starts_in_the_interpreter_that_waits(
+    parts: tuple[Config, segments.Segments],
+) -> None:
+    config, made = parts
+    (row,) = (row for row in ROLES if row.page is RolePage.FEED)
+    with waiting_interpreter(RolePage.FEED) as waiting:
+        role = RoleProcess(row, made.control, waiting)
+        assert role.pid == 0
+        role.spawn(msgspec.json.encode(config), None)
+        assert role.pid == waiting.pid
+    wait_for("the feed to attach", lambda: role.state() >= RoleState.ATTACHED)
+    role.kill()
+    role.spawn(msgspec.json.encode(config), None)  # as the watchdog does: a process of its own
+    assert role.pid != waiting.pid
+    role.kill()
