@@ -50,12 +50,13 @@ struct aegis_members {
     struct aegis_span spans[64];
 };
 
-/* What a frame says: the wrapper's stream name, the event's members, and those of its inner
- * object (`k` of kline, `o` of forceOrder). */
+/* What a frame says: the wrapper's stream name, the event's members, and those of one of its inner
+ * objects (`k` of kline, `o` of forceOrder). */
 struct aegis_event {
     struct aegis_span stream; /* length 0: not wrapped */
     struct aegis_members outer;
     struct aegis_members inner;
+    int32_t inner_key; /* whose members `inner` holds; -1: nobody's yet */
     int32_t has_levels; /* the levels are parsed already, into core->frame_levels */
 };
 

@@ -148,6 +148,19 @@ static int32_t check_stream(const struct aegis_event *event, const struct aegis_
     return AEGIS_REJECT_NONE;
 }
 
+/* The members of the object under `key`; the compact scanner has read them already. */
+static int32_t read_inner(struct aegis_event *event, int key) {
+    if (!AEGIS_HAS(&event->outer, key))
+        return AEGIS_REJECT_FIELD_MISSING;
+    const struct aegis_span *span = &event->outer.spans[key];
+    if (span->kind != AEGIS_SPAN_OBJECT)
+        return AEGIS_REJECT_MALFORMED;
+    if (event->inner_key == key)
+        return AEGIS_REJECT_NONE;
+    event->inner_key = key;
+    return aegis_scan_object(span->at, span->at + span->length, &event->inner);
+}
+
 /* Whose event it is: the instrument in `symbols` (the event, or its inner object). */
 static int32_t read_instrument(struct aegis_core *core, const struct aegis_event *event,
                                const struct aegis_members *symbols, const char *suffix,
@@ -352,7 +365,7 @@ static int64_t interval_s(const struct aegis_span *span) {
 }
 
 /* E,s,k{t,T,s,i,o,c,h,l,v,n,x}. */
-static int32_t decode_kline(struct aegis_core *core, const struct aegis_event *event) {
+static int32_t decode_kline(struct aegis_core *core, struct aegis_event *event) {
     const struct aegis_members *k = &event->inner;
     struct aegis_instrument *instrument = NULL;
     union aegis_market_record record = {{0}};
@@ -360,8 +373,7 @@ static int32_t decode_kline(struct aegis_core *core, const struct aegis_event *e
     int64_t prices[4] = {0}, close_time_ns = 0, trade_count = 0;
     const int keys[4] = {AEGIS_KEY('o'), AEGIS_KEY('h'), AEGIS_KEY('l'), AEGIS_KEY('c')};
     int is_closed = 0;
-    if (!AEGIS_HAS(&event->outer, AEGIS_KEY('k')))
-        return AEGIS_REJECT_FIELD_MISSING;
+    TRY(read_inner(event, AEGIS_KEY('k')));
     TRY(read_instrument(core, event, &event->outer, "@kline_", &instrument));
     for (int i = 0; i < 4; i++)
         TRY(read_price(instrument, k, keys[i], &prices[i]));
@@ -424,12 +436,13 @@ static int32_t decode_mark_price(struct aegis_core *core, const struct aegis_eve
 }
 
 /* E,o{s,S,q,p,ap,T}. The order price is that of the engine that liquidates: off any tick. */
-static int32_t decode_force_order(struct aegis_core *core, const struct aegis_event *event) {
+static int32_t decode_force_order(struct aegis_core *core, struct aegis_event *event) {
     const struct aegis_members *o = &event->inner;
     struct aegis_instrument *instrument = NULL;
     union aegis_market_record record = {{0}};
     struct aegis_claim claim = {.id = -1};
     int64_t event_time_ns = 0;
+    TRY(read_inner(event, AEGIS_KEY('o')));
     TRY(read_instrument(core, event, o, "@forceOrder", &instrument));
     if (!AEGIS_HAS(o, AEGIS_KEY('S')))
         return AEGIS_REJECT_FIELD_MISSING;
@@ -456,7 +469,7 @@ static int32_t decode_force_order(struct aegis_core *core, const struct aegis_ev
     return AEGIS_REJECT_NONE;
 }
 
-static int32_t decode_event(struct aegis_core *core, const struct aegis_event *event) {
+static int32_t decode_event(struct aegis_core *core, struct aegis_event *event) {
     if (!AEGIS_HAS(&event->outer, AEGIS_KEY('e')))
         return AEGIS_REJECT_EVENT_UNKNOWN;
     const struct aegis_span *name = &event->outer.spans[AEGIS_KEY('e')];

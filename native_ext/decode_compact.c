@@ -104,11 +104,13 @@ static const uint8_t *scan_members(struct aegis_core *core, struct aegis_event *
             at = scan_plain_integer(at, end, span);
         } else if (first == 't' || first == 'f') {
             at = scan_plain_bool(at, end, span);
-        } else if (first == '{' && !is_inner &&
+        } else if (first == '{' && !is_inner && event->inner_key < 0 &&
                    (place == AEGIS_KEY('k') || place == AEGIS_KEY('o'))) {
             span->kind = AEGIS_SPAN_OBJECT;
+            event->inner_key = place;
             at = scan_members(core, event, at, end, 1);
-        } else if (first == '[' && (place == AEGIS_KEY('b') || place == AEGIS_KEY('a'))) {
+        } else if (first == '[' && !is_inner &&
+                   (place == AEGIS_KEY('b') || place == AEGIS_KEY('a'))) {
             span->kind = AEGIS_SPAN_ARRAY;
             members->present = present;
             at = scan_levels(core, event, at, end, place == AEGIS_KEY('b'));
@@ -131,7 +133,7 @@ int aegis_scan_compact(struct aegis_core *core, const uint8_t *frame, int64_t le
     const uint8_t *end = frame + length;
     event->stream.length = 0;
     event->has_levels = 0;
-    event->inner.present = 0;
+    event->inner_key = -1;
     int is_wrapped = length > stream_length && memcmp(at, stream, (size_t)stream_length) == 0;
     if (is_wrapped) {
         at = scan_plain_string(at + stream_length, end, &event->stream);

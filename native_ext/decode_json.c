@@ -215,7 +215,7 @@ int32_t aegis_scan_json(const uint8_t *frame, int64_t length, struct aegis_event
     struct aegis_members *outer = &event->outer;
     event->stream.length = 0;
     event->has_levels = 0;
-    event->inner.present = 0;
+    event->inner_key = -1;
     int32_t reason = aegis_scan_object(frame, frame + length, outer);
     if (reason != AEGIS_REJECT_NONE)
         return reason;
@@ -229,13 +229,5 @@ int32_t aegis_scan_json(const uint8_t *frame, int64_t length, struct aegis_event
                (AEGIS_HAS(outer, AEGIS_KEY_RESULT) || AEGIS_HAS(outer, AEGIS_KEY_ERROR))) {
         return AEGIS_DECODED_ANSWER;
     }
-    if (reason != AEGIS_REJECT_NONE)
-        return reason;
-    const int inner_keys[2] = {AEGIS_KEY('k'), AEGIS_KEY('o')};
-    for (int i = 0; i < 2; i++) {
-        struct aegis_span span = outer->spans[inner_keys[i]];
-        if (AEGIS_HAS(outer, inner_keys[i]) && span.kind == AEGIS_SPAN_OBJECT)
-            return aegis_scan_object(span.at, span.at + span.length, &event->inner);
-    }
-    return AEGIS_REJECT_NONE;
+    return reason;
 }

@@ -66,6 +66,12 @@ static int pending_place(const union aegis_market_record *record) {
     }
 }
 
+/* The sum of two counts; what no int64 holds stays at the most it does. */
+static int64_t sum_of(int64_t a, int64_t b) {
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
 /* Fold `record` into what waits; sums for trades, liquidations and gaps, the latest otherwise. */
 static void merge(struct aegis_core *core, struct aegis_instrument *instrument,
                   const union aegis_market_record *record) {
@@ -75,10 +81,10 @@ static void merge(struct aegis_core *core, struct aegis_instrument *instrument,
     if (instrument->pending_mask >> place & 1) {
         if (record->record_type == AEGIS_RECORD_TRADE ||
             record->record_type == AEGIS_RECORD_LIQUIDATION) {
-            merged.qty_lots += kept->qty_lots;
-            merged.trade_count += kept->trade_count;
+            merged.qty_lots = sum_of(merged.qty_lots, kept->qty_lots);
+            merged.trade_count = sum_of(merged.trade_count, kept->trade_count);
         } else if (record->record_type == AEGIS_RECORD_GAP) {
-            merged.lost_count += kept->lost_count;
+            merged.lost_count = sum_of(merged.lost_count, kept->lost_count);
             merged.first_id = kept->first_id;
         }
         merged.flags |= AEGIS_CONFLATED;

@@ -34,7 +34,7 @@ int32_t aegis_law_bar(const int64_t prices[4], int64_t volume_lots, int64_t trad
     if (trade_count < 0 || (volume_lots == 0) != (trade_count == 0))
         return AEGIS_REJECT_BAR_VOLUME;
     if (open_time_ns % interval_ns != 0 ||
-        close_time_ns + AEGIS_NS_PER_MS - open_time_ns != interval_ns)
+        close_time_ns - open_time_ns != interval_ns - AEGIS_NS_PER_MS)
         return AEGIS_REJECT_BAR_TIME;
     return AEGIS_REJECT_NONE;
 }
