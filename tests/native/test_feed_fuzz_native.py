@@ -1,102 +1,108 @@
-"""The decoder under sanitizers: millions of mutated frames, none of which reads a byte too far."""
+"""A bounded sample of the fuzzers: each law of the harnesses, under sanitizers. `make fuzz` is the
+long run."""
 
 from __future__ import annotations
 
 import gzip
 import itertools
-import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.feed_rig import BTC, ETH, VENUE_START_MS, Frames, packed
+from tests.native import fuzz_build, fuzz_seeds
+from tests.native.fuzz_build import CannotCompileError
 
-ROOT = Path(__file__).resolve().parents[2]
-NATIVE = ROOT / "native_ext"
-SOURCES = [
-    *sorted(NATIVE.glob("decode*.c")),
-    *(NATIVE / f"{stem}.c" for stem in ("feed_core", "feed_emit", "feed_liveness", "feed_frames")),
-    *(NATIVE / f"{stem}.c" for stem in ("firewall", "book", "ring", "clock")),
-]
-FLAGS = [
-    "-O1",
-    "-g",
-    "-std=c11",
-    "-D_GNU_SOURCE",
-    "-Wall",
-    "-Wextra",
-    "-fsanitize=address,undefined",
-    "-fno-sanitize-recover=all",
-]
 DEADLINE_S = 400
+RUNS = {"feed": 60_000, "frame": 300_000, "framing": 200_000}
+INPUTS = {
+    "feed": fuzz_seeds.feed_inputs,
+    "frame": fuzz_seeds.feed_inputs,
+    "framing": fuzz_seeds.framing_inputs,
+}
+LEAST = {
+    "feed": {"frames": 100_000, "accepted": 20_000, "reasons": 25, "types": 8},
+    "frame": {"frames": 100_000, "accepted": 20_000, "reasons": 20, "types": 6},
+    "framing": {"messages": 100_000, "broken": 10_000},
+}
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("fuzz") / "feed_fuzz"
-    command = ["cc", *FLAGS, f"-I{NATIVE}", str(ROOT / "tests/native/feed_fuzz.c")]
+def compiled(name: str, folder: Path, sanitizers: str, compiler: str = "gcc") -> Path:
+    """Return a harness under its driver; skip where the sanitizers cannot be had."""
+    if not fuzz_build.can_run(compiler, folder, f"-fsanitize={sanitizers}"):
+        pytest.skip(f"{compiler} cannot build with -fsanitize={sanitizers} here")
+    return fuzz_build.with_driver(name, folder, sanitizers, compiler)
+
+
+def counts(line: str) -> dict[str, int]:
+    """Return the numbers of a harness's last line."""
+    return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", line)}
+
+
+def drive(program: Path, seeds: list[Path], count: int, seed: int = 1) -> dict[str, int]:
+    """Run a driven harness over its seeds and `count` mutations; return what it counted."""
     done = subprocess.run(
-        [*command, *map(str, SOURCES), "-o", str(target)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE_S,
-    )
-    assert done.returncode == 0, done.stderr
-    return target
-
-
-def made_frames() -> list[bytes]:
-    frames, bare = Frames(), Frames("ETHUSDT", 2_681.62, wrapped=False)
-    levels = [("61800.00", "1.000"), ("61799.50", "0.000")]
-    made = [
-        method(VENUE_START_MS)
-        for source in (frames, bare)
-        for method in (
-            source.book_ticker,
-            source.trade,
-            source.agg_trade,
-            source.kline,
-            source.mark_price,
-            source.force_order,
-        )
-    ]
-    made += [frames.depth(VENUE_START_MS, levels, levels) for _ in range(4)]
-    made.append({"lastUpdateId": frames.update_id, "bids": [["61800.00", "1"]], "asks": []})
-    return [json.dumps(frame, separators=(",", ":")).encode() for frame in made]
-
-
-def fuzz(program: Path, folder: Path, frames: list[bytes], count: int, seed: int) -> list[int]:
-    """Run the program; return how many were accepted, refused, and heard as messages."""
-    (folder / "seeds").write_bytes(b"\n".join(frames) + b"\n")
-    (folder / "rows").write_bytes(packed([BTC, ETH]))
-    done = subprocess.run(
-        [str(program), str(folder / "seeds"), str(folder / "rows"), str(count), str(seed)],
+        [str(program), str(seed), str(count), *map(str, seeds)],
         capture_output=True,
         text=True,
         check=False,
         timeout=DEADLINE_S,
     )
     assert done.returncode == 0, done.stderr[-4_000:]
-    return [int(word) for word in done.stdout.split()]
+    return counts(done.stderr)
+
+
+@pytest.mark.parametrize("name", sorted(RUNS))
+def test_every_seed_keeps_the_laws(name: str, tmp_path: Path) -> None:
+    program = compiled(name, tmp_path, "address,undefined")
+    found = drive(program, fuzz_seeds.write(tmp_path / "seeds", INPUTS[name]()), 0)
+    assert found["messages" if name == "framing" else "accepted"] > 5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-def test_mutated_frames_stay_inside_their_bytes(program: Path, tmp_path: Path, seed: int) -> None:
-    accepted, refused, heard = fuzz(program, tmp_path, made_frames(), 400_000, seed)
-    assert accepted > 20_000
-    assert refused > 100_000
-    assert heard > 5_000
+@pytest.mark.parametrize("name", sorted(RUNS))
+def test_mutations_keep_the_laws(name: str, tmp_path: Path) -> None:
+    program = compiled(name, tmp_path, "address,undefined")
+    found = drive(program, fuzz_seeds.write(tmp_path / "seeds", INPUTS[name]()), RUNS[name])
+    assert {key: found[key] for key, least in LEAST[name].items() if found[key] < least} == {}
 
 
 @pytest.mark.slow
-def test_mutated_recorded_frames_stay_inside_their_bytes(
-    program: Path, tmp_path: Path, captures: list[Path]
-) -> None:
+def test_nothing_uninitialised_decides(tmp_path: Path) -> None:
+    program = compiled("feed", tmp_path, "memory", "clang")
+    seeds = fuzz_seeds.write(tmp_path / "seeds", fuzz_seeds.feed_inputs())
+    assert drive(program, seeds, 30_000)["accepted"] > 10_000
+
+
+@pytest.mark.slow
+def test_mutations_of_recorded_frames_keep_the_laws(tmp_path: Path, captures: list[Path]) -> None:
+    program = compiled("feed", tmp_path, "address,undefined")
     with gzip.open(captures[0]) as lines:
-        frames = [line.rstrip(b"\n").split(b" ", 1)[1] for line in itertools.islice(lines, 20_000)]
-    accepted, refused, _ = fuzz(program, tmp_path, frames, 400_000, 3)
-    assert accepted > 20_000
-    assert refused > 100_000
+        frames = [line.rstrip(b"\n").split(b" ", 1)[1] for line in itertools.islice(lines, 4_000)]
+    short = [frame for frame in frames if len(frame) < 1_000 and b"lastUpdateId" not in frame]
+    inputs = [
+        bytes([fuzz_seeds.FOLLOWS_STREAM]) + fuzz_seeds.SEPARATOR.join(short[i : i + 4])
+        for i in range(0, len(short) - 4, 4)
+    ]
+    found = drive(program, fuzz_seeds.write(tmp_path / "seeds", inputs), 60_000, 3)
+    assert found["frames"] > 100_000
+
+
+@pytest.mark.slow
+def test_libfuzzer_drives_the_harness(tmp_path: Path) -> None:
+    try:
+        program = fuzz_build.with_libfuzzer("feed", tmp_path)
+    except CannotCompileError as error:
+        pytest.skip(f"no libFuzzer: {error}"[:200])
+    fuzz_seeds.write(tmp_path / "seeds", fuzz_seeds.feed_inputs())
+    done = subprocess.run(
+        [program, "-runs=30000", "-seed=1", f"-dict={fuzz_build.DICTIONARY}", "seeds"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+    assert done.returncode == 0, done.stderr[-4_000:]
+    assert "Done 30000 runs" in done.stderr
