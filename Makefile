@@ -28,7 +28,7 @@ RUN_ARGS = $(if $(TAPE),--tape $(TAPE)) $(if $(GENERATE),--generate $(GENERATE))
   $(if $(SEED),--seed $(SEED)) $(if $(SPEED),--speed $(SPEED)) $(if $(LOOP),--loop) \
   $(if $(EXCHANGE),--exchange $(EXCHANGE)) $(if $(FOR),--for $(FOR)) $(if $(JSON),--json) $(ARGS)
 
-.PHONY: help setup native fmt lint type test test-long check bench bench-check run clean
+.PHONY: help setup native fmt lint type test test-long fuzz check bench bench-check run clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ test: check  ## check, then the fast tests (CI=true adds a bounded sample of the
 
 test-long: check  ## every test, the slow ones too
 	@$(PYTEST) --ignore=tests/architecture -m ""
+
+fuzz: $(STAMPS)/dev $(STAMPS)/native  ## hostile bytes into the decoders, COUNT= executions (long; needs clang)
+	@$(BIN)/python tests/native/run_fuzz.py --count $(or $(COUNT),100000000) --workers $(or $(WORKERS),1) $(if $(JSON),--json $(JSON))
 
 bench: $(STAMPS)/bench  ## run every bench; JSON goes to bench/results
 	@for name in $(BENCHES); do echo "== $$name" && $(BIN)/python -m bench.$$name --json bench/results/$$name.json; done

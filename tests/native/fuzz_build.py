@@ -69,7 +69,8 @@ def with_libfuzzer(name: str, folder: Path, *, coverage: bool = False) -> Path:
         flags.append("-fno-sanitize-coverage=trace-cmp")
     compiler = os.environ.get("CLANG", "clang")
     return compile_program(
-        [compiler, *COMMON, *flags, *map(str, SOURCES[name])], folder / f"fuzz_{name}"
+        [compiler, *COMMON, *flags, *map(str, SOURCES[name])],
+        folder / ("covered" if coverage else "fuzz"),
     )
 
 
