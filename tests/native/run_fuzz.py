@@ -39,18 +39,21 @@ def as_package() -> None:
     tests.__path__ = [str(ROOT / "tests")]
 
 
-def start(program: Path, name: str, folder: Path, count: int, worker: int) -> subprocess.Popen[str]:
+def start(
+    program: Path, name: str, folder: Path, count: int, worker: int
+) -> subprocess.Popen[bytes]:
     """Start one process of a harness."""
     options = [f"-runs={count}", f"-max_len={LENGTH_MAX[name]}", f"-seed={SEED + worker}"]
     options += ["-print_final_stats=1", "-dict=fuzz.dict", f"-artifact_prefix={folder}/found-"]
-    return subprocess.Popen(
-        [program, *options, "corpus", "seeds"],
-        cwd=folder,
-        env=ENVIRONMENT,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
+    # WHY: a file, because a pipe that nobody reads yet stops who writes it.
+    with (folder / f"output-{worker}").open("w") as output:
+        return subprocess.Popen(
+            [program, *options, "corpus", "seeds"],
+            cwd=folder,
+            env=ENVIRONMENT,
+            stderr=output,
+            stdout=subprocess.DEVNULL,
+        )
 
 
 def last_number(pattern: str, text: str) -> int:
@@ -86,8 +89,9 @@ def fuzz(name: str, count: int, workers: int) -> list[dict[str, Any]]:
     share = -(-count // workers)
     running = [start(program, name, folder, share, worker) for worker in range(workers)]
     rows = []
-    for process in running:
-        _, output = process.communicate()
+    for worker, process in enumerate(running):
+        process.wait()
+        output = (folder / f"output-{worker}").read_text("utf-8", errors="replace")
         if process.returncode != 0:
             sys.exit(f"{output[-6_000:]}\nfuzz: {name} found something; its input is in {folder}")
         rows.append(counted(name, output) | {"seconds": round(time.monotonic() - started, 1)})
