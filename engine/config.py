@@ -195,7 +195,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Meta(
             pattern="^(spin|yield|hybrid|sleep)$",
             description="The brain without work: spin (a core of its own), yield (one core that "
-            "its roles share and that never halts), hybrid (spin_us, then sleep), sleep.",
+            "brain and feed share and that never halts; pin both to it), hybrid (spin_us, then "
+            "sleep), sleep.",
         ),
     ] = "hybrid"
     spin_us: Annotated[Count, Meta(le=1000, description="Spin before the futex, hybrid only.")] = 30

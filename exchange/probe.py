@@ -124,6 +124,12 @@ class Probe:
         for other in outlets[1:]:
             other.send(body.encode())
         self._hub.flush()
+        self._look_out()
+
+    def _look_out(self) -> None:
+        # The loop does not sleep while a trigger is out: being woken would be measured too.
+        if self.armed:
+            asyncio.get_running_loop().call_soon(self._look_out)
 
     def order_arrived(self, arrival_ns: int, data: bytes) -> None:
         """Record an order that answers the outstanding trigger."""

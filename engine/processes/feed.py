@@ -35,6 +35,7 @@ from engine.domain.instrument_row import (
     unpack_row,
 )
 from engine.processes import runner, segments
+from engine.processes.awake import stay_awake
 from engine.processes.control import RolePage, RoleState, RoleWord
 from engine.processes.feed_books import BookSnapshots
 from engine.processes.feed_counters import FeedCounters
@@ -152,6 +153,8 @@ class Feed:
     async def _work(self) -> None:
         self._start(stream.run() for stream in self.streams)
         self._start([self.books.run(), self._refresh_clock()])
+        if self.config.idle == "yield":
+            stay_awake(asyncio.get_running_loop().call_soon)
         while not self.context.stop_request():
             self._cycle(time.monotonic_ns())
             for task in self._tasks:
