@@ -10,6 +10,7 @@ enum { PAIR_ATTEMPTS = 8, CORRECTION_SPAN = 4 };
 
 #define RATE_LIMIT_PPM 500 /* as far as the kernel itself would slew */
 
+#if defined(__x86_64__)
 static int file_contains_word(const char *path, const char *word) {
     char line[8192];
     int found = 0;
@@ -28,6 +29,7 @@ static int file_contains_word(const char *path, const char *word) {
     fclose(file);
     return found;
 }
+#endif
 
 int aegis_tsc_invariant(void) {
 #if defined(__x86_64__)

@@ -237,15 +237,17 @@ static void insert(struct text *text, size_t at, const char *what) {
 
 /* A line that is no frame: a snapshot's mark, time that passes, a connection lost. */
 static void insert_event(struct text *text) {
-    uint8_t event[4] = {(uint8_t)(5 + fuzz_below(&text->state, 4)),
-                        (uint8_t)fuzz_below(&text->state, 6), (uint8_t)fuzz_below(&text->state, 2),
-                        SEPARATOR};
+    uint8_t event[4] = {0, 0, 0, SEPARATOR};
+    event[0] = (uint8_t)(5 + fuzz_below(&text->state, 4));
+    event[1] = (uint8_t)fuzz_below(&text->state, 6);
+    event[2] = (uint8_t)fuzz_below(&text->state, 2);
     size_t at = place_of(text, starts_line);
     if (at < text->length)
         replace(text, at, 0, event, sizeof event);
 }
 
 static void change(struct text *text) {
+    const char *what;
     switch (fuzz_below(&text->state, 12)) {
     case 0:
     case 1:
@@ -271,10 +273,12 @@ static void change(struct text *text) {
         change_string(text);
         break;
     case 9:
-        insert(text, place_of(text, starts_member), ANY(&text->state, members));
+        what = ANY(&text->state, members); /* in turn, so that every compiler does the same */
+        insert(text, place_of(text, starts_member), what);
         break;
     case 10:
-        insert(text, place_of(text, is_between), ANY(&text->state, spaces));
+        what = ANY(&text->state, spaces);
+        insert(text, place_of(text, is_between), what);
         break;
     default:
         insert_event(text);
