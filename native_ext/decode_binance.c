@@ -314,12 +314,9 @@ static int32_t decode_depth(struct aegis_core *core, const struct aegis_event *e
     TRY(read_event_time(core, m, AEGIS_KEY('T'), &claim.time_ns));
     if (first_id > claim.id || before_id >= claim.id)
         return AEGIS_REJECT_DEPTH_RANGE;
-    if (!event->has_levels) {
-        TRY(read_levels(core, instrument, m, AEGIS_KEY('a'), 0));
-        TRY(read_levels(core, instrument, m, AEGIS_KEY('b'), 1));
-    } else if (event->has_levels != 3) {
-        return AEGIS_REJECT_FIELD_MISSING;
-    }
+    for (int side = 0; side < 2; side++)
+        if (!(event->has_levels >> side & 1))
+            TRY(read_levels(core, instrument, m, side ? AEGIS_KEY('b') : AEGIS_KEY('a'), side));
     TRY(aegis_law_lane(core, &instrument->lanes[AEGIS_STREAM_DEPTH], &claim, &hole, &resynced));
     instrument->lanes[AEGIS_STREAM_DEPTH].reconnected = 0;
     book->venue_time_ns = claim.time_ns;

@@ -100,6 +100,7 @@ def findings() -> list[bytes]:
         compact(bar | order),
         compact(order | bar),
         compact(frames.kline(VENUE_START_MS, T=2**63 // 10**6)),
+        compact(frames.depth(VENUE_START_MS, b=0)),
         SEPARATOR.join(
             compact(frames.trade(VENUE_START_MS, q="9000000000000000.000")) for _ in range(3)
         ),

@@ -59,6 +59,19 @@ def test_levels_inside_an_inner_object_are_no_levels() -> None:
     assert len(rig.records(RecordType.LEVEL)) == 0
 
 
+@pytest.mark.parametrize("name", ["a", "b"])
+@pytest.mark.parametrize(
+    ("sides", "reason"), [({"a": 0, "b": 0}, "MALFORMED"), ({}, "FIELD_MISSING")]
+)
+def test_levels_that_are_no_array_are_malformed(name: str, sides: Frame, reason: str) -> None:
+    for separators in ((",", ":"), (", ", ": ")):
+        rig, frames = FeedRig(), Frames(wrapped=False)
+        frame = frames.depth(rig.venue_ms)
+        del frame[name]
+        frame |= {key: value for key, value in sides.items() if key == name}
+        assert rig.decode(json.dumps(frame, separators=separators)) == FirewallReason[reason]
+
+
 @pytest.mark.parametrize("close_ms", [9_223_372_036_854, 9_223_372_036_853, 9_223_372_036_855])
 def test_a_bar_that_closes_at_the_end_of_time_is_refused(close_ms: int) -> None:
     rig, frames = FeedRig(), Frames()
