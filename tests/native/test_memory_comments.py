@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*ROOT.glob("native_ext/*.c"), *ROOT.glob("native_ext/*.h")])
 ACCESS = re.compile(
-    r"\batomic_(?:load|store|exchange|compare_exchange_\w+|fetch_\w+|thread_fence|flag_\w+)"
-    r"(?P<explicit>_explicit)?\s*\("
+    r"\b(?:__)?atomic_(?:load|store|exchange|compare_exchange_\w+|fetch_\w+|thread_fence|flag_\w+)"
+    r"(?:_n)?(?P<explicit>_explicit)?\s*\("
 )
 LOOK_BACK_LINES = 7  # a comment of a few lines, then a statement broken over a few more
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -39,8 +39,8 @@ def complaints(name: str, text: str) -> list[str]:
     code = without_comments(text)
     for access in ACCESS.finditer(code):
         where = f"{name}:{code.count(chr(10), 0, access.start()) + 1}"
-        is_fence = "thread_fence" in access.group()
-        if not is_fence and access.group("explicit") is None:
+        says_order = "thread_fence" in access.group() or access.group().startswith("__atomic")
+        if not says_order and access.group("explicit") is None:
             found.append(f"{where}: the order is not explicit")
         comment = comment_before(text, access.start())
         if comment is None or "MEMORY:" not in comment:

@@ -1,4 +1,4 @@
-"""The extension built with sanitizers, under the unit tests of the ring."""
+"""The extensions built with sanitizers, under the tests of the ring and of the feed."""
 
 import os
 import shutil
@@ -8,10 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.native import fuzz_build
 from tests.ring_builders import ROOT
 
 DEADLINE_S = 400
-SUBJECTS = ("producer", "consumer", "observer", "ring", "segment", "clock", "layout")
+RING = ("producer", "consumer", "observer", "ring", "segment", "clock", "layout")
+FEED = ("decode", "feed_book", "feed_liveness", "lanes", "conflation")
+SUITES = {
+    "ring": [f"tests/unit/ringbuffer/test_{subject}.py" for subject in RING],
+    "feed": [
+        *(f"tests/unit/feed/test_{subject}.py" for subject in FEED),
+        "tests/native/test_frames.py",
+        "tests/native/test_fuzz_findings.py",
+        "tests/property/test_feed_fuzz.py",
+        "tests/property/test_decoder_json.py",
+    ],
+}
 
 
 def runtime(name: str) -> str:
@@ -22,10 +34,14 @@ def runtime(name: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.slow
-def test_the_ring_suite_passes_under_address_and_undefined_sanitizers(tmp_path: Path) -> None:
-    package = tmp_path / "lib" / "native_ext"
-    folders = ["--build-lib", str(tmp_path / "lib"), "--build-temp", str(tmp_path / "objects")]
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build both extensions with sanitizers into a folder of their own."""
+    folder = tmp_path_factory.mktemp("sanitized")
+    if not fuzz_build.can_run("gcc", folder, "-fsanitize=address,undefined"):
+        pytest.skip("gcc cannot build and run with -fsanitize=address,undefined here")
+    target = folder / "lib" / "native_ext"
+    folders = ["--build-lib", str(folder / "lib"), "--build-temp", str(folder / "objects")]
     subprocess.run(
         [sys.executable, "setup.py", "--quiet", "build_ext", *folders],
         cwd=ROOT,
@@ -34,16 +50,22 @@ def test_the_ring_suite_passes_under_address_and_undefined_sanitizers(tmp_path: 
         capture_output=True,
         timeout=DEADLINE_S,
     )
-    shutil.copy(ROOT / "native_ext/__init__.py", package)
+    shutil.copy(ROOT / "native_ext/__init__.py", target)
+    return target
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", sorted(SUITES))
+def test_the_suite_passes_under_address_and_undefined_sanitizers(room: str, package: Path) -> None:
     environment = {
         **os.environ,
-        "PYTHONPATH": f"{tmp_path / 'lib'}:{ROOT}",
+        "PYTHONPATH": f"{package.parent}:{ROOT}",
         "LD_PRELOAD": f"{runtime('libasan.so')} {runtime('libubsan.so')}",
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter keeps what it allocates
         "UBSAN_OPTIONS": "halt_on_error=1",
         "PYTHONMALLOC": "malloc",
     }
-    where = "import native_ext._native as n; print(n.__file__)"
+    where = "import native_ext._native as n, native_ext._feed as f; print(n.__file__, f.__file__)"
     python = [sys.executable, "-P"]  # WHY: without -P the checkout's own build would come first
     loaded = subprocess.run(
         [*python, "-c", where],
@@ -53,8 +75,8 @@ def test_the_ring_suite_passes_under_address_and_undefined_sanitizers(tmp_path: 
         text=True,
         check=True,
     )
-    assert loaded.stdout.startswith(str(package)), "the sanitized build must be the one tested"
-    suites = [str(ROOT / f"tests/unit/ringbuffer/test_{subject}.py") for subject in SUBJECTS]
+    assert loaded.stdout.count(str(package)) == 2, "the sanitized builds must be the ones tested"
+    suites = [str(ROOT / name) for name in SUITES[room]]
     options = ["-q", "-o", "pythonpath=", "-p", "no:cacheprovider"]
     chosen = ["-k", "not multiprocessing and not independent"]
     done = subprocess.run(
