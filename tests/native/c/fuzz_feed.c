@@ -16,10 +16,11 @@
 
 #define SEPARATOR 0x1e
 #define ROW_COUNT 2
-#define CAPACITY 256
+#define CAPACITY 128
 #ifndef LINES_MAX
 #define LINES_MAX 24 /* 1: a run is one frame, for many runs */
 #endif
+#define FILLER 15 /* a record type that nobody has */
 #define START_NS (1000 * AEGIS_NS_PER_S)
 #define VENUE_START_NS (INT64_C(1723161255000) * AEGIS_NS_PER_MS)
 
@@ -108,6 +109,19 @@ int LLVMFuzzerInitialize(int *argument_count, char ***arguments) {
     return 0;
 }
 
+/* Leave a reader that stalls room for two records, so that what follows is merged. */
+static void fill(struct world *world) {
+    struct aegis_ring *ring = &world->core.ring;
+    union aegis_market_record filler = {.record_type = FILLER};
+    int64_t first = aegis_ring_claim(ring, CAPACITY - 2);
+    MUST(first >= 0, "the ring was not drained");
+    for (int64_t i = 0; i < CAPACITY - 2; i++) {
+        aegis_copy_in(aegis_ring_begin(ring, first + i), &filler.words[1], 7);
+        aegis_ring_commit(ring, first + i);
+    }
+    aegis_ring_publish(ring);
+}
+
 /* As after aegis_core_open, but for the ring, which goes on, and the counts. */
 static void reset(struct world *world, int settings) {
     struct aegis_core *core = &world->core;
@@ -120,11 +134,15 @@ static void reset(struct world *world, int settings) {
     if (settings & KNOWS_NO_BOOK)
         core->instruments[1].book.state = AEGIS_BOOK_IDLE;
     aegis_core_set_now(core, START_NS);
+    if (settings & READER_STALLS)
+        fill(world);
 }
 
 /* ---- what came out of the ring ---- */
 
 static void check_record(const union aegis_market_record *r) {
+    if (r->record_type == FILLER)
+        return;
     MUST(r->instrument_index < ROW_COUNT, "instrument %d", r->instrument_index);
     MUST(r->record_type < 16, "type %d", r->record_type);
     record_counts[r->record_type]++;
