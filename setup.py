@@ -12,7 +12,17 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 ROOT = Path(__file__).parent
-NATIVE = ("module", "layout", "port", "reader_port", "words", "process", "clock_type")
+NATIVE = (
+    "module",
+    "layout",
+    "port",
+    "reader_port",
+    "words",
+    "process",
+    "clock_type",
+    "order_wire",
+    "sha256",
+)
 SHARED = ("ring", "clock")
 FEED_PATTERNS = ("feed_*.c", "decode*.c", "book.c", "firewall*.c")
 

@@ -60,6 +60,26 @@ class Clock:
     def calibrate(self, duration_ns: int = ..., use_tsc: int = ..., /) -> int: ...
     def reanchor(self) -> int: ...
 
+NO_PRICE: int
+
+@final
+class OrderWire:
+    def __init__(self, head: bytes, tail: bytes, window: bytes, secret: _Memory) -> None: ...
+    def order(
+        self,
+        fixed: bytes,
+        quantity_scaled: int,
+        quantity_exponent: int,
+        price_scaled: int,
+        price_exponent: int,
+        name_prefix: bytes,
+        order_sequence: int,
+        cause_sequence: int,
+        venue_ms: int,
+        /,
+    ) -> bytes: ...
+    def signature(self, query: bytes, /) -> bytes: ...
+
 def layout() -> dict[str, int]: ...
 def now_ns() -> int: ...
 def tsc_invariant() -> bool: ...

@@ -264,20 +264,23 @@ class Executor:
     # Commands
 
     def _on_doorbell(self) -> None:
+        self._take_commands()  # before the doorbell is quiet: it rings again for what comes now
         os.read(self._doorbell, SEQUENCE_BYTES)
         self._drain_commands()
 
     def _drain_commands(self) -> None:
         """Take what is there, then ask to be woken; a command in between is seen by `arm`."""
-        while True:
-            first, count = self._commands.poll(COMMANDS_PER_TURN)
-            for sequence in range(first, first + count):
-                command = read_command(b"\0" * SEQUENCE_BYTES + self._commands.read(sequence))
-                self._table.publish(command.event_type, command)
-            if count > 0:
-                self._commands.advance(first + count)
-            elif self._commands.arm():
-                return
+        while self._take_commands() or not self._commands.arm():
+            pass
+
+    def _take_commands(self) -> int:
+        first, count = self._commands.poll(COMMANDS_PER_TURN)
+        for sequence in range(first, first + count):
+            command = read_command(b"\0" * SEQUENCE_BYTES + self._commands.read(sequence))
+            self._table.publish(command.event_type, command)
+        if count > 0:
+            self._commands.advance(first + count)
+        return count
 
     # Reports
 

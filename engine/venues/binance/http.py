@@ -93,14 +93,16 @@ class HttpConnection(asyncio.Protocol):
             A future; cancel it to give up, which closes the connection.
         """
         assert self._waiter is None, "one request at a time"
-        waiter: asyncio.Future[Response] = self._loop.create_future()
         transport = self._transport
-        if transport is None or transport.is_closing():
+        usable = transport is not None and not transport.is_closing()
+        if transport is not None and usable:
+            self._write(transport, request)
+        waiter: asyncio.Future[Response] = self._loop.create_future()
+        if not usable:
             waiter.set_exception(VenueUnreachableError("the connection closed before the request"))
             return waiter
         self._waiter = waiter
         waiter.add_done_callback(self._abandon_if_cancelled)
-        self._write(transport, request)
         return waiter
 
     def close(self) -> None:

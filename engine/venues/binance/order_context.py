@@ -85,7 +85,7 @@ class OrderContext:
         self.known = KnownOrders()
         self.traded: set[int] = set()
         self.last_error: VenueError | None = None
-        self._id_prefixes: dict[tuple[int, int], str] = {}
+        self._id_prefixes: dict[tuple[int, int], bytes] = {}
 
     async def sample_clock(self) -> None:
         """Ask the venue for its time, and report the clock.
@@ -129,12 +129,17 @@ class OrderContext:
         """
         if command.client_order_id:
             return command.client_order_id
+        prefix = self.id_prefix(command).decode()
+        sequence = encode_base36(command.order_sequence)
+        return f"{prefix}{sequence}-{encode_base36(command.cause_sequence)}"
+
+    def id_prefix(self, command: Command) -> bytes:
+        """Return what the ids of a command's strategy begin with, up to the order's number."""
         key = (command.epoch_low, command.strategy_index)
         prefix = self._id_prefixes.get(key)
         if prefix is None:
-            prefix = self._id_prefixes[key] = self._id_prefix(*key)
-        sequence = encode_base36(command.order_sequence)
-        return f"{prefix}{sequence}-{encode_base36(command.cause_sequence)}"
+            prefix = self._id_prefixes[key] = self._id_prefix(*key).encode()
+        return prefix
 
     def _id_prefix(self, epoch_low: int, strategy_index: int) -> str:
         epoch = self.account.epoch

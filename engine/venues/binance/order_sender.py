@@ -57,16 +57,17 @@ class OrderSender:
         if context.rest.blocked_s() > 0:
             context.report_rejected(command, LocalReason.RATE_PAUSED)
             return
-        client_order_id = context.client_order_id(command)
         venue_ms = context.clock.now_ms()
-        request = context.encoder.encode_order(command, client_order_id, venue_ms)
+        request = context.encoder.encode_order(command, context.id_prefix(command), venue_ms)
         answer = context.rest.submit_bytes(request)
         if answer is None:
             job = partial(self._send_on_fresh_connection, command, attempt)
             if not context.offload.order("order", job):
                 context.report_rejected(command, LocalReason.QUEUE_FULL)
             return
+        # It is on its way; what follows is our own book-keeping.
         sent_ns = time.monotonic_ns()
+        client_order_id = context.client_order_id(command)
         if attempt == 1:
             context.emit(context.about(EventType.ORDER_SENT, command))
         deadline_ns = sent_ns + context.account.order_timeout_ms * NS_PER_MS

@@ -2,7 +2,7 @@
 
 What does not change between two orders of a kind is prepared once: the request line up to the
 first number for every (instrument, side, type, flags), the headers behind it, and the two halves
-of the HMAC key. What is left per order are the numbers, one hash and one join.
+of the HMAC key. What is left per order, numbers and hash, is one call of `native_ext/order_wire.c`.
 
         POST /fapi/v1/order?symbol=..&side=..&type=.. | &quantity=..&price=..&newClientOrderId=..
         &recvWindow=..&timestamp=.. | &signature=.. |  HTTP/1.1 and headers
@@ -12,7 +12,6 @@ The signature covers the query exactly as it is sent.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,34 +19,13 @@ from engine.domain.codes import EVENT_POST_ONLY, EVENT_REDUCE_ONLY, OrderType, S
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.http import parse_url
 from engine.venues.order_records import Command
+from native_ext import _native
 
 ORDER_PATH: Final = "/fapi/v1/order"
 ALL_ORDERS_PATH: Final = "/fapi/v1/allOpenOrders"
 RECV_WINDOW_MS: Final = 5_000
-HASH_BLOCK_BYTES: Final = 64
 SIDE_TEXT: Final = {Side.BUY: "BUY", Side.SELL: "SELL"}
 TIME_IN_FORCE_TEXT: Final = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
-
-
-class Signer:
-    """HMAC-SHA256 with the key's two halves hashed once."""
-
-    def __init__(self, api_secret: str) -> None:
-        """Prepare the key."""
-        key = api_secret.encode()
-        if len(key) > HASH_BLOCK_BYTES:
-            key = hashlib.sha256(key).digest()
-        key = key.ljust(HASH_BLOCK_BYTES, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
-
-    def sign(self, query: bytes) -> bytes:
-        """Return the signature of a query as 64 hexadecimal digits."""
-        inner = self._inner.copy()
-        inner.update(query)
-        outer = self._outer.copy()
-        outer.update(inner.digest())
-        return outer.hexdigest().encode()
 
 
 class OrderEncoder:
@@ -58,17 +36,20 @@ class OrderEncoder:
     ) -> None:
         """Prepare headers and key; requests are prepared when first used."""
         self._instruments = instruments
-        self._signer = Signer(api_secret)
         endpoint = parse_url(rest_url)
         self._path = endpoint.path
         headers = f"Host: {endpoint.host_header}\r\nX-MBX-APIKEY: {api_key}\r\n"
         self._tail = f" HTTP/1.1\r\n{headers}\r\n".encode()
-        self._post_tail = f" HTTP/1.1\r\n{headers}Content-Length: 0\r\n\r\n".encode()
-        self._post = f"POST {self._path}{ORDER_PATH}?".encode()
-        self._orders: dict[tuple[int, int, int, int, int], str] = {}
+        self._wire = _native.OrderWire(
+            f"POST {self._path}{ORDER_PATH}?".encode(),
+            f" HTTP/1.1\r\n{headers}Content-Length: 0\r\n\r\n".encode(),
+            f"&recvWindow={RECV_WINDOW_MS}&timestamp=".encode(),
+            api_secret.encode(),
+        )
+        self._orders: dict[tuple[int, int, int, int, int], bytes] = {}
 
-    def encode_order(self, command: Command, client_order_id: str, venue_ms: int) -> bytes:
-        """Return the request that places an order."""
+    def encode_order(self, command: Command, id_prefix: bytes, venue_ms: int) -> bytes:
+        """Return the request that places an order named by prefix, order and cause sequence."""
         instrument = self._instruments[command.instrument_index]
         key = (
             command.instrument_index,
@@ -79,22 +60,18 @@ class OrderEncoder:
         )
         fixed = self._orders.get(key)
         if fixed is None:
-            fixed = self._orders[key] = _fixed_part(instrument.symbol, command)
-        numbers = f"&quantity={instrument.qty_text(command.qty_lots)}"
-        if command.order_type == OrderType.LIMIT:
-            numbers += f"&price={instrument.price_text(command.price_ticks)}"
-        query = (
-            f"{fixed}{numbers}&newClientOrderId={client_order_id}"
-            f"&recvWindow={RECV_WINDOW_MS}&timestamp={venue_ms}"
-        ).encode()
-        return b"".join(
-            (
-                self._post,
-                query,
-                b"&signature=",
-                self._signer.sign(query),
-                self._post_tail,
-            )
+            fixed = self._orders[key] = _fixed_part(instrument.symbol, command).encode()
+        is_limit = command.order_type == OrderType.LIMIT
+        return self._wire.order(
+            fixed,
+            command.qty_lots * instrument.lot_scaled,
+            instrument.qty_exponent,
+            command.price_ticks * instrument.tick_scaled if is_limit else _native.NO_PRICE,
+            instrument.price_exponent,
+            id_prefix,
+            command.order_sequence,
+            command.cause_sequence,
+            venue_ms,
         )
 
     def encode_cancel(self, command: Command, client_order_id: str, venue_ms: int) -> bytes:
@@ -119,7 +96,7 @@ class OrderEncoder:
                 f"{method} {self._path}{path}?".encode(),
                 whole,
                 b"&signature=",
-                self._signer.sign(whole),
+                self._wire.signature(whole),
                 self._tail,
             )
         )

@@ -151,6 +151,8 @@ class BinanceRest:
 
     def blocked_s(self) -> float:
         """Return for how long the venue asked us not to send; 0: not at all."""
+        if self._blocked_until_ns == 0:
+            return 0.0
         return max(0, self._blocked_until_ns - time.monotonic_ns()) / NS_PER_S
 
     async def close(self) -> None:
