@@ -77,3 +77,11 @@ def test_without_a_record_there_is_nothing_to_compare(
 ) -> None:
     assert main(["--recorded", str(tmp_path)]) == 3
     assert "no recorded result" in capsys.readouterr().out
+
+
+def test_a_result_without_rows_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fuzz_decode.json").write_text('{"executions": 1}', "utf-8")
+    assert main(["--recorded", str(tmp_path)]) == 3
+    assert "no recorded result" in capsys.readouterr().out
