@@ -103,7 +103,8 @@ def load_loop(home: str, report: Progress) -> LoopImage:
     """Return the brain's loop, from its image or compiled into one; it ran once, to its stop word.
 
     Raises:
-        InvariantError: as `activate`.
+        InvariantError: as `activate`; or an image that cannot be run, which is removed, so that the
+            next start compiles.
     """
     directory = _open_directory(home)
     from engine.processes import kernel_image
@@ -116,7 +117,11 @@ def load_loop(home: str, report: Progress) -> LoopImage:
         kernel.leave_plain()
         from engine.processes import brain_ports
 
-        brain_ports.try_loop(image)
+        try:
+            brain_ports.try_loop(image)
+        except InvariantError:
+            (directory / kernel_image.FILE_NAME).unlink(missing_ok=True)
+            raise
         return image
     activate(home)
     with compile_progress(report):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.processes import kernel_image
+from engine.processes import kernel_cache, kernel_image
 from tests.conftest import ROOT
 
 # One kernel over what the loop takes: nested tuples of flat, two-dimensional and record arrays.
@@ -74,6 +74,11 @@ import numba
 kernel_image.compile_for(numba.njit(total), *arguments())
 """
 )
+LOAD_LOOP = """
+import sys
+from engine.processes import kernel_cache
+kernel_cache.load_loop(sys.argv[1], print)
+"""
 
 
 def child(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -100,6 +105,17 @@ def test_other_types_are_refused_before_the_call(folder: Path) -> None:
     done = child(CALL_OTHER, folder)
     assert done.returncode == 1
     assert "InvariantError: kernel image of layout" in done.stderr
+
+
+def test_an_image_that_cannot_run_is_removed(folder: Path, tmp_path: Path) -> None:
+    directory = kernel_cache.cache_directory(str(tmp_path))
+    directory.mkdir(parents=True)
+    image = kernel_image.read(folder)  # whole, but not the brain's loop
+    assert image is not None
+    image.save(directory)
+    done = child(LOAD_LOOP, tmp_path)
+    assert "InvariantError: kernel image of layout" in done.stderr
+    assert list(directory.glob("*.image*")) == []
 
 
 def test_code_that_needs_numba_is_no_image(folder: Path) -> None:
