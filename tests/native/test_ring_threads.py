@@ -24,6 +24,14 @@ BUILDS = {
     ),
     "thread": (["-fsanitize=thread", "-Wno-tsan"], 200_000),
 }
+# Without these a run has proven little; on a busy machine another seed may be needed.
+AT_STAKE = (
+    ("producer", "gave_up"),
+    ("evicted", "evictions"),
+    ("observer", "lapped"),
+    ("watcher", "looks"),
+)
+SEEDS_MAX = 5
 WARNINGS = ["-O2", "-g", "-std=c11", "-Wall", "-Wextra", "-Werror"]
 
 
@@ -60,15 +68,16 @@ def test_no_thread_sees_what_is_forbidden(build: str, tmp_path: Path) -> None:
     flags, records = BUILDS[build]
     if not fuzz_build.can_run("gcc", tmp_path, *flags):
         pytest.skip(f"gcc cannot build and run with {' '.join(flags)} here")
-    status, found, said = run(compiled(tmp_path, flags), records, 1)
-    assert broken(found) == set()
-    assert said == ""
-    assert status == 0
-    assert found["first"]["seen"] == found["second"]["seen"] == records
-    assert found["producer"]["gave_up"] > 0
-    assert found["evicted"]["evictions"] > 0
-    assert found["observer"]["lapped"] > 0, "or nothing was at stake"
-    assert found["watcher"]["looks"] > 0
+    program = compiled(tmp_path, flags)
+    for seed in range(1, SEEDS_MAX + 1):
+        status, found, said = run(program, records, seed)
+        assert broken(found) == set()
+        assert said == ""
+        assert status == 0
+        assert found["first"]["seen"] == found["second"]["seen"] == records
+        if all(found[who][what] > 0 for who, what in AT_STAKE):
+            return
+    pytest.fail("in no run was every outcome at stake")
 
 
 # What is broken in a copy of the ring, and what the driver must then say.
