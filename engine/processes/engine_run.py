@@ -288,13 +288,15 @@ class EngineRun:
         return clean
 
     def _wait_stopped(self, role: RoleProcess, deadline: float) -> bool:
+        why = "did not stop within the drain budget and was killed"
         while time.monotonic() < deadline:
             if role.wait(0.02):
                 return role.exit_status() == 0
             if self._signal_count > 1:
+                why = "was killed by a second signal; the next start settles what it left"
                 break
         role.kill()
-        self._say(f"aegis: {role.row.name} did not stop within the drain budget and was killed")
+        self._say(f"aegis: {role.row.name} {why}")
         return False
 
     def _summarise(self) -> dict[str, Any]:
