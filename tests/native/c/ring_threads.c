@@ -163,10 +163,7 @@ static void *consume(void *argument) {
         if (count > 0)
             judge(job, first, count, &batch);
         int64_t moved = count < 0 ? count : aegis_ring_advance(ring, job->reader, first + count);
-        /* WHY: advance says INVALID when the eviction comes between its look at the mode and the
-         * one at the sequence; the mode tells which it was. */
-        if (moved != 0 && job->reader == EVICTED &&
-            load(&job->shared->segment->readers[EVICTED].mode) != AEGIS_MODE_GATING) {
+        if (moved == AEGIS_EVICTED && job->reader == EVICTED) {
             expected = join_again(job); /* what was read may be torn: it is thrown away */
             continue;
         }

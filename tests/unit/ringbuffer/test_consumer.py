@@ -6,7 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from ringbuffer import layout
+from native_ext import _native
+from ringbuffer import kernels, layout
 from ringbuffer.layout import EVICTED, FULL
 from ringbuffer.ring import Consumer, Producer, Ring
 from tests.ring_builders import (
@@ -166,6 +167,18 @@ def test_a_reader_evicted_between_poll_and_advance_must_discard(ring: Ring) -> N
     assert consumer.advance(first + count) == EVICTED
     assert ring.reader(0).mode == layout.MODE_EVICTED, "a late advance cannot undo it"
     publish(producer, 8)
+
+
+def test_an_eviction_between_two_looks_of_advance_is_one(ring: Ring) -> None:
+    producer, consumer = Producer(ring), Consumer(ring, 0)
+    publish(producer, 2)
+    first, count = consumer.poll(8)
+    # What advance sees when it looked at the mode before main stored it, and at the sequence after.
+    address = int(consumer.addresses()[layout.HANDLE_READERS]) + layout.READER_SEQUENCE
+    _native.store_relaxed(address, layout.EVICTED_SEQUENCE)
+    assert ring.reader(0).mode == layout.MODE_GATING
+    assert consumer.advance(first + count) == EVICTED
+    assert kernels.advance(consumer.addresses(), 0, first + count) == EVICTED
 
 
 def test_an_evicted_reader_may_join_again_at_the_published_count(ring: Ring) -> None:
