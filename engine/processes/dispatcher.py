@@ -125,7 +125,8 @@ class Dispatcher:
         """Refuse what comes, finish what waits; return False when the deadline came first."""
         self._open = False
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._queue.join(), deadline_s)
+            async with asyncio.timeout(deadline_s):
+                await self._queue.join()
             return True
         return False
 

@@ -176,7 +176,8 @@ class StreamConnection(FrameReader, asyncio.BufferedProtocol):
             body = {"method": "SUBSCRIBE", "params": part, "id": self._message_id}
             self.send(_TEXT, msgspec.json.encode(body))
             try:
-                await asyncio.wait_for(waiter, ANSWER_TIMEOUT_S)
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    await waiter
             except TimeoutError as error:
                 raise VenueUnreachableError("no answer to SUBSCRIBE") from error
 

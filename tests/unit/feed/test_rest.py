@@ -126,6 +126,24 @@ def test_the_signature_covers_the_query_as_sent() -> None:
     against(lambda _: ok(b"{}"), body)
 
 
+def test_a_cancel_in_the_turn_of_the_answer_is_a_cancel() -> None:
+    """A loop that asks every second and is stopped just then must not go on for ever."""
+
+    async def body(peer: Peer, client: BinanceRest) -> None:
+        del peer
+        await client.connect(1)
+        asking = asyncio.create_task(client.request("GET", "/fapi/v1/time"))
+        await asyncio.sleep(0)
+        (connection,) = client._opened
+        assert connection._waiter is not None, "written, and waiting"
+        connection._waiter.set_result(Response(200, {}, b"{}"))
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+    against(lambda _: ok(b"{}"), body)
+
+
 def test_submit_writes_at_once_on_an_idle_connection_only() -> None:
     async def body(peer: Peer, client: BinanceRest) -> None:
         assert client.submit("POST", "/order") is None
