@@ -5,12 +5,14 @@ signed order) add to a process that only turns a frame into a prebuilt order, an
 the same strategy written the usual way?
 Load: one trigger outstanding at a time, written by the practice exchange over loopback; quotes that
 alternate between extreme imbalances, so that every trigger enters or leaves a position. The
-exchange measures: it reads the clock before the write and at the arrival of the order's bytes.
+exchange measures: it reads the clock before the write and at the arrival of the order's bytes, and
+does not sleep in between, so that its own waking is nobody's latency.
 
 One subject runs at a time, with an exchange of its own that is pinned to the first core. Floor and
 usual way are pinned to the last core. The engine has feed, kernel thread and executor on the last
 core, which its kernel thread never lets halt (`idle = "yield"`); orchestrator and main share the
-first with the exchange. `engine, unpinned` is the default: 30 us of spin, then sleep.
+first with the exchange. `engine, unpinned` is the default: 30 us of spin, then sleep; it needs
+every core, so there the exchange sleeps too, and its waking is in the figure.
 """
 
 from __future__ import annotations
@@ -95,8 +97,9 @@ def call(url: str, method: str, path: str, body: object = None) -> Any:  # noqa:
 class Exchange:
     """A practice exchange with one quiet generated market."""
 
-    def __init__(self, core: int) -> None:
-        """Start it and let its market produce a first quote."""
+    def __init__(self, core: int, *, has_core: bool = True) -> None:
+        """Start it and let its market produce a first quote; `has_core`: nobody needs its core."""
+        self.has_core = has_core
         words = ("--generate", "1", "--seed", "1", "--rate", "2", "--balance", "100000000")
         limits = ("--weight-limit", "--order-limit-10s", "--order-limit-1m")
         self.process = subprocess.Popen(
@@ -136,6 +139,7 @@ class Exchange:
             "count": count,
             "gap_ms": GAP_MS,
             "timeout_ms": TIMEOUT_MS,
+            "awake": self.has_core,
         }
         call(self.url, "GET", "/practice/probe?clear=true")
         call(self.url, "POST", "/practice/probe", order)
@@ -225,7 +229,7 @@ def start_script(module: str, first: int, last: int) -> Side:
 def start_engine(home: Path, name: str, pin: str, first: int) -> Side:
     """Start the engine and wait until it is ready to trade."""
     with contextlib.ExitStack() as held:
-        exchange = _started(held, Exchange(first))
+        exchange = _started(held, Exchange(first, has_core=bool(pin)))
         exchange.quote()
         config = home / f"{name}.toml"
         config.write_text(CONFIG.format(symbol=exchange.symbol, pin=pin), encoding="utf-8")

@@ -58,13 +58,17 @@ class Probe:
         self._left = 0
         self._gap_s = 0.0
         self._timeout_s = 0.0
+        self._awake = False
         self._serial = 0
         self._timer: asyncio.TimerHandle | None = None
         self._samples: list[dict[str, object]] = []
         self._missed = 0
 
     def arm(self, order: Mapping[str, Any]) -> dict[str, object]:
-        """Start a series: `stream`, `text` or `texts`, `count`, `gap_ms`, `timeout_ms`.
+        """Start a series: `stream`, `text` or `texts`, `count`, `gap_ms`, `timeout_ms`, `awake`.
+
+        With `awake` the exchange does not sleep while a trigger is out; it must have a core that
+        nobody who answers needs.
 
         In a text `{u}` becomes an update id above the last, `{ms}` the venue time and `{n}` the
         number of the trigger. Texts are used in turn.
@@ -79,6 +83,7 @@ class Probe:
         self._stream = str(order.get("stream", ""))
         self._left = min(int(order.get("count", 1)), MAX_TRIGGERS)
         self._gap_s = float(order.get("gap_ms", DEFAULT_GAP_MS)) / 1000
+        self._awake = bool(order.get("awake", False))
         self._timeout_s = float(order.get("timeout_ms", DEFAULT_TIMEOUT_MS)) / 1000
         if not self._outlets():
             self._left = 0
@@ -128,7 +133,7 @@ class Probe:
 
     def _look_out(self) -> None:
         # The loop does not sleep while a trigger is out: being woken would be measured too.
-        if self.armed:
+        if self.armed and self._awake:
             asyncio.get_running_loop().call_soon(self._look_out)
 
     def order_arrived(self, arrival_ns: int, data: bytes) -> None:

@@ -37,13 +37,13 @@ from engine.processes.executor_counts import ExecutorCounts
 from engine.processes.order_venue import create_order_venue
 from engine.venues.binance.order_context import Offload
 from engine.venues.binance.user_stream import backoff_s
-from engine.venues.order_records import Report, pack_report, read_command
+from engine.venues.order_records import SEQUENCE_BYTES, Report, pack_report, read_command
 from engine.venues.venue import CredentialError, OrderVenue, ProtocolError, VenueError
 from ringbuffer.errors import InvariantError
 from ringbuffer.ring import Consumer, Producer, Ring
 
 SLOT_BYTES: Final = 256
-SEQUENCE_BYTES: Final = 8  # the ring stamps them
+EVENTFD_BYTES: Final = 8
 COMMAND_TYPES: Final = tuple(kind for kind in EventType if 100 <= kind < 200)
 REPORT_TYPES: Final = tuple(kind for kind in EventType if 200 <= kind < 300)
 COMMANDS_PER_TURN: Final = 64
@@ -265,7 +265,7 @@ class Executor:
 
     def _on_doorbell(self) -> None:
         self._take_commands()  # before the doorbell is quiet: it rings again for what comes now
-        os.read(self._doorbell, SEQUENCE_BYTES)
+        os.read(self._doorbell, EVENTFD_BYTES)
         self._drain_commands()
 
     def _drain_commands(self) -> None:
@@ -276,7 +276,7 @@ class Executor:
     def _take_commands(self) -> int:
         first, count = self._commands.poll(COMMANDS_PER_TURN)
         for sequence in range(first, first + count):
-            command = read_command(b"\0" * SEQUENCE_BYTES + self._commands.read(sequence))
+            command = read_command(self._commands.read(sequence))
             self._table.publish(command.event_type, command)
         if count > 0:
             self._commands.advance(first + count)

@@ -15,14 +15,15 @@ from engine.clock import VenueClock
 from engine.domain.codes import EventType, Role
 
 RECORD_BYTES = 256
+SEQUENCE_BYTES = 8  # in front of a slot's payload; the ring stamps them
 TEXT_BYTES = 40
 
-# Bytes 24.. of the record; the first 24 are sequence and times, which a command's reader ignores.
-_COMMAND = struct.Struct("<16xqHBBiibBBBqqqq24xqq16xi3xB32xqq24x40sq")
+# A command is read from its slot's payload and its time is ignored; a report is a whole record.
+_COMMAND = struct.Struct("<8xqHBBiibBBBqqqq24xqq16xi3xB32xqq24x40sq")
 _REPORT = struct.Struct("<qqqHBBiibBBBqqqqqqqqqqqiBBBBQqqqqqqqq40sq")
 _INSTRUMENT = struct.Struct("<i")
 INSTRUMENT_OFFSET = 28
-assert _COMMAND.size == RECORD_BYTES, "a command fills its slot exactly"
+assert _COMMAND.size == RECORD_BYTES - SEQUENCE_BYTES, "a command fills its slot exactly"
 assert _REPORT.size == RECORD_BYTES, "a report fills its slot exactly"
 
 
@@ -120,11 +121,11 @@ def clock_report(clock: VenueClock) -> Report:
     )
 
 
-def read_command(record: bytes | memoryview) -> Command:
-    """Return the command in a slot's 256 bytes; nothing of the slot is kept."""
-    fields = _COMMAND.unpack(record)
-    text = fields[20].rstrip(b"\0").decode("ascii", "replace")
-    return Command._make((*fields[:20], text, fields[21]))
+def read_command(payload: bytes | memoryview) -> Command:
+    """Return the command in a slot's payload, 248 bytes; nothing of the slot is kept."""
+    *fields, text, request_id = _COMMAND.unpack(payload)
+    name = text.rstrip(b"\0").decode("ascii", "replace") if text[0] else ""
+    return Command._make((*fields, name, request_id))
 
 
 def pack_report(report: Report, time_ns: int) -> bytes:

@@ -14,7 +14,6 @@ more than that.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 from typing import cast
@@ -146,8 +145,10 @@ class HttpConnection(asyncio.Protocol):
         # that nothing of ours is queued, so an unencrypted one can go to the socket at once.
         sent = 0
         if self._descriptor >= 0:
-            with contextlib.suppress(OSError):  # full or broken: the transport finds out which
+            try:  # noqa: SIM105  a context manager would cost more than the call
                 sent = os.write(self._descriptor, request)
+            except OSError:  # full or broken: the transport finds out which
+                pass
         if sent < len(request):
             transport.write(request[sent:])
 

@@ -76,7 +76,7 @@ def test_intent_is_in_the_event_ring_before_its_command_and_the_doorbell_rings(
     assert kinds(commands) == [EventType.COMMAND_NEW]
     assert synced.doorbell_rang()
     request = events[events["event_type"] == EventType.ORDER_REQUEST][0]
-    command = read_command(commands[0].tobytes())
+    command = read_command(commands[0].tobytes()[8:])
     assert command.order_sequence == request["order_sequence"]
     assert command.qty_lots == request["qty_lots"] > 0
     assert command.cause_sequence == request["cause_sequence"]
