@@ -63,9 +63,8 @@ static int64_t valid_end(const struct aegis_ring *ring, int64_t sequence, int64_
     int64_t end = sequence;
     /* MEMORY: acquire; the record is whole. Pairs with the releases in aegis_ring_commit and
      * aegis_ring_publish of the producer that died. */
-    while (end < sequence + limit &&
-           atomic_load_explicit(&aegis_ring_slot(ring, end)->sequence, memory_order_acquire) ==
-               end + 1)
+    while (end < sequence + limit && atomic_load_explicit(&aegis_ring_slot(ring, end)->sequence,
+                                                          memory_order_acquire) == end + 1)
         end++;
     return end;
 }
