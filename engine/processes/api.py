@@ -97,10 +97,17 @@ class ApiThread:
     def _import(self) -> None:
         import uvicorn
 
+        from engine.web.connection import HEAD_BYTES_MAX, BoundedConnection
+
         assert self._load is not None, "serve() sets it"
         config = uvicorn.Config(
             self._load(),
+            http=BoundedConnection,
+            ws="none",
+            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+            proxy_headers=False,  # a header must not say who the client is
             log_config=None,
+            log_level="error",  # warnings are about clients, who must not write our log
             access_log=False,
             lifespan="off",
             loop="asyncio",

@@ -2,7 +2,8 @@
 
 The token is made at start, printed, kept in a file of mode 0600 and embedded in the page only when
 the page is asked for from this machine. Host and Origin are checked on every state-changing route,
-so that a foreign page in the operator's browser can neither read the token nor use it.
+so that a foreign page in the operator's browser can neither read the token nor use it. The socket
+says who the client is: a header that claims to know better can only take rights away.
 """
 
 from __future__ import annotations
@@ -15,24 +16,25 @@ from starlette.requests import Request
 
 TOKEN_HEADER = "x-aegis-token"  # noqa: S105  the header's name, not a token
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+PROXY_HEADERS = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")
 
 
 def is_loopback_client(request: Request) -> bool:
-    """Return whether the request comes from this machine, addressed as this machine."""
-    if request.client is None:
+    """Return whether the request comes from this machine, addressed as this machine.
+
+    One that a proxy on this machine passed on comes from somewhere else.
+    """
+    if request.client is None or any(name in request.headers for name in PROXY_HEADERS):
         return False
-    try:
-        address = ipaddress.ip_address(request.client.host)
-    except ValueError:
-        return False
-    return address.is_loopback and _host_name(request.headers.get("host", "")) in LOOPBACK_NAMES
+    named = _host_name(request.headers.get("host", "")) in LOOPBACK_NAMES
+    return named and _is_loopback_address(request.client.host)
 
 
 def refusal(request: Request, token: str) -> str:
     """Return why a state-changing request is refused; an empty string lets it pass."""
     host = request.headers.get("host", "")
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and not (host and origin in {f"http://{host}", f"https://{host}"}):
         return "Origin is not this server"
     local = request.client is not None and _is_loopback_address(request.client.host)
     # A name that resolves to loopback is how a foreign page would reach us.
@@ -55,4 +57,7 @@ def _is_loopback_address(address: str) -> bool:
 
 
 def _host_name(host: str) -> str:
-    return urlsplit(f"//{host}").hostname or ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""  # a bracket that is open

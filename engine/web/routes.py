@@ -7,25 +7,27 @@ the command line uses. Nothing here imports numpy.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from engine.web.access import is_loopback_client, refusal
+from engine.web.live import LiveStreams
 
 if TYPE_CHECKING:
     from engine.processes.commands import Commands, Outcome
 
 PAGE = Path(__file__).parent / "page" / "index.html"
-STREAM_PERIOD_S = 0.5
-STREAM_CLIENTS_MAX = 32
 BODY_BYTES_MAX = 4096
+BODY_S = 5.0  # a body of so few bytes takes no longer
 SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
@@ -63,7 +65,8 @@ def create_app(source: StatusSource, commands: Commands, token: str) -> Starlett
         token: this run's token for state-changing routes.
     """
     routes = _Routes(source, commands, token)
-    return Starlette(
+    app = Starlette(
+        exception_handlers={HTTPException: _refuse},
         routes=[
             Route("/health", routes.health),
             Route("/livez", routes.health),
@@ -73,15 +76,19 @@ def create_app(source: StatusSource, commands: Commands, token: str) -> Starlett
             Route("/events", routes.events),
             Route("/", routes.page),
             Route("/v1/{command}", routes.command, methods=["POST"]),
-        ]
+        ],
     )
+    app.router.redirect_slashes = False  # one name per route; no answer is built from Host
+    return app
 
 
 class _Routes:
     def __init__(self, source: StatusSource, commands: Commands, token: str) -> None:
         self._source = source
         self._token = token
-        self._stream_count = 0
+        self._live = LiveStreams(source.status)
+        # A thread of its own: an operator's HALT does not wait behind those who read.
+        self._operator = ThreadPoolExecutor(1, "aegis-operator")
         self._page = PAGE.read_text(encoding="utf-8")
         self._commands: dict[str, Callable[[str, str], Outcome]] = {
             "halt": commands.halt,
@@ -124,19 +131,7 @@ class _Routes:
 
     async def events(self, _request: Request) -> Response:
         """Answer /events with the status, again and again, as server-sent events."""
-        if self._stream_count >= STREAM_CLIENTS_MAX:
-            return _json({"error": "too many live streams", "limit": STREAM_CLIENTS_MAX}, 503)
-        return StreamingResponse(self._stream(), media_type="text/event-stream")
-
-    async def _stream(self) -> AsyncIterator[bytes]:
-        self._stream_count += 1
-        try:
-            while True:
-                document = await asyncio.to_thread(self._source.status)
-                yield b"data: " + orjson.dumps(document) + b"\n\n"
-                await asyncio.sleep(STREAM_PERIOD_S)
-        finally:
-            self._stream_count -= 1
+        return self._live.response() or _json({"error": "too many live streams"}, 503)
 
     async def command(self, request: Request) -> Response:
         """Answer POST /v1/NAME: check the right to, then do it."""
@@ -147,10 +142,16 @@ class _Routes:
         reason = refusal(request, self._token)
         if reason:
             return _json({"error": reason}, 403)
-        body = await _read_body(request)
+        try:
+            async with asyncio.timeout(BODY_S):
+                body = await _read_body(request)
+        except (TimeoutError, ClientDisconnect):
+            return _json({"error": f"the body was not whole within {BODY_S:.0f} s"}, 408)
         if body is None:
             return _json({"error": "body must be a JSON object with a text `reason`"}, 400)
-        outcome = await asyncio.to_thread(act, body.get("who", "api"), body.get("reason", ""))
+        who, reason = body.get("who", "api"), body.get("reason", "")
+        loop = asyncio.get_running_loop()
+        outcome = await loop.run_in_executor(self._operator, act, who, reason)
         document = {"effect": outcome.effect, "trading_state": outcome.trading_state.name}
         return _json(document, 200 if outcome.accepted else 409)
 
@@ -170,6 +171,13 @@ async def _read_body(request: Request) -> dict[str, str] | None:
     if not isinstance(body, dict) or not all(isinstance(entry, str) for entry in body.values()):
         return None
     return body
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), error
+    answer = _json({"error": error.detail}, error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def _json(document: dict[str, Any], status: int = 200) -> Response:
