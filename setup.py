@@ -20,6 +20,7 @@ NATIVE = (
     "words",
     "process",
     "clock_type",
+    "commands",
     "order_wire",
     "sha256",
 )

@@ -1,13 +1,14 @@
 # Types of the C extension. Sequences and counts are int64; times are nanoseconds.
 # Each function says what it does in its own docstring, which is in the C source.
 
-from typing import Any, TypeAlias, final
+from typing import Any, TypeAlias, TypeVar, final
 
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
 # WHY: before Python 3.12 an array does not declare that it is a buffer.
 _Memory: TypeAlias = Buffer | NDArray[Any]
+_Tuple = TypeVar("_Tuple", bound=tuple[Any, ...])
 
 class Port:
     def __init__(self, buffer: _Memory) -> None: ...
@@ -60,26 +61,31 @@ class Clock:
     def calibrate(self, duration_ns: int = ..., use_tsc: int = ..., /) -> int: ...
     def reanchor(self) -> int: ...
 
-NO_PRICE: int
-
 @final
 class OrderWire:
-    def __init__(self, head: bytes, tail: bytes, window: bytes, secret: _Memory) -> None: ...
-    def order(
+    def __init__(
         self,
-        fixed: bytes,
-        quantity_scaled: int,
-        quantity_exponent: int,
-        price_scaled: int,
+        head: bytes,
+        tail: bytes,
+        window: bytes,
+        secret: _Memory,
+        tag: bytes,
+        epoch: int,
+        terms: tuple[bytes, ...],
+    ) -> None: ...
+    def add_instrument(
+        self,
+        symbol: bytes,
+        lot_scaled: int,
+        qty_exponent: int,
+        tick_scaled: int,
         price_exponent: int,
-        name_prefix: bytes,
-        order_sequence: int,
-        cause_sequence: int,
-        venue_ms: int,
         /,
-    ) -> bytes: ...
+    ) -> None: ...
+    def order(self, command: tuple[int | str, ...], venue_ms: int, /) -> bytes: ...
     def signature(self, query: bytes, /) -> bytes: ...
 
+def read_command(kind: type[_Tuple], payload: _Memory, /) -> _Tuple: ...
 def layout() -> dict[str, int]: ...
 def now_ns() -> int: ...
 def tsc_invariant() -> bool: ...

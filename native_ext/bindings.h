@@ -9,6 +9,7 @@
 
 extern PyMethodDef aegis_process_methods[]; /* process.c */
 extern PyMethodDef aegis_words_methods[];   /* words.c */
+extern PyMethodDef aegis_commands_methods[]; /* commands.c */
 
 int aegis_add_port_types(PyObject *module);  /* port.c: Port, Producer */
 int aegis_add_reader_types(PyObject *module, PyObject *port_type); /* reader_port.c */

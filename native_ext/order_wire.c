@@ -1,41 +1,80 @@
 /* order_wire.c: the Python type OrderWire, which writes the request of a new order in one call.
  *
- *     head | fixed | &quantity=..[&price=..]&newClientOrderId=..&recvWindow=..&timestamp=..
- *          | &signature=.. | tail
+ *     head | symbol | terms |
+ * &quantity=..[&price=..]&newClientOrderId=..&recvWindow=..&timestamp=.. | &signature=.. | tail
  *
  * The signature covers everything between head and itself. What does not change between two orders
- * is prepared by the caller: head (request line up to the query), fixed (symbol, side, type), the
- * prefix of the order's name, and tail (headers). Nothing here knows more of a venue than that.
+ * is prepared by the caller: head (request line up to the query), what to call an instrument, the
+ * terms (side, type, time in force, reduce-only) in the venue's words, and tail (headers). The name
+ * is <tag><epoch>-<strategy + 1>-<order>-<cause> in base 36, as engine/domain/client_id.py says.
  */
-#include "bindings.h"
+#include "commands.h"
 #include "sha256.h"
 
 enum {
     NUMBER_CHARACTERS = 48, /* of a decimal: 19 digits, up to 18 zeros, point */
     EXPONENT_MAX = 18,
-    NAME_CHARACTERS = 28, /* of two numbers in base 36 and the dash between them */
+    NAME_CHARACTERS_MAX = 36, /* what every venue takes */
+    TAG_CHARACTERS_MAX = 2,
+    NAME_SPACE = TAG_CHARACTERS_MAX + 4 * 13 + 3,
+    EPOCH_LOW_MASK = 255,
+    KINDS = 5, /* MARKET, GTC, IOC, FOK, post-only */
+    TERMS = 2 * KINDS * 2,
     SIGNATURE_CHARACTERS = 2 * AEGIS_SHA256_BYTES
+};
+
+/* engine/domain/codes.py */
+enum { LIMIT = 2, GTC = 1, FOK = 3, REDUCE_ONLY = 1, POST_ONLY = 2 };
+
+struct wire_instrument {
+    PyObject *symbol; /* "symbol=BTCUSDT" */
+    int64_t lot_scaled, qty_exponent;
+    int64_t tick_scaled, price_exponent;
 };
 
 typedef struct {
     PyObject_HEAD PyObject *head;
     PyObject *tail;
     PyObject *window; /* "&recvWindow=5000&timestamp=" */
+    PyObject *tag;
+    PyObject *terms; /* TERMS bytes objects; see terms_of */
+    int64_t epoch;
     struct aegis_hmac hmac;
+    struct wire_instrument *instruments;
+    Py_ssize_t instrument_count;
 } wire_object;
 
+static int is_bytes_tuple(PyObject *tuple, Py_ssize_t size) {
+    int right = PyTuple_GET_SIZE(tuple) == size;
+    for (Py_ssize_t i = 0; right && i < size; i++)
+        right = PyBytes_Check(PyTuple_GET_ITEM(tuple, i));
+    return right;
+}
+
 static int wire_init(wire_object *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"head", "tail", "window", "secret", NULL};
-    PyObject *head, *tail, *window;
+    static char *names[] = {"head", "tail", "window", "secret", "tag", "epoch", "terms", NULL};
+    PyObject *head, *tail, *window, *tag, *terms;
+    long long epoch;
     Py_buffer secret;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "SSSy*", names, &head, &tail, &window, &secret))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "SSSy*SLO!", names, &head, &tail, &window,
+                                     &secret, &tag, &epoch, &PyTuple_Type, &terms))
         return -1;
-    Py_XSETREF(self->head, Py_NewRef(head));
-    Py_XSETREF(self->tail, Py_NewRef(tail));
-    Py_XSETREF(self->window, Py_NewRef(window));
-    aegis_hmac_key(&self->hmac, secret.buf, (size_t)secret.len);
+    int right =
+        PyBytes_GET_SIZE(tag) <= TAG_CHARACTERS_MAX && epoch >= 0 && is_bytes_tuple(terms, TERMS);
+    if (right) {
+        Py_XSETREF(self->head, Py_NewRef(head));
+        Py_XSETREF(self->tail, Py_NewRef(tail));
+        Py_XSETREF(self->window, Py_NewRef(window));
+        Py_XSETREF(self->tag, Py_NewRef(tag));
+        Py_XSETREF(self->terms, Py_NewRef(terms));
+        self->epoch = epoch;
+        aegis_hmac_key(&self->hmac, secret.buf, (size_t)secret.len);
+    } else {
+        PyErr_Format(PyExc_ValueError, "tag of at most %d letters, epoch >= 0, %d terms",
+                     TAG_CHARACTERS_MAX, TERMS);
+    }
     PyBuffer_Release(&secret);
-    return 0;
+    return right ? 0 : -1;
 }
 
 static void wire_dealloc(wire_object *self) {
@@ -43,8 +82,33 @@ static void wire_dealloc(wire_object *self) {
     Py_CLEAR(self->head);
     Py_CLEAR(self->tail);
     Py_CLEAR(self->window);
+    Py_CLEAR(self->tag);
+    Py_CLEAR(self->terms);
+    for (Py_ssize_t i = 0; i < self->instrument_count; i++)
+        Py_CLEAR(self->instruments[i].symbol);
+    PyMem_Free(self->instruments);
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+static PyObject *wire_add_instrument(wire_object *self, PyObject *args) {
+    struct wire_instrument added;
+    if (!PyArg_ParseTuple(args, "SLLLL", &added.symbol, &added.lot_scaled, &added.qty_exponent,
+                          &added.tick_scaled, &added.price_exponent))
+        return NULL;
+    if (added.lot_scaled <= 0 || added.tick_scaled <= 0 || added.qty_exponent < 0 ||
+        added.qty_exponent > EXPONENT_MAX || added.price_exponent < 0 ||
+        added.price_exponent > EXPONENT_MAX)
+        return PyErr_Format(PyExc_ValueError, "%s: tick, lot or exponent out of its range",
+                            PyBytes_AS_STRING(added.symbol));
+    size_t size = sizeof added * (size_t)(self->instrument_count + 1);
+    struct wire_instrument *grown = PyMem_Realloc(self->instruments, size);
+    if (grown == NULL)
+        return PyErr_NoMemory();
+    Py_INCREF(added.symbol);
+    self->instruments = grown;
+    self->instruments[self->instrument_count++] = added;
+    Py_RETURN_NONE;
 }
 
 /* Each writer below returns the end of what it wrote. */
@@ -108,48 +172,128 @@ static int wire_check(const wire_object *self) {
     return -1;
 }
 
-enum { FIXED, QUANTITY, QUANTITY_EXPONENT, PRICE, PRICE_EXPONENT, PREFIX, ORDER, CAUSE, MS, COUNT };
+/* The numbers of a command that an order's request has, by their item. */
+static const int NUMBERS[] = {
+    AEGIS_COMMAND_FLAGS,          AEGIS_COMMAND_INSTRUMENT_INDEX, AEGIS_COMMAND_STRATEGY_INDEX,
+    AEGIS_COMMAND_SIDE,           AEGIS_COMMAND_ORDER_TYPE,       AEGIS_COMMAND_TIME_IN_FORCE,
+    AEGIS_COMMAND_ORDER_SEQUENCE, AEGIS_COMMAND_CAUSE_SEQUENCE,   AEGIS_COMMAND_PRICE_TICKS,
+    AEGIS_COMMAND_QTY_LOTS,       AEGIS_COMMAND_EPOCH_LOW};
+
+static int read_numbers(PyObject *command, int64_t n[AEGIS_COMMAND_ITEMS]) {
+    if (!PyTuple_Check(command) || PyTuple_GET_SIZE(command) != AEGIS_COMMAND_ITEMS) {
+        PyErr_SetString(PyExc_TypeError, "the first argument must be a command");
+        return -1;
+    }
+    for (size_t i = 0; i < sizeof NUMBERS / sizeof *NUMBERS; i++)
+        if (aegis_int64_arg(PyTuple_GET_ITEM(command, NUMBERS[i]), &n[NUMBERS[i]]) != 0)
+            return -1;
+    return 0;
+}
+
+/* Which of the terms an order has: by side, then kind, then reduce-only; -1 for no such order. */
+static int terms_of(const int64_t n[AEGIS_COMMAND_ITEMS]) {
+    int64_t kind = 0;
+    if (n[AEGIS_COMMAND_ORDER_TYPE] == LIMIT) {
+        kind = n[AEGIS_COMMAND_FLAGS] & POST_ONLY ? KINDS - 1 : n[AEGIS_COMMAND_TIME_IN_FORCE];
+        if (kind < GTC || kind >= KINDS)
+            return -1;
+    }
+    int is_buy = n[AEGIS_COMMAND_SIDE] > 0;
+    int is_reduce_only = (n[AEGIS_COMMAND_FLAGS] & REDUCE_ONLY) != 0;
+    return (is_buy * KINDS + (int)kind) * 2 + is_reduce_only;
+}
+
+/* The epoch of an order, which may rest from an earlier session; below 0 there was none. */
+static int64_t epoch_of(const wire_object *self, const int64_t n[AEGIS_COMMAND_ITEMS]) {
+    return self->epoch - ((self->epoch - n[AEGIS_COMMAND_EPOCH_LOW]) & EPOCH_LOW_MASK);
+}
+
+static char *put_name(char *to, const wire_object *self, const int64_t n[AEGIS_COMMAND_ITEMS]) {
+    to = put_number(put_bytes(to, self->tag), (uint64_t)epoch_of(self, n), 36);
+    *to++ = '-';
+    to = put_number(to, (uint64_t)(n[AEGIS_COMMAND_STRATEGY_INDEX] + 1), 36);
+    *to++ = '-';
+    to = put_number(to, (uint64_t)n[AEGIS_COMMAND_ORDER_SEQUENCE], 36);
+    *to++ = '-';
+    return put_number(to, (uint64_t)n[AEGIS_COMMAND_CAUSE_SEQUENCE], 36);
+}
+
+/* What the request of one order is made of, once every number is known to be in its range. */
+struct parts {
+    const struct wire_instrument *instrument;
+    PyObject *terms;
+    int64_t quantity, price;
+    int has_price;
+    int64_t venue_ms;
+};
+
+static int check_parts(const wire_object *self, const int64_t n[AEGIS_COMMAND_ITEMS],
+                       struct parts *parts) {
+    int64_t index = n[AEGIS_COMMAND_INSTRUMENT_INDEX];
+    int terms = terms_of(n);
+    if (index < 0 || index >= self->instrument_count || terms < 0 || parts->venue_ms < 0 ||
+        epoch_of(self, n) < 0 || n[AEGIS_COMMAND_QTY_LOTS] < 0 ||
+        n[AEGIS_COMMAND_STRATEGY_INDEX] < -1 || n[AEGIS_COMMAND_ORDER_SEQUENCE] < 0 ||
+        n[AEGIS_COMMAND_CAUSE_SEQUENCE] < 0)
+        return -1;
+    parts->instrument = &self->instruments[index];
+    parts->terms = PyTuple_GET_ITEM(self->terms, terms);
+    parts->has_price = n[AEGIS_COMMAND_ORDER_TYPE] == LIMIT;
+    if (__builtin_mul_overflow(n[AEGIS_COMMAND_QTY_LOTS], parts->instrument->lot_scaled,
+                               &parts->quantity))
+        return -1;
+    if (!parts->has_price)
+        return 0;
+    if (n[AEGIS_COMMAND_PRICE_TICKS] < 0)
+        return -1;
+    return __builtin_mul_overflow(n[AEGIS_COMMAND_PRICE_TICKS], parts->instrument->tick_scaled,
+                                  &parts->price)
+               ? -1
+               : 0;
+}
+
+/* Write the query up to the signature; the name's length is given back for a check. */
+static char *put_query(char *to, const wire_object *self, const struct parts *parts,
+                       const int64_t n[AEGIS_COMMAND_ITEMS], Py_ssize_t *name_size) {
+    const struct wire_instrument *instrument = parts->instrument;
+    to = put_bytes(put_bytes(to, instrument->symbol), parts->terms);
+    to = put_decimal(put_text(to, "&quantity="), (uint64_t)parts->quantity,
+                     instrument->qty_exponent);
+    if (parts->has_price)
+        to = put_decimal(put_text(to, "&price="), (uint64_t)parts->price,
+                         instrument->price_exponent);
+    char *name = put_text(to, "&newClientOrderId=");
+    to = put_name(name, self, n);
+    *name_size = to - name;
+    return put_number(put_bytes(to, self->window), (uint64_t)parts->venue_ms, 10);
+}
 
 static PyObject *wire_order(wire_object *self, PyObject *const *args, Py_ssize_t count) {
-    int64_t n[COUNT] = {0};
-    if (wire_check(self) != 0 || aegis_arity("order", count, COUNT, COUNT) != 0)
+    int64_t n[AEGIS_COMMAND_ITEMS];
+    struct parts parts;
+    if (wire_check(self) != 0 || aegis_arity("order", count, 2, 2) != 0 ||
+        read_numbers(args[0], n) != 0 || aegis_int64_arg(args[1], &parts.venue_ms) != 0)
         return NULL;
-    for (int i = 0; i < COUNT; i++) {
-        if (i == FIXED || i == PREFIX) {
-            if (!PyBytes_Check(args[i]))
-                return PyErr_Format(PyExc_TypeError, "argument %d must be bytes", i);
-        } else if (aegis_int64_arg(args[i], &n[i]) != 0) {
-            return NULL;
-        }
-    }
-    int has_price = n[PRICE] != INT64_MIN;
-    int64_t lowest = has_price ? n[PRICE] : 0; /* of the numbers, none of which may be negative */
-    for (int i = 0; i < COUNT; i++)
-        if (i != PRICE && n[i] < lowest)
-            lowest = n[i];
-    if (lowest < 0 || n[QUANTITY_EXPONENT] > EXPONENT_MAX || n[PRICE_EXPONENT] > EXPONENT_MAX)
+    if (check_parts(self, n, &parts) != 0)
         return PyErr_Format(PyExc_AssertionError, "an order's number is out of its range");
-    Py_ssize_t size = PyBytes_GET_SIZE(self->head) + PyBytes_GET_SIZE(args[FIXED]) +
-                      PyBytes_GET_SIZE(args[PREFIX]) + PyBytes_GET_SIZE(self->window) +
+    Py_ssize_t size = PyBytes_GET_SIZE(self->head) + PyBytes_GET_SIZE(parts.instrument->symbol) +
+                      PyBytes_GET_SIZE(parts.terms) + PyBytes_GET_SIZE(self->window) +
                       PyBytes_GET_SIZE(self->tail) + SIGNATURE_CHARACTERS + 3 * NUMBER_CHARACTERS +
-                      NAME_CHARACTERS + 64;
+                      NAME_SPACE + 64;
     PyObject *request = PyBytes_FromStringAndSize(NULL, size);
     if (request == NULL)
         return NULL;
     char *start = PyBytes_AS_STRING(request);
     char *query = put_bytes(start, self->head);
-    char *to = put_text(put_bytes(query, args[FIXED]), "&quantity=");
-    to = put_decimal(to, (uint64_t)n[QUANTITY], n[QUANTITY_EXPONENT]);
-    if (has_price)
-        to = put_decimal(put_text(to, "&price="), (uint64_t)n[PRICE], n[PRICE_EXPONENT]);
-    to = put_bytes(put_text(to, "&newClientOrderId="), args[PREFIX]);
-    to = put_number(to, (uint64_t)n[ORDER], 36);
-    *to++ = '-';
-    to = put_number(to, (uint64_t)n[CAUSE], 36);
-    to = put_number(put_bytes(to, self->window), (uint64_t)n[MS], 10);
+    Py_ssize_t name_size;
+    char *to = put_query(query, self, &parts, n, &name_size);
     size_t signed_size = (size_t)(to - query);
     to = put_signature(put_text(to, "&signature="), &self->hmac, query, signed_size);
     to = put_bytes(to, self->tail);
+    if (name_size > NAME_CHARACTERS_MAX) {
+        Py_DECREF(request);
+        return PyErr_Format(PyExc_AssertionError, "a name of %zd characters", name_size);
+    }
     _PyBytes_Resize(&request, to - start);
     return request;
 }
@@ -165,16 +309,18 @@ static PyObject *wire_signature(wire_object *self, PyObject *query) {
 }
 
 static PyMethodDef wire_methods[] = {
+    {"add_instrument", (PyCFunction)wire_add_instrument, METH_VARARGS,
+     "Give the next instrument index its name and scales: add_instrument(symbol, lot_scaled, "
+     "qty_exponent, tick_scaled, price_exponent)."},
     {"order", AEGIS_FAST(wire_order), METH_FASTCALL,
-     "Return the request of a new order: order(fixed, quantity_scaled, quantity_exponent, "
-     "price_scaled, price_exponent, name_prefix, order_sequence, cause_sequence, venue_ms); "
-     "price_scaled NO_PRICE: none."},
+     "Return the request of a new order: order(command, venue_ms)."},
     {"signature", (PyCFunction)wire_signature, METH_O,
      "Return the HMAC-SHA256 of a query as 64 hexadecimal digits."},
     {NULL, NULL, 0, NULL}};
 
 static PyType_Slot wire_slots[] = {
-    {Py_tp_doc, "Requests of one account: OrderWire(head, tail, window, secret)."},
+    {Py_tp_doc, "Requests of one account: OrderWire(head, tail, window, secret, tag, epoch, "
+                "terms)."},
     {Py_tp_init, wire_init},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_dealloc, wire_dealloc},
@@ -186,15 +332,9 @@ static PyType_Spec wire_spec = {"native_ext._native.OrderWire", sizeof(wire_obje
 
 int aegis_add_order_wire_type(PyObject *module) {
     PyObject *type = PyType_FromModuleAndSpec(module, &wire_spec, NULL);
-    PyObject *no_price = PyLong_FromLongLong(INT64_MIN);
-    if (type == NULL || no_price == NULL) {
-        Py_XDECREF(type);
-        Py_XDECREF(no_price);
+    if (type == NULL)
         return -1;
-    }
-    int failed = PyModule_AddType(module, (PyTypeObject *)type) != 0 ||
-                 PyModule_AddObjectRef(module, "NO_PRICE", no_price) != 0;
-    Py_DECREF(no_price);
+    int failed = PyModule_AddType(module, (PyTypeObject *)type);
     Py_DECREF(type);
-    return failed ? -1 : 0;
+    return failed;
 }

@@ -27,7 +27,7 @@ static void store_big_endian(uint8_t *bytes, uint32_t word) {
         bytes[i] = (uint8_t)(word >> (24 - 8 * i));
 }
 
-static void compress(uint32_t H[8], const uint8_t *block) {
+static void compress_portable(uint32_t H[8], const uint8_t *block) {
     uint32_t W[64];
     for (int t = 0; t < 16; t++)
         W[t] = big_endian(block + 4 * t);
@@ -53,6 +53,68 @@ static void compress(uint32_t H[8], const uint8_t *block) {
     const uint32_t worked[8] = {a, b, c, d, e, f, g, h};
     for (int i = 0; i < 8; i++)
         H[i] += worked[i];
+}
+
+/* x86-64 processors of the last years have instructions for two rounds at once. They hold the state
+ * as (A, B, E, F) and (C, D, G, H), highest word first. AEGIS_PORTABLE_SHA256 leaves them out, so
+ * that a test can run the other way. */
+#if defined(__x86_64__) && !defined(AEGIS_PORTABLE_SHA256)
+#include <cpuid.h>
+#include <immintrin.h>
+
+__attribute__((target("sha,sse4.1"))) static void compress_x86(uint32_t H[8],
+                                                               const uint8_t *block) {
+    const __m128i order = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    const __m128i dcba = _mm_loadu_si128((const __m128i *)H);
+    const __m128i hgfe = _mm_loadu_si128((const __m128i *)(H + 4));
+    const __m128i cdab = _mm_shuffle_epi32(dcba, 0xb1);
+    const __m128i efgh = _mm_shuffle_epi32(hgfe, 0x1b);
+    __m128i abef = _mm_alignr_epi8(cdab, efgh, 8);
+    __m128i cdgh = _mm_blend_epi16(efgh, cdab, 0xf0);
+    const __m128i abef_before = abef, cdgh_before = cdgh;
+    __m128i W[4]; /* the next sixteen words of the schedule, four to a vector */
+    for (int i = 0; i < 4; i++) {
+        __m128i words = _mm_loadu_si128((const __m128i *)(block + 16 * i));
+        W[i] = _mm_shuffle_epi8(words, order);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) {
+        __m128i sum = _mm_add_epi32(W[i & 3], _mm_loadu_si128((const __m128i *)(K + 4 * i)));
+        cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
+        abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e));
+        if (i < 12) {
+            __m128i later = _mm_alignr_epi8(W[(i + 3) & 3], W[(i + 2) & 3], 4);
+            __m128i half = _mm_sha256msg1_epu32(W[i & 3], W[(i + 1) & 3]);
+            W[i & 3] = _mm_sha256msg2_epu32(_mm_add_epi32(half, later), W[(i + 3) & 3]);
+        }
+    }
+    abef = _mm_add_epi32(abef, abef_before);
+    cdgh = _mm_add_epi32(cdgh, cdgh_before);
+    const __m128i feba = _mm_shuffle_epi32(abef, 0x1b);
+    const __m128i dchg = _mm_shuffle_epi32(cdgh, 0xb1);
+    _mm_storeu_si128((__m128i *)H, _mm_blend_epi16(feba, dchg, 0xf0));
+    _mm_storeu_si128((__m128i *)(H + 4), _mm_alignr_epi8(dchg, feba, 8));
+}
+
+static int has_sha_instructions(void) {
+    unsigned a, b, c, d;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (b & bit_SHA) == 0)
+        return 0;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_SSE4_1) != 0;
+}
+#else
+#define compress_x86 compress_portable
+static int has_sha_instructions(void) { return 0; }
+#endif
+
+static void compress(uint32_t H[8], const uint8_t *block) {
+    static int known = -1; /* asking the processor traps on a virtual machine: once */
+    if (known < 0)
+        known = has_sha_instructions();
+    if (known)
+        compress_x86(H, block);
+    else
+        compress_portable(H, block);
 }
 
 /* Hash `size` more bytes after `hashed` (whole blocks) that are in H already, and finish. */

@@ -22,7 +22,8 @@ from engine.domain.codes import (
 )
 from engine.domain.instrument_row import Instrument, step_parts, unit_e8
 from engine.processes.dispatcher import Dispatcher, Priority
-from engine.venues.binance.order_context import Account, Offload
+from engine.venues.binance.order_context import Offload
+from engine.venues.binance.order_wire import Account
 from engine.venues.binance.orders import BinanceOrders
 from engine.venues.order_records import Command, Report
 

@@ -211,6 +211,8 @@ def publish_step(ports: Ports, out: Out) -> None:
             await_journal(ports, end)
         publish_rows(ports.command_ring, ports.command_slots, out.commands, commands)
         wake_executor(ports.command_ring)
+        if ports.words[LoopWord.YIELDS] != 0:
+            yield_core()  # the executor shares this core: the order leaves before others are woken
     wake(ports.event_ring)
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from engine.clock import NS_PER_MS, VenueClock
 from engine.config import Config
 from engine.domain.instrument_row import Instrument
-from engine.venues.binance.order_context import Account, Emit, Offload
+from engine.venues.binance.order_context import Emit, Offload
+from engine.venues.binance.order_wire import Account
 from engine.venues.binance.orders import BinanceOrders
 from engine.venues.venue import OrderVenue
 from ringbuffer.ring import Observer, Ring

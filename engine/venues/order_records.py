@@ -1,8 +1,9 @@
 """Commands as an order venue reads them and reports as it writes them: 256-byte event records.
 
 The rooms of venues know no ring. An executor hands over the bytes of a command slot and takes the
-bytes of a report; both are rows of `engine.domain.records.EVENT_DTYPE`, packed here with `struct`
-so that the order side starts without numpy. A test compares every field with the dtype.
+bytes of a report; both are rows of `engine.domain.records.EVENT_DTYPE`, read by `native_ext` and
+packed here with `struct`, so that the order side starts without numpy. A test compares every field
+with the dtype.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ from typing import NamedTuple
 
 from engine.clock import VenueClock
 from engine.domain.codes import EventType, Role
+from native_ext import _native
 
 RECORD_BYTES = 256
 SEQUENCE_BYTES = 8  # in front of a slot's payload; the ring stamps them
 TEXT_BYTES = 40
 
-# A command is read from its slot's payload and its time is ignored; a report is a whole record.
-_COMMAND = struct.Struct("<8xqHBBiibBBBqqqq24xqq16xi3xB32xqq24x40sq")
+# A command is read from its slot's payload by C, its time is ignored; a report is a whole record.
 _REPORT = struct.Struct("<qqqHBBiibBBBqqqqqqqqqqqiBBBBQqqqqqqqq40sq")
 _INSTRUMENT = struct.Struct("<i")
 INSTRUMENT_OFFSET = 28
-assert _COMMAND.size == RECORD_BYTES - SEQUENCE_BYTES, "a command fills its slot exactly"
 assert _REPORT.size == RECORD_BYTES, "a report fills its slot exactly"
 
 
@@ -43,7 +43,10 @@ class LocalReason(IntEnum):
 
 
 class Command(NamedTuple):
-    """What the kernel asks of the venue. Prices in ticks, quantities in lots."""
+    """What the kernel asks of the venue. Prices in ticks, quantities in lots.
+
+    `native_ext/commands.h` knows the order of the fields.
+    """
 
     since_venue_time_ns: int  # FETCH: fills from here on; 0: this session's
     event_type: int
@@ -123,9 +126,7 @@ def clock_report(clock: VenueClock) -> Report:
 
 def read_command(payload: bytes | memoryview) -> Command:
     """Return the command in a slot's payload, 248 bytes; nothing of the slot is kept."""
-    *fields, text, request_id = _COMMAND.unpack(payload)
-    name = text.rstrip(b"\0").decode("ascii", "replace") if text[0] else ""
-    return Command._make((*fields, name, request_id))
+    return _native.read_command(Command, payload)
 
 
 def pack_report(report: Report, time_ns: int) -> bytes:

@@ -19,7 +19,7 @@ from engine.venues.binance.order_views import (
     OrderView,
     decode_view,
 )
-from engine.venues.binance.order_wire import OrderEncoder
+from engine.venues.binance.order_wire import Account, OrderEncoder
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.order_records import Command, LocalReason, Report, clock_report
 from engine.venues.venue import (
@@ -46,18 +46,6 @@ class Offload(NamedTuple):
     reconcile: Offer
 
 
-class Account(NamedTuple):
-    """Whose orders these are, and how they are named."""
-
-    rest_url: str
-    stream_url: str
-    api_key: str
-    api_secret: str
-    engine_tag: str
-    epoch: int
-    order_timeout_ms: int
-
-
 class OrderContext:
     """One account's client and names, and the reports every part makes."""
 
@@ -78,14 +66,12 @@ class OrderContext:
         self.rest = BinanceRest(
             account.rest_url, clock, api_key=account.api_key, api_secret=account.api_secret
         )
-        self.encoder = OrderEncoder(
-            account.rest_url, account.api_key, account.api_secret, instruments
-        )
+        self.encoder = OrderEncoder(account, instruments)
         self.reader = AccountReader(instruments, account.engine_tag, account.epoch)
         self.known = KnownOrders()
         self.traded: set[int] = set()
         self.last_error: VenueError | None = None
-        self._id_prefixes: dict[tuple[int, int], bytes] = {}
+        self._id_prefixes: dict[tuple[int, int], str] = {}
 
     async def sample_clock(self) -> None:
         """Ask the venue for its time, and report the clock.
@@ -129,17 +115,12 @@ class OrderContext:
         """
         if command.client_order_id:
             return command.client_order_id
-        prefix = self.id_prefix(command).decode()
-        sequence = encode_base36(command.order_sequence)
-        return f"{prefix}{sequence}-{encode_base36(command.cause_sequence)}"
-
-    def id_prefix(self, command: Command) -> bytes:
-        """Return what the ids of a command's strategy begin with, up to the order's number."""
         key = (command.epoch_low, command.strategy_index)
         prefix = self._id_prefixes.get(key)
         if prefix is None:
-            prefix = self._id_prefixes[key] = self._id_prefix(*key).encode()
-        return prefix
+            prefix = self._id_prefixes[key] = self._id_prefix(*key)
+        sequence = encode_base36(command.order_sequence)
+        return f"{prefix}{sequence}-{encode_base36(command.cause_sequence)}"
 
     def _id_prefix(self, epoch_low: int, strategy_index: int) -> str:
         epoch = self.account.epoch

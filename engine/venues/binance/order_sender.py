@@ -57,8 +57,7 @@ class OrderSender:
         if context.rest.blocked_s() > 0:
             context.report_rejected(command, LocalReason.RATE_PAUSED)
             return
-        venue_ms = context.clock.now_ms()
-        request = context.encoder.encode_order(command, context.id_prefix(command), venue_ms)
+        request = context.encoder.encode_order(command, context.clock.now_ms())
         answer = context.rest.submit_bytes(request)
         if answer is None:
             job = partial(self._send_on_fresh_connection, command, attempt)

@@ -20,10 +20,11 @@ from engine.clock import VenueClock
 from engine.domain.codes import EventType
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import AccountFetcher, ask
-from engine.venues.binance.order_context import Account, Emit, Offload, OrderContext, reason_of
+from engine.venues.binance.order_context import Emit, Offload, OrderContext, reason_of
 from engine.venues.binance.order_errands import OrderErrands
 from engine.venues.binance.order_sender import OrderSender
 from engine.venues.binance.order_views import PositionModeView, decode_view
+from engine.venues.binance.order_wire import Account
 from engine.venues.binance.user_events import UserEvents
 from engine.venues.binance.user_stream import UserStream
 from engine.venues.order_records import Command, LocalReason, Report, event_instrument

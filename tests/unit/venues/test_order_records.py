@@ -1,16 +1,18 @@
-"""Commands and reports packed with struct are the rows of EVENT_DTYPE, field by field."""
+"""Commands and reports, read and packed, are the rows of EVENT_DTYPE, field by field."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.codes import EventType, OrderStatus, Role
 from engine.domain.records import EVENT_DTYPE
 from engine.venues.order_records import Command, Report, pack_report, read_command
+from native_ext import _native
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 int32 = st.integers(-(2**31), 2**31 - 1)
@@ -49,6 +51,16 @@ def test_every_field_of_a_command_is_read_from_its_place(data: st.DataObject) ->
         given_ = expected[name]
         row[column] = given_.encode() if isinstance(given_, str) else given_
     assert read_command(row.tobytes()[8:])._asdict() == expected
+
+
+def test_a_command_is_a_whole_payload_and_a_tuple_type() -> None:
+    for size in (0, 247, 249, 256):
+        with pytest.raises(ValueError, match=f"248 bytes, not {size}"):
+            read_command(bytes(size))
+    with pytest.raises(TypeError, match="tuple type"):
+        _native.read_command(dict, bytes(248))  # type: ignore[type-var]
+    with pytest.raises(TypeError):
+        _native.read_command(Command, "text")  # type: ignore[arg-type]
 
 
 @given(st.data())

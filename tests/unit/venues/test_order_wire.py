@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from decimal import Decimal
+from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.client_id import encode_base36
+from engine.domain.client_id import ClientId, encode_client_id
 from engine.domain.codes import (
     EVENT_POST_ONLY,
     EVENT_REDUCE_ONLY,
@@ -21,19 +22,24 @@ from engine.domain.codes import (
     TimeInForce,
 )
 from engine.domain.instrument_row import decimal_text
-from engine.venues.binance.order_wire import OrderEncoder
+from engine.venues.binance.order_wire import Account, OrderEncoder
 from engine.venues.order_records import Command
-from native_ext import _native
+from native_ext._native import OrderWire
 from tests.builders import make_instrument
 
 NUMBERS = dict.fromkeys(Command._fields, 0) | {"client_order_id": ""}
 ID = "a1-1-1-rt"
-PREFIX = b"a1-1-"
+TERMS = tuple(b"&term=%d" % place for place in range(20))
 
 
 def encoder(secret: str = "secret", url: str = "http://localhost:9") -> OrderEncoder:
     coarse = make_instrument("DOGEUSDT", instrument_index=1, price_exponent=5, qty_exponent=0)
-    return OrderEncoder(url, "key", secret, [make_instrument(), coarse])
+    account = Account(url, "", "key", secret, "a", 1, 1_000)
+    return OrderEncoder(account, [make_instrument(), coarse])
+
+
+def wire(secret: bytes = b"key", epoch: int = 1, terms: tuple[bytes, ...] = TERMS) -> OrderWire:
+    return OrderWire(b"POST /o?", b" HTTP/1.1", b"&w=5&timestamp=", secret, b"a", epoch, terms)
 
 
 def order(**fields: int) -> Command:
@@ -46,6 +52,7 @@ def order(**fields: int) -> Command:
         "qty_lots": 4,
         "order_sequence": 1,
         "cause_sequence": 1001,
+        "epoch_low": 1,
     }
     return Command(**(NUMBERS | defaults | fields))  # type: ignore[arg-type]
 
@@ -63,9 +70,7 @@ def parts(request: bytes) -> tuple[str, str, dict[str, str], dict[str, str]]:
 
 
 def test_limit_order_has_exactly_the_parameters_the_venue_takes() -> None:
-    method, path, params, headers = parts(
-        encoder().encode_order(order(), PREFIX, 1_723_000_000_123)
-    )
+    method, path, params, headers = parts(encoder().encode_order(order(), 1_723_000_000_123))
     assert (method, path) == ("POST", "/fapi/v1/order")
     signature = params.pop("signature")
     assert len(signature) == 64
@@ -85,7 +90,7 @@ def test_limit_order_has_exactly_the_parameters_the_venue_takes() -> None:
 
 def test_market_order_has_no_price_and_no_time_in_force() -> None:
     command = order(order_type=OrderType.MARKET, side=Side.SELL, flags=EVENT_REDUCE_ONLY)
-    _, _, params, _ = parts(encoder().encode_order(command, PREFIX, 1))
+    _, _, params, _ = parts(encoder().encode_order(command, 1))
     assert {"price", "timeInForce"}.isdisjoint(params)
     assert (params["side"], params["type"], params["reduceOnly"]) == ("SELL", "MARKET", "true")
 
@@ -101,7 +106,7 @@ def test_market_order_has_no_price_and_no_time_in_force() -> None:
 )
 def test_time_in_force_and_post_only(time_in_force: TimeInForce, flags: int, text: str) -> None:
     command = order(time_in_force=time_in_force, flags=flags)
-    _, _, params, _ = parts(encoder().encode_order(command, PREFIX, 1))
+    _, _, params, _ = parts(encoder().encode_order(command, 1))
     assert params["timeInForce"] == text
     assert "reduceOnly" not in params
 
@@ -109,8 +114,8 @@ def test_time_in_force_and_post_only(time_in_force: TimeInForce, flags: int, tex
 def test_prepared_parts_of_two_orders_do_not_mix() -> None:
     made = encoder()
     for _ in range(2):
-        _, _, first, _ = parts(made.encode_order(order(), PREFIX, 1))
-        _, _, second, _ = parts(made.encode_order(order(instrument_index=1, side=-1), PREFIX, 1))
+        _, _, first, _ = parts(made.encode_order(order(), 1))
+        _, _, second, _ = parts(made.encode_order(order(instrument_index=1, side=-1), 1))
         assert (first["symbol"], first["side"]) == ("BTCUSDT", "BUY")
         assert (second["symbol"], second["side"]) == ("DOGEUSDT", "SELL")
 
@@ -118,7 +123,7 @@ def test_prepared_parts_of_two_orders_do_not_mix() -> None:
 @given(st.integers(1, 10**15), st.integers(1, 10**15), st.sampled_from([0, 1]))
 def test_decimals_are_exact_and_without_exponent(price: int, qty: int, index: int) -> None:
     command = order(price_ticks=price, qty_lots=qty, instrument_index=index)
-    _, _, params, _ = parts(encoder().encode_order(command, PREFIX, 1))
+    _, _, params, _ = parts(encoder().encode_order(command, 1))
     exponents = ((1, 3), (5, 0))[index]
     assert Decimal(params["price"]) == Decimal(price).scaleb(-exponents[0])
     assert Decimal(params["quantity"]) == Decimal(qty).scaleb(-exponents[1])
@@ -128,57 +133,146 @@ def test_decimals_are_exact_and_without_exponent(price: int, qty: int, index: in
 @given(st.binary(max_size=300), st.text(min_size=1, max_size=100))
 def test_signature_is_hmac_sha256(query: bytes, secret: str) -> None:
     expected = hmac.new(secret.encode(), query, hashlib.sha256).hexdigest().encode()
-    wire = _native.OrderWire(b"", b"", b"", secret.encode())
-    assert wire.signature(query) == expected
+    assert wire(secret.encode()).signature(query) == expected
 
 
-@given(*[st.integers(0, 2**63 - 1)] * 5, st.integers(0, 18), st.integers(0, 18), st.booleans())
+NUMBER = st.integers(0, 2**63 - 1)
+SCALE = st.integers(1, 10**6)
+EXPONENT = st.integers(0, 18)
+
+
+@given(NUMBER, NUMBER, NUMBER, SCALE, SCALE, EXPONENT, EXPONENT, st.booleans())
 def test_an_order_is_what_the_parts_say(
     quantity: int,
     price: int,
-    order_sequence: int,
-    cause: int,
     venue_ms: int,
+    lot: int,
+    tick: int,
     quantity_exponent: int,
     price_exponent: int,
     has_price: bool,
 ) -> None:
-    numbers = (quantity, quantity_exponent, price if has_price else _native.NO_PRICE)
-    wire = _native.OrderWire(b"POST /o?", b" HTTP/1.1", b"&w=5&timestamp=", b"key")
-    found = wire.order(b"s=A", *numbers, price_exponent, PREFIX, order_sequence, cause, venue_ms)
-    query = f"s=A&quantity={decimal_text(quantity, quantity_exponent)}"
+    quantity //= lot
+    price //= tick
+    made = wire()
+    made.add_instrument(b"s=A", lot, quantity_exponent, tick, price_exponent)
+    order_type = OrderType.LIMIT if has_price else OrderType.MARKET
+    command = order(qty_lots=quantity, price_ticks=price, order_type=order_type)
+    found = made.order(command, venue_ms)
+    terms = TERMS[12 if has_price else 10].decode()
+    query = f"s=A{terms}&quantity={decimal_text(quantity * lot, quantity_exponent)}"
     if has_price:
-        query += f"&price={decimal_text(price, price_exponent)}"
-    query += f"&newClientOrderId=a1-1-{encode_base36(order_sequence)}-{encode_base36(cause)}"
-    query += f"&w=5&timestamp={venue_ms}"
+        query += f"&price={decimal_text(price * tick, price_exponent)}"
+    query += f"&newClientOrderId={ID}&w=5&timestamp={venue_ms}"
     signature = hmac.new(b"key", query.encode(), hashlib.sha256).hexdigest()
     assert found.decode() == f"POST /o?{query}&signature={signature} HTTP/1.1"
 
 
-@pytest.mark.parametrize("place", [1, 2, 3, 4, 6, 7, 8])
-def test_a_number_out_of_range_is_an_invariant_broken(place: int) -> None:
-    arguments: list[bytes | int] = [b"", 1, 1, 1, 1, b"", 1, 1, 1]
-    arguments[place] = -1
-    wire = _native.OrderWire(b"", b"", b"", b"")
+@given(
+    st.integers(0, 2**31), st.integers(0, 255), st.integers(-1, 299), st.integers(0, 2**40), NUMBER
+)
+def test_the_name_is_the_one_the_rest_of_the_engine_knows(
+    epoch: int, age: int, strategy: int, sequence: int, cause: int
+) -> None:
+    age = min(age, epoch)
+    expected = (epoch - age, strategy, sequence, cause)
+    try:
+        text = encode_client_id("a", ClientId(*expected))
+    except AssertionError:
+        text = ""  # too long
+    made = wire(epoch=epoch)
+    made.add_instrument(b"s=A", 1, 0, 1, 0)
+    command = order(
+        epoch_low=(epoch - age) & 255,
+        strategy_index=strategy,
+        order_sequence=sequence,
+        cause_sequence=cause,
+    )
+    if not text:
+        with pytest.raises(AssertionError, match="a name of"):
+            made.order(command, 1)
+        return
+    query = made.order(command, 1).split(b" ")[1].decode()
+    assert dict(parse_qsl(query))["newClientOrderId"] == text
+
+
+def test_each_kind_of_order_has_terms_of_its_own() -> None:
+    made = wire()
+    made.add_instrument(b"s=A", 1, 0, 1, 0)
+    kinds = [(OrderType.MARKET, 0, 0)]
+    kinds += [(OrderType.LIMIT, code, 0) for code in TimeInForce]
+    kinds += [(OrderType.LIMIT, TimeInForce.GTC, EVENT_POST_ONLY)]
+    found = [
+        made.order(
+            order(side=side, order_type=kind, time_in_force=code, flags=flags | reduce_only), 1
+        )
+        for side in (Side.SELL, Side.BUY)
+        for kind, code, flags in kinds
+        for reduce_only in (0, EVENT_REDUCE_ONLY)
+    ]
+    assert [request.split(b"&")[1] for request in found] == [term[1:] for term in TERMS]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"qty_lots": -1},
+        {"price_ticks": -1},
+        {"order_sequence": -1},
+        {"cause_sequence": -1},
+        {"strategy_index": -2},
+        {"instrument_index": -1},
+        {"instrument_index": 2},
+        {"time_in_force": 0},
+        {"time_in_force": 5},
+        {"epoch_low": 200},  # of an epoch before the first
+        {"instrument_index": 1, "price_ticks": 2**62},  # times the tick: over an int64
+        {"instrument_index": 1, "qty_lots": 2**62},
+    ],
+)
+def test_a_number_out_of_range_is_an_invariant_broken(fields: dict[str, int]) -> None:
+    made = wire()
+    made.add_instrument(b"s=A", 1, 0, 1, 0)
+    made.add_instrument(b"s=B", 10, 0, 10, 0)
     with pytest.raises(AssertionError, match="out of its range"):
-        wire.order(*arguments)  # type: ignore[arg-type]
+        made.order(order(**fields), 1)
+    with pytest.raises(AssertionError, match="out of its range"):
+        made.order(order(), -1)
 
 
-@pytest.mark.parametrize("arguments", [(), (b"",) * 9, (1,) * 9, (b"", "1", 1, 1, 1, b"", 1, 1, 1)])
-def test_a_wire_takes_bytes_and_numbers_only(arguments: tuple[bytes | int, ...]) -> None:
+@pytest.mark.parametrize("arguments", [(), (1, 1), ((), 1), (order(), "1"), (order(), 1, 1)])
+def test_a_wire_takes_a_command_and_a_time_only(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError):
-        _native.OrderWire(b"", b"", b"", b"").order(*arguments)  # type: ignore[arg-type]
+        wire().order(*arguments)
+
+
+@pytest.mark.parametrize(
+    "numbers", [(0, 0, 1, 0), (1, 0, 0, 0), (1, -1, 1, 0), (1, 19, 1, 0), (1, 0, 1, 19)]
+)
+def test_an_instrument_off_every_grid_is_refused(numbers: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="s=A"):
+        wire().add_instrument(b"s=A", *numbers)
+
+
+@pytest.mark.parametrize(
+    ("tag", "epoch", "terms"), [(b"abc", 1, TERMS), (b"a", -1, TERMS), (b"a", 1, TERMS[1:])]
+)
+def test_a_wire_needs_a_tag_an_epoch_and_every_term(
+    tag: bytes, epoch: int, terms: tuple[bytes, ...]
+) -> None:
+    with pytest.raises(ValueError, match="tag of at most"):
+        OrderWire(b"", b"", b"", b"", tag, epoch, terms)
 
 
 def test_a_wire_without_its_parts_signs_nothing() -> None:
-    bare = _native.OrderWire.__new__(_native.OrderWire)
+    bare = OrderWire.__new__(OrderWire)
     with pytest.raises(ValueError, match="no key"):
         bare.signature(b"")
 
 
 def test_signature_covers_the_query_exactly_as_sent() -> None:
     for request in (
-        encoder("s3cret").encode_order(order(), PREFIX, 77),
+        encoder("s3cret").encode_order(order(), 77),
         encoder("s3cret").encode_cancel(order(), ID, 77),
         encoder("s3cret").encode_cancel_all(0, 77),
     ):
@@ -202,4 +296,4 @@ def test_path_of_a_base_url_is_kept() -> None:
     method, path, _, headers = parts(made.encode_cancel_all(0, 1))
     assert (method, path) == ("DELETE", "/proxy/fapi/v1/allOpenOrders")
     assert headers["Host"] == "example.com"
-    assert parts(made.encode_order(order(), PREFIX, 1))[1] == "/proxy/fapi/v1/order"
+    assert parts(made.encode_order(order(), 1))[1] == "/proxy/fapi/v1/order"

@@ -1,0 +1,37 @@
+/* commands.h: a command record as the order side's Python sees it: a tuple, one item per field.
+ *
+ * The order of the items is that of `Command` in engine/venues/order_records.py; a test compares
+ * both, and every field's place with EVENT_DTYPE.
+ */
+#ifndef AEGIS_COMMANDS_H
+#define AEGIS_COMMANDS_H
+
+#include "bindings.h"
+
+enum aegis_command_item {
+    AEGIS_COMMAND_SINCE_VENUE_TIME_NS,
+    AEGIS_COMMAND_EVENT_TYPE,
+    AEGIS_COMMAND_ROLE,
+    AEGIS_COMMAND_FLAGS,
+    AEGIS_COMMAND_INSTRUMENT_INDEX,
+    AEGIS_COMMAND_STRATEGY_INDEX,
+    AEGIS_COMMAND_SIDE,
+    AEGIS_COMMAND_ORDER_TYPE,
+    AEGIS_COMMAND_TIME_IN_FORCE,
+    AEGIS_COMMAND_ORDER_STATUS,
+    AEGIS_COMMAND_ORDER_SEQUENCE,
+    AEGIS_COMMAND_CAUSE_SEQUENCE,
+    AEGIS_COMMAND_PRICE_TICKS,
+    AEGIS_COMMAND_QTY_LOTS,
+    AEGIS_COMMAND_VENUE_ORDER_ID,
+    AEGIS_COMMAND_TRADE_ID,
+    AEGIS_COMMAND_REASON,
+    AEGIS_COMMAND_EPOCH_LOW,
+    AEGIS_COMMAND_CAUSE_RECEIVE_TIME_NS,
+    AEGIS_COMMAND_DECISION_TIME_NS,
+    AEGIS_COMMAND_CLIENT_ORDER_ID,
+    AEGIS_COMMAND_REQUEST_ID,
+    AEGIS_COMMAND_ITEMS
+};
+
+#endif
