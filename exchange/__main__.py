@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from exchange.clock import UNLIMITED
-from exchange.errors import ApiError, LedgerFileError, TapeError
+from exchange.errors import ApiError, LedgerFileError, ListenError, TapeError
 from exchange.events import EventSource
 from exchange.limits import Limits
 from exchange.server import Exchange, Options
@@ -24,7 +24,20 @@ from exchange.symbols import parse_money
 EXIT_USAGE = 2
 EXIT_ENVIRONMENT = 3
 MIN_SPEED = 0.1
+MAX_SPEED = 1e6
 MAX_INSTRUMENTS = 500
+PORTS = (0, 65_535)
+COUNTS = (1, 10**9)
+BOUNDS: dict[str, tuple[float, float]] = {
+    "port": PORTS,
+    "tls_port": PORTS,
+    "seed": (0, 2**63 - 1),
+    "rate": (0.1, 1e7),
+    "start_ms": (0, 8 * 10**12),  # as nanoseconds it fits 64 bits
+    "weight_limit": COUNTS,
+    "order_limit_10s": COUNTS,
+    "order_limit_1m": COUNTS,
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,6 +76,20 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def check_numbers(arguments: argparse.Namespace) -> None:
+    """Refuse a number that no market can be played with.
+
+    Raises:
+        ValueError: with a sentence naming the argument.
+    """
+    for name, (least, most) in BOUNDS.items():
+        number = getattr(arguments, name)
+        if number is not None and not least <= number <= most:
+            option = name.replace("_", "-")
+            message = f"--{option} {number}: expected {least:,} to {most:,}"
+            raise ValueError(message)
+
+
 def tls_of(arguments: argparse.Namespace) -> ssl.SSLContext | None:
     """Return what the encrypted port needs, or None without one.
 
@@ -89,14 +116,15 @@ def options_of(arguments: argparse.Namespace) -> Options:
     Raises:
         ValueError: with a sentence naming the argument.
     """
+    check_numbers(arguments)
     speed = UNLIMITED
     if arguments.speed != "max":
         try:
             speed = float(arguments.speed)
         except ValueError:
             speed = -1.0
-        if not speed >= MIN_SPEED:
-            message = f"--speed {arguments.speed}: expected {MIN_SPEED} or more, or max"
+        if not MIN_SPEED <= speed <= MAX_SPEED:
+            message = f"--speed {arguments.speed}: expected {MIN_SPEED} to {MAX_SPEED:,.0f}, or max"
             raise ValueError(message)
     accounts = [(arguments.key, arguments.secret)]
     for text in arguments.account:
@@ -108,8 +136,10 @@ def options_of(arguments: argparse.Namespace) -> Options:
     try:
         balance = parse_money(arguments.balance)
     except ApiError:
+        balance = -1
+    if balance < 0:
         message = f"--balance {arguments.balance}: expected an amount of USDT"
-        raise ValueError(message) from None
+        raise ValueError(message)
     return Options(
         speed=speed,
         start_ms=arguments.start_ms,
@@ -197,8 +227,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         served = serve(exchange, arguments.host, arguments.port, follow=arguments.follow_stdin)
         uvloop.run(served)
-    except OSError as fault:
-        sys.stderr.write(f"exchange: cannot listen on port {arguments.port}: {fault.strerror}\n")
+    except (LedgerFileError, ListenError) as fault:
+        sys.stderr.write(f"exchange: {fault}\n")
         return EXIT_ENVIRONMENT
     return 0
 

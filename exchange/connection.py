@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HIGH_WATER_BYTES = 262_144  # at unlimited speed the player waits above this
 MAX_BACKLOG_BYTES = 67_108_864  # a subscriber further behind is disconnected
+MAX_WAITING_BYTES = 65_536  # kept while an answer is delayed; what comes later waits in the socket
 CONTROL_PER_SECOND = 10  # inbound control messages a client may send
 PONG_TIMEOUT_S = 600.0
 GOING_AWAY = 1001
@@ -35,6 +36,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._busy = False  # an answer is delayed; later requests wait
+        self._holds_back = False  # the peer may not send more meanwhile
         self._arrival_ns = 0
         self._fragments = bytearray()
         self._control_second = 0
@@ -117,10 +119,17 @@ class Connection(asyncio.Protocol):
         if not self._buffer:
             self._arrival_ns = arrival_ns
         self._buffer += data
-        if self.is_stream:
+        if self._busy:
+            self._hold_back()
+        elif self.is_stream:
             self._read_frames()
         else:
             self._read_requests()
+
+    def _hold_back(self) -> None:
+        if len(self._buffer) > MAX_WAITING_BYTES and self._transport is not None:
+            self._holds_back = True
+            self._transport.pause_reading()
 
     # HTTP -----------------------------------------------------------------------------------
 
@@ -156,13 +165,22 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._respond(request, response)
         self._read_requests()
+        if self._holds_back and not self._busy and self._transport is not None:
+            self._holds_back = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     def _respond(self, request: Request, response: Response) -> None:
         if response.status < 0:
             self.abort()
             return
         close = request.headers.get("connection", "").lower() == "close"
-        self.write(response.encode(close=close))
+        payload = response.encode(close=close)
+        if response.half:
+            self.write(payload[: len(payload) - (len(response.body) + 1) // 2])
+            self._close_transport()
+            return
+        self.write(payload)
         if close:
             self._close_transport()
 

@@ -83,7 +83,11 @@ class ApiError(Exception):
 
 
 class LedgerFileError(Exception):
-    """A ledger file that does not fit: the message names the file and what is wrong with it."""
+    """A ledger file that does not fit, or cannot be read or written: the message says which."""
+
+
+class ListenError(Exception):
+    """An address that cannot be listened on: the message names it."""
 
 
 class TapeError(Exception):

@@ -43,6 +43,7 @@ class RestRule:
     count: int
     delay_ms: int
     headers: list[tuple[str, str]]
+    half: bool
 
 
 RuleKey = tuple[int | str, int | str]
@@ -156,6 +157,7 @@ class Faults:
             count=int(order.get("count", 1)),
             delay_ms=min(int(order.get("delay_ms", 0)), MAX_DELAY_MS),
             headers=[(str(k), str(v)) for k, v in dict(order.get("headers", {})).items()],
+            half=bool(order.get("half", False)),
         )
         if len(self.rest) >= MAX_RULES:
             raise ApiError(-1000, "too many faults are armed")

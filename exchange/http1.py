@@ -64,6 +64,7 @@ class Response:
     status: int
     body: bytes
     headers: list[tuple[str, str]] = field(default_factory=list)
+    half: bool = False  # only half of the body is sent, then the connection closes
 
     def encode(self, *, close: bool = False) -> bytes:
         """Return the bytes on the wire."""

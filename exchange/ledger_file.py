@@ -7,6 +7,8 @@ displayed at their price is. A file is replaced whole, never written in place.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from errno import EISDIR
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,10 @@ _ORDER_FIELDS = (
 
 
 def save(path: Path, venue: Venue) -> None:
-    """Write all accounts of a venue.
+    """Write all accounts of a venue; what was there stays when that fails.
 
     Raises:
-        OSError: when the file cannot be written.
+        LedgerFileError: when the file cannot be written.
     """
     document = {
         "version": VERSION,
@@ -38,12 +40,37 @@ def save(path: Path, venue: Venue) -> None:
         "last_trade_id": venue.last_trade_id,
         "accounts": [_account_document(account) for account in venue.accounts.values()],
     }
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(orjson.dumps(document))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    part = _part_of(path)
+    try:
+        with part.open("wb") as file:
+            file.write(orjson.dumps(document))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as fault:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise LedgerFileError(f"{path}: cannot be written ({fault.strerror})") from fault
+
+
+def check_writable(path: Path) -> None:
+    """Find out before anybody trades whether the ledger can be kept.
+
+    Raises:
+        LedgerFileError: when the file could not be written now.
+    """
+    part = _part_of(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        part.open("wb").close()
+        part.unlink()
+    except OSError as fault:
+        raise LedgerFileError(f"{path}: cannot be written ({fault.strerror})") from fault
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
 
 
 def _account_document(account: Account) -> dict[str, object]:
@@ -81,6 +108,8 @@ def load(path: Path, venue: Venue) -> bool:
         text = path.read_bytes()
     except FileNotFoundError:
         return False
+    except OSError as fault:
+        raise LedgerFileError(f"{path}: cannot be read ({fault.strerror})") from fault
     try:
         document = orjson.loads(text)
         if document["version"] != VERSION:

@@ -48,6 +48,7 @@ class Practice:
         rows = (
             ("GET", "/practice/ledger", self.ledger),
             ("GET", "/practice/state", self.state),
+            ("GET", "/practice/sent", self.sent),
             ("POST", "/practice/position", self.position),
             ("POST", "/practice/deposit", self.deposit),
             ("POST", "/practice/fault", self.fault),
@@ -65,6 +66,10 @@ class Practice:
     def state(self, _api: Api, _call: Call) -> object:
         """Answer where the tape is and how the exchange fares."""
         return self._exchange.state()
+
+    def sent(self, _api: Api, _call: Call) -> object:
+        """Answer the client ids of new orders in the order they came, whatever became of them."""
+        return {"clientOrderIds": list(self._exchange.sent_ids)}
 
     def position(self, api: Api, call: Call) -> object:
         """Change a position by hand, as an outside trade would."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from exchange import ledger_file, userdata
 from exchange.clock import VirtualClock
 from exchange.connection import GOING_AWAY, Connection
 from exchange.derived import DerivedStreams
+from exchange.errors import ListenError
 from exchange.events import EventSource
 from exchange.faults import Faults
 from exchange.http1 import Request, Response
@@ -30,6 +33,8 @@ from exchange.venue import Venue
 
 CHORES_PERIOD_S = 0.25
 PING_PERIOD_S = 180.0
+MAX_SENT_IDS = 100_000
+CLIENT_ID = re.compile(r"(?:^|&)newClientOrderId=([^&]*)")
 
 
 @dataclass(slots=True)
@@ -87,25 +92,38 @@ class Exchange:
         }
         self.connections: set[Connection] = set()
         self.slow_clients = 0
+        self.sent_ids: deque[str] = deque(maxlen=MAX_SENT_IDS)  # of new orders, as they came
         self._servers: list[asyncio.Server] = []
         self._chores: asyncio.TimerHandle | None = None
         self._next_ping_s = 0.0
 
     async def listen(self, host: str, port: int) -> int:
-        """Start to listen and return the port."""
-        loop = asyncio.get_running_loop()
+        """Start to listen and return the port.
+
+        Raises:
+            LedgerFileError: the ledger could not be written in the end.
+            ListenError: a port is taken, or not ours to take.
+        """
         options = self._options
-        self._servers.append(await loop.create_server(lambda: Connection(self), host, port))
+        if options.ledger_path is not None:
+            ledger_file.check_writable(options.ledger_path)
+        await self._open(host, port, None)
         if options.tls is not None:
-            encrypted = await loop.create_server(
-                lambda: Connection(self), host, options.tls_port or 0, ssl=options.tls
-            )
-            self._servers.append(encrypted)
-        self._next_ping_s = loop.time() + PING_PERIOD_S
+            await self._open(host, options.tls_port or 0, options.tls)
+        self._next_ping_s = asyncio.get_running_loop().time() + PING_PERIOD_S
         self._do_chores()
         if options.autostart:
             self.player.start()
         return self.ports[0]
+
+    async def _open(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(lambda: Connection(self), host, port, ssl=tls)
+        except OSError as fault:
+            reason = fault.strerror or fault
+            raise ListenError(f"cannot listen on port {port} of {host}: {reason}") from fault
+        self._servers.append(server)
 
     @property
     def ports(self) -> list[int]:
@@ -117,7 +135,11 @@ class Exchange:
         self._source.prepare()
 
     async def close(self) -> None:
-        """Stop playing, close all connections, stop listening and keep the ledger."""
+        """Stop playing, close all connections, stop listening and keep the ledger.
+
+        Raises:
+            LedgerFileError: the ledger could not be written.
+        """
         self.player.stop()
         if self._chores is not None:
             self._chores.cancel()
@@ -134,6 +156,9 @@ class Exchange:
 
     def answer(self, request: Request) -> tuple[Response, float]:
         """Answer a request, through an armed fault when one fits; return the delay too."""
+        if request.method == "POST" and request.path.endswith("/order"):
+            sent = f"{request.query}&{request.body.decode('latin-1')}"
+            self.sent_ids.extend(CLIENT_ID.findall(sent))
         rule = None
         if self.faults.rest and not request.path.startswith("/practice/"):
             rule = self.faults.match_rest(request.method, request.path)
@@ -144,6 +169,7 @@ class Exchange:
             real = dispatch(self.api, self.routes, request)
             if rule.status == 0:
                 response = real
+        response.half = rule.half
         return response, rule.delay_ms / 1000
 
     def state(self) -> dict[str, object]:

@@ -98,6 +98,22 @@ def test_missing_tape_is_an_environment_fault(capsys: pytest.CaptureFixture[str]
         (["--speed", "0.05"], "--speed"),
         (["--speed", "nan"], "--speed"),
         (["--speed", "fast"], "--speed"),
+        (["--speed", "inf"], "--speed"),
+        (["--rate", "nan"], "--rate nan"),
+        (["--rate", "-1"], "--rate -1"),
+        (["--rate", "0"], "--rate 0"),
+        (["--rate", "inf"], "--rate inf"),
+        (["--seed", "-1"], "--seed -1"),
+        (["--start-ms", "-5"], "--start-ms -5"),
+        (["--start-ms", "99999999999999999999"], "--start-ms"),
+        (["--weight-limit", "-1"], "--weight-limit -1"),
+        (["--order-limit-10s", "0"], "--order-limit-10s 0"),
+        (["--order-limit-1m", "0"], "--order-limit-1m 0"),
+        (["--port", "70000"], "--port 70000"),
+        (["--port", "-1"], "--port -1"),
+        (["--tls-port", "65536"], "--tls-port 65536"),
+        (["--balance", "-5"], "--balance -5"),
+        (["--balance", "nan"], "--balance"),
         (["--account", "nosecret"], "--account"),
         (["--account", ":x"], "--account"),
         (["--balance", "lots"], "--balance"),
@@ -113,6 +129,30 @@ def test_usage_faults_name_the_argument(
     message = capsys.readouterr().err
     assert named in message
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", ["absent/ledger", "file/ledger", ""])
+def test_a_ledger_that_cannot_be_written_is_said_before_anybody_trades(
+    tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    ledger = tmp_path / place
+    assert main(["--port", "0", "--ledger", str(ledger)]) == EXIT_ENVIRONMENT
+    message = capsys.readouterr().err
+    assert message.startswith(f"exchange: {ledger}: cannot be ")
+    assert message.count("\n") == 1
+
+
+def test_a_ledger_that_is_lost_in_the_end_is_named(tmp_path: Path) -> None:
+    ledger = tmp_path / "folder" / "ledger"
+    ledger.parent.mkdir()
+    with started("--ledger", str(ledger)) as (process, _port):
+        ledger.parent.rmdir()
+        process.terminate()
+        assert process.wait(timeout=20) == EXIT_ENVIRONMENT
+        assert process.stderr is not None
+        message = process.stderr.read()
+    assert message == f"exchange: {ledger}: cannot be written (No such file or directory)\n"
 
 
 def parsed(*words: str) -> argparse.Namespace:

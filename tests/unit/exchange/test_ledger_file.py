@@ -1,5 +1,7 @@
 """Accounts across restarts of the exchange: all comes back exactly, or the start refuses."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,23 @@ def test_ledger_comes_back_as_it_was(tmp_path: Path) -> None:
         before.last_order_id,
         before.last_trade_id,
     )
+
+
+def test_a_full_disk_is_named_and_the_last_ledger_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger"
+    save(path, quiet_venue()[0])
+    whole = path.read_bytes()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LedgerFileError, match=rf"{path}: cannot be written \(No space left"):
+        save(path, traded()[0])
+    assert path.read_bytes() == whole
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_later_ids_are_fresh(tmp_path: Path) -> None:

@@ -154,3 +154,24 @@ def test_commands_of_the_wrong_type_are_refused(
             assert answer.json["code"] in {-1000, -1013}
 
     run(test())
+
+
+def test_every_order_that_came_is_told_whatever_became_of_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        tape = tape_of(short_tape(tmp_path / "a", tail_ms=60_000))
+        async with running(tape) as exchange:
+            rest = exchange.rest()
+            far = {"side": "BUY", "quantity": "0.010", "price": "59990.00"}
+            lost = {"kind": "rest", "path": "/fapi/v1/order", "status": 503, "execute": False}
+            await rest.practice("/practice/fault", lost)
+            assert (await rest.order(**far, newClientOrderId="lost")).status == 503
+            assert (
+                await rest.order(**far, newClientOrderId="refused", symbol="NONE")
+            ).status == 400
+            assert (await rest.order(**far, newClientOrderId="twice")).status == 200
+            assert (await rest.order(**far, newClientOrderId="twice")).status == 400
+            assert (await rest.order(**far)).status == 200, "without an id of its own"
+            sent = (await rest.open("/practice/sent")).json
+            assert sent == {"clientOrderIds": ["lost", "refused", "twice", "twice"]}
+
+    run(test())

@@ -7,10 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from exchange.connection import MAX_WAITING_BYTES
 from exchange.server import Options
-from tests.exchange_rig import KEY, Answer, Rest, Running, run, running, short_tape, tape_of
+from tests.exchange_rig import (
+    KEY,
+    Answer,
+    Rest,
+    Running,
+    exchange_bytes,
+    run,
+    running,
+    short_tape,
+    tape_of,
+)
 
 BALANCE = "/fapi/v2/balance"
+RECEIVED_BYTES_MAX = 262_144  # what one turn of asyncio takes from a socket
 
 
 @asynccontextmanager
@@ -95,6 +107,40 @@ def test_answer_can_be_a_dead_socket(tmp_path: Path) -> None:
             with pytest.raises((ConnectionError, IndexError)):
                 await rest.order(**ORDER)
             assert len(exchange.exchange.venue.accounts[KEY].open_orders) == 1
+
+    run(test())
+
+
+def test_answer_can_be_cut_in_the_middle(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with settled(tmp_path) as exchange:
+            rest = exchange.rest()
+            order = {"kind": "rest", "path": "/fapi/v1/time", "half": True, "body": "x" * 100}
+            await fault(rest, **order, status=200)
+            raw = await exchange_bytes(exchange.port, b"GET /fapi/v1/time HTTP/1.1\r\n\r\n")
+            assert b"Content-Length: 100\r\n" in raw
+            assert raw.endswith(b"\r\n\r\n" + b"x" * 50)
+
+    run(test())
+
+
+def test_a_flood_behind_a_delayed_answer_waits_in_the_socket(tmp_path: Path) -> None:
+    asked = 50_000
+    request = b"GET /practice/state HTTP/1.1\r\n\r\n"
+
+    async def test() -> None:
+        async with settled(tmp_path) as exchange:
+            await fault(exchange.rest(), kind="rest", path="/fapi/v1/time", delay_ms=1_000)
+            reader, writer = await asyncio.open_connection("127.0.0.1", exchange.port)
+            writer.write(b"GET /fapi/v1/time HTTP/1.1\r\n\r\n" + request * asked)
+            (connection,) = exchange.exchange.connections
+            await exchange.until(lambda: connection._holds_back)
+            assert len(connection._buffer) < 2 * MAX_WAITING_BYTES + RECEIVED_BYTES_MAX
+            for _ in range(1 + asked):  # the delayed one, and then every one that waited
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200")
+                await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split()[0]))
+            writer.close()
 
     run(test())
 
