@@ -9,8 +9,10 @@ with the dtype.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
+from functools import partial
+from typing import Final, NamedTuple
 
 from engine.clock import VenueClock
 from engine.domain.codes import EventType, Role
@@ -72,6 +74,13 @@ class Command(NamedTuple):
     request_id: int
 
 
+# The command in a slot's payload, 248 bytes; nothing of the slot is kept. No frame of Python: every
+# order waits for it.
+read_command: Final[Callable[[bytes | memoryview], Command]] = partial(
+    _native.read_command, Command
+)
+
+
 class Report(NamedTuple):
     """What the venue said, or what happened to a command on its way."""
 
@@ -122,11 +131,6 @@ def clock_report(clock: VenueClock) -> Report:
         word_1=clock.rate_ppb,
         word_2=clock.anchor_ns,
     )
-
-
-def read_command(payload: bytes | memoryview) -> Command:
-    """Return the command in a slot's payload, 248 bytes; nothing of the slot is kept."""
-    return _native.read_command(Command, payload)
 
 
 def pack_report(report: Report, time_ns: int) -> bytes:

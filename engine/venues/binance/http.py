@@ -85,21 +85,26 @@ class HttpConnection(asyncio.Protocol):
         transport = self._transport
         return transport is not None and not transport.is_closing() and self._waiter is None
 
-    def send(self, request: bytes) -> asyncio.Future[Response]:
-        """Write a request now; the future holds its answer.
+    def send(self, request: bytes) -> asyncio.Future[Response] | None:
+        """Write a request now; the future holds its answer. None: closed, and nothing was sent.
 
-        Returns:
-            A future; cancel it to give up, which closes the connection.
+        The answer's future may be cancelled to give up, which closes the connection.
         """
         assert self._waiter is None, "one request at a time"
         transport = self._transport
-        usable = transport is not None and not transport.is_closing()
-        if transport is not None and usable:
-            self._write(transport, request)
+        if transport is None or transport.is_closing():
+            return None
+        # WHY: the loop writes what it is given at the end of its turn. One request at a time means
+        # that nothing of ours is queued, so an unencrypted one can go to the socket at once.
+        sent = 0
+        if self._descriptor >= 0:
+            try:  # noqa: SIM105  a context manager would cost more than the call
+                sent = os.write(self._descriptor, request)
+            except OSError:  # full or broken: the transport finds out which
+                pass
+        if sent < len(request):
+            transport.write(request[sent:])
         waiter: asyncio.Future[Response] = self._loop.create_future()
-        if not usable:
-            waiter.set_exception(VenueUnreachableError("the connection closed before the request"))
-            return waiter
         self._waiter = waiter
         waiter.add_done_callback(self._abandon_if_cancelled)
         return waiter
@@ -139,18 +144,6 @@ class HttpConnection(asyncio.Protocol):
         except ProtocolError as error:
             self._fail(error)
             self.close()
-
-    def _write(self, transport: asyncio.Transport, request: bytes) -> None:
-        # WHY: the loop writes what it is given at the end of its turn. One request at a time means
-        # that nothing of ours is queued, so an unencrypted one can go to the socket at once.
-        sent = 0
-        if self._descriptor >= 0:
-            try:  # noqa: SIM105  a context manager would cost more than the call
-                sent = os.write(self._descriptor, request)
-            except OSError:  # full or broken: the transport finds out which
-                pass
-        if sent < len(request):
-            transport.write(request[sent:])
 
     def _parse(self) -> None:
         if self._head is None and not self._parse_head():

@@ -12,7 +12,7 @@ The signature covers the query exactly as it is sent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from engine.domain.instrument_row import Instrument
@@ -72,14 +72,9 @@ class OrderEncoder:
                 instrument.tick_scaled,
                 instrument.price_exponent,
             )
-
-    def encode_order(self, command: Command, venue_ms: int) -> bytes:
-        """Return the request that places an order, under the name `engine.domain.client_id` says.
-
-        Raises:
-            AssertionError: a number is out of its range.
-        """
-        return self._wire.order(command, venue_ms)
+        # encode_order(command, venue_ms): the request that places an order, under the name that
+        # `engine.domain.client_id` says; AssertionError: a number is out of its range.
+        self.encode_order: Final[Callable[[Command, int], bytes]] = self._wire.order
 
     def encode_cancel(self, command: Command, client_order_id: str, venue_ms: int) -> bytes:
         """Return the request that cancels one order, by the venue's id where it is known."""

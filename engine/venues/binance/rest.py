@@ -18,6 +18,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import quote
 from weakref import WeakSet
 
@@ -127,12 +128,13 @@ class BinanceRest:
 
     def submit_bytes(self, request: bytes) -> asyncio.Future[Response] | None:
         """Write a complete request of the caller's own now; otherwise as `submit`."""
-        connection = self._take_idle()
-        if connection is None:
-            return None
-        answer = connection.send(request)
-        answer.add_done_callback(lambda done: self._give_back(connection, done))
-        return answer
+        while self._idle:
+            connection = self._idle.pop()
+            answer = connection.send(request)
+            if answer is not None:
+                answer.add_done_callback(partial(self._give_back, connection))
+                return answer
+        return None
 
     async def exchange_bytes(self, request: bytes, timeout_s: float = TIMEOUT_S) -> Response:
         """Send a complete request of the caller's own, urgent and never repeated.
@@ -173,6 +175,8 @@ class BinanceRest:
         self, connection: HttpConnection, request: bytes, timeout_s: float
     ) -> Response:
         answer = connection.send(request)
+        if answer is None:
+            raise VenueUnreachableError("the connection closed before the request")
         try:
             # WHY: not wait_for, which loses a cancel that comes in the turn of the answer (3.11).
             async with asyncio.timeout(timeout_s):
