@@ -13,6 +13,7 @@ so nothing is refused as seen before; the number of records is checked in each p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import heapq
 import json
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ import uvloop
 import websockets
 
 from bench import harness
+from bench.sides.typed_frames import Wrapped
 from engine.domain.instrument_row import (
     INSTRUMENT_BYTES,
     SEGMENT_ROWS_OFFSET,
@@ -145,12 +147,7 @@ class Receiver:
     def __init__(self, recording: Recording) -> None:
         """Decode what comes before the snapshots, and load them."""
         self.ring = Ring.local("bench-decode", RING_SLOTS, 64)
-        raw = bytearray(SEGMENT_ROWS_OFFSET + len(STEPS) * INSTRUMENT_BYTES)
-        for index, (symbol, steps) in enumerate(STEPS.items()):
-            pack_row(_instrument(symbol, *steps, index), raw, index)
-        self.core = Core(
-            bytes(raw[SEGMENT_ROWS_OFFSET:]), LAWS, cadence_words(may_lack_channels=True)
-        )
+        self.core = Core(packed(instruments()), LAWS, cadence_words(may_lack_channels=True))
         self.core.attach(self.ring.segment.buffer, os.getpid(), 1)
         now_ns = time.monotonic_ns()
         self.core.set_clock(now_ns, recording.venue_ms * 1_000_000, 0, CLOCK_ERROR_NS)
@@ -193,6 +190,21 @@ def _instrument(symbol: str, tick: str, lot: str, index: int) -> Instrument:
     )
 
 
+def instruments() -> list[Instrument]:
+    """Return the two recorded instruments."""
+    return [
+        _instrument(symbol, *steps, index) for index, (symbol, steps) in enumerate(STEPS.items())
+    ]
+
+
+def packed(rows: Sequence[Instrument]) -> bytes:
+    """Return instruments as the decoder takes them."""
+    raw = bytearray(SEGMENT_ROWS_OFFSET + len(rows) * INSTRUMENT_BYTES)
+    for index, row in enumerate(rows):
+        pack_row(row, raw, index)
+    return bytes(raw[SEGMENT_ROWS_OFFSET:])
+
+
 class _Picows(picows.WSListener):
     def __init__(self, core: Core, count: int) -> None:
         self._core, self._left = core, count
@@ -233,12 +245,13 @@ async def usual(recording: Recording, port: int) -> int:
         f"ws://127.0.0.1:{port}/x", compression=None, max_size=None, ping_interval=None
     ) as connection:
         for _ in range(len(recording.frames)):
-            total += _understood(json.loads(await connection.recv()))
+            total += understood(json.loads(await connection.recv()))
     assert total > 0
     return len(recording.frames)
 
 
-def _understood(document: dict[str, dict[str, Any]]) -> float:
+def understood(document: dict[str, dict[str, Any]]) -> float:
+    """Return a number that depends on every number a frame carries."""
     data = document["data"]
     if data["e"] == "bookTicker":
         return float(data["b"]) + float(data["a"]) + float(data["B"]) + float(data["A"])
@@ -302,7 +315,7 @@ def decode_cases(recording: Recording) -> dict[str, harness.Case]:
         return timed(count, work)
 
     def with_json() -> int:
-        total = sum(_understood(json.loads(frame)) for frame in recording.frames)
+        total = sum(understood(json.loads(frame)) for frame in recording.frames)
         assert total > 0
         return count
 
@@ -319,44 +332,24 @@ def decode_cases(recording: Recording) -> dict[str, harness.Case]:
     }
 
 
-class Quote(msgspec.Struct, tag_field="e", tag="bookTicker", gc=False):
-    """A quote as a typed message."""
-
-    u: int
-    s: str
-    b: float
-    B: float
-    a: float
-    A: float
-    T: int
-
-
-class Trade(msgspec.Struct, tag_field="e", tag="trade", gc=False):
-    """A trade as a typed message."""
-
-    t: int
-    s: str
-    p: float
-    q: float
-    T: int
-    m: bool
-
-
-class Diff(msgspec.Struct, tag_field="e", tag="depthUpdate"):
-    """A book diff as a typed message."""
-
-    u: int
-    pu: int
-    s: str
-    b: list[tuple[float, float]]
-    a: list[tuple[float, float]]
-
-
-class Wrapped(msgspec.Struct):
-    """The combined wrapper as a typed message."""
-
-    stream: str
-    data: Quote | Trade | Diff
+@contextlib.contextmanager
+def frame_server(recording: Recording, core: int) -> Iterator[tuple[int, int]]:
+    """Serve the recording from another process; yield its port and process id."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(recording.wire())
+        file.flush()
+        server = subprocess.Popen(
+            [sys.executable, "-m", "bench.sides.frame_server", file.name, str(core)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert server.stdout is not None
+            yield int(server.stdout.readline()), server.pid
+        finally:
+            server.kill()
+            server.communicate()
 
 
 def main() -> None:
@@ -365,24 +358,10 @@ def main() -> None:
     about = harness.machine()
     receiver_core, server_core = harness.two_cores()
     recording = Recording()
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(recording.wire())
-        file.flush()
-        server = subprocess.Popen(
-            [sys.executable, "-m", "bench.sides.frame_server", file.name, str(server_core)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    with frame_server(recording, server_core) as (port, pid):
         os.sched_setaffinity(0, {receiver_core})
-        try:
-            assert server.stdout is not None
-            port = int(server.stdout.readline())
-            cases = socket_cases(recording, port) | decode_cases(recording)
-            results = harness.measure(cases, options, [server.pid])
-        finally:
-            server.kill()
-            server.wait()
+        cases = socket_cases(recording, port) | decode_cases(recording)
+        results = harness.measure(cases, options, [pid])
     harness.finish(BENCH, results, about, options.json)
 
 

@@ -18,8 +18,8 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 BLOCK_BYTES = 256 * 1024
 
 
-def serve(connection: socket.socket, frames: bytes) -> None:
-    """Shake hands, write everything, wait for the other side to close."""
+def shake_hands(connection: socket.socket) -> None:
+    """Answer a WebSocket upgrade."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += connection.recv(4096)
@@ -31,6 +31,11 @@ def serve(connection: socket.socket, frames: bytes) -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
+
+
+def serve(connection: socket.socket, frames: bytes) -> None:
+    """Shake hands, write everything, wait for the other side to close."""
+    shake_hands(connection)
     view = memoryview(frames)
     try:
         for first in range(0, len(view), BLOCK_BYTES):
