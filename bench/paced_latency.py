@@ -104,6 +104,15 @@ class Child:
             self.process.communicate()
 
 
+class Sent(msgspec.Struct):
+    """What the sender says of a series, in ns: its schedule, and how late it wrote."""
+
+    start_ns: int
+    gap_ns: int
+    p50: float
+    p99: float
+
+
 class Sender:
     """The schedule: every frame of a run has a number."""
 
@@ -122,10 +131,9 @@ class Sender:
         self._child.ask(f"{rate} {count} {first}")
         return first
 
-    def finish(self) -> dict[str, float]:
+    def finish(self) -> Sent:
         """Return the series' schedule and lateness."""
-        found: dict[str, float] = msgspec.json.decode(self._child.answer())
-        return found
+        return msgspec.json.decode(self._child.answer(), type=Sent)
 
 
 class Engine:
@@ -161,7 +169,7 @@ class Engine:
         rows = self._brain.note(count, DEADLINE_S)
         sent = self._sender.finish()
         numbers = rows[:, 1] - first
-        decided = since_due(rows[:, 0], numbers, sent["start_ns"], sent["gap_ns"])
+        decided = since_due(rows[:, 0], numbers, sent.start_ns, sent.gap_ns)
         assert self._brain.refused_count == 0, f"{self._brain.refused_count} records were refused"
         return {
             **in_us(decided),
@@ -192,7 +200,7 @@ class Usual:
         sent = self._sender.finish()
         orders = float(self._child.answer())
         rows = np.load(self._file)
-        decided = since_due(rows[:, 0], rows[:, 1] - first, sent["start_ns"], sent["gap_ns"])
+        decided = since_due(rows[:, 0], rows[:, 1] - first, sent.start_ns, sent.gap_ns)
         return {**in_us(decided), **late(sent), "orders": orders}
 
     def close(self) -> None:
@@ -203,9 +211,9 @@ class Usual:
 Side = Engine | Usual
 
 
-def late(sent: Mapping[str, float]) -> Pass:
+def late(sent: Sent) -> Pass:
     """Return how late the sender wrote: its share of the latencies."""
-    return {f"sent late {name}": sent[name] / 1_000 for name in ("p50", "p99")}
+    return {"sent late p50": sent.p50 / 1_000, "sent late p99": sent.p99 / 1_000}
 
 
 def run(

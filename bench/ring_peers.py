@@ -12,6 +12,7 @@ so, after SPIN_US of spinning; else its reader spins and owns a core, which is w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -57,15 +58,15 @@ USUAL: dict[str, type[Channel]] = {
 }
 
 
-def usual_ways() -> dict[str, partial[Channel]]:
+def usual_ways() -> dict[str, Callable[[], Channel]]:
     """Return how each usual way is made; faster-fifo only where it could be built."""
-    ways: dict[str, partial[Channel]] = {name: partial(kind) for name, kind in USUAL.items()}
+    ways: dict[str, Callable[[], Channel]] = dict(USUAL)
     try:
         import faster_fifo  # noqa: F401
     except ImportError:
         print("faster-fifo is left out: it is not installed (it has no wheel for every machine)")
         return ways
-    ways["faster-fifo"] = partial(FifoChannel)
+    ways["faster-fifo"] = FifoChannel
     ways[f"faster-fifo, {BLOCK} at once"] = partial(FifoChannel, many=True)
     return ways
 

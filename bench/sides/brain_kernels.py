@@ -53,9 +53,7 @@ class Notes(NamedTuple):
     """What the bench hands in and reads back."""
 
     words: Integers  # int64[NOTE_WORDS], by NoteWord
-    decided_ns: (
-        Integers  # int64[n]: end of the step of the record with this sequence, while it fits
-    )
+    noted: Integers  # int64[n, 3], a row per quote while there is room
     events_read: Integers  # the journal's end of the event ring
     commands_read: Integers  # the executor's end of the command ring
     reports: Integers  # the executor's end of the report ring

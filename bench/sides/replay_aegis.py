@@ -112,7 +112,7 @@ class Side:
         cpu_ns, wall_ns = time.process_time_ns(), time.monotonic_ns()
         side.run(len(records), is_tape=True, step_records=step_records)
         cpu_ns, wall_ns = time.process_time_ns() - cpu_ns, time.monotonic_ns() - wall_ns
-        found = {
+        found: dict[str, float] = {
             "records": side.record_count,
             "rows": len(records),
             "orders": side.order_count,

@@ -90,8 +90,7 @@ def run(hbt: Any, threshold: float, qty: float) -> tuple[int, int]:  # noqa: ANN
             hbt.clear_inactive_orders(0)
 
 
-@njit
-def fuse(quotes: NDArray[np.void]) -> NDArray[np.void]:
+def fuse_all(quotes: NDArray[np.void]) -> NDArray[np.void]:
     """Return the book rows that hftbacktest makes of best bids and asks."""
     depth = FuseMarketDepth(TICK, LOT)
     for k in range(len(quotes)):
@@ -99,6 +98,9 @@ def fuse(quotes: NDArray[np.void]) -> NDArray[np.void]:
     made = depth.fused_events.copy()
     depth.close()
     return made
+
+
+fuse: Any = njit(fuse_all)
 
 
 def blank(rows: Rows, flags: int) -> NDArray[np.void]:

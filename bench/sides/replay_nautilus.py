@@ -95,7 +95,7 @@ def ticks_of(rows: Rows) -> list[QuoteTick | TradeTick]:
     return made
 
 
-class Imbalance(Strategy):  # type: ignore[misc]  # its base has no types here
+class Imbalance(Strategy):
     """The strategy of `bench.sides.replay_rows`."""
 
     def __init__(self) -> None:
