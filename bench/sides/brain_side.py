@@ -117,6 +117,7 @@ class BrainSide:
 
     def sync(self, image: LoopImage, clock_offset_ns: int) -> None:
         """Load the loop; restore nothing, connect, reconcile an empty account."""
+        self._image = image  # its code lives as long as it does
         self._call = image.bind(*self.arguments())
         self.state.market.liveness[:] = Liveness.LIVE
         self._report(EventType.VENUE_CLOCK, clock_offset_ns=clock_offset_ns)
