@@ -124,8 +124,8 @@ class Exchange:
         found = wait_for("a quote", lambda: _quoted(call(self.url, "GET", path)))
         return found["bidPrice"], found["askPrice"]
 
-    def trigger(self, count: int) -> list[float]:
-        """Run one series and return its intervals in us."""
+    def trigger(self, count: int) -> list[dict[str, Any]]:
+        """Run one series and return what the probe saw of each order."""
         bid, ask = self.quote()
         head = f'{{"e":"bookTicker","u":{{u}},"s":"{self.symbol}","b":"{bid}"'
         tail = f'"a":"{ask}"'
@@ -144,7 +144,8 @@ class Exchange:
         call(self.url, "GET", "/practice/probe?clear=true")
         call(self.url, "POST", "/practice/probe", order)
         found = wait_for("the series", lambda: _finished(self.url))
-        return [sample["interval_ns"] / 1_000 for sample in found["samples"]]
+        samples: list[dict[str, Any]] = found["samples"]
+        return samples
 
     def stop(self) -> None:
         """End it."""
@@ -197,7 +198,8 @@ class Side:
     def measure(self) -> Pass:
         """Run one series; the triggers that led to no order are part of the answer."""
         self.exchange.trigger(WARM_UP_TRIGGERS)
-        intervals = self.exchange.trigger(TRIGGERS)
+        samples = self.exchange.trigger(TRIGGERS)
+        intervals = [sample["interval_ns"] / 1_000 for sample in samples]
         if not intervals:
             raise RuntimeError(f"{self.words}: no trigger led to an order")
         found = harness.percentiles(np.array(intervals, dtype=np.float64))

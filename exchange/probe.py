@@ -143,6 +143,7 @@ class Probe:
             self._timer.cancel()
         sample = {
             "trigger": self._serial,
+            "written_ns": self._written_ns,  # both on CLOCK_MONOTONIC
             "interval_ns": arrival_ns - self._written_ns,
             "client_order_id": client_order_id_in(data),
         }

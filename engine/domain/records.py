@@ -143,6 +143,7 @@ EVENT_FIELDS: tuple[tuple[str, str, int], ...] = (
     # Overlays of the decision's inputs in records that have none.
     ("cause_receive_time_ns", "<i8", 168),  # ORDER_REQUEST, COMMAND_*, ORDER_SENT
     ("decision_time_ns", "<i8", 176),  # ORDER_REQUEST, COMMAND_*, ORDER_SENT
+    ("write_time_ns", "<i8", 184),  # ORDER_SENT: when the write of its first byte began
     ("mid_half_ticks", "<i8", 184),  # ORDER_REQUEST: bid + ask at the decision, in ticks
     ("wallet_e8", "<i8", 168),  # VENUE_BALANCE
     ("available_e8", "<i8", 176),  # VENUE_BALANCE

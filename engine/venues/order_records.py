@@ -111,7 +111,7 @@ class Report(NamedTuple):
     position_cost_e8: int = 0
     word_0: int = 0  # cause_receive_time_ns, wallet_e8 or clock_offset_ns, by event type
     word_1: int = 0  # decision_time_ns, available_e8 or clock_rate_ppb
-    word_2: int = 0  # clock_anchor_ns
+    word_2: int = 0  # write_time_ns or clock_anchor_ns
     text: str = ""
     request_id: int = 0
 

@@ -58,6 +58,7 @@ class OrderSender:
             context.report_rejected(command, LocalReason.RATE_PAUSED)
             return
         request = context.encoder.encode_order(command, context.clock.now_ms())
+        write_ns = time.monotonic_ns()
         answer = context.rest.submit_bytes(request)
         if answer is None:
             job = partial(self._send_on_fresh_connection, command, attempt)
@@ -65,11 +66,10 @@ class OrderSender:
                 context.report_rejected(command, LocalReason.QUEUE_FULL)
             return
         # It is on its way; what follows is our own book-keeping.
-        sent_ns = time.monotonic_ns()
         client_order_id = context.client_order_id(command)
         if attempt == 1:
-            context.emit(context.about(EventType.ORDER_SENT, command))
-        deadline_ns = sent_ns + context.account.order_timeout_ms * NS_PER_MS
+            context.emit(context.about(EventType.ORDER_SENT, command)._replace(word_2=write_ns))
+        deadline_ns = write_ns + context.account.order_timeout_ms * NS_PER_MS
         self._in_flight[client_order_id] = _Sent(answer, deadline_ns)
         context.traded.add(command.instrument_index)
         answer.add_done_callback(partial(self._answered, command, client_order_id, attempt))

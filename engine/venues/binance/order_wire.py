@@ -75,6 +75,8 @@ class OrderEncoder:
         # encode_order(command, venue_ms): the request that places an order, under the name that
         # `engine.domain.client_id` says; AssertionError: a number is out of its range.
         self.encode_order: Final[Callable[[Command, int], bytes]] = self._wire.order
+        # signature(query): HMAC-SHA256 as 64 hexadecimal digits.
+        self.signature: Final[Callable[[bytes], bytes]] = self._wire.signature
 
     def encode_cancel(self, command: Command, client_order_id: str, venue_ms: int) -> bytes:
         """Return the request that cancels one order, by the venue's id where it is known."""
@@ -98,7 +100,7 @@ class OrderEncoder:
                 f"{method} {self._path}{path}?".encode(),
                 whole,
                 b"&signature=",
-                self._wire.signature(whole),
+                self.signature(whole),
                 self._tail,
             )
         )

@@ -81,6 +81,7 @@ def test_order_goes_out_and_its_life_comes_back(rig: ExecutorRig) -> None:
     rig.wait(EventType.ORDER_UPDATE)
     assert sent["order_sequence"] == fill["order_sequence"] == 1
     assert sent["cause_receive_time_ns"] > 0
+    assert 0 < sent["write_time_ns"] <= sent["time_ns"]
     assert counter(rig, "orders_sent_total") == 1
     assert counter(rig, "reports_total") >= 3
     assert samples(rig, "tick_to_order_ns") == 1
