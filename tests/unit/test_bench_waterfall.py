@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bench.waterfall import SLOWEST, STAGES, by_stage, stages, unfolded
+from bench.waterfall_picture import bars
 from engine.domain.codes import EventType
 from engine.domain.records import EVENT_DTYPE
 
@@ -50,3 +51,17 @@ def test_passes_become_one_case_per_stage() -> None:
     assert list(results) == list(STAGES)
     assert all(rows[0]["foreign cores"] == 0.5 for rows in results.values())
     assert all(rows[0]["p50"] == 1.0 for rows in results.values())
+
+
+def test_bars_of_the_picture_start_where_the_one_before_ends() -> None:
+    rows = [
+        {"case": stage, "metric": metric, "value": float(place + 1)}
+        for metric in ("p50", "max")
+        for place, stage in enumerate(STAGES)
+    ]
+    assert bars({"rows": rows}, "p50") == [
+        ("wire in", 0.0, 1.0),
+        ("ring", 1.0, 2.0),
+        ("hand over", 3.0, 3.0),
+        ("wire out", 6.0, 4.0),
+    ]
