@@ -4,6 +4,9 @@
  *     ring_side paced-consume FILE COUNT 0          CORE   > int64 pairs (since sent, since due)
  *     ring_side batch-produce FILE COUNT BATCH      CORE
  *     ring_side batch-consume FILE COUNT BATCH      CORE   prints ns since the producer's start
+ *     ring_side alone-produce FILE COUNT BATCH      CORE   batch-produce that waits for no reader
+ *     ring_side costs-produce FILE COUNT GAP_CYCLES CORE   > int64 cycles of each claim to publish
+ *     ring_side observe       FILE END   0          CORE   prints records seen and lapped
  *
  * The consumer says that it is ready by storing the final sequence as its heartbeat; the producer
  * stores its start time as its own. The words of a record are those of spsc_baseline.cpp.
@@ -111,6 +114,64 @@ static int64_t batch_consume(struct aegis_ring *ring, int64_t end, int64_t batch
     return sum;
 }
 
+/* As paced_produce; fill `costs` with what each record took us, claims refused left out. */
+static void costed_produce(struct aegis_ring *ring, int64_t end, int64_t gap, int64_t *costs) {
+    int64_t due = stamp() + gap;
+    while (ring->next < end) {
+        while (stamp() < due)
+            aegis_pause();
+        int64_t before = stamp();
+        int64_t sequence = aegis_ring_claim(ring, 1);
+        if (sequence == AEGIS_FULL)
+            continue;
+        int64_t *words = aegis_ring_begin(ring, sequence);
+        for (int word = 0; word < WORDS; word++)
+            words[word] = sequence + word;
+        aegis_ring_commit(ring, sequence);
+        aegis_ring_publish(ring);
+        aegis_ring_wake(ring);
+        *costs++ = stamp() - before;
+        due += gap;
+    }
+}
+
+/* Produce whatever readers do; print what it took us. */
+static int produce_costed(struct aegis_ring *ring, int alone, int64_t count, int64_t step) {
+    int64_t end = aegis_ring_recover(ring, getpid(), 0) + count;
+    int64_t *costs = calloc((size_t)count, sizeof *costs);
+    if (costs == NULL)
+        return 3;
+    int64_t start_ns = aegis_monotonic_ns();
+    if (alone)
+        batch_produce(ring, end, step);
+    else
+        costed_produce(ring, end, step, costs);
+    if (alone)
+        printf("%lld\n", (long long)(aegis_monotonic_ns() - start_ns));
+    else
+        return fwrite(costs, sizeof *costs, (size_t)count, stdout) == (size_t)count ? 0 : 5;
+    return 0;
+}
+
+static int observe(const struct aegis_ring *ring, int64_t end) {
+    int64_t rows[32 * (WORDS + 1)], next = aegis_ring_published(ring), seen = 0, lapped = 0, lost;
+    printf("ready\n");
+    fflush(stdout);
+    while (next < end) {
+        int64_t count = aegis_ring_observe(ring, &next, rows, 32, &lost);
+        seen += count;
+        lapped += lost;
+        for (int64_t i = 0; i < count; i++)
+            for (int word = 0; word < WORDS; word++)
+                if (rows[i * (WORDS + 1) + 1 + word] != rows[i * (WORDS + 1)] - 1 + word)
+                    return 4;
+        if (count == 0)
+            aegis_pause();
+    }
+    printf("%lld %lld\n", (long long)seen, (long long)lapped);
+    return 0;
+}
+
 static int produce(struct aegis_ring *ring, int paced, int64_t count, int64_t step) {
     int64_t end = aegis_ring_recover(ring, getpid(), 0) + count;
     /* MEMORY: acquire; the consumer is at its loop. Pairs with the release in consume. */
@@ -167,5 +228,10 @@ int main(int argument_count, char **arguments) {
     int is_producer = strstr(arguments[1], "produce") != NULL;
     int64_t count = atoll(arguments[3]);
     int64_t step = atoll(arguments[4]);
+    int alone = strncmp(arguments[1], "alone", 5) == 0;
+    if (alone || strncmp(arguments[1], "costs", 5) == 0)
+        return produce_costed(&ring, alone, count, step);
+    if (strcmp(arguments[1], "observe") == 0)
+        return observe(&ring, count);
     return is_producer ? produce(&ring, paced, count, step) : consume(&ring, paced, count, step);
 }

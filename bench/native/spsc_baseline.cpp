@@ -7,8 +7,11 @@
 //
 //     spsc_baseline latency    COUNT GAP_CYCLES PRODUCER_CORE CONSUMER_CORE   > int64 pairs
 //     spsc_baseline throughput COUNT BATCH      PRODUCER_CORE CONSUMER_CORE   prints ns
+//     spsc_baseline hop        COUNT GAP_CYCLES PRODUCER_CORE RELAY_CORE      > int64 triples
 //
-// The latency mode writes, per element, cycles since its actual and since its due time.
+// The latency mode writes, per element, cycles since its actual and since its due time. The hop
+// mode is twin to bench/sides/hop_kernels.py: one thread sends ticks and reads orders, the other
+// process decides; per order, cycles since its tick was sent, was due, and from sent to written.
 
 #include <sched.h>
 #include <sys/mman.h>
@@ -148,6 +151,81 @@ int64_t consume_batches(Ring &ring, int64_t count, int64_t batch) {
     return sum;
 }
 
+// One thread at both ends: sends a tick when it is due, and takes every order as it comes. Returns
+// how many orders are not what the relay must have decided.
+int64_t run_edge(Ring &ticks, Ring &orders, int64_t count, int64_t gap, std::vector<int64_t> &out) {
+    int64_t due = stamp() + gap, sent = 0, taken = 0, wrong = 0;
+    while (taken < count) {
+        if (sent < count && stamp() >= due &&
+            (sent - ticks.read_index_cached < kCapacity ||
+             sent - (ticks.read_index_cached =
+                         ticks.read_index.load(std::memory_order_acquire)) < kCapacity)) {
+            Element &tick = ticks.elements[sent & kMask];
+            for (int word = 2; word < kWords; word++)
+                tick.words[word] = sent * word;
+            tick.words[1] = due;
+            tick.words[0] = stamp();
+            ticks.write_index.store(++sent, std::memory_order_release);
+            due += gap;
+        }
+        if (orders.write_index_cached == taken)
+            orders.write_index_cached = orders.write_index.load(std::memory_order_acquire);
+        if (orders.write_index_cached == taken) {
+            relax();
+            continue;
+        }
+        const int64_t now = stamp();
+        const Element &order = orders.elements[taken & kMask];
+        const int64_t side = taken & 1 ? 1 : -1;
+        wrong += order.words[2] != taken || order.words[3] != side ||
+                 order.words[4] != taken * 4 + side;
+        int64_t *triple = &out[static_cast<size_t>(3 * taken)];
+        triple[0] = now - order.words[0];
+        triple[1] = now - order.words[1];
+        triple[2] = order.words[5] - order.words[0];
+        orders.read_index.store(++taken, std::memory_order_release);
+    }
+    return wrong;
+}
+
+// The process in the middle: one tick in, one order out.
+void run_relay(Ring &ticks, Ring &orders, int64_t count) {
+    for (int64_t index = 0; index < count; index++) {
+        wait_elements(ticks, index);
+        const Element &tick = ticks.elements[index & kMask];
+        const int64_t number = tick.words[2] / 2;
+        const int64_t side = number & 1 ? 1 : -1;
+        wait_room(orders, index, 1);
+        Element &order = orders.elements[index & kMask];
+        order.words[0] = tick.words[0];
+        order.words[1] = tick.words[1];
+        order.words[2] = number;
+        order.words[3] = side;
+        order.words[4] = tick.words[4] + side;
+        order.words[5] = stamp();
+        orders.write_index.store(index + 1, std::memory_order_release);
+        ticks.read_index.store(index + 1, std::memory_order_release);
+    }
+}
+
+int hop(Ring *rings, int64_t count, int64_t gap, int edge_core, int relay_core) {
+    const pid_t relay = fork();
+    if (relay == 0) {
+        pin(relay_core);
+        rings[0].ready.store(1, std::memory_order_release);
+        run_relay(rings[0], rings[1], count);
+        _exit(0);
+    }
+    pin(edge_core);
+    std::vector<int64_t> triples(static_cast<size_t>(3 * count), 1);
+    while (rings[0].ready.load(std::memory_order_acquire) == 0)
+        relax();
+    const int64_t wrong = run_edge(rings[0], rings[1], count, gap, triples);
+    waitpid(relay, nullptr, 0);
+    fwrite(triples.data(), sizeof(int64_t), triples.size(), stdout);
+    return wrong == 0 ? 0 : 4;
+}
+
 // What the consumer must have added up, so that no pass is believed unread.
 int64_t expected_sum(int64_t count, int first_word) {
     int64_t words = 0;
@@ -166,11 +244,14 @@ int main(int argument_count, char **arguments) {
     const int64_t step = std::atoll(arguments[3]);
     const int producer_core = std::atoi(arguments[4]);
     const int consumer_core = std::atoi(arguments[5]);
-    void *memory = mmap(nullptr, sizeof(Ring), PROT_READ | PROT_WRITE,
+    void *memory = mmap(nullptr, 2 * sizeof(Ring), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED)
         return 3;
-    Ring &ring = *new (memory) Ring;
+    Ring *rings = new (memory) Ring[2];
+    Ring &ring = rings[0];
+    if (std::strcmp(arguments[1], "hop") == 0)
+        return hop(rings, count, step, producer_core, consumer_core);
     const pid_t producer = fork();
     if (producer == 0) {
         pin(producer_core);

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -18,14 +18,17 @@ from typing import IO, Self
 import numpy as np
 
 from bench.harness import ROOT, Pass, percentiles
+from bench.sides.hop_child import hop_answer
 from bench.sides.ring_child import latency_answer, ns_per_tick
 from native_ext import _native
+from ringbuffer import layout
 from ringbuffer.ring import Ring
 from ringbuffer.segment import SHM_FOLDER, find_stale, unlink
 
 CAPACITY = 4096
 SLOT_BYTES = 64
 PASS_TIMEOUT_S = 120
+BATCH = 64
 
 
 def compile_native(folder: Path) -> dict[str, Path]:
@@ -82,20 +85,24 @@ class Pairs:
         """The children that live through all passes."""
         return [child.pid for child in self._children]
 
-    def ring(self) -> Ring:
-        """Create a ring with one reserved reader."""
+    def ring(self, capacity: int = CAPACITY, *, gating: Sequence[int] = (0,)) -> Ring:
+        """Create a ring, by default with one reserved reader."""
         name = f"aegis-bench-{os.getpid()}-{len(self._rings)}"
-        self._rings.append(Ring.create(name, CAPACITY, SLOT_BYTES, gating=(0,)))
+        self._rings.append(Ring.create(name, capacity, SLOT_BYTES, gating=gating))
         return self._rings[-1]
 
     def child(self, side: str, role: str, ring: Ring) -> subprocess.Popen[str]:
         """Start a Python child and wait until its kernels are compiled."""
         core = self.cores[0 if role == "produce" else 1]
-        words = [sys.executable, "-m", "bench.sides.ring_child", side, role, ring.name, str(core)]
+        return self.start("ring_child", side, role, ring.name, core)
+
+    def start(self, module: str, *words: object) -> subprocess.Popen[str]:
+        """Start a module of this folder and wait until it says that it is ready."""
+        command = [sys.executable, "-m", f"bench.sides.{module}", *map(str, words)]
         # WHY: Numba's cache does not see changes in imported files; a folder per run cannot be old.
         environment = {**os.environ, "NUMBA_CACHE_DIR": self._folder.name}
         child = subprocess.Popen(
-            words,
+            command,
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -146,6 +153,58 @@ class Pairs:
         words = [str(self.programs["spsc_baseline"]), mode, str(count), str(step)]
         taking = subprocess.Popen([*words, *map(str, self.cores)], stdout=subprocess.PIPE)
         return self.native_answer(taking, kind, count)
+
+    def baseline_hop(self, count: int, step: int) -> Pass:
+        """Run one pass of ticks and orders through two of the C++ queues."""
+        words = ["hop", str(count), str(step), *map(str, self.cores)]
+        done = subprocess.run(
+            [str(self.programs["spsc_baseline"]), *words],
+            stdout=subprocess.PIPE,
+            timeout=PASS_TIMEOUT_S,
+            check=True,
+        )
+        triples = np.frombuffer(done.stdout, np.int64).reshape(-1, 3)
+        assert len(triples) == count, len(triples)
+        return hop_answer(triples, self.ns_per_tick)
+
+    def hop(self) -> Callable[[int, int], Pass]:
+        """Return a function (count, step) that runs one pass of ticks and orders through ours."""
+        market, orders = self.ring(), self.ring()
+        names = (market.name, orders.name)
+        relay = self.start("hop_child", "relay", *names, self.cores[1])
+        edge = self.start("hop_child", "edge", *names, self.cores[0])
+
+        def one_pass(count: int, step: int) -> Pass:
+            send(relay, f"{count} {step}\n")
+            send(edge, f"{count} {step}\n")
+            answer(relay)
+            return answer(edge)
+
+        return one_pass
+
+    def observed(self, ring: Ring, kind: str, count: int, step: int, observers: int) -> Pass:
+        """Run one pass of a C producer that `observers` watch, and a consumer where one gates.
+
+        Readers share the second core. Returns records per second of a producer that never waits
+        (kind `alone`), or what a record cost a paced one (kind `costs`).
+        """
+        end = ring.published() + count
+        watching = [self.native("observe", ring, end, 0) for _ in range(observers)]
+        for observer in watching:
+            assert observer.stdout is not None
+            assert observer.stdout.readline() == b"ready\n", "an observer could not start"
+        gated = ring.reader(0).mode == layout.MODE_GATING
+        taking = self.native("batch-consume", ring, count, BATCH) if gated else None
+        giving = self.native(f"{kind}-produce", ring, count, step)
+        output, _ = giving.communicate(timeout=PASS_TIMEOUT_S)
+        readers = [*watching, *([taking] if taking else [])]
+        said = [reader.communicate(timeout=PASS_TIMEOUT_S)[0] for reader in readers]
+        assert [side.returncode for side in (giving, *readers)] == [0] * (1 + len(readers))
+        seen = [int(text.split()[0]) for text in said[:observers]]
+        assert all(number > 0 for number in seen), "an observer saw nothing: it cost nothing"
+        if kind == "alone":
+            return {"records per second": count / int(output) * 1e9}
+        return percentiles(np.frombuffer(output, np.int64) * self.ns_per_tick)
 
     def native_answer(self, taking: subprocess.Popen[bytes], kind: str, count: int) -> Pass:
         """Read what a compiled consumer printed."""
