@@ -157,13 +157,11 @@ void aegis_ring_leave(struct aegis_ring *ring, int64_t k) {
 }
 
 void aegis_ring_evict(struct aegis_ring *ring, int64_t k) {
-    struct aegis_reader *reader = &ring->readers[k];
+    /* One store: a reader that joins the block again meanwhile is evicted too, and told, or it
+     * is not; it is never left half evicted. */
     /* MEMORY: release; the reader stops gating, whatever it stores as its sequence later. Pairs
      * with the acquire in aegis_ring_gating and the checks in aegis_ring_poll and _advance. */
-    atomic_store_explicit(&reader->mode, AEGIS_MODE_EVICTED, memory_order_release);
-    /* MEMORY: release; named exception to one writer. Pairs with the acquire in
-     * aegis_ring_gating. */
-    atomic_store_explicit(&reader->sequence, AEGIS_EVICTED_SEQUENCE, memory_order_release);
+    atomic_store_explicit(&ring->readers[k].mode, AEGIS_MODE_EVICTED, memory_order_release);
 }
 
 enum slot_state { SLOT_READY, SLOT_PENDING, SLOT_LAPPED };

@@ -29,7 +29,6 @@
 #define AEGIS_SLOT_ALIGNMENT 64
 #define AEGIS_SLOT_HEADER_BYTES 8
 #define AEGIS_SLOT_BUSY INT64_C(-1)
-#define AEGIS_EVICTED_SEQUENCE (INT64_C(1) << 62)
 
 enum aegis_mode {
     AEGIS_MODE_FREE = 0,
@@ -309,8 +308,6 @@ static inline int64_t aegis_ring_advance(const struct aegis_ring *ring, int64_t 
     if (atomic_load_explicit(&reader->mode, memory_order_relaxed) != AEGIS_MODE_GATING)
         return AEGIS_EVICTED;
     int64_t next_sequence = aegis_reader_sequence(ring, k);
-    if (next_sequence == AEGIS_EVICTED_SEQUENCE)
-        return AEGIS_EVICTED; /* since we looked at the mode */
     if (sequence == next_sequence)
         return 0;
     if (sequence < next_sequence || !aegis_ring_taken(ring, sequence))

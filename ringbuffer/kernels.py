@@ -57,7 +57,6 @@ from ringbuffer.claims import (
 )
 from ringbuffer.layout import (
     EVICTED,
-    EVICTED_SEQUENCE,
     HANDLE_DOORBELL,
     HANDLE_MASK,
     HANDLE_POLLED,
@@ -189,8 +188,6 @@ def advance(ring: Handle, reader_index: int, sequence: int) -> int:
         return EVICTED
     # MEMORY: relaxed; we are its own writer: no partner.
     before = load_relaxed(block + READER_SEQUENCE)
-    if before == EVICTED_SEQUENCE:
-        return EVICTED  # since we looked at the mode
     if sequence == before:
         return 0
     if sequence < before:

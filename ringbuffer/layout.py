@@ -43,7 +43,7 @@ is marked busy again, the last one first; then write slot W (again).
 
 Named exceptions to one writer per word:
   * the wait word: sleeping readers set it, the producer clears it;
-  * eviction: main may store mode = 3 and R = 2**62 in a gating reader's block. The reader itself
+  * eviction: main may store mode = 3, that one word, in a gating reader's block. The reader itself
     never stores mode while it runs, so a reader that wakes up later cannot undo its eviction;
   * reservation: the creator marks reader blocks as gating before the producer starts.
 """
@@ -106,7 +106,6 @@ MODE_EVICTED: Final = 3
 SLOT_ALIGNMENT: Final = 64
 SLOT_HEADER_BYTES: Final = 8
 SLOT_BUSY: Final = -1
-EVICTED_SEQUENCE: Final = 1 << 62  # above every sequence a ring can reach in a century
 
 # What the ring operations return instead of a count or a sequence. Never raised.
 FULL: Final = -1  # a gating reader has not made room yet

@@ -157,7 +157,6 @@ static void *consume(void *argument) {
     int64_t expected = 0, end = job->shared->end;
     while (expected < end) {
         struct findings batch = {0};
-        /* Before the poll: an eviction in between replaces the sequence, and advance says so. */
         int64_t first = aegis_reader_sequence(ring, job->reader);
         int64_t count = aegis_ring_poll(ring, job->reader, 1 + (int64_t)below(job, BATCH_MAX));
         if (count > 0)
