@@ -193,13 +193,15 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     idle: Annotated[
         str,
         Meta(
-            pattern="^(spin|yield|hybrid|sleep)$",
-            description="The brain without work: spin (a core of its own), yield (one core that "
-            "brain and feed share and that never halts; pin both to it), hybrid (spin_us, then "
-            "sleep), sleep.",
+            pattern="^(auto|spin|yield|hybrid|sleep)$",
+            description="The brain without work: auto (as hybrid, the spin chosen by load), spin "
+            "(a core of its own), yield (one core that brain and feed share and that never halts; "
+            "pin both to it), hybrid (spin_us, then sleep), sleep.",
         ),
-    ] = "hybrid"
-    spin_us: Annotated[Count, Meta(le=1000, description="Spin before the futex, hybrid only.")] = 30
+    ] = "auto"
+    spin_us: Annotated[
+        Count, Meta(le=1000, description="Spin before the futex, auto and hybrid only.")
+    ] = 30
     pin: Annotated[dict[str, int], Meta(description="Core per role; empty: not pinned.")] = {}
     on_role_death: Annotated[
         str,

@@ -8,7 +8,8 @@ that gives itself away between two looks does not collapse. The kinds are:
     yield    never sleep, but give the core to whoever can run between two looks: one core is always
              busy and never halts, so roles pinned to it are woken in a context switch instead of
              through the hypervisor
-    hybrid   spin for a time, then sleep on the ring's futex until woken; the default
+    hybrid   spin for a time, then sleep on the ring's futex until woken
+    auto     hybrid, its time chosen by load while it runs (`load.py`); the default
     sleep    sleep between drains: for roles that are not on the message path
 
 The spin is bounded by time, not by a count: `pause` takes 4 ns on one processor and 60 on another.
@@ -37,6 +38,7 @@ class IdleKind(Enum):
     SPIN = "spin"
     YIELD = "yield"
     HYBRID = "hybrid"
+    AUTO = "auto"
     SLEEP = "sleep"
 
 
@@ -82,7 +84,7 @@ def choose(
         cores: how many cores there are.
 
     Returns:
-        The wanted kind; hybrid falls to sleeping at once (spin_ns 0) on a single core, where
+        The wanted kind; on a single core hybrid and auto sleep at once (spin_ns 0), because there
         spinning only keeps the producer from running.
 
     Raises:
@@ -103,5 +105,8 @@ def choose(
         reason = "yields its core between two looks and never sleeps"
         return IdleStrategy(wanted, SPIN_FOREVER_NS, SPIN_FOREVER_NS, reason)
     if core_count < 2:
-        return IdleStrategy(wanted, 0, SLICE_NS, "one core: sleeps at once")
+        return IdleStrategy(IdleKind.HYBRID, 0, SLICE_NS, "one core: sleeps at once")
+    if wanted is IdleKind.AUTO:
+        reason = f"spins {spin_ns} ns or as load allows, then sleeps"
+        return IdleStrategy(wanted, spin_ns, SLICE_NS, reason)
     return IdleStrategy(wanted, spin_ns, SLICE_NS, f"spins {spin_ns} ns, then sleeps")

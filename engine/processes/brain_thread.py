@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
@@ -20,7 +21,8 @@ from engine.processes.kernel_image import LoopImage
 from native_ext import _native
 from ringbuffer.counters import CounterPage
 from ringbuffer.errors import InvariantError
-from ringbuffer.idle import IdleStrategy
+from ringbuffer.idle import IdleKind, IdleStrategy
+from ringbuffer.load import RunQueueDelay, SpinBudget
 
 JOIN_S: Final = 5.0
 RESTING: Final = (int(OrderStatus.NEW), int(OrderStatus.PARTIALLY_FILLED))
@@ -45,6 +47,7 @@ class KernelThread:
         self._state: State | None = state
         self._out: Out | None = create_out()
         self._core = core
+        self._idle = idle
         self._clock = _native.Clock()
         self._ports: Ports | None = create_ports(rings, state, page, addresses, self._clock, idle)
         self._words = state.desk.words
@@ -103,9 +106,15 @@ class KernelThread:
         assert state is not None, "as above"
         assert out is not None, "as above"
         run_slice = self._loop.bind(ports, state, out)
-        while True:
+        delay_ns = RunQueueDelay()  # of this thread
+        budget = SpinBudget(self._idle.spin_ns, delay_ns, time.monotonic_ns())
+        is_auto = self._idle.kind is IdleKind.AUTO
+        ended: int = SliceEnd.OVER
+        while ended == SliceEnd.OVER:
             ended = run_slice(SLICE_NS_MAX)
-            if ended == SliceEnd.STOPPED:
-                return
-            if ended == SliceEnd.EVICTED:
-                raise InvariantError("main took the brain out of the market ring: it was too slow")
+            if is_auto:
+                steps = int(self._loop_words[LoopWord.STEP_COUNT])
+                self._loop_words[LoopWord.SPIN_NS] = budget.decide(time.monotonic_ns(), steps)
+        delay_ns.close()
+        if ended == SliceEnd.EVICTED:
+            raise InvariantError("main took the brain out of the market ring: it was too slow")

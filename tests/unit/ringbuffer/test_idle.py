@@ -50,6 +50,19 @@ def test_hybrid_does_not_spin_on_one_core() -> None:
     assert "one core" in chosen.reason
 
 
+def test_auto_starts_as_hybrid_and_says_that_load_decides() -> None:
+    chosen = choose(IdleKind.AUTO, spinner_count=1, spin_ns=20_000, cores=lambda: 2)
+    hybrid = choose(IdleKind.HYBRID, spinner_count=1, spin_ns=20_000, cores=lambda: 2)
+    assert (chosen.spin_ns, chosen.timeout_ns) == (hybrid.spin_ns, hybrid.timeout_ns)
+    assert chosen.kind is IdleKind.AUTO
+    assert "load" in chosen.reason
+
+
+def test_auto_has_nothing_to_choose_on_one_core() -> None:
+    chosen = choose(IdleKind.AUTO, spinner_count=1, cores=lambda: 1)
+    assert (chosen.kind, chosen.spin_ns) == (IdleKind.HYBRID, 0)
+
+
 @pytest.mark.parametrize("core_count", [1, 2, 64])
 def test_yield_never_sleeps_and_is_refused_nowhere(core_count: int) -> None:
     chosen = choose(IdleKind.YIELD, spinner_count=core_count + 1, cores=lambda: core_count)
