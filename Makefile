@@ -11,6 +11,8 @@ STAMPS := $(VENV)/stamps
 # PYTHON=/path/to/python3.x chooses another interpreter than the one deploy/find-python picks.
 PYTHON ?= $(shell deploy/find-python)
 C_SOURCES := $(wildcard native_ext/*.c native_ext/*.h)
+C_FORMATTED := $(C_SOURCES) $(wildcard $(foreach folder,tests/native tests/native/* bench/native \
+  bench/native/*,$(folder)/*.c $(folder)/*.h $(folder)/*.cpp $(folder)/*.hpp))
 NATIVE := $(C_SOURCES) $(wildcard native_ext/*.pyx native_ext/*.pxd) setup.py
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 # WHY: this editable mode adds one line to a .pth file; the default one installs an import hook that
@@ -39,11 +41,11 @@ native: $(STAMPS)/native  ## recompile the C extension when one of its sources c
 
 fmt: $(STAMPS)/dev  ## rewrite the sources in the house format
 	@$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format .
-	@$(BIN)/clang-format -i $(C_SOURCES)
+	@$(BIN)/clang-format -i $(C_FORMATTED)
 
 lint: $(STAMPS)/dev  ## ruff, spelling, import contracts, C format
 	@$(BIN)/ruff format --check --output-format concise . && $(BIN)/ruff check --output-format concise . && $(BIN)/codespell && $(BIN)/lint-imports
-	@$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
+	@$(BIN)/clang-format --dry-run --Werror $(C_FORMATTED)
 
 type: $(STAMPS)/dev $(STAMPS)/native  ## mypy: strict for engine and ringbuffer
 	@$(BIN)/mypy

@@ -158,8 +158,8 @@ int64_t run_edge(Ring &ticks, Ring &orders, int64_t count, int64_t gap, std::vec
     while (taken < count) {
         if (sent < count && stamp() >= due &&
             (sent - ticks.read_index_cached < kCapacity ||
-             sent - (ticks.read_index_cached =
-                         ticks.read_index.load(std::memory_order_acquire)) < kCapacity)) {
+             sent - (ticks.read_index_cached = ticks.read_index.load(std::memory_order_acquire)) <
+                 kCapacity)) {
             Element &tick = ticks.elements[sent & kMask];
             for (int word = 2; word < kWords; word++)
                 tick.words[word] = sent * word;
@@ -177,8 +177,8 @@ int64_t run_edge(Ring &ticks, Ring &orders, int64_t count, int64_t gap, std::vec
         const int64_t now = stamp();
         const Element &order = orders.elements[taken & kMask];
         const int64_t side = taken & 1 ? 1 : -1;
-        wrong += order.words[2] != taken || order.words[3] != side ||
-                 order.words[4] != taken * 4 + side;
+        wrong +=
+            order.words[2] != taken || order.words[3] != side || order.words[4] != taken * 4 + side;
         int64_t *triple = &out[static_cast<size_t>(3 * taken)];
         triple[0] = now - order.words[0];
         triple[1] = now - order.words[1];
