@@ -1,4 +1,7 @@
-"""All sides of one ring as threads, under sanitizers; what is forbidden stands in the C file."""
+"""All sides of one ring as threads, under sanitizers, and as processes.
+
+What is forbidden, and what each side does, stands in `c/ring_threads.c`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from tests.native import fuzz_build
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 240
+PROCESS_RECORDS = 300_000
+LONG_RECORDS = 6_000_000
 FORBIDDEN = ("lost", "doubled", "reordered", "torn", "past_claim", "past_cursor", "past_lap")
 # GCC's thread sanitizer does not model fences and says so; what it still checks is that every word
 # two threads share is accessed atomically, or handed over by a release and an acquire.
@@ -42,10 +47,12 @@ def compiled(folder: Path, flags: list[str], native: Path = ROOT / "native_ext")
     return fuzz_build.compile_program(command, folder / "ring_threads")
 
 
-def run(program: Path, records: int, seed: int) -> tuple[int, dict[str, dict[str, int]], str]:
+def run(
+    program: Path, records: int, seed: int, *how: str
+) -> tuple[int, dict[str, dict[str, int]], str]:
     """Return the status, what each thread counted, and what a sanitizer said."""
     done = subprocess.run(
-        [program, str(records), str(seed)],
+        [program, str(records), str(seed), *how],
         capture_output=True,
         text=True,
         check=False,
@@ -68,9 +75,22 @@ def test_no_thread_sees_what_is_forbidden(build: str, tmp_path: Path) -> None:
     flags, records = BUILDS[build]
     if not fuzz_build.can_run("gcc", tmp_path, *flags):
         pytest.skip(f"gcc cannot build and run with {' '.join(flags)} here")
-    program = compiled(tmp_path, flags)
+    assert_clean(compiled(tmp_path, flags), records)
+
+
+def test_no_process_sees_what_is_forbidden(tmp_path: Path) -> None:
+    assert_clean(compiled(tmp_path, []), PROCESS_RECORDS, "processes")
+
+
+@pytest.mark.slow
+def test_no_process_sees_what_is_forbidden_for_long(tmp_path: Path) -> None:
+    assert_clean(compiled(tmp_path, []), LONG_RECORDS, "processes")
+
+
+def assert_clean(program: Path, records: int, *how: str) -> None:
+    """Run until every outcome was at stake; fail when a forbidden one was seen."""
     for seed in range(1, SEEDS_MAX + 1):
-        status, found, said = run(program, records, seed)
+        status, found, said = run(program, records, seed, *how)
         assert broken(found) == set()
         assert said == ""
         assert status == 0

@@ -1,6 +1,8 @@
-/* ring_threads.c: every side of one ring as threads of one process, for the thread sanitizer.
+/* ring_threads.c: every side of one ring as threads of one process, for the thread sanitizer, or as
+ * processes.
  *
- *     ring_threads END SEED     publish END records; print what was seen that never may be
+ *     ring_threads END SEED            publish END records; print what was seen that never may be
+ *     ring_threads END SEED processes
  *
  * One producer claims in one or several parts, publishes, or gives up; two gating readers take in
  * batches; a third is evicted again and again and joins anew; an observer is lapped; a watcher
@@ -22,9 +24,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { CAPACITY = 64, SLOT_SIZE = 64, WORDS = 7, BATCH_MAX = 16, GATING_COUNT = 3, EVICTED = 2 };
-enum { THREAD_COUNT = 6, WAIT_NS = 2000000 };
+enum { JOB_COUNT = 7, WAIT_NS = 2000000 };
 
 #define FACTOR INT64_C(1000003)
 
@@ -37,7 +42,7 @@ struct shared {
     struct aegis_segment *segment;
     int64_t size, end;
     uint64_t seed;
-    _Atomic int64_t claimed;       /* the most that was ever claimed */
+    _Atomic int64_t claimed; /* the most that was ever claimed */
     _Atomic int64_t evicted_count; /* evictions that are over */
     _Atomic int64_t rejoined_count;
     _Atomic int64_t finished;
@@ -50,6 +55,8 @@ struct job {
     uint64_t state;
     struct findings found;
 };
+
+_Static_assert(sizeof(struct shared) <= 4096 && sizeof(struct job) <= 4096, "a page each");
 
 static uint64_t below(struct job *job, uint64_t bound) {
     job->state ^= job->state << 13;
@@ -252,12 +259,21 @@ static void *watch(void *argument) {
 
 /* ---- main ---- */
 
-static void open_segment(struct shared *shared) {
+/* Memory of our own, whose ends the address sanitizer knows; or pages that children share. */
+static void *zeroed(size_t size, int as_processes) {
+    void *memory = as_processes
+                       ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+                       : aligned_alloc(4096, size);
+    if (memory == NULL || memory == MAP_FAILED)
+        exit(2);
+    return memset(memory, 0, size);
+}
+
+static void open_segment(struct shared *shared, int as_processes) {
     size_t size = sizeof(struct aegis_segment) + (size_t)CAPACITY * SLOT_SIZE;
     size = (size + 4095) / 4096 * 4096;
     shared->size = (int64_t)size;
-    shared->segment = aligned_alloc(4096, size);
-    memset(shared->segment, 0, size);
+    shared->segment = zeroed(size, as_processes);
     shared->segment->prefix.kind = AEGIS_KIND_RING;
     shared->segment->prefix.version = AEGIS_LAYOUT_VERSION;
     shared->segment->capacity = CAPACITY;
@@ -279,31 +295,57 @@ static int report(const char *who, const struct findings *f) {
            0;
 }
 
+static void run_threads(struct job *jobs, void *(*const starts[])(void *)) {
+    pthread_t threads[JOB_COUNT];
+    for (int i = 0; i < JOB_COUNT; i++)
+        pthread_create(&threads[i], NULL, starts[i], &jobs[i]);
+    for (int i = 0; i < JOB_COUNT; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* As run_threads, each side a process; 0 when all of them came to their end. */
+static int run_processes(struct job *jobs, void *(*const starts[])(void *)) {
+    int status, broken = 0;
+    for (int i = 0; i < JOB_COUNT; i++)
+        if (fork() == 0) {
+            starts[i](&jobs[i]);
+            _exit(0);
+        }
+    while (wait(&status) > 0)
+        broken |= status;
+    return broken;
+}
+
 int main(int argument_count, char **arguments) {
-    static const char *const names[] = {"producer", "first",    "second",
-                                        "evicted",  "observer", "watcher"};
-    void *(*const starts[])(void *) = {produce, consume, consume, consume, observe, watch};
-    if (argument_count != 3)
+    static const char *const names[] = {"producer", "first",   "second", "evicted",
+                                        "observer", "watcher", "evictor"};
+    void *(*const starts[])(void *) = {produce, consume, consume, consume, observe, watch, evict};
+    if (argument_count < 3)
         return 2;
-    struct shared shared = {.end = atoll(arguments[1]), .seed = strtoull(arguments[2], NULL, 10)};
-    struct job jobs[THREAD_COUNT + 1];
-    pthread_t threads[THREAD_COUNT + 1];
-    int broken = 0;
-    open_segment(&shared);
-    for (int i = 0; i <= THREAD_COUNT; i++) {
-        jobs[i] = (struct job){.shared = &shared,
+    int as_processes = argument_count > 3, broken = 0;
+    struct shared *shared = zeroed(4096, as_processes);
+    struct job *jobs = zeroed(4096 * JOB_COUNT, as_processes);
+    shared->end = atoll(arguments[1]);
+    shared->seed = strtoull(arguments[2], NULL, 10);
+    open_segment(shared, as_processes);
+    for (int i = 0; i < JOB_COUNT; i++) {
+        jobs[i] = (struct job){.shared = shared,
                                .reader = i - 1,
-                               .state = UINT64_C(88172645463325252) + shared.seed * 7919 +
+                               .state = UINT64_C(88172645463325252) + shared->seed * 7919 +
                                         (uint64_t)i * 104729};
-        if (aegis_ring_attach(&jobs[i].ring, shared.segment, shared.size) != 0)
+        if (aegis_ring_attach(&jobs[i].ring, shared->segment, shared->size) != 0)
             return 2;
     }
-    for (int i = 0; i <= THREAD_COUNT; i++)
-        pthread_create(&threads[i], NULL, i < THREAD_COUNT ? starts[i] : evict, &jobs[i]);
-    for (int i = 0; i <= THREAD_COUNT; i++)
-        pthread_join(threads[i], NULL);
-    for (int i = 0; i < THREAD_COUNT; i++)
+    if (as_processes)
+        broken = run_processes(jobs, starts) != 0;
+    else
+        run_threads(jobs, starts);
+    for (int i = 0; i < JOB_COUNT; i++)
         broken |= report(names[i], &jobs[i].found);
-    free(shared.segment);
+    if (!as_processes) {
+        free(shared->segment);
+        free(jobs);
+        free(shared);
+    }
     return broken;
 }
