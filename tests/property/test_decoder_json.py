@@ -10,6 +10,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,6 +132,45 @@ def test_a_decimal_is_exact_or_refused(digits: int, scale: int, zeros: int, key:
         assert result in {off, FirewallReason.NUMBER_RANGE}
         assert result != off or units != units.to_integral_value()
         assert result == off or number >= 9 * 10**14
+    rig.close()
+
+
+LARGEST = (2**63 - 10) // 10 * 10 + 9  # of 64 bits, the last number that every next digit fits
+
+
+@pytest.mark.parametrize("is_general", [False, True])
+@pytest.mark.parametrize("exponent", [0, 1, 8, 18])
+@pytest.mark.parametrize("scale", [1, 5])
+@pytest.mark.parametrize(
+    ("units", "fits"),
+    [
+        (2**53 - 1, True),  # a double is exact up to here
+        (2**53 + 1, True),
+        (2**62, True),
+        (LARGEST, True),
+        (LARGEST + 1, False),
+        (2**63 - 1, False),
+        (2**63, False),
+        (2**64 + 1, False),  # what wraps to 1
+        (10**40, False),
+    ],
+)
+def test_a_quantity_is_exact_up_to_the_last_that_fits_and_refused_beyond(
+    units: int, fits: bool, scale: int, exponent: int, is_general: bool
+) -> None:
+    units -= units % scale if fits else 0
+    text = f"{units:0{exponent + 1}d}"
+    text = f"{text[:-exponent]}.{text[-exponent:]}" if exponent else text
+    row = msgspec.structs.replace(BTC, qty_exponent=exponent, lot_scaled=scale)
+    rig = FeedRig([row], capacity=64)
+    frame: Frame = Frames(wrapped=False).trade(rig.venue_ms, q=text)
+    result = rig.decode(json.dumps(frame, indent=1) if is_general else frame)
+    if fits:
+        assert result == 0, text
+        (record,) = [one for one in rig.records() if one["record_type"] < 7]
+        assert int(record["qty_lots"]) == units // scale
+    else:
+        assert result == FirewallReason.NUMBER_RANGE, text
     rig.close()
 
 
