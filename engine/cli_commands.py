@@ -150,7 +150,7 @@ def _find(options: argparse.Namespace, environment: Mapping[str, str]) -> Runnin
 def _call(
     engine: RunningEngine, method: str, path: str, body: dict[str, str] | None = None
 ) -> dict[str, Any] | None:
-    connection = http.client.HTTPConnection("127.0.0.1", engine.port, timeout=API_TIMEOUT_S)
+    connection = http.client.HTTPConnection(engine.host, engine.port, timeout=API_TIMEOUT_S)
     try:
         headers = {"x-aegis-token": engine.token, "content-type": "application/json"}
         connection.request(method, path, json.dumps(body) if body else None, headers)

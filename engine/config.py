@@ -222,8 +222,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     database_url: Annotated[
         str, Meta(description="PostgreSQL URL (DATABASE_URL); empty: SQLite in home.")
     ] = ""
-    aws_region: Annotated[str, Meta(description="Region of the archive bucket (AWS_REGION).")] = ""
-    s3_bucket: Annotated[str, Meta(description="Archive bucket (S3_BUCKET); empty: none.")] = ""
+    aws_region: Annotated[
+        str, Meta(description="Region of s3_bucket. Has no effect yet, as s3_bucket has none.")
+    ] = ""
+    s3_bucket: Annotated[
+        str, Meta(description="For the recorder's upload, to come. Set or empty: no effect yet.")
+    ] = ""
     # Derived for one run, not settings: written by the supervisor.
     session_id: str = ""
     engine_tag: Annotated[str, Meta(pattern="^[a-z]{1,2}$")] = "a"

@@ -73,7 +73,7 @@ class FeedRole:
         fields: dict[str, Any] = {"name": name, "home": str(home), "venue": venue, **config}
         self.config = Config(**fields)
         segments.remove(name)
-        self.segments = segments.create(name, 1, self.config.instruments_max)
+        self.segments = segments.create(name, 1, self.config.instruments_max, home)
         self.readers = [Consumer(self.segments.rings["market"], index) for index in (0, 1)]
         self.events_reader = Consumer(self.segments.rings["events-feed"], 0)
         self.seen = np.zeros(0, MARKET_DTYPE)

@@ -37,7 +37,7 @@ class OrchestratorRig:
         self.config = msgspec.structs.replace(
             given, home=str(home), session_id=session, epoch=given.epoch or 1
         )
-        self.parts = segments.create(self.config.name, 1, 8)
+        self.parts = segments.create(self.config.name, 1, 8, home)
         rings = self.parts.rings
         self.market = Producer(rings["market"])
         self.brain = Producer(rings["events-brain"])

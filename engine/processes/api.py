@@ -72,6 +72,12 @@ class ApiThread:
         """Return the port that is bound, also when 0 was asked for."""
         return int(self.listener.getsockname()[1])
 
+    @property
+    def host(self) -> str:
+        """Return the address under which this machine reaches the socket."""
+        bound = str(self.listener.getsockname()[0])
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104
+
     def start(self) -> bool:
         """Start answering; return whether the thread took its first turn in time."""
         self._thread.start()

@@ -4,7 +4,8 @@ Every word has one writer. Main writes page 0 (except the operator words, which 
 `aegis resume` write under a file lock when the API is dead), each role writes its own page, and
 everybody reads everything. Standard library only: the main process imports this before numpy.
 
-        page 0   main      words 0..7 segment header, then MAIN_*, OPERATOR_* on a line of its own
+        page 0   main      words 0..7 segment header, then MAIN_*, OPERATOR_* on a line of its own;
+                           AEGIS_HOME as text, for whoever finds the segment after our death
         page 1   feed      ROLE_* words, heartbeats 128 bytes apart, progress text
         page 2   brain
         page 3   orchestrator
@@ -12,7 +13,9 @@ everybody reads everything. Standard library only: the main process imports this
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
+from pathlib import Path
 
 from ringbuffer.segment import Segment
 
@@ -24,6 +27,8 @@ HEARTBEAT_WORD_STRIDE = 16  # 128 bytes: adjacent-line prefetch does not couple 
 HEARTBEAT_COUNT_MAX = 8
 PROGRESS_BYTE_FIRST = 2048
 PROGRESS_BYTES_MAX = 256
+HOME_BYTE_FIRST = 2048  # of page 0
+HOME_BYTES_MAX = 2048
 
 
 class MainWord(IntEnum):
@@ -153,14 +158,24 @@ class ControlSegment:
     def progress(self, page: RolePage) -> str:
         """Return what a role says it is doing."""
         first = page * PAGE_BYTES + PROGRESS_BYTE_FIRST
-        raw = bytes(self._bytes[first : first + PROGRESS_BYTES_MAX])
-        return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
+        return self._text(first, PROGRESS_BYTES_MAX).decode("utf-8", "replace")
 
     def set_progress(self, page: RolePage, text: str) -> None:
         """Say what this role is doing; cut to the room there is."""
         raw = text.encode()[: PROGRESS_BYTES_MAX - 1].ljust(PROGRESS_BYTES_MAX, b"\0")
         first = page * PAGE_BYTES + PROGRESS_BYTE_FIRST
         self._bytes[first : first + PROGRESS_BYTES_MAX] = raw
+
+    def home(self) -> Path | None:
+        """Return the engine's AEGIS_HOME; None: it did not fit, or nobody wrote it."""
+        raw = self._text(HOME_BYTE_FIRST, HOME_BYTES_MAX)
+        return Path(os.fsdecode(raw)) if raw else None
+
+    def set_home(self, home: Path) -> None:
+        """Write down AEGIS_HOME, absolute; main only, before any role is spawned."""
+        raw = os.fsencode(home.absolute())
+        if len(raw) < HOME_BYTES_MAX:
+            self._bytes[HOME_BYTE_FIRST : HOME_BYTE_FIRST + len(raw)] = raw
 
     def trading_state(self) -> int:
         """Return the effective trading state: the most severe of all writers."""
@@ -169,6 +184,9 @@ class ControlSegment:
             self._words[OperatorWord.TRADING_STATE],
             *(self._words[page * PAGE_WORDS + RoleWord.TRADING_STATE] for page in RolePage),
         )
+
+    def _text(self, first: int, size: int) -> bytes:
+        return bytes(self._bytes[first : first + size]).split(b"\0", 1)[0]
 
     def close(self) -> None:
         """Release the views, then the mapping."""

@@ -99,7 +99,7 @@ class EngineRun:
         self._install_signals()
         self.exchange = open_exchange(self.config, self.options, self.market)
         self.config = conclude_config(self.config, self.options, self.exchange)
-        self._segments = claim_segments(self.config)
+        self._segments = claim_segments(self.config, self._say)
         try:
             self._wire()
         except OSError as error:
@@ -128,7 +128,7 @@ class EngineRun:
         self._restored = self.commands.restore()
         self.token = secrets.token_urlsafe(24)
         self.run_file = RunFile(Path(self.config.home) / "run", self.config.name)
-        self.run_file.write(self.config, self.api.port, self.token)
+        self.run_file.write(self.config, self.api.host, self.api.port, self.token)
         self.roles = [RoleProcess(row, control, self._waiting.get(row.page)) for row in START_ORDER]
         self.board = StatusBoard(self)
         self.watchdog = Watchdog(self.config, control, self.roles)
@@ -143,7 +143,8 @@ class EngineRun:
             else f"money    {config.trading_mode.upper()} at {config.venue.name}, account "
             f"{config.venue.account}; armed: {'yes' if config.arming.armed else 'no'}"
         )
-        self._say(f"page     http://127.0.0.1:{self.api.port}/")
+        host = f"[{self.api.host}]" if ":" in self.api.host else self.api.host
+        self._say(f"page     http://{host}:{self.api.port}/")
         self._say(f"journal  {config.state_dir}/journal/{config.session_id}")
         self._say(f"token    {self.run_file.token_path} (mode 0600)")
         if self._restored:
@@ -320,7 +321,7 @@ class EngineRun:
             self.exchange.stop()
         segments.remove(self.config.name)
         self.run_file.remove()
-        self._lock.release()
+        self._lock.close()
 
     def _drain_events(self) -> None:
         # Nothing to do after an orderly stop; a killed orchestrator leaves records in its rings.
@@ -340,7 +341,7 @@ class EngineRun:
             segments.remove(self.config.name)
         if hasattr(self, "run_file"):
             self.run_file.remove()
-        self._lock.release()
+        self._lock.close()
 
     def parts(self) -> segments.Segments:
         """Return the mapped segments, for status and summary."""

@@ -10,6 +10,7 @@ Standard library and small code only, like everything main does before the roles
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from ringbuffer.errors import SegmentError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 class StartError(Exception):
@@ -75,10 +76,8 @@ def take_instance(config: Config) -> segments.InstanceLock:
     Raises:
         StartError: another one holds it, or AEGIS_HOME cannot be written.
     """
-    run_dir = Path(config.home) / "run"
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        return segments.InstanceLock(run_dir / f"{config.name}.lock")
+        return _lock(Path(config.home), config.name)
     except segments.EngineRunningError as error:
         raise StartError(str(error)) from error
     except OSError as error:
@@ -125,19 +124,48 @@ def conclude_config(
         raise StartError(str(error)) from error
 
 
-def claim_segments(config: Config) -> segments.Segments:
+def claim_segments(config: Config, say: Callable[[str], None]) -> segments.Segments:
     """Drain and remove what a dead engine of this name left, and create this run's segments.
 
-    Raises:
-        StartError: /dev/shm has no room, another engine lives, or a dead one's journal is damaged.
-    """
-    from engine.store.leftovers import drain_leftover
+    What it recorded goes to its own journal, also when that is under another AEGIS_HOME.
 
+    Args:
+        config: of this run.
+        say: takes a sentence when something was removed that no journal could take.
+
+    Raises:
+        StartError: /dev/shm has no room, another engine lives, or a dead one's journal cannot take
+            what it left.
+    """
+    home = Path(config.home)
+    dead_home = segments.home_of_dead(config.name) or home
     try:
-        segments.remove_stale(config.name, drain_leftover(config))
-        return segments.create(config.name, time.time_ns(), config.instruments_max)
+        if dead_home == home.absolute() or dead_home == home:
+            _remove_stale(config.name, home)
+        elif dead_home.is_dir():
+            with contextlib.closing(_lock(dead_home, config.name)):
+                _remove_stale(config.name, dead_home)
+        else:
+            count = segments.remove_stale(config.name, lambda _: None)
+            say(
+                f"removed {count} segments of a dead engine named {config.name!r}; its AEGIS_HOME "
+                f"{dead_home} is gone, and with it the journal of what they held"
+            )
+        return segments.create(config.name, time.time_ns(), config.instruments_max, home)
     except (segments.EngineRunningError, SegmentError) as error:
         raise StartError(str(error)) from error
-    except StoreError as error:
+    except (OSError, StoreError) as error:
         message = f"what a dead engine named {config.name!r} left cannot be journaled: {error}"
         raise StartError(message) from error
+
+
+def _remove_stale(name: str, home: Path) -> None:
+    from engine.store.leftovers import drain_leftover
+
+    segments.remove_stale(name, drain_leftover(home))
+
+
+def _lock(home: Path, name: str) -> segments.InstanceLock:
+    run_dir = home / "run"
+    run_dir.mkdir(parents=True, exist_ok=True)
+    return segments.InstanceLock(run_dir / f"{name}.lock")

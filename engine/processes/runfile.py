@@ -1,6 +1,6 @@
 """The run file: how `aegis status`, `halt` and `stop` find a running engine.
 
-`<home>/run/<name>.json` names pid, port and segments; `<name>.token` (mode 0600) holds the token of
+`<home>/run/<name>.json` names pid, host and port; `<name>.token` (mode 0600) holds the token of
 this run. Both go when the engine ends; a dead engine's file is recognised by pid and start time.
 """
 
@@ -23,6 +23,7 @@ class RunningEngine:
 
     name: str
     pid: int
+    host: str  # under which this machine reaches its API
     port: int
     token: str
     state_dir: str
@@ -37,7 +38,7 @@ class RunFile:
         self.token_path = run_dir / f"{name}.token"
         self._name = name
 
-    def write(self, config: Config, port: int, token: str) -> None:
+    def write(self, config: Config, host: str, port: int, token: str) -> None:
         """Write both files; the token never has another mode than 0600."""
         with suppress(FileNotFoundError):
             self.token_path.unlink()
@@ -51,6 +52,7 @@ class RunFile:
             "name": self._name,
             "pid": pid,
             "pid_start_ticks": _native.process_start_ticks(pid),
+            "host": host,
             "port": port,
             "session_id": config.session_id,
             "state_dir": config.state_dir,
@@ -78,4 +80,11 @@ def find_engine(home: str, name: str) -> RunningEngine | None:
         token = (run_dir / f"{name}.token").read_text(encoding="ascii").strip()
     except OSError:
         token = ""  # another user's engine: reading is allowed, changing is not
-    return RunningEngine(name, pid, int(document["port"]), token, str(document["state_dir"]))
+    return RunningEngine(
+        name=name,
+        pid=pid,
+        host=str(document.get("host", "127.0.0.1")),
+        port=int(document["port"]),
+        token=token,
+        state_dir=str(document["state_dir"]),
+    )

@@ -89,9 +89,25 @@ class InstanceLock:
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Drop the lock; the file stays, because removing it would race with the next engine."""
         os.close(self._descriptor)
+
+
+def home_of_dead(instance: str) -> Path | None:
+    """Return AEGIS_HOME of a dead engine of this name whose segments are left; None: unknown."""
+    name = segment_name(instance, "control")
+    header = read_prefix(name)
+    if header is None or owner_alive(header.owner_pid, header.owner_start_ticks):
+        return None
+    try:
+        control = ControlSegment(Segment.attach(name, kind=layout.KIND_CONTROL))
+    except SegmentError:
+        return None
+    try:
+        return control.home()
+    finally:
+        control.close()
 
 
 def remove_stale(instance: str, drain: Callable[[str], object]) -> int:
@@ -119,17 +135,25 @@ def remove_stale(instance: str, drain: Callable[[str], object]) -> int:
     return len(stale)
 
 
-def create(instance: str, generation: int, instruments_max: int) -> Segments:
+def create(instance: str, generation: int, instruments_max: int, home: Path) -> Segments:
     """Create every segment of an engine.
+
+    Args:
+        instance: the instance name.
+        generation: another number for every run.
+        instruments_max: rows of the instruments segment.
+        home: AEGIS_HOME, for whoever finds the segments after our death.
 
     Raises:
         SegmentError: a name is taken or /dev/shm is too small; what was created is removed.
     """
     try:
-        return _create(instance, generation, instruments_max)
+        parts = _create(instance, generation, instruments_max)
     except SegmentError:
         remove(instance)
         raise
+    parts.control.set_home(home)
+    return parts
 
 
 def _create(instance: str, generation: int, instruments_max: int) -> Segments:

@@ -24,9 +24,13 @@ from ringbuffer.segment import read_prefix
 READER_JOURNAL = 0
 
 
-def drain_leftover(config: Config) -> Callable[[str], object]:
-    """Return what drains one stale event ring, by its name, into its engine's journal."""
-    return partial(drain_ring, Path(config.home))
+def drain_leftover(home: Path) -> Callable[[str], object]:
+    """Return what drains one stale event ring, by its name, into its engine's journal.
+
+    Args:
+        home: AEGIS_HOME of the dead engine; its instance lock there is ours.
+    """
+    return partial(drain_ring, home)
 
 
 def drain_events(config: Config, names: Iterable[str]) -> list[str]:

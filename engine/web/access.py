@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 TOKEN_HEADER = "x-aegis-token"  # noqa: S105  the header's name, not a token
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 PROXY_HEADERS = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")
 
 
@@ -26,7 +25,7 @@ def is_loopback_client(request: Request) -> bool:
     """
     if request.client is None or any(name in request.headers for name in PROXY_HEADERS):
         return False
-    named = _host_name(request.headers.get("host", "")) in LOOPBACK_NAMES
+    named = _names_loopback(request.headers.get("host", ""))
     return named and _is_loopback_address(request.client.host)
 
 
@@ -38,7 +37,7 @@ def refusal(request: Request, token: str) -> str:
         return "Origin is not this server"
     local = request.client is not None and _is_loopback_address(request.client.host)
     # A name that resolves to loopback is how a foreign page would reach us.
-    if local and _host_name(host) not in LOOPBACK_NAMES:
+    if local and not _names_loopback(host):
         return "Host is not a loopback name"
     given = request.headers.get(TOKEN_HEADER, "")
     bearer = request.headers.get("authorization", "")
@@ -56,8 +55,10 @@ def _is_loopback_address(address: str) -> bool:
         return False
 
 
-def _host_name(host: str) -> str:
+def _names_loopback(host: str) -> bool:
+    # An address, or the one name that no foreign server answers for.
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
-        return ""  # a bracket that is open
+        return False  # a bracket that is open
+    return name == "localhost" or _is_loopback_address(name)

@@ -1,9 +1,11 @@
 """kill -9 at any moment: the journal opens, keeps what it said it took, and goes on."""
 
 import random
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from engine.config import Config
 from engine.processes import segments
 from engine.processes.control import RolePage
+from engine.processes.engine_start import StartError, claim_segments, take_instance
 from engine.store.errors import JournalError
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, segment_paths
 from engine.store.leftovers import drain_leftover, drain_ring
@@ -166,8 +169,8 @@ def test_what_a_dead_engine_left_is_journaled_before_its_rings_go(
     before = len(read_records(directory, SOURCE_EVENTS_BRAIN))
     assert before < 4
 
-    config = Config(name=name, home=str(tmp_path))
-    removed = segments.remove_stale(name, drain_leftover(config))
+    assert segments.home_of_dead(name) == tmp_path
+    removed = segments.remove_stale(name, drain_leftover(tmp_path))
 
     assert removed == 8
     assert find_stale(f"aegis-{name}-") == []
@@ -175,6 +178,51 @@ def test_what_a_dead_engine_left_is_journaled_before_its_rings_go(
     wanted = (opening_cash(1_000), decision(), request(1), request(2))
     assert events["event_type"].tolist() == [row["event_type"] for row in wanted]
     assert verify_session(directory).is_intact
+
+
+def abandoned(home: Path, instance_cleanup: list[str]) -> str:
+    """Leave segments of a dead engine that hold what its journal has not; return its name."""
+    child = spawn("main", home, "abandon")
+    name, _ = name_and_orchestrator(child)
+    instance_cleanup.append(name)
+    end(child)
+    return name
+
+
+def test_what_a_dead_engine_left_goes_to_its_own_home(
+    tmp_path: Path, instance_cleanup: list[str]
+) -> None:
+    name = abandoned(tmp_path / "dead", instance_cleanup)
+    said: list[str] = []
+    claim_segments(Config(name=name, home=str(tmp_path / "ours")), said.append)
+    directory = next((tmp_path / "dead").glob("state/*/journal/*"))
+    assert len(read_records(directory, SOURCE_EVENTS_BRAIN)) == 4
+    assert verify_session(directory).is_intact
+    assert said == []
+    assert not (tmp_path / "ours" / "state").exists()
+
+
+def test_what_nobody_can_journal_any_more_is_said(
+    tmp_path: Path, instance_cleanup: list[str]
+) -> None:
+    name = abandoned(tmp_path / "dead", instance_cleanup)
+    shutil.rmtree(tmp_path / "dead")
+    said: list[str] = []
+    claim_segments(Config(name=name, home=str(tmp_path / "ours")), said.append)
+    (sentence,) = said
+    assert f"removed 8 segments of a dead engine named {name!r}" in sentence
+    assert str(tmp_path / "dead") in sentence
+    assert not (tmp_path / "dead").exists()
+
+
+def test_two_engines_do_not_journal_what_one_left(
+    tmp_path: Path, instance_cleanup: list[str]
+) -> None:
+    name = abandoned(tmp_path / "dead", instance_cleanup)
+    other = take_instance(Config(name=name, home=str(tmp_path / "dead")))
+    with closing(other), pytest.raises(StartError, match="runs already"):
+        claim_segments(Config(name=name, home=str(tmp_path / "ours")), print)
+    assert len(find_stale(f"aegis-{name}-")) == 8, "they wait for another try"
 
 
 def test_draining_leftovers_twice_adds_nothing(tmp_path: Path, instance_cleanup: list[str]) -> None:

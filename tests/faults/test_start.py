@@ -97,6 +97,14 @@ def test_a_wrong_variable_is_named(
     refused(run(tmp_path, name, environment={variable: text}), 2, said)
 
 
+def test_live_trading_on_the_practice_venue_is_exit_code_2(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "live.toml"
+    path.write_text('[venue]\nrest_url = "https://fapi.binance.com"\n', encoding="ascii")
+    keys = {"BINANCE_API_KEY": "k", "BINANCE_API_SECRET": "s"}
+    words = ("--config", str(path), "--mode", "live")
+    refused(run(tmp_path / "home", name, *words, environment=keys), 2, "venue.name", "practice")
+
+
 def test_a_secret_is_never_part_of_the_sentence(tmp_path: Path, name: str) -> None:
     done = run(
         tmp_path,
@@ -190,9 +198,9 @@ def test_a_home_without_room_is_exit_code_3(tmp_path: Path, name: str, options: 
     assert segments(name) == []
 
 
-def started(home: Path, name: str) -> Engine:
+def started(home: Path, name: str, *words: str) -> Engine:
     """Return an engine that waits for an exchange which is not there, with its journal begun."""
-    engine = Engine(home, "--exchange", NOBODY, "--name", name)
+    engine = Engine(home, "--exchange", NOBODY, "--name", name, *words)
     try:
         wait_begun(engine, home, name)
     except AssertionError:
@@ -235,6 +243,27 @@ def stopped(engine: Engine) -> str:
     assert code == 4, f"nothing was compared: {output}{errors}"
     assert "Traceback" not in errors
     return output
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "0.0.0.0", "localhost", "::1", "::"])
+def test_commands_reach_an_engine_wherever_it_listens(tmp_path: Path, name: str, host: str) -> None:
+    if ":" in host and not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    engine = started(tmp_path, name, "--host", host)
+    try:
+        wait_for("the API", lambda: aegis(tmp_path, "status", "--name", name).returncode == 0)
+        halted = aegis(tmp_path, "halt", "--name", name, "test")
+        assert halted.returncode == 0
+        assert halted.stdout == "operator says HALTED; now HALTED\n", "through the API"
+        resumed = aegis(tmp_path, "resume", "--name", name, "--reason", "test")
+        assert resumed.returncode == 0, resumed.stderr
+        assert aegis(tmp_path, "stop", "--name", name).returncode == 0
+        code, output, errors = engine.finish()
+        assert code == 4, f"nothing was compared: {output}{errors}"
+        shown = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::1": "[::1]", "::": "[::1]"}
+        assert f"http://{shown.get(host, host)}:" in output + errors
+    finally:
+        engine.kill()
 
 
 def test_stale_segments_of_a_dead_engine_are_replaced(tmp_path: Path, name: str) -> None:

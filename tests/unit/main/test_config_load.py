@@ -107,6 +107,15 @@ def test_live_without_a_key_names_the_variable(missing: str) -> None:
         load_config(environment, None, {"venue.name": "binance"})
 
 
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:1", "https://fapi.binance.com"])
+def test_live_trading_on_the_practice_venue_is_refused(tmp_path: Path, url: str) -> None:
+    file = write(tmp_path, f'trading_mode = "live"\n[venue]\nname = "practice"\nrest_url = "{url}"')
+    keys = {"BINANCE_API_KEY": "k", "BINANCE_API_SECRET": "s"}
+    with pytest.raises(ConfigError, match=r"^venue\.name: .*practice") as caught:
+        load_config(keys, file)
+    assert "\n" not in str(caught.value)
+
+
 def test_all_three_switches_arm_and_any_two_do_not() -> None:
     armed = {"ALLOW_ORDERS": "1", "DRY_RUN": "0", "ENABLE_ORDER_EXEC": "1"}
     assert load_config(armed).arming.armed

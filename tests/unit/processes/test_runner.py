@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -32,7 +33,7 @@ os._exit(0)
 @pytest.fixture
 def parts() -> Iterator[tuple[Config, segments.Segments]]:
     name = unique_name("t").replace("aegis-", "")
-    made = segments.create(name, 1, 4)
+    made = segments.create(name, 1, 4, Path("home"))
     yield Config(name=name, session_id="s", epoch=1), made
     for ring in made.rings.values():
         ring.close()

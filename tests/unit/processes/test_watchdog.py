@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -49,7 +50,7 @@ class Rig:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.name = unique_name("t").replace("aegis-", "")
-        self.parts = segments.create(self.name, 1, 4)
+        self.parts = segments.create(self.name, 1, 4, Path("home"))
         self.now_ns = time.monotonic_ns()
         monkeypatch.setattr(time, "monotonic_ns", lambda: self.now_ns)
         self.roles = [Role(row, self.parts) for row in START_ORDER]
