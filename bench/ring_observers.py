@@ -13,13 +13,12 @@ from __future__ import annotations
 from functools import partial
 
 from bench.harness import Bench, Case, arguments, finish, machine, measure, two_cores
-from bench.sides.ring_pairs import BATCH, Pairs
+from bench.sides.ring_pairs import BATCH, DEEP, Pairs
 
 OBSERVERS = (0, 1, 2)
 KINDS = {"never waiting": "alone", "paced": "costs"}
 RECORDS = {"alone": 60_000_000, "costs": 400_000}
 GAP_NS = 1_000
-DEEP = 65_536  # slots: readers that share a core are away for tens of milliseconds
 
 
 def case_name(word: str, observers: int) -> str:

@@ -1,6 +1,7 @@
 /* ring_side.c: one side of a ring bench in C, over ring.h, as the frame decoder uses it.
  *
  *     ring_side paced-produce FILE COUNT GAP_CYCLES CORE
+ *     ring_side woken-produce FILE COUNT GAP_CYCLES CORE   paced-produce that wakes; core -1: any
  *     ring_side paced-consume FILE COUNT 0          CORE   > int64 pairs (since sent, since due)
  *     ring_side batch-produce FILE COUNT BATCH      CORE
  *     ring_side batch-consume FILE COUNT BATCH      CORE   prints ns since the producer's start
@@ -43,7 +44,7 @@ static int64_t claim_or_wait(struct aegis_ring *ring, int64_t n) {
     return first;
 }
 
-static void paced_produce(struct aegis_ring *ring, int64_t end, int64_t gap) {
+static void paced_produce(struct aegis_ring *ring, int64_t end, int64_t gap, int wakes) {
     int64_t due = stamp() + gap;
     for (; ring->next < end; due += gap) {
         while (stamp() < due)
@@ -56,6 +57,8 @@ static void paced_produce(struct aegis_ring *ring, int64_t end, int64_t gap) {
         words[0] = stamp();
         aegis_ring_commit(ring, sequence);
         aegis_ring_publish(ring);
+        if (wakes)
+            aegis_ring_wake(ring);
     }
 }
 
@@ -172,7 +175,7 @@ static int observe(const struct aegis_ring *ring, int64_t end) {
     return 0;
 }
 
-static int produce(struct aegis_ring *ring, int paced, int64_t count, int64_t step) {
+static int produce(struct aegis_ring *ring, int paced, int wakes, int64_t count, int64_t step) {
     int64_t end = aegis_ring_recover(ring, getpid(), 0) + count;
     /* MEMORY: acquire; the consumer is at its loop. Pairs with the release in consume. */
     while (atomic_load_explicit(&ring->readers[0].heartbeat_ns, memory_order_acquire) != end)
@@ -181,7 +184,7 @@ static int produce(struct aegis_ring *ring, int paced, int64_t count, int64_t st
     atomic_store_explicit(&ring->producer->heartbeat_ns, aegis_monotonic_ns(),
                           memory_order_relaxed);
     if (paced)
-        paced_produce(ring, end, step);
+        paced_produce(ring, end, step, wakes);
     else
         batch_produce(ring, end, step);
     return 0;
@@ -213,8 +216,10 @@ int main(int argument_count, char **arguments) {
         return 2;
     cpu_set_t cores;
     CPU_ZERO(&cores);
-    CPU_SET((size_t)atoi(arguments[5]), &cores);
-    sched_setaffinity(0, sizeof cores, &cores);
+    if (atoi(arguments[5]) >= 0) {
+        CPU_SET((size_t)atoi(arguments[5]), &cores);
+        sched_setaffinity(0, sizeof cores, &cores);
+    }
     int descriptor = open(arguments[2], O_RDWR | O_CLOEXEC);
     struct stat status;
     if (descriptor < 0 || fstat(descriptor, &status) != 0)
@@ -224,7 +229,8 @@ int main(int argument_count, char **arguments) {
     struct aegis_ring ring;
     if (base == MAP_FAILED || aegis_ring_attach(&ring, base, status.st_size) != 0)
         return 2;
-    int paced = strncmp(arguments[1], "paced", 5) == 0;
+    int wakes = strncmp(arguments[1], "woken", 5) == 0;
+    int paced = wakes || strncmp(arguments[1], "paced", 5) == 0;
     int is_producer = strstr(arguments[1], "produce") != NULL;
     int64_t count = atoll(arguments[3]);
     int64_t step = atoll(arguments[4]);
@@ -233,5 +239,6 @@ int main(int argument_count, char **arguments) {
         return produce_costed(&ring, alone, count, step);
     if (strcmp(arguments[1], "observe") == 0)
         return observe(&ring, count);
-    return is_producer ? produce(&ring, paced, count, step) : consume(&ring, paced, count, step);
+    return is_producer ? produce(&ring, paced, wakes, count, step)
+                       : consume(&ring, paced, count, step);
 }

@@ -27,7 +27,9 @@ from ringbuffer.segment import SHM_FOLDER, find_stale, unlink
 
 CAPACITY = 4096
 SLOT_BYTES = 64
+COMMAND_SLOT_BYTES = 256
 PASS_TIMEOUT_S = 120
+DEEP = 65_536  # slots: readers that share a core are away for tens of milliseconds
 BATCH = 64
 
 
@@ -85,10 +87,16 @@ class Pairs:
         """The children that live through all passes."""
         return [child.pid for child in self._children]
 
-    def ring(self, capacity: int = CAPACITY, *, gating: Sequence[int] = (0,)) -> Ring:
+    def ring(
+        self,
+        capacity: int = CAPACITY,
+        slot_size: int = SLOT_BYTES,
+        *,
+        gating: Sequence[int] = (0,),
+    ) -> Ring:
         """Create a ring, by default with one reserved reader."""
         name = f"aegis-bench-{os.getpid()}-{len(self._rings)}"
-        self._rings.append(Ring.create(name, capacity, SLOT_BYTES, gating=gating))
+        self._rings.append(Ring.create(name, capacity, slot_size, gating=gating))
         return self._rings[-1]
 
     def child(self, side: str, role: str, ring: Ring) -> subprocess.Popen[str]:
@@ -113,9 +121,11 @@ class Pairs:
         answer(child)
         return child
 
-    def native(self, kind: str, ring: Ring, count: int, step: int) -> subprocess.Popen[bytes]:
+    def native(
+        self, kind: str, ring: Ring, count: int, step: int, *, pinned: bool = True
+    ) -> subprocess.Popen[bytes]:
         """Start the C side for one pass."""
-        core = self.cores[0 if kind.endswith("produce") else 1]
+        core = self.cores[0 if kind.endswith("produce") else 1] if pinned else -1
         file = str(SHM_FOLDER / ring.name)
         words = [str(self.programs["ring_side"]), kind, file, str(count), str(step), str(core)]
         return subprocess.Popen(words, stdout=subprocess.PIPE)
@@ -209,6 +219,44 @@ class Pairs:
         # cheapest it leaves the moments out in which the producer had no core.
         mean_ns = float(costs_ns[: count * 99 // 100].mean())
         return {**percentiles(costs_ns), "mean below p99": mean_ns}
+
+    def brain_hop(self) -> Callable[[int, int], Pass]:
+        """Return a function (orders, step) that runs one pass through the brain's own loop."""
+        market, commands = self.ring(), self.ring(slot_size=COMMAND_SLOT_BYTES)
+        names = (market.name, commands.name)
+        brain = self.start("brain_child", "brain", *names, self.cores[1])
+        edge = self.start("brain_child", "edge", *names, self.cores[0])
+
+        def one_pass(orders: int, step: int) -> Pass:
+            send(brain, f"{orders} {step}\n")
+            send(edge, f"{orders} {step}\n")
+            found = answer(edge)
+            answer(brain)
+            return found
+
+        return one_pass
+
+    def crowded(self) -> Callable[[str, int, int, int], Pass]:
+        """Return a function (idle kind, neighbours, count, step): nobody is pinned."""
+        ring = self.ring(DEEP)
+        consumer = self.start("crowd_consumer", ring.name)
+
+        def one_pass(kind: str, neighbours: int, count: int, step: int) -> Pass:
+            burning = [sys.executable, "-c", "while True: pass"]
+            others = [subprocess.Popen(burning) for _ in range(neighbours)]
+            try:
+                send(consumer, f"{kind} {count}\n")
+                giving = self.native("woken-produce", ring, count, step, pinned=False)
+                found = answer(consumer)
+                giving.communicate(timeout=PASS_TIMEOUT_S)
+                assert giving.returncode == 0, giving.returncode
+            finally:
+                for other in others:
+                    other.kill()
+                    other.wait()
+            return found
+
+        return one_pass
 
     def native_answer(self, taking: subprocess.Popen[bytes], kind: str, count: int) -> Pass:
         """Read what a compiled consumer printed."""
