@@ -18,7 +18,7 @@ def report(value: float, ratio: float | None) -> dict[str, Any]:
         {"case": "rate", "metric": "records per second", "unit": "1/s", "value": 9.0, "ratio": 1},
     ]
     about = {"cpu": "a processor", "cores": [0], "virtual": True, "kernel": "6", "python": "3.11"}
-    passes = {"us": [{}] * 7, "rate": [{}]}
+    passes: dict[str, list[dict[str, float]]] = {"us": [{}] * 7, "rate": [{}]}
     return {"name": "one", "commit": "abc", "machine": about, "rows": rows, "passes": passes}
 
 
