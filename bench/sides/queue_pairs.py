@@ -163,7 +163,7 @@ def produce(channel: Channel, go: Event, core: int, count: int, gap_ns: int) -> 
     due_ns = time.monotonic_ns() + gap_ns
     for sequence in range(count):
         while gap_ns and time.monotonic_ns() < due_ns:
-            pass
+            time.sleep(0)  # lets go of the interpreter: multiprocessing.Queue writes from a thread
         put(RECORD.pack(sequence, time.monotonic_ns(), due_ns, *range(sequence, sequence + 5)))
         due_ns += gap_ns
 
