@@ -44,7 +44,8 @@ from ringbuffer.ring import Ring
 from ringbuffer.segment import find_stale, unlink
 
 RATES: Final = (1_000, 10_000, 100_000)
-SECONDS: Final = 2.0
+SECONDS: Final = 1.0
+QUOTES_LEAST: Final = 2_000  # of a series, however slow
 RING_SLOTS: Final = 262_144
 DEADLINE_S: Final = 60.0
 READY_S: Final = 30.0
@@ -233,11 +234,18 @@ def run(
         for name in order:
             with contextlib.closing(sides[name]()) as side:
                 for rate in asked.rates:
-                    series = partial(side.measure, rate, round(rate * asked.seconds))
+                    series = partial(side.measure, rate, quote_count(rate, asked.seconds))
                     found, foreign = harness.quiet_pass(series, patience, [*pids, *side.pids])
                     if number >= harness.WARM_UP_PASSES:
                         results[case_of(name, rate)].append({**found, "foreign cores": foreign})
+            sys.stderr.write(f"\rpass {number + 1} {name:<40}")
+    sys.stderr.write("\n")
     return results
+
+
+def quote_count(rate: int, seconds: float) -> int:
+    """Return how many quotes a series of a rate has."""
+    return max(round(rate * seconds), QUOTES_LEAST)
 
 
 def case_of(name: str, rate: int) -> str:
@@ -258,7 +266,7 @@ def main() -> None:
     asked = arguments()
     about = harness.machine()
     first, last = harness.two_cores()
-    quotes_max = round(max(asked.rates) * asked.seconds)
+    quotes_max = max(quote_count(rate, asked.seconds) for rate in asked.rates)
     everywhere = os.sched_getaffinity(0)
     for stale in find_stale("aegis-bench-"):
         unlink(stale.name)  # what a killed bench left
