@@ -131,12 +131,13 @@ def synthetic() -> Iterator[tuple[int, bytes, int]]:
     for n in range(SYNTHETIC_FRAMES):
         price, ms = 618_000 + n % 50, 1_723_161_256_000 + n // 100
         kind = "trade" if n % 4 == 0 else "bookTicker"
-        data: dict[str, object] = {"e": kind, "E": ms, "T": ms, "s": "BTCUSDT"}
+        data: dict[str, object]
         if kind == "trade":
-            data |= {"t": n + 1, "p": f"{price / 10:.2f}", "q": "0.006", "m": n % 8 == 0}
+            data = {"e": kind, "E": ms, "T": ms, "s": "BTCUSDT", "t": n + 1}
+            data |= {"p": f"{price / 10:.2f}", "q": "0.006", "m": n % 8 == 0}
         else:
-            data |= {"u": n + 1, "b": f"{price / 10:.2f}", "B": "2.507"}
-            data |= {"a": f"{(price + 1) / 10:.2f}", "A": "2.510"}
+            data = {"e": kind, "u": n + 1, "s": "BTCUSDT", "b": f"{price / 10:.2f}", "B": "2.507"}
+            data |= {"a": f"{(price + 1) / 10:.2f}", "A": "2.510", "T": ms, "E": ms}
         frame = msgspec.json.encode({"stream": f"btcusdt@{kind}", "data": data})
         yield n, frame, 0
 

@@ -90,10 +90,16 @@ class Child:
         stream.flush()
 
     def answer(self) -> str:
-        """Return the next line."""
+        """Return the next line.
+
+        Raises:
+            RuntimeError: the process ended instead.
+        """
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, f"{self.process.args!r} ended with {self.process.wait()}"
+        if not line:
+            self.process.communicate()
+            raise RuntimeError(f"{self.process.args!r} ended with {self.process.returncode}")
         return line.strip()
 
     def stop(self) -> None:
