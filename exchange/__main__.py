@@ -15,9 +15,11 @@ from pathlib import Path
 import uvloop
 
 from exchange.clock import UNLIMITED
-from exchange.errors import ApiError, LedgerFileError, ListenError, TapeError
+from exchange.errors import ApiError, LedgerFileError, ListenError, ScenarioError, TapeError
 from exchange.events import EventSource
+from exchange.history import HISTORY_CAPACITY
 from exchange.limits import Limits
+from exchange.scenario import load
 from exchange.server import Exchange, Options
 from exchange.symbols import parse_money
 
@@ -31,6 +33,9 @@ COUNTS = (1, 10**9)
 BOUNDS: dict[str, tuple[float, float]] = {
     "port": PORTS,
     "tls_port": PORTS,
+    "control_port": PORTS,
+    "names_port": PORTS,
+    "history": COUNTS,
     "seed": (0, 2**63 - 1),
     "rate": (0.1, 1e7),
     "start_ms": (0, 8 * 10**12),  # as nanoseconds it fits 64 bits
@@ -67,6 +72,19 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--order-limit-10s", type=int, default=300, help="orders per 10 seconds")
     made.add_argument("--order-limit-1m", type=int, default=1_200, help="orders per minute")
     made.add_argument("--ledger", metavar="FILE", help="read accounts at start, write at stop")
+    made.add_argument("--scenario", metavar="FILE", help="faults by time or events, in TOML")
+    made.add_argument("--control-port", type=int, help="a further port that no fault reaches")
+    made.add_argument("--names-port", type=int, help="a name server that stands in for DNS")
+    made.add_argument(
+        "--variants", action="store_true", help="list symbols a discovery must pass over"
+    )
+    made.add_argument(
+        "--history",
+        type=int,
+        default=HISTORY_CAPACITY,
+        metavar="N",
+        help=f"aggregated trades kept for requests ({HISTORY_CAPACITY})",
+    )
     made.add_argument(
         "--follow-stdin", action="store_true", help="stop when standard input is closed"
     )
@@ -114,6 +132,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
     """Return the exchange's options from the command line.
 
     Raises:
+        ScenarioError: when the scenario cannot be played.
         ValueError: with a sentence naming the argument.
     """
     check_numbers(arguments)
@@ -150,6 +169,11 @@ def options_of(arguments: argparse.Namespace) -> Options:
         accounts=accounts,
         limits=Limits(arguments.weight_limit, arguments.order_limit_10s, arguments.order_limit_1m),
         ledger_path=None if arguments.ledger is None else Path(arguments.ledger),
+        scenario=None if arguments.scenario is None else load(Path(arguments.scenario)),
+        control_port=arguments.control_port,
+        names_port=arguments.names_port,
+        variants=arguments.variants,
+        history=arguments.history,
         tls_port=arguments.tls_port,
         tls=tls_of(arguments),
     )
@@ -202,6 +226,10 @@ async def serve(exchange: Exchange, host: str, port: int, *, follow: bool) -> No
     sys.stdout.write(f"ready {bound}\n")
     if len(exchange.ports) > 1:
         sys.stdout.write(f"ready-tls {exchange.ports[1]}\n")
+    if exchange.control_port:
+        sys.stdout.write(f"ready-control {exchange.control_port}\n")
+    if exchange.names is not None:
+        sys.stdout.write(f"ready-names {exchange.names.port}\n")
     sys.stdout.flush()
     exchange.prepare()
     # Events are many short-lived tuples: fewer collections, and none over what start-up left.
@@ -218,8 +246,11 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         options = options_of(arguments)
         exchange = Exchange(source_of(arguments), options)
-    except ValueError as fault:
+    except (ScenarioError, ValueError) as fault:
         sys.stderr.write(f"exchange: {fault}\n")
+        return EXIT_USAGE
+    except ApiError as fault:
+        sys.stderr.write(f"exchange: --scenario {arguments.scenario}: {fault.message}\n")
         return EXIT_USAGE
     except (LedgerFileError, TapeError) as fault:
         sys.stderr.write(f"exchange: {fault}\n")

@@ -10,6 +10,7 @@ from exchange.symbols import SymbolSpec, money_text
 
 HISTORY_BARS = 1_500  # one-minute bars kept per instrument: 25 hours
 MINUTE_MS = 60_000
+DAY_MS = 86_400_000
 
 
 @dataclass(slots=True)
@@ -97,6 +98,24 @@ def merged(bars: list[Candle], interval_ms: int) -> list[Candle]:
     return result
 
 
+def summed(bars: list[Candle]) -> Candle | None:
+    """Return bars in order of time as one, or None without any."""
+    if not bars:
+        return None
+    total = opened(bars[0].open_ms, DAY_MS, bars[0].open)
+    total.high = max(bar.high for bar in bars)
+    total.low = min(bar.low for bar in bars)
+    total.close = bars[-1].close
+    for bar in bars:
+        total.qty += bar.qty
+        total.quote += bar.quote
+        total.count += bar.count
+    traded = [bar for bar in bars if bar.count]
+    if traded:
+        total.first_id, total.last_id = traded[0].first_id, traded[-1].last_id
+    return total
+
+
 class CandleSeries:
     """All running bars of one instrument and its closed one-minute bars."""
 
@@ -106,6 +125,8 @@ class CandleSeries:
         self.minutes: deque[Candle] = deque(maxlen=HISTORY_BARS)
         self.running: dict[int, Candle] = {}
         self.intervals: set[int] = {MINUTE_MS}
+        self._closed_day: Candle | None = None  # the closed minutes as one bar, once asked for
+        self._closed_until_ms = -1  # its last minute
         self._next_close_ms = 0
 
     def add_trade(self, fields: Fields) -> list[Candle]:
@@ -153,6 +174,15 @@ class CandleSeries:
             self._next_close_ms = min(self._next_close_ms, known[-1].close_ms + 1)
         else:
             self._next_close_ms = 0
+
+    def day(self) -> Candle | None:
+        """Return all known minutes as one bar, a copy, or None before the first trade."""
+        until_ms = self.minutes[-1].open_ms if self.minutes else -1
+        if until_ms != self._closed_until_ms:
+            self._closed_until_ms = until_ms
+            self._closed_day = summed(list(self.minutes))
+        parts = [self._closed_day, self.running.get(MINUTE_MS)]
+        return summed([part for part in parts if part is not None])
 
     def recent_minutes(self) -> list[Candle]:
         """Return closed one-minute bars and the running one."""

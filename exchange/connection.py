@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs
 
 import orjson
 
 from exchange import frames
+from exchange.control import answer_to
 from exchange.http1 import HttpError, Request, Response, read_request
+from exchange.link import Link
+from exchange.pings import Pings
 from exchange.probe import ORDER_START
 from exchange.streams import MAX_STREAMS, Outlet
 
@@ -21,7 +25,6 @@ HIGH_WATER_BYTES = 262_144  # at unlimited speed the player waits above this
 MAX_BACKLOG_BYTES = 67_108_864  # a subscriber further behind is disconnected
 MAX_WAITING_BYTES = 65_536  # kept while an answer is delayed; what comes later waits in the socket
 CONTROL_PER_SECOND = 10  # inbound control messages a client may send
-PONG_TIMEOUT_S = 600.0
 GOING_AWAY = 1001
 PROTOCOL_ERROR = 1002
 POLICY = 1008
@@ -30,9 +33,16 @@ POLICY = 1008
 class Connection(asyncio.Protocol):
     """Reads requests or frames, writes answers and streams."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        """Start as an HTTP connection."""
+    def __init__(self, exchange: Exchange, number: int = 0, *, control: bool = False) -> None:
+        """Start as an HTTP connection; on the control port no fault reaches it."""
         self._exchange = exchange
+        self.number = number  # never given again
+        self.control = control
+        self.link: Link | None = None  # what is wrong with it; None when nothing is
+        self.opened_s = 0.0
+        self.announced = False  # it was told that its life ends
+        self._close_when_drained = False
+        self.pings = Pings()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._busy = False  # an answer is delayed; later requests wait
@@ -62,11 +72,15 @@ class Connection(asyncio.Protocol):
         socket = transport.get_extra_info("socket")
         plain = transport.get_extra_info("sslcontext") is None
         self.descriptor = socket.fileno() if plain and socket is not None else -1
+        self.opened_s = asyncio.get_running_loop().time()
         self._exchange.connections.add(self)
+        self._exchange.faults.connections.meet(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Forget everything about this connection."""
         self._transport = None
+        if self.link is not None and self.link.line is not None:
+            self.link.line.stop()
         self.out.clear()
         self._exchange.connections.discard(self)
         self._exchange.hub.close(self)
@@ -82,28 +96,70 @@ class Connection(asyncio.Protocol):
     @property
     def congested(self) -> bool:
         """Tell whether the peer reads slower than we write."""
+        if self.link is not None and self.link.queued_bytes > HIGH_WATER_BYTES:
+            return True
         return self.paused and self._transport is not None
 
     @property
     def idle(self) -> bool:
         """Tell whether every byte written has left for the kernel."""
-        return self._transport is not None and self._transport.get_write_buffer_size() == 0
+        if self._transport is None or self.link is not None:
+            return False
+        return self._transport.get_write_buffer_size() == 0
 
     def write(self, payload: bytes) -> None:
         """Write bytes now; silently nothing when the peer is gone."""
+        if self.link is not None:
+            self._write_impaired(self.link, payload)
+        elif self._transport is not None:
+            self._transport.write(payload)
+
+    def write_plain(self, payload: bytes) -> None:
+        """Write bytes past every fault: they have already been through them."""
         if self._transport is not None:
             self._transport.write(payload)
 
-    def flush(self) -> None:
-        """Write what was queued as one piece."""
+    def flush(self) -> int:
+        """Write what was queued as one piece; return how many frames left."""
+        if self.link is not None:
+            return self._flush_impaired(self.link)
+        count = len(self.out)
         payload = b"".join(self.out)
         self.out.clear()
         if self._transport is None:
-            return
+            return 0
         self._transport.write(payload)
         if self.paused and self._transport.get_write_buffer_size() > MAX_BACKLOG_BYTES:
-            self._exchange.slow_clients += 1
-            self._transport.abort()
+            self._give_up()
+        return count
+
+    def _give_up(self) -> None:
+        self._exchange.slow_clients += 1
+        self.abort()
+
+    def _flush_impaired(self, link: Link) -> int:
+        passed, half = link.passed(self.out)
+        self.out.clear()
+        if passed:
+            self._write_impaired(link, b"".join(passed))
+        if half:
+            link.dead += 1  # what follows half a frame would be read as its other half
+            if link.cut_after_half:
+                self._close_transport()
+        return 0 if half else len(passed)
+
+    def _write_impaired(self, link: Link, payload: bytes) -> None:
+        if link.dead:
+            return
+        if link.line is None:
+            self.write_plain(payload)
+        elif not link.line.put(payload):
+            self._give_up()
+
+    def drained(self) -> None:
+        """Close, when only the slow line kept the connection open."""
+        if self._close_when_drained:
+            self._close_transport()
 
     def abort(self) -> None:
         """Cut the connection without a word."""
@@ -113,6 +169,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes; the clock is read before anything else."""
         arrival_ns = time.perf_counter_ns()
+        if self.link is not None and self.link.dead:
+            return
         probe = self._exchange.probe
         if probe.armed and data.startswith(ORDER_START):
             probe.order_arrived(arrival_ns, data)
@@ -131,7 +189,13 @@ class Connection(asyncio.Protocol):
             self._holds_back = True
             self._transport.pause_reading()
 
-    # HTTP -----------------------------------------------------------------------------------
+    def _let_go_on(self) -> None:
+        """Read what waited for a delayed answer, and let the peer send again."""
+        self._read_requests()
+        if self._holds_back and not self._busy and self._transport is not None:
+            self._holds_back = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     def _read_requests(self) -> None:
         while self._buffer and not self._busy and not self.is_stream:
@@ -146,14 +210,14 @@ class Connection(asyncio.Protocol):
                 return
             request.peer = self.peer
             if request.headers.get("upgrade", "").lower() == "websocket":
-                self._upgrade(request)
+                self._meet_upgrade(request)
             else:
                 self._answer(request)
         if self._buffer and self.is_stream:
             self._read_frames()
 
     def _answer(self, request: Request) -> None:
-        response, delay_s = self._exchange.answer(request)
+        response, delay_s = self._exchange.answer(request, control=self.control)
         if delay_s > 0:
             self._busy = True
             asyncio.get_running_loop().call_later(delay_s, self._late, request, response)
@@ -164,11 +228,7 @@ class Connection(asyncio.Protocol):
     def _late(self, request: Request, response: Response) -> None:
         self._busy = False
         self._respond(request, response)
-        self._read_requests()
-        if self._holds_back and not self._busy and self._transport is not None:
-            self._holds_back = False
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+        self._let_go_on()
 
     def _respond(self, request: Request, response: Response) -> None:
         if response.status < 0:
@@ -176,19 +236,35 @@ class Connection(asyncio.Protocol):
             return
         close = request.headers.get("connection", "").lower() == "close"
         payload = response.encode(close=close)
-        if response.half:
-            self.write(payload[: len(payload) - (len(response.body) + 1) // 2])
-            self._close_transport()
-            return
-        self.write(payload)
-        if close:
+        self.write(payload[: len(payload) - response.missing_bytes])
+        if close or response.missing_bytes:
             self._close_transport()
 
     def _close_transport(self) -> None:
-        if self._transport is not None:
+        if self.link is not None and self.link.queued_bytes:
+            self._close_when_drained = True
+        elif self._transport is not None:
             self._transport.close()
 
     # WebSocket ------------------------------------------------------------------------------
+
+    def _meet_upgrade(self, request: Request) -> None:
+        faults = self._exchange.faults
+        response, delay_s = (None, 0.0) if self.control else faults.upgrade_fault(request)
+        if response is not None:
+            self.write(response.encode(close=True))
+            self._close_transport()
+        elif delay_s > 0:
+            self._busy = True
+            asyncio.get_running_loop().call_later(delay_s, self._late_upgrade, request)
+        else:
+            self._upgrade(request)
+
+    def _late_upgrade(self, request: Request) -> None:
+        self._busy = False
+        if self._transport is not None:
+            self._upgrade(request)
+            self._let_go_on()
 
     def _upgrade(self, request: Request) -> None:
         key = request.headers.get("sec-websocket-key", "")
@@ -210,13 +286,15 @@ class Connection(asyncio.Protocol):
         query = parse_qs(request.query)
         for listed in query.get("streams", []):
             parts.extend(listed.split("/"))
-        self._subscribe([part for part in parts if part], query.get("listenKey", []))
+        self.subscribe([*(part for part in parts if part), *query.get("listenKey", [])])
+        self._exchange.faults.connections.meet(self)
 
-    def _subscribe(self, names: list[str], listen_keys: list[str]) -> bool:
+    def subscribe(self, names: list[str]) -> bool:
+        """Subscribe to streams or listen keys; False when they are too many."""
         if len(self.names) + len(names) > MAX_STREAMS:
             return False
         hub = self._exchange.hub
-        for name in [*names, *listen_keys]:
+        for name in names:
             if self.category == "private":
                 hub.open_private(self, name)
             else:
@@ -248,7 +326,11 @@ class Connection(asyncio.Protocol):
             self.close_stream(POLICY)
             return False
         if opcode == frames.PING:
-            self.write(frames.frame(frames.PONG, payload))
+            if self.link is None or not self.link.pongless:
+                self.write(frames.frame(frames.PONG, payload))
+        elif opcode == frames.PONG:
+            if self.link is None or not self.link.deaf_to_pongs:
+                self.pings.answered(payload)
         elif opcode in {frames.TEXT, frames.CONTINUATION}:
             if len(self._fragments) + len(payload) > frames.MAX_INBOUND_BYTES:
                 self.close_stream(POLICY)
@@ -257,7 +339,7 @@ class Connection(asyncio.Protocol):
             if last:
                 text = bytes(self._fragments)
                 self._fragments.clear()
-                self._control(text)
+                self.send_text(answer_to(text, self))
         return True
 
     def _over_control_budget(self) -> bool:
@@ -267,43 +349,41 @@ class Connection(asyncio.Protocol):
         self._control_count += 1
         return self._control_count > CONTROL_PER_SECOND
 
-    def _control(self, text: bytes) -> None:
-        try:
-            message = orjson.loads(text)
-            method, request_id = message["method"], message.get("id")
-            params = [str(name) for name in message.get("params") or []]
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            self._acknowledge({"error": {"code": 2, "msg": "Invalid request"}, "id": None})
-            return
-        answer: dict[str, object] = {"result": None, "id": request_id}
-        if method == "SUBSCRIBE":
-            if not self._subscribe(params, []):
-                error = {"code": 2, "msg": f"more than {MAX_STREAMS} streams"}
-                answer = {"error": error, "id": request_id}
-        elif method == "UNSUBSCRIBE":
-            for name in params:
-                self._exchange.hub.unsubscribe(self, name)
-        elif method == "LIST_SUBSCRIPTIONS":
-            answer["result"] = list(self.names)
-        else:
-            error = {"code": 2, "msg": f"unknown method {method}"}
-            answer = {"error": error, "id": request_id}
-        self._acknowledge(answer)
+    def unsubscribe(self, names: list[str]) -> None:
+        """Undo subscriptions."""
+        for name in names:
+            self._exchange.hub.unsubscribe(self, name)
 
-    def _acknowledge(self, answer: dict[str, object]) -> None:
-        self.send_text(orjson.dumps(answer))
+    def subscriptions(self) -> Iterable[str]:
+        """Return what is subscribed, delivered or not."""
+        return self.names
 
     def send_text(self, body: bytes) -> None:
         """Send one text frame after everything queued before."""
-        self.out.append(frames.frame(frames.TEXT, body))
-        self.flush()
+        if self.out:
+            self.flush()
+        self.write(frames.frame(frames.TEXT, body))
 
     def ping(self, now_s: float) -> None:
-        """Ping the peer; drop it when it has been silent too long."""
-        if now_s - self.last_heard_s > PONG_TIMEOUT_S:
+        """Ping the peer; drop it when it left a ping unanswered for too long."""
+        if not self.drop_if_overdue(now_s):
+            self.write(frames.frame(frames.PING, self.pings.send(now_s)))
+
+    def drop_if_overdue(self, now_s: float) -> bool:
+        """Close when a ping has gone unanswered for too long; tell whether it was so."""
+        overdue = self.pings.overdue(now_s, self._exchange.pong_timeout_s)
+        if overdue:
             self.close_stream(POLICY)
-        else:
-            self.write(frames.frame(frames.PING, str(int(now_s * 1000)).encode()))
+        return overdue
+
+    def announce_end(self, now_ms: int) -> None:
+        """Tell the peer that the server is about to close."""
+        self.announced = True
+        self.send_text(orjson.dumps({"e": "serverShutdown", "E": now_ms}))
+
+    def go_away(self) -> None:
+        """Close because the server goes, or the connection is too old."""
+        self.close_stream(GOING_AWAY)
 
     def close_stream(self, code: int) -> None:
         """Send a close frame and close."""

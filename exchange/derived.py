@@ -8,53 +8,47 @@ from __future__ import annotations
 import orjson
 
 from exchange.book import BUY, SELL
-from exchange.candles import Candle, CandleSeries
+from exchange.candles import DAY_MS, Candle, CandleSeries, opened
 from exchange.events import Fields
+from exchange.history import HISTORY_CAPACITY, AggTrade, TradeHistory
+from exchange.listing import Listing
+from exchange.market_arrays import day_row, mark_array, mark_row, mark_text
 from exchange.matching import Market
 from exchange.streams import (
     AGG_TRADE,
     CONTINUOUS_KLINE,
     INTERVAL_MS,
     KLINE,
+    MARK_ARRAY,
     MARK_PRICE,
+    MINI_ARRAY,
     MINI_TICKER,
     PARTIAL_DEPTH,
     Hub,
     StreamKey,
 )
-from exchange.symbols import MONEY_DECIMALS, format_units, money_text
+from exchange.symbols import money_text
 
 AGG_TRADE_WINDOW_MS = 100
 KLINE_PERIOD_MS = 250
 MINI_TICKER_PERIOD_MS = 2_000
-FUNDING_PERIOD_MS = 28_800_000
-FUNDING_RATE = "0.00010000"
+MINI_ARRAY_PERIOD_MS = 1_000
 
 _NAME_OF_INTERVAL = {ms: name for name, ms in INTERVAL_MS.items()}
-
-
-def mark_text(market: Market) -> str:
-    """Return the mark price with eight decimals, exactly."""
-    scale = 10 ** (MONEY_DECIMALS - market.spec.price_decimals)
-    bid, ask = market.book.best(BUY), market.book.best(SELL)
-    if bid and ask:
-        return format_units((bid + ask) * scale // 2, MONEY_DECIMALS)
-    return format_units(market.mark_price() * scale, MONEY_DECIMALS)
-
-
-def next_funding_ms(now_ms: int) -> int:
-    """Return when the next funding would be due; this venue charges none."""
-    return now_ms - now_ms % FUNDING_PERIOD_MS + FUNDING_PERIOD_MS
 
 
 class DerivedStreams:
     """Aggregates per instrument and when each is due."""
 
-    def __init__(self, markets: list[Market], hub: Hub) -> None:
+    def __init__(
+        self, markets: list[Market], hub: Hub, history_capacity: int = HISTORY_CAPACITY
+    ) -> None:
         """Start without any trade seen."""
         self._markets = markets
         self._hub = hub
         self.series = [CandleSeries(market.spec) for market in markets]
+        self.variants: list[Listing] = []
+        self.history = TradeHistory(len(markets), history_capacity)
         self._pending_agg: dict[int, list[int]] = {}
         self._last_agg_id = [0] * len(markets)
         self._due_ms: dict[StreamKey, int] = {}
@@ -63,14 +57,17 @@ class DerivedStreams:
 
     def on_trade(self, index: int, fields: Fields) -> None:
         """Take one public trade."""
-        series = self.series[index]
-        if not self._hub.cold:  # nobody listens to derived streams: keep the bars only
-            series.add_trade(fields)
-            return
-        for candle in series.add_trade(fields):
-            self._emit_kline(index, candle, fields[5], closed=True)
-        if self._hub.cold.get((AGG_TRADE, index, "")):
-            self._aggregate(index, fields)
+        closed = self.series[index].add_trade(fields)
+        if closed and self._hub.cold:
+            for candle in closed:
+                self._emit_kline(index, candle, fields[5], closed=True)
+        # Whoever listens: ids must tell what was missed.
+        self._aggregate(index, fields)
+
+    def roll(self, index: int, now_ms: int) -> None:
+        """Close bars whose time is over, and tell who listens."""
+        for candle in self.series[index].roll(now_ms):
+            self._emit_kline(index, candle, now_ms, closed=True)
 
     def _aggregate(self, index: int, fields: Fields) -> None:
         price, qty, buyer_is_maker, trade_id, trade_ms, event_ms = fields
@@ -89,11 +86,16 @@ class DerivedStreams:
 
     def _emit_agg(self, index: int, pending: list[int]) -> None:
         price, qty, buyer_is_maker, first_id, last_id, trade_ms, event_ms = pending
+        agg_id = self._last_agg_id[index] = self._last_agg_id[index] + 1
+        self.history.add(
+            index, AggTrade(agg_id, price, qty, buyer_is_maker, first_id, last_id, trade_ms)
+        )
+        if not self._hub.cold.get((AGG_TRADE, index, "")):
+            return
         spec = self._markets[index].spec
-        self._last_agg_id[index] += 1
         qty_text = spec.qty_text(qty)
         body = (
-            f'{{"e":"aggTrade","E":{event_ms},"a":{self._last_agg_id[index]},'
+            f'{{"e":"aggTrade","E":{event_ms},"a":{agg_id},'
             f'"s":"{spec.symbol}","p":"{spec.price_text(price)}","q":"{qty_text}",'
             f'"nq":"{qty_text}","f":{first_id},"l":{last_id},"T":{trade_ms},'
             f'"m":{"true" if buyer_is_maker else "false"},"st":1}}'
@@ -108,6 +110,7 @@ class DerivedStreams:
                 if now_ms - pending[5] >= AGG_TRADE_WINDOW_MS:
                     del self._pending_agg[index]
                     self._emit_agg(index, pending)
+            self.history.trim()
         if now_ms < self._next_check_ms:
             return
         self._next_check_ms = now_ms + AGG_TRADE_WINDOW_MS
@@ -132,13 +135,18 @@ class DerivedStreams:
         if kind == MINI_TICKER:
             self._emit_mini(key, now_ms)
             return MINI_TICKER_PERIOD_MS
+        if kind == MARK_ARRAY:
+            self._emit_mark_array(key, now_ms)
+            return int(argument)
+        if kind == MINI_ARRAY:
+            self._emit_mini_array(key, now_ms)
+            return MINI_ARRAY_PERIOD_MS
         return 0
 
     def _advance_kline(self, index: int, interval_ms: int, now_ms: int) -> None:
         series = self.series[index]
         series.want(interval_ms)
-        for closed in series.roll(now_ms):
-            self._emit_kline(index, closed, now_ms, closed=True)
+        self.roll(index, now_ms)
         running = series.running.get(interval_ms)
         if running is not None and running.changed:
             running.changed = False
@@ -178,13 +186,11 @@ class DerivedStreams:
         market = self._markets[key[1]]
         if not market.mark_price():
             return
-        mark = mark_text(market)
-        body = (
-            f'{{"e":"markPriceUpdate","E":{now_ms},"s":"{market.spec.symbol}","p":"{mark}",'
-            f'"ap":"{mark}","i":"{mark}","P":"{mark}","r":"{FUNDING_RATE}",'
-            f'"T":{next_funding_ms(now_ms)},"st":1}}'
-        )
-        self._hub.emit(key, body.encode())
+        row = mark_row(market.spec.symbol, mark_text(market), now_ms)
+        self._hub.emit(key, orjson.dumps(row))
+
+    def _emit_mark_array(self, key: StreamKey, now_ms: int) -> None:
+        self._hub.emit(key, orjson.dumps(mark_array(self._markets, self.variants, now_ms)))
 
     def _emit_partial(self, key: StreamKey, depth: int, now_ms: int) -> None:
         market = self._markets[key[1]]
@@ -212,36 +218,29 @@ class DerivedStreams:
     def _emit_mini(self, key: StreamKey, now_ms: int) -> None:
         day = self.day_summary(key[1])
         if day is not None:
-            spec = self._markets[key[1]].spec
-            body = {
-                "e": "24hrMiniTicker",
-                "E": now_ms,
-                "s": spec.symbol,
-                "c": spec.price_text(day.close),
-                "o": spec.price_text(day.open),
-                "h": spec.price_text(day.high),
-                "l": spec.price_text(day.low),
-                "v": spec.qty_text(day.qty),
-                "q": money_text(day.quote),
-                "st": 1,
-            }
+            body = day_row(self._markets[key[1]].spec, day, now_ms)
             self._hub.emit(key, orjson.dumps(body))
 
+    def _emit_mini_array(self, key: StreamKey, now_ms: int) -> None:
+        days = [self.day_summary(market.index) for market in self._markets]
+        rows = [
+            day_row(market.spec, day, now_ms)
+            for market, day in zip(self._markets, days, strict=True)
+            if day is not None
+        ]
+        self._hub.emit(key, orjson.dumps(rows))
+
     def day_summary(self, index: int) -> Candle | None:
-        """Return all known minutes as one bar, or None before the first trade."""
-        minutes = self.series[index].recent_minutes()
-        if not minutes:
-            return None
-        day = Candle(minutes[0].open_ms, 86_400_000, *_range_of(minutes))
-        for bar in minutes:
-            day.qty += bar.qty
-            day.quote += bar.quote
-            day.count += bar.count
-        day.first_id, day.last_id = minutes[0].first_id, minutes[-1].last_id
+        """Return yesterday and all known minutes as one bar, or None when nothing is known."""
+        day = self.series[index].day()
+        yesterday = self._markets[index].listing.yesterday
+        if not yesterday.price:
+            return day
+        if day is None:
+            day = opened(0, DAY_MS, yesterday.price)
+        day.open = yesterday.price
+        day.high, day.low = max(day.high, yesterday.price), min(day.low, yesterday.price)
+        day.qty += yesterday.qty
+        day.quote += yesterday.quote
+        day.count += yesterday.count
         return day
-
-
-def _range_of(bars: list[Candle]) -> tuple[int, int, int, int]:
-    high = max(bar.high for bar in bars)
-    low = min(bar.low for bar in bars)
-    return bars[0].open, high, low, bars[-1].close

@@ -23,6 +23,7 @@ TEXT_OF_CODE: dict[int, str] = {
     -1116: "Invalid orderType.",
     -1117: "Invalid side.",
     -1121: "Invalid symbol.",
+    -1128: "Combination of optional parameters invalid.",
     -1125: "This listenKey does not exist.",
     -2011: "Unknown order sent.",
     -2013: "Order does not exist.",
@@ -49,6 +50,7 @@ TEXT_OF_CODE: dict[int, str] = {
     -4059: "No need to change position side.",
     -4061: "Order's position side does not match user's setting.",
     -4068: "Position side cannot be changed if there exists position.",
+    -4108: "Symbol is on delivering or delivered or settling or closed or pre-trading.",
     -4116: "ClientOrderId is duplicated.",
     -4120: "Order type not supported for this endpoint. Please use the Algo Order API endpoints.",
     -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
@@ -88,6 +90,10 @@ class LedgerFileError(Exception):
 
 class ListenError(Exception):
     """An address that cannot be listened on: the message names it."""
+
+
+class ScenarioError(Exception):
+    """A scenario that cannot be played: the message names the file, the row and the word."""
 
 
 class TapeError(Exception):

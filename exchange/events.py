@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from exchange.listing import Yesterday
 from exchange.symbols import SymbolSpec
 
 QUOTE = 0
@@ -30,6 +31,7 @@ class EventSource(Protocol):
     """A market that can be played once or over and over."""
 
     specs: list[SymbolSpec]
+    yesterdays: list[Yesterday]  # by symbol; empty when nothing is known
 
     def prepare(self) -> None:
         """Load what playing needs; optional, and without effect the second time."""

@@ -1,247 +1,257 @@
 """Faults on command: frames that lie, streams that stall, answers that get lost.
 
-Stream faults change the frames of one stream while they last; REST faults answer the next
-matching requests; one-shot faults act at once. Nothing here is ever active without a command.
+One order, as JSON from the control routes or as a row of a scenario file, is one fault. It acts at
+once, or it is armed, lasts and ends; `exchange.fault_kinds` is the table of them. Nothing here is
+ever active without a command.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
-import orjson
-
+from exchange import fault_orders as orders
+from exchange import userdata
+from exchange.account import Account
+from exchange.connection_faults import ConnectionFaults
 from exchange.errors import ApiError
-from exchange.matching import Market
-from exchange.streams import USER_STREAM, Hub, parse_stream
+from exchange.fault_kinds import (
+    CONNECTION_KINDS,
+    KINDS,
+    REQUEST_KINDS,
+    STREAM_KINDS,
+)
+from exchange.fault_life import Begin, Fault, FaultRegister, Undo
+from exchange.http1 import Request, Response
+from exchange.market_faults import MarketFaults
+from exchange.poison import POISON, poisoned_quote
+from exchange.request_faults import RequestFaults
+from exchange.stream_arming import rule_of
+from exchange.stream_faults import RuleKey, StreamFaults, StreamRule
+from exchange.streams import USER_STREAM, Mute, StreamKey, parse_stream
 
-DAY_MS = 86_400_000
-MAX_DELAY_MS = 60_000
-MAX_RULES = 1_000
+if TYPE_CHECKING:
+    from exchange.server import Exchange
 
-
-@dataclass(slots=True)
-class StreamRule:
-    """What happens to the next frames of a stream."""
-
-    kind: str  # drop, duplicate, reorder
-    count: int
-    held: bytes | None = None
-
-
-@dataclass(slots=True)
-class RestRule:
-    """What happens to the next matching requests."""
-
-    path: str
-    method: str
-    status: int
-    body: bytes
-    execute: bool
-    count: int
-    delay_ms: int
-    headers: list[tuple[str, str]]
-    half: bool
-
-
-RuleKey = tuple[int | str, int | str]
-
-
-@dataclass(slots=True)
-class StreamFaults:
-    """Active stream rules by (kind, market index), or (USER_STREAM, account key)."""
-
-    rules: dict[RuleKey, list[StreamRule]] = field(default_factory=dict)
-
-    def add(self, key: RuleKey, rule: StreamRule) -> None:
-        """Arm a rule for a stream."""
-        rules = self.rules.setdefault(key, [])
-        if len(rules) >= MAX_RULES:
-            raise ApiError(-1000, "too many faults are armed on this stream")
-        rules.append(rule)
-
-    def remove(self, key: RuleKey, rule: StreamRule) -> None:
-        """Disarm a rule before its time; an absent one is no fault."""
-        rules = self.rules.get(key, [])
-        if rule in rules:
-            rules.remove(rule)
-            if not rules:
-                del self.rules[key]
-
-    def tamper(self, kind: int | str, index: int | str, body: bytes) -> list[bytes]:
-        """Return the frames to send instead of one frame."""
-        rules = self.rules.get((kind, index))
-        if not rules:
-            return [body]
-        rule = rules[0]
-        if rule.kind == "reorder":
-            if rule.held is None:
-                rule.held = body
-                return []
-            frames = [body, rule.held]
-        elif rule.kind == "duplicate":
-            frames = [body, body]
-        else:
-            frames = []
-        rule.held = None
-        rule.count -= 1
-        if rule.count <= 0:
-            rules.pop(0)
-            if not rules:
-                del self.rules[kind, index]
-        return frames
+Answer = dict[str, object]
+# Each action knows the shape of its orders; the table of kinds pairs them.
+Words = Any
 
 
 class Faults:
     """All faults of the exchange."""
 
-    def __init__(self, hub: Hub, markets: Mapping[str, Market]) -> None:
-        """Attach stream faults to the hub."""
-        self._hub = hub
-        self._markets = markets
+    def __init__(self, exchange: Exchange) -> None:
+        """Attach to the assembled exchange."""
+        self._exchange = exchange
+        self._hub = exchange.hub
+        self.register = FaultRegister()
         self.streams = StreamFaults()
-        hub.faults = self.streams
-        self.rest: list[RestRule] = []
+        self._hub.faults = self.streams
+        self.requests = RequestFaults(exchange)
+        self.connections = ConnectionFaults(exchange)
+        self.markets = MarketFaults(exchange, self.streams)
         self.injected_count = 0
+        connections = self.connections
+        self._lasting: dict[str, Callable[[str, Words], Begin]] = {
+            **dict.fromkeys(STREAM_KINDS, self._stream),
+            **dict.fromkeys(REQUEST_KINDS, self.requests.begin),
+            **dict.fromkeys(CONNECTION_KINDS, connections.impaired),
+            "half_frame": lambda _k, o: connections.half_frame(o),
+            "shape": lambda _k, o: connections.shape(o),
+            "pings": lambda _k, o: connections.pings(o),
+            "life_limit": lambda _k, o: connections.life(o),
+            "refuse_connections": lambda _k, o: connections.refuse(o),
+            "slow_handshake": lambda _k, o: connections.handshake(o),
+            "accepted_silent": self._accepted_silent,
+            "names": self._names,
+            "symbol_status": self.markets.status,
+            "filter_change": self.markets.filters,
+        }
+        self._at_once: dict[str, Callable[[str, Words], Answer]] = {
+            **dict.fromkeys(POISON, self._poison),
+            "clear": lambda _k, _o: self._clear(),
+            "end": lambda _k, o: {"ended": self.register.end_id(o.id)},
+            "frame": lambda _k, o: self._inject(o.stream, o.text),
+            "disconnect": lambda _k, o: {"closed": connections.disconnect(o)},
+            "server_shutdown": self._shutdown,
+            "time_offset": self._time_offset,
+            "listen_key_expired": self._expire,
+            "user_event": self._user_event,
+        }
 
     def clear(self) -> None:
-        """Disarm everything."""
-        self.streams.rules.clear()
-        self.rest.clear()
+        """End everything."""
+        self.register.clear()
 
-    def match_rest(self, method: str, path: str) -> RestRule | None:
-        """Take one use of the first rule that fits a request."""
-        for rule in self.rest:
-            if rule.path in {path, "*"} and rule.method in {method, "*"}:
-                rule.count -= 1
-                if rule.count <= 0:
-                    self.rest.remove(rule)
-                return rule
-        return None
-
-    def command(self, order: Mapping[str, Any], now_ms: int) -> dict[str, object]:
-        """Carry out one fault command.
+    def command(self, order: Mapping[str, Any], account_key: str = "") -> Answer:
+        """Carry out one order.
 
         Raises:
-            ApiError: -1000 when the command is not understood.
+            ApiError: as `prepared`, and -2015 when it names an account that is not there.
+        """
+        return self.prepared(order, account_key)()
+
+    def prepared(self, order: Mapping[str, Any], account_key: str = "") -> Callable[[], Answer]:
+        """Return what carries an order out, having checked it; nothing happens before.
+
+        Raises:
+            ApiError: -1000 when the order is not understood, -1121 for an unknown symbol.
         """
         kind = str(order.get("kind", ""))
-        self.injected_count += 1
-        if kind == "clear":
-            self.clear()
-            return {"cleared": True}
-        if kind == "rest":
-            return self._arm_rest(order)
-        if kind in {"gap", "drop", "silent", "duplicate", "reorder"}:
-            return self._arm_stream(kind, order)
-        if kind == "frame":
-            return self._inject(str(order.get("stream", "")), str(order.get("text", "")))
-        if kind in POISON:
-            symbol = str(order.get("symbol", ""))
-            market = self._markets.get(symbol)
-            if market is None:
-                raise ApiError(-1121)
-            text = poisoned_quote(kind, market, now_ms)
-            return self._inject(f"{symbol.lower()}@bookTicker", text)
-        raise ApiError(-1000, f"unknown fault kind {kind!r}")
+        row = KINDS.get(kind)
+        if row is None:
+            raise ApiError(-1000, f"unknown fault kind {kind!r}")
+        words = dict(order)
+        if row.shape in {orders.AccountOrder, orders.UserEventOrder}:
+            words.setdefault("account", account_key)
+        parsed = orders.parse(row.shape, words)
+        at_once = self._at_once.get(kind)
+        if at_once is not None:
+            return self._counted(lambda: at_once(kind, parsed))
+        lasting = cast("orders.Lasting", parsed)
+        begin = self._lasting[kind](kind, lasting)
 
-    def _arm_rest(self, order: Mapping[str, Any]) -> dict[str, object]:
-        rule = RestRule(
-            path=str(order.get("path", "*")),
-            method=str(order.get("method", "*")),
-            status=int(order.get("status", 0)),
-            body=_text(order.get("body", "")),
-            execute=bool(order.get("execute", True)),
-            count=int(order.get("count", 1)),
-            delay_ms=min(int(order.get("delay_ms", 0)), MAX_DELAY_MS),
-            headers=[(str(k), str(v)) for k, v in dict(order.get("headers", {})).items()],
-            half=bool(order.get("half", False)),
-        )
-        if len(self.rest) >= MAX_RULES:
-            raise ApiError(-1000, "too many faults are armed")
-        self.rest.append(rule)
-        return {"armed": "rest", "count": rule.count}
+        def launch() -> Answer:
+            fault = self.register.launch(kind, lasting, begin)
+            return {"armed": kind, "id": fault.fault_id, **self._named(parsed)}
 
-    def _arm_stream(self, kind: str, order: Mapping[str, Any]) -> dict[str, object]:
-        rules_key, name = self._rule_key(order)
-        rule_kind = "drop" if kind in {"gap", "silent"} else kind
-        rule = StreamRule(rule_kind, int(order.get("count", 1)))
-        if kind == "silent":
-            rule.count = int(order.get("count", 2**62))
-            delay_s = float(order.get("duration_ms", 0)) / 1000
-            if delay_s > 0:
-                loop = asyncio.get_running_loop()
-                delay_s = min(delay_s, MAX_DELAY_MS / 1000)
-                loop.call_later(delay_s, self.streams.remove, rules_key, rule)
-        self.streams.add(rules_key, rule)
-        return {"armed": kind, "stream": name}
+        return self._counted(launch)
 
-    def _rule_key(self, order: Mapping[str, Any]) -> tuple[RuleKey, str]:
-        if "account" in order:
-            return (USER_STREAM, str(order["account"])), USER_STREAM
-        name = str(order.get("stream") or f"{str(order.get('symbol', '')).lower()}@depth")
-        key = parse_stream(name, self._hub.index_of)
-        if key is None:
+    def _counted(self, act: Callable[[], Answer]) -> Callable[[], Answer]:
+        def counted() -> Answer:
+            self.injected_count += 1
+            return act()
+
+        return counted
+
+    def _named(self, order: orders.Order) -> Answer:
+        if isinstance(order, orders.StreamOrder):
+            return {"stream": USER_STREAM if order.account else _stream_name(order)}
+        return {"count": order.count} if isinstance(order, orders.RestOrder) else {}
+
+    # Streams --------------------------------------------------------------------------------
+
+    def _stream(self, kind: str, order: orders.StreamOrder) -> Begin:
+        keys = self._keys_of(order)
+
+        def begin(fault: Fault) -> Undo:
+            armed: list[tuple[RuleKey, StreamRule]] = []
+            left = [len(keys)]
+
+            def one_ended() -> None:
+                left[0] -= 1
+                if left[0] == 0:
+                    self.register.end(fault)
+
+            for place, key in enumerate(keys):
+                rule = rule_of(kind, order, place)
+                rule.on_end = one_ended
+                self.streams.add(key, rule)
+                armed.append((key, rule))
+
+            def undo() -> None:
+                fault.uses = sum(rule.uses for _, rule in armed)
+                for key, rule in armed:
+                    held = self.streams.remove(key, rule)
+                    if held:
+                        self._hub.send_held(key, held)
+                        self._hub.flush()
+
+            return undo
+
+        return begin
+
+    def _keys_of(self, order: orders.StreamOrder) -> list[RuleKey]:
+        if order.account:
+            return [(USER_STREAM, order.account, "")]
+        return [*self._stream_keys(_stream_name(order))]
+
+    def _stream_keys(self, name: str) -> list[StreamKey]:
+        names = [name]
+        if name.startswith("*@"):
+            names = [symbol.lower() + name[1:] for symbol in self._hub.index_of]
+        keys = [parse_stream(one, self._hub.index_of) for one in names]
+        found = [key for key in keys if key is not None]
+        if len(found) < len(names):
             raise ApiError(-1000, f"unknown stream {name!r}")
-        return (key[0], key[1]), name
+        return found
 
-    def _inject(self, name: str, text: str) -> dict[str, object]:
+    def _accepted_silent(self, _kind: str, order: orders.SubscriptionOrder) -> Begin:
+        keys = frozenset(self._stream_keys(order.stream))
+
+        def begin(fault: Fault) -> Undo:
+            def use() -> None:
+                fault.uses += 1
+                if order.count and fault.uses >= order.count:
+                    self.register.end(fault)
+
+            mute = Mute(keys, use)
+            self._hub.muted.append(mute)
+            return lambda: self._hub.muted.remove(mute)
+
+        return begin
+
+    def _names(self, _kind: str, order: orders.NamesOrder) -> Begin:
+        server = self._exchange.names
+        if server is None:
+            raise ApiError(-1000, "no name server runs: start with --names-port")
+        return server.failing(order)
+
+    # At once --------------------------------------------------------------------------------
+
+    def _clear(self) -> Answer:
+        self.clear()
+        return {"cleared": True}
+
+    def _inject(self, name: str, text: str) -> Answer:
         key = parse_stream(name, self._hub.index_of)
         if key is None:
             raise ApiError(-1000, f"unknown stream {name!r}")
         outlets = self._hub.outlets(key)
-        for outlet in outlets:
-            outlet.send(text.encode())
+        self._hub.send_to(outlets, [text.encode()])
         self._hub.flush()
         return {"sent": len(outlets)}
 
+    def _poison(self, kind: str, order: orders.PoisonOrder) -> Answer:
+        market = self._exchange.venue.market(order.symbol)
+        text = poisoned_quote(kind, market, self._exchange.clock.now_ms())
+        return self._inject(f"{order.symbol.lower()}@bookTicker", text)
 
-def _text(body: object) -> bytes:
-    return body.encode() if isinstance(body, str) else orjson.dumps(body)
+    def _shutdown(self, _kind: str, order: orders.ShutdownOrder) -> Answer:
+        now_ms = self._exchange.clock.now_ms()
+        return {"told": self.connections.announce_shutdown(order, now_ms)}
+
+    def _time_offset(self, _kind: str, order: orders.TimeOffsetOrder) -> Answer:
+        self._exchange.clock.shift_ms(order.offset_ms)
+        return {"serverTime": self._exchange.clock.now_ms()}
+
+    def _account(self, key: str) -> Account:
+        account = self._exchange.venue.accounts.get(key)
+        if account is None:
+            raise ApiError(-2015, f"no account {key!r}")
+        return account
+
+    def _expire(self, _kind: str, order: orders.AccountOrder) -> Answer:
+        account = self._account(order.account)
+        now_ms = self._exchange.clock.now_ms()
+        event = userdata.listen_key_expired_event(account.listen_key, now_ms)
+        self._hub.expire_listen_key(account, event)
+        return {"expired": account.key}
+
+    def _user_event(self, _kind: str, order: orders.UserEventOrder) -> Answer:
+        self._hub.tell(self._account(order.account), order.event)
+        return {"sent": order.account}
+
+    # Requests and handshakes ----------------------------------------------------------------
+
+    def upgrade_fault(self, request: Request) -> tuple[Response | None, float]:
+        """Return the refusal of a stream handshake, if any, and how long it waits."""
+        first = request.path.strip("/").partition("/")[0]
+        category = first if first in {"public", "market", "private"} else ""
+        refusal = self.requests.refused_upgrade(request)
+        return refusal, self.connections.handshake_delay_s(category)
 
 
-POISON = frozenset(
-    {
-        "malformed", "nan_price", "infinite_price", "negative_price", "zero_price",
-        "negative_quantity", "crossed_quote", "unknown_symbol", "tomorrow", "yesterday",
-        "off_tick", "price_jump", "huge_update_id", "stale_update_id",
-    }
-)  # fmt: skip
-
-
-def poisoned_quote(kind: str, market: Market, now_ms: int) -> str:
-    """Return a best-quote payload of a market with exactly one thing wrong."""
-    spec, quote = market.spec, market.book.quote
-    bid, ask = quote[1] or spec.tick * 1000, quote[3] or spec.tick * 1001
-    fields: dict[str, str] = {
-        "u": str(quote[0] + 1),
-        "s": f'"{spec.symbol}"',
-        "b": f'"{spec.price_text(bid)}"',
-        "B": f'"{spec.qty_text(max(quote[2], spec.step))}"',
-        "a": f'"{spec.price_text(ask)}"',
-        "A": f'"{spec.qty_text(max(quote[4], spec.step))}"',
-        "T": str(now_ms),
-        "E": str(now_ms),
-    }
-    price = spec.price_text
-    changes: dict[str, dict[str, str]] = {
-        "nan_price": {"b": '"NaN"'},
-        "infinite_price": {"a": '"Infinity"'},
-        "negative_price": {"b": f'"-{price(bid)}"'},
-        "zero_price": {"b": f'"{price(0)}"'},
-        "negative_quantity": {"B": '"-1.000"'},
-        "crossed_quote": {"b": fields["a"], "a": fields["b"]},
-        "unknown_symbol": {"s": '"NOSUCHUSDT"'},
-        "tomorrow": {"E": str(now_ms + DAY_MS), "T": str(now_ms + DAY_MS)},
-        "yesterday": {"E": str(now_ms - DAY_MS), "T": str(now_ms - DAY_MS)},
-        "off_tick": {"b": f'"{price(bid)}5"'},
-        "price_jump": {"b": f'"{price(bid * 10)}"', "a": f'"{price(ask * 10)}"'},
-        "huge_update_id": {"u": str(quote[0] + 10**15)},
-        "stale_update_id": {"u": str(max(quote[0] - 10**6, 0))},
-    }
-    fields.update(changes.get(kind, {}))
-    text = ",".join(f'"{name}":{value}' for name, value in fields.items())
-    whole = f'{{"e":"bookTicker",{text}}}'
-    return whole[: len(whole) // 2] if kind == "malformed" else whole
+def _stream_name(order: orders.StreamOrder) -> str:
+    return order.stream or f"{order.symbol.lower()}@depth"

@@ -158,7 +158,7 @@ def check_account(request: OrderRequest, account: Account, available: int) -> No
     if request.client_order_id in account.open_by_client_id:
         raise ApiError(-4116)
     held = account.position(market.spec).qty
-    same_symbol = [o for o in account.open_orders.values() if o.spec is market.spec]
+    same_symbol = [o for o in account.open_orders.values() if o.spec.symbol == market.spec.symbol]
     if request.reduce_only:
         promised = sum(
             o.leaves_qty for o in same_symbol if o.reduce_only and o.side == request.side

@@ -22,8 +22,11 @@ _REASONS = {
     413: "Payload Too Large",
     418: "I'm a teapot",
     429: "Too Many Requests",
+    451: "Unavailable For Legal Reasons",
     500: "Internal Server Error",
+    502: "Bad Gateway",
     503: "Service Unavailable",
+    504: "Gateway Timeout",
 }
 
 
@@ -64,13 +67,14 @@ class Response:
     status: int
     body: bytes
     headers: list[tuple[str, str]] = field(default_factory=list)
-    half: bool = False  # only half of the body is sent, then the connection closes
+    missing_bytes: int = 0  # of the body, when the connection breaks in the middle of it
 
     def encode(self, *, close: bool = False) -> bytes:
         """Return the bytes on the wire."""
+        html = self.body.startswith(b"<")
         lines = [
             f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Status')}",
-            "Content-Type: application/json;charset=UTF-8",
+            f"Content-Type: {'text/html' if html else 'application/json;charset=UTF-8'}",
             f"Content-Length: {len(self.body)}",
             *(f"{name}: {text}" for name, text in self.headers),
         ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 
 from exchange.book import Level
 from exchange.events import QUOTE, TRADE, Event
-from exchange.symbols import SymbolSpec, format_units, known_spec, spec_for
+from exchange.listing import Yesterday, busy_yesterday
+from exchange.symbols import MONEY_SCALE, SymbolSpec, format_units, known_spec, spec_for
 
 DEPTH_LEVELS = 100  # published per side
 TEXT_CACHE_CAPACITY = 200_000
+BUSIEST_DAY_USDT = 20_000_000_000  # yesterday's volume of the first rank; the others divide it
 POOL_STRIDE = 29  # shares no factor with the usual pool sizes
 
 # price, price decimals, quantity decimals of the generated symbols, in turn
@@ -150,6 +153,20 @@ def generated_specs(count: int) -> tuple[list[SymbolSpec], list[float]]:
             )
         prices.append(price)
     return specs, prices
+
+
+def generated_yesterdays(
+    specs: list[SymbolSpec], prices: list[float], seed: int
+) -> list[Yesterday]:
+    """Return what each symbol traded the day before: its rank by volume is not its place."""
+    ranks = list(range(2, len(specs)))
+    Random(seed).shuffle(ranks)
+    found: list[Yesterday] = []
+    for place, (spec, price) in enumerate(zip(specs, prices, strict=True)):
+        rank = place if place < 2 else ranks[place - 2]
+        quote = BUSIEST_DAY_USDT * MONEY_SCALE // (rank + 1)
+        found.append(busy_yesterday(spec, round(price * 10**spec.price_decimals), quote))
+    return found
 
 
 def cycle_quantities(values: list[int], grain: int) -> Iterator[int]:

@@ -10,6 +10,7 @@ INVARIANT: one recorded trade never fills more than its own quantity.
 from __future__ import annotations
 
 from exchange.book import BUY, Book, Diff, Quote
+from exchange.listing import perpetual
 from exchange.orders import Order
 from exchange.symbols import PERCENT_PRICE_DOWN, PERCENT_PRICE_UP, SymbolSpec
 
@@ -21,7 +22,8 @@ class Market:
 
     def __init__(self, spec: SymbolSpec, index: int) -> None:
         """Start with an empty book; `index` is the instrument's place in the event source."""
-        self.spec = spec
+        self.spec = spec  # replaced when filters change; decimals never do
+        self.listing = perpetual(spec)
         self.index = index
         self.book = Book()
         self.last_price = 0

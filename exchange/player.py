@@ -61,6 +61,8 @@ class Player:
         self.passes = 0
         self.event_count = 0
         self.lag_ns_max = 0
+        self.on_start: Callable[[], None] = lambda: None  # the first pass begins
+        self.on_turn: Callable[[], None] | None = None  # None: nobody counts events
         self.on_end: Callable[[], None] = lambda: None
 
     def subscriber_came(self) -> None:
@@ -89,6 +91,7 @@ class Player:
         self.started = True
         if self.passes == 0:
             self._source.begin(self._clock.play())
+            self.on_start()
         else:
             self._source.begin_again(self._clock.now_ns())
         self.passes += 1
@@ -111,6 +114,8 @@ class Player:
             playing = self._play_due(UNLIMITED_TURN_EVENTS)
         else:
             playing = self._play_due(TURN_EVENTS)
+        if self.on_turn is not None:
+            self.on_turn()
         self._derived.advance(self._clock.now_ms())
         self.deliver()
         if not playing:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from exchange import userdata
 from exchange.account import Account
 from exchange.errors import ApiError
+from exchange.fault_kinds import kinds_view
 from exchange.http1 import Request
 from exchange.rest import OPEN, Answer, Api, Call, Route, RouteTable
 from exchange.symbols import money_text, parse_money, parse_units
@@ -52,6 +52,9 @@ class Practice:
             ("POST", "/practice/position", self.position),
             ("POST", "/practice/deposit", self.deposit),
             ("POST", "/practice/fault", self.fault),
+            ("GET", "/practice/faults", self.faults),
+            ("GET", "/practice/kinds", self.kinds),
+            ("GET", "/practice/connections", self.connections),
             ("POST", "/practice/play", self.play),
             ("POST", "/practice/end", self.end),
             ("POST", "/practice/probe", self.arm_probe),
@@ -96,28 +99,21 @@ class Practice:
         api.venue.tell_account(account, [], reason, amount)
         return {"walletBalance": money_text(account.wallet)}
 
-    def fault(self, api: Api, call: Call) -> object:
+    def fault(self, _api: Api, call: Call) -> object:
         """Arm or carry out a fault."""
-        order = _json(call.request)
-        now_ms = api.venue.clock.now_ms()
-        kind = order.get("kind")
-        if kind == "disconnect":
-            return {"closed": self._exchange.disconnect(str(order.get("category", "*")))}
-        if kind == "server_shutdown":
-            return {"told": self._exchange.announce_shutdown(now_ms)}
-        if kind == "listen_key_expired":
-            account = _named_account(api, call.request, order)
-            event = userdata.listen_key_expired_event(account.listen_key, now_ms)
-            api.hub.expire_listen_key(account, event)
-            return {"expired": account.key}
-        if kind == "user_event":
-            account = _named_account(api, call.request, order)
-            api.hub.tell(account, dict(order["event"]))
-            return {"sent": account.key}
-        if kind == "time_offset":
-            api.venue.clock.shift_ms(int(order.get("offset_ms", 0)))
-            return {"serverTime": api.venue.clock.now_ms()}
-        return self._exchange.faults.command(order, now_ms)
+        return self._exchange.faults.command(_json(call.request), _key_of(call.request))
+
+    def faults(self, _api: Api, _call: Call) -> object:
+        """Answer which faults are armed, and which are over."""
+        return self._exchange.faults.register.view()
+
+    def kinds(self, _api: Api, _call: Call) -> object:
+        """Answer which faults there are, and the words each understands."""
+        return kinds_view()
+
+    def connections(self, _api: Api, _call: Call) -> object:
+        """Answer who is connected, with the numbers faults name them by."""
+        return self._exchange.faults.connections.view()
 
     def play(self, _api: Api, _call: Call) -> object:
         """Start the market without waiting for a subscriber."""
@@ -148,9 +144,12 @@ def _json(request: Request) -> dict[str, Any]:
     return order
 
 
+def _key_of(request: Request) -> str:
+    return request.params.get("account") or request.headers.get("x-mbx-apikey", "")
+
+
 def _named_account(api: Api, request: Request, order: dict[str, Any] | None = None) -> Account:
-    named = (order or {}).get("account") or request.params.get("account")
-    key = str(named or request.headers.get("x-mbx-apikey", ""))
+    key = str((order or {}).get("account") or _key_of(request))
     account = api.venue.accounts.get(key)
     if account is None:
         raise ApiError(-2015, f"no account {key!r}")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from typing import Any
 
 from exchange.book import BUY, SELL
-from exchange.candles import merged
-from exchange.derived import FUNDING_RATE, mark_text, next_funding_ms
+from exchange.candles import Candle, opened
 from exchange.errors import ApiError
 from exchange.filters import required
+from exchange.listing import Listing
+from exchange.market_arrays import FUNDING_RATE, mark_text, next_funding_ms
 from exchange.matching import Market
 from exchange.rest import OPEN, Api, Call, Route, RouteTable, integer
-from exchange.streams import INTERVAL_MS
 from exchange.symbols import MAX_OPEN_ORDERS, SymbolSpec, format_units, is_whole, money_text
 
 DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 ONBOARD_MS = 1_569_398_400_000
-DELIVERY_MS = 4_133_404_800_000  # perpetual: the year 2100
+DAY_MS = 86_400_000
 PERCENT_SCALE = 100
 
 
@@ -27,28 +28,29 @@ def ping(_api: Api, _call: Call) -> object:
 
 
 def server_time(api: Api, _call: Call) -> object:
-    """Answer the venue time."""
-    return {"serverTime": api.venue.clock.now_ms()}
+    """Answer the venue time, as requests are judged by it."""
+    skew_ms = 0 if api.skew_hidden else api.skew_ms
+    return {"serverTime": api.venue.clock.now_ms() + skew_ms}
 
 
-def symbol_view(spec: SymbolSpec) -> dict[str, object]:
+def symbol_view(spec: SymbolSpec, listing: Listing) -> dict[str, object]:
     """Return a symbol as exchangeInfo describes it."""
-    base = spec.symbol.removesuffix("USDT").removesuffix("USDC")
-    quote = spec.symbol[len(base) :]
     price, qty = spec.price_text, spec.qty_text
     lot = {"minQty": qty(spec.min_qty), "stepSize": qty(spec.step)}
+    family = {"st": listing.family} if listing.family else {}
     return {
         "symbol": spec.symbol,
-        "pair": spec.symbol,
-        "contractType": "PERPETUAL",
-        "deliveryDate": DELIVERY_MS,
+        "pair": listing.pair,
+        **family,
+        "contractType": listing.contract_type,
+        "deliveryDate": listing.delivery_ms,
         "onboardDate": ONBOARD_MS,
-        "status": "TRADING",
+        "status": listing.status,
         "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000",
-        "baseAsset": base,
-        "quoteAsset": quote,
-        "marginAsset": quote,
+        "baseAsset": listing.base,
+        "quoteAsset": listing.quote,
+        "marginAsset": listing.margin,
         "pricePrecision": spec.price_decimals,
         "quantityPrecision": spec.qty_decimals,
         "baseAssetPrecision": 8,
@@ -69,7 +71,7 @@ def symbol_view(spec: SymbolSpec) -> dict[str, object]:
             {"filterType": "LOT_SIZE", "maxQty": qty(spec.max_qty), **lot},
             {"filterType": "MARKET_LOT_SIZE", "maxQty": qty(spec.market_max_qty), **lot},
             {"filterType": "MAX_NUM_ORDERS", "limit": MAX_OPEN_ORDERS},
-            {"filterType": "MIN_NOTIONAL", "notional": str(spec.min_notional // 10**8)},
+            {"filterType": "MIN_NOTIONAL", "notional": _notional_text(spec)},
             {
                 "filterType": "PERCENT_PRICE",
                 "multiplierUp": "1.0500",
@@ -82,6 +84,17 @@ def symbol_view(spec: SymbolSpec) -> dict[str, object]:
     }
 
 
+def _notional_text(spec: SymbolSpec) -> str:
+    return money_text(spec.min_notional).rstrip("0").rstrip(".")
+
+
+def _listings(api: Api) -> list[tuple[SymbolSpec, Listing]]:
+    """Return what exchangeInfo names: markets that are listed, then the variants."""
+    markets = [(market.spec, market.listing) for market in api.venue.markets.values()]
+    every = [*markets, *((listing.spec, listing) for listing in api.venue.variants)]
+    return [(spec, listing) for spec, listing in every if listing.listed]
+
+
 def exchange_info(api: Api, _call: Call) -> object:
     """Answer symbols, filters and limits."""
     return {
@@ -91,7 +104,7 @@ def exchange_info(api: Api, _call: Call) -> object:
         "rateLimits": api.budgets.limits.view(),
         "exchangeFilters": [],
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
-        "symbols": [symbol_view(market.spec) for market in api.venue.markets.values()],
+        "symbols": [symbol_view(spec, listing) for spec, listing in _listings(api)],
     }
 
 
@@ -112,12 +125,16 @@ def depth(api: Api, call: Call) -> object:
     limit = integer(call.params, "limit", 500, 1, 1000)
     if limit not in DEPTH_LIMITS:
         raise ApiError(-1102, f"Parameter 'limit' must be one of {DEPTH_LIMITS}.")
-    book, spec = market.book, market.spec
-    if not book.synced:
+    if not market.book.synced:
         raise ApiError(-1001, "Service Unavailable.", status=503)
+    return depth_view(market, limit, api.venue.clock.now_ms())
+
+
+def depth_view(market: Market, limit: int, now_ms: int) -> dict[str, Any]:
+    """Return the snapshot of a synced book, cut to `limit` levels a side."""
+    book, spec = market.book, market.spec
     bids = heapq.nlargest(limit, book.bids.items())
     asks = heapq.nsmallest(limit, book.asks.items())
-    now_ms = api.venue.clock.now_ms()
     return {
         "lastUpdateId": book.update_id,
         "E": now_ms,
@@ -134,33 +151,6 @@ def depth_weight(params: dict[str, str]) -> int:
     if limit <= 50:
         return 2
     return {100: 5, 500: 10}.get(limit, 20)
-
-
-def klines(api: Api, call: Call) -> object:
-    """Answer bars derived from the trades played so far."""
-    market = api.venue.market(required(call.params, "symbol"))
-    interval = required(call.params, "interval")
-    if interval not in INTERVAL_MS:
-        raise ApiError(-1102, "Invalid interval.")
-    limit = integer(call.params, "limit", 500, 1, 1500)
-    series = api.derived.series[market.index]
-    if market.mark_price():
-        series.roll(api.venue.clock.now_ms())
-    start_ms = integer(call.params, "startTime", 0, 0, 2**53)
-    end_ms = integer(call.params, "endTime", 2**53, 0, 2**53)
-    bars = merged(series.recent_minutes(), INTERVAL_MS[interval])
-    chosen = [bar for bar in bars if start_ms <= bar.open_ms <= end_ms]
-    return [bar.row(market.spec) for bar in chosen[-limit:]]
-
-
-def klines_weight(params: dict[str, str]) -> int:
-    """Return what a bar request costs by its limit."""
-    text = params.get("limit", "500")
-    limit = int(text) if is_whole(text) else 500
-    for bound, weight in ((100, 1), (500, 2), (1000, 5)):
-        if limit < bound:
-            return weight
-    return 10
 
 
 def _per_symbol(api: Api, call: Call, view: Callable[[Api, Market], dict[str, object]]) -> object:
@@ -190,14 +180,31 @@ def _premium_view(api: Api, market: Market) -> dict[str, object]:
 
 
 def ticker_day(api: Api, call: Call) -> object:
-    """Answer what is known of the last 24 hours."""
-    return _per_symbol(api, call, _day_view)
+    """Answer what is known of the last 24 hours, of symbols that trade nothing here too."""
+    now_ms = api.venue.clock.now_ms()
+    variants = [variant_day(one, now_ms) for one in api.venue.variants]
+    symbol = call.params.get("symbol")
+    for row in variants:
+        if row["symbol"] == symbol:
+            return row
+    found = _per_symbol(api, call, _day_view)
+    return [*found, *variants] if isinstance(found, list) else found
+
+
+def variant_day(listing: Listing, now_ms: int) -> dict[str, object]:
+    """Return the day of a symbol that only stands in exchangeInfo."""
+    yesterday = listing.yesterday
+    day = opened(now_ms - DAY_MS, DAY_MS, yesterday.price)
+    day.qty, day.quote, day.count = yesterday.qty, yesterday.quote, yesterday.count
+    return _day_row(listing.spec, day, yesterday.price, now_ms)
 
 
 def _day_view(api: Api, market: Market) -> dict[str, object]:
-    spec, now_ms = market.spec, api.venue.clock.now_ms()
     day = api.derived.day_summary(market.index)
-    mark = market.mark_price()
+    return _day_row(market.spec, day, market.mark_price(), api.venue.clock.now_ms())
+
+
+def _day_row(spec: SymbolSpec, day: Candle | None, mark: int, now_ms: int) -> dict[str, object]:
     prices = (day.open, day.high, day.low, day.close) if day else (mark,) * 4
     qty, quote = (day.qty, day.quote) if day else (0, 0)
     change = prices[3] - prices[0]
@@ -266,7 +273,6 @@ def market_routes() -> RouteTable:
         ("/fapi/v1/time", 1, server_time),
         ("/fapi/v1/exchangeInfo", 1, exchange_info),
         ("/fapi/v1/depth", depth_weight, depth),
-        ("/fapi/v1/klines", klines_weight, klines),
         ("/fapi/v1/premiumIndex", 1, premium_index),
         ("/fapi/v1/ticker/24hr", _weight_unless_symbol(1, 40), ticker_day),
         ("/fapi/v1/ticker/price", _weight_unless_symbol(1, 2), ticker_price),

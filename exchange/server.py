@@ -7,34 +7,45 @@ import re
 import ssl
 import time
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import orjson
+from typing import TypeVar
 
 from exchange import ledger_file, userdata
 from exchange.clock import VirtualClock
 from exchange.connection import GOING_AWAY, Connection
 from exchange.derived import DerivedStreams
+from exchange.door import Door
 from exchange.errors import ListenError
 from exchange.events import EventSource
 from exchange.faults import Faults
+from exchange.history import HISTORY_CAPACITY
 from exchange.http1 import Request, Response
 from exchange.limits import Budgets, Limits
+from exchange.listing import variants
+from exchange.names import NameServer
+from exchange.pings import PING_PERIOD_S, PONG_TIMEOUT_S
 from exchange.player import Player
 from exchange.practice import Practice
 from exchange.probe import Probe
 from exchange.rest import Api, dispatch
 from exchange.rest_account import account_routes
+from exchange.rest_history import history_routes
 from exchange.rest_market import market_routes
 from exchange.rest_trade import trade_routes
+from exchange.scenario import Scenario
+from exchange.scenario_runner import ScenarioRunner
 from exchange.streams import Hub
 from exchange.venue import Venue
 
 CHORES_PERIOD_S = 0.25
-PING_PERIOD_S = 180.0
 MAX_SENT_IDS = 100_000
 CLIENT_ID = re.compile(r"(?:^|&)newClientOrderId=([^&]*)")
+LIFE_S = 86_400.0  # of a stream connection
+
+
+Openable = TypeVar("Openable", Door, NameServer)
 
 
 @dataclass(slots=True)
@@ -52,6 +63,11 @@ class Options:
     ledger_path: Path | None = None  # accounts are read from and written to this file
     tls_port: int | None = None
     tls: ssl.SSLContext | None = None
+    control_port: int | None = None  # a port that no fault reaches
+    names_port: int | None = None  # of the name server that stands in for DNS
+    variants: bool = False  # list symbols a discovery must pass over
+    scenario: Scenario | None = None  # faults that act by themselves
+    history: int = HISTORY_CAPACITY  # aggregated trades kept for requests, over all symbols
 
 
 class Exchange:
@@ -65,12 +81,18 @@ class Exchange:
         self.venue = Venue(self.clock, options.balance)
         for spec in source.specs:
             self.venue.add_market(spec)
+        for market, yesterday in zip(self.venue.markets.values(), source.yesterdays, strict=False):
+            market.listing.yesterday = yesterday
+        if options.variants:
+            self.venue.list_variants(variants())
         for key, secret in options.accounts:
             self.venue.add_account(key, secret)
         if options.ledger_path is not None:
             ledger_file.load(options.ledger_path, self.venue)
         self.hub = Hub(list(self.venue.markets))
-        self.derived = DerivedStreams(list(self.venue.markets.values()), self.hub)
+        markets = list(self.venue.markets.values())
+        self.derived = DerivedStreams(markets, self.hub, options.history)
+        self.derived.variants = self.venue.variants
         self.player = Player(
             self.venue,
             source,
@@ -81,11 +103,15 @@ class Exchange:
             hold=options.hold,
         )
         self.player.on_end = self._market_ended
-        self.faults = Faults(self.hub, self.venue.markets)
-        self.probe = Probe(self.hub, self.venue)
         self.api = Api(self.venue, self.hub, self.derived, Budgets(options.limits))
+        self.names: NameServer | None = None if options.names_port is None else NameServer()
+        self.faults = Faults(self)
+        self.probe = Probe(self.hub, self.venue)
+        self.scenario = ScenarioRunner(self, options.scenario or Scenario())
+        self.player.on_start = self.scenario.play_began
         self.routes = {
             **market_routes(),
+            **history_routes(),
             **trade_routes(),
             **account_routes(),
             **Practice(self).routes(),
@@ -93,9 +119,16 @@ class Exchange:
         self.connections: set[Connection] = set()
         self.slow_clients = 0
         self.sent_ids: deque[str] = deque(maxlen=MAX_SENT_IDS)  # of new orders, as they came
-        self._servers: list[asyncio.Server] = []
+        self.ping_period_s = PING_PERIOD_S
+        self.pong_timeout_s = PONG_TIMEOUT_S
+        self.life_s = LIFE_S
+        self.announce_s = 0.0  # serverShutdown so long before a life ends
+        self._doors: list[Door] = []  # plain, then encrypted
+        self._control: Door | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._chores: asyncio.TimerHandle | None = None
         self._next_ping_s = 0.0
+        self._serial = 0
 
     async def listen(self, host: str, port: int) -> int:
         """Start to listen and return the port.
@@ -107,28 +140,52 @@ class Exchange:
         options = self._options
         if options.ledger_path is not None:
             ledger_file.check_writable(options.ledger_path)
-        await self._open(host, port, None)
+        self._doors.append(await _opened(Door(self.connection), host, port))
         if options.tls is not None:
-            await self._open(host, options.tls_port or 0, options.tls)
-        self._next_ping_s = asyncio.get_running_loop().time() + PING_PERIOD_S
+            encrypted = Door(self.connection, options.tls)
+            self._doors.append(await _opened(encrypted, host, options.tls_port or 0))
+        if options.control_port is not None:
+            control = Door(lambda: self.connection(control=True))
+            self._control = await _opened(control, host, options.control_port)
+        if self.names is not None:
+            await _opened(self.names, host, options.names_port or 0)
+        self._next_ping_s = asyncio.get_running_loop().time() + self.ping_period_s
         self._do_chores()
+        self.scenario.begin()
         if options.autostart:
             self.player.start()
         return self.ports[0]
 
-    async def _open(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(lambda: Connection(self), host, port, ssl=tls)
-        except OSError as fault:
-            reason = fault.strerror or fault
-            raise ListenError(f"cannot listen on port {port} of {host}: {reason}") from fault
-        self._servers.append(server)
-
     @property
     def ports(self) -> list[int]:
-        """Return the ports listened on: plain, then encrypted."""
-        return [server.sockets[0].getsockname()[1] for server in self._servers]
+        """Return the ports of clients: plain, then encrypted."""
+        return [door.port for door in self._doors]
+
+    @property
+    def control_port(self) -> int:
+        """Return the port that no fault reaches; 0 without one."""
+        return self._control.port if self._control is not None else 0
+
+    def connection(self, *, control: bool = False) -> Connection:
+        """Return what serves the next connection."""
+        self._serial += 1
+        return Connection(self, self._serial, control=control)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Do something that takes more than a turn; nothing waits for it but `close`."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def shut_doors(self) -> None:
+        """Stop to listen for clients; the control port and open connections go on."""
+        for door in self._doors:
+            await door.shut()
+
+    async def reopen_doors(self) -> None:
+        """Listen for clients again, on the same ports."""
+        for door in self._doors:
+            await door.reopen()
 
     def prepare(self) -> None:
         """Load what the market needs to play, once the exchange listens."""
@@ -141,6 +198,8 @@ class Exchange:
             LedgerFileError: the ledger could not be written.
         """
         self.player.stop()
+        self.scenario.stop()
+        self.faults.clear()
         if self._chores is not None:
             self._chores.cancel()
         for connection in list(self.connections):
@@ -148,29 +207,27 @@ class Exchange:
                 connection.close_stream(GOING_AWAY)
             else:
                 connection.abort()
-        for server in self._servers:
-            server.close()
-            await server.wait_closed()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self.names is not None:
+            self.names.close()
+        for door in [*self._doors, *([self._control] if self._control else [])]:
+            await door.close()
         if self._options.ledger_path is not None:
             ledger_file.save(self._options.ledger_path, self.venue)
 
-    def answer(self, request: Request) -> tuple[Response, float]:
+    def answer(self, request: Request, *, control: bool = False) -> tuple[Response, float]:
         """Answer a request, through an armed fault when one fits; return the delay too."""
         if request.method == "POST" and request.path.endswith("/order"):
             sent = f"{request.query}&{request.body.decode('latin-1')}"
             self.sent_ids.extend(CLIENT_ID.findall(sent))
-        rule = None
-        if self.faults.rest and not request.path.startswith("/practice/"):
-            rule = self.faults.match_rest(request.method, request.path)
-        if rule is None:
-            return dispatch(self.api, self.routes, request), 0.0
-        response = Response(rule.status, rule.body, rule.headers)
-        if rule.execute:
-            real = dispatch(self.api, self.routes, request)
-            if rule.status == 0:
-                response = real
-        response.half = rule.half
-        return response, rule.delay_ms / 1000
+        requests = self.faults.requests
+        if requests.rules and not control and not request.path.startswith("/practice/"):
+            return requests.answer(request, self._dispatch)
+        return self._dispatch(request), 0.0
+
+    def _dispatch(self, request: Request) -> Response:
+        return dispatch(self.api, self.routes, request)
 
     def state(self) -> dict[str, object]:
         """Return where the market is and how the exchange fares."""
@@ -190,6 +247,7 @@ class Exchange:
             "connections": len(self.connections),
             "slow_clients": self.slow_clients,
             "faults_injected": self.faults.injected_count,
+            "scenario": self.scenario.view(),
         }
 
     # Chores ---------------------------------------------------------------------------------
@@ -206,35 +264,46 @@ class Exchange:
                 if due_s < now_s:
                     del account.countdown_due_s[symbol]
                     self.venue.cancel_all(account, symbol)
-        if loop.time() >= self._next_ping_s:
-            self._next_ping_s = loop.time() + PING_PERIOD_S
-            for connection in list(self.connections):
-                if connection.is_stream:
-                    connection.ping(loop.time())
+        self._tend_connections(loop.time())
         self.player.deliver()
+
+    def _tend_connections(self, now_s: float) -> None:
+        """Ping who is due, drop who does not answer, end lives that are over."""
+        pinging = self.ping_period_s > 0 and now_s >= self._next_ping_s
+        if pinging:
+            self._next_ping_s = now_s + self.ping_period_s
+        for connection in [c for c in self.connections if c.is_stream and not c.control]:
+            age_s = now_s - connection.opened_s
+            if age_s >= self.life_s:
+                connection.go_away()
+            elif connection.drop_if_overdue(now_s):
+                continue
+            elif pinging:
+                connection.ping(now_s)
+            soon = self.announce_s > 0 and age_s >= self.life_s - self.announce_s
+            if soon and not connection.announced:
+                connection.announce_end(self.clock.now_ms())
+
+    def set_pings(self, period_s: float, timeout_s: float) -> None:
+        """Change the rhythm of pings, from now on; a period of 0 ends them."""
+        self.ping_period_s, self.pong_timeout_s = period_s, timeout_s
+        self._next_ping_s = asyncio.get_running_loop().time() + min(period_s, CHORES_PERIOD_S)
 
     def _market_ended(self) -> None:
         for connection in list(self.connections):
             if connection.is_stream and connection.category in {"public", "market"}:
                 connection.close_stream(GOING_AWAY)
 
-    # Faults that concern connections --------------------------------------------------------
 
-    def disconnect(self, category: str) -> int:
-        """Cut stream connections of a category, or of all; return how many."""
-        chosen = [
-            connection
-            for connection in self.connections
-            if connection.is_stream and category in {"*", connection.category}
-        ]
-        for connection in chosen:
-            connection.abort()
-        return len(chosen)
+async def _opened(port_of: Openable, host: str, port: int) -> Openable:
+    """Let a door, or the name server, take its port.
 
-    def announce_shutdown(self, now_ms: int) -> int:
-        """Tell every stream connection that the server is about to close it."""
-        body = orjson.dumps({"e": "serverShutdown", "E": now_ms})
-        chosen = [connection for connection in self.connections if connection.is_stream]
-        for connection in chosen:
-            connection.send_text(body)
-        return len(chosen)
+    Raises:
+        ListenError: when it is taken, or not ours to take.
+    """
+    try:
+        await port_of.open(host, port)
+    except OSError as fault:
+        reason = fault.strerror or fault
+        raise ListenError(f"cannot listen on port {port} of {host}: {reason}") from fault
+    return port_of

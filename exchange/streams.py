@@ -7,6 +7,8 @@ un-routed path, an unknown name) is acknowledged and stays silent, as at the ven
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
@@ -16,7 +18,7 @@ from exchange.events import DIFF, HOT_KINDS, QUOTE, TRADE
 from exchange.frames import HEADERS_KEPT, TEXT, TEXT_HEADERS, frame_header
 
 if TYPE_CHECKING:
-    from exchange.faults import StreamFaults
+    from exchange.stream_faults import RuleKey, StreamFaults
 
 AGG_TRADE = 4
 KLINE = 5
@@ -25,6 +27,10 @@ MARK_PRICE = 7
 FORCE_ORDER = 8
 PARTIAL_DEPTH = 9
 MINI_TICKER = 10
+CONTRACT_INFO = 11
+MARK_ARRAY = 12
+MINI_ARRAY = 13
+EVERY_MARKET = -1  # stands where a market index would
 
 PUBLIC_KINDS = frozenset({QUOTE, DIFF, PARTIAL_DEPTH})
 USER_STREAM = "user"  # names an account's user data where a kind of market stream could stand
@@ -47,6 +53,13 @@ _DIFF_NAME = re.compile(r"depth(@\d+ms)?\Z")
 _PARTIAL_NAME = re.compile(r"depth(5|10|20)(?:@(100|250|500)ms)?\Z")
 
 StreamKey = tuple[int, int, str]  # kind, market index, argument
+CONTRACT_INFO_KEY: StreamKey = (CONTRACT_INFO, EVERY_MARKET, "")
+ARRAY_NAMES: dict[str, StreamKey] = {
+    "!contractInfo": CONTRACT_INFO_KEY,
+    "!markPrice@arr": (MARK_ARRAY, EVERY_MARKET, "3000"),
+    "!markPrice@arr@1s": (MARK_ARRAY, EVERY_MARKET, "1000"),
+    "!miniTicker@arr": (MINI_ARRAY, EVERY_MARKET, ""),
+}
 
 
 class StreamConnection(Protocol):
@@ -61,8 +74,8 @@ class StreamConnection(Protocol):
     def write(self, payload: bytes) -> None:
         """Write bytes now."""
 
-    def flush(self) -> None:
-        """Write what was queued."""
+    def flush(self) -> int:
+        """Write what was queued; return how many frames left."""
 
     @property
     def congested(self) -> bool:
@@ -94,8 +107,18 @@ class Outlet:
         self.out.append(header + self.prefix + body + self.suffix)
 
 
+@dataclass(slots=True, eq=False)
+class Mute:
+    """Streams whose subscriptions are accepted and never deliver."""
+
+    keys: frozenset[StreamKey]
+    use: Callable[[], None]
+
+
 def parse_stream(name: str, index_of: dict[str, int]) -> StreamKey | None:
     """Return the key of a stream name, or None when this venue has no such stream."""
+    if name.startswith("!"):
+        return ARRAY_NAMES.get(name)
     symbol, _, channel = name.partition("@")
     if channel.startswith("continuousKline_") and symbol.endswith("_perpetual"):
         index = index_of.get(symbol.removesuffix("_perpetual").upper())
@@ -145,6 +168,7 @@ class Hub:
         self.private: dict[str, list[Outlet]] = {}
         self.accounts_by_listen_key: dict[str, Account] = {}
         self.faults: StreamFaults | None = None
+        self.muted: list[Mute] = []
         self.live_count = 0  # outlets that market data reaches
         self.delivered_count = 0  # frames of public and market streams written
         self.last_subscribe_s = 0.0
@@ -160,7 +184,8 @@ class Hub:
         if name in connection.names:
             return
         key = parse_stream(name, self.index_of)
-        if key is None or category_of(key) != connection.category:
+        muted = self.muted and self.mutes(key)
+        if key is None or muted or category_of(key) != connection.category:
             connection.names[name] = None
             return
         outlet = Outlet(connection, name, key)
@@ -168,6 +193,14 @@ class Hub:
         self.outlets(key).append(outlet)
         self.live_count += 1
         self.last_subscribe_s = now_s
+
+    def mutes(self, key: StreamKey | None) -> bool:
+        """Tell whether a fault lets this subscription stay silent; that is one use of it."""
+        for mute in self.muted:
+            if key in mute.keys:
+                mute.use()
+                return True
+        return False
 
     def unsubscribe(self, connection: StreamConnection, name: str) -> None:
         """Undo a subscription; unknown names are no fault."""
@@ -213,31 +246,40 @@ class Hub:
         if not outlets:
             return
         if self.faults is not None and self.faults.rules:
-            for changed in self.faults.tamper(key[0], key[1], body):
-                for outlet in outlets:
-                    outlet.send(changed)
+            self.send_to(outlets, self.faults.tamper(key, body))
             return
         for outlet in outlets:
             outlet.send(body)
+
+    def send_to(self, outlets: list[Outlet], bodies: Iterable[bytes]) -> None:
+        """Queue payloads on outlets as they are."""
+        for body in bodies:
+            for outlet in outlets:
+                outlet.send(body)
+
+    def send_held(self, key: RuleKey, bodies: Iterable[bytes]) -> None:
+        """Queue payloads that a fault gave back on whom they were meant for."""
+        if key[0] == USER_STREAM:
+            self.send_to(self.private.get(str(key[1]), []), bodies)
+        else:
+            self.send_to(self.outlets((int(key[0]), int(key[1]), key[2])), bodies)
 
     def tell(self, account: Account, event: dict[str, object]) -> None:
         """Queue a user-data event on the account's private connections."""
         outlets = self.private.get(account.key)
         if outlets:
-            bodies = [orjson.dumps(event)]
+            bodies: Sequence[bytes] = (orjson.dumps(event),)
             if self.faults is not None and self.faults.rules:
-                bodies = self.faults.tamper(USER_STREAM, account.key, bodies[0])
-            for body in bodies:
-                for outlet in outlets:
-                    outlet.send(body)
+                bodies = self.faults.tamper((USER_STREAM, account.key, ""), bodies[0])
+            self.send_to(outlets, bodies)
 
     def flush(self) -> None:
         """Write everything queued, one write per connection."""
         for connection in list(self.connections):
             if connection.out:
+                count = connection.flush()
                 if connection.category != "private":
-                    self.delivered_count += len(connection.out)
-                connection.flush()
+                    self.delivered_count += count
 
     @property
     def congested(self) -> bool:

@@ -21,6 +21,7 @@ from exchange.book import Level
 from exchange.clock import NS_PER_MS
 from exchange.errors import ApiError, TapeError
 from exchange.events import DIFF, QUOTE, SNAPSHOT, TRADE, Event, Fields
+from exchange.listing import Yesterday
 from exchange.symbols import SymbolSpec, infer_spec, known_spec
 
 BATCH_LINES = 64  # parsed per call: about half a millisecond
@@ -145,6 +146,7 @@ class Tape:
         self._first_event_ms = first.first_event_ms
         by_symbol = {file.symbol: file.spec for file in self.files}
         self.specs = list(by_symbol.values())
+        self.yesterdays: list[Yesterday] = []  # a tape knows nothing of the day before
         self._index = {symbol: index for index, symbol in enumerate(by_symbol)}
         self.bad_lines = 0
         self._lines: Iterator[TaggedLine] = iter(())

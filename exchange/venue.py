@@ -19,6 +19,7 @@ from exchange.filters import (
     order_margin,
     parse_order,
 )
+from exchange.listing import TRADING, USD_M, Listing
 from exchange.matching import Market
 from exchange.orders import CANCELED, EXPIRED, FILLED, PARTIALLY_FILLED, Order
 from exchange.symbols import SymbolSpec, is_whole
@@ -35,6 +36,7 @@ class Venue:
         self.clock = clock
         self.default_deposit = default_deposit
         self.markets: dict[str, Market] = {}
+        self.variants: list[Listing] = []  # symbols that are listed and trade nothing here
         self.accounts: dict[str, Account] = {}
         self.outbox: list[tuple[Account, userdata.Event]] = []
         self.last_order_id = FIRST_ORDER_ID - 1
@@ -45,6 +47,12 @@ class Venue:
         market = Market(spec, len(self.markets))
         self.markets[spec.symbol] = market
         return market
+
+    def list_variants(self, listings: list[Listing]) -> None:
+        """List symbols that trade nothing here, unless a market has the name."""
+        self.variants = [one for one in listings if one.spec.symbol not in self.markets]
+        for market in self.markets.values():
+            market.listing.family = USD_M
 
     def add_account(self, key: str, secret: str, deposit: int | None = None) -> Account:
         """Open an account for an API key."""
@@ -72,6 +80,8 @@ class Venue:
             ApiError: when it is refused; then nothing has changed.
         """
         request = parse_order(params, self.markets)
+        if request.market.listing.status != TRADING:
+            raise ApiError(-4108)
         check_filters(request)
         check_account(request, account, self.available_margin(account))
         market = request.market

@@ -5,7 +5,9 @@ from typing import Any
 
 from exchange.book import BUY
 from exchange.candles import MINUTE_MS
-from exchange.derived import AGG_TRADE_WINDOW_MS, DerivedStreams, mark_text, next_funding_ms
+from exchange.derived import AGG_TRADE_WINDOW_MS, DerivedStreams
+from exchange.listing import variants
+from exchange.market_arrays import mark_text, next_funding_ms
 from exchange.matching import Market
 from exchange.streams import Hub
 from tests.exchange_rig import btc, fill_book
@@ -25,11 +27,19 @@ class Listener:
         self.congested = False
         self.idle = True
 
-    def flush(self) -> None:
+    def flush(self) -> int:
+        count = len(self.out)
         self.out.clear()
+        return count
 
     def write(self, payload: bytes) -> None:
         self.out.append(payload)
+
+    def arrays(self) -> list[Any]:
+        """Return the payloads of frames that hold arrays."""
+        found = [json.loads(frame[frame.index(b"[{") :]) for frame in self.out]
+        self.out.clear()
+        return found
 
     def bodies(self) -> list[Any]:
         """Return the payloads of all frames and forget them."""
@@ -54,6 +64,10 @@ class Rig:
         now_ms = T0 + at_ms
         self.market.on_trade(price, qty, BUY)
         self.derived.on_trade(0, (price, qty, seller, trade_id, now_ms, now_ms))
+
+    def arrays(self, at_ms: int) -> list[Any]:
+        self.derived.advance(T0 + at_ms)
+        return self.listener.arrays()
 
     def advance(self, at_ms: int) -> list[Any]:
         self.derived.advance(T0 + at_ms)
@@ -187,3 +201,24 @@ def test_nothing_is_sent_to_nobody() -> None:
     rig.trade(MINUTE_MS, 60_000_00, 5, 2, seller=False)
     assert rig.advance(MINUTE_MS * 2) == []
     assert len(rig.derived.series[0].recent_minutes()) == 2
+
+
+def test_arrays_of_all_markets_carry_both_families() -> None:
+    rig = Rig("!markPrice@arr@1s", "!miniTicker@arr")
+    fill_book(rig.market)
+    rig.trade(0, 60_000_00, 5, 1, seller=False)
+    rig.derived.variants = variants()
+    (marks, days) = sorted(rig.arrays(2_000), key=lambda rows: rows[0]["e"], reverse=True)
+    assert [(row["s"], row["st"]) for row in marks] == [
+        ("BTCUSDT", 1), ("BTCUSD_PERP", 2), ("LIKEUSDT", 2)
+    ]  # fmt: skip
+    assert marks[0]["p"] == mark_text(rig.market)
+    assert [(row["s"], row["v"], row["st"]) for row in days] == [("BTCUSDT", "0.005", 1)]
+    assert rig.arrays(2_100) == []
+    assert len(rig.arrays(3_100)) == 2
+
+
+def test_arrays_are_market_streams_only() -> None:
+    rig = Rig("!markPrice@arr", "!contractInfo", category="public")
+    assert rig.hub.live_count == 0
+    assert Rig("!nothing").hub.live_count == 0

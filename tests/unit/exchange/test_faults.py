@@ -12,9 +12,10 @@ from websockets.exceptions import ConnectionClosed
 
 from exchange.book import Book
 from exchange.errors import ApiError
-from exchange.faults import DAY_MS, POISON, StreamFaults, StreamRule, poisoned_quote
 from exchange.matching import Market
+from exchange.poison import DAY_MS, POISON, poisoned_quote
 from exchange.server import Options
+from exchange.stream_faults import Drop, HoldBack, Repeat, StreamFaults, StreamRule
 from tests.exchange_rig import (
     Answer,
     Rest,
@@ -104,22 +105,22 @@ def test_poison_needs_no_book() -> None:
 
 def test_stream_rules_act_in_turn_and_end() -> None:
     faults = StreamFaults()
-    key = (0, 0)
-    faults.add(key, StreamRule("drop", 2))
-    faults.add(key, StreamRule("duplicate", 1))
-    faults.add(key, StreamRule("reorder", 1))
-    sent = [faults.tamper(0, 0, b"%d" % k) for k in range(6)]
+    key = (0, 0, "")
+    faults.add(key, StreamRule(Drop(), 2))
+    faults.add(key, StreamRule(Repeat(), 1))
+    faults.add(key, StreamRule(HoldBack(), 1))
+    sent = [list(faults.tamper(key, b"%d" % k)) for k in range(6)]
     assert sent == [[], [], [b"2", b"2"], [], [b"4", b"3"], [b"5"]]
     assert faults.rules == {}
-    assert faults.tamper(1, 0, b"x") == [b"x"]
+    assert list(faults.tamper((1, 0, ""), b"x")) == [b"x"]
 
 
 def test_stream_rules_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exchange.faults.MAX_RULES", 1)
+    monkeypatch.setattr("exchange.stream_faults.MAX_RULES", 1)
     faults = StreamFaults()
-    faults.add((0, 0), StreamRule("drop", 1))
+    faults.add((0, 0, ""), StreamRule(Drop(), 1))
     with pytest.raises(ApiError):
-        faults.add((0, 0), StreamRule("drop", 1))
+        faults.add((0, 0, ""), StreamRule(Drop(), 1))
 
 
 @pytest.mark.parametrize("kind", sorted(POISON))

@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from exchange.clock import UNLIMITED
 from exchange.events import TRADE, Event
+from exchange.listing import Yesterday
 from exchange.server import Options
 from exchange.symbols import SymbolSpec
 from tests.exchange_rig import (
@@ -186,6 +187,7 @@ class ManyTrades:
 
     def __init__(self, count: int) -> None:
         self.specs: list[SymbolSpec] = [btc()]
+        self.yesterdays: list[Yesterday] = []
         self._count = count
         self._next = 0
         self._start_ns = 0

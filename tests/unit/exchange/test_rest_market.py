@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exchange.rest_market import depth_weight, klines_weight
+from exchange.rest_history import klines_weight
+from exchange.rest_market import depth_weight
 from exchange.server import Options
 from tests.exchange_rig import Running, run, running, short_tape, tape_of
 

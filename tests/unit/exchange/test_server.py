@@ -161,7 +161,7 @@ def test_delayed_answer_to_a_client_that_left_is_no_fault(tmp_path: Path) -> Non
             _reader, writer = await asyncio.open_connection("127.0.0.1", exchange.port)
             writer.write(b"GET /fapi/v1/time HTTP/1.1\r\nHost: x\r\n\r\n")
             await writer.drain()
-            await exchange.until(lambda: not exchange.exchange.faults.rest)
+            await exchange.until(lambda: not exchange.exchange.faults.requests.rules)
             writer.transport.abort()
             await asyncio.sleep(0.05)
             assert (await rest.open("/fapi/v1/ping")).status == 200

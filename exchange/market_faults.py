@@ -1,0 +1,122 @@
+"""Faults of instruments: delisting, and filters that change while everybody trades by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import orjson
+
+from exchange.errors import ApiError
+from exchange.events import HOT_KINDS
+from exchange.fault_life import Begin, Fault, Undo
+from exchange.fault_orders import UNBOUNDED, FilterOrder, SymbolStatusOrder
+from exchange.listing import STATUSES
+from exchange.matching import Market
+from exchange.stream_faults import Drop, StreamFaults, StreamRule
+from exchange.streams import CONTRACT_INFO_KEY
+from exchange.symbols import SymbolSpec, parse_money, parse_units
+
+if TYPE_CHECKING:
+    from exchange.server import Exchange
+
+
+class MarketFaults:
+    """What is wrong with instruments now."""
+
+    def __init__(self, exchange: Exchange, streams: StreamFaults) -> None:
+        """Keep the assembled exchange and where stream rules are armed."""
+        self._exchange = exchange
+        self._streams = streams
+
+    def status(self, _kind: str, order: SymbolStatusOrder) -> Begin:
+        """Return a fault that takes a symbol out of trading."""
+        market = self._exchange.venue.market(order.symbol)
+        if order.status not in STATUSES:
+            raise ApiError(-1000, f"unknown symbol status {order.status!r}")
+
+        def begin(_fault: Fault) -> Undo:
+            listing = market.listing
+            before = listing.status, listing.listed
+            listing.status, listing.listed = order.status, order.listed
+            unmute = self._mute(market, mute=not order.streams)
+            self._announce(market)
+
+            def undo() -> None:
+                listing.status, listing.listed = before
+                unmute()
+                self._announce(market)
+
+            return undo
+
+        return begin
+
+    def _mute(self, market: Market, *, mute: bool) -> Callable[[], None]:
+        """Let every stream of a market fall silent if asked to; return what ends that."""
+        hot = {(kind, market.index, "") for kind in HOT_KINDS}
+        cold = {key for key in self._exchange.hub.cold if key[1] == market.index}
+        cold.discard(CONTRACT_INFO_KEY)
+        armed = [(key, StreamRule(Drop(), UNBOUNDED)) for key in (hot | cold if mute else ())]
+        for key, rule in armed:
+            self._streams.add(key, rule)
+
+        def unmute() -> None:
+            for key, rule in armed:
+                self._streams.remove(key, rule)
+
+        return unmute
+
+    def filters(self, _kind: str, order: FilterOrder) -> Begin:
+        """Return a fault that changes a symbol's filters."""
+        market = self._exchange.venue.market(order.symbol)
+        changed = changed_spec(market.spec, order)
+
+        def begin(_fault: Fault) -> Undo:
+            before = market.spec
+            market.spec = changed
+            self._announce(market)
+
+            def undo() -> None:
+                market.spec = before
+                self._announce(market)
+
+            return undo
+
+        return begin
+
+    def _announce(self, market: Market) -> None:
+        """Tell `!contractInfo` what a symbol is now."""
+        listing, now_ms = market.listing, self._exchange.clock.now_ms()
+        body = {
+            "e": "contractInfo",
+            "E": now_ms,
+            "s": market.spec.symbol,
+            "ps": listing.pair,
+            "ct": listing.contract_type,
+            "dt": listing.delivery_ms,
+            "ot": 0,
+            "cs": listing.status,
+            "bks": [],
+            "st": listing.family or 1,
+        }
+        self._exchange.hub.emit(CONTRACT_INFO_KEY, orjson.dumps(body))
+        self._exchange.hub.flush()
+
+
+def changed_spec(spec: SymbolSpec, order: FilterOrder) -> SymbolSpec:
+    """Return a symbol's filters with those of an order in the place of its own.
+
+    Raises:
+        ApiError: when a number is none, or finer than the symbol's decimals.
+    """
+    tick = parse_units(order.tick_size, spec.price_decimals) if order.tick_size else spec.tick
+    step = parse_units(order.step_size, spec.qty_decimals) if order.step_size else spec.step
+    least = parse_units(order.min_quantity, spec.qty_decimals) if order.min_quantity else 0
+    notional = parse_money(order.min_notional) if order.min_notional else spec.min_notional
+    if tick <= 0 or step <= 0:
+        raise ApiError(-1000, "tick and step are above zero")
+    min_qty = least or max(spec.min_qty, step)
+    return replace(
+        spec, tick=tick, step=step, min_qty=min_qty, min_notional=notional, min_price=tick
+    )
