@@ -172,6 +172,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--mode", default=None, choices=("paper", "live"), help="whose money (paper)")
     run.add_argument("--account", default=None, help="account tag; state is kept per account")
     run.add_argument("--strategies", nargs="+", default=None, help="strategies to run, by name")
+    run.add_argument(
+        "--instruments",
+        nargs="+",
+        default=None,
+        metavar="WORD",
+        help="what to trade: BTC, ETH-USDT, BTC/USDT:USDT ..., or top:N for the N most traded",
+    )
     run.add_argument("--on-role-death", default=None, choices=("exit", "restart"))
 
 

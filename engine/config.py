@@ -168,8 +168,20 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: LimitsConfig = LimitsConfig()
     journal: JournalConfig = JournalConfig()
     instruments: Annotated[
-        tuple[str, ...], Meta(description="Symbols; empty: what the venue offers, up to the bound.")
+        tuple[str, ...],
+        Meta(
+            description='Symbols or words for them (BTC, BTC/USDT:USDT), or "top:N": the N most '
+            "traded; empty: what the venue offers, up to the bound."
+        ),
     ] = ()
+    instruments_top: Annotated[
+        Count,
+        Meta(
+            le=500,
+            description="So many active perpetual USDT pairs by 24 h quote volume, in that order; "
+            "0: those of `instruments`.",
+        ),
+    ] = 0
     instruments_max: Annotated[Positive, Meta(le=500, description="Bound on instruments.")] = 300
     channels: Annotated[
         tuple[str, ...], Meta(description="Market data streams per instrument.")

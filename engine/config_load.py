@@ -15,9 +15,11 @@ from typing import Any
 import msgspec
 
 from engine.config import Config
+from engine.symbols import UnknownSymbolError, resolve_all
 
 DEFAULT_FILE = "aegis.toml"
 DEFAULT_HOME = "~/.local/state/aegis"
+TOP = "top:"  # instruments = "top:N"
 
 # Orders that stay in the practice world are bounded generously, so that a run shows trades.
 PRACTICE_LIMITS: dict[str, Any] = {
@@ -170,6 +172,7 @@ def _conclude(merged: dict[str, Any], source: str, origins: Mapping[str, str]) -
     venue["third_party"] = venue.get("name", "practice") != "practice"
     for field, address in ADDRESSES.get(venue.get("name", ""), {}).items():
         venue[field] = venue.get(field) or address
+    _expand_top(merged, origins.get("instruments", source))
     if not venue["third_party"]:
         limits = dict(PRACTICE_LIMITS)
         limits.update(merged.get("limits", {}))
@@ -187,7 +190,39 @@ def _conclude(merged: dict[str, Any], source: str, origins: Mapping[str, str]) -
         if not math.isfinite(number):
             raise ConfigError(f"{origins.get(path, source)}: {path}: must be finite")
     _check(config)
-    return config
+    return _with_symbols(config, origins.get("instruments", source))
+
+
+def _expand_top(merged: dict[str, Any], source: str) -> None:
+    """Replace the word `top:N` for the instruments by its own setting, in place."""
+    words = merged.get("instruments")
+    if isinstance(words, str):
+        words = [words]
+        merged["instruments"] = words
+    if not isinstance(words, list) or len(words) != 1 or not str(words[0]).startswith(TOP):
+        return
+    count = str(words[0]).removeprefix(TOP)
+    if not count.isdecimal() or int(count) == 0:
+        raise ConfigError(f"{source}: instruments: {words[0]!r} must be top: and a number above 0")
+    merged["instruments"], merged["instruments_top"] = [], int(count)
+
+
+def _with_symbols(config: Config, source: str) -> Config:
+    """Return the configuration with the venue's own symbols for the words of the user."""
+    if config.instruments and config.instruments_top:
+        message = f"{source}: instruments: name them or take the top, not both"
+        raise ConfigError(message)
+    if config.instruments_top > config.instruments_max:
+        message = (
+            f"{source}: instruments: the top {config.instruments_top} are more than "
+            f"instruments_max = {config.instruments_max}"
+        )
+        raise ConfigError(message)
+    try:
+        symbols = resolve_all(config.instruments, config.venue.name)
+    except UnknownSymbolError as error:
+        raise ConfigError(f"{source}: instruments: {error}") from error
+    return msgspec.structs.replace(config, instruments=symbols)
 
 
 def _check(config: Config) -> None:

@@ -62,6 +62,8 @@ FEED_COUNTERS: tuple[Counter, ...] = (
     Counter("snapshots_total", "Book snapshots fetched", "snapshots"),
     Counter("snapshot_failures_total", "Book snapshots that failed or came too old", "snapshots"),
     Counter("books_waiting", "Books that wait for a snapshot", "books"),
+    Counter("instruments_fallback", "Instruments taken from the fallback list", "instruments"),
+    Counter("discovery_failures_total", "Rankings by volume that could not be had", "times"),
     Counter("clock_error_ns", "Error of the venue clock, for time bounds", "ns"),
     Counter("clock_rate_ppb", "Rate of the venue clock, less one", "ppb"),
 )

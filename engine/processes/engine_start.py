@@ -57,6 +57,7 @@ def read_config(
             ("venue.account", options.account),
             ("trading_mode", options.mode),
             ("strategies", options.strategies),
+            ("instruments", options.instruments),
             ("on_role_death", options.on_role_death),
         )
         if entry is not None

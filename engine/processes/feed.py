@@ -39,6 +39,8 @@ from engine.processes.awake import stay_awake
 from engine.processes.control import RolePage, RoleState, RoleWord
 from engine.processes.feed_books import BookSnapshots
 from engine.processes.feed_counters import FeedCounters
+from engine.processes.feed_faults import FeedFaults
+from engine.processes.feed_instruments import InstrumentChoice
 from engine.processes.feed_rejects import RejectEvents
 from engine.venues.binance.market import BinanceMarketData, cadence_words, laws
 from engine.venues.binance.rest import BinanceRest
@@ -65,6 +67,7 @@ CLOCK_FIRST_S: Final = (0.05, 0.1, 0.25, 0.5)  # then every CLOCK_PERIOD_S
 CLOCK_AGAIN_S: Final = 0.05  # after an answer that lay far off
 CLOCK_PERIOD_S: Final = 1.0  # of an exchange that may play a tape
 CLOCK_PERIOD_THIRD_PARTY_S: Final = 30.0
+UNLOGGED_MAX: Final = 64  # warnings kept until the log is open
 NS_PER_S: Final = 1_000_000_000
 
 
@@ -88,7 +91,10 @@ class Feed:
         self.rest = BinanceRest(venue.rest_url, self.clock)
         self.venue = BinanceMarketData(self.rest)
         self.instruments: list[Instrument] = []
+        self.faults = FeedFaults(self.events, self._warn)
+        self.choice = InstrumentChoice(self.config, self.venue, self.clock, self.faults)
         self._site: RateLimitedSite | None = None
+        self._unlogged: list[tuple[str, str, dict[str, object]]] = []  # before there is a log
         self._tasks: list[asyncio.Task[None]] = []
         self._cycle_count = 0
         self._plans_up: set[ConnectionPlan] = set()  # that were up at least once
@@ -139,7 +145,9 @@ class Feed:
         self.books = BookSnapshots(
             self.core, self.venue, self.instruments, book_count, self._on_snapshot_failure
         )
-        self.feed_counters = FeedCounters(self.counters, self.core, self.books, self.clock)
+        self.feed_counters = FeedCounters(
+            self.counters, self.core, self.books, self.clock, self.choice
+        )
         self.rejects = RejectEvents(self.core, self.events)
         symbols = [instrument.symbol for instrument in self.instruments]
         plans = plan_connections(symbols, self.config.channels, book_count)
@@ -174,6 +182,7 @@ class Feed:
             self._show_liveness()
         if count % REJECT_CYCLES == 0:
             self.rejects.publish(now_ns)
+            self.faults.flush()
         if not self._is_ready:
             self._report_ready()
 
@@ -203,6 +212,9 @@ class Feed:
         # record.
         loop = asyncio.get_running_loop()
         self._site = await loop.run_in_executor(None, self._open_log)
+        for event, reason, values in self._unlogged:
+            self._warn(event, reason, **values)
+        self._unlogged.clear()
         await asyncio.Event().wait()
 
     def _open_log(self) -> RateLimitedSite:
@@ -211,7 +223,7 @@ class Feed:
         from engine.processes import logs
 
         logger = logs.configure("feed", Path(self.config.home))
-        for symbol, why in self.venue.left_out.items():
+        for symbol, why in self.choice.left_out.items():
             logger.warning("INSTRUMENT_LEFT_OUT", instrument=symbol, reason=why)
         return logs.RateLimitedSite(logger, "FEED_FAULT")
 
@@ -258,15 +270,7 @@ class Feed:
         capacity = int.from_bytes(
             buffer[SEGMENT_CAPACITY_OFFSET : SEGMENT_CAPACITY_OFFSET + 8], "little"
         )
-        config = self.config
-        wants_books = "depth" in config.channels
-        chosen = await self.venue.fetch_selection(
-            config.instruments,
-            min(config.instruments_max, capacity),
-            config.depth_instruments_max if wants_books else 0,
-        )
-        if not chosen:
-            raise VenueError(f"the venue offers none of the instruments: {self.venue.left_out}")
+        chosen = await self.choice.choose(capacity)
         for row, instrument in enumerate(chosen):
             pack_row(instrument, buffer, row)
         # MEMORY: release; the rows are complete before their count. Pairs with the acquire in
@@ -324,6 +328,8 @@ class Feed:
     def _warn(self, event: str, reason: str, **values: object) -> None:
         if self._site is not None:
             self._site.warn(event, text=reason, **values)
+        elif len(self._unlogged) < UNLOGGED_MAX:
+            self._unlogged.append((event, reason, values))
 
     def _start(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
         self._tasks += [asyncio.create_task(job) for job in jobs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from engine.clock import VenueClock
 from engine.processes.control import RolePage
@@ -21,17 +21,30 @@ WORD: Final = {row.name: word for word, row in enumerate(FEED_COUNTERS)}
 DECODE_HISTOGRAM: Final = [row.name for row in FEED_HISTOGRAMS].index("decode_ns")
 
 
+class ChoiceCounts(Protocol):
+    """How the instruments were chosen, in numbers."""
+
+    fallback_count: int
+    failure_count: int
+
+
 class FeedCounters:
     """Writes page 1 of the counters segment; the decode histogram is written by the core."""
 
     def __init__(
-        self, counters: CountersSegment, core: Core, books: BookSnapshots, clock: VenueClock
+        self,
+        counters: CountersSegment,
+        core: Core,
+        books: BookSnapshots,
+        clock: VenueClock,
+        choice: ChoiceCounts,
     ) -> None:
         """Hand the histogram's words to the core."""
         self._page = counters.page(RolePage.FEED)
         self._core = core
         self._books = books
         self._clock = clock
+        self._choice = choice
         self.connect_count = 0
         word = FIRST_PAGE_WORD + RolePage.FEED * PAGE_WORDS + COUNTERS_MAX
         word += DECODE_HISTOGRAM * HISTOGRAM_WORDS
@@ -48,6 +61,8 @@ class FeedCounters:
         self._page.store(WORD["snapshots_total"], self._books.fetched_count)
         self._page.store(WORD["snapshot_failures_total"], self._books.failed_count)
         self._page.store(WORD["books_waiting"], self._books.waiting_count)
+        self._page.store(WORD["instruments_fallback"], self._choice.fallback_count)
+        self._page.store(WORD["discovery_failures_total"], self._choice.failure_count)
         self._page.store(WORD["clock_error_ns"], self._clock.error_ns)
         self._page.store(WORD["clock_rate_ppb"], self._clock.rate_ppb)
 

@@ -7,20 +7,15 @@ in `request_id` how many went without an event of their own.
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
-from engine.domain.codes import EventType, Role
+from engine.domain.codes import EventType
 from engine.domain.firewall_reasons import FirewallReason
+from engine.processes.feed_faults import event_payload
 from native_ext._feed import Core
 from ringbuffer.ring import Producer
 
 SHOWN_NS: Final = 61_000_000_000  # a line a minute; one arriving a little early would be dropped
-# The slot less its sequence, by the offsets of engine/domain/records.py; a test compares.
-# time, venue time, event type, role, flags, instrument | strategy | reason | text, request id
-_EVENT: Final = struct.Struct("<qqHBBi" + "i92x" + "i76x" + "40sq")
-PAYLOAD_BYTES: Final = 248
-assert _EVENT.size == PAYLOAD_BYTES, "an event fills its slot less the sequence"
 
 
 class RejectEvents:
@@ -53,15 +48,11 @@ class RejectEvents:
     def _event(self, reason: int, count: int, fresh: int, now_ns: int) -> bytes:
         kept = self._core.kept(reason)
         receive_ns, index, _, _ = kept or (now_ns, -1, 0, b"")
-        return _EVENT.pack(
+        return event_payload(
             receive_ns,
-            0,
             EventType.RECORD_REJECTED,
-            Role.FEED,
-            0,
             index,
-            -1,
             reason,
-            f"{count} refused by the feed"[:40].encode(),
+            f"{count} refused by the feed",
             fresh - 1,
         )

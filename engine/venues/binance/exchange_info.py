@@ -60,12 +60,23 @@ class SymbolRow(msgspec.Struct):
     marginAsset: str = ""  # noqa: N815
     onboardDate: int = 0  # noqa: N815
     deliveryDate: int = 0  # noqa: N815
+    st: int = 0  # product family: 1 USD-M, 2 COIN-M; 0: not said
+
+
+class RateLimitRow(msgspec.Struct):
+    """A budget the venue announces."""
+
+    rateLimitType: str = ""  # noqa: N815
+    interval: str = ""
+    intervalNum: int = 1  # noqa: N815
+    limit: int = 0
 
 
 class ExchangeInfo(msgspec.Struct):
     """What of the answer is used."""
 
     symbols: list[SymbolRow]
+    rateLimits: list[RateLimitRow] = []  # noqa: N815
 
 
 _DECODER = msgspec.json.Decoder(ExchangeInfo)
@@ -137,7 +148,12 @@ def instrument_of(row: SymbolRow) -> Instrument:
 
 
 def select_instruments(
-    info: ExchangeInfo, wanted: Sequence[str], count_max: int, book_count: int
+    info: ExchangeInfo,
+    wanted: Sequence[str],
+    count_max: int,
+    book_count: int,
+    *,
+    is_ranking: bool = False,
 ) -> tuple[list[Instrument], dict[str, str]]:
     """Return the instruments of a run, indexed in order, and why others were left out.
 
@@ -146,6 +162,7 @@ def select_instruments(
         wanted: symbols in the order they are to have; empty: all that trade, in the venue's order.
         count_max: bound on how many.
         book_count: the first so many keep a book.
+        is_ranking: `wanted` goes on beyond the bound; what lies there was not left out.
     """
     listed = {row.symbol: row for row in info.symbols}
     symbols = list(wanted) or [row.symbol for row in info.symbols if _is_offered(row)]
@@ -155,6 +172,8 @@ def select_instruments(
         row = listed.get(symbol)
         if row is None:
             left_out[symbol] = "the venue does not list it"
+        elif len(chosen) == count_max and is_ranking:
+            break
         elif len(chosen) == count_max:
             left_out[symbol] = f"beyond instruments_max = {count_max}"
         else:
@@ -171,7 +190,8 @@ def select_instruments(
 
 
 def _is_offered(row: SymbolRow) -> bool:
-    return row.status == "TRADING" and _contract_type(row.contractType) == ContractType.PERPETUAL
+    is_perpetual = _contract_type(row.contractType) == ContractType.PERPETUAL
+    return row.status == "TRADING" and is_perpetual and row.st in {0, 1}
 
 
 def _flags(row: SymbolRow) -> int:

@@ -9,16 +9,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 
 from engine.clock import NS_PER_MS, PPB
 from engine.domain.codes import Channel, Liveness
 from engine.domain.instrument_row import Instrument
+from engine.venues.binance.discovery import (
+    DAY_TICKER_PATH,
+    DAY_TICKER_WEIGHT,
+    WEIGHT_SHARE,
+    parse_day_volumes,
+    weight_limit,
+)
 from engine.venues.binance.errors import classify
-from engine.venues.binance.exchange_info import parse_exchange_info, select_instruments
+from engine.venues.binance.exchange_info import (
+    ExchangeInfo,
+    parse_exchange_info,
+    select_instruments,
+)
 from engine.venues.binance.rest import BinanceRest, Params
-from engine.venues.venue import ClockSample, ProtocolError
+from engine.venues.venue import ClockSample, ProtocolError, RateLimitError
 
 MS = NS_PER_MS
 S = PPB
@@ -114,24 +126,33 @@ class BinanceMarketData:
     def __init__(self, rest: BinanceRest) -> None:
         """Use a client; it stays the caller's."""
         self._rest = rest
-        self.left_out: dict[str, str] = {}
 
-    async def fetch_selection(
-        self, wanted: Sequence[str], count_max: int, book_count: int
-    ) -> list[Instrument]:
-        """Return the instruments of a run; `left_out` then says which were not taken, and why.
+    async def fetch_list(self) -> ExchangeInfo:
+        """Return every instrument with its filters, as listed now.
 
         Raises:
             VenueError: no answer, or not this one.
         """
-        body = await self._get("/fapi/v1/exchangeInfo")
-        info = parse_exchange_info(body)
-        chosen, self.left_out = select_instruments(info, wanted, count_max, book_count)
-        return chosen
+        return parse_exchange_info(await self._get("/fapi/v1/exchangeInfo"))
+
+    async def fetch_day_volumes(self, info: ExchangeInfo) -> dict[str, Decimal]:
+        """Return the quote volume of the last 24 h by symbol.
+
+        Raises:
+            RateLimitError: the minute has no room for so heavy a request; nothing was sent.
+            VenueError: no answer, or not this one.
+        """
+        limit = weight_limit(info)
+        used = self._rest.used_weight
+        if used + DAY_TICKER_WEIGHT > WEIGHT_SHARE * limit:
+            message = f"24 h ticker: {used} of {limit} weight is used this minute"
+            raise RateLimitError(message, retry_after_s=60.0)
+        return parse_day_volumes(await self._get(DAY_TICKER_PATH))
 
     async def fetch_instruments(self) -> Sequence[Instrument]:
         """Return the instruments that trade, in the venue's order."""
-        return await self.fetch_selection((), 10_000, 0)
+        chosen, _ = select_instruments(await self.fetch_list(), (), 10_000, 0)
+        return chosen
 
     async def fetch_clock(self) -> ClockSample:
         """Return one sample of the venue's clock."""

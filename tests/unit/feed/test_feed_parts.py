@@ -62,6 +62,13 @@ class Venue:
         return
 
 
+class Choice:
+    """What the counters show of how the instruments were chosen."""
+
+    fallback_count = 20
+    failure_count = 4
+
+
 def fetching(
     rig: FeedRig, venue: Venue, body: Callable[[BookSnapshots, list[str]], Awaitable[None]]
 ) -> None:
@@ -254,7 +261,7 @@ def test_the_counters_page_holds_the_cores_own_numbers_and_the_histogram() -> No
     try:
         rig, frames = FeedRig(), Frames()
         books = BookSnapshots(rig.core, Venue(lambda *_: b""), [BTC, ETH], 2, lambda *_: None)
-        page = FeedCounters(counters, rig.core, books, VenueClock())
+        page = FeedCounters(counters, rig.core, books, VenueClock(), Choice())
         rig.decode(frames.trade(rig.venue_ms))
         rig.decode(b"{")
         page.connect_count = 4

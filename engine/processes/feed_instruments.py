@@ -1,0 +1,98 @@
+"""Which instruments this run takes: named ones, all, or the most traded by volume.
+
+        exchangeInfo --------------------------------> rows, exact steps
+          + 24 h ticker, RANKING_TRIES times ---ok---> the most traded, in order of volume
+                                             `fail---> the fallback list, and the fault is told
+
+Without exchangeInfo nothing is chosen: the feed asks again until the venue answers. The set is
+fixed for a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from engine.clock import VenueClock
+from engine.config import Config
+from engine.domain.instrument_row import Instrument
+from engine.processes.feed_faults import FeedFault, FeedFaults
+from engine.venues.binance.discovery import FALLBACK, rank_by_volume
+from engine.venues.binance.exchange_info import ExchangeInfo, select_instruments
+from engine.venues.binance.market import BinanceMarketData
+from engine.venues.binance.stream import backoff_s
+from engine.venues.venue import ProtocolError, RateLimitError, VenueError
+
+RANKING_TRIES: Final = 4  # at start; the pauses between them stay below two seconds together
+
+
+class InstrumentChoice:
+    """Chooses once, at the start of a run."""
+
+    def __init__(
+        self, config: Config, venue: BinanceMarketData, clock: VenueClock, faults: FeedFaults
+    ) -> None:
+        """Choose for `config` from `venue`; its clock says which instruments are about to end."""
+        self._config = config
+        self._venue = venue
+        self._clock = clock
+        self._faults = faults
+        self.left_out: dict[str, str] = {}
+        self.fallback_count = 0  # instruments taken from the fallback list
+        self.failure_count = 0  # rankings that could not be had
+
+    async def choose(self, capacity: int) -> list[Instrument]:
+        """Return the instruments, indexed in order; `left_out` says which were not taken and why.
+
+        Raises:
+            VenueError: no list, or none of the instruments is on it.
+        """
+        config = self._config
+        info = await self._venue.fetch_list()
+        wanted = list(config.instruments)
+        count_max = min(config.instruments_max, capacity)
+        if config.instruments_top:
+            wanted = await self._ranking(info)
+            count_max = min(count_max, config.instruments_top)
+        chosen, self.left_out = select_instruments(
+            info,
+            wanted,
+            count_max,
+            config.depth_instruments_max if "depth" in config.channels else 0,
+            is_ranking=bool(config.instruments_top),
+        )
+        if not chosen:
+            raise VenueError(f"the venue offers none of the instruments: {self.left_out}")
+        if self.fallback_count:
+            self.fallback_count = len(chosen)
+        return chosen
+
+    async def rank(self, info: ExchangeInfo) -> list[str]:
+        """Return the active pairs by volume.
+
+        Raises:
+            VenueError: no volumes, or no active pair among them.
+        """
+        volumes = await self._venue.fetch_day_volumes(info)
+        ranked = rank_by_volume(info, volumes, self._clock.venue_ns(time.monotonic_ns()))
+        if not ranked:
+            raise ProtocolError("24 h ticker: no active perpetual USDT pair has a volume")
+        return ranked
+
+    async def _ranking(self, info: ExchangeInfo) -> list[str]:
+        self.fallback_count = 0
+        failure = ""
+        for attempt in range(RANKING_TRIES):
+            if attempt:
+                await asyncio.sleep(backoff_s(attempt))
+            try:
+                return await self.rank(info)
+            except VenueError as error:
+                self.failure_count += 1
+                failure = str(error)
+                if isinstance(error, RateLimitError):
+                    break  # asking again at once makes it worse
+        self.fallback_count = len(FALLBACK)
+        self._faults.tell(FeedFault.DISCOVERY_FAILED, f"fallback list: {failure}")
+        return list(FALLBACK)
