@@ -278,6 +278,7 @@ class Connection(asyncio.Protocol):
         self.combined = parts.pop(0) == "stream"
         self.is_stream = True
         self.last_heard_s = asyncio.get_running_loop().time()
+        self._exchange.faults.connections.meet(self)
         self.write(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + frames.accept_key(key).encode() + b"\r\n\r\n"
@@ -287,7 +288,6 @@ class Connection(asyncio.Protocol):
         for listed in query.get("streams", []):
             parts.extend(listed.split("/"))
         self.subscribe([*(part for part in parts if part), *query.get("listenKey", [])])
-        self._exchange.faults.connections.meet(self)
 
     def subscribe(self, names: list[str]) -> bool:
         """Subscribe to streams or listen keys; False when they are too many."""
@@ -301,6 +301,7 @@ class Connection(asyncio.Protocol):
                 hub.subscribe(self, name, asyncio.get_running_loop().time())
         if hub.live_count:
             self._exchange.player.subscriber_came()
+        self._exchange.faults.connections.meet(self)
         return True
 
     def _read_frames(self) -> None:

@@ -22,6 +22,7 @@ ENDED_KEPT = 256
 WAITING = "waiting"
 ACTIVE = "active"
 ENDED = "ended"
+REFUSED = "refused"  # it waited, and when its time came there was no room for it
 
 Undo = Callable[[], None]
 
@@ -67,7 +68,8 @@ class FaultRegister:
         Args:
             kind: its name, for the record.
             order: its times.
-            begin: makes it act and returns what undoes that; called once.
+            begin: makes it act and returns what undoes that; called once. When it raises, it
+                has left nothing behind.
 
         Raises:
             ApiError: -1000 when too many are armed.
@@ -77,18 +79,29 @@ class FaultRegister:
         self._serial += 1
         fault = self._faults[self._serial] = Fault(self._serial, kind, order)
         if order.after_ms:
-            self._later(fault, order.after_ms, lambda: self._begin(fault, begin))
-        else:
+            self._later(fault, order.after_ms, lambda: self._begin_late(fault, begin))
+            return fault
+        try:
             self._begin(fault, begin)
+        except ApiError:
+            del self._faults[fault.fault_id]
+            raise
         return fault
 
     def _later(self, fault: Fault, delay_ms: int, action: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         fault.timers.append(loop.call_later(delay_ms / 1000, action))
 
+    def _begin_late(self, fault: Fault, begin: Begin) -> None:
+        try:
+            self._begin(fault, begin)
+        except ApiError:
+            self.end(fault)
+            fault.state = REFUSED
+
     def _begin(self, fault: Fault, begin: Begin) -> None:
-        fault.state = ACTIVE
         fault.undo = begin(fault)
+        fault.state = ACTIVE
         if fault.order.duration_ms:
             self._later(fault, fault.order.duration_ms, lambda: self.end(fault))
 

@@ -147,8 +147,8 @@ class Faults:
             for place, key in enumerate(keys):
                 rule = rule_of(kind, order, place)
                 rule.on_end = one_ended
-                self.streams.add(key, rule)
                 armed.append((key, rule))
+            self.streams.add_all(armed)
 
             def undo() -> None:
                 fault.uses = sum(rule.uses for _, rule in armed)

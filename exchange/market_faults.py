@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import orjson
 
 from exchange.errors import ApiError
-from exchange.events import HOT_KINDS
 from exchange.fault_life import Begin, Fault, Undo
 from exchange.fault_orders import UNBOUNDED, FilterOrder, SymbolStatusOrder
 from exchange.listing import STATUSES
 from exchange.matching import Market
-from exchange.stream_faults import Drop, StreamFaults, StreamRule
-from exchange.streams import CONTRACT_INFO_KEY
+from exchange.stream_faults import Drop, RuleKey, StreamFaults, StreamRule
+from exchange.streams import CONTRACT_INFO_KEY, keys_of_market
 from exchange.symbols import SymbolSpec, parse_money, parse_units
 
 if TYPE_CHECKING:
@@ -37,10 +36,10 @@ class MarketFaults:
             raise ApiError(-1000, f"unknown symbol status {order.status!r}")
 
         def begin(_fault: Fault) -> Undo:
+            unmute = self._mute(market, mute=not order.streams)
             listing = market.listing
             before = listing.status, listing.listed
             listing.status, listing.listed = order.status, order.listed
-            unmute = self._mute(market, mute=not order.streams)
             self._announce(market)
 
             def undo() -> None:
@@ -53,13 +52,16 @@ class MarketFaults:
         return begin
 
     def _mute(self, market: Market, *, mute: bool) -> Callable[[], None]:
-        """Let every stream of a market fall silent if asked to; return what ends that."""
-        hot = {(kind, market.index, "") for kind in HOT_KINDS}
-        cold = {key for key in self._exchange.hub.cold if key[1] == market.index}
-        cold.discard(CONTRACT_INFO_KEY)
-        armed = [(key, StreamRule(Drop(), UNBOUNDED)) for key in (hot | cold if mute else ())]
-        for key, rule in armed:
-            self._streams.add(key, rule)
+        """Let every stream of a market fall silent if asked to; return what ends that.
+
+        Raises:
+            ApiError: when one of them has as many rules as it may have.
+        """
+        keys = keys_of_market(market.index) if mute else []
+        armed: list[tuple[RuleKey, StreamRule]] = [
+            (key, StreamRule(Drop(), UNBOUNDED)) for key in keys
+        ]
+        self._streams.add_all(armed)
 
         def unmute() -> None:
             for key, rule in armed:

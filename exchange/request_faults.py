@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from exchange import fault_orders as orders
+from exchange.errors import ApiError
 from exchange.fault_life import Begin, Fault, Undo
 from exchange.fault_orders import UNBOUNDED
 from exchange.http1 import Request, Response
@@ -79,19 +80,23 @@ class RequestFaults:
         register = self._exchange.faults.register
 
         def begin(fault: Fault) -> Undo:
-            armed = []
-            for rules in lists:
-                rule = make()
-                rule.count = uses
-                rule.on_end = lambda: register.end(fault)
-                rules.add(rule)
-                armed.append((rules, rule))
+            armed: list[tuple[RestFaults, RestRule]] = []
 
             def undo() -> None:
                 fault.uses = sum(rule.uses for _, rule in armed)
                 for rules, rule in armed:
                     rules.remove(rule)
 
+            for rules in lists:
+                rule = make()
+                rule.count = uses
+                rule.on_end = lambda: register.end(fault)
+                try:
+                    rules.add(rule)
+                except ApiError:
+                    undo()
+                    raise
+                armed.append((rules, rule))
             return undo
 
         return begin

@@ -225,10 +225,23 @@ class StreamFaults:
         Raises:
             ApiError: when the stream has as many rules as it may have.
         """
-        rules = self.rules.setdefault(key, [])
-        if len(rules) >= MAX_RULES:
+        if len(self.rules.get(key, ())) >= MAX_RULES:
             raise ApiError(-1000, "too many faults are armed on this stream")
-        rules.append(rule)
+        self.rules.setdefault(key, []).append(rule)
+
+    def add_all(self, armed: Sequence[tuple[RuleKey, StreamRule]]) -> None:
+        """Arm rules for several streams, all of them or none.
+
+        Raises:
+            ApiError: when one of the streams has as many rules as it may have.
+        """
+        for place, (key, rule) in enumerate(armed):
+            try:
+                self.add(key, rule)
+            except ApiError:
+                for done_key, done in armed[:place]:
+                    self.remove(done_key, done)
+                raise
 
     def remove(self, key: RuleKey, rule: StreamRule) -> Sequence[bytes]:
         """Disarm a rule before its time and return what it held; an absent one is no fault."""

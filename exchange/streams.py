@@ -49,6 +49,9 @@ INTERVAL_MS: dict[str, int] = {
     "12h": 43_200_000,
     "1d": 86_400_000,
 }
+MARK_PERIODS = ("3000", "1000")
+PARTIAL_LEVELS = (5, 10, 20)
+PARTIAL_PERIODS = (100, 250, 500)
 _DIFF_NAME = re.compile(r"depth(@\d+ms)?\Z")
 _PARTIAL_NAME = re.compile(r"depth(5|10|20)(?:@(100|250|500)ms)?\Z")
 
@@ -148,6 +151,18 @@ def parse_stream(name: str, index_of: dict[str, int]) -> StreamKey | None:
     if channel.startswith("kline_") and interval in INTERVAL_MS:
         return (KLINE, index, interval)
     return None
+
+
+def keys_of_market(index: int) -> list[StreamKey]:
+    """Return the key of every stream that one market can have."""
+    plain = [*HOT_KINDS, AGG_TRADE, FORCE_ORDER, MINI_TICKER]
+    partial = [f"{levels}@{period}" for levels in PARTIAL_LEVELS for period in PARTIAL_PERIODS]
+    return [
+        *((kind, index, "") for kind in plain),
+        *((kind, index, name) for kind in (KLINE, CONTINUOUS_KLINE) for name in INTERVAL_MS),
+        *((MARK_PRICE, index, period) for period in MARK_PERIODS),
+        *((PARTIAL_DEPTH, index, name) for name in partial),
+    ]
 
 
 def category_of(key: StreamKey) -> str:

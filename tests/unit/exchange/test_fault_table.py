@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from exchange.__main__ import parser
 from exchange.fault_kinds import KINDS, STREAM_KINDS, kinds_view
@@ -14,7 +15,7 @@ from exchange.server import Exchange, Options
 from exchange.stream_arming import ACTIONS
 from tests.exchange_process import ROOT
 from tests.exchange_rig import run
-from tests.fault_rig import fault, ticking
+from tests.fault_rig import ended, fault, ticking
 
 PAGE = (ROOT / "docs/practice_exchange.md").read_text("utf-8")
 ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| (.*?) ?\| .* \|$", re.MULTILINE)
@@ -84,3 +85,38 @@ def test_control_routes_tell_the_table_and_the_register(tmp_path: Path) -> None:
 def test_options_of_the_page_exist() -> None:
     options = set(parser()._option_string_actions)
     assert set(re.findall(r"`(--[\w-]+)", PAGE)) <= options
+
+
+def test_there_is_room_for_so_many_faults_and_a_refused_one_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchange.stream_faults.MAX_RULES", 2)
+    monkeypatch.setattr("exchange.rest_faults.MAX_RULES", 1)
+    monkeypatch.setattr("exchange.fault_life.MAX_FAULTS", 4)
+
+    async def test() -> None:
+        async with ticking(tmp_path, symbols=("BTCUSDT", "ETHUSDT")) as exchange:
+            rest, faults = exchange.rest(), exchange.exchange.faults
+
+            async def refused(**order: object) -> bool:
+                answer = await rest.practice("/practice/fault", order)
+                return answer.status == 400 and "too many" in answer.json["msg"]
+
+            late = await fault(rest, kind="gap", symbol="ETHUSDT", after_ms=30)
+            for _ in range(2):
+                await fault(rest, kind="silent", stream="ethusdt@depth")
+            # The rule for the first market goes with the one that found no room.
+            assert await refused(kind="gap", stream="*@depth")
+            assert [key[1] for key in faults.streams.rules] == [1]
+            assert (await ended(exchange, late.json["id"]))["state"] == "refused"
+            assert await refused(kind="symbol_status", symbol="ETHUSDT")
+            assert exchange.exchange.venue.markets["ETHUSDT"].listing.status == "TRADING"
+            await fault(rest, kind="slow_answer")
+            assert await refused(kind="http_status", status=500, streams=True)
+            assert not faults.requests.upgrades
+            await fault(rest, kind="pings")
+            assert await refused(kind="pings")
+            assert (await fault(rest, kind="clear")).json == {"cleared": True}
+            assert (faults.streams.rules, faults.requests.rules.rules) == ({}, [])
+
+    run(test())

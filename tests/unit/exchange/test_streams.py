@@ -16,12 +16,14 @@ from exchange.streams import (
     AGG_TRADE,
     CONTINUOUS_KLINE,
     FORCE_ORDER,
+    INTERVAL_MS,
     KLINE,
     MARK_PRICE,
     MAX_STREAMS,
     MINI_TICKER,
     PARTIAL_DEPTH,
     category_of,
+    keys_of_market,
     parse_stream,
 )
 from tests.exchange_rig import run, running, short_tape, tape_of
@@ -298,3 +300,17 @@ async def raw_upgrade(
     assert b"101 Switching" in head
     assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
     return reader, writer
+
+
+def test_keys_of_a_market_are_those_its_names_lead_to() -> None:
+    channels = [
+        "bookTicker", "trade", "aggTrade", "forceOrder", "miniTicker", "depth", "depth@100ms",
+        "markPrice", "markPrice@1s", "depth5", "depth10@100ms", "depth20@500ms",
+        *(f"kline_{interval}" for interval in INTERVAL_MS),
+    ]  # fmt: skip
+    names = [f"btcusdt@{channel}" for channel in channels]
+    names += [f"btcusdt_perpetual@continuousKline_{interval}" for interval in INTERVAL_MS]
+    found = {parse_stream(name, {"ETHUSDT": 0, "BTCUSDT": 1}) for name in names}
+    keys = keys_of_market(1)
+    assert found <= set(keys)
+    assert len(keys) == len(set(keys)) == 41
