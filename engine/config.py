@@ -183,6 +183,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         ),
     ] = 0
     instruments_max: Annotated[Positive, Meta(le=500, description="Bound on instruments.")] = 300
+    listing_refresh_s: Annotated[
+        Positive,
+        Meta(description="Between two looks at what the venue lists: statuses, ends, filters."),
+    ] = 120
     channels: Annotated[
         tuple[str, ...], Meta(description="Market data streams per instrument.")
     ] = (

@@ -64,6 +64,8 @@ FEED_COUNTERS: tuple[Counter, ...] = (
     Counter("books_waiting", "Books that wait for a snapshot", "books"),
     Counter("instruments_fallback", "Instruments taken from the fallback list", "instruments"),
     Counter("discovery_failures_total", "Rankings by volume that could not be had", "times"),
+    Counter("instruments_winding_down", "Instruments that take exits only", "instruments"),
+    Counter("listing_failures_total", "Lists of instruments that could not be had", "times"),
     Counter("clock_error_ns", "Error of the venue clock, for time bounds", "ns"),
     Counter("clock_rate_ppb", "Rate of the venue clock, less one", "ppb"),
 )

@@ -129,7 +129,7 @@ struct aegis_channel_state {
     int32_t liveness;
     int32_t published; /* liveness the ring's readers know; -1: none yet */
     int32_t is_enabled;
-    int32_t reserved;
+    int32_t is_held; /* invalid whatever arrives: the instrument takes no entries */
 };
 
 /* Records merged while the ring was full. */
@@ -306,6 +306,11 @@ void aegis_emit_flush(struct aegis_core *core);
 /* Move a channel to a state and say so on the ring when it changed. */
 void aegis_set_liveness(struct aegis_core *core, struct aegis_instrument *instrument,
                         int32_t channel, int32_t liveness);
+
+/* Hold a channel invalid until it is let go; then its next record makes it live again. Its records
+ * go on to the ring. */
+void aegis_hold_channel(struct aegis_core *core, struct aegis_instrument *instrument,
+                        int32_t channel, int32_t is_held);
 
 /* A record of a channel arrived: it is live (a book: when it is synchronised). */
 void aegis_channel_received(struct aegis_core *core, struct aegis_instrument *instrument,

@@ -233,6 +233,15 @@ static PyObject *core_set_liveness(aegis_core_object *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static PyObject *core_hold(aegis_core_object *self, PyObject *args) {
+    int64_t channel, is_held;
+    struct aegis_instrument *instrument = channel_step(self, args, &channel, &is_held);
+    if (instrument == NULL)
+        return NULL;
+    aegis_hold_channel(self->core, instrument, (int32_t)channel, is_held != 0);
+    Py_RETURN_NONE;
+}
+
 static PyObject *core_channel(aegis_core_object *self, PyObject *args) {
     long long index, channel;
     if (!PyArg_ParseTuple(args, "LL", &index, &channel) || check_place(self, index, channel) != 0)
@@ -347,6 +356,7 @@ static PyMethodDef methods[] = {
     METHOD(enable, METH_VARARGS, "Begin to keep a channel's liveness."),
     METHOD(subscribed, METH_VARARGS, "A channel may speak from now on."),
     METHOD(disconnected, METH_VARARGS, "A channel's connection is gone."),
+    METHOD(hold, METH_VARARGS, "Hold a channel invalid, or let it go."),
     METHOD(set_liveness, METH_VARARGS, "Move a channel to a state."),
     METHOD(channel, METH_VARARGS, "Return a channel's state."),
     METHOD(check_liveness, METH_O, "Compare every channel with its deadline."),

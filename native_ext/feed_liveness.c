@@ -5,7 +5,8 @@
  *
  * A channel's own cadence is its smoothed time between records; how quiet is too quiet is a
  * multiple of it, between a floor and a ceiling. A book is live when it is synchronised, and
- * invalid when it contradicts itself. A change is a record on the ring.
+ * invalid when it contradicts itself. A held channel is invalid until it is let go. A change is a
+ * record on the ring.
  */
 #include "feed.h"
 
@@ -15,6 +16,8 @@
 void aegis_set_liveness(struct aegis_core *core, struct aegis_instrument *instrument,
                         int32_t channel, int32_t liveness) {
     struct aegis_channel_state *state = &instrument->channels[channel];
+    if (state->is_held)
+        liveness = AEGIS_LIVENESS_INVALID;
     if (!state->is_enabled || (state->liveness == liveness && state->published == liveness))
         return;
     if (state->liveness != liveness) {
@@ -22,6 +25,16 @@ void aegis_set_liveness(struct aegis_core *core, struct aegis_instrument *instru
         state->since_ns = core->now_ns;
     }
     aegis_emit_liveness(core, instrument, channel);
+}
+
+void aegis_hold_channel(struct aegis_core *core, struct aegis_instrument *instrument,
+                        int32_t channel, int32_t is_held) {
+    struct aegis_channel_state *state = &instrument->channels[channel];
+    if (state->is_held == is_held)
+        return;
+    state->is_held = is_held;
+    state->last_receive_ns = core->now_ns; /* the deadline of a channel let go begins here */
+    aegis_set_liveness(core, instrument, channel, AEGIS_LIVENESS_SYNCING);
 }
 
 void aegis_channel_received(struct aegis_core *core, struct aegis_instrument *instrument,

@@ -6,6 +6,7 @@
         /depth       -> snapshots for the books that want one
         every 10 ms  -> heartbeat, stop word, liveness, what waits for room
         every second -> counters, refusals as events
+        every minutes -> exchangeInfo again: what no longer fits is wound down
 
 Python runs per connection and per timer, never per frame. Neither numpy nor Numba is imported: the
 first live record would wait for them.
@@ -41,6 +42,7 @@ from engine.processes.feed_books import BookSnapshots
 from engine.processes.feed_counters import FeedCounters
 from engine.processes.feed_faults import FeedFaults
 from engine.processes.feed_instruments import InstrumentChoice
+from engine.processes.feed_listing import ListingWatch
 from engine.processes.feed_rejects import RejectEvents
 from engine.venues.binance.market import BinanceMarketData, cadence_words, laws
 from engine.venues.binance.rest import BinanceRest
@@ -145,8 +147,17 @@ class Feed:
         self.books = BookSnapshots(
             self.core, self.venue, self.instruments, book_count, self._on_snapshot_failure
         )
+        self.listing = ListingWatch(
+            self.core,
+            self.venue,
+            self.clock,
+            self.choice,
+            self.faults,
+            instruments=self.instruments,
+            period_s=self.config.listing_refresh_s,
+        )
         self.feed_counters = FeedCounters(
-            self.counters, self.core, self.books, self.clock, self.choice
+            self.counters, self.core, self.books, self.clock, self.choice, self.listing
         )
         self.rejects = RejectEvents(self.core, self.events)
         symbols = [instrument.symbol for instrument in self.instruments]
@@ -156,11 +167,12 @@ class Feed:
         for plan in plans:
             for subscription in plan.subscriptions:
                 self.core.enable(subscription.instrument_index, subscription.channel, now_ns)
+        await self._retry("reading what the venue lists", self.listing.begin)
         self.context.set_state(RoleState.WARM)
 
     async def _work(self) -> None:
         self._start(stream.run() for stream in self.streams)
-        self._start([self.books.run(), self._refresh_clock()])
+        self._start([self.books.run(), self.listing.run(), self._refresh_clock()])
         if self.config.idle == "yield":
             stay_awake(asyncio.get_running_loop().call_soon)
         while not self.context.stop_request():

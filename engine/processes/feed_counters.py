@@ -28,6 +28,13 @@ class ChoiceCounts(Protocol):
     failure_count: int
 
 
+class ListingCounts(Protocol):
+    """What became of the instruments since, in numbers."""
+
+    held: dict[int, str]
+    failure_count: int
+
+
 class FeedCounters:
     """Writes page 1 of the counters segment; the decode histogram is written by the core."""
 
@@ -38,6 +45,7 @@ class FeedCounters:
         books: BookSnapshots,
         clock: VenueClock,
         choice: ChoiceCounts,
+        listing: ListingCounts,
     ) -> None:
         """Hand the histogram's words to the core."""
         self._page = counters.page(RolePage.FEED)
@@ -45,6 +53,7 @@ class FeedCounters:
         self._books = books
         self._clock = clock
         self._choice = choice
+        self._listing = listing
         self.connect_count = 0
         word = FIRST_PAGE_WORD + RolePage.FEED * PAGE_WORDS + COUNTERS_MAX
         word += DECODE_HISTOGRAM * HISTOGRAM_WORDS
@@ -63,6 +72,8 @@ class FeedCounters:
         self._page.store(WORD["books_waiting"], self._books.waiting_count)
         self._page.store(WORD["instruments_fallback"], self._choice.fallback_count)
         self._page.store(WORD["discovery_failures_total"], self._choice.failure_count)
+        self._page.store(WORD["instruments_winding_down"], len(self._listing.held))
+        self._page.store(WORD["listing_failures_total"], self._listing.failure_count)
         self._page.store(WORD["clock_error_ns"], self._clock.error_ns)
         self._page.store(WORD["clock_rate_ppb"], self._clock.rate_ppb)
 

@@ -28,6 +28,10 @@ class FeedFault(IntEnum):
     """Reasons of the feed's ROLE_FAULT events. Stored in journals: never renumbered."""
 
     DISCOVERY_FAILED = 1  # the ranking by volume could not be had: the fallback list is traded
+    DISCOVERY_BACK = 2  # it can be had again; a restart takes it
+    WIND_DOWN = 3  # an instrument takes no more entries: its end is near, or its filters changed
+    WIND_DOWN_OVER = 4  # it takes entries again
+    LISTING_UNREACHABLE = 5  # what the venue lists could not be had several times in a row
 
 
 def event_payload(
@@ -52,7 +56,8 @@ class FeedFaults:
         now_ns = time.monotonic_ns()
         payload = event_payload(now_ns, EventType.ROLE_FAULT, instrument_index, fault, text, -1)
         self._waiting = [*self._waiting, payload][-WAITING_MAX:]
-        self._log(fault.name, text)
+        # Lines are limited by their first word: each instrument has its own.
+        self._log(fault.name if instrument_index < 0 else f"{fault.name} {instrument_index}", text)
         self.flush()
 
     def flush(self) -> None:

@@ -5,7 +5,7 @@
                                              `fail---> the fallback list, and the fault is told
 
 Without exchangeInfo nothing is chosen: the feed asks again until the venue answers. The set is
-fixed for a run.
+fixed for a run; a ranking that comes back later is told (`feed_listing`) and taken by a restart.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class InstrumentChoice:
         self._clock = clock
         self._faults = faults
         self.left_out: dict[str, str] = {}
+        self.info: ExchangeInfo | None = None  # the list it was chosen from; None: not by us
         self.fallback_count = 0  # instruments taken from the fallback list
         self.failure_count = 0  # rankings that could not be had
 
@@ -64,6 +65,7 @@ class InstrumentChoice:
         )
         if not chosen:
             raise VenueError(f"the venue offers none of the instruments: {self.left_out}")
+        self.info = info
         if self.fallback_count:
             self.fallback_count = len(chosen)
         return chosen

@@ -119,3 +119,47 @@ def test_a_channel_that_is_not_enabled_says_nothing() -> None:
     rig.decode(Frames().book_ticker(rig.venue_ms))
     rig.core.set_liveness(0, Channel.TRADE, rig.now_ns, Liveness.LIVE)
     assert rig.records()["record_type"].tolist() == [RecordType.QUOTE]
+
+
+def test_a_held_channel_is_invalid_whatever_arrives_and_its_records_go_on() -> None:
+    rig, frames = subscribed()
+    rig.decode(frames.book_ticker(rig.venue_ms))
+    rig.records()
+    rig.core.hold(0, Channel.QUOTE, rig.now_ns, 1)
+    rig.core.hold(0, Channel.QUOTE, rig.now_ns, 1)
+    for _ in range(3):
+        rig.now_ns += 100 * MS
+        rig.decode(frames.book_ticker(rig.venue_ms))
+        rig.core.check_liveness(rig.now_ns)
+    rig.core.check_liveness(rig.now_ns + 3_600 * S)
+    rig.core.disconnected(0, Channel.QUOTE, rig.now_ns)
+    rig.core.subscribed(0, Channel.QUOTE, rig.now_ns)
+    assert rig.liveness(0, Channel.QUOTE) is Liveness.INVALID
+    records = rig.records()
+    assert (records["record_type"] == RecordType.QUOTE).sum() == 3
+    changes = records[(records["record_type"] == RecordType.LIVENESS) & (records["aux"] == 0)]
+    assert changes["liveness"].tolist() == [Liveness.INVALID], "said once"
+    assert rig.liveness(1, Channel.QUOTE) is Liveness.CONNECTING, "the neighbour is as it was"
+
+
+def test_a_channel_let_go_is_live_with_its_next_record_or_misses_its_deadline() -> None:
+    rig, frames = subscribed()
+    rig.core.hold(0, Channel.QUOTE, rig.now_ns, 1)
+    rig.now_ns += 3_600 * S
+    rig.core.set_clock(rig.now_ns, rig.venue_ms * MS, 0, 0)
+    rig.core.hold(0, Channel.QUOTE, rig.now_ns, 0)
+    rig.core.check_liveness(rig.now_ns + 1)
+    assert rig.liveness(0, Channel.QUOTE) is Liveness.SYNCING
+    rig.core.check_liveness(rig.now_ns + CADENCES[Channel.QUOTE][0] + 1)
+    assert rig.liveness(0, Channel.QUOTE) is Liveness.SILENT
+    assert rig.decode(frames.book_ticker(rig.venue_ms)) == 0
+    assert rig.liveness(0, Channel.QUOTE) is Liveness.LIVE
+
+
+def test_a_channel_may_be_held_before_it_is_enabled() -> None:
+    rig = FeedRig(channels=False)
+    rig.core.hold(0, Channel.QUOTE, rig.now_ns, 1)
+    rig.core.enable(0, Channel.QUOTE, rig.now_ns)
+    assert rig.liveness(0, Channel.QUOTE) is Liveness.INVALID
+    with pytest.raises((IndexError, ValueError)):
+        rig.core.hold(7, Channel.QUOTE, rig.now_ns, 1)

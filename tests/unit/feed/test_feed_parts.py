@@ -69,6 +69,14 @@ class Choice:
     failure_count = 4
 
 
+class Listing:
+    """What the counters show of the instruments' standing."""
+
+    def __init__(self) -> None:
+        self.held = {1: "status SETTLING"}
+        self.failure_count = 3
+
+
 def fetching(
     rig: FeedRig, venue: Venue, body: Callable[[BookSnapshots, list[str]], Awaitable[None]]
 ) -> None:
@@ -261,7 +269,7 @@ def test_the_counters_page_holds_the_cores_own_numbers_and_the_histogram() -> No
     try:
         rig, frames = FeedRig(), Frames()
         books = BookSnapshots(rig.core, Venue(lambda *_: b""), [BTC, ETH], 2, lambda *_: None)
-        page = FeedCounters(counters, rig.core, books, VenueClock(), Choice())
+        page = FeedCounters(counters, rig.core, books, VenueClock(), Choice(), Listing())
         rig.decode(frames.trade(rig.venue_ms))
         rig.decode(b"{")
         page.connect_count = 4
@@ -271,6 +279,8 @@ def test_the_counters_page_holds_the_cores_own_numbers_and_the_histogram() -> No
         assert numbers["frames_total"] == 2
         assert numbers["rejected_total"] == numbers["rejected_malformed_total"] == 1
         assert numbers["connects_total"] == 4
+        assert (numbers["instruments_fallback"], numbers["discovery_failures_total"]) == (20, 4)
+        assert (numbers["instruments_winding_down"], numbers["listing_failures_total"]) == (1, 3)
         reader = _feed.FrameReader(rig.core)
         reader.upgrade()
         reader.get_buffer(-1)

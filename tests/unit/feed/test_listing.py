@@ -1,0 +1,376 @@
+"""What the venue lists changes while we trade: what winds down, what goes on, what is told."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import pytest
+
+from engine.clock import VenueClock
+from engine.config import Config
+from engine.domain.codes import Channel, EventType, Liveness, RecordType, Role
+from engine.domain.instrument_row import Instrument
+from engine.domain.limits import CHANNELS_NEEDED
+from engine.processes.feed_faults import FeedFault, FeedFaults
+from engine.processes.feed_instruments import InstrumentChoice
+from engine.processes.feed_listing import HELD_CHANNEL, TELL_AFTER, ListingWatch
+from engine.venues.binance.exchange_info import ExchangeInfo, instrument_of, parse_exchange_info
+from engine.venues.binance.listing import forbidding_changes, why_no_entries
+from engine.venues.binance.market import BinanceMarketData
+from engine.venues.venue import VenueError, VenueUnreachableError
+from native_ext._feed import Core
+from tests.feed_role import FeedRole, PracticeExchange
+
+NOW_MS = 1_800_000_000_000
+NOW_NS = NOW_MS * 1_000_000
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+
+LISTED: dict[str, Any] = {
+    "symbol": "BTCUSDT",
+    "status": "TRADING",
+    "contractType": "PERPETUAL",
+    "baseAsset": "BTC",
+    "quoteAsset": "USDT",
+    "marginAsset": "USDT",
+    "deliveryDate": 4_133_404_800_000,
+    "filters": [
+        {"filterType": "PRICE_FILTER", "minPrice": "1", "maxPrice": "900000", "tickSize": "0.10"},
+        {"filterType": "LOT_SIZE", "minQty": "0.002", "maxQty": "1000", "stepSize": "0.001"},
+        {"filterType": "MARKET_LOT_SIZE", "minQty": "0.002", "maxQty": "120", "stepSize": "0.002"},
+        {"filterType": "MIN_NOTIONAL", "notional": "100"},
+        {"filterType": "PERCENT_PRICE", "multiplierUp": "1.05", "multiplierDown": "0.95"},
+        {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+    ],
+}
+PRICE, LOT, MARKET, NOTIONAL, PERCENT, ORDERS = range(6)
+
+
+def listed(*rows: dict[str, Any]) -> ExchangeInfo:
+    return parse_exchange_info(json.dumps({"symbols": rows}).encode())
+
+
+def with_filter(place: int, **fields: object) -> dict[str, Any]:
+    row = copy.deepcopy(LISTED)
+    row["filters"][place].update(fields)
+    return row
+
+
+KNOWN: Instrument = instrument_of(listed(LISTED).symbols[0])
+
+
+def reason(row: dict[str, Any]) -> str:
+    return why_no_entries(KNOWN, listed(row).symbols[0], NOW_NS)
+
+
+def test_what_is_listed_as_before_goes_on() -> None:
+    assert reason(LISTED) == ""
+    assert reason(LISTED | {"deliveryDate": 0}) == ""
+    assert reason(LISTED | {"deliveryDate": NOW_MS + DAY_MS}) == ""
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["PENDING_TRADING", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "PRE_SETTLE", "SETTLING",
+     "CLOSE", "BREAK", ""],
+)  # fmt: skip
+def test_every_status_but_trading_winds_down(status: str) -> None:
+    assert reason(LISTED | {"status": status}) == f"status {status}"
+
+
+def test_an_end_that_is_near_or_over_winds_down() -> None:
+    assert reason(LISTED | {"deliveryDate": NOW_MS + DAY_MS - 1}).startswith("ends at ")
+    assert reason(LISTED | {"deliveryDate": NOW_MS - DAY_MS}).startswith("ends at ")
+
+
+def test_what_is_listed_no_longer_winds_down() -> None:
+    assert why_no_entries(KNOWN, None, NOW_NS) == "no longer listed"
+
+
+@pytest.mark.parametrize(
+    ("place", "fields", "named"),
+    [
+        (PRICE, {"tickSize": "0.01"}, "tickSize"),
+        (PRICE, {"tickSize": "0.50"}, "tickSize"),
+        (LOT, {"stepSize": "0.01"}, "stepSize"),
+        (PRICE, {"minPrice": "2"}, "min_price_ticks"),
+        (PRICE, {"maxPrice": "800000"}, "max_price_ticks"),
+        (LOT, {"minQty": "0.003"}, "min_qty_lots"),
+        (LOT, {"maxQty": "999"}, "max_qty_lots"),
+        (MARKET, {"minQty": "0.004"}, "market_min_qty_lots"),
+        (MARKET, {"maxQty": "119"}, "market_max_qty_lots"),
+        (MARKET, {"stepSize": "0.004"}, "market_step_lots"),
+        (NOTIONAL, {"notional": "101"}, "min_notional_e8"),
+        (PERCENT, {"multiplierUp": "1.04"}, "multiplier_up_e8"),
+        (PERCENT, {"multiplierDown": "0.96"}, "multiplier_down_e8"),
+        (ORDERS, {"limit": 100}, "max_open_orders"),
+    ],
+)
+def test_a_change_that_may_refuse_our_orders_winds_down_and_is_named(
+    place: int, fields: dict[str, Any], named: str
+) -> None:
+    said = reason(with_filter(place, **fields))
+    assert said.startswith("filters: ")
+    assert named in said
+
+
+@pytest.mark.parametrize(
+    ("place", "fields"),
+    [
+        (PRICE, {"minPrice": "0.5"}),
+        (PRICE, {"maxPrice": "0"}),  # no bound at all
+        (PRICE, {"tickSize": "0.100"}),
+        (LOT, {"minQty": "0.001"}),
+        (LOT, {"maxQty": "2000"}),
+        (MARKET, {"stepSize": "0.001"}),
+        (NOTIONAL, {"notional": "5"}),
+        (PERCENT, {"multiplierUp": "1.10", "multiplierDown": "0.90"}),
+        (PERCENT, {"multiplierUp": "0"}),
+        (ORDERS, {"limit": 0}),
+        (ORDERS, {"limit": 300}),
+    ],
+)
+def test_a_change_that_only_allows_more_goes_on(place: int, fields: dict[str, Any]) -> None:
+    assert reason(with_filter(place, **fields)) == ""
+
+
+def test_filters_that_cannot_be_read_wind_down() -> None:
+    assert reason(with_filter(PRICE, tickSize="abc")).startswith("filters: ")
+    assert reason(LISTED | {"filters": []}).startswith("filters: ")
+
+
+def test_another_quote_asset_is_another_instrument() -> None:
+    other = msgspec.structs.replace(KNOWN, quote="USDC", margin="USDC")
+    assert forbidding_changes(KNOWN, other) == ["quote", "margin"]
+
+
+def test_what_is_held_is_needed_by_every_entry() -> None:
+    assert CHANNELS_NEEDED >> HELD_CHANNEL & 1
+
+
+class Holds:
+    """A core that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[int, int], int] = {}
+        self.calls = 0
+
+    def hold(self, index: int, channel: int, now_ns: int, is_held: int) -> None:
+        assert now_ns > 0
+        self.held[index, channel] = is_held
+        self.calls += 1
+
+    def flush(self, _now_ns: int) -> int:
+        return 0
+
+
+class Lists(BinanceMarketData):
+    """Answers one list after another, then the last one again; None: it cannot be had."""
+
+    def __init__(self, *answers: ExchangeInfo | None) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+
+    async def fetch_list(self) -> ExchangeInfo:
+        self.asked += 1
+        found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if found is None:
+            raise VenueUnreachableError("nobody there")
+        return found
+
+    async def fetch_day_volumes(self, info: ExchangeInfo) -> dict[str, Any]:
+        return {row.symbol: 1 for row in info.symbols}
+
+
+class Told(FeedFaults):
+    """Keeps what was told instead of publishing it."""
+
+    def __init__(self) -> None:
+        self.faults: list[tuple[FeedFault, str, int]] = []
+
+    def tell(self, fault: FeedFault, text: str, instrument_index: int = -1) -> None:
+        self.faults.append((fault, text, instrument_index))
+
+
+class Watched:
+    """A watch over two instruments, and everything it touches."""
+
+    def __init__(self, *answers: ExchangeInfo | None, period_s: float = 0.001) -> None:
+        both = listed(LISTED, LISTED | {"symbol": "ETHUSDT"})
+        self.core, self.told, self.venue = Holds(), Told(), Lists(*answers)
+        clock = VenueClock()
+        now_ns = time.monotonic_ns()
+        clock.learn(now_ns, now_ns, NOW_NS)
+        self.choice = InstrumentChoice(Config(instruments_top=2), self.venue, clock, self.told)
+        self.choice.info = both
+        self.watch = ListingWatch(
+            cast("Core", self.core),
+            self.venue,
+            clock,
+            self.choice,
+            self.told,
+            instruments=[
+                msgspec.structs.replace(instrument_of(row), instrument_index=index)
+                for index, row in enumerate(both.symbols)
+            ],
+            period_s=period_s,
+        )
+        self.both = both
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        task = asyncio.create_task(self.watch.run())
+        for _ in range(20_000):
+            if done():
+                break
+            await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert done()
+
+
+def test_an_instrument_winds_down_once_and_comes_back() -> None:
+    settling = listed(LISTED | {"status": "SETTLING"}, LISTED | {"symbol": "ETHUSDT"})
+    both = listed(LISTED, LISTED | {"symbol": "ETHUSDT"})
+    rig = Watched(settling, settling, settling, both)
+
+    async def scene() -> None:
+        await rig.watch.begin()
+        assert (rig.core.calls, rig.told.faults) == (0, [])
+        for _ in range(3):
+            await rig.watch.refresh()
+        assert rig.core.held == {(0, Channel.QUOTE): 1}
+        assert rig.watch.held == {0: "status SETTLING"}
+        await rig.watch.refresh()
+
+    asyncio.run(scene())
+    assert rig.core.held == {(0, Channel.QUOTE): 0}
+    assert rig.core.calls == 2, "told the core of changes alone"
+    assert [(fault, index) for fault, _, index in rig.told.faults] == [
+        (FeedFault.WIND_DOWN, 0),
+        (FeedFault.WIND_DOWN_OVER, 0),
+    ]
+    assert "BTCUSDT: status SETTLING" in rig.told.faults[0][1]
+
+
+def test_an_end_comes_near_while_the_list_stays_the_same() -> None:
+    ending = listed(
+        LISTED | {"deliveryDate": NOW_MS + DAY_MS + HOUR_MS}, LISTED | {"symbol": "ETHUSDT"}
+    )
+    rig = Watched(ending)
+
+    async def scene() -> None:
+        await rig.watch.refresh()
+        assert rig.watch.held == {}
+        rig.watch._clock.restart()
+        now_ns = time.monotonic_ns()
+        rig.watch._clock.learn(now_ns, now_ns, NOW_NS + 2 * HOUR_MS * 1_000_000)
+        await rig.watch.refresh()
+
+    asyncio.run(scene())
+    assert list(rig.watch.held) == [0]
+
+
+def test_a_list_that_cannot_be_had_changes_nothing_and_is_told_once() -> None:
+    rig = Watched(None)
+    asyncio.run(rig.until(lambda: rig.watch.failure_count >= TELL_AFTER + 2))
+    assert rig.core.calls == 0
+    assert [fault for fault, _, _ in rig.told.faults] == [FeedFault.LISTING_UNREACHABLE]
+
+
+def test_a_feed_that_continues_another_ones_asks_before_it_goes_on() -> None:
+    rig = Watched(listed(LISTED))
+    rig.choice.info = None
+    asyncio.run(rig.watch.begin())
+    assert rig.watch.held == {1: "no longer listed"}
+    rig = Watched(None)
+    rig.choice.info = None
+    with pytest.raises(VenueError):
+        asyncio.run(rig.watch.begin())
+
+
+def test_a_ranking_that_is_back_is_told_once() -> None:
+    rig = Watched(listed(LISTED, LISTED | {"symbol": "ETHUSDT"}))
+    rig.choice.fallback_count = 2
+
+    async def scene() -> None:
+        await rig.watch.begin()
+        assert rig.told.faults == []
+        await rig.until(lambda: rig.venue.asked >= 3)
+
+    asyncio.run(scene())
+    assert [fault for fault, _, _ in rig.told.faults] == [FeedFault.DISCOVERY_BACK]
+
+
+# With sockets: the practice exchange changes its list while a feed reads it.
+
+
+def last_liveness(feed: FeedRole, index: int) -> int:
+    records = feed.drain()
+    mine = records[
+        (records["record_type"] == RecordType.LIVENESS)
+        & (records["instrument_index"] == index)
+        & (records["aux"] == Channel.QUOTE)
+    ]
+    return int(mine["liveness"][-1]) if len(mine) else -1
+
+
+def quotes(feed: FeedRole, index: int) -> int:
+    records = feed.drain()
+    return int(
+        (
+            (records["record_type"] == RecordType.QUOTE) & (records["instrument_index"] == index)
+        ).sum()
+    )
+
+
+def test_a_feed_winds_down_what_the_exchange_delists_and_lets_it_go_again(tmp_path: Path) -> None:
+    exchange = PracticeExchange("--generate", "2", "--seed", "5")
+    feed = FeedRole(
+        "feed-listing-test",
+        tmp_path,
+        exchange.port,
+        instruments=("BTCUSDT", "ETHUSDT"),
+        listing_refresh_s=1,
+    )
+    seen: list[np.void] = []
+
+    def heard(fault: FeedFault) -> bool:
+        seen.extend(feed.events())
+        return any(e["event_type"] == EventType.ROLE_FAULT and e["reason"] == fault for e in seen)
+
+    try:
+        feed.wait("live quotes", lambda: last_liveness(feed, 0) == Liveness.LIVE)
+        exchange.fault("symbol_status", symbol="BTCUSDT", streams=True)
+        feed.wait("the wind-down", lambda: last_liveness(feed, 0) == Liveness.INVALID)
+        feed.wait("its event", lambda: heard(FeedFault.WIND_DOWN))
+        feed.wait("its count", lambda: feed.counter("instruments_winding_down") == 1)
+        before = quotes(feed, 0)
+        feed.wait("its quotes go on", lambda: quotes(feed, 0) > before + 3)
+        assert last_liveness(feed, 0) == Liveness.INVALID
+        assert last_liveness(feed, 1) == Liveness.LIVE
+        exchange.fault("clear")
+        feed.wait("live quotes again", lambda: last_liveness(feed, 0) == Liveness.LIVE)
+        exchange.fault("filter_change", symbol="ETHUSDT", min_notional="1000")
+        feed.wait("the other one", lambda: last_liveness(feed, 1) == Liveness.INVALID)
+        feed.wait("that it is over", lambda: heard(FeedFault.WIND_DOWN_OVER))
+        down = [e for e in seen if e["reason"] == FeedFault.WIND_DOWN]
+        feed.wait("both events", lambda: heard(FeedFault.WIND_DOWN) and len(down) >= 1)
+        assert down[0]["role"] == Role.FEED
+        assert down[0]["instrument_index"] == 0
+        assert down[0]["text"].startswith(b"BTCUSDT: status SETTLING")
+        feed.process.kill()
+        feed.process.wait()
+        feed.start()
+        feed.wait("held in its next life too", lambda: last_liveness(feed, 1) == Liveness.INVALID)
+        assert feed.stop() == 0
+    finally:
+        feed.close()
+        exchange.stop()
