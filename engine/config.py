@@ -211,8 +211,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Meta(
             pattern="^(auto|spin|yield|hybrid|sleep)$",
             description="The brain without work: auto (as hybrid, the spin chosen by load), spin "
-            "(a core of its own), yield (one core that brain and feed share and that never halts; "
-            "pin both to it), hybrid (spin_us, then sleep), sleep.",
+            "(feed, brain and executor never sleep, on four cores or more), yield (one core that "
+            "brain and feed share and that never halts; pin both to it), hybrid (spin_us, then "
+            "sleep), sleep.",
         ),
     ] = "auto"
     spin_us: Annotated[

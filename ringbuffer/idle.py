@@ -26,6 +26,7 @@ from ringbuffer.errors import SpinRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+SPINNERS: Final = 3  # with `spin`: feed, brain and executor, each on a core of its own
 SPIN_NS: Final = 30_000  # two to three futex wake-ups of this class of machine
 SPIN_FOREVER_NS: Final = 10_000_000  # one slice: stop words and signals are seen between slices
 SLEEP_NS: Final = 1_000_000

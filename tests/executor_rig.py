@@ -31,6 +31,7 @@ class ExecutorRig:
         epoch: int = 1,
         rest_url: str = "",
         late_instruments: bool = False,
+        idle: str = "auto",
     ) -> None:
         """Prepare; `start` starts the thread."""
         self.exchange = exchange
@@ -47,6 +48,7 @@ class ExecutorRig:
         config = Config(
             epoch=epoch,
             order_timeout_ms=1_000,
+            idle=idle,
             venue=VenueConfig(
                 rest_url=rest_url or exchange.rest_url,
                 stream_url=exchange.stream_url,

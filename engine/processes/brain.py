@@ -23,7 +23,7 @@ from engine.processes.brain_rings import Rings
 from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState, RoleWord
 from ringbuffer.counters import CountersSegment
 from ringbuffer.errors import InvariantError
-from ringbuffer.idle import IdleKind, choose
+from ringbuffer.idle import SPINNERS, IdleKind, choose
 from ringbuffer.ring import Ring
 from ringbuffer.segment import Segment
 
@@ -41,7 +41,6 @@ START_CYCLE_S: Final = 0.002
 STOP_MARGIN_S: Final = 2.0  # of the drain budget, for those who stop after us
 SETTLED_CYCLES: Final = 3  # looks in a row that must find nothing in flight
 SWITCH_INTERVAL_S: Final = 0.0005  # longest a returning kernel waits for a busy Python thread
-SPINNERS: Final = 1  # the kernel thread is the only one that may spin
 
 
 class StopWhileCompiling(SystemExit):

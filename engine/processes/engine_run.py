@@ -177,8 +177,15 @@ class EngineRun:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
+        # WHY: nothing but a count. A handler runs between two steps of the main thread, which may
+        # be inside the event's own lock, or inside this handler for an earlier signal.
         self._signal_count += 1
-        self._stop.set()
+
+    def _is_over(self) -> bool:
+        """Wait for a period in the main thread; tell whether it is time to stop."""
+        if self._signal_count > 0:
+            self._stop.set()
+        return self._stop.wait(WATCH_PERIOD_S)
 
     # -- watch ---------------------------------------------------------------------------------
 
@@ -186,7 +193,7 @@ class EngineRun:
         control = self._segments.control
         started = reported = time.monotonic()
         threading.Thread(target=self._follow_market, name="aegis-market", daemon=True).start()
-        while not self._stop.wait(WATCH_PERIOD_S):
+        while not self._is_over():
             now = time.monotonic()
             control.set_main(MainWord.HEARTBEAT_NS, time.monotonic_ns())
             control.set_main(MainWord.API_HEARTBEAT_NS, self.api.heartbeat_ns)

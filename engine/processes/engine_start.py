@@ -24,7 +24,8 @@ from engine.processes.practice import Market, PracticeError, PracticeExchange
 from engine.processes.session_start import StateError, conclude
 from engine.processes.strategy_rows import strategy_rows
 from engine.store.errors import StoreError
-from ringbuffer.errors import SegmentError
+from ringbuffer.errors import SegmentError, SpinRefusedError
+from ringbuffer.idle import SPINNERS, IdleKind, choose
 
 if TYPE_CHECKING:
     import argparse
@@ -66,8 +67,11 @@ def read_config(
         config = load_config(environment, options.config, overrides)
         market.check(config.venue.name, options.exchange)
         strategy_rows(config)
+        choose(IdleKind(config.idle), spinner_count=SPINNERS)
     except (ConfigError, StrategyError) as error:
         raise StartError(str(error), exit_codes.USAGE) from error
+    except SpinRefusedError as error:
+        raise StartError(f"idle: {error}", exit_codes.USAGE) from error
     return config
 
 

@@ -1,6 +1,7 @@
 """The brain's thread that talks orders to a venue: commands in, reports out.
 
         kernel thread -> command ring -> doorbell (eventfd) -> uvloop -> venue
+                                     `-> a loop that never sleeps (idle = "spin")
         venue -> reports -> report ring -> wake -> kernel thread
 
 The thread connects while the kernels load. What it hears before the state of an earlier session was
@@ -31,6 +32,7 @@ from engine.clock import VenueClock
 from engine.config import Config
 from engine.domain.codes import EventType
 from engine.domain.instrument_row import Instrument
+from engine.processes.awake import stay_awake
 from engine.processes.dispatcher import Dispatcher, Priority
 from engine.processes.events import SubscriberTable
 from engine.processes.executor_counts import ExecutorCounts
@@ -203,8 +205,11 @@ class Executor:
             ("expire", self._expire(orders)),
         ):
             tasks.append(loop.create_task(job, name=name))
-        loop.add_reader(self._doorbell, self._on_doorbell)
-        self._drain_commands()
+        if self._config.idle == "spin":
+            stay_awake(loop.call_soon, self._take_commands)  # nobody has to ring
+        else:
+            loop.add_reader(self._doorbell, self._on_doorbell)
+            self._drain_commands()
         self.connected.set()
         # These run until the stop; the first to end otherwise ends the role.
         done, _ = await asyncio.wait(set(tasks), return_when=asyncio.FIRST_COMPLETED)

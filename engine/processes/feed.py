@@ -173,7 +173,7 @@ class Feed:
     async def _work(self) -> None:
         self._start(stream.run() for stream in self.streams)
         self._start([self.books.run(), self.listing.run(), self._refresh_clock()])
-        if self.config.idle == "yield":
+        if self.config.idle in {"spin", "yield"}:
             stay_awake(asyncio.get_running_loop().call_soon)
         while not self.context.stop_request():
             self._cycle(time.monotonic_ns())

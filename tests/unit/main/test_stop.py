@@ -1,5 +1,7 @@
 """How a stop that is not orderly is told: whose patience ended, and what that means."""
 
+import signal
+import threading
 from types import SimpleNamespace
 from typing import cast
 
@@ -43,3 +45,19 @@ def test_a_role_that_was_killed_is_named_with_the_cause(
     assert not engine._wait_stopped(cast("RoleProcess", role), patience_s)
     assert role.was_killed
     assert said == [sentence]
+
+
+def test_a_signal_takes_no_lock_that_the_interrupted_code_may_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = EngineRun.__new__(EngineRun)
+    monkeypatch.setattr(engine, "_signal_count", 0, raising=False)
+    monkeypatch.setattr(engine, "_stop", threading.Event(), raising=False)
+    assert not engine._is_over()
+    handler = threading.Thread(target=engine._on_signal, args=(signal.SIGTERM, None), daemon=True)
+    lock = vars(engine._stop)["_cond"]
+    with lock:  # as in the middle of the main thread's wait, or of another set()
+        handler.start()
+        handler.join(5.0)
+        assert not handler.is_alive(), "the handler waits for its own thread"
+    assert engine._is_over()

@@ -22,6 +22,18 @@ def test_each_turn_asks_for_the_next_until_it_may_rest() -> None:
     assert turns == []
 
 
+def test_each_turn_looks_once_and_no_turn_looks_after_the_rest() -> None:
+    turns: list[Callable[[], None]] = []
+    looks: list[int] = []
+    rest = stay_awake(turns.append, lambda: looks.append(len(turns)))
+    for _ in range(3):
+        turns.pop()()
+    assert len(looks) == 3
+    rest()
+    turns.pop()()
+    assert len(looks) == 3
+
+
 def test_an_awake_loop_still_does_its_other_work() -> None:
     async def work() -> int:
         loop = asyncio.get_running_loop()

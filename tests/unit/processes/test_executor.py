@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -97,6 +98,18 @@ def test_commands_published_before_the_venue_is_open_are_taken_then(exchange: Ex
     assert not rig.executor.connected.is_set()
     rig.instruments = exchange.instruments()
     assert rig.wait(EventType.ORDER_UPDATE)["order_sequence"] == 1
+    rig.stop()
+
+
+def test_an_executor_that_never_sleeps_needs_no_doorbell(exchange: Exchange) -> None:
+    rig = ExecutorRig(exchange, epoch=31_002, idle="spin")
+    rig.start()
+    rig.wait(EventType.VENUE_CONNECTED)
+    for sequence in range(1, 6):
+        rig.order(sequence, QTY_LOTS)
+    rig.wait_until(lambda: counter(rig, "orders_sent_total") == 5, "not all sent")
+    with pytest.raises(BlockingIOError):
+        os.read(rig.rings.doorbell, 8)
     rig.stop()
 
 
