@@ -150,13 +150,15 @@ def play(
 
 
 def arrays_of(state: NamedTuple, prefix: str = "") -> dict[str, np.ndarray]:
-    """Return every array of a state, by dotted name."""
+    """Return every array of a state, by dotted name; rows that hold arrays field by field."""
     found: dict[str, np.ndarray] = {}
     for name, part in state._asdict().items():
-        if isinstance(part, np.ndarray):
-            found[prefix + name] = part
-        else:
+        if not isinstance(part, np.ndarray):
             found |= arrays_of(part, f"{prefix}{name}.")
+        elif any(part.dtype[k].shape for k in range(len(part.dtype))):
+            found |= {f"{prefix}{name}.{field}": part[field] for field in part.dtype.names}
+        else:
+            found[prefix + name] = part
     return found
 
 

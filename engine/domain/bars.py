@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.domain.kernel import Integers, Records, kernel
+from engine.domain.kernel import Integers, Records, fused, kernel
 
 BAR_RING_BARS = 64  # closed bars kept per timeframe; a power of two, at least every lookback
 BAR_MASK = BAR_RING_BARS - 1
@@ -42,7 +42,7 @@ BAR_DTYPE = np.dtype(
 assert BAR_DTYPE.itemsize == 64, "a bar fills one cache line"
 
 
-@kernel
+@fused
 def open_bar(forming: Records, i: int, t: int, start_ns: int, price_ticks: int) -> None:
     """Start the bar of (instrument `i`, timeframe `t`) at a first price, in place."""
     forming["start_ns"][i, t] = start_ns
@@ -55,7 +55,7 @@ def open_bar(forming: Records, i: int, t: int, start_ns: int, price_ticks: int) 
     forming["trade_count"][i, t] = 0
 
 
-@kernel
+@fused
 def add_trade(
     forming: Records, i: int, t: int, price_ticks: int, qty_lots: int, is_buy: bool
 ) -> None:
@@ -83,7 +83,7 @@ def close_bar(
     forming["start_ns"][i, t] += timeframe_ns
 
 
-@kernel
+@fused
 def apply_trade_to_bar(
     forming: Records,
     i: int,

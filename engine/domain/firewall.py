@@ -23,7 +23,7 @@ from engine.domain.firewall_lanes import (
     judge_lane,
 )
 from engine.domain.firewall_reasons import FirewallReason
-from engine.domain.kernel import Records, inlined, kernel
+from engine.domain.kernel import Record, Records, fused, inlined, kernel
 from engine.domain.market_state import (
     CLOCK_ANCHOR_NS,
     CLOCK_OFFSET_NS,
@@ -75,13 +75,13 @@ PRICE_TICKS_MAX = 1 << 40  # keeps every product below in range of an int64
 QTY_LOTS_MAX = 1 << 50
 
 
-@kernel
-def check_quote(slots: Records, slot_index: int) -> int:
+@fused
+def check_quote(slot: Record) -> int:
     """Return the law a QUOTE breaks by itself, or 0."""
-    bid = slots["bid_price_ticks"][slot_index]
-    ask = slots["ask_price_ticks"][slot_index]
-    bid_lots = slots["bid_qty_lots"][slot_index]
-    ask_lots = slots["ask_qty_lots"][slot_index]
+    bid = slot["bid_price_ticks"]
+    ask = slot["ask_price_ticks"]
+    bid_lots = slot["bid_qty_lots"]
+    ask_lots = slot["ask_qty_lots"]
     if bid <= 0 or ask <= 0:
         return _PRICE_NOT_POSITIVE
     if bid_lots < 0 or ask_lots < 0:
@@ -97,11 +97,11 @@ def check_quote(slots: Records, slot_index: int) -> int:
     return 0
 
 
-@kernel
-def check_trade(slots: Records, slot_index: int) -> int:
+@fused
+def check_trade(slot: Record) -> int:
     """Return the law a TRADE breaks by itself, or 0."""
-    price = slots["price_ticks"][slot_index]
-    qty = slots["qty_lots"][slot_index]
+    price = slot["price_ticks"]
+    qty = slot["qty_lots"]
     if price <= 0:
         return _PRICE_NOT_POSITIVE
     if qty <= 0:
@@ -111,11 +111,11 @@ def check_trade(slots: Records, slot_index: int) -> int:
     return 0
 
 
-@kernel
-def check_price_and_qty(slots: Records, slot_index: int, qty_min: int) -> int:
+@fused
+def check_price_and_qty(slot: Record, qty_min: int) -> int:
     """Return the law that a LEVEL or a LIQUIDATION breaks, or 0."""
-    price = slots["price_ticks"][slot_index]
-    qty = slots["qty_lots"][slot_index]
+    price = slot["price_ticks"]
+    qty = slot["qty_lots"]
     if price <= 0:
         return _PRICE_NOT_POSITIVE
     if qty < 0:
@@ -128,15 +128,15 @@ def check_price_and_qty(slots: Records, slot_index: int, qty_min: int) -> int:
 
 
 @kernel
-def check_bar(slots: Records, slot_index: int) -> int:
+def check_bar(slot: Record) -> int:
     """Return the law a BAR of the venue breaks, or 0."""
-    open_ticks = slots["open_ticks"][slot_index]
-    high = slots["high_offset_ticks"][slot_index]
-    low = slots["low_offset_ticks"][slot_index]
-    close = slots["close_offset_ticks"][slot_index]
-    volume = slots["volume_lots"][slot_index]
-    trades = slots["bar_trade_count"][slot_index]
-    interval_s = int(slots["aux"][slot_index])
+    open_ticks = slot["open_ticks"]
+    high = slot["high_offset_ticks"]
+    low = slot["low_offset_ticks"]
+    close = slot["close_offset_ticks"]
+    volume = slot["volume_lots"]
+    trades = slot["bar_trade_count"]
+    interval_s = int(slot["aux"])
     if open_ticks <= 0 or open_ticks + low <= 0:
         return _PRICE_NOT_POSITIVE
     if high < low:
@@ -147,51 +147,55 @@ def check_bar(slots: Records, slot_index: int) -> int:
         return _QTY_NEGATIVE
     if trades < 0 or (trades == 0) != (volume == 0):
         return _BAR_VOLUME
-    if interval_s <= 0 or slots["venue_time_ns"][slot_index] % (interval_s * NS_PER_S) != 0:
+    if interval_s <= 0 or slot["venue_time_ns"] % (interval_s * NS_PER_S) != 0:
         return _BAR_TIME
     return 0
 
 
 @kernel
-def check_mark(slots: Records, slot_index: int) -> int:
+def check_mark(slot: Record) -> int:
     """Return the law a MARK breaks, or 0."""
-    if slots["mark_price_e8"][slot_index] <= 0 or slots["index_price_e8"][slot_index] < 0:
+    if slot["mark_price_e8"] <= 0 or slot["index_price_e8"] < 0:
         return _PRICE_NOT_POSITIVE
-    if abs(slots["funding_rate_e8"][slot_index]) > FUNDING_MAX_E8:
+    if abs(slot["funding_rate_e8"]) > FUNDING_MAX_E8:
         return _FUNDING_RANGE
     return 0
 
 
 @kernel
-def check_state_record(record_type: int, slots: Records, slot_index: int) -> int:
+def check_state_record(record_type: int, slot: Record) -> int:
     """Return the law a LIVENESS or a GAP breaks, or 0."""
-    channel = slots["aux"][slot_index]
+    channel = slot["aux"]
     if channel < 0 or channel >= _CHANNELS:
         return _NUMBER_RANGE
     if record_type == _LIVENESS:
-        state = slots["liveness"][slot_index]
+        state = slot["liveness"]
         if state < 0 or state > _LIVENESS_MAX:
             return _NUMBER_RANGE
     return 0
 
 
 @inlined
-def check_time(market: MarketState, record_type: int, slots: Records, slot_index: int) -> int:
+def check_time(market: MarketState, record_type: int, slot: Record) -> int:
     """Return the law a record's venue time breaks, or 0.
 
     With a venue clock the bound is the clock, wider by its rate where a tape plays faster; without
     one it is the newest venue time accepted.
     """
     progress = market.progress
-    venue_time_ns = slots["venue_time_ns"][slot_index]
+    venue_time_ns = slot["venue_time_ns"]
     if progress[CLOCK_VALID] != 0:
-        receive_ns = slots["receive_time_ns"][slot_index]
-        since_ns = receive_ns - progress[CLOCK_ANCHOR_NS]
-        rate = progress[CLOCK_RATE_PPB] * 1e-9  # beyond 1
-        clock_ns = receive_ns + progress[CLOCK_OFFSET_NS] + int(since_ns * rate)
-        wider = max(1.0, 1.0 + rate)
-        future_ns = clock_ns + int(TIME_FUTURE_NS * wider)
-        past_ns = clock_ns - int(TIME_PAST_NS * wider)
+        receive_ns = slot["receive_time_ns"]
+        clock_ns = receive_ns + progress[CLOCK_OFFSET_NS]
+        future_ns = clock_ns + TIME_FUTURE_NS
+        past_ns = clock_ns - TIME_PAST_NS
+        rate_ppb = progress[CLOCK_RATE_PPB]
+        if rate_ppb != 0:
+            rate = rate_ppb * 1e-9  # beyond 1
+            clock_ns += int((receive_ns - progress[CLOCK_ANCHOR_NS]) * rate)
+            wider = max(1.0, 1.0 + rate)
+            future_ns = clock_ns + int(TIME_FUTURE_NS * wider)
+            past_ns = clock_ns - int(TIME_PAST_NS * wider)
     else:
         clock_ns = progress[VENUE_TIME_NEWEST_NS]
         if clock_ns == 0:
@@ -208,85 +212,99 @@ def check_time(market: MarketState, record_type: int, slots: Records, slot_index
 @kernel
 def resync_instrument(market: MarketState, i: int) -> None:
     """Forget the anchors of an instrument and what was built on them, in place."""
-    hot = market.hot
-    forget_lane(market.anchors, i, LANE_QUOTE)
-    forget_lane(market.anchors, i, LANE_TRADE)
-    hot["bid_price_ticks"][i] = 0
-    hot["ask_price_ticks"][i] = 0
-    hot["flow_bucket"][i] = 0
-    hot["next_close_ns"][i] = NEVER_NS
+    row = market.hot[i]
+    forget_lane(row, LANE_QUOTE)
+    forget_lane(row, LANE_TRADE)
+    row["bid_price_ticks"] = 0
+    row["ask_price_ticks"] = 0
+    row["flow_bucket"] = 0
+    row["next_close_ns"] = NEVER_NS
     for t in range(market.timeframes_ns.shape[0]):
         market.forming["start_ns"][i, t] = 0
         market.forming["trade_count"][i, t] = 0
-    forget_flow(market.flow_buckets, market.flow_sums, market.micro, i)
+    forget_flow(row)
+
+
+@kernel
+def accept_run(
+    market: MarketState, i: int, lane: int, column: int, record_id: int, price: int, is_newer: bool
+) -> bool:
+    """Note a refused record; when it completes a run, resynchronise and accept it."""
+    if not extend_run(market.hot[i], lane, record_id, price, is_newer):
+        return False
+    resync_instrument(market, i)
+    return judge_lane(market.hot[i], lane, column, record_id, price, False) == 0
 
 
 @inlined
-def check_lane(
-    market: MarketState, record_type: int, i: int, slots: Records, slot_index: int
-) -> int:
-    """Return the law a QUOTE or TRADE breaks against its lane, or 0.
-
-    The record that completes a run of refusals is accepted, after a resynchronisation.
-    """
-    hot = market.hot
-    receive_ns = slots["receive_time_ns"][slot_index]
-    venue_time_ns = slots["venue_time_ns"][slot_index]
-    if record_type == _QUOTE:
-        lane = LANE_QUOTE
-        column = IDS
-        record_id = int(slots["aux"][slot_index])
-        bid = slots["bid_price_ticks"][slot_index]
-        price = bid + (slots["ask_price_ticks"][slot_index] - bid) // 2
-        is_fresh = receive_ns - hot["quote_receive_time_ns"][i] <= REFERENCE_AGE_NS
-        is_newer = venue_time_ns >= hot["quote_venue_time_ns"][i]
-    else:
-        lane = LANE_TRADE
-        column = IDS + (int(slots["flags"][slot_index]) & 3)
-        record_id = slots["trade_id"][slot_index]
-        price = slots["price_ticks"][slot_index]
-        is_fresh = receive_ns - hot["trade_receive_time_ns"][i] <= REFERENCE_AGE_NS
-        is_newer = venue_time_ns >= hot["trade_venue_time_ns"][i]
-    reason = judge_lane(market.anchors, i, lane, column, record_id, price, is_fresh)
-    if reason != 0 and extend_run(market.anchors, i, lane, record_id, price, is_newer):
-        resync_instrument(market, i)
-        return judge_lane(market.anchors, i, lane, column, record_id, price, False)
+def check_quote_lane(market: MarketState, i: int, slot: Record) -> int:
+    """Return the law a QUOTE breaks against the quotes before it, or 0."""
+    row = market.hot[i]
+    record_id = int(slot["aux"])
+    bid = slot["bid_price_ticks"]
+    price = bid + (slot["ask_price_ticks"] - bid) // 2
+    age_ns = slot["receive_time_ns"] - row["quote_receive_time_ns"]
+    is_fresh = age_ns <= REFERENCE_AGE_NS
+    reason = judge_lane(row, LANE_QUOTE, IDS, record_id, price, is_fresh)
+    if reason != 0:
+        is_newer = slot["venue_time_ns"] >= row["quote_venue_time_ns"]
+        if accept_run(market, i, LANE_QUOTE, IDS, record_id, price, is_newer):
+            return 0
     return reason
 
 
 @inlined
-def check_content(record_type: int, slots: Records, slot_index: int) -> int:
-    """Return the law the record breaks by itself, or 0."""
-    if record_type == _QUOTE:
-        return check_quote(slots, slot_index)
-    if record_type == _TRADE:
-        return check_trade(slots, slot_index)
-    if record_type == _LEVEL:
-        return check_price_and_qty(slots, slot_index, 0)
-    if record_type == _BAR:
-        return check_bar(slots, slot_index)
-    if record_type == _MARK:
-        return check_mark(slots, slot_index)
-    if record_type == _LIQUIDATION:
-        return check_price_and_qty(slots, slot_index, 1)
-    return check_state_record(record_type, slots, slot_index)
+def check_trade_lane(market: MarketState, i: int, slot: Record) -> int:
+    """Return the law a TRADE breaks against the trades of its kind before it, or 0."""
+    row = market.hot[i]
+    column = IDS + (int(slot["flags"]) & 3)
+    record_id = slot["trade_id"]
+    price = slot["price_ticks"]
+    age_ns = slot["receive_time_ns"] - row["trade_receive_time_ns"]
+    is_fresh = age_ns <= REFERENCE_AGE_NS
+    reason = judge_lane(row, LANE_TRADE, column, record_id, price, is_fresh)
+    if reason != 0:
+        is_newer = slot["venue_time_ns"] >= row["trade_venue_time_ns"]
+        if accept_run(market, i, LANE_TRADE, column, record_id, price, is_newer):
+            return 0
+    return reason
 
 
 @inlined
-def check_laws(market: MarketState, slots: Records, slot_index: int) -> int:
+def check_content(record_type: int, slot: Record) -> int:
+    """Return the law the record breaks by itself, or 0."""
+    if record_type == _QUOTE:
+        return check_quote(slot)
+    if record_type == _TRADE:
+        return check_trade(slot)
+    if record_type == _LEVEL:
+        return check_price_and_qty(slot, 0)
+    if record_type == _BAR:
+        return check_bar(slot)
+    if record_type == _MARK:
+        return check_mark(slot)
+    if record_type == _LIQUIDATION:
+        return check_price_and_qty(slot, 1)
+    return check_state_record(record_type, slot)
+
+
+@inlined
+def check_laws(market: MarketState, slot: Record) -> int:
     """Return the first law the record breaks, or 0."""
-    record_type = slots["record_type"][slot_index]
+    record_type = slot["record_type"]
     if record_type < _QUOTE or record_type > _GAP:
         return _RECORD_TYPE_UNKNOWN
-    i = slots["instrument_index"][slot_index]
+    i = slot["instrument_index"]
     if i >= market.hot.shape[0]:
         return _INSTRUMENT_UNKNOWN
-    reason = check_content(record_type, slots, slot_index)
+    reason = check_content(record_type, slot)
     if reason != 0 or record_type >= _LIVENESS:
         return reason
-    reason = check_time(market, record_type, slots, slot_index)
-    if reason == 0 and record_type <= _TRADE:
-        reason = check_lane(market, record_type, i, slots, slot_index)
+    reason = check_time(market, record_type, slot)
+    if reason == 0 and record_type == _QUOTE:
+        return check_quote_lane(market, i, slot)
+    if reason == 0 and record_type == _TRADE:
+        return check_trade_lane(market, i, slot)
     return reason
 
 
@@ -296,19 +314,18 @@ def check_record(market: MarketState, slots: Records, slot_index: int) -> int:
 
     The sequence must follow the one before it; the first record after the start may have any.
     """
-    sequence = slots["sequence"][slot_index]
+    slot = slots[slot_index]
+    sequence = slot["sequence"]
     expected = market.progress[SEQUENCE_LAST] + 1
     market.progress[SEQUENCE_LAST] = sequence
-    reason = 0
-    if expected not in (sequence, 0):
-        reason = _SEQUENCE_BROKEN
-    else:
-        reason = check_laws(market, slots, slot_index)
+    reason = _SEQUENCE_BROKEN
+    if expected in (sequence, 0):
+        reason = check_laws(market, slot)
     if reason != 0:
         market.reject_counts[reason] += 1
         return reason
-    if slots["record_type"][slot_index] < _BAR:
-        venue_time_ns = slots["venue_time_ns"][slot_index]
+    if slot["record_type"] < _BAR:
+        venue_time_ns = slot["venue_time_ns"]
         newest_ns = market.progress[VENUE_TIME_NEWEST_NS]
         market.progress[VENUE_TIME_NEWEST_NS] = max(newest_ns, venue_time_ns)
     return 0

@@ -6,7 +6,7 @@ other, and are not older than what was accepted, mean that the anchor was wrong:
 them is accepted. An anchor older than `REFERENCE_AGE_NS` judges no jump, for prices may move while
 a market is quiet; a gap record forgets the anchors of its channel.
 
-    anchors[i, lane, column]    price, length of the run, its last price and id, four last ids
+    row["anchors"][lane, column]   price, length of the run, its last price and id, four last ids
 
 Trades have one id per (aggregated, aggressor): trades that waited under back-pressure are merged by
 side, so ids follow each other within a side only. A quote carries the low 32 bits of its id.
@@ -15,7 +15,7 @@ side, so ids follow each other within a side only. A quote carries the low 32 bi
 from __future__ import annotations
 
 from engine.domain.firewall_reasons import FirewallReason
-from engine.domain.kernel import Integers, kernel
+from engine.domain.kernel import Record, fused, kernel
 
 LANE_QUOTE, LANE_TRADE = 0, 1
 LANES = 2
@@ -34,7 +34,7 @@ _ID_JUMP = int(FirewallReason.ID_JUMP)
 _PRICE_JUMP = int(FirewallReason.PRICE_JUMP)
 
 
-@kernel
+@fused
 def is_far(price_ticks: int, anchor_ticks: int) -> bool:
     """Return whether a price is a jump away from its anchor; False without an anchor."""
     distance = abs(price_ticks - anchor_ticks)
@@ -43,7 +43,7 @@ def is_far(price_ticks: int, anchor_ticks: int) -> bool:
     return distance * PRICE_JUMP_DIVISOR > anchor_ticks
 
 
-@kernel
+@fused
 def ids_ahead(lane: int, record_id: int, before_id: int) -> int:
     """Return how far an id is ahead of the one before it; 1 when either is unknown (0)."""
     if record_id == 0 or before_id == 0:
@@ -54,7 +54,7 @@ def ids_ahead(lane: int, record_id: int, before_id: int) -> int:
     return record_id - before_id
 
 
-@kernel
+@fused
 def continuity(
     lane: int, record_id: int, price: int, before_id: int, anchor_ticks: int, is_fresh: bool
 ) -> int:
@@ -72,10 +72,9 @@ def continuity(
     return 0
 
 
-@kernel
+@fused
 def judge_lane(
-    anchors: Integers,
-    i: int,
+    row: Record,
     lane: int,
     id_column: int,
     record_id: int,
@@ -83,33 +82,33 @@ def judge_lane(
     is_fresh: bool,
 ) -> int:
     """Return what is wrong with a record after those its lane accepted, or 0; moves the anchors."""
-    before_id = anchors[i, lane, id_column]
-    reason = continuity(lane, record_id, price, before_id, anchors[i, lane, PRICE], is_fresh)
+    anchors = row["anchors"]
+    before_id = anchors[lane, id_column]
+    reason = continuity(lane, record_id, price, before_id, anchors[lane, PRICE], is_fresh)
     if reason == 0:
-        anchors[i, lane, PRICE] = price
-        anchors[i, lane, RUN_COUNT] = 0
-        anchors[i, lane, id_column] = record_id
+        anchors[lane, PRICE] = price
+        anchors[lane, RUN_COUNT] = 0
+        anchors[lane, id_column] = record_id
     return reason
 
 
 @kernel
-def extend_run(
-    anchors: Integers, i: int, lane: int, record_id: int, price: int, is_newer: bool
-) -> bool:
+def extend_run(row: Record, lane: int, record_id: int, price: int, is_newer: bool) -> bool:
     """Note a refused record; return whether it completes a run, so that anchors must yield."""
-    agrees = anchors[i, lane, RUN_COUNT] > 0 and is_newer
+    anchors = row["anchors"]
+    agrees = anchors[lane, RUN_COUNT] > 0 and is_newer
     if agrees:
-        run_id = anchors[i, lane, RUN_ID]
-        run_price = anchors[i, lane, RUN_PRICE]
+        run_id = anchors[lane, RUN_ID]
+        run_price = anchors[lane, RUN_PRICE]
         agrees = continuity(lane, record_id, price, run_id, run_price, True) == 0
-    anchors[i, lane, RUN_COUNT] = anchors[i, lane, RUN_COUNT] + 1 if agrees else 1
-    anchors[i, lane, RUN_PRICE] = price
-    anchors[i, lane, RUN_ID] = record_id
-    return bool(anchors[i, lane, RUN_COUNT] >= RUN_TO_ACCEPT)
+    anchors[lane, RUN_COUNT] = anchors[lane, RUN_COUNT] + 1 if agrees else 1
+    anchors[lane, RUN_PRICE] = price
+    anchors[lane, RUN_ID] = record_id
+    return bool(anchors[lane, RUN_COUNT] >= RUN_TO_ACCEPT)
 
 
 @kernel
-def forget_lane(anchors: Integers, i: int, lane: int) -> None:
+def forget_lane(row: Record, lane: int) -> None:
     """Forget what a lane accepted, in place: the next record is judged on its own."""
     for column in range(ANCHOR_COLUMNS):
-        anchors[i, lane, column] = 0
+        row["anchors"][lane, column] = 0

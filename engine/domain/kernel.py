@@ -26,6 +26,7 @@ Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
 
 Records = NDArray[np.void]
+Record = np.void  # one row of Records: a pointer where compiled
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -93,6 +94,14 @@ def exported(function: Callable[Parameters, Answer]) -> Callable[Parameters, Ans
     Numba's own cache is not used for it: what comes out of there has no object code any more.
     """
     return _declare(function, **({**_HIDDEN, "cache": False} if _hidden else {}))
+
+
+def fused(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
+    """Return a kernel whose machine code becomes part of its callers': for what most records need.
+
+    A call passes every array of every argument on the stack, five words and two per dimension.
+    """
+    return _declare(function, forceinline=True, **(_HIDDEN if _hidden else {}))
 
 
 def inlined(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:

@@ -1,11 +1,13 @@
 """What the brain knows of the market: one tuple of preallocated arrays, one writer, no objects.
 
-Everything is indexed by instrument first. What every record touches is packed into `hot`, three
-cache lines per instrument; the rest is touched by trades, by book diffs or at a bar's end.
+Everything is indexed by instrument first. What quotes and trades touch is one row of `hot`, whole
+cache lines side by side; the rest is touched by book diffs or at a bar's end.
 
-    hot[i]               quote, last trade, times, counts, marks
-    micro[i, column]     features of quote and flow (engine.domain.features.micro)
-    book_*[i, side, k]   levels, best first
+    hot[i]               quote, last trade, times, counts, marks, and in the same row:
+      anchors[lane, column]     the firewall's (engine.domain.firewall_lanes)
+      micro[column]             features of quote and flow (engine.domain.features.micro)
+      flow_sums[8], flow_buckets[bucket, 4]     what they are made of
+    books[i]             levels, best first (engine.domain.book)
     forming[i, t], closed[i, t, k & mask]                 bars
     bar_features[i, t, column], feature_memory[i, t, cell]  of the newest closed bar; their state
     structure                                             smart-money structure of closed bars
@@ -21,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.bars import BAR_DTYPE, BAR_RING_BARS
-from engine.domain.book import BOOK_LEVELS
+from engine.domain.book import BOOK_DTYPE
 from engine.domain.codes import Channel
 from engine.domain.features.micro import FLOW_BUCKETS, FLOW_SUMS, LONG, MICRO_COLUMNS
 from engine.domain.features.plan import FeaturePlan, catalogue_text, compile_plan
@@ -75,9 +77,15 @@ HOT_DTYPE = np.dtype(
         ("liquidation_buy_lots", "<i8"),  # totals since start
         ("liquidation_sell_lots", "<i8"),
         ("venue_bar_close_ticks", "<i8"),  # of the last final bar the venue sent
+        # WHY: arrays of a row have their shape in its type, so that an index costs no
+        # multiplication; arrays of the state have it in memory.
+        ("anchors", "<i8", (LANES, ANCHOR_COLUMNS)),  # a line per lane
+        ("micro", "<f8", (MICRO_COLUMNS,)),
+        ("flow_sums", "<f8", (FLOW_SUMS,)),
+        ("flow_buckets", "<f8", (FLOW_BUCKETS, LONG)),
     ]
 )
-assert HOT_DTYPE.itemsize == 3 * CACHE_LINE_BYTES, "the hot row fills whole cache lines"
+assert HOT_DTYPE.itemsize == 15 * CACHE_LINE_BYTES, "the hot row fills whole cache lines"
 
 STRATEGY_DTYPE = np.dtype(
     [
@@ -122,15 +130,8 @@ class MarketState(NamedTuple):
     progress: Integers  # int64[PROGRESS_WORDS]
     reject_counts: Integers  # int64[FIREWALL_REASON_COUNT]
     liveness: Bytes  # uint8[n, channels], Liveness
-    anchors: Integers  # int64[n, LANES, ANCHOR_COLUMNS], the firewall's
-    hot: Records
-    micro: Floats  # float64[n, MICRO_COLUMNS]
-    flow_sums: Floats  # float64[n, FLOW_SUMS]
-    flow_buckets: Floats  # float64[n, FLOW_BUCKETS, 4]
-    book_prices: Integers  # int64[n, 2, BOOK_LEVELS]
-    book_quantities: Integers
-    book_counts: Integers  # int64[n, 2]
-    book_state: Integers  # int64[n], BOOK_*
+    hot: Records  # HOT_DTYPE[n]
+    books: Records  # BOOK_DTYPE[n]
     forming: Records  # BAR_DTYPE[n, t]
     closed: Records  # BAR_DTYPE[n, t, BAR_RING_BARS]
     closed_count: Integers  # int64[n, t]
@@ -211,15 +212,8 @@ def create_market_state(
         progress=np.zeros(PROGRESS_WORDS, dtype=np.int64),
         reject_counts=np.zeros(FIREWALL_REASON_COUNT, dtype=np.int64),
         liveness=np.zeros((n, len(Channel)), dtype=np.uint8),
-        anchors=np.zeros((n, LANES, ANCHOR_COLUMNS), dtype=np.int64),
         hot=aligned_zeros((n,), HOT_DTYPE),
-        micro=np.full((n, MICRO_COLUMNS), np.nan),
-        flow_sums=np.zeros((n, FLOW_SUMS)),
-        flow_buckets=np.zeros((n, FLOW_BUCKETS, LONG)),
-        book_prices=np.zeros((n, 2, BOOK_LEVELS), dtype=np.int64),
-        book_quantities=np.zeros((n, 2, BOOK_LEVELS), dtype=np.int64),
-        book_counts=np.zeros((n, 2), dtype=np.int64),
-        book_state=np.zeros(n, dtype=np.int64),
+        books=aligned_zeros((n,), BOOK_DTYPE),
         forming=aligned_zeros((n, t), BAR_DTYPE),
         closed=aligned_zeros((n, t, BAR_RING_BARS), BAR_DTYPE),
         closed_count=np.zeros((n, t), dtype=np.int64),
@@ -234,4 +228,5 @@ def create_market_state(
     state.progress[SEQUENCE_LAST] = -1
     state.progress[USES_SCORE] = any(row.kind == StrategyKind.ORDERFLOW for row in strategy_rows)
     state.hot["next_close_ns"][:] = NEVER_NS
+    state.hot["micro"][:] = np.nan
     return state

@@ -30,7 +30,7 @@ from engine.domain.features.micro import (
     roll_buckets,
 )
 from engine.domain.firewall_lanes import LANE_QUOTE, LANE_TRADE, forget_lane
-from engine.domain.kernel import Records, inlined, kernel
+from engine.domain.kernel import Record, Records, inlined, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
 
 _QUOTE = int(RecordType.QUOTE)
@@ -47,50 +47,50 @@ _CHANNEL_BOOK = int(Channel.BOOK)
 
 
 @inlined
-def advance_flow(market: MarketState, i: int, venue_time_ns: int) -> None:
+def advance_flow(row: Record, venue_time_ns: int) -> None:
     """Move the flow windows on when the record opens a bucket, in place."""
     bucket = venue_time_ns >> BUCKET_SHIFT
-    if bucket > market.hot["flow_bucket"][i]:
-        roll_buckets(market.hot, market.flow_buckets, market.flow_sums, market.micro, i, bucket)
+    if bucket > row["flow_bucket"]:
+        roll_buckets(row, bucket)
 
 
 @inlined
-def apply_quote(market: MarketState, i: int, slots: Records, slot_index: int) -> int:
+def apply_quote(market: MarketState, i: int, slot: Record) -> int:
     """Take over a quote; its venue time may close bars. Return the mask of timeframes closed."""
-    hot = market.hot
-    venue_time_ns = slots["venue_time_ns"][slot_index]
+    row = market.hot[i]
+    venue_time_ns = slot["venue_time_ns"]
     closed = 0
-    if venue_time_ns - LATE_GRACE_NS >= hot["next_close_ns"][i]:
+    if venue_time_ns - LATE_GRACE_NS >= row["next_close_ns"]:
         closed = close_due_bars(market, i, venue_time_ns - LATE_GRACE_NS)
-    advance_flow(market, i, venue_time_ns)
-    if hot["bid_price_ticks"][i] > 0:
-        change = quote_change(hot, i, slots, slot_index)
+    advance_flow(row, venue_time_ns)
+    if row["bid_price_ticks"] > 0:
+        change = quote_change(row, slot)
         if change != 0:
-            add_flow(hot, market.flow_buckets, market.flow_sums, i, QUOTE_SUM, float(change))
-    hot["bid_price_ticks"][i] = slots["bid_price_ticks"][slot_index]
-    hot["ask_price_ticks"][i] = slots["ask_price_ticks"][slot_index]
-    hot["bid_qty_lots"][i] = slots["bid_qty_lots"][slot_index]
-    hot["ask_qty_lots"][i] = slots["ask_qty_lots"][slot_index]
-    hot["quote_receive_time_ns"][i] = slots["receive_time_ns"][slot_index]
-    hot["quote_venue_time_ns"][i] = venue_time_ns
-    refresh_quote(hot, market.flow_sums, market.micro, i)
+            add_flow(row, QUOTE_SUM, float(change))
+    row["bid_price_ticks"] = slot["bid_price_ticks"]
+    row["ask_price_ticks"] = slot["ask_price_ticks"]
+    row["bid_qty_lots"] = slot["bid_qty_lots"]
+    row["ask_qty_lots"] = slot["ask_qty_lots"]
+    row["quote_receive_time_ns"] = slot["receive_time_ns"]
+    row["quote_venue_time_ns"] = venue_time_ns
+    refresh_quote(row)
     return closed
 
 
 @inlined
-def apply_trade(market: MarketState, i: int, slots: Records, slot_index: int) -> int:
+def apply_trade(market: MarketState, i: int, slot: Record) -> int:
     """Fold a trade into flow and bars; return the mask of timeframes it closed first."""
-    hot = market.hot
-    venue_time_ns = slots["venue_time_ns"][slot_index]
-    price_ticks = slots["price_ticks"][slot_index]
-    qty_lots = slots["qty_lots"][slot_index]
-    is_buy = (slots["flags"][slot_index] & TRADE_BUYER_AGGRESSOR) != 0
+    row = market.hot[i]
+    venue_time_ns = slot["venue_time_ns"]
+    price_ticks = slot["price_ticks"]
+    qty_lots = slot["qty_lots"]
+    is_buy = (slot["flags"] & TRADE_BUYER_AGGRESSOR) != 0
     closed = 0
-    if venue_time_ns >= hot["next_close_ns"][i]:
+    if venue_time_ns >= row["next_close_ns"]:
         closed = close_due_bars(market, i, venue_time_ns)
-    advance_flow(market, i, venue_time_ns)
+    advance_flow(row, venue_time_ns)
     signed_lots = qty_lots if is_buy else -qty_lots
-    add_trade_flow(hot, market.flow_buckets, market.flow_sums, market.micro, i, signed_lots)
+    add_trade_flow(row, signed_lots)
     opened = False
     late = False
     for t in range(market.timeframes_ns.shape[0]):
@@ -106,90 +106,81 @@ def apply_trade(market: MarketState, i: int, slots: Records, slot_index: int) ->
             is_buy,
         )
     if opened:
-        hot["next_close_ns"][i] = next_close(market.forming, market.timeframes_ns, i, NEVER_NS)
+        row["next_close_ns"] = next_close(market.forming, market.timeframes_ns, i, NEVER_NS)
     if late:
-        hot["late_trade_count"][i] += 1
-    hot["trade_count"][i] += 1
-    hot["last_price_ticks"][i] = price_ticks
-    hot["trade_venue_time_ns"][i] = venue_time_ns
-    hot["trade_receive_time_ns"][i] = slots["receive_time_ns"][slot_index]
+        row["late_trade_count"] += 1
+    row["trade_count"] += 1
+    row["last_price_ticks"] = price_ticks
+    row["trade_venue_time_ns"] = venue_time_ns
+    row["trade_receive_time_ns"] = slot["receive_time_ns"]
     return closed
 
 
 @inlined
-def apply_book_level(market: MarketState, i: int, slots: Records, slot_index: int) -> None:
+def apply_book_level(market: MarketState, i: int, slot: Record) -> None:
     """Apply a level; at the end of a diff refresh the depth imbalance, in place."""
-    state = apply_level(
-        market.book_prices,
-        market.book_quantities,
-        market.book_counts,
-        market.book_state,
-        i,
-        slots,
-        slot_index,
-    )
-    if state == BOOK_SETTLED:
-        market.micro[i, DEPTH_IMBALANCE] = depth_imbalance(
-            market.book_quantities, market.book_counts, i
-        )
-    else:
-        market.micro[i, DEPTH_IMBALANCE] = np.nan
+    imbalance = np.nan
+    book = market.books[i]
+    if apply_level(book, slot) == BOOK_SETTLED:
+        imbalance = depth_imbalance(book)
+    market.hot[i]["micro"][DEPTH_IMBALANCE] = imbalance
 
 
 @inlined
 def apply_gap(market: MarketState, i: int, channel: int) -> None:
     """Forget what a loss of records made unknown, in place."""
-    market.hot["gap_count"][i] += 1
+    row = market.hot[i]
+    row["gap_count"] += 1
     if channel == _CHANNEL_BOOK:
-        market.book_state[i] = BOOK_EMPTY
-        market.micro[i, DEPTH_IMBALANCE] = np.nan
+        market.books[i]["state"] = BOOK_EMPTY
+        row["micro"][DEPTH_IMBALANCE] = np.nan
     elif channel in (_CHANNEL_TRADE, _CHANNEL_QUOTE):
-        forget_lane(market.anchors, i, LANE_QUOTE if channel == _CHANNEL_QUOTE else LANE_TRADE)
-        forget_flow(market.flow_buckets, market.flow_sums, market.micro, i)
+        forget_lane(row, LANE_QUOTE if channel == _CHANNEL_QUOTE else LANE_TRADE)
+        forget_flow(row)
 
 
 @kernel
-def apply_rare(
-    market: MarketState, record_type: int, i: int, slots: Records, slot_index: int
-) -> None:
+def apply_rare(market: MarketState, record_type: int, i: int, slot: Record) -> None:
     """Apply a record of one of the slow channels, in place."""
-    hot = market.hot
+    row = market.hot[i]
     if record_type == _MARK:
-        hot["mark_price_e8"][i] = slots["mark_price_e8"][slot_index]
-        hot["index_price_e8"][i] = slots["index_price_e8"][slot_index]
-        hot["funding_rate_e8"][i] = slots["funding_rate_e8"][slot_index]
-        hot["next_funding_time_ns"][i] = slots["next_funding_time_ns"][slot_index]
-        hot["mark_receive_time_ns"][i] = slots["receive_time_ns"][slot_index]
+        row["mark_price_e8"] = slot["mark_price_e8"]
+        row["index_price_e8"] = slot["index_price_e8"]
+        row["funding_rate_e8"] = slot["funding_rate_e8"]
+        row["next_funding_time_ns"] = slot["next_funding_time_ns"]
+        row["mark_receive_time_ns"] = slot["receive_time_ns"]
     elif record_type == _LIQUIDATION:
-        if slots["flags"][slot_index] & LIQUIDATION_BUY:
-            hot["liquidation_buy_lots"][i] += slots["qty_lots"][slot_index]
+        if slot["flags"] & LIQUIDATION_BUY:
+            row["liquidation_buy_lots"] += slot["qty_lots"]
         else:
-            hot["liquidation_sell_lots"][i] += slots["qty_lots"][slot_index]
+            row["liquidation_sell_lots"] += slot["qty_lots"]
     elif record_type == _BAR:
-        if slots["flags"][slot_index] & BAR_FINAL:
-            close_ticks = slots["open_ticks"][slot_index] + slots["close_offset_ticks"][slot_index]
-            hot["venue_bar_close_ticks"][i] = close_ticks
+        if slot["flags"] & BAR_FINAL:
+            close_ticks = slot["open_ticks"] + slot["close_offset_ticks"]
+            row["venue_bar_close_ticks"] = close_ticks
     elif record_type == _LIVENESS:
-        market.liveness[i, slots["aux"][slot_index]] = slots["liveness"][slot_index]
+        market.liveness[i, slot["aux"]] = slot["liveness"]
     elif record_type == _GAP:
-        apply_gap(market, i, slots["aux"][slot_index])
+        apply_gap(market, i, slot["aux"])
 
 
 @inlined
 def apply_record(market: MarketState, slots: Records, slot_index: int) -> int:
     """Apply one accepted record in place; return the mask of timeframes whose bar it closed."""
-    record_type = slots["record_type"][slot_index]
-    i = slots["instrument_index"][slot_index]
-    if slots["flags"][slot_index] & CONFLATED:
-        market.hot["conflated_count"][i] += 1
+    slot = slots[slot_index]
+    record_type = slot["record_type"]
+    i = slot["instrument_index"]
+    row = market.hot[i]
+    if slot["flags"] & CONFLATED:
+        row["conflated_count"] += 1
     if record_type < _LIVENESS:
-        market.hot["receive_time_ns"][i] = slots["receive_time_ns"][slot_index]
+        row["receive_time_ns"] = slot["receive_time_ns"]
     if record_type == _QUOTE:
-        return apply_quote(market, i, slots, slot_index)
+        return apply_quote(market, i, slot)
     if record_type == _TRADE:
-        return apply_trade(market, i, slots, slot_index)
+        return apply_trade(market, i, slot)
     if record_type == _LEVEL:
-        apply_book_level(market, i, slots, slot_index)
+        apply_book_level(market, i, slot)
         return 0
-    apply_rare(market, record_type, i, slots, slot_index)
+    apply_rare(market, record_type, i, slot)
     return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.codes import EVENT_REDUCE_ONLY, OrderType, TimeInForce
-from engine.domain.kernel import Records, inlined, kernel
+from engine.domain.kernel import Records, fused, inlined, kernel
 from engine.domain.market_state import MarketState
 from engine.domain.strategy_table import STRATEGIES_MAX
 
@@ -72,7 +72,7 @@ def entry_qty_lots(instruments: Records, i: int, price_ticks: int, notional_e8: 
     return qty if qty >= least else 0
 
 
-@kernel
+@fused
 def acted_already(opportunities: Records, count: int, s: int) -> bool:
     """Return whether strategy `s` wrote one of the first `count` opportunities."""
     for k in range(count):

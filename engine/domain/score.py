@@ -19,7 +19,7 @@ from engine.domain.features.micro import (
     TRADE_FLOW_LONG,
     TRADE_FLOW_SHORT,
 )
-from engine.domain.kernel import Floats, kernel
+from engine.domain.kernel import Floats, fused
 
 COLUMN, SCALE, WEIGHT = 0, 1, 2
 SCORE_INPUTS_MAX = 8
@@ -35,16 +35,15 @@ def pack_linear(rows: tuple[tuple[int, float, float], ...]) -> NDArray[np.float6
     return packed
 
 
-@kernel
-def linear_score(weights: Floats, inputs: Floats, i: int) -> float:
-    """Return the score of row `i` of `inputs` (float64[n, columns]); NaN if an input is NaN."""
+@fused
+def linear_score(weights: Floats, inputs: Floats) -> float:
+    """Return the score of `inputs` (float64[columns]); NaN if an input is NaN."""
     score = 0.0
     for k in range(weights.shape[0]):
-        part = inputs[i, int(weights[k, COLUMN])] / weights[k, SCALE]
-        if part > 1.0:
-            part = 1.0
-        elif part < -1.0:
-            part = -1.0
+        part = inputs[int(weights[k, COLUMN])] / weights[k, SCALE]
+        # WHY: these compile to two instructions, a chain of if and elif to branches that no CPU can
+        # predict; and in this order NaN stays NaN.
+        part = min(max(part, -1.0), 1.0)
         score += weights[k, WEIGHT] * part
     return score
 

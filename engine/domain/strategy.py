@@ -131,7 +131,7 @@ def run_on_quote(
     """Ask every strategy about the instrument's quote; return the count of opportunities."""
     score = 0.0
     if market.progress[USES_SCORE] != 0:
-        score = linear_score(market.score_weights, market.micro, i)
+        score = linear_score(market.score_weights, market.hot[i]["micro"])
     for s in range(market.strategies.shape[0]):
         if exposure["in_flight"][i, s] != 0 or acted_already(opportunities, count, s):
             continue

@@ -16,7 +16,7 @@ from engine.domain.features.micro import (
     SPREAD_BPS,
     TRADE_FLOW_LONG,
 )
-from engine.domain.kernel import Records, inlined, kernel
+from engine.domain.kernel import Records, fused, inlined, kernel
 from engine.domain.market_state import MarketState
 from engine.domain.opportunity import write_inputs
 from engine.domain.strategy_table import StrategyReason
@@ -37,7 +37,7 @@ THRESHOLD = 0
 FLOW_MIN, QUOTE_FLOW_MIN, GAP_ATR_MIN, WAIT_BARS, TRADE_BREAKS = 0, 1, 2, 3, 4
 
 
-@kernel
+@fused
 def side_beyond(number: float, bound: float) -> int:
     """Return +1 at or above `bound`, -1 at or below its opposite, else 0; NaN gives 0."""
     if number >= bound:
@@ -68,7 +68,7 @@ def orderflow_inputs(
     market: MarketState, i: int, score: float, opportunities: Records, count: int
 ) -> None:
     """Show what the score was made of, in place."""
-    micro = market.micro
+    micro = market.hot["micro"]
     write_inputs(
         opportunities,
         count,
@@ -83,20 +83,20 @@ def orderflow_inputs(
 @inlined
 def imbalance_entry(market: MarketState, i: int, s: int) -> int:
     """Return the side of an extreme quote imbalance, or 0."""
-    return side_beyond(market.micro[i, IMBALANCE], market.parameters[s, THRESHOLD])
+    return side_beyond(market.hot["micro"][i, IMBALANCE], market.parameters[s, THRESHOLD])
 
 
 @inlined
 def imbalance_exit(market: MarketState, i: int, s: int, position_lots: int) -> int:
     """Return IMBALANCE_REVERSED at the opposite extreme, or 0."""
-    side = side_beyond(market.micro[i, IMBALANCE], market.parameters[s, THRESHOLD])
+    side = side_beyond(market.hot["micro"][i, IMBALANCE], market.parameters[s, THRESHOLD])
     return _IMBALANCE_REVERSED if side * position_lots < 0 else 0
 
 
 @inlined
 def imbalance_inputs(market: MarketState, i: int, opportunities: Records, count: int) -> None:
     """Show the quote, in place."""
-    micro = market.micro
+    micro = market.hot["micro"]
     write_inputs(
         opportunities,
         count,
@@ -118,10 +118,10 @@ def smc_entry(market: MarketState, i: int, s: int) -> int:
     """
     t = market.strategies["timeframe_index"][s]
     structure = market.structure.structure
-    side = side_beyond(market.micro[i, TRADE_FLOW_LONG], market.parameters[s, FLOW_MIN])
+    side = side_beyond(market.hot["micro"][i, TRADE_FLOW_LONG], market.parameters[s, FLOW_MIN])
     if side == 0 or structure["trend_side"][i, t] != side:
         return 0
-    if not market.micro[i, QUOTE_FLOW_LONG] * side >= market.parameters[s, QUOTE_FLOW_MIN]:
+    if not market.hot["micro"][i, QUOTE_FLOW_LONG] * side >= market.parameters[s, QUOTE_FLOW_MIN]:
         return 0
     if structure["live_side"][i, t] == side and market.parameters[s, TRADE_BREAKS] != 0.0:
         return side * _BOS_LIVE
@@ -158,7 +158,7 @@ def smc_inputs(market: MarketState, i: int, s: int, opportunities: Records, coun
     level = structure["live_level_ticks"][i, t]
     if opportunities["reason"][count] == _FVG_RETURN:
         level = structure["return_near_ticks"][i, t]
-    flow = market.micro[i, TRADE_FLOW_LONG]
+    flow = market.hot["micro"][i, TRADE_FLOW_LONG]
     write_inputs(
         opportunities,
         count,

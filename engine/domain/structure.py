@@ -7,12 +7,12 @@ cancelled flag. Swings and breaks: `swings`; fair value gaps: `gaps`; arrays: `s
 from __future__ import annotations
 
 from engine.domain.gaps import update_gaps
-from engine.domain.kernel import Records, kernel
+from engine.domain.kernel import Records, inlined
 from engine.domain.structure_state import StructureKind, StructureState, create_structure
 from engine.domain.swings import update_swings
 
 
-@kernel
+@inlined
 def update_structure(state: StructureState, closed: Records, i: int, t: int, number: int) -> None:
     """Fold closed bar `number` of (instrument, timeframe) into its structure, in place."""
     update_swings(state, closed, i, t, number)

@@ -47,7 +47,7 @@ VERSIONED = ("numba", "llvmlite", "numpy")
 KEPT_DIRECTORIES = 3
 DIRECTORY_PATTERN = re.compile(r"^kernels-[0-9a-f]{16}$")
 KERNEL_MODULES = ("engine.domain.decide", "engine.processes.brain_loop", "ringbuffer.kernels")
-DECORATOR = re.compile(r"^@(?:njit|kernel|entry|exported)\b", re.MULTILINE)
+DECORATOR = re.compile(r"^@(?:njit|kernel|fused|entry|exported)\b", re.MULTILINE)
 
 Progress = Callable[[int, int, str], None]  # done, total, name
 

@@ -128,7 +128,7 @@ def test_trade_flow_equals_a_sum_over_its_window(steps: list[tuple[int, int, int
         (micro.TRADE_FLOW_LONG, micro.FLOW_BUCKETS),
     ):
         inside = [flow for place, flow in signed if place > bucket - length]
-        value = market.micro[0, column]
+        value = market.hot["micro"][0, column]
         if not inside:
             assert math.isnan(value)
             continue

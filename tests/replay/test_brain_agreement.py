@@ -58,7 +58,7 @@ def test_the_synthetic_market_meets_every_kernel() -> None:
     assert (outcome.market.hot["late_trade_count"] > 0).any()
     assert (outcome.market.hot["gap_count"] > 0).any()
     assert not np.isnan(outcome.market.bar_features[:, 0]).any()
-    assert (outcome.market.book_state > 0).any()
+    assert (outcome.market.books["state"] > 0).any()
 
 
 @pytest.mark.parametrize("seed", [2, 3])

@@ -70,7 +70,7 @@ def run(records: np.ndarray) -> PaperRun:
 def test_not_one_recorded_record_is_refused(run: PaperRun) -> None:
     assert run.market.reject_counts.sum() == 0
     assert (run.market.hot["late_trade_count"] == 0).all()
-    assert (run.market.book_state == BOOK_SETTLED).all()
+    assert (run.market.books["state"] == BOOK_SETTLED).all()
 
 
 def test_bars_close_every_second_of_the_capture(run: PaperRun) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.domain.bars import BAR_MASK
 from engine.domain.features.plan import EMA_DISTANCE, FeaturePlan
-from engine.domain.kernel import Floats, Records, kernel
+from engine.domain.kernel import Floats, Records, inlined, kernel
 
 
 @kernel
@@ -27,7 +27,7 @@ def update_ema(
     return float(memory[i, t, cell])
 
 
-@kernel
+@inlined
 def update_averages(
     plan: FeaturePlan,
     closed: Records,

@@ -3,8 +3,8 @@
 Order flow is summed over two sliding windows made of buckets of venue time, so that nothing is
 exponentiated and nothing drifts:
 
-    buckets[i, number & BUCKET_MASK] = trade sum, trade squares, quote sum, quote squares
-    sums[i]     the same four over the short window, then over the long window
+    flow_buckets[number & BUCKET_MASK] = trade sum, trade squares, quote sum, quote squares
+    flow_sums   the same four over the short window, then over the long window
 
 A flow feature is sum / sqrt(sum of squares): measured in standard deviations of what the same
 quantities would give with random signs. It is NaN in a window without flow. A record older than the
@@ -24,7 +24,7 @@ import math
 
 import numpy as np
 
-from engine.domain.kernel import Floats, Records, kernel
+from engine.domain.kernel import Record, fused, kernel
 
 BUCKET_SHIFT = 28  # a bucket is 2**28 ns of venue time, 0.27 s
 FLOW_BUCKETS = 16  # the long window, 4.3 s; a power of two
@@ -47,7 +47,7 @@ TRADE_FLOW_LONG = 7
 MICRO_COLUMNS = 8
 
 
-@kernel
+@fused
 def ratio_to_noise(total: float, squares: float) -> float:
     """Return total / sqrt(squares); NaN without flow."""
     if squares > 0.0:
@@ -55,116 +55,116 @@ def ratio_to_noise(total: float, squares: float) -> float:
     return np.nan
 
 
-@kernel
-def refresh_flow(sums: Floats, values: Floats, i: int) -> None:
-    """Write the four flow features from the window sums, in place."""
-    values[i, TRADE_FLOW_SHORT] = ratio_to_noise(sums[i, TRADE_SUM], sums[i, TRADE_SQUARES])
-    values[i, TRADE_FLOW_LONG] = ratio_to_noise(
-        sums[i, LONG + TRADE_SUM], sums[i, LONG + TRADE_SQUARES]
-    )
-    values[i, QUOTE_FLOW_SHORT] = ratio_to_noise(sums[i, QUOTE_SUM], sums[i, QUOTE_SQUARES])
-    values[i, QUOTE_FLOW_LONG] = ratio_to_noise(
-        sums[i, LONG + QUOTE_SUM], sums[i, LONG + QUOTE_SQUARES]
-    )
+@fused
+def refresh_trade_flow(row: Record) -> None:
+    """Write the two features of trade flow from the window sums, in place."""
+    sums = row["flow_sums"]
+    values = row["micro"]
+    values[TRADE_FLOW_SHORT] = ratio_to_noise(sums[TRADE_SUM], sums[TRADE_SQUARES])
+    values[TRADE_FLOW_LONG] = ratio_to_noise(sums[LONG + TRADE_SUM], sums[LONG + TRADE_SQUARES])
+
+
+@fused
+def refresh_quote_flow(row: Record) -> None:
+    """Write the two features of quote flow from the window sums, in place."""
+    sums = row["flow_sums"]
+    values = row["micro"]
+    values[QUOTE_FLOW_SHORT] = ratio_to_noise(sums[QUOTE_SUM], sums[QUOTE_SQUARES])
+    values[QUOTE_FLOW_LONG] = ratio_to_noise(sums[LONG + QUOTE_SUM], sums[LONG + QUOTE_SQUARES])
 
 
 @kernel
-def roll_buckets(
-    hot: Records, buckets: Floats, sums: Floats, values: Floats, i: int, bucket: int
-) -> None:
+def roll_buckets(row: Record, bucket: int) -> None:
     """Move the windows on to `bucket`: clear what is new, sum again what stays, in place."""
-    advance = min(bucket - hot["flow_bucket"][i], FLOW_BUCKETS)
+    buckets = row["flow_buckets"]
+    sums = row["flow_sums"]
+    advance = min(bucket - row["flow_bucket"], FLOW_BUCKETS)
     for step in range(advance):
-        row = (bucket - step) & BUCKET_MASK
+        place = (bucket - step) & BUCKET_MASK
         for column in range(LONG):
-            buckets[i, row, column] = 0.0
-    hot["flow_bucket"][i] = bucket
+            buckets[place, column] = 0.0
+    row["flow_bucket"] = bucket
     for column in range(LONG):
         short = 0.0
         for step in range(SHORT_BUCKETS):
-            short += buckets[i, (bucket - step) & BUCKET_MASK, column]
+            short += buckets[(bucket - step) & BUCKET_MASK, column]
         long = short
         for step in range(SHORT_BUCKETS, FLOW_BUCKETS):
-            long += buckets[i, (bucket - step) & BUCKET_MASK, column]
-        sums[i, column] = short
-        sums[i, LONG + column] = long
-    refresh_flow(sums, values, i)
+            long += buckets[(bucket - step) & BUCKET_MASK, column]
+        sums[column] = short
+        sums[LONG + column] = long
+    refresh_trade_flow(row)
+    refresh_quote_flow(row)
 
 
-@kernel
-def add_flow(
-    hot: Records, buckets: Floats, sums: Floats, i: int, column: int, signed_lots: float
-) -> None:
+@fused
+def add_flow(row: Record, column: int, signed_lots: float) -> None:
     """Add one signed quantity to the current bucket and to both windows, in place."""
-    row = hot["flow_bucket"][i] & BUCKET_MASK
+    buckets = row["flow_buckets"]
+    sums = row["flow_sums"]
+    place = row["flow_bucket"] & BUCKET_MASK
     square = signed_lots * signed_lots
-    buckets[i, row, column] += signed_lots
-    buckets[i, row, column + 1] += square
-    sums[i, column] += signed_lots
-    sums[i, column + 1] += square
-    sums[i, LONG + column] += signed_lots
-    sums[i, LONG + column + 1] += square
+    buckets[place, column] += signed_lots
+    buckets[place, column + 1] += square
+    sums[column] += signed_lots
+    sums[column + 1] += square
+    sums[LONG + column] += signed_lots
+    sums[LONG + column + 1] += square
 
 
-@kernel
-def add_trade_flow(
-    hot: Records, buckets: Floats, sums: Floats, values: Floats, i: int, signed_lots: int
-) -> None:
+@fused
+def add_trade_flow(row: Record, signed_lots: int) -> None:
     """Add a trade to the windows and refresh the trade-flow features, in place."""
     root = math.sqrt(abs(signed_lots))
-    add_flow(hot, buckets, sums, i, TRADE_SUM, root if signed_lots > 0 else -root)
-    values[i, TRADE_FLOW_SHORT] = ratio_to_noise(sums[i, TRADE_SUM], sums[i, TRADE_SQUARES])
-    values[i, TRADE_FLOW_LONG] = ratio_to_noise(
-        sums[i, LONG + TRADE_SUM], sums[i, LONG + TRADE_SQUARES]
-    )
+    add_flow(row, TRADE_SUM, root if signed_lots > 0 else -root)
+    refresh_trade_flow(row)
 
 
-@kernel
-def quote_change(hot: Records, i: int, slots: Records, slot_index: int) -> int:
+@fused
+def quote_change(row: Record, slot: Record) -> int:
     """Return what the quote in `slots` adds to bid minus ask against the stored quote, in lots."""
-    change = 0
-    bid_before = hot["bid_price_ticks"][i]
-    ask_before = hot["ask_price_ticks"][i]
-    bid = slots["bid_price_ticks"][slot_index]
-    ask = slots["ask_price_ticks"][slot_index]
-    if bid >= bid_before:
-        change += slots["bid_qty_lots"][slot_index]
-    if bid <= bid_before:
-        change -= hot["bid_qty_lots"][i]
-    if ask <= ask_before:
-        change -= slots["ask_qty_lots"][slot_index]
-    if ask >= ask_before:
-        change += hot["ask_qty_lots"][i]
+    bid_before = row["bid_price_ticks"]
+    ask_before = row["ask_price_ticks"]
+    bid = slot["bid_price_ticks"]
+    ask = slot["ask_price_ticks"]
+    # WHY: every quantity is read before it is chosen or not, so that no choice needs a branch.
+    bid_lots_before = row["bid_qty_lots"]
+    ask_lots_before = row["ask_qty_lots"]
+    bid_lots = slot["bid_qty_lots"]
+    ask_lots = slot["ask_qty_lots"]
+    change = bid_lots if bid >= bid_before else 0
+    change -= bid_lots_before if bid <= bid_before else 0
+    change -= ask_lots if ask <= ask_before else 0
+    change += ask_lots_before if ask >= ask_before else 0
     return change
 
 
-@kernel
-def refresh_quote(hot: Records, sums: Floats, values: Floats, i: int) -> None:
+@fused
+def refresh_quote(row: Record) -> None:
     """Write the features of the stored quote and the quote flow, in place."""
-    bid = hot["bid_price_ticks"][i]
-    ask = hot["ask_price_ticks"][i]
-    bid_lots = hot["bid_qty_lots"][i]
-    ask_lots = hot["ask_qty_lots"][i]
+    values = row["micro"]
+    bid = row["bid_price_ticks"]
+    ask = row["ask_price_ticks"]
+    bid_lots = row["bid_qty_lots"]
+    ask_lots = row["ask_qty_lots"]
     spread_bps = 20_000.0 * (ask - bid) / (ask + bid)
     imbalance = np.nan
     if bid_lots + ask_lots > 0:
         imbalance = (bid_lots - ask_lots) / (bid_lots + ask_lots)
-    values[i, SPREAD_BPS] = spread_bps
-    values[i, IMBALANCE] = imbalance
+    values[SPREAD_BPS] = spread_bps
+    values[IMBALANCE] = imbalance
     # microprice - mid = spread / 2 * imbalance, whatever the scale.
-    values[i, MICROPRICE_BPS] = 0.5 * spread_bps * imbalance
-    values[i, QUOTE_FLOW_SHORT] = ratio_to_noise(sums[i, QUOTE_SUM], sums[i, QUOTE_SQUARES])
-    values[i, QUOTE_FLOW_LONG] = ratio_to_noise(
-        sums[i, LONG + QUOTE_SUM], sums[i, LONG + QUOTE_SQUARES]
-    )
+    values[MICROPRICE_BPS] = 0.5 * spread_bps * imbalance
+    refresh_quote_flow(row)
 
 
 @kernel
-def forget_flow(buckets: Floats, sums: Floats, values: Floats, i: int) -> None:
+def forget_flow(row: Record) -> None:
     """Empty both windows after a gap: what was lost makes them unknown, in place."""
-    for row in range(FLOW_BUCKETS):
+    for place in range(FLOW_BUCKETS):
         for column in range(LONG):
-            buckets[i, row, column] = 0.0
+            row["flow_buckets"][place, column] = 0.0
     for column in range(FLOW_SUMS):
-        sums[i, column] = 0.0
-    refresh_flow(sums, values, i)
+        row["flow_sums"][column] = 0.0
+    refresh_trade_flow(row)
+    refresh_quote_flow(row)

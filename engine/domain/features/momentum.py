@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.domain.bars import BAR_MASK
 from engine.domain.features.plan import RSI, FeaturePlan
-from engine.domain.kernel import Floats, Records, kernel
+from engine.domain.kernel import Floats, Records, inlined, kernel
 
 
 @kernel
@@ -33,7 +33,7 @@ def update_rsi(
     return float((memory[i, t, cell] - memory[i, t, cell + 1]) / total)
 
 
-@kernel
+@inlined
 def update_momentum(
     plan: FeaturePlan,
     closed: Records,

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.domain.bars import BAR_MASK
 from engine.domain.features.plan import BODY, CHANGE, CLOSE_PLACE, FeaturePlan
-from engine.domain.kernel import Floats, Records, kernel
+from engine.domain.kernel import Floats, Records, inlined, kernel
 
 
 @kernel
@@ -40,7 +40,7 @@ def close_place(closed: Records, i: int, t: int, number: int) -> float:
     return float((2 * closed["close_ticks"][i, t, k] - high - low) / (high - low))
 
 
-@kernel
+@inlined
 def update_returns(
     plan: FeaturePlan,
     closed: Records,

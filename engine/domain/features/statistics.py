@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.domain.bars import BAR_MASK
 from engine.domain.features.plan import DEVIATION, FeaturePlan
-from engine.domain.kernel import Floats, Records, kernel
+from engine.domain.kernel import Floats, Records, inlined, kernel
 
 
 @kernel
@@ -33,7 +33,7 @@ def deviation(closed: Records, i: int, t: int, number: int, span: int) -> float:
     return -(total / span) / math.sqrt(variance)
 
 
-@kernel
+@inlined
 def update_statistics(
     plan: FeaturePlan, closed: Records, i: int, t: int, number: int, features: Floats
 ) -> None:

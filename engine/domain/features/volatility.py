@@ -8,12 +8,12 @@ import numpy as np
 
 from engine.domain.bars import BAR_MASK
 from engine.domain.features.plan import ATR_BPS, DEVIATION_BPS, RANGE_ATR, FeaturePlan
-from engine.domain.kernel import Floats, Records, kernel
+from engine.domain.kernel import Floats, Records, inlined, kernel
 
 ATR_BARS = 14
 
 
-@kernel
+@inlined
 def update_atr(
     closed: Records, atr_ticks: Floats, atr_seed: Floats, i: int, t: int, number: int
 ) -> None:
@@ -49,7 +49,7 @@ def deviation_bps(closed: Records, i: int, t: int, number: int, span: int) -> fl
     return math.sqrt(squares / span) * 10_000.0
 
 
-@kernel
+@inlined
 def update_volatility(
     plan: FeaturePlan,
     closed: Records,

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.domain.bars import BAR_MASK
 from engine.domain.features.plan import RELATIVE_VOLUME, TAKER_BALANCE, FeaturePlan
-from engine.domain.kernel import Floats, Records, kernel
+from engine.domain.kernel import Floats, Records, inlined, kernel
 
 
 @kernel
@@ -37,7 +37,7 @@ def taker_balance(closed: Records, i: int, t: int, number: int, span: int) -> fl
     return float((2 * bought - total) / total)
 
 
-@kernel
+@inlined
 def update_volume(
     plan: FeaturePlan, closed: Records, i: int, t: int, number: int, features: Floats
 ) -> None:

@@ -32,9 +32,9 @@ def played(records: Sequence[np.ndarray]) -> MarketState:
 
 
 def side_of(market: MarketState, side: int) -> list[tuple[int, int]]:
-    count = int(market.book_counts[0, side])
-    prices = market.book_prices[0, side, :count]
-    quantities = market.book_quantities[0, side, :count]
+    count = int(market.books["count"][0, side])
+    prices = market.books["price_ticks"][0, side, :count]
+    quantities = market.books["qty_lots"][0, side, :count]
     return [(int(price), int(qty)) for price, qty in zip(prices, quantities, strict=True)]
 
 
@@ -42,12 +42,12 @@ def test_a_snapshot_fills_both_sides_best_first() -> None:
     market = played([make_book(BIDS[::-1], ASKS[::-1])])
     assert side_of(market, 0) == BIDS
     assert side_of(market, 1) == ASKS
-    assert market.book_state[0] == BOOK_SETTLED
+    assert market.books["state"][0] == BOOK_SETTLED
 
 
 def test_a_level_before_the_first_snapshot_is_ignored() -> None:
     market = played([make_level(99, 5, bid=True)])
-    assert market.book_state[0] == BOOK_EMPTY
+    assert market.books["state"][0] == BOOK_EMPTY
     assert side_of(market, 0) == []
 
 
@@ -82,15 +82,15 @@ def test_a_snapshot_clears_what_was_there() -> None:
 
 def test_a_book_is_not_looked_at_in_the_middle_of_a_diff() -> None:
     market = played([make_book(BIDS, ASKS), make_level(100, 9, bid=True, last=False)])
-    assert market.book_state[0] == BOOK_FILLING
-    assert math.isnan(market.micro[0, DEPTH_IMBALANCE])
+    assert market.books["state"][0] == BOOK_FILLING
+    assert math.isnan(market.hot["micro"][0, DEPTH_IMBALANCE])
 
 
 def test_a_crossed_book_is_not_valid_until_it_uncrosses() -> None:
     crossed = [make_book(BIDS, ASKS), make_level(101, 9, bid=True)]
-    assert played(crossed).book_state[0] == BOOK_CROSSED
-    assert math.isnan(played(crossed).micro[0, DEPTH_IMBALANCE])
-    assert played([*crossed, make_level(101, 0, bid=False)]).book_state[0] == BOOK_SETTLED
+    assert played(crossed).books["state"][0] == BOOK_CROSSED
+    assert math.isnan(played(crossed).hot["micro"][0, DEPTH_IMBALANCE])
+    assert played([*crossed, make_level(101, 0, bid=False)]).books["state"][0] == BOOK_SETTLED
 
 
 @pytest.mark.parametrize(
@@ -98,25 +98,25 @@ def test_a_crossed_book_is_not_valid_until_it_uncrosses() -> None:
 )
 def test_a_gap_of_its_channel_empties_the_book(channel: Channel, state: int) -> None:
     market = played([make_book(BIDS, ASKS), make_gap(channel)])
-    assert market.book_state[0] == state
+    assert market.books["state"][0] == state
 
 
 def test_after_a_gap_only_a_snapshot_fills_the_book() -> None:
     records = [make_book(BIDS, ASKS), make_gap(Channel.BOOK), make_level(98, 1, bid=True)]
-    assert played(records).book_state[0] == BOOK_EMPTY
-    assert played([*records, make_book(BIDS, ASKS)]).book_state[0] == BOOK_SETTLED
+    assert played(records).books["state"][0] == BOOK_EMPTY
+    assert played([*records, make_book(BIDS, ASKS)]).books["state"][0] == BOOK_SETTLED
 
 
 def test_depth_imbalance_sums_the_best_levels_of_each_side() -> None:
     bids = [(99 - k, 10) for k in range(IMBALANCE_LEVELS + 2)]
     asks = [(101 + k, 6) for k in range(IMBALANCE_LEVELS + 2)]
     market = played([make_book(bids, asks)])
-    assert market.micro[0, DEPTH_IMBALANCE] == pytest.approx(0.25, abs=0)
+    assert market.hot["micro"][0, DEPTH_IMBALANCE] == pytest.approx(0.25, abs=0)
 
 
 def test_depth_imbalance_of_an_empty_side_is_unknown() -> None:
     market = played([make_book(BIDS, [(101, 1)]), make_level(101, 0, bid=False)])
-    assert math.isnan(market.micro[0, DEPTH_IMBALANCE])
+    assert math.isnan(market.hot["micro"][0, DEPTH_IMBALANCE])
 
 
 class PlainBook:

@@ -82,7 +82,7 @@ def test_the_score_is_computed_only_for_a_strategy_that_reads_it() -> None:
 
 def test_an_unknown_feature_is_nan_and_no_record_was_seen() -> None:
     market = create_market_state(make_instruments(2), select_rows())
-    assert np.isnan(market.micro).all()
+    assert np.isnan(market.hot["micro"]).all()
     assert np.isnan(market.bar_features).all()
     assert np.isnan(market.atr_ticks).all()
     assert market.progress[SEQUENCE_LAST] == -1

@@ -64,9 +64,9 @@ class Desk:
         market.hot["flow_bucket"][0] = (START_VENUE_NS + at_ms * MS) >> micro.BUCKET_SHIFT
         market.hot["bid_price_ticks"][0] = 0
         flow = 6.0 * score  # the weights' scale of every flow
-        market.flow_sums[0] = [flow, 1.0, flow, 1.0, flow, 1.0, flow, 1.0]
-        market.micro[0, micro.TRADE_FLOW_SHORT] = flow  # trades refresh these, not quotes
-        market.micro[0, micro.TRADE_FLOW_LONG] = flow
+        market.hot["flow_sums"][0] = [flow, 1.0, flow, 1.0, flow, 1.0, flow, 1.0]
+        market.hot["micro"][0, micro.TRADE_FLOW_SHORT] = flow  # trades refresh these, not quotes
+        market.hot["micro"][0, micro.TRADE_FLOW_LONG] = flow
         lots = round(1_000 * 0.5 * score)  # the weights' scale of the imbalance
         return self.quote(1_000 + lots, 1_000 - lots, at_ms, bid)
 
@@ -266,10 +266,10 @@ def smc_desk(side: int = 1, **parameters: float) -> Desk:
     """Return a desk whose structure and flow point to `side`, with no event at the newest bar."""
     desk = Desk(smc_row(**parameters))
     desk.market.structure.structure["trend_side"][0, 0] = side
-    desk.market.flow_sums[0, micro.LONG + micro.TRADE_SUM] = 3.0 * side
-    desk.market.flow_sums[0, micro.LONG + micro.TRADE_SQUARES] = 1.0
-    desk.market.flow_sums[0, micro.LONG + micro.QUOTE_SUM] = 1.0 * side
-    desk.market.flow_sums[0, micro.LONG + micro.QUOTE_SQUARES] = 1.0
+    desk.market.hot["flow_sums"][0, micro.LONG + micro.TRADE_SUM] = 3.0 * side
+    desk.market.hot["flow_sums"][0, micro.LONG + micro.TRADE_SQUARES] = 1.0
+    desk.market.hot["flow_sums"][0, micro.LONG + micro.QUOTE_SUM] = 1.0 * side
+    desk.market.hot["flow_sums"][0, micro.LONG + micro.QUOTE_SQUARES] = 1.0
     return desk
 
 
@@ -282,11 +282,11 @@ def close_bar(desk: Desk, prepare: dict[str, Any] | None = None) -> list[Strateg
         structure[name][0, 0] = number
     market = desk.market
     # The trade above added its own flow; put back what the test wants to see.
-    market.flow_buckets[:] = 0.0
+    market.hot["flow_buckets"][:] = 0.0
     newest = (START_VENUE_NS + 1_300 * MS) >> micro.BUCKET_SHIFT
     side = int(structure["trend_side"][0, 0])
     before = (newest - 6) & micro.BUCKET_MASK  # in the long window, not cleared by this quote
-    market.flow_buckets[0, before] = [3.0 * side, 1.0, 1.0 * side, 1.0]
+    market.hot["flow_buckets"][0, before] = [3.0 * side, 1.0, 1.0 * side, 1.0]
     return desk.apply(make_quote(BID, ASK, 50, 50), 1_300)
 
 
