@@ -1,0 +1,223 @@
+// Bars from trades, and the features of a bar at its end.
+#pragma once
+
+#include "flow.h"
+#include "structure.h"
+
+inline void update_atr(Timeframe &tf, i64 number) {
+    if (number < 1) return;
+    const Bar &bar = bar_of(tf, number);
+    const i64 before = bar_of(tf, number - 1).close_ticks;
+    const double range =
+        double(std::max(bar.high_ticks, before) - std::min(bar.low_ticks, before));
+    if (number <= ATR_BARS) {
+        tf.atr_seed += range;
+        if (number == ATR_BARS) tf.atr_ticks = tf.atr_seed / ATR_BARS;
+        return;
+    }
+    tf.atr_ticks = (tf.atr_ticks * (ATR_BARS - 1) + range) / ATR_BARS;
+}
+
+inline double change(const Timeframe &tf, i64 number, i64 lookback) {
+    if (number < lookback || !(tf.atr_ticks > 0.0)) return UNKNOWN;
+    const i64 move = bar_of(tf, number).close_ticks - bar_of(tf, number - lookback).close_ticks;
+    return double(move) / tf.atr_ticks;
+}
+
+inline double update_ema(double &cell, i64 number, i64 span, double close) {
+    if (number < span) {
+        cell += close;
+        if (number < span - 1) return UNKNOWN;
+        cell /= double(span);
+    } else {
+        cell += (close - cell) * (2.0 / double(span + 1));
+    }
+    return cell;
+}
+
+inline double update_rsi(double *cells, i64 number, i64 span, double move) {
+    const double gain = std::max(move, 0.0), loss = std::max(-move, 0.0);
+    if (number <= span) {
+        cells[0] += gain / double(span);
+        cells[1] += loss / double(span);
+        if (number < span) return UNKNOWN;
+    } else {
+        cells[0] = (cells[0] * double(span - 1) + gain) / double(span);
+        cells[1] = (cells[1] * double(span - 1) + loss) / double(span);
+    }
+    const double total = cells[0] + cells[1];
+    return total == 0.0 ? UNKNOWN : (cells[0] - cells[1]) / total;
+}
+
+inline double deviation_bps(const Timeframe &tf, i64 number, i64 span) {
+    if (number < span) return UNKNOWN;
+    double squares = 0.0;
+    for (i64 back = 0; back < span; ++back) {
+        const i64 close = bar_of(tf, number - back).close_ticks;
+        const i64 before = bar_of(tf, number - back - 1).close_ticks;
+        const double moved = double(close - before) / double(before);
+        squares += moved * moved;
+    }
+    return std::sqrt(squares / double(span)) * 10'000.0;
+}
+
+inline double relative_volume(const Timeframe &tf, i64 number, i64 span) {
+    if (number < span) return UNKNOWN;
+    i64 total = 0;
+    for (i64 back = 1; back <= span; ++back) total += bar_of(tf, number - back).volume_lots;
+    if (total == 0) return UNKNOWN;
+    return double(bar_of(tf, number).volume_lots * span) / double(total);
+}
+
+inline double taker_balance(const Timeframe &tf, i64 number, i64 span) {
+    if (number < span - 1) return UNKNOWN;
+    i64 bought = 0, total = 0;
+    for (i64 back = 0; back < span; ++back) {
+        bought += bar_of(tf, number - back).buy_lots;
+        total += bar_of(tf, number - back).volume_lots;
+    }
+    return total == 0 ? UNKNOWN : double(2 * bought - total) / double(total);
+}
+
+inline double deviation(const Timeframe &tf, i64 number, i64 span) {
+    if (number < span - 1) return UNKNOWN;
+    const i64 close = bar_of(tf, number).close_ticks;
+    double total = 0.0, squares = 0.0;
+    for (i64 back = 0; back < span; ++back) {
+        const double difference = double(bar_of(tf, number - back).close_ticks - close);
+        total += difference;
+        squares += difference * difference;
+    }
+    const double mean = total / double(span);
+    const double variance = squares / double(span) - mean * mean;
+    return variance > 0.0 ? -mean / std::sqrt(variance) : UNKNOWN;
+}
+
+inline double bar_feature(const Plan &plan, Timeframe &tf, int kernel, i64 k, i64 number) {
+    const Bar &bar = bar_of(tf, number);
+    const double atr = tf.atr_ticks, close = double(bar.close_ticks);
+    const i64 span = i64(plan.params[k][0]), width = bar.high_ticks - bar.low_ticks;
+    double *cells = tf.memory + plan.cell[k];
+    switch (kernel) {
+    case FEATURE_CHANGE:
+        return change(tf, number, span);
+    case FEATURE_BODY:
+        return width == 0 ? UNKNOWN : double(bar.close_ticks - bar.open_ticks) / double(width);
+    case FEATURE_CLOSE_PLACE:
+        if (width == 0) return UNKNOWN;
+        return double(2 * bar.close_ticks - bar.high_ticks - bar.low_ticks) / double(width);
+    case FEATURE_EMA_DISTANCE: {
+        const double average = update_ema(cells[0], number, span, close);
+        return atr > 0.0 ? (close - average) / atr : UNKNOWN;
+    }
+    case FEATURE_RSI: {
+        if (number == 0) return UNKNOWN;
+        const i64 move = bar.close_ticks - bar_of(tf, number - 1).close_ticks;
+        return update_rsi(cells, number, span, double(move));
+    }
+    case FEATURE_ATR_BPS:
+        return atr / close * 10'000.0;
+    case FEATURE_RANGE_ATR:
+        return atr > 0.0 ? double(width) / atr : UNKNOWN;
+    case FEATURE_DEVIATION_BPS:
+        return deviation_bps(tf, number, span);
+    case FEATURE_RELATIVE:
+        return relative_volume(tf, number, span);
+    case FEATURE_TAKER_BALANCE:
+        return taker_balance(tf, number, span);
+    default:
+        return deviation(tf, number, span);
+    }
+}
+
+inline void update_features(const Plan &plan, Timeframe &tf, i64 number) {
+    update_atr(tf, number);
+    for (int kernel = 0; kernel < FEATURE_KERNELS; ++kernel)
+        for (i64 k = plan.first[kernel]; k < plan.first[kernel + 1]; ++k)
+            tf.features[plan.column[k]] = bar_feature(plan, tf, kernel, k, number);
+}
+
+inline i64 next_close(const Market &m, const Instrument &it) {
+    i64 earliest_ns = NEVER_NS;
+    for (int t = 0; t < TIMEFRAMES; ++t)
+        if (it.forming[t].trade_count > 0)
+            earliest_ns = std::min(earliest_ns, it.forming[t].start_ns + m.timeframes_ns[t]);
+    return earliest_ns;
+}
+
+[[gnu::noinline]] inline unsigned close_due_bars(const Market &m, Instrument &it, i64 until_ns) {
+    unsigned closed = 0;
+    for (int t = 0; t < TIMEFRAMES; ++t) {
+        Bar &bar = it.forming[t];
+        if (bar.trade_count == 0 || bar.start_ns + m.timeframes_ns[t] > until_ns) continue;
+        Timeframe &tf = it.timeframes[t];
+        const i64 number = tf.closed_count++;
+        bar.is_final = 1;
+        tf.closed[number & (BAR_RING_BARS - 1)] = bar;
+        bar.is_final = 0;
+        bar.trade_count = 0;
+        bar.start_ns += m.timeframes_ns[t];
+        update_features(m.plan, tf, number);
+        update_swings(tf, number);
+        update_gaps(tf, number);
+        closed |= 1u << t;
+    }
+    it.hot.next_close_ns = next_close(m, it);
+    return closed;
+}
+
+inline unsigned apply_quote(const Market &m, Instrument &it, const Slot &r) {
+    Hot &hot = it.hot;
+    unsigned closed = 0;
+    if (r.venue_time_ns - LATE_GRACE_NS >= hot.next_close_ns)
+        closed = close_due_bars(m, it, r.venue_time_ns - LATE_GRACE_NS);
+    advance_flow(it, r.venue_time_ns);
+    if (hot.bid_price_ticks > 0) {
+        const i64 moved = quote_change(hot, r);
+        if (moved != 0) add_flow(it, 2, double(moved));
+    }
+    hot.bid_price_ticks = r.bid_price_ticks;
+    hot.ask_price_ticks = r.ask_price_ticks;
+    hot.bid_qty_lots = r.bid_qty_lots;
+    hot.ask_qty_lots = r.ask_qty_lots;
+    hot.quote_receive_time_ns = r.receive_time_ns;
+    hot.quote_venue_time_ns = r.venue_time_ns;
+    refresh_quote(it);
+    return closed;
+}
+
+inline unsigned apply_trade(const Market &m, Instrument &it, const Slot &r) {
+    Hot &hot = it.hot;
+    const bool is_buy = r.flags & TRADE_BUYER_AGGRESSOR;
+    unsigned closed = 0;
+    if (r.venue_time_ns >= hot.next_close_ns) closed = close_due_bars(m, it, r.venue_time_ns);
+    advance_flow(it, r.venue_time_ns);
+    add_trade_flow(it, is_buy ? r.qty_lots : -r.qty_lots);
+    bool opened = false, late = false;
+    for (int t = 0; t < TIMEFRAMES; ++t) {
+        Bar &bar = it.forming[t];
+        opened |= bar.trade_count == 0;
+        if (r.venue_time_ns < bar.start_ns) {
+            late = true;
+            continue;
+        }
+        if (bar.trade_count == 0) {
+            bar.start_ns = r.venue_time_ns - r.venue_time_ns % m.timeframes_ns[t];
+            bar.open_ticks = bar.high_ticks = bar.low_ticks = r.price_ticks;
+            bar.volume_lots = bar.buy_lots = 0;
+        }
+        bar.high_ticks = std::max(bar.high_ticks, r.price_ticks);
+        bar.low_ticks = std::min(bar.low_ticks, r.price_ticks);
+        bar.close_ticks = r.price_ticks;
+        bar.volume_lots += r.qty_lots;
+        if (is_buy) bar.buy_lots += r.qty_lots;
+        ++bar.trade_count;
+    }
+    if (opened) hot.next_close_ns = next_close(m, it);
+    if (late) ++hot.late_trade_count;
+    ++hot.trade_count;
+    hot.last_price_ticks = r.price_ticks;
+    hot.trade_venue_time_ns = r.venue_time_ns;
+    hot.trade_receive_time_ns = r.receive_time_ns;
+    return closed;
+}

@@ -1,0 +1,172 @@
+// Records and state of the brain's twin: what a C++ programmer would write for the same work.
+//
+// One struct per instrument, everything of it in one place, what every quote touches first. The
+// numbers of record types, flags, reasons and strategies come from `codes.h`, which the bench
+// writes from the engine's tables when it builds this.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "codes.h"
+
+using i64 = std::int64_t;
+using i32 = std::int32_t;
+using u8 = std::uint8_t;
+
+constexpr double UNKNOWN = std::numeric_limits<double>::quiet_NaN();
+constexpr int TIMEFRAMES = 3;
+constexpr int STRATEGIES = 2;
+
+// ---- what comes in ----
+
+struct Slot {
+    i64 sequence, receive_time_ns, venue_time_ns;
+    std::uint16_t instrument_index;
+    u8 record_type, flags;
+    i32 aux;
+    union {
+        struct {
+            i64 bid_price_ticks, ask_price_ticks, bid_qty_lots, ask_qty_lots;
+        };
+        struct {
+            i64 price_ticks, qty_lots, trade_id, trade_count;
+        };
+        struct {
+            i64 open_ticks;
+            i32 high_offset_ticks, low_offset_ticks, close_offset_ticks, bar_trade_count;
+            i64 volume_lots;
+        };
+        struct {
+            i64 mark_price_e8, index_price_e8, funding_rate_e8, next_funding_time_ns;
+        };
+        i64 liveness;
+    };
+};
+static_assert(sizeof(Slot) == 64);
+
+struct StrategyRow {
+    i32 kind, timeframe_index;
+    i64 notional_e8;
+    double stop_atr, take_atr;
+    i64 max_hold_ns, min_hold_ns, cooldown_ns, limit_slip_ticks;
+};
+
+// Order sizes of an instrument, as the venue says.
+struct Sizes {
+    i64 unit_e8, market_step_lots, min_qty_lots, market_min_qty_lots, min_notional_e8;
+    i64 max_qty_lots, market_max_qty_lots;
+};
+
+// ---- what is kept per instrument ----
+
+struct Lane {
+    i64 price, run_count, run_price, run_id, ids[4];
+};
+
+struct Hot {
+    i64 bid_price_ticks, ask_price_ticks, bid_qty_lots, ask_qty_lots, quote_receive_time_ns;
+    i64 receive_time_ns, next_close_ns, flow_bucket;
+    i64 last_price_ticks, quote_venue_time_ns, trade_venue_time_ns, trade_receive_time_ns;
+    i64 trade_count, late_trade_count, gap_count, conflated_count;
+    i64 mark_price_e8, index_price_e8, funding_rate_e8, next_funding_time_ns;
+    i64 mark_receive_time_ns, liquidation_buy_lots, liquidation_sell_lots, venue_bar_close_ticks;
+};
+
+struct Book {
+    i64 prices[2][BOOK_LEVELS], quantities[2][BOOK_LEVELS];
+    i64 counts[2], state;
+};
+
+struct Bar {
+    i64 start_ns, open_ticks, high_ticks, low_ticks, close_ticks, volume_lots, buy_lots;
+    i32 trade_count;
+    u8 is_final;
+};
+static_assert(sizeof(Bar) == 64);
+
+struct Swing {
+    i64 bar, level_ticks, known_at, broken_at;
+    i32 pattern_done, side;
+};
+struct Gap {
+    i64 near_ticks, far_ticks, known_at;
+};
+struct Pending {
+    i64 bar, level_ticks;
+    i32 side, kind;
+};
+struct Event {
+    i32 kind, side;
+    i64 bar, known_at, broken_at, level_ticks, far_ticks, is_cancelled;
+};
+struct Structure {
+    i64 trend_side, trend_known_at, live_side, live_level_ticks;
+    i64 return_side, return_at, return_near_ticks, return_far_ticks;
+    i64 high_level_ticks, low_level_ticks, swing_count, event_count, pending_count;
+    i64 open_gaps[2], dropped_gaps;
+};
+
+struct Exposure {
+    i64 position_lots, entry_price_ticks, entry_time_ns, last_exit_time_ns;
+    u8 in_flight;
+};
+
+struct StrategyMemory {
+    double stop_ticks, take_ticks;
+};
+
+struct Timeframe {
+    i64 closed_count;
+    double atr_ticks, atr_seed;
+    double features[BAR_FEATURES], memory[MEMORY_CELLS];
+    Structure structure;
+    Swing swings[SWING_RING];
+    Pending pending[PENDING_MAX];
+    Gap gaps[2][GAPS_MAX];
+    Event events[EVENT_RING];
+    Bar closed[BAR_RING_BARS];
+};
+
+struct alignas(64) Instrument {
+    Hot hot;
+    Lane lanes[2];
+    double micro[MICRO_COLUMNS];
+    double flow_sums[8];
+    Exposure exposure[STRATEGIES];
+    double flow_buckets[FLOW_BUCKETS][4];
+    Bar forming[TIMEFRAMES];
+    Book book;
+    Sizes sizes;
+    StrategyMemory strategy_memory[STRATEGIES];
+    u8 liveness[8];
+    Timeframe timeframes[TIMEFRAMES];
+};
+
+// ---- what all instruments share ----
+
+struct Plan {
+    const i64 *first;
+    const double (*params)[4];
+    const i64 *column, *cell;
+};
+
+struct Opportunity {
+    i64 instrument_index, strategy_index, side, is_entry, reason, qty_lots;
+    double score, inputs[4];
+};
+
+struct Market {
+    Instrument *instruments;
+    i64 instrument_count;
+    i64 timeframes_ns[TIMEFRAMES];
+    StrategyRow strategies[STRATEGIES];
+    double parameters[STRATEGIES][PARAMETERS_MAX];
+    double score_weights[SCORE_INPUTS][3];
+    Plan plan;
+    i64 sequence_last, venue_time_newest_ns;
+    i64 clock_valid, clock_offset_ns, clock_rate_ppb, clock_anchor_ns;
+    i64 reject_counts[FIREWALL_REASONS];
+};

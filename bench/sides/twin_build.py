@@ -1,0 +1,189 @@
+"""The C++ twin of the brain's market side: built with the engine's numbers, run on its records.
+
+Flags: as optimised as Numba's target (-O3, this CPU), and no contraction of a multiplication and an
+addition into one rounding, because the kernels have none: otherwise decisions could not be equal.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import harness
+from engine.domain import bars, book, codes, firewall, firewall_lanes, structure_state
+from engine.domain.features import micro, plan, volatility
+from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT, FirewallReason
+from engine.domain.market_state import MarketState, aligned_zeros
+from engine.domain.score import ORDERFLOW_WEIGHTS
+from engine.domain.strategy_kinds import (
+    ENTER_SCORE,
+    EXIT_SCORE,
+    FLOW_MIN,
+    GAP_ATR_MIN,
+    QUOTE_FLOW_MIN,
+    TRADE_BREAKS,
+    WAIT_BARS,
+)
+from engine.domain.strategy_table import PARAMETERS_MAX, StrategyKind, StrategyReason
+
+FOLDER: Final = harness.ROOT / "bench" / "native" / "twin"
+FLAGS: Final = ("-std=c++20", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno")
+COMPILERS: Final = ("g++", "clang++")
+SIZES: Final = (
+    "unit_e8",
+    "market_step_lots",
+    "min_qty_lots",
+    "market_min_qty_lots",
+    "min_notional_e8",
+    "max_qty_lots",
+    "market_max_qty_lots",
+)
+
+
+def constants() -> Iterator[tuple[str, int]]:
+    """Yield every number that the engine and its twin share."""
+    enums = {
+        "RECORD": codes.RecordType,
+        "CHANNEL": codes.Channel,
+        "REASON": FirewallReason,
+        "KIND": structure_state.StructureKind,
+    }
+    for word, enum in enums.items():
+        yield from ((f"{word}_{member.name}", int(member)) for member in enum)
+    yield from ((f"REASON_{it.name}", int(it)) for it in StrategyReason if it > 0)
+    yield from ((f"KIND_{it.name}", int(it)) for it in StrategyKind)
+    for module in (codes, bars, book, firewall, firewall_lanes, structure_state, micro, volatility):
+        for name, value in vars(module).items():
+            if name.isupper() and not name.startswith("_") and type(value) is int:
+                yield name, value
+    for number, name in enumerate(plan.KERNELS):
+        yield f"FEATURE_{name.partition('.')[2].upper()}", number
+    yield "FEATURE_KERNELS", len(plan.KERNELS)
+    catalogue = plan.compile_plan(plan.catalogue_text())
+    yield "BAR_FEATURES", len(catalogue.bar_rows)
+    yield "MEMORY_CELLS", catalogue.cell_count
+    yield "PARAMETERS_MAX", PARAMETERS_MAX
+    yield "SCORE_INPUTS", len(ORDERFLOW_WEIGHTS)
+    yield "FIREWALL_REASONS", FIREWALL_REASON_COUNT
+    yield "CHANNELS", len(codes.Channel)
+    yield "LIVENESS_MAX", max(codes.Liveness)
+    yield from (("ENTER_SCORE", ENTER_SCORE), ("EXIT_SCORE", EXIT_SCORE), ("FLOW_MIN", FLOW_MIN))
+    yield from (("QUOTE_FLOW_MIN", QUOTE_FLOW_MIN), ("GAP_ATR_MIN", GAP_ATR_MIN))
+    yield from (("WAIT_BARS", WAIT_BARS), ("TRADE_BREAKS", TRADE_BREAKS))
+
+
+def codes_header() -> str:
+    """Return the header that names the shared numbers."""
+    lines = ["#pragma once"]
+    numbers: dict[str, int] = {}
+    for name, value in constants():
+        assert numbers.setdefault(name, value) == value, f"{name} has two values"
+    for name, value in numbers.items():
+        kind = "int" if abs(value) < 1 << 31 else "long"
+        lines.append(f"constexpr {kind} {name} = {value};")
+    return "\n".join(lines) + "\n"
+
+
+class _Plan(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in ("first", "params", "column", "cell")]
+
+
+class _Member(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("offset", ctypes.c_int64),
+        ("size", ctypes.c_int64),
+        ("stride", ctypes.c_int64),
+        ("count", ctypes.c_int64),
+    ]
+
+
+class Twin:
+    """The twin as built by one compiler."""
+
+    def __init__(self, compiler: str) -> None:
+        """Build it in a folder that lives as long as this object."""
+        self._folder = tempfile.TemporaryDirectory()
+        folder = Path(self._folder.name)
+        (folder / "codes.h").write_text(codes_header(), encoding="ascii")
+        library = folder / "brain_twin.so"
+        words = [compiler, *FLAGS, "-Wall", "-Wextra", "-fPIC", "-shared", "-I", str(folder)]
+        words += ["-fno-semantic-interposition", "-o", str(library)]
+        subprocess.run([*words, str(FOLDER / "brain_twin.cpp")], check=True)
+        self._library = ctypes.CDLL(str(library))
+        for name in ("twin_instrument_bytes", "twin_market_bytes", "twin_run"):
+            getattr(self._library, name).restype = ctypes.c_int64
+        self._library.twin_member.restype = ctypes.POINTER(_Member)
+
+    def start(self, like: MarketState, clock: NDArray[np.int64]) -> TwinState:
+        """Return the twin's state before the first record, set up as a fresh market state is."""
+        return TwinState(self._library, like, clock)
+
+
+class TwinState:
+    """The twin's memory of one market."""
+
+    def __init__(self, library: ctypes.CDLL, like: MarketState, clock: NDArray[np.int64]) -> None:
+        """Allocate and fill it; `clock` is offset, rate and anchor of the venue's clock."""
+        self._library = library
+        self.count = len(like.instruments)
+        self.instrument_bytes = library.twin_instrument_bytes()
+        self.memory = aligned_zeros((self.count,), np.dtype([("b", "V", self.instrument_bytes)]))
+        self._market = aligned_zeros((1,), np.dtype([("b", "V", library.twin_market_bytes())]))
+        sizes = np.stack([like.instruments[name] for name in SIZES], axis=1).astype(np.int64)
+        weights = np.ascontiguousarray(like.score_weights)
+        plan_ = _Plan(*(array.ctypes.data for array in like.plan))
+        self._kept = (like.plan, sizes, weights)
+        library.twin_start(
+            _address(self._market),
+            _address(self.memory),
+            ctypes.c_int64(self.count),
+            _address(sizes),
+            _address(like.timeframes_ns),
+            _address(like.strategies),
+            _address(like.parameters),
+            _address(weights),
+            _address(clock),
+            ctypes.byref(plan_),
+        )
+
+    def run(self, records: NDArray[np.void], log: NDArray[np.void]) -> int:
+        """Apply the records; return how many decisions were written to the log."""
+        count = ctypes.c_int64(len(records))
+        return int(
+            self._library.twin_run(_address(self._market), _address(records), count, _address(log))
+        )
+
+    def members(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        """Yield every member of the state as bytes, one row per instrument."""
+        raw = self.memory.view(np.uint8).reshape(self.count, self.instrument_bytes)
+        k = 0
+        while found := self._library.twin_member(ctypes.c_int64(k)):
+            it = found.contents
+            starts = [it.offset + part * it.stride for part in range(it.count)]
+            pieces = [raw[:, start : start + it.size] for start in starts]
+            yield it.name.decode(), np.concatenate(pieces, axis=1)
+            k += 1
+
+
+def _address(array: NDArray[Any]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def built_twins() -> dict[str, Twin]:
+    """Return the twin from every compiler that is installed."""
+    return {name: Twin(name) for name in COMPILERS if shutil.which(name)}
+
+
+def flags_text(compiler: str) -> str:
+    """Return compiler, version and flags."""
+    done = subprocess.run([compiler, "-dumpversion"], capture_output=True, text=True, check=True)
+    return f"{compiler} {done.stdout.strip()} {' '.join(FLAGS)}"
