@@ -233,7 +233,10 @@ def main() -> None:
     asked = harness.arguments(__doc__ or "")
     about = harness.machine()
     os.sched_setaffinity(0, {harness.two_cores()[0]})
-    image = kernel_image.read(DIRECTORY) or brain_ports.compile_loop()
+    image = kernel_image.read(DIRECTORY)
+    if image is None:
+        image = brain_ports.compile_loop()
+        image.save(DIRECTORY)
     recorded, is_recorded = brain_tapes.recorded_market()
     if not is_recorded:
         sys.stderr.write("figures are of a synthetic market\n")

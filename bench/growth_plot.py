@@ -1,11 +1,10 @@
 """Draw what `bench.growth` measured: `python -m bench.growth_plot RESULT.json PICTURE.png`.
 
-Needs matplotlib, which the project itself does not: run it from any environment that has it.
+Needs matplotlib, which is in the extra `bench`.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -17,8 +16,11 @@ BOUND: Final = 1.5  # times the cost at the baseline
 
 def draw(document: dict[str, Any], path: Path) -> None:
     """Draw cost and memory over the number of instruments."""
-    importlib.import_module("matplotlib").use("Agg")  # there is no screen
-    plt: Any = importlib.import_module("matplotlib.pyplot")
+    import matplotlib as mpl
+
+    mpl.use("Agg")  # there is no screen
+    from matplotlib import pyplot as plt
+
     values = {(row["case"], row["metric"]): float(row["value"]) for row in document["rows"]}
     names = list(dict.fromkeys(str(row["case"]) for row in document["rows"]))
     counts = [int(name.split()[0]) for name in names]

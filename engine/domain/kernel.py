@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.domain.link_once import finish_on_demand
+
 if TYPE_CHECKING:
     from numba import types
 
@@ -58,6 +60,7 @@ def hide_inner() -> None:
     from numba.core.cpu import CPUContext
 
     CPUContext.mangler = _symbol  # type: ignore[method-assign]  # Numba has no setting for it
+    finish_on_demand()
 
 
 def _symbol(  # Numba's own signature of it

@@ -106,6 +106,7 @@ def compile_for(kernel: Callable[..., int], *arguments: object) -> LoopImage:
     dispatcher.compile(kinds)
     compiled = dispatcher.overloads[kinds]
     library = compiled.library
+    library.get_pointer_to_function(compiled.fndesc.llvm_func_name)  # machine code, from here on
     module = llvm.parse_assembly(library.get_llvm_str())
     _require_known(function.name for function in module.functions if function.is_declaration)
     _, _, (code, _) = library.serialize_using_object_code()

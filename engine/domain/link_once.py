@@ -1,0 +1,92 @@
+"""Kernels are optimised and made into machine code once: with the entry that needs them.
+
+Numba finishes every function by itself: it links in all that the function calls, optimises the
+whole, and makes machine code of it, before it goes on to the function's caller, which does the same
+with everything again. With 270 kernels ten calls deep most of a cold compile is repetition. After
+`finish_on_demand` a function is only linked; the first that is asked for its address is optimised
+and compiled, with everything below it at once. What the cache keeps of the others is their linked
+code, not their machine code: nobody calls them from Python.
+
+It changes methods of Numba's code library in place, so it is held to the locked version by the
+tests of the kernel image, which compile through it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_WAITING = "_aegis_waiting"  # linked, neither optimised nor machine code
+
+
+def finish_on_demand() -> None:
+    """From now on let functions wait for their address to be asked for."""
+    from numba.core import codegen
+
+    library: Any = codegen.JITCodeLibrary
+    if library.finalize is _link:
+        return
+    originals = (
+        library.get_pointer_to_function,
+        library.serialize_using_object_code,
+        library._unserialize.__func__,  # noqa: SLF001  Numba has no setting for it
+        codegen.JITCPUCodegen.set_env,
+    )
+    pointer, serialize, unserialize, set_env = originals
+
+    def pointer_on_demand(self: Any, name: str) -> int:  # noqa: ANN401  Numba has no types
+        self._ensure_finalized()
+        if getattr(self, _WAITING, False):
+            defined = [it.name for it in self._final_module.functions if not it.is_declaration]
+            if name not in defined:
+                return 0
+            _finish(self)
+        return int(pointer(self, name))
+
+    def serialize_linked(self: Any) -> Any:  # noqa: ANN401
+        if not getattr(self, _WAITING, False):
+            return serialize(self)
+        return self.name, "bitcode", self._get_module_for_linking().as_bitcode()
+
+    def unserialize_linked(cls: Any, codegen_: Any, state: Any) -> Any:  # noqa: ANN401
+        name, kind, code = state
+        if kind != "bitcode":
+            return unserialize(cls, codegen_, state)
+        from llvmlite import binding
+
+        found = codegen_.create_library(name)
+        found._final_module = binding.parse_bitcode(code)  # noqa: SLF001
+        _wait(found)
+        return found
+
+    def set_known_env(self: Any, name: str, env: object) -> None:  # noqa: ANN401
+        # Only entries have an environment that code reads; a waiting function has no address.
+        if self._engine.is_symbol_defined(name):
+            set_env(self, name, env)
+
+    library.finalize = _link
+    library.get_pointer_to_function = pointer_on_demand
+    library.serialize_using_object_code = serialize_linked
+    library._unserialize = classmethod(unserialize_linked)  # noqa: SLF001
+    codegen.JITCPUCodegen.set_env = set_known_env  # type: ignore[method-assign]
+
+
+def _link(self: Any) -> None:  # noqa: ANN401
+    # In place of CPUCodeLibrary.finalize.
+    self._raise_if_finalized()
+    for library in dict.fromkeys(self._linking_libraries):
+        self._reload_init.update(library._reload_init)  # noqa: SLF001
+        self._final_module.link_in(library._get_module_for_linking(), preserve=True)  # noqa: SLF001
+    _wait(self)
+
+
+def _wait(self: Any) -> None:  # noqa: ANN401
+    self._finalized = True
+    setattr(self, _WAITING, True)
+
+
+def _finish(self: Any) -> None:  # noqa: ANN401
+    # The second half of CPUCodeLibrary.finalize.
+    setattr(self, _WAITING, False)
+    self._optimize_final_module()
+    self._final_module.verify()
+    self._finalize_final_module()
