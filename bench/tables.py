@@ -29,6 +29,12 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("records/s CPU", "records/s wall", "CPU per record", "times NautilusTrader", "orders"),
     ),
     "paced_latency": ((*LATENCY, "sent late p99"),),
+    "brain_profile": (
+        ("whole", "read", "firewall", "book", "bars", "features", "structure"),
+        ("whole", "score", "strategies", "risk", "write", "put together", "production"),
+    ),
+    "brain_twin": (("ns", "records", "decisions"),),
+    "growth": (("ns", "records", "state", "grown"),),
 }
 MARKED: Final = re.compile(r"<!-- (?P<name>\w+) -->\n(?P<body>.*?)<!-- /(?P=name) -->", re.DOTALL)
 

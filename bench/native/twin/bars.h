@@ -5,21 +5,23 @@
 #include "structure.h"
 
 inline void update_atr(Timeframe &tf, i64 number) {
-    if (number < 1) return;
+    if (number < 1)
+        return;
     const Bar &bar = bar_of(tf, number);
     const i64 before = bar_of(tf, number - 1).close_ticks;
-    const double range =
-        double(std::max(bar.high_ticks, before) - std::min(bar.low_ticks, before));
+    const double range = double(std::max(bar.high_ticks, before) - std::min(bar.low_ticks, before));
     if (number <= ATR_BARS) {
         tf.atr_seed += range;
-        if (number == ATR_BARS) tf.atr_ticks = tf.atr_seed / ATR_BARS;
+        if (number == ATR_BARS)
+            tf.atr_ticks = tf.atr_seed / ATR_BARS;
         return;
     }
     tf.atr_ticks = (tf.atr_ticks * (ATR_BARS - 1) + range) / ATR_BARS;
 }
 
 inline double change(const Timeframe &tf, i64 number, i64 lookback) {
-    if (number < lookback || !(tf.atr_ticks > 0.0)) return UNKNOWN;
+    if (number < lookback || !(tf.atr_ticks > 0.0))
+        return UNKNOWN;
     const i64 move = bar_of(tf, number).close_ticks - bar_of(tf, number - lookback).close_ticks;
     return double(move) / tf.atr_ticks;
 }
@@ -27,7 +29,8 @@ inline double change(const Timeframe &tf, i64 number, i64 lookback) {
 inline double update_ema(double &cell, i64 number, i64 span, double close) {
     if (number < span) {
         cell += close;
-        if (number < span - 1) return UNKNOWN;
+        if (number < span - 1)
+            return UNKNOWN;
         cell /= double(span);
     } else {
         cell += (close - cell) * (2.0 / double(span + 1));
@@ -40,7 +43,8 @@ inline double update_rsi(double *cells, i64 number, i64 span, double move) {
     if (number <= span) {
         cells[0] += gain / double(span);
         cells[1] += loss / double(span);
-        if (number < span) return UNKNOWN;
+        if (number < span)
+            return UNKNOWN;
     } else {
         cells[0] = (cells[0] * double(span - 1) + gain) / double(span);
         cells[1] = (cells[1] * double(span - 1) + loss) / double(span);
@@ -50,7 +54,8 @@ inline double update_rsi(double *cells, i64 number, i64 span, double move) {
 }
 
 inline double deviation_bps(const Timeframe &tf, i64 number, i64 span) {
-    if (number < span) return UNKNOWN;
+    if (number < span)
+        return UNKNOWN;
     double squares = 0.0;
     for (i64 back = 0; back < span; ++back) {
         const i64 close = bar_of(tf, number - back).close_ticks;
@@ -62,15 +67,19 @@ inline double deviation_bps(const Timeframe &tf, i64 number, i64 span) {
 }
 
 inline double relative_volume(const Timeframe &tf, i64 number, i64 span) {
-    if (number < span) return UNKNOWN;
+    if (number < span)
+        return UNKNOWN;
     i64 total = 0;
-    for (i64 back = 1; back <= span; ++back) total += bar_of(tf, number - back).volume_lots;
-    if (total == 0) return UNKNOWN;
+    for (i64 back = 1; back <= span; ++back)
+        total += bar_of(tf, number - back).volume_lots;
+    if (total == 0)
+        return UNKNOWN;
     return double(bar_of(tf, number).volume_lots * span) / double(total);
 }
 
 inline double taker_balance(const Timeframe &tf, i64 number, i64 span) {
-    if (number < span - 1) return UNKNOWN;
+    if (number < span - 1)
+        return UNKNOWN;
     i64 bought = 0, total = 0;
     for (i64 back = 0; back < span; ++back) {
         bought += bar_of(tf, number - back).buy_lots;
@@ -80,7 +89,8 @@ inline double taker_balance(const Timeframe &tf, i64 number, i64 span) {
 }
 
 inline double deviation(const Timeframe &tf, i64 number, i64 span) {
-    if (number < span - 1) return UNKNOWN;
+    if (number < span - 1)
+        return UNKNOWN;
     const i64 close = bar_of(tf, number).close_ticks;
     double total = 0.0, squares = 0.0;
     for (i64 back = 0; back < span; ++back) {
@@ -104,14 +114,16 @@ inline double bar_feature(const Plan &plan, Timeframe &tf, int kernel, i64 k, i6
     case FEATURE_BODY:
         return width == 0 ? UNKNOWN : double(bar.close_ticks - bar.open_ticks) / double(width);
     case FEATURE_CLOSE_PLACE:
-        if (width == 0) return UNKNOWN;
+        if (width == 0)
+            return UNKNOWN;
         return double(2 * bar.close_ticks - bar.high_ticks - bar.low_ticks) / double(width);
     case FEATURE_EMA_DISTANCE: {
         const double average = update_ema(cells[0], number, span, close);
         return atr > 0.0 ? (close - average) / atr : UNKNOWN;
     }
     case FEATURE_RSI: {
-        if (number == 0) return UNKNOWN;
+        if (number == 0)
+            return UNKNOWN;
         const i64 move = bar.close_ticks - bar_of(tf, number - 1).close_ticks;
         return update_rsi(cells, number, span, double(move));
     }
@@ -149,7 +161,8 @@ inline i64 next_close(const Market &m, const Instrument &it) {
     unsigned closed = 0;
     for (int t = 0; t < TIMEFRAMES; ++t) {
         Bar &bar = it.forming[t];
-        if (bar.trade_count == 0 || bar.start_ns + m.timeframes_ns[t] > until_ns) continue;
+        if (bar.trade_count == 0 || bar.start_ns + m.timeframes_ns[t] > until_ns)
+            continue;
         Timeframe &tf = it.timeframes[t];
         const i64 number = tf.closed_count++;
         bar.is_final = 1;
@@ -174,7 +187,8 @@ inline unsigned apply_quote(const Market &m, Instrument &it, const Slot &r) {
     advance_flow(it, r.venue_time_ns);
     if (hot.bid_price_ticks > 0) {
         const i64 moved = quote_change(hot, r);
-        if (moved != 0) add_flow(it, 2, double(moved));
+        if (moved != 0)
+            add_flow(it, 2, double(moved));
     }
     hot.bid_price_ticks = r.bid_price_ticks;
     hot.ask_price_ticks = r.ask_price_ticks;
@@ -190,7 +204,8 @@ inline unsigned apply_trade(const Market &m, Instrument &it, const Slot &r) {
     Hot &hot = it.hot;
     const bool is_buy = r.flags & TRADE_BUYER_AGGRESSOR;
     unsigned closed = 0;
-    if (r.venue_time_ns >= hot.next_close_ns) closed = close_due_bars(m, it, r.venue_time_ns);
+    if (r.venue_time_ns >= hot.next_close_ns)
+        closed = close_due_bars(m, it, r.venue_time_ns);
     advance_flow(it, r.venue_time_ns);
     add_trade_flow(it, is_buy ? r.qty_lots : -r.qty_lots);
     bool opened = false, late = false;
@@ -210,11 +225,14 @@ inline unsigned apply_trade(const Market &m, Instrument &it, const Slot &r) {
         bar.low_ticks = std::min(bar.low_ticks, r.price_ticks);
         bar.close_ticks = r.price_ticks;
         bar.volume_lots += r.qty_lots;
-        if (is_buy) bar.buy_lots += r.qty_lots;
+        if (is_buy)
+            bar.buy_lots += r.qty_lots;
         ++bar.trade_count;
     }
-    if (opened) hot.next_close_ns = next_close(m, it);
-    if (late) ++hot.late_trade_count;
+    if (opened)
+        hot.next_close_ns = next_close(m, it);
+    if (late)
+        ++hot.late_trade_count;
     ++hot.trade_count;
     hot.last_price_ticks = r.price_ticks;
     hot.trade_venue_time_ns = r.venue_time_ns;

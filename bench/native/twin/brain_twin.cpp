@@ -30,7 +30,8 @@ struct Logged {
             r.qty_lots;
         break;
     case RECORD_BAR:
-        if (r.flags & BAR_FINAL) hot.venue_bar_close_ticks = r.open_ticks + r.close_offset_ticks;
+        if (r.flags & BAR_FINAL)
+            hot.venue_bar_close_ticks = r.open_ticks + r.close_offset_ticks;
         break;
     case RECORD_LIVENESS:
         it.liveness[r.aux] = u8(r.liveness);
@@ -50,11 +51,14 @@ struct Logged {
 
 inline int apply_market(Market &m, const Slot &r, i64 now_ns, Opportunity *out) {
     const int refused = check_record(m, r);
-    if (refused != 0) return -refused;
+    if (refused != 0)
+        return -refused;
     const i64 i = r.instrument_index;
     Instrument &it = m.instruments[i];
-    if (r.flags & CONFLATED) ++it.hot.conflated_count;
-    if (r.record_type < RECORD_LIVENESS) it.hot.receive_time_ns = r.receive_time_ns;
+    if (r.flags & CONFLATED)
+        ++it.hot.conflated_count;
+    if (r.record_type < RECORD_LIVENESS)
+        it.hot.receive_time_ns = r.receive_time_ns;
     unsigned closed = 0;
     if (r.record_type == RECORD_QUOTE)
         closed = apply_quote(m, it, r);
@@ -65,7 +69,8 @@ inline int apply_market(Market &m, const Slot &r, i64 now_ns, Opportunity *out) 
     else
         apply_rare(it, r);
     int count = closed ? run_on_bars(m, it, i, closed, now_ns, out) : 0;
-    if (r.record_type == RECORD_QUOTE) count = run_on_quote(m, it, i, now_ns, out, count);
+    if (r.record_type == RECORD_QUOTE)
+        count = run_on_quote(m, it, i, now_ns, out, count);
     return count;
 }
 
@@ -76,9 +81,16 @@ void fill_at_quote(Market &m, const Opportunity &wanted, i64 record, i64 now_ns,
     held.position_lots += wanted.side * wanted.qty_lots;
     held.entry_price_ticks = wanted.is_entry ? price : 0;
     (wanted.is_entry ? held.entry_time_ns : held.last_exit_time_ns) = now_ns;
-    log = {record,        wanted.instrument_index, wanted.strategy_index, wanted.side,
-           wanted.is_entry, wanted.reason,          wanted.qty_lots,      price,
-           wanted.score,  {wanted.inputs[0], wanted.inputs[1], wanted.inputs[2], wanted.inputs[3]}};
+    log = {record,
+           wanted.instrument_index,
+           wanted.strategy_index,
+           wanted.side,
+           wanted.is_entry,
+           wanted.reason,
+           wanted.qty_lots,
+           price,
+           wanted.score,
+           {wanted.inputs[0], wanted.inputs[1], wanted.inputs[2], wanted.inputs[3]}};
 }
 
 struct Member {
@@ -86,10 +98,10 @@ struct Member {
     i64 offset, size, stride, count;
 };
 
-#define PER_INSTRUMENT(name, member) \
+#define PER_INSTRUMENT(name, member)                                                               \
     {name, offsetof(Instrument, member), sizeof(Instrument::member), 0, 1}
-#define PER_TIMEFRAME(name, member)                                                        \
-    {name, offsetof(Instrument, timeframes) + offsetof(Timeframe, member),                 \
+#define PER_TIMEFRAME(name, member)                                                                \
+    {name, offsetof(Instrument, timeframes) + offsetof(Timeframe, member),                         \
      sizeof(Timeframe::member), sizeof(Timeframe), TIMEFRAMES}
 
 const Member MEMBERS[] = {
@@ -149,10 +161,12 @@ void twin_start(Market *market, Instrument *instruments, i64 count, const Sizes 
         Instrument &it = instruments[i];
         it.sizes = sizes[i];
         it.hot.next_close_ns = NEVER_NS;
-        for (double &value : it.micro) value = UNKNOWN;
+        for (double &value : it.micro)
+            value = UNKNOWN;
         for (Timeframe &tf : it.timeframes) {
             tf.atr_ticks = UNKNOWN;
-            for (double &value : tf.features) value = UNKNOWN;
+            for (double &value : tf.features)
+                value = UNKNOWN;
         }
     }
 }

@@ -7,11 +7,16 @@
 #include "flow.h"
 
 inline int check_quote(const Slot &r) {
-    if (r.bid_price_ticks <= 0 || r.ask_price_ticks <= 0) return REASON_PRICE_NOT_POSITIVE;
-    if (r.bid_qty_lots < 0 || r.ask_qty_lots < 0) return REASON_QTY_NEGATIVE;
-    if (r.bid_qty_lots == 0 || r.ask_qty_lots == 0) return REASON_QTY_ZERO;
-    if (std::max(r.bid_price_ticks, r.ask_price_ticks) > PRICE_TICKS_MAX) return REASON_NUMBER_RANGE;
-    if (std::max(r.bid_qty_lots, r.ask_qty_lots) > QTY_LOTS_MAX) return REASON_NUMBER_RANGE;
+    if (r.bid_price_ticks <= 0 || r.ask_price_ticks <= 0)
+        return REASON_PRICE_NOT_POSITIVE;
+    if (r.bid_qty_lots < 0 || r.ask_qty_lots < 0)
+        return REASON_QTY_NEGATIVE;
+    if (r.bid_qty_lots == 0 || r.ask_qty_lots == 0)
+        return REASON_QTY_ZERO;
+    if (std::max(r.bid_price_ticks, r.ask_price_ticks) > PRICE_TICKS_MAX)
+        return REASON_NUMBER_RANGE;
+    if (std::max(r.bid_qty_lots, r.ask_qty_lots) > QTY_LOTS_MAX)
+        return REASON_NUMBER_RANGE;
     if (r.bid_price_ticks >= r.ask_price_ticks)
         return r.bid_price_ticks == r.ask_price_ticks ? REASON_QUOTE_LOCKED : REASON_QUOTE_CROSSED;
     const i64 spread = r.ask_price_ticks - r.bid_price_ticks;
@@ -21,10 +26,14 @@ inline int check_quote(const Slot &r) {
 }
 
 inline int check_price_and_qty(const Slot &r, i64 qty_min) {
-    if (r.price_ticks <= 0) return REASON_PRICE_NOT_POSITIVE;
-    if (r.qty_lots < 0) return REASON_QTY_NEGATIVE;
-    if (r.qty_lots < qty_min) return REASON_QTY_ZERO;
-    if (r.price_ticks > PRICE_TICKS_MAX || r.qty_lots > QTY_LOTS_MAX) return REASON_NUMBER_RANGE;
+    if (r.price_ticks <= 0)
+        return REASON_PRICE_NOT_POSITIVE;
+    if (r.qty_lots < 0)
+        return REASON_QTY_NEGATIVE;
+    if (r.qty_lots < qty_min)
+        return REASON_QTY_ZERO;
+    if (r.price_ticks > PRICE_TICKS_MAX || r.qty_lots > QTY_LOTS_MAX)
+        return REASON_NUMBER_RANGE;
     return 0;
 }
 
@@ -32,19 +41,24 @@ inline int check_bar(const Slot &r) {
     const i64 interval_ns = i64(r.aux) * 1'000'000'000;
     if (r.open_ticks <= 0 || r.open_ticks + r.low_offset_ticks <= 0)
         return REASON_PRICE_NOT_POSITIVE;
-    if (r.high_offset_ticks < r.low_offset_ticks) return REASON_BAR_RANGE;
-    if (r.high_offset_ticks < 0 || r.low_offset_ticks > 0) return REASON_BAR_OPEN_CLOSE;
+    if (r.high_offset_ticks < r.low_offset_ticks)
+        return REASON_BAR_RANGE;
+    if (r.high_offset_ticks < 0 || r.low_offset_ticks > 0)
+        return REASON_BAR_OPEN_CLOSE;
     if (r.close_offset_ticks > r.high_offset_ticks || r.close_offset_ticks < r.low_offset_ticks)
         return REASON_BAR_OPEN_CLOSE;
-    if (r.volume_lots < 0) return REASON_QTY_NEGATIVE;
+    if (r.volume_lots < 0)
+        return REASON_QTY_NEGATIVE;
     if (r.bar_trade_count < 0 || (r.bar_trade_count == 0) != (r.volume_lots == 0))
         return REASON_BAR_VOLUME;
-    if (interval_ns <= 0 || r.venue_time_ns % interval_ns != 0) return REASON_BAR_TIME;
+    if (interval_ns <= 0 || r.venue_time_ns % interval_ns != 0)
+        return REASON_BAR_TIME;
     return 0;
 }
 
 inline int check_mark(const Slot &r) {
-    if (r.mark_price_e8 <= 0 || r.index_price_e8 < 0) return REASON_PRICE_NOT_POSITIVE;
+    if (r.mark_price_e8 <= 0 || r.index_price_e8 < 0)
+        return REASON_PRICE_NOT_POSITIVE;
     return std::abs(r.funding_rate_e8) > FUNDING_MAX_E8 ? REASON_FUNDING_RANGE : 0;
 }
 
@@ -63,7 +77,8 @@ inline int check_content(const Slot &r) {
     case RECORD_LIQUIDATION:
         return check_price_and_qty(r, 1);
     default:
-        if (r.aux < 0 || r.aux >= CHANNELS) return REASON_NUMBER_RANGE;
+        if (r.aux < 0 || r.aux >= CHANNELS)
+            return REASON_NUMBER_RANGE;
         if (r.record_type == RECORD_LIVENESS && (r.liveness < 0 || r.liveness > LIVENESS_MAX))
             return REASON_NUMBER_RANGE;
         return 0;
@@ -84,11 +99,13 @@ inline int check_time(const Market &m, const Slot &r) {
             past_ns = clock_ns - i64(double(TIME_PAST_NS) * wider);
         }
     } else {
-        if (m.venue_time_newest_ns == 0) return 0;
+        if (m.venue_time_newest_ns == 0)
+            return 0;
         future_ns = m.venue_time_newest_ns + TIME_LEAP_NS;
         past_ns = m.venue_time_newest_ns - TIME_LEAP_NS;
     }
-    if (r.venue_time_ns > future_ns) return REASON_TIME_FUTURE;
+    if (r.venue_time_ns > future_ns)
+        return REASON_TIME_FUTURE;
     return r.record_type != RECORD_BAR && r.venue_time_ns < past_ns ? REASON_TIME_PAST : 0;
 }
 
@@ -96,12 +113,14 @@ inline int check_time(const Market &m, const Slot &r) {
 
 inline bool is_far(i64 price, i64 anchor) {
     const i64 distance = std::abs(price - anchor);
-    if (anchor <= 0 || distance <= STEPS_ALLOWED) return false;
+    if (anchor <= 0 || distance <= STEPS_ALLOWED)
+        return false;
     return distance * PRICE_JUMP_DIVISOR > anchor;
 }
 
 template <bool QUOTE> inline i64 ids_ahead(i64 id, i64 before) {
-    if (id == 0 || before == 0) return 1;
+    if (id == 0 || before == 0)
+        return 1;
     return QUOTE ? i64(i32(std::uint32_t(id - before))) : id - before;
 }
 
@@ -109,9 +128,12 @@ template <bool QUOTE>
 inline int continuity(i64 id, i64 price, i64 before, i64 anchor, bool is_fresh) {
     if (!QUOTE || is_fresh) {
         const i64 ahead = ids_ahead<QUOTE>(id, before);
-        if (ahead == 0) return REASON_ID_DUPLICATE;
-        if (ahead < 0) return REASON_ID_OUT_OF_ORDER;
-        if (is_fresh && !QUOTE && ahead > TRADE_ID_JUMP_MAX) return REASON_ID_JUMP;
+        if (ahead == 0)
+            return REASON_ID_DUPLICATE;
+        if (ahead < 0)
+            return REASON_ID_OUT_OF_ORDER;
+        if (is_fresh && !QUOTE && ahead > TRADE_ID_JUMP_MAX)
+            return REASON_ID_JUMP;
     }
     return is_fresh && is_far(price, anchor) ? REASON_PRICE_JUMP : 0;
 }
@@ -128,7 +150,8 @@ template <bool QUOTE> inline int judge(Lane &lane, int column, i64 id, i64 price
 
 template <bool QUOTE> inline bool extend_run(Lane &lane, i64 id, i64 price, bool is_newer) {
     bool agrees = lane.run_count > 0 && is_newer;
-    if (agrees) agrees = continuity<QUOTE>(id, price, lane.run_id, lane.run_price, true) == 0;
+    if (agrees)
+        agrees = continuity<QUOTE>(id, price, lane.run_id, lane.run_price, true) == 0;
     lane.run_count = agrees ? lane.run_count + 1 : 1;
     lane.run_price = price;
     lane.run_id = id;
@@ -151,14 +174,16 @@ template <bool QUOTE> inline int check_lane(Instrument &it, const Slot &r) {
     Lane &lane = it.lanes[QUOTE ? 0 : 1];
     const i64 id = QUOTE ? i64(r.aux) : r.trade_id;
     const int column = QUOTE ? 0 : r.flags & 3;
-    const i64 price = QUOTE ? r.bid_price_ticks + (r.ask_price_ticks - r.bid_price_ticks) / 2
-                            : r.price_ticks;
+    const i64 price =
+        QUOTE ? r.bid_price_ticks + (r.ask_price_ticks - r.bid_price_ticks) / 2 : r.price_ticks;
     const i64 received = QUOTE ? it.hot.quote_receive_time_ns : it.hot.trade_receive_time_ns;
     const bool is_fresh = r.receive_time_ns - received <= REFERENCE_AGE_NS;
     const int reason = judge<QUOTE>(lane, column, id, price, is_fresh);
-    if (reason == 0) return 0;
+    if (reason == 0)
+        return 0;
     const i64 newest = QUOTE ? it.hot.quote_venue_time_ns : it.hot.trade_venue_time_ns;
-    if (!extend_run<QUOTE>(lane, id, price, r.venue_time_ns >= newest)) return reason;
+    if (!extend_run<QUOTE>(lane, id, price, r.venue_time_ns >= newest))
+        return reason;
     resync(it);
     return judge<QUOTE>(lane, column, id, price, false);
 }
@@ -166,13 +191,17 @@ template <bool QUOTE> inline int check_lane(Instrument &it, const Slot &r) {
 inline int check_laws(Market &m, const Slot &r) {
     if (r.record_type < RECORD_QUOTE || r.record_type > RECORD_GAP)
         return REASON_RECORD_TYPE_UNKNOWN;
-    if (r.instrument_index >= m.instrument_count) return REASON_INSTRUMENT_UNKNOWN;
+    if (r.instrument_index >= m.instrument_count)
+        return REASON_INSTRUMENT_UNKNOWN;
     int reason = check_content(r);
-    if (reason != 0 || r.record_type >= RECORD_LIVENESS) return reason;
+    if (reason != 0 || r.record_type >= RECORD_LIVENESS)
+        return reason;
     reason = check_time(m, r);
-    if (reason != 0) return reason;
+    if (reason != 0)
+        return reason;
     Instrument &it = m.instruments[r.instrument_index];
-    if (r.record_type == RECORD_QUOTE) return check_lane<true>(it, r);
+    if (r.record_type == RECORD_QUOTE)
+        return check_lane<true>(it, r);
     return r.record_type == RECORD_TRADE ? check_lane<false>(it, r) : 0;
 }
 

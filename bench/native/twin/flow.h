@@ -34,8 +34,10 @@ inline void refresh_quote_flow(Instrument &it) {
     double total[4] = {0.0, 0.0, 0.0, 0.0};
     for (i64 step = 0; step < FLOW_BUCKETS; ++step) {
         const double *row = it.flow_buckets[(bucket - step) & (FLOW_BUCKETS - 1)];
-        for (int column = 0; column < 4; ++column) total[column] += row[column];
-        if (step == SHORT_BUCKETS - 1) std::memcpy(it.flow_sums, total, sizeof total);
+        for (int column = 0; column < 4; ++column)
+            total[column] += row[column];
+        if (step == SHORT_BUCKETS - 1)
+            std::memcpy(it.flow_sums, total, sizeof total);
     }
     std::memcpy(it.flow_sums + 4, total, sizeof total);
     refresh_trade_flow(it);
@@ -44,7 +46,8 @@ inline void refresh_quote_flow(Instrument &it) {
 
 inline void advance_flow(Instrument &it, i64 venue_time_ns) {
     const i64 bucket = venue_time_ns >> BUCKET_SHIFT;
-    if (bucket > it.hot.flow_bucket) roll_buckets(it, bucket);
+    if (bucket > it.hot.flow_bucket)
+        roll_buckets(it, bucket);
 }
 
 inline void add_flow(Instrument &it, int column, double amount) {
@@ -67,10 +70,14 @@ inline void add_trade_flow(Instrument &it, i64 signed_lots) {
 
 inline i64 quote_change(const Hot &hot, const Slot &r) {
     i64 change = 0;
-    if (r.bid_price_ticks >= hot.bid_price_ticks) change += r.bid_qty_lots;
-    if (r.bid_price_ticks <= hot.bid_price_ticks) change -= hot.bid_qty_lots;
-    if (r.ask_price_ticks <= hot.ask_price_ticks) change -= r.ask_qty_lots;
-    if (r.ask_price_ticks >= hot.ask_price_ticks) change += hot.ask_qty_lots;
+    if (r.bid_price_ticks >= hot.bid_price_ticks)
+        change += r.bid_qty_lots;
+    if (r.bid_price_ticks <= hot.bid_price_ticks)
+        change -= hot.bid_qty_lots;
+    if (r.ask_price_ticks <= hot.ask_price_ticks)
+        change -= r.ask_qty_lots;
+    if (r.ask_price_ticks >= hot.ask_price_ticks)
+        change += hot.ask_qty_lots;
     return change;
 }
 
@@ -94,19 +101,23 @@ inline void set_level(Book &book, int side, i64 price, i64 qty) {
     const i64 count = book.counts[side];
     i64 k = 0;
     if (side == 1)
-        while (k < count && prices[k] < price) ++k;
+        while (k < count && prices[k] < price)
+            ++k;
     else
-        while (k < count && prices[k] > price) ++k;
+        while (k < count && prices[k] > price)
+            ++k;
     const bool found = k < count && prices[k] == price;
     if (qty == 0) {
-        if (!found) return;
+        if (!found)
+            return;
         std::memmove(prices + k, prices + k + 1, std::size_t(count - 1 - k) * 8);
         std::memmove(quantities + k, quantities + k + 1, std::size_t(count - 1 - k) * 8);
         book.counts[side] = count - 1;
         return;
     }
     if (!found) {
-        if (k == BOOK_LEVELS) return;
+        if (k == BOOK_LEVELS)
+            return;
         const i64 last = count < BOOK_LEVELS - 1 ? count : BOOK_LEVELS - 1;
         std::memmove(prices + k + 1, prices + k, std::size_t(last - k) * 8);
         std::memmove(quantities + k + 1, quantities + k, std::size_t(last - k) * 8);
@@ -121,7 +132,8 @@ inline double depth_imbalance(const Book &book) {
     for (int side = 0; side < 2; ++side)
         for (i64 k = 0; k < book.counts[side] && k < IMBALANCE_LEVELS; ++k)
             lots[side] += book.quantities[side][k];
-    if (lots[0] == 0 || lots[1] == 0) return UNKNOWN;
+    if (lots[0] == 0 || lots[1] == 0)
+        return UNKNOWN;
     return double(lots[0] - lots[1]) / double(lots[0] + lots[1]);
 }
 
@@ -130,7 +142,8 @@ inline i64 apply_level(Book &book, const Slot &r) {
         book.counts[0] = book.counts[1] = 0;
         book.state = BOOK_FILLING;
     }
-    if (book.state == BOOK_EMPTY) return BOOK_EMPTY;
+    if (book.state == BOOK_EMPTY)
+        return BOOK_EMPTY;
     set_level(book, r.flags & LEVEL_BID ? 0 : 1, r.price_ticks, r.qty_lots);
     book.state = BOOK_FILLING;
     if (r.flags & LEVEL_LAST_OF_DIFF) {

@@ -38,10 +38,12 @@ inline i64 entry_qty_lots(const Sizes &sizes, i64 price_ticks, i64 notional_e8) 
 inline int propose_entry(const Market &m, Instrument &it, i64 i, int s, int side, int reason,
                          Opportunity *out, int count) {
     const i64 touch = side > 0 ? it.hot.ask_price_ticks : it.hot.bid_price_ticks;
-    if (touch <= 0) return count;
+    if (touch <= 0)
+        return count;
     const StrategyRow &row = m.strategies[s];
     const i64 qty = entry_qty_lots(it.sizes, touch, row.notional_e8);
-    if (qty <= 0) return count;
+    if (qty <= 0)
+        return count;
     out[count] = {i, s, side, 1, reason, qty, 0.0, {}};
     const double atr = it.timeframes[row.timeframe_index].atr_ticks;
     it.strategy_memory[s] = {row.stop_atr * atr, row.take_atr * atr};
@@ -77,8 +79,10 @@ inline void show_inputs(const Market &m, const Instrument &it, int s, double sco
 inline bool may_enter(const Market &m, const Instrument &it, int s, i64 now_ns) {
     const StrategyRow &row = m.strategies[s];
     const i64 last_exit_ns = it.exposure[s].last_exit_time_ns;
-    if (last_exit_ns != 0 && now_ns - last_exit_ns < row.cooldown_ns) return false;
-    if (row.stop_atr == 0.0 && row.take_atr == 0.0) return true;
+    if (last_exit_ns != 0 && now_ns - last_exit_ns < row.cooldown_ns)
+        return false;
+    if (row.stop_atr == 0.0 && row.take_atr == 0.0)
+        return true;
     return it.timeframes[row.timeframe_index].atr_ticks > 0.0;
 }
 
@@ -90,24 +94,30 @@ inline int protective_exit(const Market &m, Instrument &it, int s, i64 now_ns) {
     StrategyMemory &memory = it.strategy_memory[s];
     if (row.max_hold_ns > 0 && now_ns - held.entry_time_ns >= row.max_hold_ns)
         return REASON_MAX_HOLD;
-    if (row.stop_atr == 0.0 && row.take_atr == 0.0) return 0;
+    if (row.stop_atr == 0.0 && row.take_atr == 0.0)
+        return 0;
     if (memory.stop_ticks == 0.0 && memory.take_ticks == 0.0) {
         const double atr = it.timeframes[row.timeframe_index].atr_ticks;
-        if (!(atr > 0.0)) return 0;
+        if (!(atr > 0.0))
+            return 0;
         memory = {row.stop_atr * atr, row.take_atr * atr};
     }
     const i64 move = held.position_lots > 0 ? it.hot.bid_price_ticks - held.entry_price_ticks
                                             : held.entry_price_ticks - it.hot.ask_price_ticks;
-    if (memory.stop_ticks > 0.0 && double(move) <= -memory.stop_ticks) return REASON_STOP_LOSS;
+    if (memory.stop_ticks > 0.0 && double(move) <= -memory.stop_ticks)
+        return REASON_STOP_LOSS;
     return memory.take_ticks > 0.0 && double(move) >= memory.take_ticks ? REASON_TAKE_PROFIT : 0;
 }
 
 inline int exit_on_quote(const Market &m, Instrument &it, int s, double score, i64 now_ns) {
     const int reason = protective_exit(m, it, s, now_ns);
-    if (reason != 0) return reason;
+    if (reason != 0)
+        return reason;
     const Exposure &held = it.exposure[s];
-    if (now_ns - held.entry_time_ns < m.strategies[s].min_hold_ns) return 0;
-    if (m.strategies[s].kind != KIND_ORDERFLOW) return 0;
+    if (now_ns - held.entry_time_ns < m.strategies[s].min_hold_ns)
+        return 0;
+    if (m.strategies[s].kind != KIND_ORDERFLOW)
+        return 0;
     const int side = side_beyond(score, m.parameters[s][EXIT_SCORE]);
     return side * held.position_lots < 0 ? REASON_FLOW_REVERSED : 0;
 }
@@ -117,8 +127,10 @@ inline int run_on_quote(const Market &m, Instrument &it, i64 i, i64 now_ns, Oppo
     const double score = linear_score(m, it);
     for (int s = 0; s < STRATEGIES; ++s) {
         bool skipped = it.exposure[s].in_flight != 0;
-        for (int k = 0; k < count; ++k) skipped |= out[k].strategy_index == s;
-        if (skipped) continue;
+        for (int k = 0; k < count; ++k)
+            skipped |= out[k].strategy_index == s;
+        if (skipped)
+            continue;
         const int before = count;
         const i64 position = it.exposure[s].position_lots;
         if (position == 0) {
@@ -129,9 +141,11 @@ inline int run_on_quote(const Market &m, Instrument &it, i64 i, i64 now_ns, Oppo
                 count = propose_entry(m, it, i, s, side, REASON_FLOW_SCORE, out, count);
         } else {
             const int reason = exit_on_quote(m, it, s, score, now_ns);
-            if (reason != 0) count = propose_exit(i, s, position, reason, out, count);
+            if (reason != 0)
+                count = propose_exit(i, s, position, reason, out, count);
         }
-        if (count > before) show_inputs(m, it, s, score, out[before]);
+        if (count > before)
+            show_inputs(m, it, s, score, out[before]);
     }
     return count;
 }
@@ -143,11 +157,15 @@ inline int smc_entry(const Market &m, const Instrument &it, int s) {
     const Timeframe &tf = it.timeframes[m.strategies[s].timeframe_index];
     const Structure &st = tf.structure;
     const int side = side_beyond(it.micro[TRADE_FLOW_LONG], own[FLOW_MIN]);
-    if (side == 0 || st.trend_side != side) return 0;
-    if (!(it.micro[QUOTE_FLOW_LONG] * side >= own[QUOTE_FLOW_MIN])) return 0;
-    if (st.live_side == side && own[TRADE_BREAKS] != 0.0) return side * REASON_BOS_LIVE;
+    if (side == 0 || st.trend_side != side)
+        return 0;
+    if (!(it.micro[QUOTE_FLOW_LONG] * side >= own[QUOTE_FLOW_MIN]))
+        return 0;
+    if (st.live_side == side && own[TRADE_BREAKS] != 0.0)
+        return side * REASON_BOS_LIVE;
     const i64 number = tf.closed_count - 1;
-    if (st.return_side != side || double(number - st.return_at) > own[WAIT_BARS]) return 0;
+    if (st.return_side != side || double(number - st.return_at) > own[WAIT_BARS])
+        return 0;
     const i64 beyond = (bar_of(tf, number).close_ticks - st.return_far_ticks) * side;
     const i64 width = std::abs(st.return_near_ticks - st.return_far_ticks);
     if (beyond > 0 && double(width) >= own[GAP_ATR_MIN] * tf.atr_ticks)
@@ -160,22 +178,25 @@ inline int smc_entry(const Market &m, const Instrument &it, int s) {
     int count = 0;
     for (int s = 0; s < STRATEGIES; ++s) {
         const StrategyRow &row = m.strategies[s];
-        if (!((closed >> row.timeframe_index) & 1) || it.exposure[s].in_flight) continue;
-        if (row.kind != KIND_SMC) continue;
+        if (!((closed >> row.timeframe_index) & 1) || it.exposure[s].in_flight)
+            continue;
+        if (row.kind != KIND_SMC)
+            continue;
         const int before = count;
         const i64 position = it.exposure[s].position_lots;
         if (position == 0) {
             const int answer = smc_entry(m, it, s);
             if (answer != 0 && may_enter(m, it, s, now_ns))
-                count = propose_entry(m, it, i, s, answer > 0 ? 1 : -1, std::abs(answer), out,
-                                      count);
+                count =
+                    propose_entry(m, it, i, s, answer > 0 ? 1 : -1, std::abs(answer), out, count);
         } else if (now_ns - it.exposure[s].entry_time_ns >= row.min_hold_ns) {
             const Timeframe &tf = it.timeframes[row.timeframe_index];
             const bool is_now = tf.structure.trend_known_at == tf.closed_count - 1;
             if (is_now && tf.structure.trend_side * position < 0)
                 count = propose_exit(i, s, position, REASON_STRUCTURE_REVERSED, out, count);
         }
-        if (count > before) show_inputs(m, it, s, UNKNOWN, out[before]);
+        if (count > before)
+            show_inputs(m, it, s, UNKNOWN, out[before]);
     }
     return count;
 }

@@ -11,8 +11,8 @@ inline const Bar &bar_of(const Timeframe &tf, i64 number) {
 
 inline void emit(Timeframe &tf, int kind, i64 side, i64 bar, i64 known_at, i64 level, i64 far,
                  i64 broken_at) {
-    tf.events[tf.structure.event_count++ & (EVENT_RING - 1)] = {
-        i32(kind), i32(side), bar, known_at, broken_at, level, far, 0};
+    tf.events[tf.structure.event_count++ & (EVENT_RING - 1)] = {i32(kind), i32(side), bar, known_at,
+                                                                broken_at, level,     far, 0};
 }
 
 // ---- fair value gaps ----
@@ -51,7 +51,8 @@ inline void update_gaps(Timeframe &tf, i64 number) {
     const Bar &bar = bar_of(tf, number);
     mitigate(tf, 1, bar.low_ticks, bar.close_ticks, number);
     mitigate(tf, -1, bar.high_ticks, bar.close_ticks, number);
-    if (number < 2) return;
+    if (number < 2)
+        return;
     const Bar &middle = bar_of(tf, number - 1), &first = bar_of(tf, number - 2);
     const i64 body = middle.close_ticks - middle.open_ticks;
     if (body > 0 && bar.low_ticks > first.high_ticks)
@@ -65,13 +66,15 @@ inline void update_gaps(Timeframe &tf, i64 number) {
 inline void cancel_earlier(Timeframe &tf, i64 bar, i64 broken_at) {
     i64 kept = 0;
     for (i64 k = 0; k < tf.structure.pending_count; ++k)
-        if (tf.pending[k].bar >= bar) tf.pending[kept++] = tf.pending[k];
+        if (tf.pending[k].bar >= bar)
+            tf.pending[kept++] = tf.pending[k];
     tf.structure.pending_count = kept;
     const i64 count = tf.structure.event_count;
     for (i64 number = std::max<i64>(0, count - EVENT_RING); number < count; ++number) {
         Event &event = tf.events[number & (EVENT_RING - 1)];
         const bool is_break = event.kind == KIND_BOS || event.kind == KIND_CHOCH;
-        if (is_break && event.bar < bar && event.broken_at >= broken_at) event.is_cancelled = 1;
+        if (is_break && event.bar < bar && event.broken_at >= broken_at)
+            event.is_cancelled = 1;
     }
 }
 
@@ -138,7 +141,8 @@ inline bool apply_candidate(Timeframe &tf, int side, i64 bar, i64 level, i64 num
     if (s.swing_count > 0) {
         Swing &last = tf.swings[(s.swing_count - 1) & (SWING_RING - 1)];
         if (last.side == side) {
-            if ((level - last.level_ticks) * side <= 0) return false;
+            if ((level - last.level_ticks) * side <= 0)
+                return false;
             last = made;
             emit(tf, KIND_SWING_REPLACED, side, bar, number, level, 0, -1);
             return true;
@@ -153,15 +157,18 @@ inline bool apply_candidate(Timeframe &tf, int side, i64 bar, i64 level, i64 num
 
 inline void look_for_pattern(Timeframe &tf, i64 number) {
     Structure &s = tf.structure;
-    if (s.swing_count < 4) return;
+    if (s.swing_count < 4)
+        return;
     Swing *four[4];
-    for (int k = 0; k < 4; ++k) four[k] = &tf.swings[(s.swing_count - 4 + k) & (SWING_RING - 1)];
+    for (int k = 0; k < 4; ++k)
+        four[k] = &tf.swings[(s.swing_count - 4 + k) & (SWING_RING - 1)];
     const i64 side = four[3]->side;
     const i64 a = four[0]->level_ticks * side, b = four[1]->level_ticks * side;
     const i64 c = four[2]->level_ticks * side, d = four[3]->level_ticks * side;
     const int kind = a < c && c < b && b < d ? KIND_BOS : d > b && b > a && a > c ? KIND_CHOCH : 0;
     Swing &broken = *four[1];
-    if (kind == 0 || broken.pattern_done) return;
+    if (kind == 0 || broken.pattern_done)
+        return;
     broken.pattern_done = 1;
     if (broken.broken_at >= 0) {
         emit_break(tf, kind, side, broken.bar, broken.level_ticks, broken.broken_at, number);
@@ -178,9 +185,11 @@ inline void update_swings(Timeframe &tf, i64 number) {
     tf.structure.live_side = 0;
     break_levels(tf, bar_of(tf, number).close_ticks, number);
     const i64 bar = number - SWING_BARS;
-    if (bar < 2 * SWING_BARS - 1) return;
+    if (bar < 2 * SWING_BARS - 1)
+        return;
     const int side = swing_candidate(tf, bar);
-    if (side == 0) return;
+    if (side == 0)
+        return;
     const Bar &at = bar_of(tf, bar);
     if (apply_candidate(tf, side, bar, side > 0 ? at.high_ticks : at.low_ticks, number))
         look_for_pattern(tf, number);
