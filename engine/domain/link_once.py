@@ -23,13 +23,14 @@ def finish_on_demand() -> None:
     from numba.core import codegen
 
     library: Any = codegen.JITCodeLibrary
+    jit: Any = codegen.JITCPUCodegen
     if library.finalize is _link:
         return
     originals = (
         library.get_pointer_to_function,
         library.serialize_using_object_code,
         library._unserialize.__func__,  # noqa: SLF001  Numba has no setting for it
-        codegen.JITCPUCodegen.set_env,
+        jit.set_env,
     )
     pointer, serialize, unserialize, set_env = originals
 
@@ -67,7 +68,7 @@ def finish_on_demand() -> None:
     library.get_pointer_to_function = pointer_on_demand
     library.serialize_using_object_code = serialize_linked
     library._unserialize = classmethod(unserialize_linked)  # noqa: SLF001
-    codegen.JITCPUCodegen.set_env = set_known_env  # type: ignore[method-assign]
+    jit.set_env = set_known_env
 
 
 def _link(self: Any) -> None:  # noqa: ANN401
