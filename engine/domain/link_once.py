@@ -20,8 +20,9 @@ _WAITING = "_aegis_waiting"  # linked, neither optimised nor machine code
 
 def finish_on_demand() -> None:
     """From now on let functions wait for their address to be asked for."""
-    from numba.core import codegen
+    from numba.core import codegen as its_own
 
+    codegen: Any = its_own
     library: Any = codegen.JITCodeLibrary
     jit: Any = codegen.JITCPUCodegen
     if library.finalize is _link:
@@ -52,10 +53,8 @@ def finish_on_demand() -> None:
         name, kind, code = state
         if kind != "bitcode":
             return unserialize(cls, codegen_, state)
-        from llvmlite import binding
-
         found = codegen_.create_library(name)
-        found._final_module = binding.parse_bitcode(code)  # noqa: SLF001
+        found._final_module = codegen.ll.parse_bitcode(code)  # noqa: SLF001
         _wait(found)
         return found
 
