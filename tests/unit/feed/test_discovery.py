@@ -15,6 +15,7 @@ import pytest
 
 from engine.clock import VenueClock
 from engine.config import Config
+from engine.domain.instrument import read_instruments
 from engine.processes.feed_faults import FeedFault, FeedFaults
 from engine.processes.feed_instruments import RANKING_TRIES, InstrumentChoice
 from engine.venues.binance import discovery
@@ -279,13 +280,69 @@ def test_a_list_without_any_of_the_instruments_is_an_error_that_names_them() -> 
         choose()
 
 
-def test_a_feed_takes_the_top_of_a_practice_exchange(tmp_path: Path) -> None:
-    exchange = PracticeExchange("--generate", "6", "--seed", "3")
-    feed = FeedRole("feed-top-test", tmp_path, exchange.port, instruments_top=3)
+# With sockets: a feed on a practice exchange that lists more than a discovery may take.
+
+
+def listed_by(feed: FeedRole) -> list[str]:
+    rows = read_instruments(feed.segments.instruments.buffer)
+    return [symbol.decode() for symbol in rows["symbol"].tolist()]
+
+
+def test_a_feed_takes_the_most_traded_of_an_exchange(tmp_path: Path) -> None:
+    exchange = PracticeExchange("--generate", "12", "--seed", "3", "--variants")
+    rest = BinanceMarketData(BinanceRest(f"http://127.0.0.1:{exchange.port}", VenueClock()))
+
+    async def ask() -> tuple[ExchangeInfo, dict[str, Decimal]]:
+        try:
+            info = await rest.fetch_list()
+            return info, await rest.fetch_day_volumes(info)
+        finally:
+            await rest.close()
+
+    feed = FeedRole("feed-top-test", tmp_path, exchange.port, instruments_top=5)
     try:
         feed.wait("a record", lambda: len(feed.seen) > 0)
-        assert set(feed.seen["instrument_index"].tolist()) <= {0, 1, 2}
+        info, volumes = asyncio.run(ask())
+        found = listed_by(feed)
+        assert len(found) == 5
+        by_name = {symbol.symbol: symbol for symbol in info.symbols}
+        assert {by_name[symbol].contractType for symbol in found} == {"PERPETUAL"}
+        assert {by_name[symbol].quoteAsset for symbol in found} == {"USDT"}
+        louder = [s for s, volume in volumes.items() if volume > max(volumes[f] for f in found)]
+        assert len(louder) >= 10, "the variants claim more than any pair that trades"
+        sums = [volumes[symbol] for symbol in found]
+        generated = [volumes[s] for s in by_name if s not in louder and s not in found]
+        assert min(sums) >= max(generated)
+        assert sums == sorted(sums, reverse=True)
         assert feed.counter("instruments_fallback") == 0
+    finally:
+        feed.close()
+        exchange.stop()
+
+
+def test_a_feed_without_a_ranking_trades_the_fallback_and_hears_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    exchange = PracticeExchange("--generate", "4", "--seed", "3")
+    exchange.fault("http_status", path="/fapi/v1/ticker/24hr", status=503, duration_ms=600_000)
+    feed = FeedRole(
+        "feed-fallback-test", tmp_path, exchange.port, instruments_top=3, listing_refresh_s=1
+    )
+    heard: list[int] = []
+
+    def told(fault: FeedFault) -> bool:
+        heard.extend(feed.events()["reason"].tolist())
+        return fault in heard
+
+    try:
+        feed.wait("a record", lambda: len(feed.seen) > 0)
+        assert listed_by(feed) == ["BTCUSDT", "ETHUSDT"]
+        feed.wait("the fault", lambda: told(FeedFault.DISCOVERY_FAILED))
+        feed.wait("its count", lambda: feed.counter("instruments_fallback") == 2)
+        failures = feed.counter("discovery_failures_total")
+        feed.wait("another try", lambda: feed.counter("discovery_failures_total") > failures)
+        exchange.fault("clear")
+        feed.wait("the ranking", lambda: told(FeedFault.DISCOVERY_BACK))
     finally:
         feed.close()
         exchange.stop()
