@@ -284,11 +284,12 @@ class TimeOffsetOrder(Order, frozen=True, kw_only=True):
 
 
 class SymbolStatusOrder(Lasting, frozen=True, kw_only=True):
-    """A status other than TRADING; its streams fall silent unless told to go on."""
+    """Another status; streams fall silent unless it is TRADING or they are told to go on."""
 
     symbol: str
     status: str = "SETTLING"
     streams: bool = False
+    delivery_in_ms: Millis | None = None  # the end of the contract, announced
     listed: bool = True  # False: exchangeInfo no longer names it
 
 

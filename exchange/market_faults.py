@@ -11,7 +11,7 @@ import orjson
 from exchange.errors import ApiError
 from exchange.fault_life import Begin, Fault, Undo
 from exchange.fault_orders import UNBOUNDED, FilterOrder, SymbolStatusOrder
-from exchange.listing import STATUSES
+from exchange.listing import STATUSES, TRADING
 from exchange.matching import Market
 from exchange.stream_faults import Drop, RuleKey, StreamFaults, StreamRule
 from exchange.streams import CONTRACT_INFO_KEY, keys_of_market
@@ -36,14 +36,17 @@ class MarketFaults:
             raise ApiError(-1000, f"unknown symbol status {order.status!r}")
 
         def begin(_fault: Fault) -> Undo:
-            unmute = self._mute(market, mute=not order.streams)
+            halted = order.status != TRADING and not order.streams
+            unmute = self._mute(market, mute=halted)
             listing = market.listing
-            before = listing.status, listing.listed
+            before = listing.status, listing.listed, listing.delivery_ms
             listing.status, listing.listed = order.status, order.listed
+            if order.delivery_in_ms is not None:
+                listing.delivery_ms = self._exchange.clock.now_ms() + order.delivery_in_ms
             self._announce(market)
 
             def undo() -> None:
-                listing.status, listing.listed = before
+                listing.status, listing.listed, listing.delivery_ms = before
                 unmute()
                 self._announce(market)
 

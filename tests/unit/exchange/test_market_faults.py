@@ -70,6 +70,31 @@ def test_symbol_can_vanish_while_its_stream_goes_on(tmp_path: Path) -> None:
     run(test())
 
 
+def test_end_of_a_contract_is_announced_while_it_trades(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with ticking(tmp_path) as exchange:
+            rest = exchange.rest()
+            news = await raw_stream(exchange.port, "/market/ws/!contractInfo")
+            stream = await raw_stream(exchange.port, QUOTE_ROUTE)
+            await stream.take(3)
+            perpetual_ms = (await listed(rest))["BTCUSDT"]["deliveryDate"]
+            order = {"kind": "symbol_status", "symbol": "BTCUSDT", "status": "TRADING"}
+            before_ms = exchange.exchange.clock.now_ms()
+            answer = await fault(rest, **order, delivery_in_ms=3_600_000)
+            told = await news.next()
+            assert before_ms + 3_600_000 <= told["dt"] < perpetual_ms
+            assert (await listed(rest))["BTCUSDT"]["deliveryDate"] == told["dt"]
+            ids = [frame["u"] for frame in await stream.take(20)]
+            assert ids == list(range(ids[0], ids[0] + 20))
+            assert (await rest.order(**ORDER)).json["status"] == "NEW"
+            await fault(rest, kind="end", id=answer.json["id"])
+            assert (await news.next())["dt"] == perpetual_ms
+            for one in (news, stream):
+                one.close()
+
+    run(test())
+
+
 def test_changed_filters_are_announced_and_held(tmp_path: Path) -> None:
     async def test() -> None:
         async with ticking(tmp_path) as exchange:
@@ -179,6 +204,7 @@ def test_every_variant_is_caught_by_one_rule_only() -> None:
             listing.quote != "USDT",
             listing.family != 1,
         ]
+        assert listing.margin == listing.quote or listing.spec.symbol == "BTCUSD_PERP"
         expected = 2 if listing.spec.symbol == "BTCUSD_PERP" else 1
         assert sum(reasons) == expected, listing.spec.symbol
     assert (good.base, good.quote, good.pair) == ("BTC", "USDT", "BTCUSDT")
