@@ -10,7 +10,7 @@ import orjson
 from exchange.book import BUY, SELL
 from exchange.candles import DAY_MS, Candle, CandleSeries, opened
 from exchange.events import Fields
-from exchange.history import HISTORY_CAPACITY, AggTrade, TradeHistory
+from exchange.history import HISTORY_CAPACITY, AggText, TradeHistory
 from exchange.listing import Listing
 from exchange.market_arrays import day_row, mark_array, mark_row, mark_text
 from exchange.matching import Market
@@ -49,6 +49,7 @@ class DerivedStreams:
         self.series = [CandleSeries(market.spec) for market in markets]
         self.variants: list[Listing] = []
         self.history = TradeHistory(len(markets), history_capacity)
+        self._agg_texts = [AggText(market.spec) for market in markets]
         self._pending_agg: dict[int, list[int]] = {}
         self._last_agg_id = [0] * len(markets)
         self._due_ms: dict[StreamKey, int] = {}
@@ -87,20 +88,11 @@ class DerivedStreams:
     def _emit_agg(self, index: int, pending: list[int]) -> None:
         price, qty, buyer_is_maker, first_id, last_id, trade_ms, event_ms = pending
         agg_id = self._last_agg_id[index] = self._last_agg_id[index] + 1
-        self.history.add(
-            index, AggTrade(agg_id, price, qty, buyer_is_maker, first_id, last_id, trade_ms)
-        )
+        row = (agg_id, price, qty, buyer_is_maker, first_id, last_id, trade_ms)
+        self.history.add(index, row)
         if not self._hub.cold.get((AGG_TRADE, index, "")):
             return
-        spec = self._markets[index].spec
-        qty_text = spec.qty_text(qty)
-        body = (
-            f'{{"e":"aggTrade","E":{event_ms},"a":{agg_id},'
-            f'"s":"{spec.symbol}","p":"{spec.price_text(price)}","q":"{qty_text}",'
-            f'"nq":"{qty_text}","f":{first_id},"l":{last_id},"T":{trade_ms},'
-            f'"m":{"true" if buyer_is_maker else "false"},"st":1}}'
-        )
-        self._hub.emit((AGG_TRADE, index, ""), body.encode())
+        self._hub.emit((AGG_TRADE, index, ""), self._agg_texts[index].body(row, event_ms))
 
     def advance(self, now_ms: int) -> None:
         """Send what is due at this venue time."""

@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from exchange.instruments import NumberText
+from exchange.symbols import SymbolSpec
+
 HISTORY_CAPACITY = 250_000  # about 60 MB when full
+TEXTS_KEPT = 2_000  # prices, and as many quantities, of one symbol
 
 
 class AggTrade(NamedTuple):
@@ -26,21 +30,25 @@ class AggTrade(NamedTuple):
     trade_ms: int
 
 
+# The fields of an AggTrade as they are kept: the collector forgets plain tuples of numbers.
+Row = tuple[int, int, int, int, int, int, int]
+
+
 class TradeHistory:
     """The latest aggregated trades of every instrument."""
 
     def __init__(self, count: int, capacity: int) -> None:
         """Start empty, for `count` instruments."""
         self._capacity = capacity
-        self._trades: list[deque[AggTrade]] = [deque() for _ in range(count)]
+        self._trades: list[deque[Row]] = [deque() for _ in range(count)]
         self._order: deque[int] = deque()  # instrument of each trade kept, oldest first
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def add(self, index: int, trade: AggTrade) -> None:
+    def add(self, index: int, row: Row) -> None:
         """Keep a trade; `trim` makes room."""
-        self._trades[index].append(trade)
+        self._trades[index].append(row)
         self._order.append(index)
 
     def trim(self) -> None:
@@ -54,19 +62,42 @@ class TradeHistory:
         trades = self._trades[index]
         if not trades:
             return []
-        start = max(0, agg_id - trades[0].agg_id)
-        return list(islice(trades, start, start + limit))
+        start = max(0, agg_id - trades[0][0])
+        return [AggTrade._make(row) for row in islice(trades, start, start + limit)]
 
     def between(self, index: int, start_ms: int, end_ms: int, limit: int) -> list[AggTrade]:
         """Return trades of a span of time, both ends included, oldest first."""
         return list(islice(self._span(index, start_ms, end_ms), limit))
 
     def _span(self, index: int, start_ms: int, end_ms: int) -> Iterator[AggTrade]:
-        for trade in self._trades[index]:
-            if start_ms <= trade.trade_ms <= end_ms:
-                yield trade
+        for row in self._trades[index]:
+            if start_ms <= row[6] <= end_ms:
+                yield AggTrade._make(row)
 
     def latest(self, index: int, limit: int) -> list[AggTrade]:
         """Return the last trades, oldest first."""
         trades = self._trades[index]
-        return list(islice(trades, max(0, len(trades) - limit), len(trades)))
+        start = max(0, len(trades) - limit)
+        return [AggTrade._make(row) for row in islice(trades, start, len(trades))]
+
+
+class AggText:
+    """Payloads of one symbol's aggregated trades; texts of its numbers are remembered."""
+
+    def __init__(self, spec: SymbolSpec) -> None:
+        """Prepare what does not change."""
+        self._prices = NumberText(spec.price_decimals, TEXTS_KEPT)
+        self._quantities = NumberText(spec.qty_decimals, TEXTS_KEPT)
+        self._body = (
+            b'{"e":"aggTrade","E":%%d,"a":%%d,"s":"%b","p":"%%b","q":"%%b","nq":"%%b",'
+            b'"f":%%d,"l":%%d,"T":%%d,"m":%%b,"st":1}' % spec.symbol.encode()
+        )
+
+    def body(self, row: Row, event_ms: int) -> bytes:
+        """Return the payload of one aggregated trade."""
+        agg_id, price, qty, buyer_is_maker, first_id, last_id, trade_ms = row
+        qty_text = self._quantities[qty]
+        return self._body % (
+            event_ms, agg_id, self._prices[price], qty_text, qty_text, first_id, last_id, trade_ms,
+            b"true" if buyer_is_maker else b"false",
+        )  # fmt: skip

@@ -29,14 +29,15 @@ _SHAPES = (
 class NumberText(dict[int, bytes]):
     """Decimal text of integers, remembered."""
 
-    def __init__(self, decimals: int) -> None:
+    def __init__(self, decimals: int, capacity: int = TEXT_CACHE_CAPACITY) -> None:
         """Start empty."""
         super().__init__()
         self._decimals = decimals
+        self._capacity = capacity
 
     def __missing__(self, units: int) -> bytes:
         """Write a number for the first time."""
-        if len(self) >= TEXT_CACHE_CAPACITY:
+        if len(self) >= self._capacity:
             self.clear()
         text = self[units] = format_units(units, self._decimals).encode()
         return text
