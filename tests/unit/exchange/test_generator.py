@@ -245,9 +245,8 @@ def test_grain_leaves_two_or_three_digits() -> None:
     assert grains.tolist() == [1, 1, 1, 10, 1_000]
 
 
-def test_number_texts_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exchange.instruments.TEXT_CACHE_CAPACITY", 10)
-    texts = NumberText(2)
+def test_number_texts_are_remembered_within_bounds() -> None:
+    texts = NumberText(2, capacity=10)
     for units in range(100):
         assert texts[units] == b"%d.%02d" % divmod(units, 100)
     assert len(texts) <= 10
