@@ -9,7 +9,8 @@ of patience lasts; the quietest attempt counts, and how quiet it was is in the r
     {name, commit, question, machine {...}, rows [{case, metric, unit, value, baseline, ratio}],
      passes {case: [{metric: value}]}}
 
-`value` is the median over the passes, `baseline` that of the baseline case in the same run, `ratio`
+`value` is the median over the passes, without the disturbed ones where QUIET_PASSES_MIN others are
+left, `baseline` that of the baseline case in the same run, `ratio`
 value / baseline; both are null where there is nothing to compare with.
 """
 
@@ -40,6 +41,7 @@ WARM_UP_PASSES: Final = 1
 ATTEMPTS_MAX: Final = 4
 FOREIGN_CORES_MAX: Final = 0.10
 QUIET_WINDOW_S: Final = 0.1
+QUIET_PASSES_MIN: Final = 3
 PATIENCE_S: Final = 60.0
 SEED: Final = 20_240_808
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
@@ -229,10 +231,19 @@ def percentiles(latencies_ns: NDArray[np.float64]) -> Pass:
 # ---- the report ----
 
 
+def counted(passes: Sequence[Pass]) -> Sequence[Pass]:
+    """Return the passes that nobody disturbed, or all where there are too few of those."""
+    quiet = [found for found in passes if found["foreign cores"] <= FOREIGN_CORES_MAX]
+    return quiet if len(quiet) >= QUIET_PASSES_MIN else passes
+
+
 def rows(bench: Bench, results: Mapping[str, Sequence[Pass]]) -> list[Row]:
     """Return the median of every metric of every case, against its baseline."""
     medians = {
-        case: {metric: statistics.median(found[metric] for found in passes) for metric in passes[0]}
+        case: {
+            metric: statistics.median(found[metric] for found in counted(passes))
+            for metric in passes[0]
+        }
         for case, passes in results.items()
     }
     made = []
@@ -265,7 +276,8 @@ def table(bench: Bench, report: Sequence[Row], results: Mapping[str, Sequence[Pa
     disturbed = [
         case
         for case, passes in results.items()
-        if statistics.median(found["foreign cores"] for found in passes) > FOREIGN_CORES_MAX
+        if statistics.median(found["foreign cores"] for found in counted(passes))
+        > FOREIGN_CORES_MAX
     ]
     if disturbed:
         cases_shown = ", ".join(disturbed)

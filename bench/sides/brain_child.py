@@ -47,7 +47,7 @@ def edge(market: Ring, commands: Ring) -> Step:
     from bench.sides import brain_edge
     from bench.sides.ring_child import ns_per_tick
     from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
-    from tests.builders import make_quote
+    from tests.builders import joined, make_quote
     from tests.loop_rig import VENUE_OFFSET_NS
 
     producer, consumer = Producer(market), Consumer(commands, 0)
@@ -58,7 +58,7 @@ def edge(market: Ring, commands: Ring) -> Step:
     rows = [
         make_quote(ask_qty=brain_edge.THIN_LOTS, instrument_index=k) for k in range(INSTRUMENTS)
     ]
-    templates = np.concatenate(rows)
+    templates = joined(rows)
 
     def step(count: int, gap: int) -> Answer:
         latencies = np.ones((count, 2), np.int64)
@@ -84,14 +84,19 @@ def edge(market: Ring, commands: Ring) -> Step:
 
 def brain(market: Ring, commands: Ring) -> Step:
     """Return a function that runs the brain's loop over one pass, from a fresh state."""
+    image = kernel_cache.load_loop(HOME, lambda *_: None)  # as the engine's brain does
     from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
     from tests.loop_rig import LoopRig
+
+    class ImageRig(LoopRig):
+        def run(self, slice_ms: float = SLICE_MS) -> int:
+            return image.bind(self.ports, self.state, self.out)(round(slice_ms * 1e6))
 
     consumer, producer = Consumer(market, 0), Producer(commands)
     quotes, orders = market.slots(MARKET_DTYPE), commands.slots(EVENT_DTYPE)
 
     def step(count: int, _gap: int) -> Answer:
-        rig = LoopRig(idle=IdleKind.SPIN, instruments=INSTRUMENTS)
+        rig = ImageRig(idle=IdleKind.SPIN, instruments=INSTRUMENTS)
         rig.sync()
         rig.drain_events()
         rig.ports = rig.ports._replace(
@@ -103,19 +108,16 @@ def brain(market: Ring, commands: Ring) -> Step:
         end = consumer.next_sequence() + count * EVERY
         consumer.beat(end)
         while consumer.next_sequence() < end:
-            rig.run(SLICE_MS)
+            rig.run()
             rig.journal.advance(rig.rings.events.published())
         rig.close()
         return {}
 
-    step(0, 0)  # the loop is compiled, or found, before the first pass
     return step
 
 
 def main(role: str, market: str, commands: str, core: int) -> None:
     """Answer one line per pass until standard input ends."""
-    if role == "brain":
-        kernel_cache.activate(HOME)
     step = {"edge": edge, "brain": brain}[role](Ring.attach(market), Ring.attach(commands))
     os.sched_setaffinity(0, {core})
     sys.stdout.write("{}\n")
