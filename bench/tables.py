@@ -34,6 +34,11 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("whole", "score", "strategies", "risk", "write", "put together", "production"),
     ),
     "brain_twin": (("ns", "records", "decisions"),),
+    "ring_hop": (
+        ("p50", "p99", "p99.9", "max", "count"),
+        ("p50 since due", "p99 since due", "p50 order written"),
+    ),
+    "ring_observers": (("records per second",), ("mean below p99", "p50", "p99")),
     "growth": (("ns", "records", "state", "grown"),),
 }
 MARKED: Final = re.compile(r"<!-- (?P<name>\w+) -->\n(?P<body>.*?)<!-- /(?P=name) -->", re.DOTALL)
