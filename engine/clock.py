@@ -40,11 +40,6 @@ class VenueClock:
         self.error_ns = ERROR_NS_FIRST
 
     @property
-    def synchronised(self) -> bool:
-        """Return whether the venue has answered at least once."""
-        return bool(self._samples)
-
-    @property
     def anchor_ns(self) -> int:
         """Return the monotonic time at which `venue_at_anchor_ns` holds."""
         return self._line[0]

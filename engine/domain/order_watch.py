@@ -181,6 +181,17 @@ def want_cancels(desk: Desk, entries_only: bool, i: int) -> None:
 
 
 @kernel
+def settle_open(desk: Desk) -> None:
+    """Have every open order withdrawn, and every doubt looked up now: nobody will do it later."""
+    want_cancels(desk, False, -1)
+    orders = desk.orders
+    for place in range(desk.words[Word.OPEN_COUNT]):
+        row = desk.open_rows[place]
+        orders["query_count"][row] = 0
+        orders["next_query_ns"][row] = 0
+
+
+@kernel
 def cancel_foreign(desk: Desk, out: Out) -> None:
     """The red button reaches orders that are not ours: one command for the whole account."""
     words = desk.words

@@ -121,15 +121,6 @@ def apply_fill(
 
 
 @kernel
-def average_entry_ticks(positions: Records, i: int, column: int, unit_e8: int) -> float:
-    """Return the volume-weighted entry price in ticks; NaN when flat."""
-    lots = positions["lots"][i, column]
-    if lots == 0:
-        return np.nan
-    return float(positions["cost_e8"][i, column]) / float(lots) / float(unit_e8)
-
-
-@kernel
 def marked_value(lots: int, mid_half_ticks: int, unit_e8: int) -> int:
     """Return lots at mid in e8, rounded down, within UNBOUNDED; `mid_half_ticks` is bid + ask."""
     if not fits(mid_half_ticks, abs(lots), unit_e8):

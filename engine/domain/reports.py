@@ -34,6 +34,7 @@ from engine.domain.orders import STIMULUS_OF_STATUS, TERMINAL, Stimulus, merge
 from engine.domain.words import Tally, Word
 
 ORDER_FLAGS = EVENT_REDUCE_ONLY | EVENT_POST_ONLY | EVENT_ENTRY  # what a report says of an order
+RATE_PAUSED = 9004  # `reason` of a reject: not sent, because the venue asked us to wait
 STATUS_MAX = int(max(OrderStatus))
 ABSENT_LOOKUPS_MIN = 3  # answers "not known" before an order counts as absent
 
@@ -110,7 +111,9 @@ def count_outcome(desk: Desk, row: int, before: int) -> None:
         desk.counts[Tally.EXPIRED_ORDERS] += 1
     else:
         desk.counts[Tally.REJECTED_ORDERS] += 1
-        if before != OrderStatus.UNKNOWN:  # that was counted when its answer did not come
+        # An unknown one was counted when its answer did not come; a pause that the venue asked for
+        # is kept, and no failure of its own.
+        if before != OrderStatus.UNKNOWN and orders["reason"][row] != RATE_PAUSED:
             count_failure(desk)
     same_day = orders["entry_day_low"][row] == desk.words[Word.DAY_NUMBER] % EPOCH_PLACES
     if orders["entry_counted"][row] != 0 and orders["cum_qty_lots"][row] == 0 and same_day:

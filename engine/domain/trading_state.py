@@ -15,7 +15,7 @@ from engine.domain.desk import Desk, Out
 from engine.domain.emit import emit_limits, emit_trading_state
 from engine.domain.equity import DIRTY_AT_ONCE, LOSS_MASK, MARK_INTERVAL_NS, is_flat, rebase_equity
 from engine.domain.kernel import kernel
-from engine.domain.order_watch import want_cancels
+from engine.domain.order_watch import settle_open, want_cancels
 from engine.domain.risk import first_reason
 from engine.domain.risk_reasons import RiskReason
 from engine.domain.words import Tally, Word
@@ -129,6 +129,8 @@ def apply_control(desk: Desk, out: Out, n: int) -> None:
         words[Word.FLATTEN_ORDERS] = 0
     elif kind == EventType.CONTROL_STOP_INTENTS:
         words[Word.STOPPING] = 1
+        if out.events["reason"][n] == RiskReason.STOPPING:  # without it, what rests may stay
+            settle_open(desk)
     elif kind == EventType.CONTROL_RECONCILE:
         words[Word.RECONCILE_REQUIRED] = 1
         words[Word.NEXT_FETCH_NS] = 0

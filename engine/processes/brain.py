@@ -38,7 +38,7 @@ THREAD_KERNEL: Final = 1
 THREAD_EXECUTOR: Final = 2
 CYCLE_S: Final = 0.02
 START_CYCLE_S: Final = 0.002
-STOP_MARGIN_S: Final = 2.0  # of the drain budget, for those who stop after us
+SETTLE_SHARE: Final = 0.6  # of the drain budget; main kills a brain that lives beyond 0.7 of it
 SETTLED_CYCLES: Final = 3  # looks in a row that must find nothing in flight
 SWITCH_INTERVAL_S: Final = 0.0005  # longest a returning kernel waits for a busy Python thread
 
@@ -102,7 +102,7 @@ class Brain:
         """Settle what is in flight inside the budget, then end the threads and unmap."""
         self.context.set_state(RoleState.STOPPING)
         if self.context.stop_request() == 1:
-            self._settle(self.config.drain_budget_s - STOP_MARGIN_S)
+            self._settle(self.config.drain_budget_s * SETTLE_SHARE)
         if self._executor is not None:
             self._executor.stop()
         if self._kernel is not None:

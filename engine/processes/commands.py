@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from engine.domain.codes import EventType, Role, TradingState
+from engine.domain.risk_reasons import RiskReason
 from engine.processes.control import ControlSegment, MainWord, OperatorWord
 
 # Offsets inside an event slot, less the 8 bytes of its sequence; a test compares them with
@@ -23,6 +24,7 @@ PAYLOAD_BYTES = 248
 TIME = (struct.Struct("<q"), 0)
 TYPE_ROLE_FLAGS_INSTRUMENT_STRATEGY = (struct.Struct("<HBBii"), 16)
 TRADING_STATE = (struct.Struct("<B"), 126)
+REASON = (struct.Struct("<i"), 120)
 TEXT = (struct.Struct("<40s"), 200)
 REQUEST_ID = (struct.Struct("<q"), 240)
 
@@ -124,9 +126,13 @@ class Commands:
         """Compare with the venue now."""
         return self._note(EventType.CONTROL_RECONCILE, who, reason, "reconciliation requested")
 
-    def stop_intents(self) -> Outcome:
-        """Begin an orderly stop: no new intents, what is in flight settles."""
-        return self._note(EventType.CONTROL_STOP_INTENTS, "main", "stop", "no new intents")
+    def stop_intents(self, *, keep_resting: bool) -> Outcome:
+        """Begin an orderly stop: no new intents, what is in flight settles, what rests may stay."""
+        reason = 0 if keep_resting else RiskReason.STOPPING
+        state = TradingState(self._control.trading_state())
+        event = EventType.CONTROL_STOP_INTENTS
+        accepted = self._publish(event, state, "main: stop", reason)
+        return Outcome("no new intents" if accepted else "control ring is full", accepted, state)
 
     def _note(self, event: EventType, who: str, reason: str, effect: str) -> Outcome:
         state = TradingState(self._control.trading_state())
@@ -160,20 +166,23 @@ class Commands:
         staged.write_text(json.dumps(entry), encoding="utf-8")
         staged.replace(self._state_file)
 
-    def _publish(self, event: EventType, state: TradingState, text: str) -> bool:
+    def _publish(self, event: EventType, state: TradingState, text: str, reason: int = 0) -> bool:
         with self._lock:
             self._request_id += 1
-            payload = pack_control(event, state, text, self._request_id)
+            payload = pack_control(event, state, text, self._request_id, reason)
             accepted = self._ring.try_publish(payload) >= 0
         self._wake.wake()
         return accepted
 
 
-def pack_control(event: EventType, state: TradingState, text: str, request_id: int) -> bytes:
+def pack_control(
+    event: EventType, state: TradingState, text: str, request_id: int, reason: int = 0
+) -> bytes:
     """Return the payload of one control record: 248 bytes, the slot less its sequence."""
     payload = bytearray(PAYLOAD_BYTES)
     _put(payload, TIME, time.monotonic_ns())
     _put(payload, TYPE_ROLE_FLAGS_INSTRUMENT_STRATEGY, int(event), int(Role.MAIN), 0, -1, -1)
+    _put(payload, REASON, int(reason))
     _put(payload, TRADING_STATE, int(state))
     _put(payload, TEXT, text.encode("utf-8", "replace")[:40])
     _put(payload, REQUEST_ID, request_id)

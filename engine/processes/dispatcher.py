@@ -109,7 +109,11 @@ class Dispatcher:
         return True
 
     def submit_blocking(self, priority: Priority, name: str, job: BlockingJob) -> bool:
-        """Queue a function that blocks; it runs in the thread pool. Returns as `submit` does."""
+        """Queue a function that blocks; it runs in the thread pool. Returns as `submit` does.
+
+        No job of the executor blocks today. The door is here so that the first one that does, on a
+        disk or a name service, does not find the event loop that orders leave from.
+        """
 
         async def in_thread() -> None:
             await asyncio.get_running_loop().run_in_executor(self._threads, job)

@@ -263,7 +263,7 @@ class EngineRun:
         control.set_main(MainWord.STOPPING, 1)
         if verdict.exit_code != exit_codes.DONE:
             self._say(f"aegis: {verdict.reason}")
-        self.commands.stop_intents()
+        self.commands.stop_intents(keep_resting=self.config.keep_resting_orders)
         clean = self._stop_roles(faulted=verdict.exit_code != exit_codes.DONE)
         self._drain_events()
         exit_code = verdict.exit_code

@@ -12,7 +12,6 @@ from engine.domain.position import (
     HALF_LOTS_MAX,
     POSITION_DTYPE,
     apply_fill,
-    average_entry_ticks,
     fill_fits,
     marked_value,
     notional,
@@ -150,7 +149,7 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def test_a_round_trip_by_hand() -> None:
     positions = played([(1, 10, 100), (1, 10, 110), (-1, 5, 120)])
-    assert average_entry_ticks(positions, 0, 0, UNIT) == 105.0
+    assert positions["cost_e8"][0, 0] == 15 * 105 * UNIT
     assert positions["realised_e8"][0, 0] == 5 * (120 - 105) * UNIT
     assert positions["entry_time_ns"][0, 0] == 1
     positions = played([(1, 10, 100), (-1, 15, 90)])
@@ -158,7 +157,3 @@ def test_a_round_trip_by_hand() -> None:
     assert positions["cost_e8"][0, 0] == -5 * 90 * UNIT
     assert positions["realised_e8"][0, 0] == -10 * 10 * UNIT
     assert positions["entry_time_ns"][0, 0] == 2
-
-
-def test_average_entry_of_nothing_is_not_a_number() -> None:
-    assert np.isnan(average_entry_ticks(np.zeros((1, 1), dtype=POSITION_DTYPE), 0, 0, UNIT))

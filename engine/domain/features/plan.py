@@ -167,7 +167,8 @@ def catalogue_text() -> str:
 def plan_hash() -> str:
     """Return SHA-256 over catalogue, kernel sources and bar layout: names the features exactly.
 
-    Stored with every stored feature and every model; a reader refuses another hash.
+    For whoever stores a feature or a model, which nothing here does yet: a reader must refuse
+    another hash. It stands beside what it is made of, so that no source is forgotten.
     """
     digest = hashlib.sha256(catalogue_text().encode())
     for name in FAMILY_FILES:

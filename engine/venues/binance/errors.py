@@ -33,7 +33,9 @@ FILTER_CODES = frozenset(
 UNKNOWN_STATUS = frozenset({408, 500, 502, 504})
 RATE_STATUS = frozenset({418, 429})
 RETRY_AFTER_S = 30.0  # when the venue does not say
-UNKNOWN_503 = b"Unknown error"  # "…please check your request or try again later": may be executed
+# The one 503 that says for certain that nothing was executed, besides the codes above. Any other, a
+# gateway's on the way that writes these words into a page of its own too, leaves the outcome open.
+NOT_EXECUTED_503 = "Service Unavailable"
 
 
 class _Refusal(msgspec.Struct):
@@ -59,7 +61,7 @@ def classify(response: Response) -> VenueError | None:
         return RateLimitError(
             message, retry_after_s=retry_after_s(response), code=code, http_status=status
         )
-    return _kind(response, code)(message, code=code, http_status=status)
+    return _kind(response, refusal)(message, code=code, http_status=status)
 
 
 def retry_after_s(response: Response) -> float:
@@ -68,12 +70,14 @@ def retry_after_s(response: Response) -> float:
     return float(text) if text.isdecimal() else RETRY_AFTER_S
 
 
-def _kind(response: Response, code: int) -> type[VenueError]:
+def _kind(response: Response, refusal: _Refusal) -> type[VenueError]:
+    code = refusal.code
     for codes, kind in _KINDS:
         if code in codes:
             return kind
     if response.status == 503:
-        return OutcomeUnknownError if UNKNOWN_503 in response.body else NotExecutedError
+        is_certain = refusal.msg.startswith(NOT_EXECUTED_503)
+        return NotExecutedError if is_certain else OutcomeUnknownError
     if response.status in UNKNOWN_STATUS:
         return OutcomeUnknownError
     if code == 0 and response.status != 403:

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.clock import NS_PER_MS, PPB
+from engine.clock import NS_PER_MS
 from engine.domain.codes import Channel, Liveness
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.discovery import (
@@ -32,8 +32,7 @@ from engine.venues.binance.exchange_info import (
 from engine.venues.binance.rest import BinanceRest, Params
 from engine.venues.venue import ClockSample, ProtocolError, RateLimitError
 
-MS = NS_PER_MS
-S = PPB
+S = 1_000_000_000  # ns
 
 # Bounds of the laws in C, in the order of `Laws` in _feed.pyi.
 TIME_FUTURE_NS = 5 * S  # a venue stamp is never ahead of the venue's clock by more than clock error

@@ -4,8 +4,10 @@ import pytest
 
 from engine.domain.codes import EventType, OrderStatus, TradingState
 from engine.domain.limits import RiskLimits
+from engine.domain.reports import RATE_PAUSED
 from engine.domain.risk_reasons import RiskReason, reasons_of
 from engine.domain.words import Tally, Word
+from engine.venues.order_records import LocalReason
 from tests.desk_rig import ASK, BID, E8, GENEROUS, WALLET_E8, DeskRig, S, of_type, types
 
 T = EventType
@@ -149,6 +151,16 @@ def test_failures_in_a_row_trip_the_breaker_and_success_resets_it() -> None:
     assert rig.word(Word.STATE_REASON) == R.CONSECUTIVE_FAILURES
 
 
+def test_a_pause_the_venue_asked_for_is_no_failure() -> None:
+    assert RATE_PAUSED == LocalReason.RATE_PAUSED
+    rig = connected(consecutive_failures_max=3)
+    rig.update(rig.order(1, 1), OrderStatus.REJECTED, reason=-1003)
+    for _ in range(5):
+        rig.update(rig.order(1, 1), OrderStatus.REJECTED, reason=LocalReason.RATE_PAUSED)
+    assert rig.word(Word.FAILURE_COUNT) == 1, "the answer that asked for it"
+    assert state(rig) == TS.ENABLED
+
+
 def test_an_unknown_outcome_is_one_failure_however_it_ends() -> None:
     rig = connected()
     order = rig.order(1, 1)
@@ -226,6 +238,32 @@ def test_stop_intents_refuses_and_lets_orders_settle() -> None:
     rig.fill(order, 1, 10, order_status=4)
     assert rig.word(Word.OPEN_COUNT) == 0
     assert types(rig.propose(-1, 10, entry=False))[-1] == T.RISK_REFUSAL
+
+
+def test_a_stop_withdraws_what_rests_and_looks_doubts_up_at_once() -> None:
+    rig = connected()
+    resting, doubted = rig.order(1, 10), rig.order(1, 10)
+    rig.update(resting, OrderStatus.NEW)
+    rig.report(T.ORDER_UNKNOWN, order_sequence=doubted, epoch_low=1)
+    rig.wait(3)
+    rig.control(T.CONTROL_STOP_INTENTS, reason=R.STOPPING)
+    rig.wait(0.11)
+    commands = [
+        (record["event_type"], record["order_sequence"])
+        for step in rig.events[-2:]
+        for record in step
+        if record["event_type"] in (T.COMMAND_CANCEL, T.COMMAND_FETCH)
+    ]
+    assert (T.COMMAND_CANCEL, resting) in commands
+    assert (T.COMMAND_FETCH, doubted) in commands
+
+
+def test_a_stop_that_keeps_resting_orders_withdraws_none() -> None:
+    rig = connected()
+    rig.update(rig.order(1, 10), OrderStatus.NEW)
+    rig.control(T.CONTROL_STOP_INTENTS)
+    rig.wait(1)
+    assert len(of_type(rig.all_events(), T.COMMAND_CANCEL)) == 0
 
 
 def test_limits_are_written_at_once_when_they_matter() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from engine.domain.codes import EventType, Role, TradingState
 from engine.domain.records import EVENT_DTYPE
+from engine.domain.risk_reasons import RiskReason
 from engine.processes.commands import Commands, pack_control
 from engine.processes.control import (
     CONTROL_BYTES,
@@ -76,6 +77,16 @@ def test_packed_control_reads_back_as_an_event_record() -> None:
     assert record["request_id"] == 7
     assert (record["instrument_index"], record["strategy_index"]) == (-1, -1)
     assert record["time_ns"] > 0
+
+
+@pytest.mark.parametrize(("keep_resting", "reason"), [(False, RiskReason.STOPPING), (True, 0)])
+def test_a_stop_says_whether_resting_orders_may_stay(
+    control: ControlSegment, tmp_path: Path, *, keep_resting: bool, reason: int
+) -> None:
+    commands, ring = build(control, tmp_path)
+    assert commands.stop_intents(keep_resting=keep_resting).accepted
+    assert ring.types() == [EventType.CONTROL_STOP_INTENTS]
+    assert decode(ring.payloads[-1])["reason"] == reason
 
 
 def test_packed_text_is_cut_to_its_field() -> None:

@@ -7,7 +7,8 @@ from typing import cast
 
 import pytest
 
-from engine.processes.engine_run import EngineRun
+from engine.processes.brain import SETTLE_SHARE
+from engine.processes.engine_run import BRAIN_SHARE, EngineRun
 from engine.processes.roles import RoleProcess
 
 
@@ -61,3 +62,7 @@ def test_a_signal_takes_no_lock_that_the_interrupted_code_may_hold(
         handler.join(5.0)
         assert not handler.is_alive(), "the handler waits for its own thread"
     assert engine._is_over()
+
+
+def test_a_brain_gives_up_before_main_would_kill_it() -> None:
+    assert SETTLE_SHARE < BRAIN_SHARE < 1.0
