@@ -6,7 +6,7 @@
         /depth       -> snapshots for the books that want one
         every 10 ms  -> heartbeat, stop word, liveness, what waits for room
         every second -> counters, refusals as events
-        every minutes -> exchangeInfo again: what no longer fits is wound down
+        every minutes, and when the venue says so -> exchangeInfo: what changed is wound down
 
 Python runs per connection and per timer, never per frame. Neither numpy nor Numba is imported: the
 first live record would wait for them.
@@ -44,6 +44,7 @@ from engine.processes.feed_faults import FeedFaults
 from engine.processes.feed_instruments import InstrumentChoice
 from engine.processes.feed_listing import ListingWatch
 from engine.processes.feed_rejects import RejectEvents
+from engine.venues.binance.contract_stream import ContractStream
 from engine.venues.binance.market import BinanceMarketData, cadence_words, laws
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.binance.routing import ConnectionPlan, plan_connections
@@ -173,6 +174,9 @@ class Feed:
     async def _work(self) -> None:
         self._start(stream.run() for stream in self.streams)
         self._start([self.books.run(), self.listing.run(), self._refresh_clock()])
+        symbols = [instrument.symbol for instrument in self.instruments]
+        contracts = ContractStream(self.config.venue.stream_url, symbols, self.listing.hurry)
+        self._start([contracts.run()])
         if self.config.idle in {"spin", "yield"}:
             stay_awake(asyncio.get_running_loop().call_soon)
         while not self.context.stop_request():

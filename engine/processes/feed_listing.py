@@ -1,9 +1,10 @@
 """Look again and again at what the venue lists, and wind down what no longer fits.
 
-        exchangeInfo, every listing_refresh_s --> why_no_entries, per instrument
-                                                       | reason          | none any more
-                                                       v                 v
-                         its quotes are held INVALID on the ring      let go
+        !contractInfo of one of ours --.
+        every listing_refresh_s -------+-> exchangeInfo --> why_no_entries, per instrument
+                                                             | reason       | none any more
+                                                             v              v
+                              its quotes are held INVALID on the ring    let go
 
 Liveness is what blocks entries and lets exits pass; it travels on the market ring, so a session
 that saw a wind-down decides the same when it is run again (ADR 0019). A list that cannot be had
@@ -16,6 +17,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from engine.clock import VenueClock
@@ -33,6 +35,7 @@ from native_ext._feed import Core
 HELD_CHANNEL: Final = Channel.QUOTE  # every entry needs it
 TELL_AFTER: Final = 3  # failures in a row
 ROWS_AT_ONCE: Final = 16  # between two of them the event loop has its turn
+SPACING_S: Final = 2.0  # between two looks at least, however often the venue says something
 JITTER: Final = 0.1  # of the period, both ways
 
 
@@ -60,6 +63,8 @@ class ListingWatch:
         self._period_s = period_s
         self._rows: dict[int, SymbolRow | None] = {}
         self._ranking_missing = False
+        self._wanted = asyncio.Event()
+        self._hurried_s = -SPACING_S  # when it last looked because something was said
         self.held: dict[int, str] = {}  # instrument index -> why it winds down
         self.failure_count = 0
 
@@ -76,7 +81,7 @@ class ListingWatch:
         """Look until cancelled."""
         failures = 0
         while True:
-            await asyncio.sleep(self._pause_s(failures))
+            await self._pause(failures)
             try:
                 await self.refresh()
             except VenueError as error:
@@ -86,6 +91,10 @@ class ListingWatch:
                     self._faults.tell(FeedFault.LISTING_UNREACHABLE, str(error))
             else:
                 failures = 0
+
+    def hurry(self) -> None:
+        """Look soon: something is said to have changed."""
+        self._wanted.set()
 
     async def refresh(self) -> None:
         """Look once.
@@ -137,7 +146,14 @@ class ListingWatch:
         self._ranking_missing = False
         self._faults.tell(FeedFault.DISCOVERY_BACK, "ranking is back: a restart takes it")
 
-    def _pause_s(self, failures: int) -> float:
+    async def _pause(self, failures: int) -> None:
+        """Wait for the next look: by the clock, or sooner when something is said."""
+        pause_s = self._period_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  no secret
         if failures:
-            return min(backoff_s(failures), self._period_s)
-        return self._period_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  no secret
+            pause_s = min(backoff_s(failures), pause_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._wanted.wait()
+                await asyncio.sleep(self._hurried_s + SPACING_S - time.monotonic())
+                self._hurried_s = time.monotonic()
+        self._wanted.clear()

@@ -13,7 +13,7 @@ import asyncio
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -201,8 +201,13 @@ class StreamConnection(FrameReader, asyncio.BufferedProtocol):
             self._transport.abort()
 
 
-async def open_stream(core: Core | None, endpoint: Endpoint, path: str) -> StreamConnection:
-    """Return a connection whose upgrade succeeded.
+async def open_stream(
+    core: Core | None,
+    endpoint: Endpoint,
+    path: str,
+    make: Callable[[Core | None, Endpoint, str], StreamConnection] = StreamConnection,
+) -> StreamConnection:
+    """Return a connection whose upgrade succeeded; `make` constructs it.
 
     Raises:
         VenueError: it did not, by kind.
@@ -217,7 +222,7 @@ async def open_stream(core: Core | None, endpoint: Endpoint, path: str) -> Strea
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             _, connection = await loop.create_connection(
-                lambda: StreamConnection(core, endpoint, path),
+                lambda: make(core, endpoint, path),
                 endpoint.host,
                 endpoint.port,
                 ssl=context,

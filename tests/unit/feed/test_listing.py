@@ -19,9 +19,11 @@ from engine.config import Config
 from engine.domain.codes import Channel, EventType, Liveness, RecordType, Role
 from engine.domain.instrument_row import Instrument
 from engine.domain.limits import CHANNELS_NEEDED
+from engine.processes.control import RoleState
 from engine.processes.feed_faults import FeedFault, FeedFaults
 from engine.processes.feed_instruments import InstrumentChoice
-from engine.processes.feed_listing import HELD_CHANNEL, TELL_AFTER, ListingWatch
+from engine.processes.feed_listing import HELD_CHANNEL, SPACING_S, TELL_AFTER, ListingWatch
+from engine.venues.binance.contract_stream import ContractStream
 from engine.venues.binance.exchange_info import ExchangeInfo, instrument_of, parse_exchange_info
 from engine.venues.binance.listing import forbidding_changes, why_no_entries
 from engine.venues.binance.market import BinanceMarketData
@@ -309,6 +311,40 @@ def test_a_ranking_that_is_back_is_told_once() -> None:
     assert [fault for fault, _, _ in rig.told.faults] == [FeedFault.DISCOVERY_BACK]
 
 
+def test_a_word_of_the_venue_brings_the_look_forward_but_not_a_storm_of_looks() -> None:
+    rig = Watched(listed(LISTED, LISTED | {"symbol": "ETHUSDT"}), period_s=3_600)
+
+    async def scene() -> float:
+        stream = ContractStream("ws://127.0.0.1:1", ["BTCUSDT"], rig.watch.hurry)
+        task = asyncio.create_task(rig.watch.run())
+        started_s = asyncio.get_running_loop().time()
+        for message in (
+            b'{"e":"contractInfo","s":"OTHERUSDT"}',
+            b'{"e":"serverShutdown"}',
+            b'{"e":"somethingElse","s":"BTCUSDT"}',
+        ):
+            stream.heard(message)
+        await asyncio.sleep(0.05)
+        assert rig.venue.asked == 0, "not about us"
+        while rig.venue.asked < 2 and asyncio.get_running_loop().time() < started_s + 30:
+            stream.heard(b'{"e":"contractInfo","s":"BTCUSDT","cs":"SETTLING"}')
+            await asyncio.sleep(0.002)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return asyncio.get_running_loop().time() - started_s
+
+    lasted_s = asyncio.run(scene())
+    assert rig.venue.asked == 2
+    assert lasted_s >= SPACING_S, "hundreds of words, and one look in that time"
+
+
+@pytest.mark.parametrize("message", [b"", b"{", b"\xff", b"[]", b'{"e":"contractInfo"}'])
+def test_a_word_that_cannot_be_read_is_as_good_as_a_change(message: bytes) -> None:
+    said: list[int] = []
+    ContractStream("ws://127.0.0.1:1", ["BTCUSDT"], lambda: said.append(1)).heard(message)
+    assert said == [1]
+
+
 # With sockets: the practice exchange changes its list while a feed reads it.
 
 
@@ -371,6 +407,25 @@ def test_a_feed_winds_down_what_the_exchange_delists_and_lets_it_go_again(tmp_pa
         feed.start()
         feed.wait("held in its next life too", lambda: last_liveness(feed, 1) == Liveness.INVALID)
         assert feed.stop() == 0
+    finally:
+        feed.close()
+        exchange.stop()
+
+
+def test_a_feed_hears_of_a_delisting_long_before_its_next_look(tmp_path: Path) -> None:
+    exchange = PracticeExchange("--generate", "2", "--seed", "5")
+    feed = FeedRole("feed-contract-test", tmp_path, exchange.port, listing_refresh_s=86_400)
+    try:
+        feed.wait("live quotes", lambda: last_liveness(feed, 0) == Liveness.LIVE)
+        feed.wait("the role", lambda: feed.state is RoleState.READY)
+
+        def delisted() -> bool:  # the listener may still be connecting when it is first said
+            exchange.fault("symbol_status", symbol="BTCUSDT", streams=True, duration_ms=50)
+            exchange.fault("filter_change", symbol="BTCUSDT", min_notional="1000")
+            return last_liveness(feed, 0) == Liveness.INVALID
+
+        feed.wait("the wind-down", delisted)
+        assert last_liveness(feed, 1) == Liveness.LIVE
     finally:
         feed.close()
         exchange.stop()
