@@ -51,7 +51,6 @@ class LoopRig:
         market_slots: int = 1_024,
         disk: bool = False,
         idle: IdleKind = IdleKind.SLEEP,
-        instruments: int = 1,
     ) -> None:
         self.rings = Rings(
             create_local_ring("market", market_slots, MARKET_DTYPE.itemsize),
@@ -61,9 +60,7 @@ class LoopRig:
         self.market = Producer(self.rings.market_ring)
         self.control = Producer(self.rings.control.ring)
         self.journal = Consumer(self.rings.events.ring, 0)
-        symbols = [f"T{k}USDT" if k else "BTCUSDT" for k in range(instruments)]
-        rows = [make_instrument(name, instrument_index=k) for k, name in enumerate(symbols)]
-        self.state = create_state(instrument_rows(rows), ROWS, GENEROUS, epoch=1)
+        self.state = create_state(instrument_rows([make_instrument()]), ROWS, GENEROUS, epoch=1)
         self.out = create_out()
         self.desk = self.state.desk
         self.shown = np.zeros(8, dtype=np.int64)

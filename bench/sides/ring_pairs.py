@@ -27,7 +27,6 @@ from ringbuffer.segment import SHM_FOLDER, find_stale, unlink
 
 CAPACITY = 4096
 SLOT_BYTES = 64
-COMMAND_SLOT_BYTES = 256
 PASS_TIMEOUT_S = 120
 DEEP = 65_536  # slots: readers that share a core are away for tens of milliseconds
 BATCH = 64
@@ -87,16 +86,10 @@ class Pairs:
         """The children that live through all passes."""
         return [child.pid for child in self._children]
 
-    def ring(
-        self,
-        capacity: int = CAPACITY,
-        slot_size: int = SLOT_BYTES,
-        *,
-        gating: Sequence[int] = (0,),
-    ) -> Ring:
+    def ring(self, capacity: int = CAPACITY, *, gating: Sequence[int] = (0,)) -> Ring:
         """Create a ring, by default with one reserved reader."""
         name = f"aegis-bench-{os.getpid()}-{len(self._rings)}"
-        self._rings.append(Ring.create(name, capacity, slot_size, gating=gating))
+        self._rings.append(Ring.create(name, capacity, SLOT_BYTES, gating=gating))
         return self._rings[-1]
 
     def child(self, side: str, role: str, ring: Ring) -> subprocess.Popen[str]:
@@ -219,22 +212,6 @@ class Pairs:
         # cheapest it leaves the moments out in which the producer had no core.
         mean_ns = float(costs_ns[: count * 99 // 100].mean())
         return {**percentiles(costs_ns), "mean below p99": mean_ns}
-
-    def brain_hop(self) -> Callable[[int, int], Pass]:
-        """Return a function (orders, step) that runs one pass through the brain's own loop."""
-        market, commands = self.ring(), self.ring(slot_size=COMMAND_SLOT_BYTES)
-        names = (market.name, commands.name)
-        brain = self.start("brain_child", "brain", *names, self.cores[1])
-        edge = self.start("brain_child", "edge", *names, self.cores[0])
-
-        def one_pass(orders: int, step: int) -> Pass:
-            send(brain, f"{orders} {step}\n")
-            send(edge, f"{orders} {step}\n")
-            found = answer(edge)
-            answer(brain)
-            return found
-
-        return one_pass
 
     def crowded(self) -> Callable[[str, int, int, int], Pass]:
         """Return a function (idle kind, neighbours, count, step): nobody is pinned."""
