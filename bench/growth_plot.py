@@ -32,8 +32,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
     limit = BOUND * values[BASELINE, "ns"]
     cost.axhline(limit, linestyle="--", color="tab:red", label=f"{BOUND} times {BASELINE}")
     cost.set(xscale="log", ylim=(0, None), xlabel="instruments", ylabel="ns of CPU per record")
-    for metric, label in (("state", "arrays of the state"), ("grown", "growth of the process")):
-        memory.plot(counts, [values[name, metric] for name in names], "o-", label=label)
+    memory.plot(counts, [values[name, "state"] for name in names], "o-", label="state")
     memory.set(xscale="log", yscale="log", xlabel="instruments", ylabel="MB")
     for axes in (cost, memory):
         axes.grid(visible=True, alpha=0.3)

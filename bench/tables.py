@@ -39,7 +39,7 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("p50 since due", "p99 since due", "p50 order written"),
     ),
     "ring_observers": (("records per second",), ("mean below p99", "p50", "p99")),
-    "growth": (("ns", "records", "state", "grown"),),
+    "growth": (("ns", "records", "state"),),
 }
 MARKED: Final = re.compile(r"<!-- (?P<name>\w+) -->\n(?P<body>.*?)<!-- /(?P=name) -->", re.DOTALL)
 
