@@ -30,6 +30,7 @@ from tests.ring_builders import (
 DEADLINE_S = 120
 STEPS = ("nothing", "busy", "half", "payload", "sequence", "published")
 KILLS = 100
+KILLS_MAX = 2_000  # until one hits a record under way
 NEVER = 1 << 60
 SEED = 20_240_808
 
@@ -110,7 +111,9 @@ def test_random_kills_of_the_producer_lose_and_double_nothing(stress: Path) -> N
             [stress, "consume", file, str(NEVER)], stdout=subprocess.PIPE, text=True
         )
         left: Counter[str] = Counter()
-        for _ in range(KILLS):
+        for number in range(KILLS_MAX):
+            if number >= KILLS and left["busy"] + left["sequence stored"] > 0:
+                break  # where the producer mostly waits for its reader, most kills find it waiting
             target = ring.published() + chance.randrange(1, 50_000)
             producer = subprocess.Popen([stress, "produce", file, str(NEVER)])
             while ring.published() < target:
@@ -126,7 +129,7 @@ def test_random_kills_of_the_producer_lose_and_double_nothing(stress: Path) -> N
         ring.evict(0)  # the reader reports when it is told to go
         output, _ = reader.communicate(timeout=DEADLINE_S)
         assert f"lost=0 doubled=0 torn=0 past=1 lapped=0 seen={end}" in output
-        assert sum(left.values()) == KILLS
+        assert sum(left.values()) >= KILLS
         assert left["busy"] + left["sequence stored"] > 0, "no kill hit a record under way"
 
 

@@ -256,7 +256,8 @@ def test_after_429_only_urgent_requests_go_out() -> None:
         (400, b'{"code":-2019,"msg":"margin"}', RejectedError),
         (400, b'{"code":-1007,"msg":"timeout"}', OutcomeUnknownError),
         (503, b'{"code":0,"msg":"Unknown error, please check"}', OutcomeUnknownError),
-        (503, b"Service Unavailable.", NotExecutedError),
+        (503, b'{"code":0,"msg":"Service Unavailable."}', NotExecutedError),
+        (503, b"Service Unavailable.", OutcomeUnknownError),  # a gateway's page says so too
         (503, b'{"code":-1008,"msg":"throttled"}', NotExecutedError),
         (408, b"", OutcomeUnknownError),
         (429, b'{"code":-1003,"msg":"rate"}', RateLimitError),

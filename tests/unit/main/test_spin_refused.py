@@ -14,7 +14,10 @@ from engine.processes.practice import Market
 from ringbuffer.idle import IdleKind, IdleStrategy, choose
 
 NO_OPTIONS = dict.fromkeys(
-    ("name", "profile", "venue", "account", "mode", "strategies", "on_role_death", "exchange")
+    (
+        *("name", "profile", "venue", "account", "mode", "strategies", "on_role_death"),
+        *("exchange", "instruments"),
+    )
 )
 
 
