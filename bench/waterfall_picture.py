@@ -18,7 +18,7 @@ from bench.waterfall import SLOWEST, STAGES
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULT: Final = ROOT / "bench/results/waterfall.json"
 PICTURE: Final = ROOT / "docs/tick_to_order.png"
-COLOURS: Final = ("#b9c6d2", "#66a182", "#0b6e99", "#8fa3b5")
+COLOURS: Final = ("#7d92a5", "#66a182", "#0b6e99", "#7d92a5")
 TEXTS: Final = {
     "wire in": "the exchange's write, loopback, the feed's turn",
     "ring": "decoder, firewall, ring, the brain's turn",
@@ -46,17 +46,19 @@ def main() -> None:
     from matplotlib import pyplot as plt
 
     report = json.loads(RESULT.read_text(encoding="utf-8"))
-    figure, panels = plt.subplots(len(TITLES), 1, figsize=(9.0, 5.0))
+    figure, panels = plt.subplots(len(TITLES), 1, figsize=(9.5, 5.0))
     for panel, (metric, title) in zip(panels, TITLES.items(), strict=True):
         rows = bars(report, metric)
         end = rows[-1][1] + rows[-1][2]
-        for place, (stage, start, length) in enumerate(rows):
+        for place, (_, start, length) in enumerate(rows):
             panel.barh(place, length, left=start, color=COLOURS[place], height=0.62)
-            is_right = start + length < 0.6 * end
-            side = start + length + 0.01 * end if is_right else start - 0.01 * end
-            words = f"{length:,.1f} us   {TEXTS[stage]}"
-            panel.text(side, place, words, va="center", ha="left" if is_right else "right", size=8)
-        panel.set_yticks(range(len(rows)), [stage for stage, _, _ in rows])
+            is_wide = length > 0.12 * end
+            side = start + 0.5 * length if is_wide else start + length + 0.01 * end
+            ha, colour = ("center", "white") if is_wide else ("left", "black")
+            words = f"{length:,.1f} us"
+            panel.text(side, place, words, va="center", ha=ha, size=9, color=colour)
+        labels = [f"{stage}: {TEXTS[stage]}" for stage, _, _ in rows]
+        panel.set_yticks(range(len(rows)), labels, size=8)
         panel.invert_yaxis()
         panel.set_xlim(0, 1.02 * end)
         panel.set_xlabel("us")
