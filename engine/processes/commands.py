@@ -128,15 +128,13 @@ class Commands:
 
     def stop_intents(self, *, keep_resting: bool) -> Outcome:
         """Begin an orderly stop: no new intents, what is in flight settles, what rests may stay."""
-        reason = 0 if keep_resting else RiskReason.STOPPING
-        state = TradingState(self._control.trading_state())
+        code = 0 if keep_resting else RiskReason.STOPPING
         event = EventType.CONTROL_STOP_INTENTS
-        accepted = self._publish(event, state, "main: stop", reason)
-        return Outcome("no new intents" if accepted else "control ring is full", accepted, state)
+        return self._note(event, "main", "stop", "no new intents", code)
 
-    def _note(self, event: EventType, who: str, reason: str, effect: str) -> Outcome:
+    def _note(self, event: EventType, who: str, reason: str, effect: str, code: int = 0) -> Outcome:
         state = TradingState(self._control.trading_state())
-        accepted = self._publish(event, state, f"{who}: {reason}")
+        accepted = self._publish(event, state, f"{who}: {reason}", code)
         return Outcome(effect if accepted else "control ring is full", accepted, state)
 
     def _set_state(self, state: TradingState, event: EventType, who: str, reason: str) -> Outcome:
@@ -166,23 +164,31 @@ class Commands:
         staged.write_text(json.dumps(entry), encoding="utf-8")
         staged.replace(self._state_file)
 
-    def _publish(self, event: EventType, state: TradingState, text: str, reason: int = 0) -> bool:
+    def _publish(self, event: EventType, state: TradingState, text: str, code: int = 0) -> bool:
         with self._lock:
             self._request_id += 1
-            payload = pack_control(event, state, text, self._request_id, reason)
+            payload = pack_control(event, state, text, self._request_id, code)
             accepted = self._ring.try_publish(payload) >= 0
         self._wake.wake()
         return accepted
 
 
 def pack_control(
-    event: EventType, state: TradingState, text: str, request_id: int, reason: int = 0
+    event: EventType, state: TradingState, text: str, request_id: int, code: int = 0
 ) -> bytes:
-    """Return the payload of one control record: 248 bytes, the slot less its sequence."""
+    """Return the payload of one control record: 248 bytes, the slot less its sequence.
+
+    Args:
+        event: CONTROL_*.
+        state: the trading state that is asked for.
+        text: who and why, cut to 40 bytes.
+        request_id: of this run of main.
+        code: what the record's field `reason` says; 0: nothing.
+    """
     payload = bytearray(PAYLOAD_BYTES)
     _put(payload, TIME, time.monotonic_ns())
     _put(payload, TYPE_ROLE_FLAGS_INSTRUMENT_STRATEGY, int(event), int(Role.MAIN), 0, -1, -1)
-    _put(payload, REASON, int(reason))
+    _put(payload, REASON, int(code))
     _put(payload, TRADING_STATE, int(state))
     _put(payload, TEXT, text.encode("utf-8", "replace")[:40])
     _put(payload, REQUEST_ID, request_id)

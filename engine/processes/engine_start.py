@@ -142,10 +142,10 @@ def claim_segments(config: Config, say: Callable[[str], None]) -> segments.Segme
         StartError: /dev/shm has no room, another engine lives, or a dead one's journal cannot take
             what it left.
     """
-    home = Path(config.home)
+    home = Path(config.home).absolute()
     dead_home = segments.home_of_dead(config.name) or home
     try:
-        if dead_home == home.absolute() or dead_home == home:
+        if dead_home == home:
             _remove_stale(config.name, home)
         elif dead_home.is_dir():
             with contextlib.closing(_lock(dead_home, config.name)):

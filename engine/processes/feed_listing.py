@@ -25,8 +25,8 @@ from engine.domain.codes import Channel
 from engine.domain.instrument_row import Instrument
 from engine.processes.feed_faults import FeedFault, FeedFaults
 from engine.processes.feed_instruments import InstrumentChoice
-from engine.venues.binance.exchange_info import ExchangeInfo, SymbolRow
-from engine.venues.binance.listing import ends_soon, why_no_entries
+from engine.venues.binance.exchange_info import ExchangeInfo, SymbolRow, ends_soon
+from engine.venues.binance.listing import why_no_entries
 from engine.venues.binance.market import BinanceMarketData
 from engine.venues.binance.stream import backoff_s
 from engine.venues.venue import VenueError

@@ -17,7 +17,7 @@ import msgspec
 
 from engine.venues.binance.http import Endpoint, parse_url
 from engine.venues.binance.routing import category_of
-from engine.venues.binance.stream import HEALTHY_S, ROTATE_S, backoff_s
+from engine.venues.binance.stream import HEALTHY_S, backoff_s
 from engine.venues.binance.stream_connection import StreamConnection, open_stream
 from engine.venues.venue import VenueError
 from native_ext._feed import Core
@@ -55,7 +55,10 @@ class ContractStream:
             except VenueError:
                 pass  # a venue that is down is told by the streams that carry the market
             else:
-                await self._stay(connection)
+                try:
+                    await connection.stay()
+                finally:
+                    connection.close("no longer wanted")
             healthy = time.monotonic_ns() - started_ns > HEALTHY_S * 1e9
             failures = 0 if healthy else failures + 1
             await asyncio.sleep(backoff_s(failures))
@@ -71,18 +74,6 @@ class ContractStream:
 
     def _connection(self, core: Core | None, endpoint: Endpoint, path: str) -> StreamConnection:
         return _ContractConnection(core, endpoint, path, self.heard)
-
-    async def _stay(self, connection: StreamConnection) -> None:
-        watch = asyncio.create_task(connection.watch())
-        try:
-            await asyncio.wait(
-                {connection.closed, connection.rotate},
-                timeout=ROTATE_S,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            watch.cancel()
-            connection.close("no longer wanted")
 
 
 class _ContractConnection(StreamConnection):

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from engine.venues.binance.exchange_info import NS_PER_MS, ExchangeInfo, SymbolRow
+from engine.venues.binance.exchange_info import USD_M, ExchangeInfo, SymbolRow, ends_soon
 from engine.venues.venue import ProtocolError
 
 DAY_TICKER_PATH: Final = "/fapi/v1/ticker/24hr"
@@ -24,8 +24,6 @@ DAY_TICKER_WEIGHT: Final = 40  # of all symbols at once
 WEIGHT_LIMIT: Final = 2_400  # a minute, where the venue states none
 WEIGHT_SHARE: Final = 0.5  # of the minute; books need the rest
 QUOTE: Final = "USDT"
-USD_M: Final = 1  # `st` of this product family; 0: not sent
-END_AHEAD_NS: Final = 24 * 3_600_000_000_000  # an instrument that ends this soon takes no entries
 
 # When the ranking cannot be had: pairs that have stood among the most traded for years.
 FALLBACK: Final = (
@@ -66,13 +64,12 @@ def parse_day_volumes(body: bytes) -> dict[str, Decimal]:
 
 def is_active_pair(row: SymbolRow, now_ns: int) -> bool:
     """Return whether a row is a perpetual USDT pair that trades and is not about to end."""
-    ends = 0 < row.deliveryDate * NS_PER_MS < now_ns + END_AHEAD_NS
     return (
         row.status == "TRADING"
         and row.contractType == "PERPETUAL"
         and row.quoteAsset == row.marginAsset == QUOTE
-        and row.st in {0, USD_M}
-        and not ends
+        and row.st in USD_M
+        and not ends_soon(row, now_ns)
     )
 
 

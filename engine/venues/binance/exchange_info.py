@@ -80,6 +80,8 @@ class ExchangeInfo(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(ExchangeInfo)
+USD_M = frozenset({0, 1})  # `st` of this product family; 0: not said
+END_AHEAD_NS = 24 * 3_600_000_000_000  # an instrument that ends this soon takes no entries
 
 
 def parse_exchange_info(body: bytes) -> ExchangeInfo:
@@ -189,9 +191,14 @@ def select_instruments(
     return chosen, left_out
 
 
+def ends_soon(row: SymbolRow, now_ns: int) -> bool:
+    """Return whether an instrument's last day has begun, or is over, at the venue's time."""
+    return 0 < row.deliveryDate * NS_PER_MS < now_ns + END_AHEAD_NS
+
+
 def _is_offered(row: SymbolRow) -> bool:
     is_perpetual = _contract_type(row.contractType) == ContractType.PERPETUAL
-    return row.status == "TRADING" and is_perpetual and row.st in {0, 1}
+    return row.status == "TRADING" and is_perpetual and row.st in USD_M
 
 
 def _flags(row: SymbolRow) -> int:

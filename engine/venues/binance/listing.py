@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine.domain.instrument_row import Instrument, InstrumentError
-from engine.venues.binance.discovery import END_AHEAD_NS
-from engine.venues.binance.exchange_info import NS_PER_MS, SymbolRow, instrument_of
+from engine.venues.binance.exchange_info import SymbolRow, ends_soon, instrument_of
 
 # Fields that must stay what they were, by the venue's word: everything is counted in them.
 GRID: Final = {
@@ -31,11 +30,6 @@ UPPER: Final = (
     "max_open_orders",
 )  # fmt: skip
 ABSENT_IF_ZERO: Final = frozenset({"multiplier_up_e8", "max_open_orders"})  # 0: no such bound
-
-
-def ends_soon(row: SymbolRow, now_ns: int) -> bool:
-    """Return whether an instrument's last day has begun, or is over."""
-    return 0 < row.deliveryDate * NS_PER_MS < now_ns + END_AHEAD_NS
 
 
 def why_no_entries(known: Instrument, row: SymbolRow | None, now_ns: int) -> str:

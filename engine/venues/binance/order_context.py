@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from engine.clock import VenueClock
-from engine.domain.client_id import ClientId, encode_base36, encode_client_id
+from engine.domain.client_id import ClientId, encode_client_id
 from engine.domain.codes import EventType, OrderStatus
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import KnownOrders, ask
@@ -71,7 +71,6 @@ class OrderContext:
         self.known = KnownOrders()
         self.traded: set[int] = set()
         self.last_error: VenueError | None = None
-        self._id_prefixes: dict[tuple[int, int], str] = {}
 
     async def sample_clock(self) -> None:
         """Ask the venue for its time, and report the clock.
@@ -115,18 +114,12 @@ class OrderContext:
         """
         if command.client_order_id:
             return command.client_order_id
-        key = (command.epoch_low, command.strategy_index)
-        prefix = self._id_prefixes.get(key)
-        if prefix is None:
-            prefix = self._id_prefixes[key] = self._id_prefix(*key)
-        sequence = encode_base36(command.order_sequence)
-        return f"{prefix}{sequence}-{encode_base36(command.cause_sequence)}"
-
-    def _id_prefix(self, epoch_low: int, strategy_index: int) -> str:
         epoch = self.account.epoch
-        whole = epoch - ((epoch - epoch_low) & EPOCH_LOW_MASK)
-        identity = ClientId(whole, strategy_index, 0, 0)
-        return encode_client_id(self.account.engine_tag, identity).removesuffix("0-0")
+        whole = epoch - ((epoch - command.epoch_low) & EPOCH_LOW_MASK)
+        identity = ClientId(
+            whole, command.strategy_index, command.order_sequence, command.cause_sequence
+        )
+        return encode_client_id(self.account.engine_tag, identity)
 
     def about(
         self, event_type: EventType, command: Command, reason: int = 0, order_status: int = 0

@@ -19,7 +19,6 @@ from engine.venues.binance.stream_connection import StreamConnection, open_strea
 from engine.venues.venue import VenueError
 from native_ext._feed import Core
 
-ROTATE_S: Final = 23 * 3600.0  # the venue closes after 24 h
 FIRST_BYTES_S: Final = 10.0  # a replacement must speak before the old connection is closed
 HEALTHY_S: Final = 10.0  # a connection that held this long resets the backoff
 BACKOFF_FIRST_S: Final = 0.1
@@ -70,7 +69,7 @@ class MarketStream:
             return str(error)
         self._on_up(self.plan)
         while not self._connection.closed.done():
-            await self._wait_for_rotation(self._connection)
+            await self._connection.stay()
             if not self._connection.closed.done():
                 self._connection = await self._replace(self._connection)
         return self._connection.closed.result()
@@ -88,17 +87,6 @@ class MarketStream:
             connection.close("SUBSCRIBE failed")
             raise
         return connection
-
-    async def _wait_for_rotation(self, connection: StreamConnection) -> None:
-        watch = asyncio.create_task(connection.watch())
-        try:
-            await asyncio.wait(
-                {connection.closed, connection.rotate},
-                timeout=ROTATE_S,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            watch.cancel()
 
     async def _replace(self, old: StreamConnection) -> StreamConnection:
         """Open a second connection, wait until it speaks, then close the first.

@@ -22,6 +22,7 @@ from engine.venues.binance.http import Endpoint, split_head
 from engine.venues.venue import ProtocolError, RateLimitError, VenueError, VenueUnreachableError
 from native_ext._feed import Core, FrameReader
 
+ROTATE_S: Final = 23 * 3600.0  # the venue closes after 24 h
 OPEN_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 10.0
 QUIET_PING_S: Final = 30.0
@@ -180,6 +181,18 @@ class StreamConnection(FrameReader, asyncio.BufferedProtocol):
                     await waiter
             except TimeoutError as error:
                 raise VenueUnreachableError("no answer to SUBSCRIBE") from error
+
+    async def stay(self) -> None:
+        """Return when it has closed, or is to be replaced: it is old, or the venue said so."""
+        watch = asyncio.create_task(self.watch())
+        try:
+            await asyncio.wait(
+                {self.closed, self.rotate},
+                timeout=ROTATE_S,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            watch.cancel()
 
     async def watch(self) -> None:
         """Abort when a quiet connection does not answer a ping: its peer is gone."""
