@@ -6,13 +6,11 @@ The one step (`decide.step`, firewall to gates) over batches of 256 records of a
 every instrument is as busy as BTCUSDT and ETHUSDT were when they were recorded, so that records of
 all instruments follow each other (`bench/sides/brain_tapes.py`): at 3,000 instruments every record
 finds the rows of its own instrument where 3,000 others were used in between. The first quarter of a
-market warms and is not timed. Memory is what the state's arrays hold, and by how much the process
-grew while it created them and played the market.
+market warms and is not timed. Memory is what the state's arrays hold.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
@@ -39,7 +37,6 @@ from tests.market_runs import arrays_of  # noqa: E402
 TOTAL: Final = 4_400_000
 COUNTS: Final = (1, 20, 300, 3_000)
 BASELINE: Final = "20 instruments"
-PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 MB: Final = 1_000_000
 ROWS: Final = select_rows()
 
@@ -48,7 +45,7 @@ BENCH: Final = harness.Bench(
     question="What does a record cost, and what memory does it take, as instruments are added?",
     load="recorded BTCUSDT and ETHUSDT, interleaved over 1 to 3,000 instruments",
     worry="a record at 3,000 instruments costs more than 1.5 times one at 20",
-    units={"ns": "ns", "records": "", "state": "MB", "grown": "MB"},
+    units={"ns": "ns", "records": "", "state": "MB"},
     baseline=BASELINE,
 )
 
@@ -65,9 +62,7 @@ class Market:
         self.cut = len(self.tape) // 4
 
     def run(self) -> harness.Pass:
-        """Play the market from the start; return its figures."""
-        gc.collect()
-        before = resident_bytes()
+        """Play the market from the start; return ns per record and MB of state."""
         state = create_state(self.instruments, ROWS, RiskLimits(), epoch=1)
         brain_tapes.with_clock(state.market, self.tape)
         out, nothing = create_out(), np.zeros(1, dtype=EVENT_DTYPE)
@@ -79,17 +74,7 @@ class Market:
         assert taken == timed, "every record was taken"
         assert state.market.reject_counts.sum() < len(self.tape) // 100, "and used"
         held = sum(part.nbytes for part in arrays_of(state).values())
-        return {
-            "ns": ns / timed,
-            "records": float(timed),
-            "state": held / MB,
-            "grown": (resident_bytes() - before) / MB,
-        }
-
-
-def resident_bytes() -> int:
-    """Return the resident memory of this process."""
-    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * PAGE_BYTES
+        return {"ns": ns / timed, "records": float(timed), "state": held / MB}
 
 
 def main() -> None:
