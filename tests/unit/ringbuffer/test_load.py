@@ -137,6 +137,8 @@ def test_the_account_is_that_of_the_thread_that_opened_it() -> None:
     thread = threading.Thread(target=lambda: accounts.append(RunQueueDelay()))
     thread.start()
     thread.join()
+    task = Path(f"/proc/self/task/{thread.native_id}")
+    wait_until(lambda: not task.exists(), "the kernel lets go of a thread that Python has joined")
     with pytest.raises(OSError, match="No such process"):
         accounts[0]()
     accounts[0].close()
