@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
-from exchange.fault_life import Begin, Fault, Undo
+from exchange.fault_life import Begin, Fault, Undo, listed
 from exchange.fault_orders import (
     ConnectionOrder,
     DisconnectOrder,
@@ -220,13 +220,7 @@ class ConnectionFaults:
 
     def handshake(self, order: HandshakeOrder) -> Begin:
         """Return a fault that lets upgrades wait."""
-
-        def begin(fault: Fault) -> Undo:
-            entry = (order, fault)
-            self._handshakes.append(entry)
-            return lambda: self._handshakes.remove(entry)
-
-        return begin
+        return listed(self._handshakes, order)
 
     def handshake_delay_s(self, category: str) -> float:
         """Return how long an upgrade waits; that is one use of the fault."""

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -51,6 +52,18 @@ class Fault:
 
 
 Begin = Callable[[Fault], Undo]
+Given = TypeVar("Given", bound=Lasting)
+
+
+def listed(entries: list[tuple[Given, Fault]], order: Given) -> Begin:
+    """Return a fault that stands in a list with its order for as long as it lasts."""
+
+    def begin(fault: Fault) -> Undo:
+        entry = (order, fault)
+        entries.append(entry)
+        return lambda: entries.remove(entry)
+
+    return begin
 
 
 class FaultRegister:

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import cast
 
-from exchange.fault_life import Begin, Fault, Undo
+from exchange.fault_life import Begin, Fault, listed
 from exchange.fault_orders import NamesOrder
 
 A = 1
@@ -115,13 +115,7 @@ class NameServer(asyncio.DatagramProtocol):
 
     def failing(self, order: NamesOrder) -> Begin:
         """Return a fault that answers something else than the address."""
-
-        def begin(fault: Fault) -> Undo:
-            entry = (order, fault)
-            self.orders.append(entry)
-            return lambda: self.orders.remove(entry)
-
-        return begin
+        return listed(self.orders, order)
 
     def close(self) -> None:
         """Stop to answer."""

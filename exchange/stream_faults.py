@@ -36,65 +36,71 @@ class Action(Protocol):
         """Give back what is held."""
 
 
-class Drop:
-    """Frames that never leave."""
+class _Immediate:
+    """What is done with a frame as it comes."""
 
+    __slots__ = ()
     holding = False
+
+    def rest(self) -> Sequence[bytes]:
+        """Hold nothing."""
+        return ()
+
+
+@dataclass(slots=True)
+class _Holder:
+    """What keeps up to `span` frames for later."""
+
+    span: int = 1
+    _held: list[bytes] = field(default_factory=list)
+
+    @property
+    def holding(self) -> bool:
+        """Tell whether frames wait."""
+        return bool(self._held)
+
+    def rest(self) -> Sequence[bytes]:
+        """Give back the frames that wait, in order."""
+        held, self._held = self._held, []
+        return held
+
+
+class Drop(_Immediate):
+    """Frames that never leave."""
 
     def send(self, _body: bytes) -> Sequence[bytes]:
         """Send nothing."""
         return ()
 
-    def rest(self) -> Sequence[bytes]:
-        """Hold nothing."""
-        return ()
-
 
 @dataclass(slots=True)
-class Repeat:
+class Repeat(_Immediate):
     """Frames that leave several times."""
 
     copies: int = 1
-    holding: bool = False
 
     def send(self, body: bytes) -> Sequence[bytes]:
         """Send a frame and its copies."""
         return [body] * (1 + self.copies)
 
-    def rest(self) -> Sequence[bytes]:
-        """Hold nothing."""
-        return ()
-
 
 @dataclass(slots=True)
-class Alter:
+class Alter(_Immediate):
     """Frames that lie; `beside` sends the true one first."""
 
     change: Change
     beside: bool = False
-    holding: bool = False
 
     def send(self, body: bytes) -> Sequence[bytes]:
         """Send the changed frame, after the good one if both are meant."""
         return (body, self.change(body)) if self.beside else (self.change(body),)
 
-    def rest(self) -> Sequence[bytes]:
-        """Hold nothing."""
-        return ()
-
 
 @dataclass(slots=True)
-class HoldBack:
+class HoldBack(_Holder):
     """A frame that leaves after the `span` frames that follow it."""
 
-    span: int = 1
-    _held: list[bytes] = field(default_factory=list)
     _passed: int = 0
-
-    @property
-    def holding(self) -> bool:
-        """Tell whether a frame waits for its turn."""
-        return bool(self._held)
 
     def send(self, body: bytes) -> Sequence[bytes]:
         """Hold the first frame, let `span` pass, then send it."""
@@ -104,11 +110,6 @@ class HoldBack:
             return ()
         self._passed += 1
         return (body,) if self._passed < self.span else (body, *self.rest())
-
-    def rest(self) -> Sequence[bytes]:
-        """Give back the frame that waits."""
-        held, self._held = self._held, []
-        return held
 
 
 @dataclass(slots=True)
@@ -137,46 +138,27 @@ class Replay:
         return ()
 
 
-@dataclass(slots=True)
-class Burst:
+class Burst(_Holder):
     """A stall of `span` frames that then leave all at once."""
 
-    span: int = 1
-    _held: list[bytes] = field(default_factory=list)
-
-    @property
-    def holding(self) -> bool:
-        """Tell whether frames wait."""
-        return bool(self._held)
+    __slots__ = ()
 
     def send(self, body: bytes) -> Sequence[bytes]:
         """Hold frames; send them when there are enough."""
         self._held.append(body)
         return () if len(self._held) < self.span else self.rest()
 
-    def rest(self) -> Sequence[bytes]:
-        """Give back the frames that wait, in order."""
-        held, self._held = self._held, []
-        return held
 
+class Lag(_Holder):
+    """A stream that runs `span` frames behind; each frame is one use."""
 
-@dataclass(slots=True)
-class Lag:
-    """A stream that runs `span` frames behind."""
-
-    span: int = 1
-    holding: bool = False
-    _held: list[bytes] = field(default_factory=list)
+    __slots__ = ()
+    holding = False
 
     def send(self, body: bytes) -> Sequence[bytes]:
         """Hold the newest frame and send the one of `span` frames ago."""
         self._held.append(body)
         return (self._held.pop(0),) if len(self._held) > self.span else ()
-
-    def rest(self) -> Sequence[bytes]:
-        """Catch up."""
-        held, self._held = self._held, []
-        return held
 
 
 def _nobody() -> None:
