@@ -144,7 +144,7 @@ def main() -> None:
     about = harness.machine()
     twins = twin_build.built_twins()
     about |= {f"twin {name}": twin_build.flags_text(name) for name in twins}
-    about["kernel"] = f"numba for {llvm.get_host_cpu_name()}, its features, opt 3"
+    about["kernels"] = f"numba for {llvm.get_host_cpu_name()}, its features, opt 3"
     os.sched_setaffinity(0, {harness.two_cores()[0]})
     recorded, is_recorded = brain_tapes.recorded_market()
     if not is_recorded:

@@ -80,11 +80,15 @@ def section(report: Mapping[str, Any], columns: Sequence[Sequence[str]]) -> str:
     about = report["machine"]
     passes = max(len(found) for found in report["passes"].values())
     peers = [name for name in ("hftbacktest", "nautilus_trader") if name in about]
-    versions = [f"Python {about['python']}", *(f"{name} {about[name]}" for name in peers)]
+    system = [f"Linux {about['kernel']}"] if "kernel" in about else []
+    versions = [
+        *system,
+        f"Python {about['python']}",
+        *(f"{name} {about[name]}" for name in peers),
+    ]
     origin = (
         f"`python -m bench.{report['name']}`, commit {report['commit']}, {about['cpu']}, "
         f"{len(about['cores'])} cores{' (virtual)' if about['virtual'] else ''}, "
-        f"Linux {about['kernel']}, "
         f"{', '.join(versions)}; medians of {passes} passes; other "
         f"programs used at most {noise(report)} cores (median of a case).\n"
     )
