@@ -1,13 +1,15 @@
 """What every test gets: a clean environment, a home of its own, and the way to recorded data."""
 
+import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from engine.processes import kernel_cache
+from engine.processes import kernel_cache, logs
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -86,3 +88,18 @@ def captures(shared_data: Path) -> list[Path]:
     if not found:
         pytest.skip("no recorded markets: ../shared/data/hftbacktest holds no usdm_*.gz")
     return found
+
+
+@pytest.fixture
+def root_as_it_was() -> Iterator[None]:
+    """Give the root logger back its handlers and level."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        handler.close()
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(level)
+    logging.getLogger(logs.LOGGER_NAME).setLevel(logging.NOTSET)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.store.verify import verify_session
-from tests.engine_process import Engine, Exchange, fetch, post
+from tests.engine_process import Engine, fetch, post
+from tests.exchange_process import PracticeExchange
 
 ORDER = "/fapi/v1/order"
 LATE_MS = 4_000  # beyond order_timeout_ms
@@ -23,7 +24,9 @@ class Rig:
         """Start the exchange."""
         self.home = home
         self.name = f"d{os.getpid()}-{home.name[-8:].strip('_').lower()}"
-        self.exchange = Exchange("--generate", str(instruments), "--seed", "7", "--speed", "5")
+        self.exchange = PracticeExchange(
+            "--generate", str(instruments), "--seed", "7", "--speed", "5"
+        )
         self.engine: Engine | None = None
 
     def start(self, *words: str) -> Engine:

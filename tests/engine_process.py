@@ -66,33 +66,6 @@ def share_kernels(home: Path) -> None:
         (home / "cache").symlink_to(KERNELS)
 
 
-class Exchange:
-    """A practice exchange that outlives the engine."""
-
-    def __init__(self, *arguments: str) -> None:
-        """Start it and wait for its `ready PORT` line."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "exchange", "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        words = self.process.stdout.readline().split()
-        assert words[:1] == ["ready"], words
-        self.url = f"http://127.0.0.1:{words[1]}"
-
-    def ledger(self) -> dict[str, Any]:
-        """Return the practice account's books."""
-        found = fetch(self.url, "/practice/ledger?account=practice", {"X-MBX-APIKEY": "practice"})
-        assert found is not None, "the exchange does not answer"
-        return found
-
-    def stop(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.communicate()
-
-
 class Engine:
     """One `aegis run` process."""
 

@@ -19,6 +19,7 @@ from exchange.clock import VirtualClock
 from exchange.events import EventSource
 from exchange.http1 import Request
 from exchange.matching import Market
+from exchange.orders import Order
 from exchange.server import Exchange, Options
 from exchange.symbols import SymbolSpec, known_spec
 from exchange.tape import Tape
@@ -343,3 +344,39 @@ def request(method: str, target: str, **headers: str) -> Request:
     path, _, query = target.partition("?")
     lowered = {name.replace("_", "-"): text for name, text in headers.items()}
     return Request(method, path, query, lowered, b"", 0, "127.0.0.1")
+
+
+@contextlib.asynccontextmanager
+async def settled(tmp_path: Path) -> AsyncIterator[Running]:
+    """Run an exchange whose short tape has been played and has not ended."""
+    tape = tape_of(short_tape(tmp_path / "a", tail_ms=60_000))
+    async with running(tape, Options(autostart=True)) as exchange:
+        await exchange.until(lambda: exchange.exchange.player.event_count == 9)
+        yield exchange
+
+
+async def fault(rest: Rest, **order: object) -> Answer:
+    """Carry out one fault command."""
+    answer = await rest.practice("/practice/fault", order)
+    assert answer.status == 200, answer.json
+    return answer
+
+
+def limit_order(
+    side: int, price: int, qty: int, order_id: int = 1, client_order_id: str = ""
+) -> Order:
+    """Return a GTC order in BTCUSDT as the venue keeps it."""
+    return Order(
+        order_id=order_id,
+        client_order_id=client_order_id or f"c{order_id}",
+        spec=btc(),
+        side=side,
+        order_type="LIMIT",
+        time_in_force="GTC",
+        price=price,
+        qty=qty,
+        reduce_only=False,
+        created_ms=1,
+        updated_ms=1,
+        account_key="k",
+    )

@@ -50,7 +50,7 @@ class ExecutorRig:
             order_timeout_ms=1_000,
             idle=idle,
             venue=VenueConfig(
-                rest_url=rest_url or exchange.rest_url,
+                rest_url=rest_url or exchange.url,
                 stream_url=exchange.stream_url,
                 api_key="practice",
                 api_secret=secret,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,42 +22,6 @@ from engine.telemetry import FEED_COUNTERS
 from ringbuffer.ring import Consumer
 
 DEADLINE_S = 60.0
-
-
-class PracticeExchange:
-    """The exchange as a process of its own."""
-
-    def __init__(self, *arguments: str) -> None:
-        """Start it and wait until it listens."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "exchange", "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        words = self.process.stdout.readline().split()
-        assert words[:1] == ["ready"], words
-        self.port = int(words[1])
-
-    def post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
-        """Send a practice command and return its answer."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", json.dumps(document).encode(), method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            found: dict[str, Any] = json.load(answer)
-        return found
-
-    def fault(self, kind: str, **more: object) -> dict[str, Any]:
-        """Carry out a fault."""
-        return self.post("/practice/fault", {"kind": kind, **more})
-
-    def stop(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
 
 
 class FeedRole:

@@ -3,13 +3,9 @@
 import asyncio
 import contextlib
 import itertools
-import json
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeAlias
-from urllib.request import Request, urlopen
 
 from engine.clock import VenueClock
 from engine.domain.codes import (
@@ -26,47 +22,15 @@ from engine.venues.binance.order_context import Offload
 from engine.venues.binance.order_wire import Account
 from engine.venues.binance.orders import BinanceOrders
 from engine.venues.order_records import Command, Report
+from tests.exchange_process import PracticeExchange
 
 DEADLINE_S = 20.0
 Json: TypeAlias = Any  # whatever a test sends or the venue answers
 _epochs = itertools.count(7)  # one per order side: ids of one exchange never repeat
 
 
-class Exchange:
-    """A practice exchange in a process of its own."""
-
-    def __init__(self, *arguments: str) -> None:
-        """Start it and wait until it listens."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "exchange", "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.startswith("ready "), line
-        self.port = int(line.split()[1])
-        self.rest_url = f"http://127.0.0.1:{self.port}"
-        self.stream_url = f"ws://127.0.0.1:{self.port}"
-
-    def call(self, method: str, path: str, body: Json = None) -> Json:
-        """Return the JSON answer of a practice request."""
-        request = Request(
-            self.rest_url + path,
-            data=None if body is None else json.dumps(body).encode(),
-            method=method,
-            headers={"X-MBX-APIKEY": "practice"},
-        )
-        with urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-    def fault(self, **order: Json) -> Json:
-        """Carry out one fault command."""
-        return self.call("POST", "/practice/fault", order)
-
-    def ledger(self) -> Json:
-        """Return the whole ledger of the account."""
-        return self.call("GET", "/practice/ledger")
+class Exchange(PracticeExchange):
+    """A practice exchange, and what an order side starts from."""
 
     def instruments(self) -> list[Instrument]:
         """Return what it lists."""
@@ -84,13 +48,6 @@ class Exchange:
                     return quote["bidPrice"], quote["askPrice"]
             time.sleep(0.02)
         raise AssertionError(f"no quote of {symbol}")
-
-    def stop(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
 
 
 @contextlib.contextmanager
@@ -141,7 +98,7 @@ class OrderSide:
         self.epoch = epoch or next(_epochs)
         self.dispatcher = Dispatcher(lambda name, error: self.faults.append(f"{name}: {error!r}"))
         account = Account(
-            exchange.rest_url, exchange.stream_url, "practice", secret, "a", self.epoch, timeout_ms
+            exchange.url, exchange.stream_url, "practice", secret, "a", self.epoch, timeout_ms
         )
         self.orders = BinanceOrders(
             account, self.clock, self.instruments, self.reports.append, offload_to(self.dispatcher)

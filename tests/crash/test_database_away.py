@@ -17,7 +17,8 @@ from engine.store.database import Database
 from engine.store.projection import project_all
 from engine.store.sqlite import SqliteDatabase
 from engine.store.tables import TABLES
-from tests.engine_process import Engine, Exchange, wait_for
+from tests.engine_process import Engine, wait_for
+from tests.exchange_process import PracticeExchange
 from tests.postgres_server import PostgresServer
 
 psycopg = pytest.importorskip("psycopg", reason="the postgres extra is not installed")
@@ -32,8 +33,8 @@ def server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def exchange() -> Iterator[Exchange]:
-    running = Exchange("--generate", "2", "--seed", "7")
+def exchange() -> Iterator[PracticeExchange]:
+    running = PracticeExchange("--generate", "2", "--seed", "7")
     yield running
     running.stop()
 
@@ -63,7 +64,7 @@ def everything(query: Callable[[str], list[tuple[Any, ...]]]) -> dict[str, list[
 
 @pytest.mark.slow
 def test_a_database_that_goes_away_delays_nothing_and_catches_up(
-    tmp_path: Path, exchange: Exchange, server: PostgresServer
+    tmp_path: Path, exchange: PracticeExchange, server: PostgresServer
 ) -> None:
     engine = Engine(
         tmp_path,

@@ -17,15 +17,16 @@ from pathlib import Path
 import pytest
 
 from engine.store.verify import verify_session
-from tests.engine_process import Engine, Exchange, aegis, alive, wait_for
+from tests.engine_process import Engine, aegis, alive, wait_for
+from tests.exchange_process import PracticeExchange
 
 ROLES = ("orchestrator", "feed", "brain")
 SHM = Path("/dev/shm")
 
 
 @pytest.fixture
-def exchange() -> Iterator[Exchange]:
-    running = Exchange("--generate", "2", "--seed", "7", "--speed", "5")
+def exchange() -> Iterator[PracticeExchange]:
+    running = PracticeExchange("--generate", "2", "--seed", "7", "--speed", "5")
     yield running
     running.stop()
 
@@ -38,7 +39,7 @@ def name(request: pytest.FixtureRequest) -> Iterator[str]:
         (SHM / left).unlink()
 
 
-def start(home: Path, exchange: Exchange, name: str, *more: str) -> Engine:
+def start(home: Path, exchange: PracticeExchange, name: str, *more: str) -> Engine:
     return Engine(home, "--exchange", exchange.url, "--name", name, *more)
 
 
@@ -50,7 +51,7 @@ def journals(home: Path) -> list[Path]:
     return sorted((home / "state").glob("*/journal/*"))
 
 
-def agree(home: Path, exchange: Exchange, name: str) -> None:
+def agree(home: Path, exchange: PracticeExchange, name: str) -> None:
     """Start again, stop in order, and let the engine compare its books with the exchange's."""
     engine = start(home, exchange, name, "--for", "5", "--json")
     code, output, errors = engine.finish()
@@ -65,7 +66,7 @@ def agree(home: Path, exchange: Exchange, name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_a_killed_role_ends_the_engine_and_loses_nothing(
-    tmp_path: Path, exchange: Exchange, name: str, role: str
+    tmp_path: Path, exchange: PracticeExchange, name: str, role: str
 ) -> None:
     engine = start(tmp_path, exchange, name)
     try:
@@ -86,7 +87,7 @@ def test_a_killed_role_ends_the_engine_and_loses_nothing(
 
 @pytest.mark.slow
 def test_a_killed_main_leaves_no_orphan_and_the_next_start_cleans_up(
-    tmp_path: Path, exchange: Exchange, name: str
+    tmp_path: Path, exchange: PracticeExchange, name: str
 ) -> None:
     engine = start(tmp_path, exchange, name)
     try:
@@ -105,7 +106,7 @@ def test_a_killed_main_leaves_no_orphan_and_the_next_start_cleans_up(
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_is_restarted_in_place_when_asked(
-    tmp_path: Path, exchange: Exchange, name: str, role: str
+    tmp_path: Path, exchange: PracticeExchange, name: str, role: str
 ) -> None:
     engine = start(tmp_path, exchange, name, "--on-role-death", "restart", "--json")
     try:
@@ -134,14 +135,14 @@ def test_a_role_is_restarted_in_place_when_asked(
     assert all(verify_session(path).is_intact for path in journals(tmp_path))
 
 
-def ids_repeated(exchange: Exchange) -> list[str]:
+def ids_repeated(exchange: PracticeExchange) -> list[str]:
     ids = [row["clientOrderId"] for row in exchange.ledger()["orders"]]
     return sorted(each for each in set(ids) if ids.count(each) > 1)
 
 
 @pytest.mark.slow
 def test_a_home_that_was_lost_repeats_no_client_id_and_leaves_no_order(
-    tmp_path: Path, exchange: Exchange, name: str
+    tmp_path: Path, exchange: PracticeExchange, name: str
 ) -> None:
     lost, fresh = tmp_path / "lost", tmp_path / "fresh"
     engine = start(lost, exchange, name)
@@ -175,7 +176,7 @@ def test_a_home_that_was_lost_repeats_no_client_id_and_leaves_no_order(
 
 
 @pytest.mark.slow
-def test_a_hung_role_ends_the_engine(tmp_path: Path, exchange: Exchange, name: str) -> None:
+def test_a_hung_role_ends_the_engine(tmp_path: Path, exchange: PracticeExchange, name: str) -> None:
     engine = start(tmp_path, exchange, name)
     try:
         pids = engine.wait_ready()["pids"]
@@ -190,7 +191,7 @@ def test_a_hung_role_ends_the_engine(tmp_path: Path, exchange: Exchange, name: s
 
 @pytest.mark.slow
 def test_sigterm_with_orders_in_flight_accounts_for_everything(
-    tmp_path: Path, exchange: Exchange, name: str
+    tmp_path: Path, exchange: PracticeExchange, name: str
 ) -> None:
     engine = start(tmp_path, exchange, name, "--json")
     try:
@@ -206,7 +207,7 @@ def test_sigterm_with_orders_in_flight_accounts_for_everything(
 
 @pytest.mark.slow
 def test_a_second_engine_of_the_same_name_is_refused(
-    tmp_path: Path, exchange: Exchange, name: str
+    tmp_path: Path, exchange: PracticeExchange, name: str
 ) -> None:
     engine = start(tmp_path, exchange, name)
     try:
@@ -222,7 +223,9 @@ def test_a_second_engine_of_the_same_name_is_refused(
 
 
 @pytest.mark.slow
-def test_a_halt_survives_kill_9_and_restart(tmp_path: Path, exchange: Exchange, name: str) -> None:
+def test_a_halt_survives_kill_9_and_restart(
+    tmp_path: Path, exchange: PracticeExchange, name: str
+) -> None:
     engine = start(tmp_path, exchange, name)
     try:
         pids = engine.wait_ready()["pids"]

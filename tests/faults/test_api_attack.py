@@ -21,7 +21,8 @@ import pytest
 from engine.domain.codes import EventType
 from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.reader import read_records
-from tests.engine_process import Engine, Exchange, fetch, wait_for
+from tests.engine_process import Engine, fetch, wait_for
+from tests.exchange_process import PracticeExchange
 from tests.http_wire import Wire, ask, head, statuses
 
 pytestmark = pytest.mark.slow  # a whole engine takes every case
@@ -39,7 +40,7 @@ class Target:
     def __init__(self, home: Path) -> None:
         """Run one engine for its token, then the one that is attacked."""
         self.home = home
-        self.exchange = Exchange("--generate", "2", "--seed", "7", "--speed", "5")
+        self.exchange = PracticeExchange("--generate", "2", "--seed", "7", "--speed", "5")
         self.stale_token = self._token_of_another_run()
         self.engine = Engine(home, "--exchange", self.exchange.url, "--name", "attack", "--json")
         self.outcome: tuple[int, str, str] | None = None

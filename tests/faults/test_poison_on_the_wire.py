@@ -24,7 +24,8 @@ from engine.domain.firewall_reasons import FirewallReason
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_EVENTS_FEED, SOURCE_MARKET
 from engine.store.reader import read_records
 from engine.store.verify import verify_session
-from tests.engine_process import Engine, Exchange, fetch, post, wait_for
+from tests.engine_process import Engine, fetch, post, wait_for
+from tests.exchange_process import PracticeExchange
 from tests.feed_rig import Frames
 
 pytestmark = pytest.mark.slow  # a whole engine, and a minute until suppressed refusals are said
@@ -91,7 +92,7 @@ class Live:
 
     def __init__(self, home: Path) -> None:
         """Start both and wait until every channel is live."""
-        self.exchange = Exchange("--generate", "2", "--seed", "7")
+        self.exchange = PracticeExchange("--generate", "2", "--seed", "7")
         self.engine = Engine(home, "--exchange", self.exchange.url, "--name", "poison", "--json")
         self.home = home
         self.neighbours: list[int] = []

@@ -13,27 +13,10 @@ from hypothesis import given, settings
 from exchange.book import BUY, SELL
 from exchange.matching import Market
 from exchange.orders import Order
-from tests.exchange_rig import btc
+from tests.exchange_rig import btc, limit_order
 
 PRICE = 60_000_00
 STRANGER = -1
-
-
-def our_order(order_id: int, side: int, qty: int, price: int = PRICE) -> Order:
-    return Order(
-        order_id=order_id,
-        client_order_id=str(order_id),
-        spec=btc(),
-        side=side,
-        order_type="LIMIT",
-        time_in_force="GTC",
-        price=price,
-        qty=qty,
-        reduce_only=False,
-        created_ms=0,
-        updated_ms=0,
-        account_key="k",
-    )
 
 
 class Line:
@@ -99,7 +82,7 @@ def test_fills_equal_those_of_a_line_of_units(
     update_id = 1
     for kind, qty in steps:
         if kind == "ours":
-            order = our_order(len(orders) + 1, side, qty)
+            order = limit_order(side, PRICE, qty, len(orders) + 1)
             orders[order.order_id] = order
             market.rest(order)
             line.join(order)
@@ -135,7 +118,7 @@ def test_order_fills_exactly_what_exceeds_the_queue(
     strangers: int, ours: int, trades: list[int], side: int
 ) -> None:
     market = venue_at(strangers, side)
-    order = our_order(1, side, ours)
+    order = limit_order(side, PRICE, ours)
     market.rest(order)
     for qty in trades:
         venue_trade(market, side, qty)
@@ -153,7 +136,7 @@ def test_better_prices_are_served_first_and_never_beyond_the_trade(
     prices: list[int], trade_price: int, qty: int, side: int
 ) -> None:
     market = Market(btc(), 0)
-    orders = [our_order(k + 1, side, 10, PRICE + 10 * p) for k, p in enumerate(prices)]
+    orders = [limit_order(side, PRICE + 10 * p, 10, k + 1) for k, p in enumerate(prices)]
     for order in orders:
         market.rest(order)
     fills = market.on_trade(PRICE + 10 * trade_price, qty, -side)
@@ -174,7 +157,7 @@ def test_queue_ahead_never_grows_and_never_exceeds_the_display(
     shown: list[int], start: int
 ) -> None:
     market = venue_at(start, BUY)
-    order = our_order(1, BUY, 10)
+    order = limit_order(BUY, PRICE, 10)
     market.rest(order)
     before = order.ahead_qty
     assert before == start

@@ -15,20 +15,21 @@ from typing import Any
 
 import pytest
 
-from tests.engine_process import Engine, Exchange, aegis, wait_for
+from tests.engine_process import Engine, aegis, wait_for
+from tests.exchange_process import PracticeExchange
 
 SECONDS = "12"
 
 
 @pytest.fixture
-def exchange() -> Iterator[Exchange]:
-    running = Exchange("--generate", "2", "--seed", "7")
+def exchange() -> Iterator[PracticeExchange]:
+    running = PracticeExchange("--generate", "2", "--seed", "7")
     yield running
     running.stop()
 
 
 @pytest.fixture
-def file(tmp_path: Path, exchange: Exchange) -> Path:
+def file(tmp_path: Path, exchange: PracticeExchange) -> Path:
     """Write a configuration in which the practice exchange is where Binance is."""
     path = tmp_path / "paper.toml"
     path.write_text(
@@ -58,7 +59,7 @@ def trade(home: Path, file: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_paper_sessions_trade_here_and_go_on_where_the_last_one_stopped(
-    tmp_path: Path, exchange: Exchange, file: Path
+    tmp_path: Path, exchange: PracticeExchange, file: Path
 ) -> None:
     first, second = trade(tmp_path, file), trade(tmp_path, file)
     for summary in (first, second):

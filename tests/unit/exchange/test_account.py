@@ -6,31 +6,14 @@ from hypothesis import strategies as st
 
 from exchange import account as account_module
 from exchange.account import Account, Position, fee_of
-from exchange.orders import CANCELED, FILLED, Order
-from tests.exchange_rig import USDT, btc
+from exchange.orders import CANCELED, FILLED
+from tests.exchange_rig import USDT, btc, limit_order
 
 PRICE = 60_000_00
 
 
-def order(side: int, qty: int, order_id: int = 1, client_order_id: str = "a") -> Order:
-    return Order(
-        order_id=order_id,
-        client_order_id=client_order_id,
-        spec=btc(),
-        side=side,
-        order_type="LIMIT",
-        time_in_force="GTC",
-        price=PRICE,
-        qty=qty,
-        reduce_only=False,
-        created_ms=1,
-        updated_ms=1,
-        account_key="k",
-    )
-
-
 def filled(account: Account, side: int, price: int, qty: int, trade_id: int = 1) -> int:
-    made = order(side, qty, trade_id, f"c{trade_id}")
+    made = limit_order(side, PRICE, qty, trade_id, f"c{trade_id}")
     account.add_order(made)
     fill = account.book_fill(made, price, qty, maker=False, trade_id=trade_id, time_ms=5)
     made.status = FILLED
@@ -107,7 +90,7 @@ def test_wallet_and_position_follow_exactly_from_the_fills(
     account = Account("k", "s", 1_000_000 * USDT)
     cash = 0
     for trade_id, (side, price, qty, maker) in enumerate(fills, 1):
-        made = order(side, qty, trade_id, f"c{trade_id}")
+        made = limit_order(side, PRICE, qty, trade_id, f"c{trade_id}")
         account.add_order(made)
         account.book_fill(made, price, qty, maker=maker, trade_id=trade_id, time_ms=trade_id)
         cash -= side * btc().notional(price, qty)
@@ -133,7 +116,7 @@ def test_income_rows_add_up_to_the_wallet() -> None:
 
 def test_overfill_is_a_programmer_error() -> None:
     account = Account("k", "s", 100 * USDT)
-    made = order(1, 10)
+    made = limit_order(1, PRICE, 10)
     account.add_order(made)
     with pytest.raises(AssertionError):
         account.book_fill(made, PRICE, 11, maker=True, trade_id=1, time_ms=1)
@@ -141,12 +124,12 @@ def test_overfill_is_a_programmer_error() -> None:
 
 def test_client_id_of_a_closed_order_is_free_again() -> None:
     account = Account("k", "s", 100 * USDT)
-    first = order(1, 10, 1, "same")
+    first = limit_order(1, PRICE, 10, 1, "same")
     account.add_order(first)
     assert "same" in account.open_by_client_id
     first.status = CANCELED
     account.close_order(first)
-    second = order(1, 10, 2, "same")
+    second = limit_order(1, PRICE, 10, 2, "same")
     account.add_order(second)
     assert account.open_by_client_id["same"] is second
     assert account.last_by_client_id["same"] is second
@@ -155,10 +138,10 @@ def test_client_id_of_a_closed_order_is_free_again() -> None:
 def test_history_forgets_the_oldest_closed_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account_module, "HISTORY_CAPACITY", 3)
     account = Account("k", "s", 100 * USDT)
-    kept = order(1, 10, 1, "open")
+    kept = limit_order(1, PRICE, 10, 1, "open")
     account.add_order(kept)
     for order_id in range(2, 8):
-        closed = order(1, 10, order_id, f"c{order_id}")
+        closed = limit_order(1, PRICE, 10, order_id, f"c{order_id}")
         account.add_order(closed)
         closed.status = CANCELED
         account.close_order(closed)

@@ -2,8 +2,6 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +12,19 @@ from exchange.book import Book
 from exchange.errors import ApiError
 from exchange.matching import Market
 from exchange.poison import DAY_MS, POISON, poisoned_quote
-from exchange.server import Options
 from exchange.stream_faults import Drop, HoldBack, Repeat, StreamFaults, StreamRule
 from tests.exchange_rig import (
-    Answer,
-    Rest,
-    Running,
     TapeWriter,
     btc,
+    fault,
     fill_book,
     run,
     running,
-    short_tape,
+    settled,
     tape_of,
 )
 
 NOW_MS = 1_800_000_000_000
-
-
-@asynccontextmanager
-async def settled(tmp_path: Path) -> AsyncIterator[Running]:
-    """Run an exchange whose short tape has been played and has not ended."""
-    tape = tape_of(short_tape(tmp_path / "a", tail_ms=60_000))
-    async with running(tape, Options(autostart=True)) as exchange:
-        await exchange.until(lambda: exchange.exchange.player.event_count == 9)
-        yield exchange
-
-
-async def fault(rest: Rest, **order: object) -> Answer:
-    answer = await rest.practice("/practice/fault", order)
-    assert answer.status == 200, answer.json
-    return answer
 
 
 def quoted() -> Market:

@@ -3,7 +3,7 @@
 from exchange.book import BUY, SELL
 from exchange.matching import Market
 from exchange.orders import Order
-from tests.exchange_rig import btc, fill_book
+from tests.exchange_rig import btc, fill_book, limit_order
 
 BID = 60_000_00
 ASK = 60_000_10
@@ -15,25 +15,8 @@ def market() -> Market:
     return made
 
 
-def order(side: int, price: int, qty: int, order_id: int = 1) -> Order:
-    return Order(
-        order_id=order_id,
-        client_order_id=f"c{order_id}",
-        spec=btc(),
-        side=side,
-        order_type="LIMIT",
-        time_in_force="GTC",
-        price=price,
-        qty=qty,
-        reduce_only=False,
-        created_ms=0,
-        updated_ms=0,
-        account_key="k",
-    )
-
-
 def rested(made: Market, side: int, price: int, qty: int, order_id: int = 1) -> Order:
-    resting = order(side, price, qty, order_id)
+    resting = limit_order(side, price, qty, order_id)
     made.rest(resting)
     return resting
 

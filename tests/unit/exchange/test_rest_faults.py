@@ -1,43 +1,21 @@
 """Faults of answers and of user data: lost, late, refused, doubled, reordered, made up."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from exchange.connection import MAX_WAITING_BYTES
-from exchange.server import Options
 from tests.exchange_rig import (
     KEY,
-    Answer,
-    Rest,
-    Running,
     exchange_bytes,
+    fault,
     run,
-    running,
-    short_tape,
-    tape_of,
+    settled,
 )
 
 BALANCE = "/fapi/v2/balance"
 RECEIVED_BYTES_MAX = 262_144  # what one turn of asyncio takes from a socket
-
-
-@asynccontextmanager
-async def settled(tmp_path: Path) -> AsyncIterator[Running]:
-    """Run an exchange whose short tape has been played and has not ended."""
-    tape = tape_of(short_tape(tmp_path / "a", tail_ms=60_000))
-    async with running(tape, Options(autostart=True)) as exchange:
-        await exchange.until(lambda: exchange.exchange.player.event_count == 9)
-        yield exchange
-
-
-async def fault(rest: Rest, **order: object) -> Answer:
-    answer = await rest.practice("/practice/fault", order)
-    assert answer.status == 200, answer.json
-    return answer
 
 
 ORDER = {"side": "BUY", "quantity": "0.010", "price": "59990.00"}

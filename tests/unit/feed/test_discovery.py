@@ -31,7 +31,8 @@ from engine.venues.binance.http import Response
 from engine.venues.binance.market import BinanceMarketData
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.venue import NotExecutedError, ProtocolError, RateLimitError, VenueError
-from tests.feed_role import FeedRole, PracticeExchange
+from tests.exchange_process import PracticeExchange
+from tests.feed_role import FeedRole
 
 NOW_MS = 1_800_000_000_000
 DAY_MS = 86_400_000

@@ -20,7 +20,8 @@ from engine.domain.codes import (
 from engine.domain.firewall_reasons import FirewallReason
 from engine.domain.instrument import read_instruments
 from engine.processes.control import RolePage, RoleState, RoleWord
-from tests.feed_role import FeedRole, PracticeExchange
+from tests.exchange_process import PracticeExchange
+from tests.feed_role import FeedRole
 
 R = FirewallReason
 # What the exchange injects, and by which name the feed must refuse it.

@@ -29,7 +29,8 @@ from engine.venues.binance.listing import forbidding_changes, why_no_entries
 from engine.venues.binance.market import BinanceMarketData
 from engine.venues.venue import VenueError, VenueUnreachableError
 from native_ext._feed import Core
-from tests.feed_role import FeedRole, PracticeExchange
+from tests.exchange_process import PracticeExchange
+from tests.feed_role import FeedRole
 
 NOW_MS = 1_800_000_000_000
 NOW_NS = NOW_MS * 1_000_000

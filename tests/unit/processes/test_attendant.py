@@ -1,7 +1,6 @@
 """What the orchestrator looks after beside the journal: disk, memory, lag, alarms, heartbeat."""
 
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from engine.config import Config, JournalConfig, LimitsConfig
 from engine.domain.codes import EventType, TradingState
 from engine.processes import attendant as attendant_module
-from engine.processes import logs, upkeep
+from engine.processes import upkeep
 from engine.processes.attendant import Attendant
 from engine.processes.control import RolePage
 from engine.processes.guard import GuardReason
@@ -24,6 +23,8 @@ from tests.engine_process import wait_for
 from tests.orchestrator_rig import OrchestratorRig
 from tests.ring_builders import unique_name
 from tests.store_events import decision, event, fill, request
+
+pytestmark = pytest.mark.usefixtures("root_as_it_was")
 
 
 class InProcess:
@@ -67,20 +68,6 @@ def role(tmp_path: Path) -> Iterator[InProcess]:
     made = InProcess(tmp_path)
     yield made
     made.close()
-
-
-@pytest.fixture(autouse=True)
-def root_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-        handler.close()
-    for handler in handlers:
-        root.addHandler(handler)
-    root.setLevel(level)
-    logging.getLogger(logs.LOGGER_NAME).setLevel(logging.NOTSET)
 
 
 def test_the_heartbeat_line_says_what_the_engine_is_doing(role: InProcess) -> None:

@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,7 @@ from hypothesis import strategies as st
 from engine.processes import logs
 from engine.processes.logs import SUPPRESS_NS, RateLimitedSite, configure, log_fault
 
-
-@pytest.fixture(autouse=True)
-def root_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-        handler.close()
-    for handler in handlers:
-        root.addHandler(handler)
-    root.setLevel(level)
-    logging.getLogger(logs.LOGGER_NAME).setLevel(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("root_as_it_was")
 
 
 def lines(home: Path, role: str = "feed") -> list[dict[str, Any]]:

@@ -47,6 +47,18 @@ def enough_lots(side: OrderSide, index: int = 0) -> int:
     return max(1, int(Decimal(200) / Decimal(bid) / Decimal(str(instrument.lot_size))))
 
 
+def answer_orders(exchange: Exchange, status: int, body: str, *, execute: bool) -> None:
+    """Let the next order be answered so, whether it is executed or not."""
+    exchange.fault(
+        kind="rest",
+        path="/fapi/v1/order",
+        method="POST",
+        status=status,
+        body=body,
+        execute=execute,
+    )
+
+
 def test_market_order_is_sent_acknowledged_and_filled_under_its_own_number(
     exchange: Exchange,
 ) -> None:
@@ -181,13 +193,8 @@ def test_answer_lost_after_execution_is_unknown_then_found_by_query(exchange: Ex
 
     async def scenario() -> None:
         async with open_order_side(exchange) as side:
-            exchange.fault(
-                kind="rest",
-                path="/fapi/v1/order",
-                method="POST",
-                status=503,
-                body='{"code":-1007,"msg":"Timeout waiting for response"}',
-                execute=True,
+            answer_orders(
+                exchange, 503, '{"code":-1007,"msg":"Timeout waiting for response"}', execute=True
             )
             command = side.new_order(Side.BUY, enough_lots(side), far_bid_ticks(side))
             unknown = await side.wait(EventType.ORDER_UNKNOWN)
@@ -207,12 +214,10 @@ def test_answer_lost_after_execution_is_unknown_then_found_by_query(exchange: Ex
 def test_answer_lost_without_execution_is_unknown_then_absent(exchange: Exchange) -> None:
     async def scenario() -> None:
         async with open_order_side(exchange) as side:
-            exchange.fault(
-                kind="rest",
-                path="/fapi/v1/order",
-                method="POST",
-                status=503,
-                body='{"code":-1000,"msg":"Unknown error, please check your request"}',
+            answer_orders(
+                exchange,
+                503,
+                '{"code":-1000,"msg":"Unknown error, please check your request"}',
                 execute=False,
             )
             command = side.new_order(Side.BUY, enough_lots(side), far_bid_ticks(side))
@@ -229,12 +234,10 @@ def test_answer_lost_without_execution_is_unknown_then_absent(exchange: Exchange
 def test_order_certainly_not_executed_is_rejected_without_a_query(exchange: Exchange) -> None:
     async def scenario() -> None:
         async with open_order_side(exchange) as side:
-            exchange.fault(
-                kind="rest",
-                path="/fapi/v1/order",
-                method="POST",
-                status=503,
-                body='{"code":-1008,"msg":"Request throttled by system-level protection."}',
+            answer_orders(
+                exchange,
+                503,
+                '{"code":-1008,"msg":"Request throttled by system-level protection."}',
                 execute=False,
             )
             side.new_order(Side.BUY, enough_lots(side), far_bid_ticks(side))
@@ -266,14 +269,7 @@ def test_late_answer_makes_the_order_unknown(exchange: Exchange) -> None:
 def test_rate_limit_pauses_new_orders_without_sending_them(exchange: Exchange) -> None:
     async def scenario() -> None:
         async with open_order_side(exchange) as side:
-            exchange.fault(
-                kind="rest",
-                path="/fapi/v1/order",
-                method="POST",
-                status=429,
-                body='{"code":-1003,"msg":"Too many requests."}',
-                execute=False,
-            )
+            answer_orders(exchange, 429, '{"code":-1003,"msg":"Too many requests."}', execute=False)
             side.new_order(Side.BUY, enough_lots(side), far_bid_ticks(side))
             refused = await side.wait(EventType.ORDER_UPDATE, OrderStatus.REJECTED)
             assert refused.reason == -1003
