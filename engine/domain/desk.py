@@ -25,6 +25,7 @@ LEDGER_DTYPE = np.dtype(
         ("open_count", "<i8"),
         ("unknown_count", "<i8"),  # orders whose outcome is not known
         ("changed_ns", "<i8"),  # position or order last changed
+        ("closed_until_ns", "<i8"),  # the venue refused every order of it: none before this time
         ("trade_floor", "<i8"),  # trade ids up to here were forgotten: never applied again
     ]
 )

@@ -35,6 +35,8 @@ from engine.domain.words import Tally, Word
 
 ORDER_FLAGS = EVENT_REDUCE_ONLY | EVENT_POST_ONLY | EVENT_ENTRY  # what a report says of an order
 RATE_PAUSED = 9004  # `reason` of a reject: not sent, because the venue asked us to wait
+INSTRUMENT_CLOSED = 9011  # and: the venue takes no order of this instrument at all
+CLOSED_PAUSE_NS = 30_000_000_000  # before the next order of a closed instrument is tried
 STATUS_MAX = int(max(OrderStatus))
 ABSENT_LOOKUPS_MIN = 3  # answers "not known" before an order counts as absent
 
@@ -111,9 +113,13 @@ def count_outcome(desk: Desk, row: int, before: int) -> None:
         desk.counts[Tally.EXPIRED_ORDERS] += 1
     else:
         desk.counts[Tally.REJECTED_ORDERS] += 1
+        reason = orders["reason"][row]
         # An unknown one was counted when its answer did not come; a pause that the venue asked for
-        # is kept, and no failure of its own.
-        if before != OrderStatus.UNKNOWN and orders["reason"][row] != RATE_PAUSED:
+        # is kept, and no failure of its own; a closed instrument is no failure of ours at all.
+        if reason == INSTRUMENT_CLOSED:
+            until_ns = desk.words[Word.NOW_NS] + CLOSED_PAUSE_NS
+            desk.ledger["closed_until_ns"][orders["instrument_index"][row]] = until_ns
+        elif before != OrderStatus.UNKNOWN and reason != RATE_PAUSED:
             count_failure(desk)
     same_day = orders["entry_day_low"][row] == desk.words[Word.DAY_NUMBER] % EPOCH_PLACES
     if orders["entry_counted"][row] != 0 and orders["cum_qty_lots"][row] == 0 and same_day:

@@ -83,16 +83,18 @@ def gate_collar(desk: Desk) -> int:
 
 @kernel
 def gate_market(desk: Desk) -> int:
-    """Instrument, liveness, price age and decision age (entries), collar (both)."""
+    """Instrument, liveness, price age and decision age (entries); closed and collar (both)."""
     draft = desk.draft
     i = draft["instrument_index"][0]
+    now_ns = desk.words[Word.NOW_NS]
     mask = gate_collar(desk)
+    closed = now_ns < desk.ledger["closed_until_ns"][i]
+    mask |= bit_if(closed, RiskReason.INSTRUMENT_STATUS)
     if draft["is_entry"][0] == 0:
         return mask
     trading = desk.instruments["flags"][i] & INSTRUMENT_TRADING
     mask |= bit_if(trading == 0, RiskReason.INSTRUMENT_STATUS)
     mask |= bit_if(not channels_live(desk, i), RiskReason.LIVENESS)
-    now_ns = desk.words[Word.NOW_NS]
     quote_age_ns = now_ns - desk.hot["quote_receive_time_ns"][i]
     stale = draft["mid_half_ticks"][0] <= 0 or quote_age_ns > desk.limits["price_age_ns_max"][0]
     mask |= bit_if(stale, RiskReason.PRICE_AGE)

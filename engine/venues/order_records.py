@@ -42,6 +42,7 @@ class LocalReason(IntEnum):
     NOT_QUIET = 9008  # the account changed during every attempt to read it
     NO_MARKET = 9009  # paper: there is no live quote to fill against
     NOTHING_TO_REDUCE = 9010  # paper: reduce-only, and no position on the other side
+    INSTRUMENT_CLOSED = 9011  # the venue takes no order of the instrument at all
 
 
 class Command(NamedTuple):

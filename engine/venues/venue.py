@@ -83,6 +83,10 @@ class FilterError(RejectedError):
     """Price, quantity or format break a filter of the instrument."""
 
 
+class InstrumentClosedError(RejectedError):
+    """The venue takes no order of the instrument: it settles, is delivered or not open yet."""
+
+
 class OrderAbsentError(RejectedError):
     """The venue knows no such order, or no longer."""
 

@@ -13,6 +13,7 @@ from engine.venues.venue import (
     ClockError,
     CredentialError,
     FilterError,
+    InstrumentClosedError,
     NotExecutedError,
     OrderAbsentError,
     OutcomeUnknownError,
@@ -30,6 +31,7 @@ ABSENT_CODES = frozenset({-2011, -2013})
 FILTER_CODES = frozenset(
     {-1013, -1102, -1111, -1121, -4003, -4005, -4014, -4016, -4023, -4024, -4131, -4164}
 )
+CLOSED_CODES = frozenset({-4108, -4141})
 UNKNOWN_STATUS = frozenset({408, 500, 502, 504})
 RATE_STATUS = frozenset({418, 429})
 RETRY_AFTER_S = 30.0  # when the venue does not say
@@ -92,4 +94,5 @@ _KINDS: tuple[tuple[frozenset[int], type[VenueError]], ...] = (
     (CREDENTIAL_CODES, CredentialError),
     (ABSENT_CODES, OrderAbsentError),
     (FILTER_CODES, FilterError),
+    (CLOSED_CODES, InstrumentClosedError),
 )

@@ -23,6 +23,7 @@ from engine.venues.binance.order_wire import Account, OrderEncoder
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.order_records import Command, LocalReason, Report, clock_report
 from engine.venues.venue import (
+    InstrumentClosedError,
     NotExecutedError,
     ProtocolError,
     RateLimitError,
@@ -177,7 +178,12 @@ class OrderContext:
 
 
 def reason_of(error: VenueError) -> int:
-    """Return the number of an error for a report: the venue's own, else one of ours."""
+    """Return the number of an error for a report: the venue's own, else one of ours.
+
+    A closed instrument is ours: what follows is the same at every venue, whatever its number.
+    """
+    if isinstance(error, InstrumentClosedError):
+        return LocalReason.INSTRUMENT_CLOSED
     if error.code:
         return error.code
     if isinstance(error, RateLimitError):

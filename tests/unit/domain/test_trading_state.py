@@ -4,7 +4,7 @@ import pytest
 
 from engine.domain.codes import EventType, OrderStatus, TradingState
 from engine.domain.limits import RiskLimits
-from engine.domain.reports import RATE_PAUSED
+from engine.domain.reports import CLOSED_PAUSE_NS, INSTRUMENT_CLOSED, RATE_PAUSED
 from engine.domain.risk_reasons import RiskReason, reasons_of
 from engine.domain.words import Tally, Word
 from engine.venues.order_records import LocalReason
@@ -158,6 +158,24 @@ def test_a_pause_the_venue_asked_for_is_no_failure() -> None:
     for _ in range(5):
         rig.update(rig.order(1, 1), OrderStatus.REJECTED, reason=LocalReason.RATE_PAUSED)
     assert rig.word(Word.FAILURE_COUNT) == 1, "the answer that asked for it"
+    assert state(rig) == TS.ENABLED
+
+
+def test_an_instrument_the_venue_has_closed_is_left_alone_for_a_while_and_halts_nobody() -> None:
+    assert INSTRUMENT_CLOSED == LocalReason.INSTRUMENT_CLOSED
+    rig = connected(consecutive_failures_max=3)
+    position = rig.order(1, 10)
+    rig.fill(position, 1, 10)
+    for _ in range(5):
+        refused = rig.order(-1, 10, entry=False)
+        rig.update(refused, OrderStatus.REJECTED, reason=LocalReason.INSTRUMENT_CLOSED)
+        mask = int(rig.propose(-1, 10, entry=False)[1]["refusal_mask"])
+        assert reasons_of(mask) == (R.INSTRUMENT_STATUS,), "the exit waits"
+        rig.update(rig.order(1, 10, i=1), OrderStatus.EXPIRED)  # another one trades on
+        rig.wait(CLOSED_PAUSE_NS / 1e9)
+        rig.quote()
+        rig.quote(1)
+    assert rig.word(Word.FAILURE_COUNT) == 0
     assert state(rig) == TS.ENABLED
 
 

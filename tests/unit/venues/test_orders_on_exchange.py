@@ -266,6 +266,19 @@ def test_late_answer_makes_the_order_unknown(exchange: Exchange) -> None:
     asyncio.run(scenario())
 
 
+def test_a_closed_instrument_has_a_reason_of_its_own(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            symbol = side.instruments[0].symbol
+            price = far_bid_ticks(side)
+            exchange.fault("symbol_status", symbol=symbol, status="SETTLING", duration_ms=5_000)
+            side.new_order(Side.BUY, enough_lots(side), price)
+            refused = await side.wait(EventType.ORDER_UPDATE, OrderStatus.REJECTED)
+            assert refused.reason == LocalReason.INSTRUMENT_CLOSED
+
+    asyncio.run(scenario())
+
+
 def test_rate_limit_pauses_new_orders_without_sending_them(exchange: Exchange) -> None:
     async def scenario() -> None:
         async with open_order_side(exchange) as side:
