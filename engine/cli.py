@@ -14,6 +14,7 @@ from engine import exit_codes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
 DESCRIPTION = """\
 Aegis: a multiprocess shared-memory trading engine.
@@ -104,6 +105,21 @@ def build_parser() -> argparse.ArgumentParser:
     resume = add("resume", "Undo a halt.", 'example: aegis resume --reason "checked the fills"')
     resume.add_argument("--reason", required=True, help="why; it is journaled")
     _instance(resume)
+    _add_journal_commands(add)
+    doctor = add("doctor", "Check this machine and say what to do.", "example: aegis doctor --warm")
+    doctor.add_argument("--warm", action="store_true", help="compile every kernel into the cache")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    config = add("config", "Write or show the configuration.", "example: aegis config init")
+    config.add_argument("action", choices=("init", "show"))
+    config.add_argument("--config", help="TOML file; default aegis.toml here")
+    config.add_argument("--json", action="store_true", help="print one JSON object")
+    version = add("version", "Show version and build.", "example: aegis version --json")
+    version.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _add_journal_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add the commands that read journals."""
     replay = add(
         "replay",
         "Run the brain again from a journal and compare every decision byte.",
@@ -111,6 +127,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("journal", help="a session's journal directory")
     replay.add_argument("--json", action="store_true", help="print one JSON object")
+    why = add(
+        "why",
+        "Tell the whole story of an order: record, decision, gates, messages, fills.",
+        "example: aegis why                    the newest orders and their ids\n"
+        "         aegis why a1-2-5-9k          by client order id\n"
+        "         aegis why 1-5                by epoch and number, as the tables name it\n"
+        "         aegis why 8389765            by the venue's id",
+    )
+    why.add_argument("order", nargs="?", default=None, help="an order; default: list the newest")
+    why.add_argument("--state", default=None, help="VENUE-ACCOUNT-MODE, where several know it")
+    why.add_argument("--json", action="store_true", help="print one JSON object")
     journal = add(
         "journal",
         "Check that a journal is what was written, byte for byte.",
@@ -125,16 +152,6 @@ def build_parser() -> argparse.ArgumentParser:
         "place", nargs="?", default=None, help="a session, or a folder of them; default AEGIS_HOME"
     )
     journal.add_argument("--json", action="store_true", help="print one JSON object")
-    doctor = add("doctor", "Check this machine and say what to do.", "example: aegis doctor --warm")
-    doctor.add_argument("--warm", action="store_true", help="compile every kernel into the cache")
-    doctor.add_argument("--json", action="store_true", help="print one JSON object")
-    config = add("config", "Write or show the configuration.", "example: aegis config init")
-    config.add_argument("action", choices=("init", "show"))
-    config.add_argument("--config", help="TOML file; default aegis.toml here")
-    config.add_argument("--json", action="store_true", help="print one JSON object")
-    version = add("version", "Show version and build.", "example: aegis version --json")
-    version.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

@@ -89,6 +89,13 @@ def _replay(options: argparse.Namespace, _environment: Mapping[str, str]) -> int
     return replay_command(Path(options.journal), as_json=options.json)
 
 
+def _why(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    from engine.processes.why import why_command
+
+    home = Path(load_config(environment).home)
+    return why_command(home, options.order, options.state, as_json=options.json)
+
+
 def _journal(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from engine.processes.journal_verify import verify_command
 
@@ -132,6 +139,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "resume": _resume,
     "stop": _stop,
     "replay": _replay,
+    "why": _why,
     "journal": _journal,
     "doctor": _doctor,
     "config": _config,

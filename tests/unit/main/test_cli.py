@@ -24,6 +24,7 @@ COMMANDS = (
     "resume",
     "stop",
     "replay",
+    "why",
     "journal",
     "doctor",
     "config",

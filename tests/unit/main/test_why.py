@@ -1,0 +1,132 @@
+"""`aegis why` as a person and as a program read it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.domain.records import EVENT_REDUCE_ONLY, EventType, OrderStatus, OrderType
+from engine.processes.why import story_document, story_text
+from engine.store.story import find_story
+from engine.venues.order_records import LocalReason
+from tests.engine_process import aegis
+from tests.store_builders import as_bytes, market_records, open_market, write_session
+from tests.store_events import decision, event, fill, request, update
+
+STATE = "practice-practice-paper"
+MS = 1_000_000
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    directory = tmp_path / "state" / STATE
+    journal = write_session(
+        directory,
+        decision(request_id=1, cause_sequence=3, reason=3, strategy_index=1, time_ns=1_040_002),
+        request(
+            1,
+            request_id=1,
+            cause_sequence=3,
+            strategy_index=1,
+            order_type=OrderType.LIMIT,
+            price_ticks=1_001,
+            cause_receive_time_ns=1_000_002,
+            decision_time_ns=1_040_002,
+            mid_half_ticks=2_001,
+            time_ns=1_040_002,
+        ),
+        event(
+            EventType.ORDER_SENT,
+            order_sequence=1,
+            epoch_low=1,
+            instrument_index=0,
+            cause_receive_time_ns=1_000_002,
+            decision_time_ns=1_040_002,
+            write_time_ns=1_060_002,
+            time_ns=2 * MS,
+        ),
+        update(1, OrderStatus.NEW, time_ns=3 * MS),
+        fill(1, 501, 5, liquidity=2, realised_pnl_e8=-150_000_000, time_ns=4 * MS),
+        request(2, flags=EVENT_REDUCE_ONLY, side=-1),
+        update(2, OrderStatus.REJECTED, reason=LocalReason.RATE_PAUSED),
+        session_id="20260101t000000-1",
+    )
+    writer = open_market(journal)
+    writer.append(0, as_bytes(market_records(3)))
+    writer.close(is_end=False)
+    return directory
+
+
+def test_the_story_reads_from_the_record_to_the_fill(state: Path) -> None:
+    story = find_story(state, "1-1")
+    assert story is not None
+    document = story_document(story)
+    assert document["client_order_id"] == "a1-2-1-3"
+    assert document["strategy"] == "orderflow"
+    told = document["events"]
+    assert [row["what"] for row in told] == [
+        "market QUOTE",
+        "decision",
+        "intent",
+        "sent",
+        "venue",
+        "fill",
+    ]
+    assert [row["after_ns"] for row in told[:4]] == [0, 40_000, 40_000, 999_998]
+    assert told[0] | {"bid": "10.2 x 0.000", "ask": "10.3 x 0.000", "record": 2} == told[0]
+    assert told[1] | {"wants": "entry", "reason": "FLOW_SCORE", "gates": "all passed"} == told[1]
+    assert told[1]["score"] == 0.75
+    assert told[1]["trade_flow"] == 1.0
+    assert told[2] | {"mid": "100.05", "decided_after_us": 40.0} == told[2]
+    assert told[2]["order"].startswith("BUY 0.005 LIMIT 100.1")
+    assert told[3]["first_byte_after_decision_us"] == 20.0
+    assert told[3]["tick_to_order_us"] == 60.0
+    assert told[5] | {"quantity": "0.005", "liquidity": "TAKER", "realised": -1.5} == told[5]
+
+
+def test_a_reason_is_told_by_name_and_what_is_unknown_is_left_out(state: Path) -> None:
+    story = find_story(state, "1-2")
+    assert story is not None
+    text = story_text(story_document(story))
+    assert "reason RATE_PAUSED" in text
+    assert "reduce-only" in text
+    assert "None" not in text
+
+
+def test_the_command_tells_the_story_and_lists_orders(tmp_path: Path, state: Path) -> None:
+    assert state.is_dir()
+    done = aegis(tmp_path, "why", "a1-2-1-3", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["order_id"] == "1-1"
+    listed = aegis(tmp_path, "why")
+    assert [line.split()[3] for line in listed.stdout.splitlines()] == ["a1-1-2-25", "a1-2-1-3"]
+    rows = json.loads(aegis(tmp_path, "why", "--json").stdout)
+    assert {row["state"] for row in rows} == {STATE}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("why", "1-9"), 2, "no order '1-9'"),
+        (("why", "1-1", "--state", "binance-x-live"), 3, "no journal of binance-x-live"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(
+    tmp_path: Path, state: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    assert state.is_dir()
+    done = aegis(tmp_path, *words)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not done.stdout
+
+
+def test_an_order_of_two_accounts_must_be_chosen(tmp_path: Path, state: Path) -> None:
+    write_session(state.parent / "binance-desk-paper", request(1), session_id="20260101t000000-1")
+    done = aegis(tmp_path, "why", "1-1")
+    assert done.returncode == 2
+    assert "--state" in done.stderr
+    chosen = aegis(tmp_path, "why", "1-1", "--state", STATE)
+    assert chosen.returncode == 0, chosen.stderr
+    assert "FLOW_SCORE" in chosen.stdout
