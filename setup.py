@@ -25,7 +25,7 @@ NATIVE = (
     "sha256",
 )
 SHARED = ("ring", "clock")
-FEED_PATTERNS = ("feed_*.c", "decode*.c", "book.c", "firewall*.c")
+FEED_PATTERNS = ("feed_*.c", "decode*.c", "book*.c", "firewall*.c")
 
 
 def flags() -> tuple[list[str], list[str]]:

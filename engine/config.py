@@ -187,6 +187,14 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Positive,
         Meta(description="Between two looks at what the venue lists: statuses, ends, filters."),
     ] = 120
+    price_spike_sigmas: Annotated[
+        Count,
+        Meta(
+            le=10_000,
+            description="Prices further from the last one than so many standard deviations of "
+            "their stream's own moves, and than 50 bps, are refused; 0: no such law.",
+        ),
+    ] = 50
     channels: Annotated[
         tuple[str, ...], Meta(description="Market data streams per instrument.")
     ] = (

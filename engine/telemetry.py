@@ -45,6 +45,9 @@ CORE_COUNTERS: tuple[Counter, ...] = (
     Counter("levels_cut_total", "Levels dropped at the far end of a full book side", "levels"),
     Counter("diffs_held_total", "Diffs taken while a book waited for its snapshot", "frames"),
     Counter("gaps_total", "Gap records published", "records"),
+    Counter("books_compared_total", "Books and quotes that met at one update id", "times"),
+    Counter("books_diverged_total", "Of these, with different best levels", "times"),
+    Counter("books_behind_total", "Books called stale: the quotes moved on alone", "times"),
 )
 # Then one per reason, by its number.
 REJECT_COUNTERS: tuple[Counter, ...] = tuple(

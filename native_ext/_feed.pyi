@@ -15,8 +15,9 @@ MESSAGE_MAX: int  # bytes of a message that is read
 RUN_TO_ACCEPT: int  # consistent rejects in a row that move a reference
 
 # time_future_ns, time_past_ns, id_jump_max, trade_jump_max, price_jump_bps, spread_bps,
-# funding_e8_max, follows_stream (0 or 1: the time bounds also follow the newest accepted event)
-Laws: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+# funding_e8_max, spike_sigmas (0: no law), spike_floor_bps, follows_stream (0 or 1: the time bounds
+# also follow the newest accepted event)
+Laws: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int]
 
 def histogram_bucket(duration_ns: int, /) -> int: ...
 

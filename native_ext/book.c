@@ -111,6 +111,9 @@ void aegis_book_start(struct aegis_book *book) {
     side_clear(&book->sides[1]);
     book->state = AEGIS_BOOK_SYNCING;
     book->crossed_run = 0;
+    book->diverged_run = 0;
+    book->is_doubted = 0;
+    book->behind_since_ns = 0;
     book->wants_snapshot = 1;
     book->keeps_zeros = 1;
     book->is_published = 0;
@@ -197,7 +200,8 @@ int32_t aegis_book_top(const struct aegis_book_side *side, struct aegis_book_lev
     return count;
 }
 
-static const struct aegis_book_level *side_best(const struct aegis_book_side *side) {
+/* The best level, NULL on an empty side. */
+const struct aegis_book_level *aegis_book_best(const struct aegis_book_side *side) {
     for (int32_t i = side->count - 1; i >= 0; i--)
         if (side->levels[i].qty_lots > 0)
             return &side->levels[i];
@@ -206,8 +210,8 @@ static const struct aegis_book_level *side_best(const struct aegis_book_side *si
 
 /* Whether the best bid is at or above the best ask. */
 int aegis_book_is_crossed(const struct aegis_book *book) {
-    const struct aegis_book_level *ask = side_best(&book->sides[0]);
-    const struct aegis_book_level *bid = side_best(&book->sides[1]);
+    const struct aegis_book_level *ask = aegis_book_best(&book->sides[0]);
+    const struct aegis_book_level *bid = aegis_book_best(&book->sides[1]);
     return ask != NULL && bid != NULL && bid->key >= -ask->key;
 }
 

@@ -138,7 +138,7 @@ static inline int32_t aegis_parse_price(const union aegis_instrument_row *row, c
     if (result != 0 || (row->tick_scaled != 1 && scaled % row->tick_scaled != 0))
         return AEGIS_REJECT_OFF_TICK;
     *ticks = row->tick_scaled == 1 ? scaled : scaled / row->tick_scaled;
-    return AEGIS_REJECT_NONE;
+    return *ticks > AEGIS_PRICE_TICKS_MAX ? AEGIS_REJECT_NUMBER_RANGE : AEGIS_REJECT_NONE;
 }
 
 /* Parse a quantity of an instrument at `*at` into lots, zero allowed; a reason. */
@@ -154,7 +154,7 @@ static inline int32_t aegis_parse_qty(const union aegis_instrument_row *row, con
     if (result != 0 || (row->lot_scaled != 1 && scaled % row->lot_scaled != 0))
         return AEGIS_REJECT_OFF_LOT;
     *lots = row->lot_scaled == 1 ? scaled : scaled / row->lot_scaled;
-    return AEGIS_REJECT_NONE;
+    return *lots > AEGIS_QTY_LOTS_MAX ? AEGIS_REJECT_NUMBER_RANGE : AEGIS_REJECT_NONE;
 }
 
 #endif

@@ -256,9 +256,15 @@ static int32_t decode_book_ticker(struct aegis_core *core, const struct aegis_ev
     TRY(read_event_time(core, m, AEGIS_KEY('T'), &record.venue_time_ns));
     TRY(aegis_law_quote(core, record.bid_price_ticks, record.ask_price_ticks, record.bid_qty_lots,
                         record.ask_qty_lots));
+    struct aegis_best best = {claim.id,
+                              {record.ask_price_ticks, record.bid_price_ticks},
+                              {record.ask_qty_lots, record.bid_qty_lots}};
+    TRY(aegis_law_standstill(core, &instrument->standstill, &best));
     claim.price = record.bid_price_ticks / 2 + (record.ask_price_ticks + 1) / 2;
     claim.time_ns = record.venue_time_ns;
     TRY(accept(core, instrument, AEGIS_STREAM_BOOK_TICKER, AEGIS_CHANNEL_QUOTE, &claim));
+    aegis_standstill_note(core, &instrument->standstill, &best);
+    TRY(aegis_book_take_quote(core, instrument, &best));
     record.record_type = AEGIS_RECORD_QUOTE;
     record.aux =
         (int32_t)(uint32_t)(claim.id & UINT32_MAX); /* the low bits tell newer from older */
@@ -277,18 +283,10 @@ static int32_t read_levels(struct aegis_core *core, const struct aegis_instrumen
     return aegis_parse_levels(core, instrument, &at, at + span->length, side);
 }
 
-/* A crossed book is held back; after a few crossed diffs it is fetched again. */
+/* A book that contradicts itself or the quotes is held back. */
 static int32_t publish_book(struct aegis_core *core, struct aegis_instrument *instrument) {
     struct aegis_book *book = &instrument->book;
-    if (aegis_book_is_crossed(book)) {
-        if (++book->crossed_run > AEGIS_CROSSED_MAX) {
-            aegis_book_start(book);
-            core->counters[AEGIS_FEED_BOOK_RESYNCS]++;
-            aegis_set_liveness(core, instrument, AEGIS_CHANNEL_BOOK, AEGIS_LIVENESS_INVALID);
-        }
-        return AEGIS_REJECT_BOOK_CROSSED;
-    }
-    book->crossed_run = 0;
+    TRY(aegis_book_judge(core, instrument));
     aegis_emit_book(core, instrument);
     aegis_channel_received(core, instrument, AEGIS_CHANNEL_BOOK); /* levels first, then live */
     if (!book->wants_snapshot && aegis_book_wants_more(book))
@@ -367,7 +365,8 @@ static int32_t decode_kline(struct aegis_core *core, struct aegis_event *event) 
     struct aegis_instrument *instrument = NULL;
     union aegis_market_record record = {{0}};
     struct aegis_claim claim = {.id = -1};
-    int64_t prices[4] = {0}, close_time_ns = 0, trade_count = 0;
+    struct aegis_bar bar = {0};
+    int64_t *prices = bar.prices, close_time_ns = 0, trade_count = 0;
     const int keys[4] = {AEGIS_KEY('o'), AEGIS_KEY('h'), AEGIS_KEY('l'), AEGIS_KEY('c')};
     int is_closed = 0;
     TRY(read_inner(event, AEGIS_KEY('k')));
@@ -388,6 +387,12 @@ static int32_t decode_kline(struct aegis_core *core, struct aegis_event *event) 
         return AEGIS_REJECT_BAR_TIME;
     TRY(aegis_law_bar(prices, record.volume_lots, trade_count, record.venue_time_ns, close_time_ns,
                       seconds * AEGIS_NS_PER_S));
+    bar.open_time_ns = record.venue_time_ns;
+    bar.interval_ns = seconds * AEGIS_NS_PER_S;
+    bar.volume_lots = record.volume_lots;
+    bar.trade_count = trade_count;
+    bar.is_final = is_closed;
+    TRY(aegis_law_bar_history(&instrument->bar, &bar));
     claim.price = prices[3];
     TRY(accept(core, instrument, AEGIS_STREAM_KLINE, AEGIS_CHANNEL_BAR, &claim));
     record.record_type = AEGIS_RECORD_BAR;

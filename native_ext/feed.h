@@ -23,8 +23,15 @@
 #define AEGIS_PUBLISH_BATCH 64   /* records claimed before they are published */
 #define AEGIS_KEPT_BYTES 1024    /* of the last rejected frame, per reason */
 #define AEGIS_RUN_TO_ACCEPT 8    /* consistent rejects in a row that move the reference */
+#define AEGIS_MOVES_WARM 64      /* moves before a price can be a spike */
+#define AEGIS_FROZEN_QUOTES 32   /* equal quotes with ids of their own, and ... */
+#define AEGIS_FROZEN_NS (2 * AEGIS_NS_PER_S) /* ... over so long, that make a stream frozen */
 #define AEGIS_CROSSED_MAX 3      /* crossed diffs in a row before the book is fetched again */
 #define AEGIS_REFERENCE_AGE_NS (60 * AEGIS_NS_PER_S) /* an older price refuses no other */
+#define AEGIS_QUOTES_KEPT 64     /* a power of two; quotes that a diff of the same id may meet */
+#define AEGIS_DIVERGED_MAX 3     /* contradictions in a row before a book is in doubt */
+#define AEGIS_DIVERGED_SPACING_NS (10 * AEGIS_NS_PER_S) /* between two fetches for that reason */
+#define AEGIS_BEHIND_NS (2 * AEGIS_NS_PER_S) /* quotes moved on for so long without a diff */
 
 /* A kind of stream; each has its own ids, so continuity is kept per (instrument, stream). */
 enum aegis_stream {
@@ -59,6 +66,9 @@ enum aegis_feed_counter {
     AEGIS_FEED_LEVELS_CUT,   /* levels dropped at the far end of a full side */
     AEGIS_FEED_DIFFS_HELD,   /* diffs taken while a book waited for its snapshot */
     AEGIS_FEED_GAPS,         /* gap records */
+    AEGIS_FEED_BOOKS_COMPARED, /* books and quotes that met at one update id */
+    AEGIS_FEED_BOOKS_DIVERGED, /* of these, where the best levels differed */
+    AEGIS_FEED_BOOKS_BEHIND,   /* books called stale because the quotes moved on without them */
     AEGIS_FEED_COUNTER_COUNT
 };
 
@@ -92,8 +102,21 @@ enum aegis_book_state {
     AEGIS_BOOK_LIVE = 3
 };
 
+/* The best of both sides at an update id. */
+struct aegis_best {
+    int64_t update_id; /* 0: none */
+    int64_t price_ticks[2]; /* 0 ask, 1 bid, as the sides of a book */
+    int64_t qty_lots[2];
+};
+
 struct aegis_book {
     struct aegis_book_side sides[2]; /* 0 asks, 1 bids */
+    struct aegis_best quotes[AEGIS_QUOTES_KEPT]; /* the last ones, by count */
+    int64_t quote_count;
+    int64_t diverged_ns; /* when it was fetched again for that reason; 0: never */
+    int64_t behind_since_ns; /* quotes moved on without a diff since then; 0: they did not */
+    int32_t diverged_run;
+    int32_t is_doubted; /* nothing is published until a quote agrees, or it is fetched again */
     int32_t state;
     int32_t crossed_run;
     int32_t wants_snapshot;
@@ -120,6 +143,26 @@ struct aegis_lane {
     int32_t reconnected; /* the next accepted record follows a hole of unknown size */
     int64_t accepted_count;
     int64_t rejected_count;
+    double move_variance; /* of moves from one price to the next, bps squared */
+    int64_t move_count;
+};
+
+/* How long a quote has stood still while its ids went on. */
+struct aegis_standstill {
+    struct aegis_best quote;
+    int64_t since_ns;
+    int64_t count;
+};
+
+/* A bar as its stream last said it. */
+struct aegis_bar {
+    int64_t open_time_ns;
+    int64_t interval_ns; /* 0: none yet */
+    int64_t prices[4]; /* open, high, low, close */
+    int64_t volume_lots;
+    int64_t trade_count;
+    int32_t is_final;
+    int32_t refused_run;
 };
 
 struct aegis_channel_state {
@@ -151,6 +194,8 @@ struct aegis_instrument {
     struct aegis_lane lanes[AEGIS_STREAM_COUNT];
     struct aegis_channel_state channels[AEGIS_CHANNEL_COUNT];
     struct aegis_book book;
+    struct aegis_standstill standstill;
+    struct aegis_bar bar;
     union aegis_market_record pending[AEGIS_PENDING_COUNT];
     uint32_t pending_mask;
     int32_t is_listed_dirty;
@@ -175,6 +220,8 @@ struct aegis_laws {
     int64_t price_jump_bps;
     int64_t spread_bps;
     int64_t funding_e8_max;
+    int64_t spike_sigmas; /* 0: no price is a spike */
+    int64_t spike_floor_bps; /* moves below it never are */
     int64_t follows_stream; /* the time bounds reach at least as far from the newest event */
 };
 
@@ -282,6 +329,19 @@ int aegis_book_load(struct aegis_core *core, struct aegis_book *book, int64_t sn
 int aegis_book_is_crossed(const struct aegis_book *book);
 int aegis_book_wants_more(const struct aegis_book *book);
 int32_t aegis_book_top(const struct aegis_book_side *side, struct aegis_book_level *top);
+const struct aegis_book_level *aegis_book_best(const struct aegis_book_side *side);
+
+/* ---- book_check.c: the book against the quotes of the same instrument ---- */
+
+/* A quote that is about to be taken: BOOK_DIVERGED when the book of the same id says otherwise. */
+int32_t aegis_book_take_quote(struct aegis_core *core, struct aegis_instrument *instrument,
+                              const struct aegis_best *quote);
+
+/* The live book after a diff: BOOK_CROSSED or BOOK_DIVERGED when it must not be published. */
+int32_t aegis_book_judge(struct aegis_core *core, struct aegis_instrument *instrument);
+
+/* Begin a book anew because it contradicts itself or the quotes; readers learn it is invalid. */
+void aegis_book_refute(struct aegis_core *core, struct aegis_instrument *instrument);
 
 /* ---- feed_emit.c ---- */
 

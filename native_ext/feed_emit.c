@@ -81,7 +81,9 @@ static void merge(struct aegis_core *core, struct aegis_instrument *instrument,
     if (instrument->pending_mask >> place & 1) {
         if (record->record_type == AEGIS_RECORD_TRADE ||
             record->record_type == AEGIS_RECORD_LIQUIDATION) {
-            merged.qty_lots = sum_of(merged.qty_lots, kept->qty_lots);
+            merged.qty_lots += kept->qty_lots; /* neither is above the bound */
+            if (merged.qty_lots > AEGIS_QTY_LOTS_MAX)
+                merged.qty_lots = AEGIS_QTY_LOTS_MAX; /* what the brain's layer still takes */
             merged.trade_count = sum_of(merged.trade_count, kept->trade_count);
         } else if (record->record_type == AEGIS_RECORD_GAP) {
             merged.lost_count = sum_of(merged.lost_count, kept->lost_count);

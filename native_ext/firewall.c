@@ -3,6 +3,8 @@
 
 #define BPS 10000
 #define STEPS_ALLOWED 2 /* so near is never far, however coarse the tick is */
+#define MOVES_SMOOTHED 64 /* over so many moves a variance follows its market */
+#define SPIKE_WIDENS 1.5625 /* the variance, by a refused spike: 1.25 squared */
 
 static int is_further(int64_t price, int64_t reference, int64_t bound_bps) {
     int64_t distance = price > reference ? price - reference : reference - price;
@@ -39,6 +41,55 @@ int32_t aegis_law_bar(const int64_t prices[4], int64_t volume_lots, int64_t trad
     return AEGIS_REJECT_NONE;
 }
 
+static int says_the_same(const struct aegis_best *a, const struct aegis_best *b) {
+    return a->price_ticks[0] == b->price_ticks[0] && a->price_ticks[1] == b->price_ticks[1] &&
+           a->qty_lots[0] == b->qty_lots[0] && a->qty_lots[1] == b->qty_lots[1];
+}
+
+int32_t aegis_law_standstill(const struct aegis_core *core, struct aegis_standstill *standstill,
+                             const struct aegis_best *quote) {
+    /* A repetition, or a quote from before: ids have a law of their own. */
+    if (quote->update_id <= standstill->quote.update_id ||
+        !says_the_same(&standstill->quote, quote))
+        return AEGIS_REJECT_NONE;
+    int is_long = core->now_ns - standstill->since_ns >= AEGIS_FROZEN_NS;
+    int is_frozen = ++standstill->count >= AEGIS_FROZEN_QUOTES && is_long;
+    return is_frozen ? AEGIS_REJECT_QUOTE_FROZEN : AEGIS_REJECT_NONE;
+}
+
+void aegis_standstill_note(const struct aegis_core *core, struct aegis_standstill *standstill,
+                           const struct aegis_best *quote) {
+    if (!says_the_same(&standstill->quote, quote)) {
+        standstill->since_ns = core->now_ns;
+        standstill->count = 0;
+    }
+    standstill->quote = *quote;
+}
+
+static int follows_bar(const struct aegis_bar *kept, const struct aegis_bar *bar) {
+    if (kept->interval_ns != bar->interval_ns || bar->open_time_ns > kept->open_time_ns)
+        return 1;
+    if (bar->open_time_ns < kept->open_time_ns)
+        return 0;
+    int grows = bar->prices[0] == kept->prices[0] && bar->prices[1] >= kept->prices[1] &&
+                bar->prices[2] <= kept->prices[2] && bar->volume_lots >= kept->volume_lots &&
+                bar->trade_count >= kept->trade_count;
+    int is_over = kept->is_final && (!bar->is_final || bar->volume_lots != kept->volume_lots ||
+                                     bar->prices[3] != kept->prices[3]);
+    return (grows || kept->trade_count == 0) && !is_over;
+}
+
+int32_t aegis_law_bar_history(struct aegis_bar *kept, const struct aegis_bar *bar) {
+    int is_late_end = bar->is_final && kept->interval_ns == bar->interval_ns &&
+                      bar->open_time_ns == kept->open_time_ns - kept->interval_ns;
+    if (is_late_end)
+        return AEGIS_REJECT_NONE; /* the bar before ends late: true, and nothing to go on from */
+    if (!follows_bar(kept, bar) && ++kept->refused_run < AEGIS_RUN_TO_ACCEPT)
+        return AEGIS_REJECT_BAR_HISTORY;
+    *kept = *bar;
+    return AEGIS_REJECT_NONE;
+}
+
 /* What is wrong with `claim` after a record with this id and price; `is_fresh`: a jump may be
  * judged, because the reference is recent and no reconnect lies between. */
 static int32_t continuity(const struct aegis_core *core, int64_t id, int64_t price, int is_fresh,
@@ -55,6 +106,34 @@ static int32_t continuity(const struct aegis_core *core, int64_t id, int64_t pri
         is_further(claim->price, price, core->laws.price_jump_bps))
         return AEGIS_REJECT_PRICE_JUMP;
     return AEGIS_REJECT_NONE;
+}
+
+/* The square of a move in bps. */
+static double move_squared(int64_t from, int64_t to) {
+    double bps = (double)(to - from) * BPS / (double)from;
+    return bps * bps;
+}
+
+static int32_t judge_spike(const struct aegis_core *core, struct aegis_lane *lane, int64_t price) {
+    int64_t sigmas = core->laws.spike_sigmas, floor_bps = core->laws.spike_floor_bps;
+    if (sigmas == 0 || lane->move_count < AEGIS_MOVES_WARM ||
+        !is_further(price, lane->last_price, floor_bps))
+        return AEGIS_REJECT_NONE;
+    double floor_variance = (double)(floor_bps * floor_bps) / (double)(sigmas * sigmas);
+    if (lane->move_variance < floor_variance)
+        lane->move_variance = floor_variance;
+    if (move_squared(lane->last_price, price) <= (double)(sigmas * sigmas) * lane->move_variance)
+        return AEGIS_REJECT_NONE;
+    lane->move_variance *= SPIKE_WIDENS;
+    return AEGIS_REJECT_PRICE_SPIKE;
+}
+
+static void note_move(struct aegis_lane *lane, int64_t price) {
+    double squared = move_squared(lane->last_price, price);
+    lane->move_count++;
+    lane->move_variance +=
+        (squared - lane->move_variance) /
+        (double)(lane->move_count < MOVES_SMOOTHED ? lane->move_count : MOVES_SMOOTHED);
 }
 
 /* An exchange that plays a tape as fast as it is read has no rate: its events are its clock. */
@@ -83,9 +162,14 @@ int32_t aegis_law_lane(struct aegis_core *core, struct aegis_lane *lane,
     int is_fresh =
         !lane->reconnected && core->now_ns - lane->last_receive_ns <= AEGIS_REFERENCE_AGE_NS;
     int32_t reason = continuity(core, lane->last_id, lane->last_price, is_fresh, claim);
+    int has_move = is_fresh && lane->last_price > 0 && claim->price > 0;
     *hole = 0;
     *resynced = 0;
+    if (reason == AEGIS_REJECT_NONE && has_move)
+        reason = judge_spike(core, lane, claim->price);
     if (reason == AEGIS_REJECT_NONE) {
+        if (has_move)
+            note_move(lane, claim->price);
         if (claim->id >= 0 && lane->last_id >= 0)
             *hole = claim->id - lane->last_id - 1;
         accept_claim(core, lane, claim);

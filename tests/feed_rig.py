@@ -21,7 +21,7 @@ from engine.domain.instrument_row import (
     unit_e8,
 )
 from engine.domain.records import MARKET_DTYPE
-from engine.venues.binance.market import cadence_words, laws
+from engine.venues.binance.market import SPIKE_SIGMAS, cadence_words, laws
 from native_ext import _feed
 from ringbuffer.ring import Consumer, Ring
 
@@ -76,6 +76,7 @@ class FeedRig:
         channels: bool = True,
         error_ns: int = 0,
         plays_tapes: bool = False,
+        spike_sigmas: int = SPIKE_SIGMAS,
     ) -> None:
         """Start with the venue's clock at VENUE_START_MS and every channel enabled."""
         self.instruments = instruments or [BTC, ETH]
@@ -83,7 +84,7 @@ class FeedRig:
         self.consumer = Consumer(self.ring, 0)
         self.core = _feed.Core(
             packed(self.instruments),
-            laws(plays_tapes=plays_tapes),
+            laws(plays_tapes=plays_tapes, spike_sigmas=spike_sigmas),
             cadence_words(may_lack_channels=True),
         )
         self.core.attach(self.ring.segment.buffer, 1, 1)

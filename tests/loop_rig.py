@@ -133,7 +133,7 @@ class LoopRig:
             ask=ASK,
             bid_qty=bid_lots,
             ask_qty=ask_lots,
-            update_id=self.update_id,
+            aux=self.update_id,
             receive_time_ns=now_ns,
             venue_time_ns=now_ns + VENUE_OFFSET_NS,
         )

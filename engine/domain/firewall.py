@@ -20,9 +20,10 @@ from engine.domain.firewall_lanes import (
     STEPS_ALLOWED,
     extend_run,
     forget_lane,
+    is_frozen,
     judge_lane,
 )
-from engine.domain.firewall_reasons import FirewallReason
+from engine.domain.firewall_reasons import PRICE_TICKS_MAX, QTY_LOTS_MAX, FirewallReason
 from engine.domain.kernel import Record, Records, fused, inlined, kernel
 from engine.domain.market_state import (
     CLOCK_ANCHOR_NS,
@@ -70,9 +71,9 @@ _FUNDING_RANGE = int(FirewallReason.FUNDING_RANGE)
 _RECORD_TYPE_UNKNOWN = int(FirewallReason.RECORD_TYPE_UNKNOWN)
 _INSTRUMENT_UNKNOWN = int(FirewallReason.INSTRUMENT_UNKNOWN)
 _SEQUENCE_BROKEN = int(FirewallReason.SEQUENCE_BROKEN)
+_QUOTE_FROZEN = int(FirewallReason.QUOTE_FROZEN)
 
-PRICE_TICKS_MAX = 1 << 40  # keeps every product below in range of an int64
-QTY_LOTS_MAX = 1 << 50
+MARK_PRICE_MAX_E8 = 1 << 60
 
 
 @fused
@@ -145,6 +146,8 @@ def check_bar(slot: Record) -> int:
         return _BAR_OPEN_CLOSE
     if volume < 0:
         return _QTY_NEGATIVE
+    if open_ticks > PRICE_TICKS_MAX or volume > QTY_LOTS_MAX:
+        return _NUMBER_RANGE
     if trades < 0 or (trades == 0) != (volume == 0):
         return _BAR_VOLUME
     if interval_s <= 0 or slot["venue_time_ns"] % (interval_s * NS_PER_S) != 0:
@@ -157,7 +160,10 @@ def check_mark(slot: Record) -> int:
     """Return the law a MARK breaks, or 0."""
     if slot["mark_price_e8"] <= 0 or slot["index_price_e8"] < 0:
         return _PRICE_NOT_POSITIVE
-    if abs(slot["funding_rate_e8"]) > FUNDING_MAX_E8:
+    if slot["mark_price_e8"] > MARK_PRICE_MAX_E8 or slot["index_price_e8"] > MARK_PRICE_MAX_E8:
+        return _NUMBER_RANGE
+    funding = slot["funding_rate_e8"]
+    if funding > FUNDING_MAX_E8 or funding < -FUNDING_MAX_E8:
         return _FUNDING_RANGE
     return 0
 
@@ -240,6 +246,8 @@ def accept_run(
 def check_quote_lane(market: MarketState, i: int, slot: Record) -> int:
     """Return the law a QUOTE breaks against the quotes before it, or 0."""
     row = market.hot[i]
+    if is_frozen(row, slot):
+        return _QUOTE_FROZEN
     record_id = int(slot["aux"])
     bid = slot["bid_price_ticks"]
     price = bid + (slot["ask_price_ticks"] - bid) // 2

@@ -9,7 +9,8 @@ a market is quiet; a gap record forgets the anchors of its channel.
     row["anchors"][lane, column]   price, length of the run, its last price and id, four last ids
 
 Trades have one id per (aggregated, aggressor): trades that waited under back-pressure are merged by
-side, so ids follow each other within a side only. A quote carries the low 32 bits of its id.
+side, so ids follow each other within a side only. A quote carries the low 32 bits of its id, and
+needs one id only: two columns of its lane say how long the quote has stood still.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from engine.domain.kernel import Record, fused, kernel
 LANE_QUOTE, LANE_TRADE = 0, 1
 LANES = 2
 PRICE, RUN_COUNT, RUN_PRICE, RUN_ID, IDS = 0, 1, 2, 3, 4
+STILL_COUNT, STILL_SINCE_NS = 5, 6  # of the quote's lane
 ANCHOR_COLUMNS = 8
 
 RUN_TO_ACCEPT = 8
@@ -27,6 +29,8 @@ REFERENCE_AGE_NS = 60_000_000_000
 PRICE_JUMP_DIVISOR = 10  # from one record to the next a price moves at most a tenth
 STEPS_ALLOWED = 2  # so near is never far, however coarse the tick is
 TRADE_ID_JUMP_MAX = 1_000_000  # trade ids count per instrument
+FROZEN_QUOTES = 64  # equal quotes over FROZEN_NS; twice what the feed's own layer allows
+FROZEN_NS = 4_000_000_000
 
 _ID_DUPLICATE = int(FirewallReason.ID_DUPLICATE)
 _ID_OUT_OF_ORDER = int(FirewallReason.ID_OUT_OF_ORDER)
@@ -90,6 +94,27 @@ def judge_lane(
         anchors[lane, RUN_COUNT] = 0
         anchors[lane, id_column] = record_id
     return reason
+
+
+@fused
+def is_frozen(row: Record, slot: Record) -> bool:
+    """Return whether a quote only repeats the last one, and has for too long; counts it."""
+    anchors = row["anchors"]
+    if (
+        slot["bid_qty_lots"] != row["bid_qty_lots"]
+        or slot["ask_qty_lots"] != row["ask_qty_lots"]
+        or slot["bid_price_ticks"] != row["bid_price_ticks"]
+        or slot["ask_price_ticks"] != row["ask_price_ticks"]
+    ):
+        anchors[LANE_QUOTE, STILL_COUNT] = 0
+        return False
+    count = anchors[LANE_QUOTE, STILL_COUNT] + 1
+    anchors[LANE_QUOTE, STILL_COUNT] = count
+    if count == 1:
+        anchors[LANE_QUOTE, STILL_SINCE_NS] = slot["receive_time_ns"]
+        return False
+    still_ns = slot["receive_time_ns"] - anchors[LANE_QUOTE, STILL_SINCE_NS]
+    return bool(count >= FROZEN_QUOTES and still_ns >= FROZEN_NS)
 
 
 @kernel

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+# What either layer takes for a number of its kind, whatever the venue's own bounds are: so large
+# that no instrument reaches it, so small that a price times a quantity of it fits the arithmetic.
+PRICE_TICKS_MAX = 1 << 40
+QTY_LOTS_MAX = 1 << 50
+
 
 class FirewallReason(IntEnum):
     """The law that a frame or record broke. 0: it broke none."""
@@ -60,9 +65,14 @@ class FirewallReason(IntEnum):
     RECORD_TYPE_UNKNOWN = 35
     INSTRUMENT_UNKNOWN = 36
     SEQUENCE_BROKEN = 37
+    # What a record says against those before it.
+    QUOTE_FROZEN = 38
+    PRICE_SPIKE = 39
+    BAR_HISTORY = 40
+    BOOK_DIVERGED = 41
 
 
-FIREWALL_REASON_COUNT = 38  # one above the highest code: length of every reject counter array
+FIREWALL_REASON_COUNT = 42  # one above the highest code: length of every reject counter array
 
 FIREWALL_REASON_TEXT: dict[FirewallReason, str] = {
     FirewallReason.NONE: "accepted",
@@ -103,6 +113,10 @@ FIREWALL_REASON_TEXT: dict[FirewallReason, str] = {
     FirewallReason.RECORD_TYPE_UNKNOWN: "the record type is none that is written",
     FirewallReason.INSTRUMENT_UNKNOWN: "the instrument index is none that was published",
     FirewallReason.SEQUENCE_BROKEN: "the record's sequence does not follow the one before it",
+    FirewallReason.QUOTE_FROZEN: "ids and times go on while the quote stands still",
+    FirewallReason.PRICE_SPIKE: "the price moved further than its own recent moves allow",
+    FirewallReason.BAR_HISTORY: "the bar contradicts what its stream said of it before",
+    FirewallReason.BOOK_DIVERGED: "the book and the quote of the same update id differ",
 }
 
 assert max(FirewallReason) + 1 == FIREWALL_REASON_COUNT, "counter arrays cover every reason"

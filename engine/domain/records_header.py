@@ -12,7 +12,12 @@ from enum import IntEnum
 
 from engine.domain import codes
 from engine.domain.codes import Channel, GapReason, Liveness, RecordType
-from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT, FirewallReason
+from engine.domain.firewall_reasons import (
+    FIREWALL_REASON_COUNT,
+    PRICE_TICKS_MAX,
+    QTY_LOTS_MAX,
+    FirewallReason,
+)
 from engine.domain.instrument_row import INSTRUMENT_BYTES, INSTRUMENT_FIELDS, InstrumentFlag
 from engine.domain.records import MARKET_FIELDS, MARKET_SLOT_BYTES
 
@@ -71,6 +76,9 @@ def header() -> str:
     instrument = {f"INSTRUMENT_{flag.name}": flag.value for flag in InstrumentFlag}
     numbers = counts | flags | instrument
     parts.append("".join(f"#define AEGIS_{name} {n}\n" for name, n in numbers.items()))
+    bounds = {"PRICE_TICKS_MAX": PRICE_TICKS_MAX, "QTY_LOTS_MAX": QTY_LOTS_MAX}
+    wide = (f"#define AEGIS_{name} INT64_C({n})\n" for name, n in bounds.items())
+    parts.append("".join(wide))
     parts.append(_union("aegis_market_record", MARKET_FIELDS, MARKET_SLOT_BYTES))
     parts.append(_union("aegis_instrument_row", INSTRUMENT_FIELDS, INSTRUMENT_BYTES))
     parts.append("#endif\n")

@@ -140,7 +140,8 @@ class Feed:
         is_practice = not self.config.venue.third_party
         cadence = cadence_words(may_lack_channels=is_practice)
         with rows[: count * 256] as used:
-            self.core = Core(used, laws(plays_tapes=is_practice), cadence)
+            bounds = laws(plays_tapes=is_practice, spike_sigmas=self.config.price_spike_sigmas)
+            self.core = Core(used, bounds, cadence)
         rows.release()
         self.core.attach(self.market.buffer, os.getpid(), _native.process_start_ticks(os.getpid()))
         self._set_clock()

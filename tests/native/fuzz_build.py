@@ -15,7 +15,16 @@ HARNESSES = ROOT / "tests/native/c"
 DICTIONARY = HARNESSES / "fuzz_feed.dict"
 DEADLINE_S = 300
 
-FEED_STEMS = ("feed_core", "feed_emit", "feed_liveness", "firewall", "book", "ring", "clock")
+FEED_STEMS = (
+    "feed_core",
+    "feed_emit",
+    "feed_liveness",
+    "firewall",
+    "book",
+    "book_check",
+    "ring",
+    "clock",
+)
 FEED = [*sorted(NATIVE.glob("decode*.c")), *(NATIVE / f"{stem}.c" for stem in FEED_STEMS)]
 SOURCES = {
     "feed": [HARNESSES / "fuzz_feed.c", HARNESSES / "fuzz_mutate.c", *FEED],

@@ -7,10 +7,8 @@ import json
 import pytest
 
 from engine.domain.codes import CONFLATED, RecordType
-from engine.domain.firewall_reasons import FirewallReason
-from tests.feed_rig import FeedRig, Frame, Frames
-
-MOST = 2**63 - 1
+from engine.domain.firewall_reasons import QTY_LOTS_MAX, FirewallReason
+from tests.feed_rig import BTC, FeedRig, Frame, Frames
 
 
 def compact(frame: Frame) -> str:
@@ -81,14 +79,14 @@ def test_a_bar_that_closes_at_the_end_of_time_is_refused(close_ms: int) -> None:
     }
 
 
-def test_merged_quantities_stop_at_the_most_a_record_holds() -> None:
+def test_merged_quantities_stop_at_the_most_that_both_layers_take() -> None:
     rig, frames = FeedRig(capacity=128), Frames()
     while rig.core.counters()[6] == 0:  # until the ring is full and trades are merged
-        assert rig.decode(frames.trade(rig.venue_ms, q="9000000000000000.000")) == 0
+        assert rig.decode(frames.trade(rig.venue_ms, q=BTC.qty_text(QTY_LOTS_MAX))) == 0
     for _ in range(4):
-        assert rig.decode(frames.trade(rig.venue_ms, q="9000000000000000.000")) == 0
+        assert rig.decode(frames.trade(rig.venue_ms, q=BTC.qty_text(QTY_LOTS_MAX))) == 0
     rig.records()
     rig.core.flush(rig.now_ns)
     (merged,) = rig.records(RecordType.TRADE)[-1:]
     assert merged["flags"] & CONFLATED
-    assert merged["qty_lots"] == MOST
+    assert merged["qty_lots"] == QTY_LOTS_MAX, "which the brain's layer still takes"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.firewall_reasons import FirewallReason
+from engine.domain.firewall_reasons import PRICE_TICKS_MAX, QTY_LOTS_MAX, FirewallReason
 from tests.feed_decoder import decode_event
 from tests.feed_rig import BTC, ETH, FeedRig, Frame, Frames
 
@@ -124,6 +124,7 @@ def test_a_decimal_is_exact_or_refused(digits: int, scale: int, zeros: int, key:
     result = rig.decode(Frames(wrapped=False).trade(rig.venue_ms, **{key: text}))
     units = number / (Decimal("0.1") if key == "p" else Decimal("0.001"))
     if result == 0:
+        assert units <= (PRICE_TICKS_MAX if key == "p" else QTY_LOTS_MAX)
         name = "price_ticks" if key == "p" else "qty_lots"
         (record,) = [row for row in rig.records() if row["record_type"] < 7]
         assert int(record[name]) == units
@@ -131,34 +132,32 @@ def test_a_decimal_is_exact_or_refused(digits: int, scale: int, zeros: int, key:
         off = FirewallReason.OFF_TICK if key == "p" else FirewallReason.OFF_LOT
         assert result in {off, FirewallReason.NUMBER_RANGE}
         assert result != off or units != units.to_integral_value()
-        assert result == off or number >= 9 * 10**14
+        assert result == off or units > (PRICE_TICKS_MAX if key == "p" else QTY_LOTS_MAX)
     rig.close()
-
-
-LARGEST = (2**63 - 10) // 10 * 10 + 9  # of 64 bits, the last number that every next digit fits
 
 
 @pytest.mark.parametrize("is_general", [False, True])
 @pytest.mark.parametrize("exponent", [0, 1, 8, 18])
 @pytest.mark.parametrize("scale", [1, 5])
 @pytest.mark.parametrize(
-    ("units", "fits"),
+    ("lots", "fits"),
     [
-        (2**53 - 1, True),  # a double is exact up to here
-        (2**53 + 1, True),
-        (2**62, True),
-        (LARGEST, True),
-        (LARGEST + 1, False),
+        (1, True),
+        (QTY_LOTS_MAX - 1, True),
+        (QTY_LOTS_MAX, True),
+        (QTY_LOTS_MAX + 1, False),
+        (2**53 + 1, False),  # no double is exact any more
+        (9 * 10**18, False),
         (2**63 - 1, False),
         (2**63, False),
         (2**64 + 1, False),  # what wraps to 1
         (10**40, False),
     ],
 )
-def test_a_quantity_is_exact_up_to_the_last_that_fits_and_refused_beyond(
-    units: int, fits: bool, scale: int, exponent: int, is_general: bool
+def test_a_quantity_is_exact_up_to_its_bound_and_refused_beyond(
+    lots: int, fits: bool, scale: int, exponent: int, is_general: bool
 ) -> None:
-    units -= units % scale if fits else 0
+    units = lots * scale
     text = f"{units:0{exponent + 1}d}"
     text = f"{text[:-exponent]}.{text[-exponent:]}" if exponent else text
     row = msgspec.structs.replace(BTC, qty_exponent=exponent, lot_scaled=scale)
@@ -168,7 +167,7 @@ def test_a_quantity_is_exact_up_to_the_last_that_fits_and_refused_beyond(
     if fits:
         assert result == 0, text
         (record,) = [one for one in rig.records() if one["record_type"] < 7]
-        assert int(record["qty_lots"]) == units // scale
+        assert int(record["qty_lots"]) == lots
     else:
         assert result == FirewallReason.NUMBER_RANGE, text
     rig.close()

@@ -92,6 +92,30 @@ POISONS = [
         trade(price=1 << 61),
     ),
     Poison(
+        "a price of nearly all of 64 bits",
+        lambda f, ms: f.trade(ms, p="920000000000000000.0"),
+        R.NUMBER_RANGE,
+        trade(price=9_200_000_000_000_000_000),
+    ),
+    Poison(
+        "a quantity of nearly all of 64 bits",
+        lambda f, ms: f.book_ticker(ms, B="9200000000000000.000"),
+        R.NUMBER_RANGE,
+        quote(bid_qty=9_200_000_000_000_000_000),
+    ),
+    Poison(
+        "a level of nearly all of 64 bits",
+        lambda f, ms: f.depth(ms, [("920000000000000000.0", "1.000")]),
+        R.NUMBER_RANGE,
+        lambda: builders.make_level(9_200_000_000_000_000_000, 1_000, bid=True),
+    ),
+    Poison(
+        "a bar of more than was ever traded",
+        lambda f, ms: f.kline(ms, v="9200000000000000.000"),
+        R.NUMBER_RANGE,
+        bar(volume=9_200_000_000_000_000_000),
+    ),
+    Poison(
         "a price of zero", lambda f, ms: f.trade(ms, p="0.00"), R.PRICE_NOT_POSITIVE, trade(price=0)
     ),
     Poison(
@@ -276,6 +300,8 @@ def test_at_least_seventeen_poisons_are_named() -> None:
     named = {poison.reason for poison in POISONS} | {poison.second for poison in POISONS}
     # Named by tests of their own in test_frames.py and test_feed_book.py, or only in the brain.
     elsewhere = {R.NONE, R.FRAME_OVERSIZE, R.FRAME_KIND, R.DEPTH_GAP, R.BOOK_CROSSED}
+    # Laws against what was said before: test_firewall_memory.py, test_book_check.py.
+    elsewhere |= {R.QUOTE_FROZEN, R.PRICE_SPIKE, R.BAR_HISTORY, R.BOOK_DIVERGED}
     assert set(FirewallReason) - named - elsewhere == {R.SEQUENCE_BROKEN}
 
 

@@ -49,6 +49,8 @@ inline int check_bar(const Slot &r) {
         return REASON_BAR_OPEN_CLOSE;
     if (r.volume_lots < 0)
         return REASON_QTY_NEGATIVE;
+    if (r.open_ticks > PRICE_TICKS_MAX || r.volume_lots > QTY_LOTS_MAX)
+        return REASON_NUMBER_RANGE;
     if (r.bar_trade_count < 0 || (r.bar_trade_count == 0) != (r.volume_lots == 0))
         return REASON_BAR_VOLUME;
     if (interval_ns <= 0 || r.venue_time_ns % interval_ns != 0)
@@ -59,7 +61,10 @@ inline int check_bar(const Slot &r) {
 inline int check_mark(const Slot &r) {
     if (r.mark_price_e8 <= 0 || r.index_price_e8 < 0)
         return REASON_PRICE_NOT_POSITIVE;
-    return std::abs(r.funding_rate_e8) > FUNDING_MAX_E8 ? REASON_FUNDING_RANGE : 0;
+    if (r.mark_price_e8 > MARK_PRICE_MAX_E8 || r.index_price_e8 > MARK_PRICE_MAX_E8)
+        return REASON_NUMBER_RANGE;
+    const bool is_far = r.funding_rate_e8 > FUNDING_MAX_E8 || r.funding_rate_e8 < -FUNDING_MAX_E8;
+    return is_far ? REASON_FUNDING_RANGE : 0;
 }
 
 inline int check_content(const Slot &r) {
@@ -170,7 +175,26 @@ template <bool QUOTE> inline bool extend_run(Lane &lane, i64 id, i64 price, bool
     forget_flow(it);
 }
 
+// A quote needs one id: two places of its lane count how long it stands still.
+inline bool is_frozen(Instrument &it, const Slot &r) {
+    i64 *ids = it.lanes[0].ids;
+    if (r.bid_qty_lots != it.hot.bid_qty_lots || r.ask_qty_lots != it.hot.ask_qty_lots ||
+        r.bid_price_ticks != it.hot.bid_price_ticks ||
+        r.ask_price_ticks != it.hot.ask_price_ticks) {
+        ids[STILL_COUNT - IDS] = 0;
+        return false;
+    }
+    if (++ids[STILL_COUNT - IDS] == 1) {
+        ids[STILL_SINCE_NS - IDS] = r.receive_time_ns;
+        return false;
+    }
+    return ids[STILL_COUNT - IDS] >= FROZEN_QUOTES &&
+           r.receive_time_ns - ids[STILL_SINCE_NS - IDS] >= FROZEN_NS;
+}
+
 template <bool QUOTE> inline int check_lane(Instrument &it, const Slot &r) {
+    if (QUOTE && is_frozen(it, r))
+        return REASON_QUOTE_FROZEN;
     Lane &lane = it.lanes[QUOTE ? 0 : 1];
     const i64 id = QUOTE ? i64(r.aux) : r.trade_id;
     const int column = QUOTE ? 0 : r.flags & 3;

@@ -33,6 +33,7 @@ from engine.venues.binance.rest import BinanceRest, Params
 from engine.venues.venue import ClockSample, ProtocolError, RateLimitError
 
 S = 1_000_000_000  # ns
+Laws = tuple[int, int, int, int, int, int, int, int, int, int]
 
 # Bounds of the laws in C, in the order of `Laws` in _feed.pyi.
 TIME_FUTURE_NS = 5 * S  # a venue stamp is never ahead of the venue's clock by more than clock error
@@ -42,6 +43,8 @@ TRADE_JUMP_MAX = 1_000_000  # trade ids count per instrument
 PRICE_JUMP_BPS = 1_000  # of the last price of the same stream
 SPREAD_BPS = 1_000
 FUNDING_E8_MAX = 5_000_000  # 5 % per interval; the venue caps at 3 %
+SPIKE_SIGMAS = 50  # of a stream's own moves; the recorded captures stay below their floor
+SPIKE_FLOOR_BPS = 50  # the furthest recorded move between two quotes is 10.6 (BTCUSDT, 2024-08-08)
 
 LAWS = (
     TIME_FUTURE_NS,
@@ -51,18 +54,22 @@ LAWS = (
     PRICE_JUMP_BPS,
     SPREAD_BPS,
     FUNDING_E8_MAX,
+    SPIKE_SIGMAS,
+    SPIKE_FLOOR_BPS,
     0,
 )
 
 
-def laws(*, plays_tapes: bool) -> tuple[int, int, int, int, int, int, int, int]:
+def laws(*, plays_tapes: bool, spike_sigmas: int = SPIKE_SIGMAS) -> Laws:
     """Return the bounds for a venue.
 
     Args:
+        spike_sigmas: standard deviations of a stream's own moves beyond which a price is refused;
+            0: no price is.
         plays_tapes: its clock may stand, run at any speed, or jump with its events, so the time
             bounds follow the newest event too. A stamp from tomorrow is further than any of that.
     """
-    return (*LAWS[:-1], int(plays_tapes))
+    return (*LAWS[:-3], spike_sigmas, SPIKE_FLOOR_BPS, int(plays_tapes))
 
 
 # Per channel: first record at the latest (0: may never come), stale after at least, at most (0:

@@ -81,7 +81,9 @@ static void open_world(struct world *world) {
     world->segment->readers[0].mode = AEGIS_MODE_GATING;
     world->segment->prefix.magic = AEGIS_MAGIC;
     MUST(aegis_core_attach(core, world->segment, (int64_t)size, 1, 1) >= 0, "attach");
-    core->laws = (struct aegis_laws){.time_future_ns = 5 * AEGIS_NS_PER_S,
+    core->laws = (struct aegis_laws){.spike_sigmas = 50,
+                                     .spike_floor_bps = 50,
+                                     .time_future_ns = 5 * AEGIS_NS_PER_S,
                                      .time_past_ns = 60 * AEGIS_NS_PER_S,
                                      .id_jump_max = INT64_C(100000000000),
                                      .trade_jump_max = 1000000,

@@ -82,11 +82,11 @@ def test_a_final_bar_is_not_replaced_by_the_next_open_one() -> None:
     minute = rig.venue_ms // 60_000 * 60_000
     rig.decode(frames.kline(rig.venue_ms, x=True, t=minute - 60_000, T=minute - 1))
     for step in range(5):
-        rig.decode(frames.kline(rig.venue_ms, v=f"{step + 1}.000"))
+        rig.decode(frames.kline(rig.venue_ms, v=f"{step + 101}.000"))
     records = drained(rig)
     bars = records[records["record_type"] == RecordType.BAR]
     assert [int(b["flags"]) & BAR_FINAL for b in bars] == [BAR_FINAL, 0]
-    assert bars["volume_lots"].tolist() == [100_000, 5_000]
+    assert bars["volume_lots"].tolist() == [100_000, 105_000]
 
 
 def test_gaps_add_up() -> None:

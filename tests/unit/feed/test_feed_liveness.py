@@ -68,9 +68,9 @@ def test_a_channel_that_was_given_up_is_live_again_with_its_first_record() -> No
 @pytest.mark.parametrize("interval_ms", [1, 500, 4_000])
 def test_stale_is_a_multiple_of_the_channels_own_pace(interval_ms: int) -> None:
     rig, frames = subscribed()
-    for _ in range(200):
+    for step in range(200):
         rig.now_ns += interval_ms * MS
-        rig.decode(frames.book_ticker(rig.venue_ms))
+        rig.decode(frames.book_ticker(rig.venue_ms, B=f"{1 + step % 2}.000"))
     _, floor, ceiling = CADENCES[Channel.QUOTE]
     pace = rig.core.channel(0, Channel.QUOTE)[3]
     assert pace == pytest.approx(interval_ms * MS, rel=0.15, abs=20 * MS)
