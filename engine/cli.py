@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+    from pathlib import Path
 
 DESCRIPTION = """\
 Aegis: a multiprocess shared-memory trading engine.
@@ -140,18 +141,25 @@ def _add_journal_commands(add: Callable[[str, str, str], argparse.ArgumentParser
     why.add_argument("--json", action="store_true", help="print one JSON object")
     journal = add(
         "journal",
-        "Check that a journal is what was written, byte for byte.",
+        "Check that a journal is what was written, or write its audit trail.",
         "example: aegis journal verify\n"
+        "         aegis journal export --format csv --output trades.csv\n"
         "         aegis journal verify ~/.local/state/aegis/state/practice-.../journal/SESSION\n\n"
         "Exit code 0: every checksum, link and sequence holds; a torn tail that a killed writer\n"
         "left, and market segments that retention removed, are reported and not blamed.\n"
         "3: something is damaged, missing or was changed (file and byte are named), or no journal.",
     )
-    journal.add_argument("action", choices=("verify",))
+    journal.add_argument("action", choices=("verify", "export"))
     journal.add_argument(
         "place", nargs="?", default=None, help="a session, or a folder of them; default AEGIS_HOME"
     )
-    journal.add_argument("--json", action="store_true", help="print one JSON object")
+    journal.add_argument("--json", action="store_true", help="verify: print one JSON object")
+    journal.add_argument(
+        "--format", choices=("jsonl", "csv"), default="jsonl", help="export: how rows are written"
+    )
+    journal.add_argument(
+        "--output", type=_path, metavar="FILE", help="export: a file that is not there yet"
+    )
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -197,6 +205,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="what to trade: BTC, ETH-USDT, BTC/USDT:USDT ..., or top:N for the N most traded",
     )
     run.add_argument("--on-role-death", default=None, choices=("exit", "restart"))
+
+
+def _path(text: str) -> Path:
+    from pathlib import Path
+
+    return Path(text)
 
 
 def _seconds(text: str) -> float:

@@ -97,10 +97,14 @@ def _why(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def _journal(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    place = Path(options.place or Path(load_config(environment).home) / "state")
+    if options.action == "export":
+        from engine.processes.journal_export import export_command
+
+        return export_command(place, options.output, form=options.format)
     from engine.processes.journal_verify import verify_command
 
-    place = options.place or Path(load_config(environment).home) / "state"
-    return verify_command(Path(place), as_json=options.json)
+    return verify_command(place, as_json=options.json)
 
 
 def _doctor(options: argparse.Namespace, environment: Mapping[str, str]) -> int:

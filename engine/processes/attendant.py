@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from engine import telemetry
 from engine.domain.codes import EventType, TradingState
 from engine.processes import logs, upkeep
+from engine.processes.audit_log import AuditLog
 from engine.processes.control import RolePage, RoleState, RoleWord
 from engine.processes.event_lines import EventLines
 from engine.processes.events import SubscriberTable
@@ -21,7 +22,7 @@ from engine.processes.follower import Follower
 from engine.processes.guard import GuardReason
 from engine.processes.projector import Projector, open_databases
 from engine.processes.role_events import fault_payload
-from engine.store.errors import JournalError
+from engine.store.errors import JournalError, StoreError
 
 if TYPE_CHECKING:
     from engine.processes.orchestrator import Orchestrator
@@ -50,6 +51,7 @@ class Attendant:
         lines.subscribe(table)
         table.subscribe(EventType.CONTROL_RESUME, lambda _: orchestrator.guard.resume())
         table.seal()
+        self._audit: AuditLog | None = None  # once the session has its instruments
         first = {drain.source: drain.writer.next_sequence for drain in orchestrator.drains}
         self._follower = Follower(orchestrator.directory, table, first)
         self._projectors = [
@@ -92,6 +94,7 @@ class Attendant:
         deadline = time.monotonic() + budget_s
         while self._follow() and time.monotonic() < deadline:
             pass
+        self._write_audit()
         self._tell_alarms()
         for projector in self._projectors:
             projector.stop(max(deadline - time.monotonic(), 0.1))
@@ -131,6 +134,17 @@ class Attendant:
             self._owner.hold(GuardReason.RECORDS_LOST, f"{lost} events were never journaled")
         return count
 
+    def _write_audit(self) -> None:
+        """Append to the audit trail; what could not be written now is tried again."""
+        record = self._owner.record
+        try:
+            if self._audit is None and record.is_complete and record.document is not None:
+                self._audit = AuditLog(self._home, self._owner.directory, record.document)
+            if self._audit is not None:
+                self._audit.poll()
+        except (OSError, StoreError) as error:
+            self._owner.raise_alarm(GuardReason.AUDIT_UNWRITABLE, str(error))
+
     def _tell_alarms(self) -> None:
         owner = self._owner
         while owner.alarms:
@@ -156,6 +170,7 @@ class Attendant:
         else:
             owner.guard.release(GuardReason.MEMORY)
         self._watch_lag()
+        self._write_audit()
         self._store("disk_free_mb", free >> 20)
         self._store("memory_mb", resident >> 20)
         self._count()

@@ -31,6 +31,7 @@ class GuardReason(IntEnum):
     JOURNAL_LAG = 20  # a ring is filling faster than it is drained
     DATABASE_AWAY = 21  # the projection waits for its database
     JOURNAL_UNREADABLE = 22  # the follower cannot read what was written
+    AUDIT_UNWRITABLE = 23  # the audit trail waits for its file, or for a journal it cannot read
 
 
 SEVERITY: Final = {

@@ -87,6 +87,27 @@ def test_the_heartbeat_line_says_what_the_engine_is_doing(role: InProcess) -> No
     assert line["level"] == "warning", "the root level must not swallow it"
 
 
+def test_fills_and_refusals_are_appended_to_the_audit_trail(role: InProcess) -> None:
+    role.rig.publish_events(request(1, reason=3), fill(1, 501, 5))
+    path = role.home / "trade_audit_log.jsonl"
+    role.work_until("the line", path.exists)
+    (row,) = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (row["symbol"], row["action"], row["trade_id"]) == ("BTCUSDT", "BUY", 501)
+
+
+def test_an_audit_trail_that_cannot_be_written_is_an_alarm_and_stops_nothing(
+    role: InProcess,
+) -> None:
+    path = role.home / "trade_audit_log.jsonl"
+    path.mkdir()
+    role.rig.publish_events(request(1), fill(1, 501, 5))
+    role.work_until("the alarm", lambda: role.lines("ALARM"))
+    assert role.lines("ALARM")[0]["reason"] == "AUDIT_UNWRITABLE"
+    assert role.rig.trading_state() == TradingState.ENABLED
+    path.rmdir()
+    role.work_until("the line", path.is_file)
+
+
 def test_a_full_disk_pauses_entries_until_there_is_room(
     role: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,148 @@
+"""`AEGIS_HOME/trade_audit_log.jsonl`: the audit trail of every account of this home, as it happens.
+
+One line per row of `engine.store.audit`, written whole and appended, so engines of several accounts
+share the file. What a killed orchestrator did not write is written by the next one of its account:
+the file itself says which row of a session was its last. Rotated by size; the journal holds it all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.store.audit import AuditRows
+from engine.store.journal import SOURCE_EVENTS_BRAIN
+from engine.store.reader import SourceReader
+from engine.store.session import SessionDocument, sessions
+
+FILE_NAME: Final = "trade_audit_log.jsonl"
+FILE_BYTES_MAX: Final = 64 << 20
+FILES_KEPT: Final = 16  # rotated ones, beside the one being written
+_MODE: Final = 0o600
+
+
+class _Place(msgspec.Struct):
+    """What of a line says where it stands in the journal."""
+
+    session: str
+    sequence: int
+
+
+_PLACE: Final = msgspec.json.Decoder(_Place)
+
+
+class AuditLog:
+    """Appends what one session's journal says to the file."""
+
+    def __init__(self, home: Path, directory: Path, document: SessionDocument) -> None:
+        """Write what the account's last session left unwritten; then follow this one.
+
+        Args:
+            home: AEGIS_HOME.
+            directory: the session's journal.
+            document: the session, with its instruments.
+
+        Raises:
+            StoreError: a journal or a session's document cannot be read.
+            OSError: the file cannot be written.
+        """
+        self._path = home / FILE_NAME
+        self._end_line()
+        for other, earlier in sessions(directory.parents[1])[-2:]:
+            if other != directory and earlier.ended_realtime_ns == 0:
+                _Session(other, earlier, self._last(earlier)).write(self._append)
+        self._session = _Session(directory, document, self._last(document))
+
+    def poll(self) -> None:
+        """Append the rows of what was journaled since.
+
+        Raises:
+            JournalError: the journal cannot be read.
+            OSError: the file cannot be written; what was not is written by the next call.
+        """
+        self._session.write(self._append)
+
+    def _append(self, lines: list[bytes]) -> int:
+        """Append lines; return how many of them stand whole in the file."""
+        self._rotate()
+        text = b"".join(lines)
+        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        try:
+            written = os.write(file, text)
+        finally:
+            os.close(file)
+        if written < len(text):
+            self._end_line()
+        return text.count(b"\n", 0, written)
+
+    def _end_line(self) -> None:
+        """Put an end to a line that a full disk cut, so that the next one stands alone."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb+") as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                return
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+
+    def _rotate(self) -> None:
+        if not self._path.exists() or self._path.stat().st_size < FILE_BYTES_MAX:
+            return
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        self._path.rename(self._path.with_name(f"{self._path.stem}-{stamp}.jsonl"))
+        for path in self._rotated()[:-FILES_KEPT]:
+            path.unlink(missing_ok=True)
+
+    def _rotated(self) -> list[Path]:
+        return sorted(self._path.parent.glob(f"{self._path.stem}-*.jsonl"))
+
+    def _last(self, document: SessionDocument) -> int:
+        """Return the last sequence of a session that the files hold; -1: none of it."""
+        for path in (self._path, *reversed(self._rotated()[-1:])):
+            if not path.exists():
+                continue
+            for line in reversed(path.read_bytes().splitlines()):
+                try:
+                    place = _PLACE.decode(line)
+                except msgspec.MsgspecError:
+                    continue  # a line that was cut
+                if place.session == document.session_id:
+                    return place.sequence
+        return -1
+
+
+class _Session:
+    """The rows of one session that are not written yet."""
+
+    def __init__(self, directory: Path, document: SessionDocument, last: int) -> None:
+        self._reader = SourceReader(directory, SOURCE_EVENTS_BRAIN)
+        self._rows = AuditRows(document)
+        self._last = last
+        self._pending: list[bytes] = []
+
+    def write(self, append: Callable[[list[bytes]], int]) -> None:
+        """Append every row that is journaled and not written.
+
+        Raises:
+            OSError: not all of them; the rest is kept.
+        """
+        self._flush(append)
+        while batches := self._reader.poll():
+            for batch in batches:
+                for row in self._rows.rows(batch.records):
+                    if row["sequence"] > self._last:
+                        self._pending.append(msgspec.json.encode(row) + b"\n")
+                        self._last = row["sequence"]
+            self._flush(append)
+
+    def _flush(self, append: Callable[[list[bytes]], int]) -> None:
+        if self._pending:
+            del self._pending[: append(self._pending)]
+        if self._pending:
+            raise OSError(f"{len(self._pending)} rows of the audit trail could not be written")
