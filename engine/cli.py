@@ -63,6 +63,8 @@ def _perform(arguments: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "exchange", *arguments[1:]])  # noqa: S606
     from engine import cli_commands
 
+    if arguments[:1] == ["chart"]:
+        return cli_commands.chart(arguments[1:], os.environ)
     parser = build_parser()
     if not arguments:
         parser.print_help()
@@ -95,6 +97,11 @@ def build_parser() -> argparse.ArgumentParser:
         )
     )
     add("exchange", "Run the practice exchange alone.", "example: aegis exchange --port 9001")
+    add(
+        "chart",
+        "Draw an instrument's bars, structure, decisions and fills as a page.",
+        "example: aegis chart BTCUSDT --timeframe 5 --output btc.html",
+    )
     for name, summary in (
         ("status", "Show a running engine."),
         ("stop", "Stop a running engine in order (SIGTERM through its pid file)."),

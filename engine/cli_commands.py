@@ -39,6 +39,18 @@ def perform(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         return exit_codes.USAGE
 
 
+def chart(words: list[str], environment: Mapping[str, str]) -> int:
+    """Become `research.chart`: offline work imports the engine, never the other way round."""
+    try:
+        home = load_config(environment).home
+    except ConfigError as error:
+        _fail(str(error))
+        return exit_codes.USAGE
+    command = [sys.executable, "-m", "research.chart", "--home", str(home), *words]
+    os.execv(sys.executable, command)  # noqa: S606  no shell
+    raise AssertionError("execv does not return")
+
+
 def _status(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     engine = _find(options, environment)
     if engine is None:

@@ -19,6 +19,7 @@ from tests.engine_process import AEGIS, aegis
 COMMANDS = (
     "run",
     "exchange",
+    "chart",
     "status",
     "halt",
     "resume",

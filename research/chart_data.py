@@ -1,0 +1,277 @@
+"""What a chart shows of one instrument in one session: bars, structure, decisions, fills.
+
+Bars and structure come from the brain's own kernels, run over the journaled market, so a picture
+shows what the brain saw. A trade that the firewall refused is in the picture all the
+same: the journal keeps what was received. Times are the venue's, ns since the epoch; prices and
+quantities are floats in the instrument's units: a picture needs no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.bars import (
+    BAR_DTYPE,
+    BAR_MASK,
+    BAR_RING_BARS,
+    LATE_GRACE_NS,
+    apply_trade_to_bar,
+    close_bar,
+)
+from engine.domain.codes import (
+    EVENT_DUPLICATE,
+    EVENT_ENTRY,
+    TRADE_BUYER_AGGRESSOR,
+    EventType,
+    RecordType,
+)
+from engine.domain.instrument_row import E8, Instrument
+from engine.domain.records import MARKET_DTYPE
+from engine.domain.risk_reasons import reasons_of
+from engine.domain.strategy_table import INPUT_NAMES, StrategyReason
+from engine.domain.structure import (
+    StructureKind,
+    StructureState,
+    create_structure,
+    update_structure,
+)
+from engine.domain.structure_state import EVENT_MASK
+from engine.store.event_names import EventNames, member_name
+from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET
+from engine.store.reader import join_records, read_batches
+from engine.store.session import SessionDocument
+
+NS_PER_S: Final = 1_000_000_000
+Records = NDArray[np.void]
+
+
+class Span(NamedTuple):
+    """A stretch of venue time, ns; both ends count."""
+
+    begin_ns: int
+    end_ns: int
+
+    def holds(self, time_ns: int) -> bool:
+        """Return whether a time lies in it."""
+        return self.begin_ns <= time_ns <= self.end_ns
+
+
+class StructureEvent(NamedTuple):
+    """What became known at a bar's close; `bar`, `known_at` and `broken_at` are bar numbers."""
+
+    kind: StructureKind
+    side: int
+    bar: int
+    known_at: int
+    broken_at: int
+    level: float
+    far: float
+
+
+class Mark(NamedTuple):
+    """Something at a time and a price: a decision or a fill."""
+
+    time_ns: int
+    price: float
+    side: int
+    label: str  # of a decision its reason, of a fill its strategy
+    detail: str  # all that is known of it, one fact per line
+    is_refused: bool = False
+    position: float = 0.0  # the strategy's, after a fill
+
+
+class ChartData(NamedTuple):
+    """Everything a picture needs."""
+
+    symbol: str
+    timeframe_s: int
+    bars: Records  # BAR_DTYPE[n], in ticks and lots
+    tick: float
+    lot: float
+    structure: tuple[StructureEvent, ...]
+    decisions: tuple[Mark, ...]
+    fills: tuple[Mark, ...]
+
+
+def instrument_records(directory: Path, index: int) -> Records:
+    """Return the journaled quotes and trades of an instrument, as they were received."""
+    parts = []
+    for batch in read_batches(directory, SOURCE_MARKET):
+        records = batch.records
+        wanted = records["instrument_index"] == index
+        wanted &= np.isin(records["record_type"], (RecordType.QUOTE, RecordType.TRADE))
+        parts.append(records[wanted])
+    return join_records(parts, MARKET_DTYPE)
+
+
+def busiest_instrument(directory: Path) -> int:
+    """Return the index of the instrument with most trades; -1: no trade was journaled."""
+    counts = np.zeros(1 << 16, dtype=np.int64)
+    for batch in read_batches(directory, SOURCE_MARKET):
+        trades = batch.records[batch.records["record_type"] == RecordType.TRADE]
+        counts += np.bincount(trades["instrument_index"], minlength=len(counts))
+    return int(counts.argmax()) if counts.any() else -1
+
+
+def bars_and_structure(
+    records: Records, timeframe_s: int
+) -> tuple[Records, tuple[StructureEvent, ...]]:
+    """Return the closed bars of quotes and trades, and what their structure made known.
+
+    Args:
+        records: MARKET_DTYPE[n], quotes and trades of one instrument in order.
+        timeframe_s: length of a bar.
+    """
+    timeframe_ns = timeframe_s * NS_PER_S
+    forming = np.zeros((1, 1), dtype=BAR_DTYPE)
+    ring = np.zeros((1, 1, BAR_RING_BARS), dtype=BAR_DTYPE)
+    count = np.zeros((1, 1), dtype=np.int64)
+    state = create_structure(1, 1)
+    bars: list[np.void] = []
+    events: list[StructureEvent] = []
+
+    def close() -> None:
+        """Close the bar that is being built, and let the structure see it."""
+        close_bar(forming, ring, count, 0, 0, timeframe_ns)
+        number = int(count[0, 0]) - 1
+        bars.append(ring[0, 0, number & BAR_MASK].copy())
+        before = int(state.structure["event_count"][0, 0])
+        update_structure(state, ring, 0, 0, number)
+        events.extend(_structure_events(state, before))
+
+    for kind, flags, time_ns, price, qty in _columns(records):
+        is_trade = kind == RecordType.TRADE
+        until_ns = time_ns if is_trade else time_ns - LATE_GRACE_NS
+        ends_ns = int(forming["start_ns"][0, 0]) + timeframe_ns
+        if forming["trade_count"][0, 0] and ends_ns <= until_ns:
+            close()
+        if is_trade:
+            is_buy = bool(flags & TRADE_BUYER_AGGRESSOR)
+            apply_trade_to_bar(forming, 0, 0, timeframe_ns, time_ns, price, qty, is_buy)
+    made = np.array(bars, dtype=BAR_DTYPE) if bars else np.zeros(0, dtype=BAR_DTYPE)
+    return made, tuple(events)
+
+
+def _columns(records: Records) -> Iterator[tuple[int, ...]]:
+    names = ("record_type", "flags", "venue_time_ns", "price_ticks", "qty_lots")
+    return zip(*(records[name].tolist() for name in names), strict=True)
+
+
+def _structure_events(state: StructureState, before: int) -> Iterator[StructureEvent]:
+    for number in range(before, int(state.structure["event_count"][0, 0])):
+        row = state.events[0, 0, number & EVENT_MASK]
+        yield StructureEvent(
+            StructureKind(int(row["kind"])),
+            int(row["side"]),
+            int(row["bar"]),
+            int(row["known_at"]),
+            int(row["broken_at"]),
+            float(row["level_ticks"]),
+            float(row["far_ticks"]),
+        )
+
+
+def marks(
+    directory: Path, document: SessionDocument, index: int, span: Span
+) -> tuple[tuple[Mark, ...], tuple[Mark, ...]]:
+    """Return the decisions and the fills of an instrument within a span."""
+    instrument = document.instruments[index]
+    decisions: list[Mark] = []
+    fills: list[Mark] = []
+    for batch in read_batches(directory, SOURCE_EVENTS_BRAIN):
+        records = batch.records[batch.records["instrument_index"] == index]
+        for event in records:
+            if not span.holds(int(event["venue_time_ns"])):
+                continue
+            if event["event_type"] == EventType.SIGNAL_GENERATED:
+                decisions.append(_decision(document, instrument, event))
+            elif event["event_type"] == EventType.FILL and not event["flags"] & EVENT_DUPLICATE:
+                fills.append(_fill(document, instrument, event))
+    return tuple(decisions), tuple(fills)
+
+
+def _decision(document: SessionDocument, instrument: Instrument, event: np.void) -> Mark:
+    index = int(event["strategy_index"])
+    known = 0 <= index < len(document.strategies)
+    inputs = INPUT_NAMES[document.strategies[index].kind] if known else ()
+    refused = reasons_of(int(event["refusal_mask"]))
+    reason = member_name(StrategyReason, int(event["reason"]))
+    wants = "entry" if event["flags"] & EVENT_ENTRY else "exit"
+    facts = [
+        f"{document.strategy(index)}: {wants}, {reason}",
+        f"score {float(event['input_0']):.4g}",
+        *(f"{name} {float(event[f'input_{k}']):.4g}" for k, name in enumerate(inputs, start=1)),
+        f"quantity {instrument.qty_text(int(event['qty_lots']))}",
+        "refused: " + " ".join(gate.name for gate in refused) if refused else "all gates passed",
+    ]
+    return Mark(
+        time_ns=int(event["venue_time_ns"]),
+        price=int(event["price_ticks"]) * instrument.tick_size,
+        side=int(event["side"]),
+        label=reason,
+        detail="<br>".join(facts),
+        is_refused=bool(refused),
+    )
+
+
+def _fill(document: SessionDocument, instrument: Instrument, event: np.void) -> Mark:
+    names = EventNames(document)
+    quantity = instrument.qty_text(int(event["last_qty_lots"]))
+    price = instrument.price_text(int(event["last_price_ticks"]))
+    facts = [
+        f"{names.strategy(event)}: {quantity} at {price}",
+        f"realised {int(event['realised_pnl_e8']) / E8:+.4f}",
+        f"fee {int(event['fee_e8']) / E8:.4f}",
+        f"order {names.client_order_id(event)}",
+    ]
+    return Mark(
+        time_ns=int(event["venue_time_ns"]),
+        price=int(event["last_price_ticks"]) * instrument.tick_size,
+        side=int(event["side"]),
+        label=names.strategy(event),
+        detail="<br>".join(facts),
+        position=int(event["position_lots"]) * instrument.lot_size,
+    )
+
+
+def chart_data(
+    directory: Path, document: SessionDocument, index: int, timeframe_s: int, span: Span
+) -> ChartData:
+    """Return what a chart of an instrument shows.
+
+    Bars and structure are made from the session's first record on, so that what a span shows does
+    not depend on where it begins; events outside the span are left out.
+    """
+    instrument = document.instruments[index]
+    bars, events = bars_and_structure(instrument_records(directory, index), timeframe_s)
+    starts = bars["start_ns"]
+    shown = np.flatnonzero((starts >= span.begin_ns) & (starts <= span.end_ns))
+    first, behind = (int(shown[0]), int(shown[-1]) + 1) if len(shown) else (0, 0)
+    tick = instrument.tick_size
+    structure = tuple(
+        event._replace(
+            bar=event.bar - first,
+            known_at=event.known_at - first,
+            broken_at=event.broken_at - first if event.broken_at >= 0 else -1,
+            level=event.level * tick,
+            far=event.far * tick,
+        )
+        for event in events
+        if first <= event.bar and event.known_at < behind
+    )
+    decisions, fills = marks(directory, document, index, span)
+    return ChartData(
+        symbol=instrument.symbol,
+        timeframe_s=timeframe_s,
+        bars=bars[first:behind],
+        tick=tick,
+        lot=instrument.lot_size,
+        structure=structure,
+        decisions=decisions,
+        fills=fills,
+    )
