@@ -48,6 +48,10 @@ CORE_COUNTERS: tuple[Counter, ...] = (
     Counter("books_compared_total", "Books and quotes that met at one update id", "times"),
     Counter("books_diverged_total", "Of these, with different best levels", "times"),
     Counter("books_behind_total", "Books called stale: the quotes moved on alone", "times"),
+    Counter("duplicates_total", "Frames that another connection had delivered", "frames"),
+    Counter("holes_total", "Holes in trade ids that were waited for", "holes"),
+    Counter("trades_healed_total", "Trades that filled a hole", "trades"),
+    Counter("trades_lost_total", "Trades that a hole was given up for", "trades"),
 )
 # Then one per reason, by its number.
 REJECT_COUNTERS: tuple[Counter, ...] = tuple(

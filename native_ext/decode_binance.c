@@ -161,6 +161,24 @@ static int32_t read_inner(struct aegis_event *event, int key) {
     return aegis_scan_object(span->at, span->at + span->length, &event->inner);
 }
 
+/* The channel of a stream, by the first letter behind its `@`. */
+static int32_t channel_of(const char *suffix) {
+    switch (suffix[1]) {
+    case 'b':
+        return AEGIS_CHANNEL_QUOTE;
+    case 'd':
+        return AEGIS_CHANNEL_BOOK;
+    case 'k':
+        return AEGIS_CHANNEL_BAR;
+    case 'm':
+        return AEGIS_CHANNEL_MARK;
+    case 'f':
+        return AEGIS_CHANNEL_LIQUIDATION;
+    default:
+        return AEGIS_CHANNEL_TRADE; /* trade, aggTrade */
+    }
+}
+
 /* Whose event it is: the instrument in `symbols` (the event, or its inner object). */
 static int32_t read_instrument(struct aegis_core *core, const struct aegis_event *event,
                                const struct aegis_members *symbols, const char *suffix,
@@ -179,6 +197,7 @@ static int32_t read_instrument(struct aegis_core *core, const struct aegis_event
     if (index < 0)
         return AEGIS_REJECT_SYMBOL_UNKNOWN;
     core->frame_instrument = index;
+    core->frame_channel = channel_of(suffix);
     *instrument = &core->instruments[index];
     return check_stream(event, symbol, suffix);
 }
@@ -189,14 +208,27 @@ static int32_t accept(struct aegis_core *core, struct aegis_instrument *instrume
     struct aegis_lane *lane = &instrument->lanes[stream];
     int64_t before_id = lane->last_id, hole = 0;
     int resynced = 0;
+    /* Without ids, what another connection delivered before is told by its time. */
+    if (core->is_shared && claim->id < 0 && claim->time_ns <= lane->last_time_ns)
+        return AEGIS_REJECT_ID_DUPLICATE;
     TRY(aegis_law_lane(core, lane, claim, &hole, &resynced));
+    int32_t gap_reason = lane->reconnected ? AEGIS_GAP_RECONNECT : AEGIS_GAP_SEQUENCE;
+    if (stream == AEGIS_STREAM_AGG_TRADE) {
+        if (resynced && instrument->heal.is_open)
+            aegis_heal_give_up(core, instrument);
+        else if (before_id >= 0 && hole > 0 && !resynced &&
+                 aegis_heal_open(core, instrument, before_id + 1, hole, gap_reason)) {
+            lane->reconnected = 0;
+            aegis_channel_received(core, instrument, channel);
+            return AEGIS_REJECT_NONE;
+        }
+    }
     aegis_channel_received(core, instrument, channel);
     int has_counted_ids = stream == AEGIS_STREAM_TRADE || stream == AEGIS_STREAM_AGG_TRADE;
     int is_known_whole = has_counted_ids && hole == 0 && !resynced;
     if (before_id >= 0 && !is_known_whole && (lane->reconnected || has_counted_ids || resynced))
-        aegis_emit_gap(core, instrument, channel,
-                       lane->reconnected ? AEGIS_GAP_RECONNECT : AEGIS_GAP_SEQUENCE, before_id + 1,
-                       claim->id - 1, has_counted_ids ? hole : 0);
+        aegis_emit_gap(core, instrument, channel, gap_reason, before_id + 1, claim->id - 1,
+                       has_counted_ids ? hole : 0);
     lane->reconnected = 0;
     return AEGIS_REJECT_NONE;
 }
@@ -230,12 +262,18 @@ static int32_t decode_trade(struct aegis_core *core, const struct aegis_event *e
     claim.price = record.price_ticks;
     claim.time_ns = record.venue_time_ns;
     int stream = is_aggregated ? AEGIS_STREAM_AGG_TRADE : AEGIS_STREAM_TRADE;
-    TRY(accept(core, instrument, stream, AEGIS_CHANNEL_TRADE, &claim));
+    if (is_aggregated && aegis_heal_misses(instrument, claim.id))
+        TRY(aegis_law_filling(core, &instrument->lanes[stream], &claim));
+    else
+        TRY(accept(core, instrument, stream, AEGIS_CHANNEL_TRADE, &claim));
     record.record_type = AEGIS_RECORD_TRADE;
     record.flags = (uint8_t)((is_buyer_maker ? 0 : AEGIS_TRADE_BUYER_AGGRESSOR) |
                              (is_aggregated ? AEGIS_TRADE_AGGREGATED : 0));
     record.trade_id = claim.id;
-    aegis_emit(core, instrument, &record);
+    if (is_aggregated && instrument->heal.is_open)
+        aegis_heal_emit(core, instrument, &record);
+    else
+        aegis_emit(core, instrument, &record);
     return AEGIS_REJECT_NONE;
 }
 
@@ -508,9 +546,17 @@ int32_t aegis_core_decode(struct aegis_core *core, const uint8_t *frame, int64_t
         core->counters[AEGIS_FEED_GENERAL_PATH]++;
         result = aegis_scan_json(frame, length, &event);
     }
-    if (result == AEGIS_REJECT_NONE)
+    core->frame_event_ms = 0;
+    if (result == AEGIS_REJECT_NONE) {
+        const struct aegis_span *time = &event.outer.spans[AEGIS_KEY('E')];
+        if (AEGIS_HAS(&event.outer, AEGIS_KEY('E')) && time->kind == AEGIS_SPAN_INTEGER)
+            core->frame_event_ms = time->number;
         result = decode_event(core, &event);
-    if (result > AEGIS_REJECT_NONE)
+    }
+    if (core->is_shared &&
+        (result == AEGIS_REJECT_ID_DUPLICATE || result == AEGIS_REJECT_ID_OUT_OF_ORDER))
+        core->counters[AEGIS_FEED_DUPLICATES]++;
+    else if (result > AEGIS_REJECT_NONE)
         aegis_core_reject(core, result, core->frame_instrument, frame, length);
     return result;
 }

@@ -32,6 +32,8 @@
 #define AEGIS_DIVERGED_MAX 3     /* contradictions in a row before a book is in doubt */
 #define AEGIS_DIVERGED_SPACING_NS (10 * AEGIS_NS_PER_S) /* between two fetches for that reason */
 #define AEGIS_BEHIND_NS (2 * AEGIS_NS_PER_S) /* quotes moved on for so long without a diff */
+#define AEGIS_HELD_MAX 1024 /* trades of one instrument that wait behind a hole in their ids */
+#define AEGIS_HOLE_MAX 20000 /* ids; a longer hole is said, not waited for */
 
 /* A kind of stream; each has its own ids, so continuity is kept per (instrument, stream). */
 enum aegis_stream {
@@ -47,9 +49,9 @@ enum aegis_stream {
 
 /* What aegis_core_decode returns beside AEGIS_REJECT_NONE (0) and the other reasons. */
 enum aegis_decoded {
-    AEGIS_DECODED_ANSWER = -1,  /* the answer to a SUBSCRIBE: for the connection */
+    AEGIS_DECODED_ANSWER = -1, /* the answer to a SUBSCRIBE: for the connection */
     AEGIS_DECODED_SHUTDOWN = -2, /* the venue is about to close: rotate now */
-    AEGIS_DECODED_STALE = -3     /* a snapshot older than the kept diffs: fetch again */
+    AEGIS_DECODED_STALE = -3 /* a snapshot older than the kept diffs: fetch again */
 };
 
 /* Order is the order of CORE_COUNTERS in engine/telemetry.py; a test compares the counts. */
@@ -60,8 +62,8 @@ enum aegis_feed_counter {
     AEGIS_FEED_RECORDS,
     AEGIS_FEED_REJECTED,
     AEGIS_FEED_GENERAL_PATH, /* frames whose layout was not the usual one */
-    AEGIS_FEED_CONFLATED,    /* records merged because the ring was full */
-    AEGIS_FEED_RESYNCS,      /* references moved after a run of consistent rejects */
+    AEGIS_FEED_CONFLATED, /* records merged because the ring was full */
+    AEGIS_FEED_RESYNCS, /* references moved after a run of consistent rejects */
     AEGIS_FEED_BOOK_RESYNCS, /* books that had to be fetched again */
     AEGIS_FEED_LEVELS_CUT,   /* levels dropped at the far end of a full side */
     AEGIS_FEED_DIFFS_HELD,   /* diffs taken while a book waited for its snapshot */
@@ -69,6 +71,10 @@ enum aegis_feed_counter {
     AEGIS_FEED_BOOKS_COMPARED, /* books and quotes that met at one update id */
     AEGIS_FEED_BOOKS_DIVERGED, /* of these, where the best levels differed */
     AEGIS_FEED_BOOKS_BEHIND,   /* books called stale because the quotes moved on without them */
+    AEGIS_FEED_DUPLICATES, /* frames that another connection had delivered before */
+    AEGIS_FEED_HOLES, /* holes in trade ids that were waited for */
+    AEGIS_FEED_TRADES_HEALED, /* trades that filled a hole */
+    AEGIS_FEED_TRADES_LOST, /* trades that holes were given up for */
     AEGIS_FEED_COUNTER_COUNT
 };
 
@@ -96,7 +102,7 @@ struct aegis_book_side {
 };
 
 enum aegis_book_state {
-    AEGIS_BOOK_IDLE = 0,    /* no book of this instrument is kept */
+    AEGIS_BOOK_IDLE = 0, /* no book of this instrument is kept */
     AEGIS_BOOK_SYNCING = 1, /* diffs are taken, a snapshot is wanted */
     AEGIS_BOOK_LOADED = 2, /* a snapshot newer than every diff is in; the diff covering it is not */
     AEGIS_BOOK_LIVE = 3
@@ -189,8 +195,19 @@ enum aegis_pending {
     AEGIS_PENDING_COUNT = AEGIS_PENDING_GAP_FIRST + AEGIS_CHANNEL_COUNT
 };
 
+/* A hole in the aggregated trades of an instrument, and those that wait behind it. */
+struct aegis_heal {
+    union aegis_market_record *held; /* by id, AEGIS_HELD_MAX of them */
+    int64_t next_id; /* the first trade the ring's readers have not */
+    int64_t since_ns;
+    int64_t gap_reason; /* of the gap record, if it comes to that */
+    int32_t count;
+    int32_t is_open;
+};
+
 struct aegis_instrument {
     union aegis_instrument_row row;
+    struct aegis_heal heal;
     struct aegis_lane lanes[AEGIS_STREAM_COUNT];
     struct aegis_channel_state channels[AEGIS_CHANNEL_COUNT];
     struct aegis_book book;
@@ -237,6 +254,7 @@ struct aegis_core {
     struct aegis_ring ring;
     struct aegis_instrument *instruments;
     struct aegis_book_level *levels; /* every book's two sides, then a scratch side */
+    union aegis_market_record *held; /* every instrument's trades behind a hole */
     int32_t *symbol_slots; /* hash table of symbols: instrument index or -1 */
     int32_t *dirty; /* instruments with pending records, oldest first */
     int64_t instrument_count;
@@ -261,6 +279,10 @@ struct aegis_core {
     int64_t newest_time_ns; /* of all accepted events */
     int32_t last_instrument;
     int32_t frame_instrument; /* -1 until the frame's symbol is known */
+    int32_t frame_channel; /* known with it */
+    int32_t is_shared; /* another connection delivers the same: duplicates are no refusals */
+    int64_t frame_event_ms; /* event time of the frame in progress; 0: it has none */
+    int64_t heal_deadline_ns; /* how long a hole is waited for; 0: not at all */
 
     int64_t first_record_ns; /* receive time of the first record of any channel; 0: none yet */
     int64_t counters[AEGIS_FEED_COUNTER_COUNT];
@@ -384,6 +406,37 @@ void aegis_channel_disconnected(struct aegis_core *core, struct aegis_instrument
                                 int32_t channel);
 void aegis_channel_subscribed(struct aegis_core *core, struct aegis_instrument *instrument,
                               int32_t channel);
+
+/* ---- feed_heal.c ---- */
+
+/* Wait for the trades from `first_id` on that were passed over; 0: they are not waited for. */
+int aegis_heal_open(struct aegis_core *core, struct aegis_instrument *instrument, int64_t first_id,
+                    int64_t lost_count, int32_t gap_reason);
+
+/* Whether a trade is one of those missing, and not one of those that wait. */
+int aegis_heal_misses(const struct aegis_instrument *instrument, int64_t trade_id);
+
+/* Publish a trade behind all that are missing, or let it wait for them. */
+void aegis_heal_emit(struct aegis_core *core, struct aegis_instrument *instrument,
+                     union aegis_market_record *record);
+
+/* Wait no longer: say what is missing, and publish what waited. */
+void aegis_heal_give_up(struct aegis_core *core, struct aegis_instrument *instrument);
+
+/* ---- feed_lag.c ---- */
+
+/* How late the frames of one connection are: receive time less event time, on the venue's clock. */
+struct aegis_lag {
+    int64_t count; /* of the reads since it was last taken */
+    int64_t sum_ns;
+    int64_t max_ns;
+    int64_t
+        sampled; /* in the buckets; halved when they are many, so that they follow the present */
+    int64_t buckets[640];
+};
+
+void aegis_lag_note(struct aegis_lag *lag, int64_t lag_ns);
+int64_t aegis_lag_quantile(const struct aegis_lag *lag, int64_t per_mille);
 
 /* Publish a gap record: what is missing before the next record of a channel. */
 void aegis_emit_gap(struct aegis_core *core, struct aegis_instrument *instrument, int32_t channel,

@@ -36,6 +36,7 @@ static void open_instrument(struct aegis_core *core, int64_t i,
         instrument->channels[channel].published = -1;
     for (int side = 0; side < 2; side++)
         instrument->book.sides[side].levels = core->levels + (2 * i + side) * AEGIS_LEVELS_MAX;
+    instrument->heal.held = core->held + i * AEGIS_HELD_MAX;
     if (row->flags & AEGIS_INSTRUMENT_BOOK)
         aegis_book_start(&instrument->book);
     int64_t slot = (int64_t)hash_symbol((const uint8_t *)row->symbol, instrument->symbol_length);
@@ -51,9 +52,10 @@ int aegis_core_open(struct aegis_core *core, const union aegis_instrument_row *r
     core->symbol_mask = slot_count - 1;
     core->instruments = calloc((size_t)count, sizeof *core->instruments);
     core->levels = calloc((size_t)(2 * count + 1) * AEGIS_LEVELS_MAX, sizeof *core->levels);
+    core->held = calloc((size_t)count * AEGIS_HELD_MAX, sizeof *core->held);
     core->symbol_slots = malloc((size_t)slot_count * sizeof *core->symbol_slots);
     core->dirty = calloc((size_t)count, sizeof *core->dirty);
-    if (!core->instruments || !core->levels || !core->symbol_slots || !core->dirty) {
+    if (!core->instruments || !core->levels || !core->held || !core->symbol_slots || !core->dirty) {
         aegis_core_close(core);
         return -1;
     }
@@ -68,10 +70,12 @@ int aegis_core_open(struct aegis_core *core, const union aegis_instrument_row *r
 void aegis_core_close(struct aegis_core *core) {
     free(core->instruments);
     free(core->levels);
+    free(core->held);
     free(core->symbol_slots);
     free(core->dirty);
     core->instruments = NULL;
     core->levels = NULL;
+    core->held = NULL;
     core->symbol_slots = NULL;
     core->dirty = NULL;
     core->instrument_count = 0;

@@ -258,6 +258,40 @@ static PyObject *core_check_liveness(aegis_core_object *self, PyObject *argument
     return PyLong_FromLongLong(aegis_check_liveness(self->core, now_ns));
 }
 
+static PyObject *core_set_healing(aegis_core_object *self, PyObject *argument) {
+    int64_t deadline_ns = PyLong_AsLongLong(argument);
+    if (deadline_ns == -1 && PyErr_Occurred())
+        return NULL;
+    self->core->heal_deadline_ns = deadline_ns > 0 ? deadline_ns : 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_holes(aegis_core_object *self, PyObject *Py_UNUSED(unused)) {
+    PyObject *list = PyList_New(0);
+    for (int64_t i = 0; list != NULL && i < self->core->instrument_count; i++) {
+        const struct aegis_heal *heal = &self->core->instruments[i].heal;
+        if (!heal->is_open || heal->count == 0)
+            continue;
+        PyObject *hole =
+            Py_BuildValue("(LLLL)", (long long)i, (long long)heal->next_id,
+                          (long long)heal->held[0].trade_id - 1, (long long)heal->since_ns);
+        if (hole == NULL || PyList_Append(list, hole) != 0)
+            Py_CLEAR(list);
+        Py_XDECREF(hole); /* the list has its own */
+    }
+    return list;
+}
+
+static PyObject *core_give_up(aegis_core_object *self, PyObject *args) {
+    long long index, now_ns;
+    if (!PyArg_ParseTuple(args, "LL", &index, &now_ns) || check_place(self, index, 0) != 0)
+        return NULL;
+    aegis_core_set_now(self->core, now_ns);
+    aegis_heal_give_up(self->core, &self->core->instruments[index]);
+    aegis_emit_flush(self->core);
+    Py_RETURN_NONE;
+}
+
 static PyObject *core_books_wanting(aegis_core_object *self, PyObject *Py_UNUSED(unused)) {
     PyObject *list = PyList_New(0);
     for (int64_t i = 0; list != NULL && i < self->core->instrument_count; i++) {
@@ -360,6 +394,9 @@ static PyMethodDef methods[] = {
     METHOD(set_liveness, METH_VARARGS, "Move a channel to a state."),
     METHOD(channel, METH_VARARGS, "Return a channel's state."),
     METHOD(check_liveness, METH_O, "Compare every channel with its deadline."),
+    METHOD(set_healing, METH_O, "Say how long a hole in trade ids is waited for."),
+    METHOD(holes, METH_NOARGS, "Return the holes in trade ids."),
+    METHOD(give_up, METH_VARARGS, "Wait no longer for an instrument's hole."),
     METHOD(books_wanting, METH_NOARGS, "Return the instruments whose book wants a snapshot."),
     METHOD(book, METH_O, "Return a copy of a book."),
     METHOD(counters, METH_NOARGS, "Return the counters."),

@@ -5,8 +5,9 @@
  *
  * A channel's own cadence is its smoothed time between records; how quiet is too quiet is a
  * multiple of it, between a floor and a ceiling. A book is live when it is synchronised, and
- * invalid when it contradicts itself. A held channel is invalid until it is let go. A change is a
- * record on the ring.
+ * invalid when it contradicts itself. Trades with a hole in their ids are syncing until it is
+ * filled or given up. A held channel is invalid until it is let go. A change is a record on the
+ * ring.
  */
 #include "feed.h"
 
@@ -46,6 +47,8 @@ void aegis_channel_received(struct aegis_core *core, struct aegis_instrument *in
     state->last_receive_ns = core->now_ns;
     if (core->first_record_ns == 0)
         core->first_record_ns = core->now_ns;
+    if (channel == AEGIS_CHANNEL_TRADE && instrument->heal.is_open)
+        return; /* live when what is missing is there, or was given up */
     if (state->liveness != AEGIS_LIVENESS_LIVE)
         aegis_set_liveness(core, instrument, channel, AEGIS_LIVENESS_LIVE);
 }
@@ -92,6 +95,8 @@ int64_t aegis_check_liveness(struct aegis_core *core, int64_t now_ns) {
     aegis_core_set_now(core, now_ns);
     for (int64_t i = 0; i < core->instrument_count; i++) {
         struct aegis_instrument *instrument = &core->instruments[i];
+        if (instrument->heal.is_open && now_ns - instrument->heal.since_ns > core->heal_deadline_ns)
+            aegis_heal_give_up(core, instrument);
         for (int32_t channel = 0; channel < AEGIS_CHANNEL_COUNT; channel++) {
             struct aegis_channel_state *state = &instrument->channels[channel];
             const struct aegis_cadence *cadence = &core->cadence[channel];

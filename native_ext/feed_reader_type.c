@@ -8,15 +8,23 @@
 
 #include <structmember.h>
 
+#include <string.h>
+
 #include "clock.h"
 #include "frames.h"
+
+#define PPB INT64_C(1000000000)
 
 typedef struct {
     PyObject_HEAD aegis_core_object *core; /* NULL: messages go to on_message, nothing is decoded */
     struct aegis_frames frames;
     int is_upgraded;
     int is_broken;
+    int is_shared; /* another connection delivers the same */
     long long byte_count;
+    uint8_t *delivered; /* by instrument: bit c is set when channel c spoke on this connection */
+    int64_t read_lag_ns; /* the largest of the read in progress */
+    struct aegis_lag lag;
 } aegis_reader_object;
 
 static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords)) {
@@ -36,8 +44,14 @@ static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNU
         Py_DECREF(self); /* not given to anybody yet */
         return PyErr_NoMemory();
     }
-    if (core != Py_None)
-        self->core = (aegis_core_object *)Py_NewRef(core); /* until we are gone */
+    if (core == Py_None)
+        return (PyObject *)self;
+    self->core = (aegis_core_object *)Py_NewRef(core); /* until we are gone */
+    self->delivered = PyMem_Calloc((size_t)self->core->core->instrument_count, 1);
+    if (self->delivered == NULL) {
+        Py_DECREF(self); /* not given to anybody yet */
+        return PyErr_NoMemory();
+    }
     return (PyObject *)self;
 }
 
@@ -57,6 +71,7 @@ static void reader_dealloc(aegis_reader_object *self) {
     PyObject_GC_UnTrack(self);
     reader_clear(self);
     aegis_frames_close(&self->frames);
+    PyMem_Free(self->delivered);
     type->tp_free(self);
     Py_DECREF(type); /* heap types are counted by their instances */
 }
@@ -74,6 +89,27 @@ static int call_with_bytes(aegis_reader_object *self, const char *method, const 
         PyObject_CallMethod((PyObject *)self, method, "y#", data, (Py_ssize_t)length);
     Py_XDECREF(result); /* its value says nothing */
     return result == NULL ? -1 : 0;
+}
+
+static int64_t venue_now_ns(const struct aegis_core *core) {
+    int64_t elapsed = core->now_ns - core->clock_anchor_ns;
+    return core->clock_venue_ns + elapsed +
+           (int64_t)((__int128)elapsed * core->clock_rate_ppb / PPB);
+}
+
+/* Note of a decoded frame what this connection delivered, and how late. Event times of refused
+ * frames say nothing, but those of frames that came twice do. */
+static void note_delivery(aegis_reader_object *self, const struct aegis_core *core,
+                          int32_t result) {
+    if (core->frame_instrument >= 0)
+        self->delivered[core->frame_instrument] |= (uint8_t)(1u << core->frame_channel);
+    int is_timed = result == AEGIS_REJECT_NONE || result == AEGIS_REJECT_ID_DUPLICATE ||
+                   result == AEGIS_REJECT_ID_OUT_OF_ORDER;
+    if (!is_timed || core->frame_event_ms <= 0)
+        return;
+    int64_t lag_ns = venue_now_ns(core) - core->frame_event_ms * AEGIS_NS_PER_MS;
+    if (lag_ns > self->read_lag_ns)
+        self->read_lag_ns = lag_ns;
 }
 
 static int take_message(aegis_reader_object *self, const struct aegis_message *message) {
@@ -95,6 +131,7 @@ static int take_message(aegis_reader_object *self, const struct aegis_message *m
         return 0;
     }
     int32_t result = aegis_core_decode(core, message->data, message->length);
+    note_delivery(self, core, result);
     if (result == AEGIS_DECODED_ANSWER)
         return call_with_bytes(self, "on_answer", message->data, message->length);
     if (result == AEGIS_DECODED_SHUTDOWN)
@@ -173,7 +210,12 @@ static PyObject *reader_buffer_updated(aegis_reader_object *self, PyObject *argu
     aegis_core_set_now(core, now_ns);
     core->counters[AEGIS_FEED_READS]++;
     core->counters[AEGIS_FEED_BYTES] += count;
+    core->is_shared = self->is_shared;
+    self->read_lag_ns = INT64_MIN;
     int result = take_messages(self);
+    core->is_shared = 0;
+    if (self->read_lag_ns != INT64_MIN)
+        aegis_lag_note(&self->lag, self->read_lag_ns);
     aegis_emit_flush(core);
     aegis_core_note_duration(self->core, aegis_monotonic_ns() - now_ns);
     if (result != 0)
@@ -186,13 +228,44 @@ static PyObject *reader_upgrade(aegis_reader_object *self, PyObject *Py_UNUSED(u
     Py_RETURN_NONE;
 }
 
+static PyObject *reader_delivered(aegis_reader_object *self, PyObject *argument) {
+    int64_t index = PyLong_AsLongLong(argument);
+    if (index == -1 && PyErr_Occurred())
+        return NULL;
+    if (self->core == NULL || index < 0 || index >= self->core->core->instrument_count) {
+        PyErr_Format(PyExc_IndexError, "no instrument %lld", (long long)index);
+        return NULL;
+    }
+    return PyLong_FromLong(self->delivered[index]);
+}
+
+static PyObject *reader_take_lag(aegis_reader_object *self, PyObject *Py_UNUSED(unused)) {
+    struct aegis_lag *lag = &self->lag;
+    PyObject *taken = Py_BuildValue("(LLL)", (long long)lag->count, (long long)lag->sum_ns,
+                                    (long long)(lag->count > 0 ? lag->max_ns : 0));
+    lag->count = lag->sum_ns = lag->max_ns = 0;
+    return taken;
+}
+
+static PyObject *reader_lag_quantiles(aegis_reader_object *self, PyObject *Py_UNUSED(unused)) {
+    return Py_BuildValue("(LLL)", (long long)aegis_lag_quantile(&self->lag, 500),
+                         (long long)aegis_lag_quantile(&self->lag, 900),
+                         (long long)aegis_lag_quantile(&self->lag, 990));
+}
+
 static PyMethodDef methods[] = {
+    {"delivered", (PyCFunction)reader_delivered, METH_O,
+     "Return the channels that spoke, as bits."},
+    {"take_lag", (PyCFunction)reader_take_lag, METH_NOARGS, "Return and forget the lag's sums."},
+    {"lag_quantiles", (PyCFunction)reader_lag_quantiles, METH_NOARGS, "Return p50, p90, p99."},
     {"get_buffer", (PyCFunction)reader_get_buffer, METH_O, "Return room for the next bytes."},
     {"buffer_updated", (PyCFunction)reader_buffer_updated, METH_O, "Take bytes received."},
     {"upgrade", (PyCFunction)reader_upgrade, METH_NOARGS, "From here on the bytes are frames."},
     {NULL, NULL, 0, NULL}};
 
-static PyMemberDef members[] = {{"byte_count", T_LONGLONG,
+static PyMemberDef members[] = {{"is_shared", T_INT, offsetof(aegis_reader_object, is_shared), 0,
+                                 "Whether another connection delivers the same."},
+                                {"byte_count", T_LONGLONG,
                                  offsetof(aegis_reader_object, byte_count), READONLY,
                                  "Bytes received so far."},
                                 {NULL, 0, 0, 0, NULL}};

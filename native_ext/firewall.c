@@ -157,6 +157,14 @@ static void accept_claim(struct aegis_core *core, struct aegis_lane *lane,
     lane->accepted_count++;
 }
 
+int32_t aegis_law_filling(const struct aegis_core *core, const struct aegis_lane *lane,
+                          const struct aegis_claim *claim) {
+    int is_fresh = core->now_ns - lane->last_receive_ns <= AEGIS_REFERENCE_AGE_NS;
+    return is_fresh && is_further(claim->price, lane->last_price, core->laws.price_jump_bps)
+               ? AEGIS_REJECT_PRICE_JUMP
+               : AEGIS_REJECT_NONE;
+}
+
 int32_t aegis_law_lane(struct aegis_core *core, struct aegis_lane *lane,
                        const struct aegis_claim *claim, int64_t *hole, int *resynced) {
     int is_fresh =
@@ -175,6 +183,10 @@ int32_t aegis_law_lane(struct aegis_core *core, struct aegis_lane *lane,
         accept_claim(core, lane, claim);
         return reason;
     }
+    /* What the other of two connections delivered before agrees with itself too. */
+    if (core->is_shared && reason != AEGIS_REJECT_ID_JUMP && reason != AEGIS_REJECT_PRICE_JUMP &&
+        claim->time_ns <= lane->last_time_ns)
+        return reason;
     lane->rejected_count++;
     /* A lagging connection repeats what is past: those records agree with each other too, but
      * their times lie before the last accepted one. */

@@ -48,6 +48,10 @@ int32_t aegis_law_quote(const struct aegis_core *core, int64_t bid_price_ticks,
 int32_t aegis_law_bar(const int64_t prices[4], int64_t volume_lots, int64_t trade_count,
                       int64_t open_time_ns, int64_t close_time_ns, int64_t interval_ns);
 
+/* The price of a trade that fills a hole behind the lane's last; the lane does not move. */
+int32_t aegis_law_filling(const struct aegis_core *core, const struct aegis_lane *lane,
+                          const struct aegis_claim *claim);
+
 /* Order, duplicates, jumps and spikes against what the stream said before. A jump is further than a
  * fixed share of the price, a spike further than so many standard deviations of the stream's own
  * moves; each refused spike widens that bound by a quarter, so that a market which moves like this

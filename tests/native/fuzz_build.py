@@ -18,6 +18,7 @@ DEADLINE_S = 300
 FEED_STEMS = (
     "feed_core",
     "feed_emit",
+    "feed_heal",
     "feed_liveness",
     "firewall",
     "book",

@@ -13,7 +13,7 @@ from tests.ring_builders import ROOT
 
 DEADLINE_S = 400
 RING = ("producer", "consumer", "observer", "ring", "segment", "clock", "layout")
-FEED = ("decode", "feed_book", "feed_liveness", "lanes", "conflation")
+FEED = ("decode", "feed_book", "feed_heal", "feed_liveness", "feed_reader", "lanes", "conflation")
 SUITES = {
     "ring": [f"tests/unit/ringbuffer/test_{subject}.py" for subject in RING],
     "feed": [

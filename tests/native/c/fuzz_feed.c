@@ -24,7 +24,7 @@
 #define START_NS (1000 * AEGIS_NS_PER_S)
 #define VENUE_START_NS (INT64_C(1723161255000) * AEGIS_NS_PER_MS)
 
-enum settings { FLUSHES_LATE = 1, READER_STALLS = 2, FOLLOWS_STREAM = 4, KNOWS_NO_BOOK = 8 };
+enum settings { FLUSHES_LATE = 1, READER_STALLS = 2, FOLLOWS_STREAM = 4, KNOWS_NO_BOOK = 8, WAITS = 16 };
 
 struct world {
     struct aegis_core core;
@@ -133,6 +133,8 @@ static void reset(struct world *world, int settings) {
     core->newest_time_ns = 0;
     core->first_record_ns = 0;
     core->laws.follows_stream = (settings & FOLLOWS_STREAM) != 0;
+    core->heal_deadline_ns = settings & WAITS ? 5 * AEGIS_NS_PER_S : 0;
+    core->is_shared = 0;
     if (settings & KNOWS_NO_BOOK)
         core->instruments[1].book.state = AEGIS_BOOK_IDLE;
     aegis_core_set_now(core, START_NS);
