@@ -38,6 +38,19 @@ class VenueClock:
         self._last_ms = 0
         self.is_suspect = False  # the last sample lay far off; the next one decides
         self.error_ns = ERROR_NS_FIRST
+        self.jump_count = 0  # how often it was moved by more than a clock error
+
+    @property
+    def bound_ns(self) -> int:
+        """Return how far off the offset may be: half the shortest round trip, and the resolution.
+
+        The venue's stamp was made somewhere between request and answer. 0: nothing is known yet.
+        """
+        return min((doubt for _, _, doubt in self._samples), default=0)
+
+    def offset_ns(self) -> int:
+        """Return by how much the venue's clock is ahead of this host's wall clock."""
+        return self.venue_ns(self._monotonic_ns()) - time.time_ns()
 
     @property
     def anchor_ns(self) -> int:
@@ -93,6 +106,8 @@ class VenueClock:
             self.error_ns = min(2 * abs(residual) + doubt, ERROR_NS_MAX)
             return residual
         self.is_suspect = False
+        if not first and abs(residual) > JUMP_NS:
+            self.jump_count += 1
         if not first and abs(residual) > RESIDUAL_DOUBTS_MAX * doubt:
             self._forget_before_last()  # the venue's clock changed its pace
         self._samples.append((middle, venue_ns, doubt))

@@ -139,6 +139,53 @@ class JournalConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = "ring"
 
 
+class SourcesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where market data comes from, and what stands in when it does not."""
+
+    backup: Annotated[
+        str,
+        Meta(
+            pattern="^(off|demand|always)$",
+            description="Second connection for the same streams: off, demand (while the first is "
+            "down, late or silent), always (the first to deliver counts; twice the load).",
+        ),
+    ] = "demand"
+    stream_url: Annotated[
+        str, Meta(description="WebSocket base URL of the second connection; empty: the venue's.")
+    ] = ""
+    connection_life_s: Annotated[
+        Positive,
+        Meta(
+            le=86_000, description="A connection is replaced at this age; the venue cuts at 24 h."
+        ),
+    ] = 82_800
+    streams_per_connection: Annotated[
+        Positive, Meta(le=1_024, description="More share one silence; fewer need more attempts.")
+    ] = 200
+    heal_ms: Annotated[
+        Count,
+        Meta(
+            le=30_000,
+            description="A hole in trade ids is waited for so long while it is fetched, and no "
+            "entry is made on that instrument; 0: it is a gap record at once.",
+        ),
+    ] = 3_000
+    poll_after_ms: Annotated[
+        Count,
+        Meta(
+            description="Without any connection for quotes they are asked for by request each "
+            "second, for exits only; 0: never."
+        ),
+    ] = 5_000
+    lag_limit_ms: Annotated[
+        Positive,
+        Meta(
+            description="Data later than usual by more than this, or soon to be, allows no entry "
+            "until it is below half of it for 5 s."
+        ),
+    ] = 1_000
+
+
 class StrategyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One row added to, or replacing, a row of the built-in strategy table."""
 
@@ -167,6 +214,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     arming: ArmingConfig = ArmingConfig()
     limits: LimitsConfig = LimitsConfig()
     journal: JournalConfig = JournalConfig()
+    sources: SourcesConfig = SourcesConfig()
     instruments: Annotated[
         tuple[str, ...],
         Meta(

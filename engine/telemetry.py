@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from engine.domain.codes import Liveness
 from engine.domain.firewall_reasons import FIREWALL_REASON_TEXT, FirewallReason
 from engine.domain.risk_reasons import RISK_REASON_TEXT
 
@@ -75,6 +76,28 @@ FEED_COUNTERS: tuple[Counter, ...] = (
     Counter("listing_failures_total", "Lists of instruments that could not be had", "times"),
     Counter("clock_error_ns", "Error of the venue clock, for time bounds", "ns"),
     Counter("clock_rate_ppb", "Rate of the venue clock, less one", "ppb"),
+    Counter("clock_offset_ns", "Venue clock ahead of this host's wall clock", "ns"),
+    Counter("clock_bound_ns", "How far off that may be: half the shortest round trip", "ns"),
+    Counter("connections_up", "Stream connections that carry the market", "connections"),
+    Counter("connections_replaced_total", "Connections replaced by others", "connections"),
+    Counter("connection_attempts_total", "Attempts to open a stream connection", "attempts"),
+    Counter("connection_attempts_delayed_total", "Attempts that waited for budget", "attempts"),
+    Counter("backups_taken_total", "Second connections taken on demand", "times"),
+    Counter("lag_spikes_total", "Connections whose data became late", "times"),
+    Counter("instruments_held", "Instruments held: late or polled", "instruments"),
+    Counter("backfill_requests_total", "Requests for missed trades and bars", "requests"),
+    Counter("bars_healed_total", "Bars that closed unseen and were fetched", "bars"),
+    Counter("quotes_polled_total", "Quotes taken by request", "quotes"),
+    Counter("incidents_total", "Losses of data, healed or not", "incidents"),
+    Counter("incidents_open", "Losses of data that last", "incidents"),
+    Counter("incident_last_ms", "How long the last loss lasted", "ms"),
+    Counter("incident_max_ms", "How long the longest loss lasted", "ms"),
+    *(
+        Counter(
+            f"channels_{state.name.lower()}", f"Channels that are {state.name.lower()}", "channels"
+        )
+        for state in Liveness
+    ),
 )
 REFUSAL_COUNTERS: tuple[Counter, ...] = tuple(
     Counter(f"refused_{reason.name.lower()}_total", f"Refused: {text}", "refusals")

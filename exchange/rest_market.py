@@ -259,6 +259,7 @@ def _book_view(api: Api, market: Market) -> dict[str, object]:
         "askPrice": spec.price_text(ask),
         "askQty": spec.qty_text(book.displayed(SELL, ask)),
         "time": api.venue.clock.now_ms(),
+        "lastUpdateId": max(book.update_id, book.quote[0]),
     }
 
 

@@ -266,15 +266,23 @@ static PyObject *core_set_healing(aegis_core_object *self, PyObject *argument) {
     Py_RETURN_NONE;
 }
 
+static PyObject *core_expect_duplicates(aegis_core_object *self, PyObject *argument) {
+    int is_expected = PyObject_IsTrue(argument);
+    if (is_expected < 0)
+        return NULL;
+    self->core->is_shared = is_expected;
+    Py_RETURN_NONE;
+}
+
 static PyObject *core_holes(aegis_core_object *self, PyObject *Py_UNUSED(unused)) {
     PyObject *list = PyList_New(0);
     for (int64_t i = 0; list != NULL && i < self->core->instrument_count; i++) {
         const struct aegis_heal *heal = &self->core->instruments[i].heal;
         if (!heal->is_open || heal->count == 0)
             continue;
-        PyObject *hole =
-            Py_BuildValue("(LLLL)", (long long)i, (long long)heal->next_id,
-                          (long long)heal->held[0].trade_id - 1, (long long)heal->since_ns);
+        PyObject *hole = Py_BuildValue("(LLLL)", (long long)i, (long long)heal->next_id,
+                                       (long long)heal->held[heal->count - 1].trade_id - 1,
+                                       (long long)heal->since_ns);
         if (hole == NULL || PyList_Append(list, hole) != 0)
             Py_CLEAR(list);
         Py_XDECREF(hole); /* the list has its own */
@@ -395,6 +403,7 @@ static PyMethodDef methods[] = {
     METHOD(channel, METH_VARARGS, "Return a channel's state."),
     METHOD(check_liveness, METH_O, "Compare every channel with its deadline."),
     METHOD(set_healing, METH_O, "Say how long a hole in trade ids is waited for."),
+    METHOD(expect_duplicates, METH_O, "Say whether what is decoded may have come before."),
     METHOD(holes, METH_NOARGS, "Return the holes in trade ids."),
     METHOD(give_up, METH_VARARGS, "Wait no longer for an instrument's hole."),
     METHOD(books_wanting, METH_NOARGS, "Return the instruments whose book wants a snapshot."),

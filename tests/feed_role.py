@@ -121,4 +121,5 @@ class FeedRole:
         self.segments.control.close()
         self.segments.counters.close()
         self.segments.instruments.close()
+        self.segments.sources.close()
         segments.remove(self.name)

@@ -5,7 +5,8 @@
         streams      -> C: frames, decoder, firewall, books -> market ring
         /depth       -> snapshots for the books that want one
         every 10 ms  -> heartbeat, stop word, liveness, what waits for room
-        every second -> counters, refusals as events
+        some times a second -> counters, lag and silence of the connections, losses that are over
+        every second -> refusals as events, the table of the connections
         every minutes, and when the venue says so -> exchangeInfo: what changed is wound down
 
 Python runs per connection and per timer, never per frame. Neither numpy nor Numba is imported: the
@@ -41,14 +42,15 @@ from engine.processes.control import RolePage, RoleState, RoleWord
 from engine.processes.feed_books import BookSnapshots
 from engine.processes.feed_counters import FeedCounters
 from engine.processes.feed_faults import FeedFaults
+from engine.processes.feed_holds import EntryHolds
 from engine.processes.feed_instruments import InstrumentChoice
 from engine.processes.feed_listing import ListingWatch
 from engine.processes.feed_rejects import RejectEvents
+from engine.processes.feed_supply import Supply
 from engine.venues.binance.contract_stream import ContractStream
 from engine.venues.binance.market import BinanceMarketData, cadence_words, laws
 from engine.venues.binance.rest import BinanceRest
-from engine.venues.binance.routing import ConnectionPlan, plan_connections
-from engine.venues.binance.stream import MarketStream, backoff_s
+from engine.venues.binance.stream import backoff_s
 from engine.venues.venue import VenueError
 from native_ext import _native
 from native_ext._feed import Core
@@ -59,7 +61,7 @@ from ringbuffer.ring import Producer, Ring
 from ringbuffer.segment import Segment
 
 if TYPE_CHECKING:
-    from engine.processes.logs import RateLimitedSite
+    from engine.processes.logs import Logger, RateLimitedSite
     from engine.processes.runner import RoleContext
 
 CYCLE_S: Final = 0.01
@@ -86,6 +88,7 @@ class Feed:
         self.instruments_segment = Segment.attach(
             name("instruments"), kind=segments.KIND_INSTRUMENTS
         )
+        self.board = Segment.attach(name("sources"), kind=segments.KIND_BOARD)
         self.counters = CountersSegment.attach(name("counters"))
         self.events_ring = Ring.attach(name("events-feed"))
         self.events = Producer(self.events_ring)
@@ -97,10 +100,11 @@ class Feed:
         self.faults = FeedFaults(self.events, self._warn)
         self.choice = InstrumentChoice(self.config, self.venue, self.clock, self.faults)
         self._site: RateLimitedSite | None = None
+        self._logger: Logger | None = None
         self._unlogged: list[tuple[str, str, dict[str, object]]] = []  # before there is a log
         self._tasks: list[asyncio.Task[None]] = []
+        self._line_tasks: Callable[[], list[asyncio.Task[None]]] = list
         self._cycle_count = 0
-        self._plans_up: set[ConnectionPlan] = set()  # that were up at least once
         self._is_ready = False
         context.set_state(RoleState.ATTACHED)
 
@@ -112,9 +116,10 @@ class Feed:
                 await self._work()
         finally:
             beat.cancel()
-            for task in self._tasks:
+            tasks = [*self._tasks, *self._line_tasks()]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(beat, *self._tasks, return_exceptions=True)
+            await asyncio.gather(beat, *tasks, return_exceptions=True)
             await self.venue.close()
 
     def close(self) -> None:
@@ -128,6 +133,7 @@ class Feed:
         self.events.close()
         self.events_ring.close()
         self.counters.close()
+        self.board.close()
         self.instruments_segment.close()
         self.market.close()
 
@@ -144,13 +150,15 @@ class Feed:
             self.core = Core(used, bounds, cadence)
         rows.release()
         self.core.attach(self.market.buffer, os.getpid(), _native.process_start_ticks(os.getpid()))
+        self.core.set_healing(self.config.sources.heal_ms * 1_000_000)
         self._set_clock()
+        self.holds = EntryHolds(self.core)
         book_count = sum(1 for row in self.instruments if row.flags & InstrumentFlag.BOOK)
         self.books = BookSnapshots(
             self.core, self.venue, self.instruments, book_count, self._on_snapshot_failure
         )
         self.listing = ListingWatch(
-            self.core,
+            self.holds.of("listing"),
             self.venue,
             self.clock,
             self.choice,
@@ -158,30 +166,48 @@ class Feed:
             instruments=self.instruments,
             period_s=self.config.listing_refresh_s,
         )
+        self.supply = Supply(
+            self.core,
+            self.config,
+            self.venue,
+            self.clock,
+            [instrument.symbol for instrument in self.instruments],
+            book_count,
+            holds=self.holds,
+            faults=self.faults,
+            on_up=self._on_up,
+            warn=self._warn,
+            reconciled=self._on_reconciled,
+        )
         self.feed_counters = FeedCounters(
-            self.counters, self.core, self.books, self.clock, self.choice, self.listing
+            self.counters,
+            self.core,
+            self.books,
+            self.clock,
+            self.choice,
+            self.listing,
+            self.supply.report,
         )
         self.rejects = RejectEvents(self.core, self.events)
-        symbols = [instrument.symbol for instrument in self.instruments]
-        plans = plan_connections(symbols, self.config.channels, book_count)
-        self.streams = [self._stream(plan) for plan in plans]
-        now_ns = time.monotonic_ns()
-        for plan in plans:
-            for subscription in plan.subscriptions:
-                self.core.enable(subscription.instrument_index, subscription.channel, now_ns)
         await self._retry("reading what the venue lists", self.listing.begin)
         self.context.set_state(RoleState.WARM)
 
     async def _work(self) -> None:
-        self._start(stream.run() for stream in self.streams)
+        supply = self.supply
+        supply.sources.start()
+        self._line_tasks = lambda: supply.sources.tasks
         self._start([self.books.run(), self.listing.run(), self._refresh_clock()])
+        self._start(supply.jobs())
         symbols = [instrument.symbol for instrument in self.instruments]
-        contracts = ContractStream(self.config.venue.stream_url, symbols, self.listing.hurry)
+        contracts = ContractStream(
+            self.config.venue.stream_url, symbols, supply.attempts, self.listing.hurry
+        )
         self._start([contracts.run()])
         if self.config.idle in {"spin", "yield"}:
             stay_awake(asyncio.get_running_loop().call_soon)
         while not self.context.stop_request():
             self._cycle(time.monotonic_ns())
+            supply.sources.check()
             for task in self._tasks:
                 if task.done():
                     raise InvariantError(f"a task of the feed ended: {task.exception()!r}")
@@ -192,35 +218,40 @@ class Feed:
         count = self._cycle_count
         if count % LIVENESS_CYCLES == 0:
             self.core.check_liveness(now_ns)
+            self.supply.incidents.follow(now_ns)
         else:
             self.core.flush(now_ns)
         if count % COUNTER_CYCLES == 0:
-            self.feed_counters.store(now_ns)
+            self.supply.sources.watch(now_ns)
             self._show_liveness()
+            self.feed_counters.store(now_ns)
         if count % REJECT_CYCLES == 0:
             self.rejects.publish(now_ns)
             self.faults.flush()
+            self.supply.report.write(self.board)
         if not self._is_ready:
             self._report_ready()
 
     def _show_liveness(self) -> None:
         """Copy each channel's liveness beside its instrument, for `/status`."""
         buffer = self.instruments_segment.buffer
+        self.supply.report.look()
+        states, width = self.supply.report.liveness, len(Channel)
         for row in range(len(self.instruments)):
             first = SEGMENT_ROWS_OFFSET + row * INSTRUMENT_BYTES + LIVENESS_OFFSET
-            states = bytes(self.core.channel(row, channel)[0] for channel in Channel)
-            buffer[first : first + len(states)] = states
+            buffer[first : first + width] = states[row * width : (row + 1) * width]
 
     def _report_ready(self) -> None:
         """Say when the first record came; ready is the feed that has one and every stream up."""
         first_ns = self.core.first_record_ns()
         if first_ns:
             self.context.control.set_role(self.context.page, RoleWord.FIRST_RECORD_NS, first_ns)
-        if not first_ns or len(self._plans_up) < len(self.streams):
+        if not first_ns or not self.supply.sources.is_complete:
             return
         self._is_ready = True
         self.context.set_state(RoleState.READY)
-        self.context.progress(f"{len(self.instruments)} instruments, {len(self.streams)} streams")
+        connections = len(self.supply.sources.plans)
+        self.context.progress(f"{len(self.instruments)} instruments, {connections} connections")
         self.context.freeze_heap()
         self._tasks.append(asyncio.create_task(self._load_logger()))
 
@@ -242,6 +273,7 @@ class Feed:
         logger = logs.configure("feed", Path(self.config.home))
         for symbol, why in self.choice.left_out.items():
             logger.warning("INSTRUMENT_LEFT_OUT", instrument=symbol, reason=why)
+        self._logger = logger
         return logs.RateLimitedSite(logger, "FEED_FAULT")
 
     async def _beat(self) -> None:
@@ -314,35 +346,21 @@ class Feed:
             clock.anchor_ns, clock.venue_at_anchor_ns, clock.rate_ppb, clock.error_ns
         )
 
-    def _stream(self, plan: ConnectionPlan) -> MarketStream:
-        return MarketStream(
-            self.core, self.config.venue.stream_url, plan, on_up=self._on_up, on_down=self._on_down
-        )
-
-    def _on_up(self, plan: ConnectionPlan) -> None:
-        now_ns = time.monotonic_ns()
-        for subscription in plan.subscriptions:
-            self.core.subscribed(subscription.instrument_index, subscription.channel, now_ns)
-        self.core.flush(now_ns)
-        self.feed_counters.connect_count += 1
-        self._plans_up.add(plan)
-        if len(self._plans_up) == len(self.streams) and not self._is_ready:
+    def _on_up(self) -> None:
+        if self.supply.sources.is_complete and not self._is_ready:
             self.context.set_state(RoleState.SYNCED)
 
-    def _on_down(self, plan: ConnectionPlan, reason: str) -> None:
-        now_ns = time.monotonic_ns()
-        channels: dict[tuple[int, Channel], None] = {
-            (row.instrument_index, row.channel): None for row in plan.subscriptions
-        }
-        for index, channel in channels:
-            self.core.disconnected(index, channel, now_ns)
-        self.core.flush(now_ns)
-        self._warn("STREAM_DOWN", reason, category=plan.category, streams=len(channels))
+    def _on_reconciled(self, row: dict[str, Any]) -> None:
+        """Write what became of a loss: one line each, whatever its number."""
+        if self._logger is not None:
+            self._logger.info("RECONCILIATION", **row)
 
     def _on_snapshot_failure(self, symbol: str, text: str) -> None:
         self._warn("SNAPSHOT_FAILED", text, instrument=symbol)
 
     def _warn(self, event: str, reason: str, **values: object) -> None:
+        if not self._is_ready:
+            self.context.progress(reason)
         if self._site is not None:
             self._site.warn(event, text=reason, **values)
         elif len(self._unlogged) < UNLOGGED_MAX:

@@ -28,6 +28,14 @@ class ChoiceCounts(Protocol):
     failure_count: int
 
 
+class SourceCounts(Protocol):
+    """What became of the connections, in numbers, by the counters' names."""
+
+    def counts(self) -> dict[str, int]:
+        """Return them."""
+        ...
+
+
 class ListingCounts(Protocol):
     """What became of the instruments since, in numbers."""
 
@@ -46,6 +54,7 @@ class FeedCounters:
         clock: VenueClock,
         choice: ChoiceCounts,
         listing: ListingCounts,
+        sources: SourceCounts,
     ) -> None:
         """Hand the histogram's words to the core."""
         self._page = counters.page(RolePage.FEED)
@@ -54,7 +63,7 @@ class FeedCounters:
         self._clock = clock
         self._choice = choice
         self._listing = listing
-        self.connect_count = 0
+        self._sources = sources
         word = FIRST_PAGE_WORD + RolePage.FEED * PAGE_WORDS + COUNTERS_MAX
         word += DECODE_HISTOGRAM * HISTOGRAM_WORDS
         self._histogram = counters.segment.buffer[8 * word : 8 * (word + HISTOGRAM_WORDS)]
@@ -66,7 +75,6 @@ class FeedCounters:
         numbers = [*self._core.counters(), *self._core.rejects()]
         for word, number in enumerate(numbers):
             self._page.store(word, number)
-        self._page.store(WORD["connects_total"], self.connect_count)
         self._page.store(WORD["snapshots_total"], self._books.fetched_count)
         self._page.store(WORD["snapshot_failures_total"], self._books.failed_count)
         self._page.store(WORD["books_waiting"], self._books.waiting_count)
@@ -76,6 +84,8 @@ class FeedCounters:
         self._page.store(WORD["listing_failures_total"], self._listing.failure_count)
         self._page.store(WORD["clock_error_ns"], self._clock.error_ns)
         self._page.store(WORD["clock_rate_ppb"], self._clock.rate_ppb)
+        for name, number in self._sources.counts().items():
+            self._page.store(WORD[name], number)
 
     def release(self) -> None:
         """Give the page back, before the segment closes and after the core was detached."""

@@ -32,6 +32,12 @@ class FeedFault(IntEnum):
     WIND_DOWN = 3  # an instrument takes no more entries: its end is near, or its filters changed
     WIND_DOWN_OVER = 4  # it takes entries again
     LISTING_UNREACHABLE = 5  # what the venue lists could not be had several times in a row
+    CONNECTION_REFUSED = 6  # a stream could not be opened; the log has the whole sentence
+    LATE = 7  # data of a plan is late: its instruments take no entries
+    IN_TIME = 8  # it is in time again
+    BACKUP_TAKEN = 9  # the second connection of a plan is taken
+    QUOTES_POLLED = 10  # no connection carries quotes: they are asked for by request
+    RECOVERED = 11  # a loss is over; the log says what was healed and what is a gap
 
 
 def event_payload(

@@ -21,18 +21,16 @@ from contextlib import suppress
 from typing import Final
 
 from engine.clock import VenueClock
-from engine.domain.codes import Channel
 from engine.domain.instrument_row import Instrument
 from engine.processes.feed_faults import FeedFault, FeedFaults
+from engine.processes.feed_holds import HELD_CHANNEL, HoldsChannels
 from engine.processes.feed_instruments import InstrumentChoice
 from engine.venues.binance.exchange_info import ExchangeInfo, SymbolRow, ends_soon
 from engine.venues.binance.listing import why_no_entries
 from engine.venues.binance.market import BinanceMarketData
 from engine.venues.binance.stream import backoff_s
 from engine.venues.venue import VenueError
-from native_ext._feed import Core
 
-HELD_CHANNEL: Final = Channel.QUOTE  # every entry needs it
 TELL_AFTER: Final = 3  # failures in a row
 ROWS_AT_ONCE: Final = 16  # between two of them the event loop has its turn
 SPACING_S: Final = 2.0  # between two looks at least, however often the venue says something
@@ -44,7 +42,7 @@ class ListingWatch:
 
     def __init__(
         self,
-        core: Core,
+        core: HoldsChannels,
         venue: BinanceMarketData,
         clock: VenueClock,
         choice: InstrumentChoice,

@@ -3,7 +3,7 @@
         control        words          market               64 B x 262,144   16.0 MiB
         counters       pages          events-brain        256 B x 32,768     8.0 MiB
         instruments    rows           events-feed         256 B x 4,096      1.0 MiB
-                                      events-orchestrator 256 B x 4,096      1.0 MiB
+        sources        a page of text events-orchestrator 256 B x 4,096      1.0 MiB
                                       control-ring        256 B x 1,024      0.25 MiB
 
 At 100,000 records a second the market ring holds 2.6 s. The sum stays below the 64 MB of shared
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.domain.instrument_row import SEGMENT_CAPACITY_OFFSET, segment_bytes
+from engine.processes.board import BOARD_BYTES
 from engine.processes.control import CONTROL_BYTES, ControlSegment, segment_name
 from ringbuffer import layout
 from ringbuffer.counters import CountersSegment
@@ -28,6 +29,7 @@ from ringbuffer.ring import Ring
 from ringbuffer.segment import Segment, find_stale, owner_alive, read_prefix, unlink
 
 KIND_INSTRUMENTS = 16  # kinds below 16 belong to ringbuffer
+KIND_BOARD = 17
 COUNTER_PAGES = 4  # main, feed, brain, orchestrator
 
 MARKET_SLOTS = 262_144
@@ -56,13 +58,14 @@ class Segments(NamedTuple):
     control: ControlSegment
     counters: CountersSegment
     instruments: Segment
+    sources: Segment
     rings: dict[str, Ring]
 
     @property
     def bytes_total(self) -> int:
         """Return how much shared memory the engine reserved."""
         sizes = [ring.segment.prefix.size_bytes for ring in self.rings.values()]
-        fixed = (self.control.segment, self.counters.segment, self.instruments)
+        fixed = (self.control.segment, self.counters.segment, self.instruments, self.sources)
         return sum(sizes) + sum(segment.prefix.size_bytes for segment in fixed)
 
 
@@ -174,18 +177,20 @@ def _create(instance: str, generation: int, instruments_max: int) -> Segments:
     capacity = instruments_max.to_bytes(8, "little")
     instruments.buffer[SEGMENT_CAPACITY_OFFSET : SEGMENT_CAPACITY_OFFSET + 8] = capacity
     instruments.seal()
+    sources = Segment.create(name("sources"), BOARD_BYTES, kind=KIND_BOARD, generation=generation)
+    sources.seal()
     counters = CountersSegment.create(name("counters"), COUNTER_PAGES, generation)
     # The control segment last: a role that finds it finds everything.
     control = Segment.create(
         name("control"), CONTROL_BYTES, kind=layout.KIND_CONTROL, generation=generation
     )
     control.seal()
-    return Segments(ControlSegment(control), counters, instruments, rings)
+    return Segments(ControlSegment(control), counters, instruments, sources, rings)
 
 
 def remove(instance: str) -> None:
     """Remove every segment of an instance by name; processes that map them keep the memory."""
-    kinds = ["control", "counters", "instruments", *(row[0] for row in RING_ROWS)]
+    kinds = ["control", "counters", "instruments", "sources", *(row[0] for row in RING_ROWS)]
     for kind in kinds:
         with suppress(OSError):
             unlink(segment_name(instance, kind))

@@ -6,6 +6,7 @@ notice. Standard library and ringbuffer only.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -21,6 +22,7 @@ from engine.domain.instrument_row import (
     SEGMENT_ROWS_OFFSET,
     SYMBOL_BYTES,
 )
+from engine.processes.board import read_board
 from engine.processes.control import (
     HEARTBEAT_COUNT_MAX,
     MainWord,
@@ -52,6 +54,7 @@ class StatusBoard:
         parts = run.parts()
         self._control = parts.control
         self._instruments = parts.instruments.buffer
+        self._sources = parts.sources
         pages = {role: parts.counters.page(page) for role, (page, _, _) in PAGES.items()}
         self.counters = Counters(pages)
         self.queries = StatusQueries(Path(run.config.state_dir) / "aegis.db")
@@ -81,6 +84,7 @@ class StatusBoard:
             "pids": {"main": os.getpid(), **{r.row.name: r.pid for r in run.roles}},
             "roles": self._roles(),
             "instruments": self.instruments(),
+            "sources": self.sources(),
             "rates": self._measure_rates(),
             "counts": self.counts(),
             "latency_us": self.latency_us(),
@@ -117,6 +121,7 @@ class StatusBoard:
         lines.append(f"aegis_trading_state {state}")
         for process in self._run.roles:
             lines.append(f'aegis_role_state{{role="{process.row.name}"}} {int(process.state())}')
+        lines += self._connection_lines()
         return "\n".join(lines) + "\n"
 
     def counts(self) -> dict[str, int]:
@@ -164,6 +169,12 @@ class StatusBoard:
             found.append({"symbol": symbol, "liveness": liveness})
         return found
 
+    def sources(self) -> dict[str, Any]:
+        """Return the feed's table of connections, clock and losses; empty: not written yet."""
+        text = read_board(self._sources)
+        found: dict[str, Any] = json.loads(text) if text else {}
+        return found
+
     def line(self, elapsed_s: float) -> str:
         """Return one line of progress for the terminal."""
         counts = self.counts()
@@ -201,6 +212,19 @@ class StatusBoard:
         if counts["decisions"]:
             return "no decision became an order"
         return "no strategy has seen an entry"
+
+    def _connection_lines(self) -> list[str]:
+        rows = self.sources().get("connections", [])
+        lines = [
+            f'aegis_connection_up{{connection="{row["name"]}"}} {int(row["state"] == "up")}'
+            for row in rows
+        ]
+        lines += [
+            f'aegis_connection_lag_ms{{connection="{row["name"]}",kind="{kind}"}} {number}'
+            for row in rows
+            for kind, number in row["lag_ms"].items()
+        ]
+        return lines
 
     def _waiting(self) -> str:
         said = []

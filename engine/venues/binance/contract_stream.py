@@ -15,9 +15,11 @@ from typing import Final
 
 import msgspec
 
+from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.http import Endpoint, parse_url
+from engine.venues.binance.refusals import pause_s
 from engine.venues.binance.routing import category_of
-from engine.venues.binance.stream import HEALTHY_S, backoff_s
+from engine.venues.binance.stream import HEALTHY_S, LIFE_S, backoff_s
 from engine.venues.binance.stream_connection import StreamConnection, open_stream
 from engine.venues.venue import VenueError
 from native_ext._feed import Core
@@ -37,11 +39,16 @@ class ContractStream:
     """Listens for as long as it is wanted; `run` is a task."""
 
     def __init__(
-        self, stream_url: str, symbols: Collection[str], on_change: Callable[[], None]
+        self,
+        stream_url: str,
+        symbols: Collection[str],
+        attempts: ConnectionAttempts,
+        on_change: Callable[[], None],
     ) -> None:
         """Prepare; `on_change` hears about a message on one of `symbols`."""
         self._endpoint = parse_url(stream_url)
         self._symbols = frozenset(symbols)
+        self._attempts = attempts
         self._on_change = on_change
 
     async def run(self) -> None:
@@ -50,18 +57,21 @@ class ContractStream:
         failures = 0
         while True:
             started_ns = time.monotonic_ns()
+            wait_s = 0.0
+            await self._attempts.take()
             try:
                 connection = await open_stream(None, self._endpoint, path, self._connection)
-            except VenueError:
-                pass  # a venue that is down is told by the streams that carry the market
+            except VenueError as error:
+                # A venue that is down is told by the streams that carry the market.
+                wait_s = pause_s(error)
             else:
                 try:
-                    await connection.stay()
+                    await connection.stay(asyncio.get_running_loop().create_future(), LIFE_S)
                 finally:
                     connection.close("no longer wanted")
             healthy = time.monotonic_ns() - started_ns > HEALTHY_S * 1e9
             failures = 0 if healthy else failures + 1
-            await asyncio.sleep(backoff_s(failures))
+            await asyncio.sleep(max(backoff_s(failures), wait_s))
 
     def heard(self, message: bytes) -> None:
         """Take one message; what cannot be read is as good as a change."""

@@ -175,6 +175,25 @@ class BinanceMarketData:
         """Return one book snapshot as the venue sent it."""
         return await self._get("/fapi/v1/depth", {"symbol": symbol, "limit": limit})
 
+    async def fetch_trades(self, symbol: str, first_id: int, limit: int) -> bytes:
+        """Return aggregated trades from an id on, as the venue sent them; weight 20."""
+        params: Params = {"symbol": symbol, "fromId": first_id, "limit": limit}
+        return await self._get("/fapi/v1/aggTrades", params)
+
+    async def fetch_bars(self, symbol: str, interval: str, limit: int) -> bytes:
+        """Return the latest bars, the running one last, as the venue sent them; weight 1."""
+        params: Params = {"symbol": symbol, "interval": interval, "limit": limit}
+        return await self._get("/fapi/v1/klines", params)
+
+    async def fetch_quotes(self) -> bytes:
+        """Return the best quotes of every symbol as the venue sent them; weight 5."""
+        return await self._get("/fapi/v1/ticker/bookTicker")
+
+    @property
+    def used_weight(self) -> int:
+        """Return the request weight of this minute, as the venue last counted it."""
+        return self._rest.used_weight
+
     async def close(self) -> None:
         """Close the client's idle connections."""
         await self._rest.close()

@@ -17,7 +17,8 @@ import msgspec
 
 from engine.domain.codes import Channel
 
-STREAMS_PER_CONNECTION_MAX = 200  # the venue takes 1024; fewer share one silence
+STREAMS_PER_CONNECTION = 200  # fewer share one silence
+STREAMS_PER_CONNECTION_MAX = 1_024  # the venue takes no more
 
 _PUBLIC = "public"
 _MARKET = "market"
@@ -126,7 +127,10 @@ def channel_stream(name: str) -> tuple[Channel, str]:
 
 
 def plan_connections(
-    symbols: Sequence[str], channels: Sequence[str], book_count: int
+    symbols: Sequence[str],
+    channels: Sequence[str],
+    book_count: int,
+    streams_max: int = STREAMS_PER_CONNECTION,
 ) -> list[ConnectionPlan]:
     """Return the connections that carry the channels of the instruments.
 
@@ -134,10 +138,12 @@ def plan_connections(
         symbols: by instrument index.
         channels: as configured.
         book_count: the first so many instruments keep a book; the others get no depth.
+        streams_max: on one connection.
 
     Raises:
         RoutingError: an unknown channel.
     """
+    assert 0 < streams_max <= STREAMS_PER_CONNECTION_MAX, streams_max
     by_category: dict[str, list[Subscription]] = {_PUBLIC: [], _MARKET: []}
     for name in channels:
         channel, suffix = channel_stream(name)
@@ -147,8 +153,8 @@ def plan_connections(
             by_category[category_of(stream)].append(Subscription(stream, index, channel))
     plans = []
     for category, subscriptions in by_category.items():
-        for first in range(0, len(subscriptions), STREAMS_PER_CONNECTION_MAX):
-            part = tuple(subscriptions[first : first + STREAMS_PER_CONNECTION_MAX])
+        for first in range(0, len(subscriptions), streams_max):
+            part = tuple(subscriptions[first : first + streams_max])
             check_category(category, (subscription.stream for subscription in part))
             plans.append(ConnectionPlan(category, part))
     return plans

@@ -19,17 +19,16 @@ from typing import Final, cast
 import msgspec
 
 from engine.venues.binance.http import Endpoint, split_head
-from engine.venues.venue import ProtocolError, RateLimitError, VenueError, VenueUnreachableError
+from engine.venues.binance.refusals import socket_error, upgrade_error
+from engine.venues.venue import ProtocolError, VenueError, VenueUnreachableError
 from native_ext._feed import Core, FrameReader
 
-ROTATE_S: Final = 23 * 3600.0  # the venue closes after 24 h
 OPEN_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 10.0
 QUIET_PING_S: Final = 30.0
 PONG_S: Final = 10.0
 STREAMS_PER_MESSAGE: Final = 100
 MESSAGE_SPACING_S: Final = 0.25  # the venue takes 10 control messages a second
-RETRY_AFTER_S: Final = 15.0
 HEAD_BYTES_MAX: Final = 16_384
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
@@ -99,10 +98,10 @@ class StreamConnection(FrameReader, asyncio.BufferedProtocol):
         except ProtocolError as error:
             self._refuse(error)
             return 0
-        if status in {418, 429}:
-            self._refuse(RateLimitError(f"upgrade refused: {status}", retry_after_s=RETRY_AFTER_S))
-        elif status != 101 or headers.get("sec-websocket-accept") != self._accept:
-            self._refuse(VenueUnreachableError(f"upgrade refused: HTTP {status}"))
+        if status != 101:
+            self._refuse(upgrade_error(status, headers))
+        elif headers.get("sec-websocket-accept") != self._accept:
+            self._refuse(VenueUnreachableError("the upgrade was accepted with a wrong key"))
         elif not self.opened.done():
             self.upgrade()
             self.opened.set_result(None)
@@ -182,13 +181,13 @@ class StreamConnection(FrameReader, asyncio.BufferedProtocol):
             except TimeoutError as error:
                 raise VenueUnreachableError("no answer to SUBSCRIBE") from error
 
-    async def stay(self) -> None:
-        """Return when it has closed, or is to be replaced: it is old, or the venue said so."""
+    async def stay(self, asked: asyncio.Future[str], life_s: float) -> None:
+        """Return when it has closed, or is to be replaced: asked for, old, or the venue said so."""
         watch = asyncio.create_task(self.watch())
         try:
             await asyncio.wait(
-                {self.closed, self.rotate},
-                timeout=ROTATE_S,
+                {self.closed, self.rotate, asked},
+                timeout=life_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
@@ -244,7 +243,7 @@ async def open_stream(
     except (OSError, TimeoutError) as error:
         if connection is not None:
             connection.close("no upgrade in time")
-        raise VenueUnreachableError(f"stream {endpoint.host}:{endpoint.port}: {error}") from error
+        raise socket_error(endpoint.host, endpoint.port, error) from error
     return connection
 
 

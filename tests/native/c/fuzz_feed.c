@@ -24,7 +24,13 @@
 #define START_NS (1000 * AEGIS_NS_PER_S)
 #define VENUE_START_NS (INT64_C(1723161255000) * AEGIS_NS_PER_MS)
 
-enum settings { FLUSHES_LATE = 1, READER_STALLS = 2, FOLLOWS_STREAM = 4, KNOWS_NO_BOOK = 8, WAITS = 16 };
+enum settings {
+    FLUSHES_LATE = 1,
+    READER_STALLS = 2,
+    FOLLOWS_STREAM = 4,
+    KNOWS_NO_BOOK = 8,
+    WAITS = 16
+};
 
 struct world {
     struct aegis_core core;

@@ -46,7 +46,7 @@ def test_what_follows_a_hole_waits_and_its_channel_is_not_live() -> None:
         assert rig.decode(trade(rig, frames, last + step)) == 0
     assert ids(rig) == []
     assert rig.liveness(0, Channel.TRADE) is Liveness.SYNCING
-    assert rig.core.holes() == [(0, last + 1, last + 2, rig.now_ns)]
+    assert rig.core.holes() == [(0, last + 1, last + 4, rig.now_ns)]
 
 
 def test_a_filled_hole_leaves_every_trade_once_and_in_order() -> None:

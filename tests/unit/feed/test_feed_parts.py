@@ -62,6 +62,13 @@ class Venue:
         return
 
 
+class Sources:
+    """What the counters show of the connections."""
+
+    def counts(self) -> dict[str, int]:
+        return {"connects_total": 4, "channels_live": 7}
+
+
 class Choice:
     """What the counters show of how the instruments were chosen."""
 
@@ -269,16 +276,15 @@ def test_the_counters_page_holds_the_cores_own_numbers_and_the_histogram() -> No
     try:
         rig, frames = FeedRig(), Frames()
         books = BookSnapshots(rig.core, Venue(lambda *_: b""), [BTC, ETH], 2, lambda *_: None)
-        page = FeedCounters(counters, rig.core, books, VenueClock(), Choice(), Listing())
+        page = FeedCounters(counters, rig.core, books, VenueClock(), Choice(), Listing(), Sources())
         rig.decode(frames.trade(rig.venue_ms))
         rig.decode(b"{")
-        page.connect_count = 4
         page.store(rig.now_ns)
         shown = counters.page(RolePage.FEED)
         numbers = {row.name: shown.counter(word) for word, row in enumerate(FEED_COUNTERS)}
         assert numbers["frames_total"] == 2
         assert numbers["rejected_total"] == numbers["rejected_malformed_total"] == 1
-        assert numbers["connects_total"] == 4
+        assert (numbers["connects_total"], numbers["channels_live"]) == (4, 7)
         assert (numbers["instruments_fallback"], numbers["discovery_failures_total"]) == (20, 4)
         assert (numbers["instruments_winding_down"], numbers["listing_failures_total"]) == (1, 3)
         reader = _feed.FrameReader(rig.core)

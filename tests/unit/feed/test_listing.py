@@ -21,8 +21,10 @@ from engine.domain.instrument_row import Instrument
 from engine.domain.limits import CHANNELS_NEEDED
 from engine.processes.control import RoleState
 from engine.processes.feed_faults import FeedFault, FeedFaults
+from engine.processes.feed_holds import HELD_CHANNEL
 from engine.processes.feed_instruments import InstrumentChoice
-from engine.processes.feed_listing import HELD_CHANNEL, SPACING_S, TELL_AFTER, ListingWatch
+from engine.processes.feed_listing import SPACING_S, TELL_AFTER, ListingWatch
+from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.contract_stream import ContractStream
 from engine.venues.binance.exchange_info import ExchangeInfo, instrument_of, parse_exchange_info
 from engine.venues.binance.listing import forbidding_changes, why_no_entries
@@ -203,6 +205,11 @@ class Told(FeedFaults):
         self.faults.append((fault, text, instrument_index))
 
 
+def contracts(on_change: Callable[[], None]) -> ContractStream:
+    """Return a stream of contract messages that is not opened."""
+    return ContractStream("ws://127.0.0.1:1", ["BTCUSDT"], ConnectionAttempts(), on_change)
+
+
 class Watched:
     """A watch over two instruments, and everything it touches."""
 
@@ -316,7 +323,7 @@ def test_a_word_of_the_venue_brings_the_look_forward_but_not_a_storm_of_looks() 
     rig = Watched(listed(LISTED, LISTED | {"symbol": "ETHUSDT"}), period_s=3_600)
 
     async def scene() -> float:
-        stream = ContractStream("ws://127.0.0.1:1", ["BTCUSDT"], rig.watch.hurry)
+        stream = contracts(rig.watch.hurry)
         task = asyncio.create_task(rig.watch.run())
         started_s = asyncio.get_running_loop().time()
         for message in (
@@ -342,7 +349,7 @@ def test_a_word_of_the_venue_brings_the_look_forward_but_not_a_storm_of_looks() 
 @pytest.mark.parametrize("message", [b"", b"{", b"\xff", b"[]", b'{"e":"contractInfo"}'])
 def test_a_word_that_cannot_be_read_is_as_good_as_a_change(message: bytes) -> None:
     said: list[int] = []
-    ContractStream("ws://127.0.0.1:1", ["BTCUSDT"], lambda: said.append(1)).heard(message)
+    contracts(lambda: said.append(1)).heard(message)
     assert said == [1]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from engine.domain.codes import Channel
 from engine.venues.binance.routing import (
-    STREAMS_PER_CONNECTION_MAX,
+    STREAMS_PER_CONNECTION,
     RoutingError,
     category_of,
     channel_stream,
@@ -77,7 +77,7 @@ def test_many_instruments_are_spread_and_none_is_lost() -> None:
     symbols = [f"S{n}USDT" for n in range(300)]
     plans = plan_connections(symbols, CHANNELS, 50)
     for plan in plans:
-        assert 0 < len(plan.streams) <= STREAMS_PER_CONNECTION_MAX
+        assert 0 < len(plan.streams) <= STREAMS_PER_CONNECTION
         check_category(plan.category, plan.streams)
     streams = [stream for plan in plans for stream in plan.streams]
     assert len(streams) == len(set(streams)) == 300 * 5 + 50

@@ -40,6 +40,7 @@ def parts() -> Iterator[tuple[Config, segments.Segments]]:
     made.control.close()
     made.counters.close()
     made.instruments.close()
+    made.sources.close()
     segments.remove(name)
 
 

@@ -92,6 +92,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     made.parts.control.close()
     made.parts.counters.close()
     made.parts.instruments.close()
+    made.parts.sources.close()
     segments.remove(made.name)
 
 

@@ -1,0 +1,375 @@
+"""The sources of market data: for each plan a primary connection, and one that stands in for it.
+
+        plan (one category, its streams)
+          |- primary   always wanted
+          `- backup    always, or while the primary is down, late or silent
+                 both deliver: the first to do so counts, the core drops what comes twice
+
+        connection up/down -> channels subscribed/disconnected, an incident opens
+        a stream silent    -> its connection is replaced (make before break), an incident opens
+        lag                -> entries held until one connection of the plan is in time again
+        all live again     -> the incident is closed: what was healed, what is a gap
+
+Nothing here runs per frame; `watch` is called some times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from engine.clock import VenueClock
+from engine.config import SourcesConfig
+from engine.domain.codes import Channel, Liveness
+from engine.processes.feed_faults import FeedFault, FeedFaults
+from engine.processes.feed_holds import EntryHolds
+from engine.processes.feed_incidents import Incidents
+from engine.processes.feed_lag import LagWatch
+from engine.venues.binance.attempts import ConnectionAttempts
+from engine.venues.binance.market import CADENCES
+from engine.venues.binance.routing import ConnectionPlan, Subscription
+from engine.venues.binance.stream import MarketStream, has_delivered
+from native_ext._feed import Core
+from ringbuffer.errors import InvariantError
+
+NS_PER_S: Final = 1_000_000_000
+DEMAND_AFTER_S: Final = 1.0  # without the primary
+BACK_AFTER_S: Final = 30.0  # the primary was good for so long: the backup goes
+STALE_NS: Final = 2 * NS_PER_S  # a stream that spoke and is stale for so long
+REPLACE_FIRST_S: Final = 20.0  # between two replacements for silence, doubled each time
+REPLACE_MAX_S: Final = 1_800.0
+REFUSAL_TOLD_NS: Final = 60 * NS_PER_S
+SHARED_AFTER_S: Final = (
+    5.0  # the slower of two lines may repeat what the one that is gone delivered
+)
+PRIMARY, BACKUP = 0, 1
+
+
+class Line:
+    """One connection of a plan, its lag, and when it may be replaced for silence."""
+
+    def __init__(self, name: str, stream: MarketStream, lag: LagWatch) -> None:
+        """Start unwanted."""
+        self.name = name
+        self.stream = stream
+        self.lag = lag
+        self.task: asyncio.Task[None] | None = None
+        self.replace_after_s = 0.0
+        self.replace_pause_s = REPLACE_FIRST_S
+        self.quantiles_ns = (0, 0, 0)
+        self.connection_seen: object = None
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether it is up and in time."""
+        return self.stream.is_up and not self.lag.is_late
+
+
+class PlanSources:
+    """The lines of one plan."""
+
+    def __init__(self, name: str, plan: ConnectionPlan, lines: Sequence[Line]) -> None:
+        """Start with nothing up."""
+        self.name = name
+        self.plan = plan
+        self.lines = lines
+        self.indices = sorted({row.instrument_index for row in plan.subscriptions})
+        self.was_up = False  # at least once
+        self.down_ns = 0  # since when no line carries it, of a plan that was up
+        self.shared_s = -SHARED_AFTER_S  # when two lines carried it last
+        self.is_late = False
+        self.primary_bad_since_s = time.monotonic()
+        self.primary_good_since_s = 0.0
+
+    @property
+    def is_up(self) -> bool:
+        """Return whether a line carries it."""
+        return any(line.stream.is_up for line in self.lines)
+
+    def places(self) -> list[tuple[int, Channel]]:
+        """Return each (instrument, channel) it carries, once."""
+        return list(
+            dict.fromkeys((row.instrument_index, row.channel) for row in self.plan.subscriptions)
+        )
+
+
+class SourceHooks(NamedTuple):
+    """What the feed hears: connections opened, reasons worth a log line, plans that came back."""
+
+    on_connected: Callable[[], None]
+    warn: Callable[..., None]
+    on_back: Callable[[PlanSources, int], None]  # with the time since when it was down
+
+
+class FeedSources:
+    """All plans of one feed."""
+
+    def __init__(
+        self,
+        core: Core,
+        plans: Sequence[ConnectionPlan],
+        config: SourcesConfig,
+        urls: tuple[str, str],
+        attempts: ConnectionAttempts,
+        clock: VenueClock,
+        *,
+        holds: EntryHolds,
+        faults: FeedFaults,
+        incidents: Incidents,
+        hooks: SourceHooks,
+        is_third_party: bool,
+    ) -> None:
+        """Prepare every line; none is opened before `start`.
+
+        Args:
+            core: where frames go.
+            plans: what is carried.
+            config: how.
+            urls: base addresses of the primaries and of the backups.
+            attempts: the budget all of them share.
+            clock: the venue's.
+            holds: who may not be entered.
+            faults: what the journal hears.
+            incidents: what became of each loss.
+            hooks: what the feed hears.
+            is_third_party: the venue's clock is a clock, not a tape's.
+        """
+        self._core = core
+        self._config = config
+        self._clock = clock
+        self._holds = holds
+        self._faults = faults
+        self._hooks = hooks
+        self._jumps_seen = clock.jump_count
+        self.incidents = incidents
+        self.attempts = attempts
+        self.switch_count = 0  # backups taken
+        self._refusal_told_ns = -REFUSAL_TOLD_NS
+
+        def line(plan: ConnectionPlan, name: str, place: int) -> Line:
+            stream = MarketStream(
+                core,
+                (urls[place], urls[1 - place]),
+                plan,
+                attempts,
+                on_up=self._on_up,
+                on_down=self._on_down,
+                life_s=config.connection_life_s,
+            )
+            limit_ns = config.lag_limit_ms * 1_000_000
+            return Line(name, stream, LagWatch(limit_ns, is_absolute=is_third_party))
+
+        self.plans = []
+        self._of: dict[MarketStream, PlanSources] = {}
+        for number, plan in enumerate(plans):
+            name = f"{plan.category}-{number}"
+            lines = [line(plan, f"{name}a", PRIMARY)]
+            if config.backup != "off":
+                lines.append(line(plan, f"{name}b", BACKUP))
+            sources = PlanSources(name, plan, lines)
+            self.plans.append(sources)
+            self._of |= {entry.stream: sources for entry in lines}
+
+    def start(self) -> None:
+        """Open every primary, and the backups that are always wanted."""
+        for sources in self.plans:
+            self._want(sources.lines[PRIMARY])
+            if self._config.backup == "always":
+                self._want(sources.lines[BACKUP])
+
+    @property
+    def lines(self) -> Iterator[Line]:
+        """Yield every line of every plan."""
+        return (line for sources in self.plans for line in sources.lines)
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every plan was up at least once."""
+        return all(sources.was_up for sources in self.plans)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Return the tasks of the lines that are wanted."""
+        return [line.task for line in self.lines if line.task is not None]
+
+    def check(self) -> None:
+        """Make sure that every line lives.
+
+        Raises:
+            InvariantError: one ended by itself.
+        """
+        for line in self.lines:
+            if line.task is not None and line.task.done():
+                raise InvariantError(f"{line.name} ended: {line.task.exception()!r}")
+
+    def watch(self, now_ns: int) -> None:
+        """Look at lag, silence and the need for backups."""
+        now_s = now_ns / NS_PER_S
+        has_jumped = self._clock.jump_count != self._jumps_seen
+        self._jumps_seen = self._clock.jump_count
+        for sources in self.plans:
+            self._judge_shared(sources, now_ns)
+            for line in sources.lines:
+                self._note_lag(line, now_s, has_jumped=has_jumped)
+            self._judge_lag(sources, now_ns)
+            for line in sources.lines:
+                self._look_for_silence(sources, line, now_ns)
+            if self._config.backup == "demand":
+                self._judge_second(sources, now_s)
+
+    def _on_up(self, stream: MarketStream) -> None:
+        sources, now_ns = self._of[stream], time.monotonic_ns()
+        sources.was_up = True
+        self._hooks.on_connected()
+        self._judge_shared(sources, now_ns)
+        if sum(line.stream.is_up for line in sources.lines) > 1:
+            return
+        for index, channel in sources.places():
+            self._core.subscribed(index, channel, now_ns)
+        self._core.flush(now_ns)
+        if sources.down_ns:
+            self._hooks.on_back(sources, sources.down_ns)
+            sources.down_ns = 0
+
+    def _on_down(self, stream: MarketStream, reason: str) -> None:
+        sources, now_ns = self._of[stream], time.monotonic_ns()
+        (line,) = (entry for entry in sources.lines if entry.stream is stream)
+        if sources.is_up:
+            what = f"{line.name} down, the other delivers"
+            self.incidents.open(
+                sources.name, what, reason, lambda: stream.is_up or line.task is None, now_ns
+            )
+        elif sources.was_up and not sources.down_ns:
+            sources.down_ns = now_ns
+            is_over = self.incidents.until_live(sources.places())
+            self.incidents.open(sources.name, f"{line.name} down", reason, is_over, now_ns)
+            for index, channel in sources.places():
+                self._core.disconnected(index, channel, now_ns)
+            self._core.flush(now_ns)
+        if stream.failures > 1:
+            self._tell_refusal(reason, now_ns)
+        streams = len(sources.plan.subscriptions)
+        self._hooks.warn(f"STREAM_DOWN {line.name}", reason, streams=streams)
+
+    def _tell_refusal(self, reason: str, now_ns: int) -> None:
+        """Tell the journal why nothing can be opened; one word of it a minute."""
+        if now_ns - self._refusal_told_ns > REFUSAL_TOLD_NS:
+            self._refusal_told_ns = now_ns
+            self._faults.tell(FeedFault.CONNECTION_REFUSED, reason)
+
+    def _judge_shared(self, sources: PlanSources, now_ns: int) -> None:
+        """Expect duplicates while two lines carry a plan, and shortly after."""
+        up = [line.stream for line in sources.lines if line.stream.is_up]
+        if len(up) > 1:
+            sources.shared_s = now_ns / NS_PER_S
+        for stream in up:
+            stream.share(now_ns / NS_PER_S - sources.shared_s < SHARED_AFTER_S)
+
+    def _want(self, line: Line) -> None:
+        if line.task is None:
+            line.task = asyncio.create_task(line.stream.run())
+
+    def _forego(self, line: Line) -> None:
+        if line.task is None:
+            return
+        task, line.task = line.task, None
+        task.cancel()
+
+    # ---- lag
+
+    def _note_lag(self, line: Line, now_s: float, *, has_jumped: bool) -> None:
+        connection = line.stream.connection
+        if connection is None:
+            return
+        if has_jumped or connection is not line.connection_seen:
+            line.connection_seen = connection
+            if has_jumped:
+                line.lag.forget()
+        count, sum_ns, _ = connection.take_lag()
+        rate = 1.0 + self._clock.rate_ppb / NS_PER_S
+        bound_ns = self._clock.error_ns if self._clock.rate_ppb else self._clock.bound_ns
+        if line.lag.note(now_s, count, sum_ns, bound_ns, rate):
+            self._hooks.warn(
+                f"LAG {line.name}",
+                "late" if line.lag.is_late else "in time again",
+                level_ms=round(line.lag.level_ns / 1e6, 1),
+                usual_ms=round(line.lag.usual_ns / 1e6, 1),
+            )
+        line.quantiles_ns = connection.lag_quantiles()
+
+    def _judge_lag(self, sources: PlanSources, now_ns: int) -> None:
+        up = [line for line in sources.lines if line.stream.is_up]
+        is_late = bool(up) and all(line.lag.is_late for line in up)
+        if is_late == sources.is_late:
+            return
+        sources.is_late = is_late
+        self._holds.set(f"late {sources.name}", sources.indices, now_ns, is_held=is_late)
+        level_ms = max(line.lag.level_ns for line in sources.lines) / 1e6
+        if is_late:
+            self.incidents.open(
+                sources.name, "late", f"{level_ms:.0f} ms", lambda: not sources.is_late, now_ns
+            )
+            self._faults.tell(FeedFault.LATE, f"{sources.name} late: {level_ms:.0f} ms")
+        else:
+            self._faults.tell(FeedFault.IN_TIME, f"{sources.name} in time: {level_ms:.0f} ms")
+
+    # ---- silence
+
+    def _look_for_silence(self, sources: PlanSources, line: Line, now_ns: int) -> None:
+        connection, now_s = line.stream.connection, now_ns / NS_PER_S
+        if connection is None or now_s < line.replace_after_s:
+            return
+        rows = sources.plan.subscriptions
+        silent = next((row for row in rows if self._is_silent(line, row, now_ns)), None)
+        if silent is None:
+            if now_s > line.replace_after_s + line.replace_pause_s:
+                line.replace_pause_s = REPLACE_FIRST_S
+            return
+        reason = f"silent: {silent.stream}"
+        if not line.stream.replace(reason):
+            return
+        line.replace_after_s = now_s + line.replace_pause_s
+        line.replace_pause_s = min(2 * line.replace_pause_s, REPLACE_MAX_S)
+        place = (silent.instrument_index, silent.channel)
+        self.incidents.open(
+            sources.name, f"{line.name} silent", silent.stream, lambda: self._speaks(place), now_ns
+        )
+        self._hooks.warn(f"STREAM_SILENT {line.name}", reason, streams=len(rows))
+
+    def _speaks(self, place: tuple[int, Channel]) -> bool:
+        return self._core.channel(*place)[0] in {Liveness.LIVE, Liveness.INVALID}
+
+    def _is_silent(self, line: Line, row: Subscription, now_ns: int) -> bool:
+        connection = line.stream.connection
+        liveness, since_ns, _, _ = self._core.channel(row.instrument_index, row.channel)
+        if connection is None or liveness in {Liveness.UNSUPPORTED, Liveness.INVALID}:
+            return False
+        deadline_ns = CADENCES[row.channel][0]
+        if deadline_ns == 0:
+            return False
+        if liveness == Liveness.STALE:
+            return now_ns - since_ns > STALE_NS and now_ns - line.stream.since_ns > STALE_NS
+        age_ns = now_ns - line.stream.since_ns
+        return age_ns > deadline_ns and not has_delivered(connection, row)
+
+    # ---- backups
+
+    def _judge_second(self, sources: PlanSources, now_s: float) -> None:
+        primary, backup = sources.lines
+        if not sources.was_up:
+            return  # nothing to stand in for yet: the addresses are tried in turn
+        if primary.is_good:
+            sources.primary_bad_since_s = now_s
+            good_since_s = max(sources.primary_good_since_s, primary.stream.since_ns / NS_PER_S)
+            if backup.task is not None and now_s - good_since_s > BACK_AFTER_S:
+                self._forego(backup)
+            return
+        sources.primary_good_since_s = now_s
+        if backup.task is None and now_s - sources.primary_bad_since_s > DEMAND_AFTER_S:
+            self.switch_count += 1
+            self._want(backup)
+            why = "late" if primary.stream.is_up else primary.stream.refusal
+            self._faults.tell(FeedFault.BACKUP_TAKEN, f"{sources.name}: {why}")
+            self._hooks.warn(f"BACKUP_TAKEN {sources.name}", why)
