@@ -184,8 +184,8 @@ int32_t aegis_law_lane(struct aegis_core *core, struct aegis_lane *lane,
         return reason;
     }
     /* What the other of two connections delivered before agrees with itself too. */
-    if (core->is_shared && reason != AEGIS_REJECT_ID_JUMP && reason != AEGIS_REJECT_PRICE_JUMP &&
-        claim->time_ns <= lane->last_time_ns)
+    if (core->is_shared && claim->time_ns <= lane->last_time_ns &&
+        (reason == AEGIS_REJECT_ID_DUPLICATE || reason == AEGIS_REJECT_ID_OUT_OF_ORDER))
         return reason;
     lane->rejected_count++;
     /* A lagging connection repeats what is past: those records agree with each other too, but

@@ -66,7 +66,7 @@ OF_THE_EXCHANGE = [
     Case("duplicate", R.ID_DUPLICATE, "bookTicker"),
     Case("reorder", R.ID_OUT_OF_ORDER, "bookTicker"),
     Case("duplicate", R.ID_DUPLICATE, AGG),
-    Case("reorder", R.ID_OUT_OF_ORDER, AGG),
+    # A reordered aggTrade is no poison: it waits and leaves in its place.
     Case("duplicate", R.ID_DUPLICATE, DEPTH),
     Case("reorder", R.DEPTH_GAP, DEPTH),
     Case("gap", R.DEPTH_GAP, DEPTH),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 from engine.config import SourcesConfig
 from engine.domain.codes import Channel, Liveness, RecordType
 from engine.processes.board import read_board
-from tests.feed_role import FeedRole, PracticeExchange
+from tests.exchange_process import PracticeExchange
+from tests.feed_role import FeedRole
 
 NAMES = itertools.count()
 Scene = Callable[..., "Running"]
@@ -87,9 +87,7 @@ class Running:
 
     def stream_connections(self) -> dict[str, list[int]]:
         """Return the exchange's numbers of the connections with many streams, by category."""
-        url = f"http://127.0.0.1:{self.exchange.port}/practice/connections"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            rows = json.load(answer)
+        rows = self.exchange.call("GET", "/practice/connections")
         found: dict[str, list[int]] = {}
         for row in rows:
             if row["category"] in {"public", "market"} and len(row["streams"]) > 1:
