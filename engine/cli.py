@@ -104,9 +104,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for name, summary in (
         ("status", "Show a running engine."),
+        ("orders", "List the orders of a running engine that may still fill."),
+        ("positions", "List the positions of a running engine, by strategy."),
         ("stop", "Stop a running engine in order (SIGTERM through its pid file)."),
     ):
         _instance(add(name, summary, f"example: aegis {name} --name main"))
+    top = add("top", "Watch a running engine in the terminal.", "example: aegis top --every 2")
+    top.add_argument("--every", type=_seconds, default=1.0, help="seconds between looks (1)")
+    top.add_argument("--once", action="store_true", help="print one screen and end")
+    top.add_argument("--name", default="main", help="instance name (main)")
     halt = add("halt", "Stop new orders and cancel what rests.", 'example: aegis halt "bad fills"')
     halt.add_argument("reason", nargs="?", default="command line", help="why; it is journaled")
     _instance(halt)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import exit_codes
+from engine import cli_views, exit_codes
 from engine.config import shown
 from engine.config_load import ConfigError, load_config
 from engine.domain.codes import TradingState
@@ -26,6 +26,7 @@ from ringbuffer.errors import SegmentError
 from ringbuffer.segment import Segment
 
 API_TIMEOUT_S = 3.0
+WIDE = 400  # characters and lines where no terminal sets a bound
 RESUME_WAIT_S = 2.0  # the brain looks at each step; longer means that something holds
 RESUME_POLL_S = 0.1
 
@@ -57,10 +58,53 @@ def _status(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         return exit_codes.ENVIRONMENT
     answer = _call(engine, "GET", "/status")
     if answer is None:
-        _fail(f"the API of {engine.name!r} (process {engine.pid}) does not answer")
-        return exit_codes.ROLE_DIED
+        return _api_silent(engine)
     _show(answer, as_json=options.json, text=_status_text(answer))
     return exit_codes.DONE
+
+
+def _view(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Show the open orders or the positions of a running engine."""
+    engine = _find(options, environment)
+    if engine is None:
+        return exit_codes.ENVIRONMENT
+    status = _call(engine, "GET", "/status")
+    if status is None:
+        return _api_silent(engine)
+    rows, text = {
+        "orders": ("orders_open", cli_views.orders_text),
+        "positions": ("positions", cli_views.positions_text),
+    }[options.command]
+    print(json.dumps(status[rows]) if options.json else text(status))  # noqa: T201
+    return exit_codes.DONE
+
+
+def _top(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Show a running engine until somebody has seen enough; once where nobody can press a key."""
+    engine = _find(options, environment)
+    if engine is None:
+        return exit_codes.ENVIRONMENT
+
+    def lines(width: int, height: int) -> list[str] | None:
+        status = _call(engine, "GET", "/status")
+        return None if status is None else cli_views.top_lines(status, width, height)
+
+    if options.once or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        found = lines(WIDE, WIDE)
+        if found is None:
+            return _api_silent(engine)
+        print("\n".join(found).rstrip())  # noqa: T201  the command's own output
+        return exit_codes.DONE
+    from engine.cli_screen import show
+
+    if show(lines, options.every):
+        return exit_codes.DONE
+    return _api_silent(engine)
+
+
+def _api_silent(engine: RunningEngine) -> int:
+    _fail(f"the API of {engine.name!r} (process {engine.pid}) does not answer")
+    return exit_codes.ROLE_DIED
 
 
 def _halt(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -151,6 +195,9 @@ def _version(options: argparse.Namespace, _environment: Mapping[str, str]) -> in
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "status": _status,
+    "top": _top,
+    "orders": _view,
+    "positions": _view,
     "halt": _halt,
     "resume": _resume,
     "stop": _stop,
