@@ -113,6 +113,7 @@ void aegis_book_start(struct aegis_book *book) {
     book->crossed_run = 0;
     book->diverged_run = 0;
     book->is_doubted = 0;
+    book->is_held = 0;
     book->behind_since_ns = 0;
     book->wants_snapshot = 1;
     book->keeps_zeros = 1;

@@ -324,7 +324,9 @@ static int32_t read_levels(struct aegis_core *core, const struct aegis_instrumen
 /* A book that contradicts itself or the quotes is held back. */
 static int32_t publish_book(struct aegis_core *core, struct aegis_instrument *instrument) {
     struct aegis_book *book = &instrument->book;
-    TRY(aegis_book_judge(core, instrument));
+    int32_t reason = aegis_book_judge(core, instrument);
+    book->is_held = reason != AEGIS_REJECT_NONE;
+    TRY(reason);
     aegis_emit_book(core, instrument);
     aegis_channel_received(core, instrument, AEGIS_CHANNEL_BOOK); /* levels first, then live */
     if (!book->wants_snapshot && aegis_book_wants_more(book))

@@ -122,6 +122,7 @@ struct aegis_book {
     int64_t diverged_ns; /* when it was fetched again for that reason; 0: never */
     int64_t behind_since_ns; /* quotes moved on without a diff since then; 0: they did not */
     int32_t diverged_run;
+    int32_t is_held; /* contradicted itself or a quote after its last diff: not to be shown */
     int32_t is_doubted; /* nothing is published until a quote agrees, or it is fetched again */
     int32_t state;
     int32_t crossed_run;

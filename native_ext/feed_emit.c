@@ -198,6 +198,9 @@ static int put_pending(struct aegis_core *core, struct aegis_instrument *instrum
             return 0;
         instrument->pending_mask &= ~(1u << place);
     }
+    /* A book that is held back shows its differences with its next good diff. */
+    if (instrument->book.is_held || instrument->book.is_doubted)
+        instrument->book.is_dirty = 0;
     if (instrument->book.is_dirty && !put_book(core, instrument, 1))
         return 0;
     for (int32_t channel = 0; channel < AEGIS_CHANNEL_COUNT; channel++)

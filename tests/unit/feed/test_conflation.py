@@ -15,6 +15,7 @@ from engine.domain.codes import (
     Liveness,
     RecordType,
 )
+from engine.domain.firewall_reasons import FirewallReason
 from engine.domain.records import MARKET_DTYPE
 from engine.store.reader import join_records
 from tests.feed_decoder import LevelReader
@@ -163,3 +164,26 @@ def test_a_record_that_waited_alone_is_not_called_merged() -> None:
     trades = drained(rig)
     trades = trades[trades["record_type"] == RecordType.TRADE]
     assert [int(t["flags"]) & CONFLATED for t in trades] == [0]
+
+
+def test_a_book_that_crossed_while_it_waited_is_not_shown_until_it_uncrosses() -> None:
+    rig, frames = FeedRig(capacity=64), Frames()
+    rig.decode(frames.depth(rig.venue_ms, [("61800.00", "1.000")], [("61801.00", "1.000")]))
+    assert rig.snapshot(0, {"lastUpdateId": frames.update_id - 1, "bids": [], "asks": []}) == 0
+    reader = LevelReader()
+    for record in rig.records(RecordType.LEVEL):
+        reader.apply(record, LEVEL_SNAPSHOT_FIRST)
+    while rig.ring.producer().refused_count == 0:
+        rig.decode(frames.trade(rig.venue_ms))
+    assert rig.decode(frames.depth(rig.venue_ms, [("61799.00", "2.000")])) == 0, "it waits"
+    crossing = frames.depth(rig.venue_ms, [("61802.00", "3.000")])
+    assert rig.decode(crossing) == FirewallReason.BOOK_CROSSED
+    tail = drained(rig)
+    assert len(tail[tail["record_type"] == RecordType.LEVEL]) == 0
+    uncrossing = frames.depth(rig.venue_ms, [("61802.00", "0.000")])
+    assert rig.decode(uncrossing) == 0
+    for record in rig.records(RecordType.LEVEL):
+        reader.apply(record, LEVEL_SNAPSHOT_FIRST)
+    _, _, bids, asks = rig.core.book(0)
+    assert reader.top() == (bids, asks)
+    assert (617_990, 2_000) in bids
