@@ -23,6 +23,7 @@ Aegis: a multiprocess shared-memory trading engine.
   aegis run                       trade practice money on a generated market; page at 127.0.0.1:8080
   aegis run --tape FILE.gz        the same on a recorded market
   aegis run --for 60 --json       stop after 60 s and end with one JSON object
+  aegis record --parquet          write a running engine's market to tapes
   aegis halt "why"                stop new orders now and cancel what rests
   aegis resume --reason "why"     undo a halt or a tripped limit
 """
@@ -77,6 +78,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command, with help that teaches."""
     import argparse
 
+    from engine.cli_tapes import add_tape_commands
+
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         "aegis", description=DESCRIPTION, epilog=EPILOG, formatter_class=formatter
@@ -120,6 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
     resume.add_argument("--reason", required=True, help="why; it is journaled")
     _instance(resume)
     _add_journal_commands(add)
+    add_tape_commands(add)
     doctor = add("doctor", "Check this machine and say what to do.", "example: aegis doctor --warm")
     doctor.add_argument("--warm", action="store_true", help="compile every kernel into the cache")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
@@ -179,7 +183,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `aegis run`."""
     market = parser.add_argument_group("market (practice exchange)")
     market.add_argument(
-        "--tape", nargs="+", default=[], help="recorded captures, files or a folder"
+        "--tape", nargs="+", default=[], help="recorded tapes or captures, files or a folder"
     )
     market.add_argument(
         "--generate", type=int, default=0, metavar="N", help="N generated instruments"

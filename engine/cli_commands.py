@@ -163,6 +163,24 @@ def _journal(options: argparse.Namespace, environment: Mapping[str, str]) -> int
     return verify_command(place, as_json=options.json)
 
 
+def _record(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    from engine.processes.record_command import record_command
+
+    return record_command(options, load_config(environment))
+
+
+def _tape(options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
+    from engine.processes.tape_commands import tape_command
+
+    return tape_command(options)
+
+
+def _download(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    from engine.processes.download import download_command
+
+    return download_command(options, load_config(environment))
+
+
 def _doctor(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from engine.processes.doctor import examine
 
@@ -204,6 +222,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "replay": _replay,
     "why": _why,
     "journal": _journal,
+    "record": _record,
+    "tape": _tape,
+    "download": _download,
     "doctor": _doctor,
     "config": _config,
     "version": _version,

@@ -53,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     made.add_argument("--port", type=int, required=True, help="port to listen on; 0 picks one")
-    made.add_argument("--tape", nargs="+", metavar="PATH", help="captures, or a folder of them")
+    made.add_argument(
+        "--tape", nargs="+", metavar="PATH", help="tapes or captures, or a folder of them"
+    )
     made.add_argument("--generate", type=int, metavar="N", help="generate N instruments (1-500)")
     made.add_argument("--seed", type=int, default=1, help="seed of the generated market (1)")
     made.add_argument("--rate", type=float, help="generated messages per second over all")
@@ -190,9 +192,9 @@ def source_of(arguments: argparse.Namespace) -> EventSource:
         message = "--tape and --generate exclude each other"
         raise ValueError(message)
     if arguments.tape:
-        from exchange.tape import Tape
+        from exchange.recorded import open_source
 
-        return Tape(arguments.tape)
+        return open_source(arguments.tape)
     count = 2 if arguments.generate is None else arguments.generate
     if not 1 <= count <= MAX_INSTRUMENTS:
         message = f"--generate {count}: expected 1 to {MAX_INSTRUMENTS}"

@@ -1,0 +1,70 @@
+"""How far a long command is: a line rewritten on a terminal, one now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Final, TextIO
+
+TERMINAL_S: Final = 0.2
+PLAIN_S: Final = 10.0
+BAR_CELLS: Final = 24
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+
+
+class ProgressLine:
+    """One line of progress on standard error; standard output stays for results."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Speak on standard error, or where told."""
+        self._stream = sys.stderr if stream is None else stream
+        self._is_terminal = self._stream.isatty()
+        self._due_s = 0.0
+        self._width = 0
+
+    def show(self, text: str) -> None:
+        """Show where things stand, unless it was shown a moment ago."""
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return
+        self._due_s = now_s + (TERMINAL_S if self._is_terminal else PLAIN_S)
+        if self._is_terminal:
+            self._write(f"\r{text:<{self._width}}")
+            self._width = len(text)
+        else:
+            self._write(text + "\n")
+
+    def say(self, text: str) -> None:
+        """Write a sentence that stays, above the line."""
+        if self._is_terminal and self._width:
+            self._write("\r" + " " * self._width + "\r")
+        self._write(text + "\n")
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._is_terminal and self._width:
+            self._write("\n")
+            self._width = 0
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            self._due_s = float("inf")  # whoever read it is gone; the work goes on
+
+
+def bar(share: float) -> str:
+    """Return a share from 0 to 1 as a bar with its percentage."""
+    share = min(max(share, 0.0), 1.0)
+    full = round(share * BAR_CELLS)
+    return f"[{'#' * full}{'.' * (BAR_CELLS - full)}] {share:4.0%}"
+
+
+def bytes_text(count: float) -> str:
+    """Return a number of bytes in the unit people read it in."""
+    for unit in _UNITS:
+        if count < 1000 or unit == _UNITS[-1]:
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
