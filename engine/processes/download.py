@@ -85,7 +85,13 @@ def _fetch(options: argparse.Namespace, config: Config, span_ms: tuple[int, int]
 class Download:
     """Parts of history, fetched in order, each written once."""
 
-    def __init__(self, client: Any, root: Path, line: ProgressLine, now_ms: int) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        client: Any,  # noqa: ANN401  its module is loaded only when asked for
+        root: Path,
+        line: ProgressLine,
+        now_ms: int,
+    ) -> None:
         """Write nothing yet.
 
         Args:

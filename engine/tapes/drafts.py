@@ -26,6 +26,7 @@ from engine.domain.instrument_row import (
 )
 from engine.domain.records import MARKET_DTYPE
 from engine.tapes.errors import ImportFormatError
+from engine.tapes.reader import joined
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -85,7 +86,7 @@ def join(drafts: Iterable[Draft], steps: Steps = Steps()) -> Imported:  # noqa: 
             made, changed = _records(draft, instrument)
             parts.append(made)
             rounded += changed
-    records = np.concatenate(parts)
+    records = joined(parts)
     records = records[np.argsort(records["receive_time_ns"], kind="stable")]
     records["sequence"] = np.arange(1, len(records) + 1)
     return Imported(instruments, records, rounded)

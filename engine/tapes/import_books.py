@@ -104,6 +104,7 @@ class _Orders:
         order_id: int,
         flags: int,
     ) -> None:
+        """Take one row; the row after the last of an event tells what the event changed."""
         is_snapshot = bool(flags & SNAPSHOT_FLAG)
         if self._open[2] and (sequence, venue_ns) != self._open[2:0:-1] and not is_snapshot:
             self._book.tell(*self._open)
@@ -140,6 +141,7 @@ class _Orders:
             self._orders[order_id] = order
 
     def drafts(self) -> list[Draft]:
+        """Return the book's changes and the trades."""
         self._book.tell(*self._open)
         columns = list(zip(*self._trades, strict=True)) or [()] * 6
         whole = [np.array(columns[place], dtype=np.int64) for place in (0, 1, 4, 5)]

@@ -113,9 +113,11 @@ class _Frames:
         self._symbol = ""  # of a file whose snapshots name none
 
     def begin_file(self) -> None:
+        """Forget whose snapshot a nameless one would be."""
         self._symbol = ""
 
     def take(self, receive_ns: int, document: Document) -> None:
+        """Take one frame or one answer."""
         data = document.get("data", document)
         if "lastUpdateId" in data and "bids" in data:
             self._snapshot(receive_ns, data)

@@ -23,7 +23,7 @@ from engine.domain.codes import RecordType
 from engine.domain.instrument import Instrument
 from engine.domain.records import MARKET_DTYPE
 from engine.tapes.errors import TapeError, missing_extra
-from engine.tapes.reader import TapeReader
+from engine.tapes.reader import TapeReader, joined
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -100,7 +100,7 @@ def _windows(tape: TapeReader) -> Iterator[tuple[Records, NDArray[np.int64]]]:
     blocks = tape.record_blocks
     for first in range(0, len(blocks), WINDOW_BLOCKS):
         chosen = blocks[first : first + WINDOW_BLOCKS]
-        records = np.concatenate([tape.records(block) for block in chosen])
+        records = joined([tape.records(block) for block in chosen])
         offsets = np.repeat(
             np.array([block.wall_offset_ns for block in chosen], dtype=np.int64),
             [block.row_count for block in chosen],

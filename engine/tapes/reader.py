@@ -11,7 +11,7 @@ import bisect
 import fcntl
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -184,6 +184,15 @@ def _mapped(path: Path) -> tuple[mmap.mmap | None, memoryview]:
     except OSError as error:
         raise TapeError(f"{path}: {error.strerror}") from error
     return mapped, memoryview(mapped)
+
+
+def joined(parts: Sequence[Records]) -> Records:
+    """Return records one after another, every byte kept.
+
+    WHY: numpy's concatenation finds a dtype of its own for fields that overlap, and moves them.
+    """
+    raw = [np.ascontiguousarray(part).view(np.uint8).reshape(-1) for part in parts]
+    return np.concatenate([np.zeros(0, np.uint8), *raw]).view(MARKET_DTYPE)
 
 
 def walk(view: memoryview, name: str) -> tuple[list[Block], int]:

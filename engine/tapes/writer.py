@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.instrument import Instrument, instrument_rows
+from engine.domain.instrument_row import LIVENESS_OFFSET
 from engine.domain.records import MARKET_DTYPE
 from engine.tapes.blocks import (
     BLOCK_PAYLOAD_BYTES_MAX,
@@ -86,7 +87,9 @@ class TapeWriter:
 
     def put_instrument_rows(self, rows: Records) -> None:
         """Say the same from INSTRUMENT_DTYPE rows; see `put_instruments`."""
-        payload = rows.tobytes()
+        cells = np.frombuffer(bytearray(rows.tobytes()), np.uint8).reshape(len(rows), -1)
+        cells[:, LIVENESS_OFFSET:] = 0  # not of the table, but of the moment
+        payload = cells.tobytes()
         header = encode_block_header(BlockKind.INSTRUMENTS, payload, len(rows))
         self._write(header, payload)
 

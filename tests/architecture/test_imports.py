@@ -8,7 +8,10 @@ import pytest
 from tests.architecture.tree import ROOT, Module, modules, within
 
 # Extras are imported where they are used, so that an engine without them starts, and starts fast.
-EXTRAS = ("apprise", "binance", "ib_async", "ib_insync", "plotly", "psycopg", "pyarrow", "torch")
+EXTRAS = (
+    "apprise", "binance", "fsspec", "ib_async", "ib_insync", "plotly", "psycopg", "pyarrow", "s3fs",
+    "torch",
+)  # fmt: skip
 # Main binds its socket before anything of this size is loaded (budget: 50 ms from exec to accept).
 HEAVY = ("numba", "numpy", "picows", "psutil", "starlette", "structlog", "uvicorn", "uvloop")
 # Modules that are an extra's adapter: they load it, so nobody loads them before it is asked for.
