@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from engine.tapes.errors import TapeBusyError, TapeDamagedError, TapeError
-from engine.tapes.reader import TapeReader
+from engine.tapes.blocks import FILE_HEADER_BYTES, FILE_MAGIC
+from engine.tapes.errors import TapeBusyError, TapeError
+from engine.tapes.reader import TapeReader, lock
 from engine.tapes.writer import TapeWriter
 
 SUFFIX: Final = ".tape"
@@ -67,6 +68,9 @@ class TapeFolder:
         told: list[str] = []
         for path in self.tapes():
             try:
+                if _is_stillborn(path):
+                    path.unlink()
+                    continue
                 with TapeReader(path) as tape:
                     if tape.is_ended:
                         continue
@@ -77,11 +81,7 @@ class TapeFolder:
                 told.append(f"{path.name}: was left open, {count:,} records kept, {torn} bytes cut")
             except TapeBusyError:
                 continue
-            except TapeDamagedError as error:
-                told.append(str(error))
             except TapeError as error:
-                if path.stat().st_size == 0:
-                    path.unlink()
                 told.append(str(error))
         return told
 
@@ -96,6 +96,20 @@ class TapeFolder:
             except TapeError:
                 continue
         return found
+
+
+def _is_stillborn(path: Path) -> bool:
+    """Return whether a writer was killed before it had written the head of a tape.
+
+    Raises:
+        TapeBusyError: the writer lives.
+    """
+    with path.open("rb+") as file:
+        head = file.read(FILE_HEADER_BYTES)
+        if len(head) == FILE_HEADER_BYTES or not FILE_MAGIC.startswith(head[: len(FILE_MAGIC)]):
+            return False
+        lock(file.fileno(), path)
+        return True
 
 
 def read_note(tape: Path) -> dict[str, Any]:

@@ -41,10 +41,10 @@ class Destination:
         """
         self.url = url.rstrip("/")
         fsspec = _fsspec()
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"skip_instance_cache": True}
         if url.startswith("s3://"):
             client = {key: value for key, value in (("region_name", region),) if value}
-            options = {"client_kwargs": client, "use_listings_cache": False}
+            options |= {"client_kwargs": client, "use_listings_cache": False}
             if endpoint:
                 options["endpoint_url"] = endpoint
         try:

@@ -1,0 +1,193 @@
+"""The recorder takes every record of a ring, never holds it up, and writes down what it lost."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.domain.codes import GapReason, RecordType
+from engine.domain.records import MARKET_DTYPE
+from engine.processes import record as record_module
+from engine.processes.record import MarketEar, Recorder
+from engine.tapes.errors import TapeError
+from engine.tapes.folder import TapeFolder
+from engine.tapes.reader import Records, TapeReader, joined
+from engine.tapes.recording import Recording
+from ringbuffer.errors import SegmentError
+from tests.feed_rig import BTC, ETH
+from tests.recorder_rig import SLOTS, FakeEngine, recorded
+from tests.tape_builders import market
+
+
+@pytest.fixture
+def fake_engine() -> Iterator[FakeEngine]:
+    engine = FakeEngine(f"rec{os.getpid()}")
+    engine.know(BTC, ETH)
+    yield engine
+    engine.close()
+
+
+class Running:
+    """A recorder in a thread of its own."""
+
+    def __init__(self, ear: MarketEar, folder: Path, **limits: int) -> None:
+        self.recording = Recording(TapeFolder(folder), "main", ear.instruments(), **limits)
+        self.recorder = Recorder(ear, self.recording)
+        self._stop = threading.Event()
+        self.failure: TapeError | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.recorder.run(self._stop.is_set, lambda: None)
+        except TapeError as error:
+            self.failure = error
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+
+def test_every_record_is_on_the_tape_as_it_was_in_the_ring(
+    fake_engine: FakeEngine, tmp_path: Path
+) -> None:
+    first = fake_engine.publish(300)  # before anybody listens
+    ear = MarketEar(fake_engine.name)
+    assert ear.is_from_start
+    running = Running(ear, tmp_path)
+    rest = fake_engine.publish(600)
+    running.stop()
+    ear.close()
+    assert recorded(tmp_path).tobytes() == joined([first, rest]).tobytes()
+    assert (running.recording.record_count, running.recording.lost_count) == (900, 0)
+    (path,) = TapeFolder(tmp_path).finished()
+    with TapeReader(path) as tape:
+        assert tape.instruments == [BTC, ETH]
+
+
+def test_it_starts_in_front_of_what_may_be_overwritten(
+    fake_engine: FakeEngine, tmp_path: Path
+) -> None:
+    records = fake_engine.publish(3 * SLOTS)
+    ear = MarketEar(fake_engine.name)
+    assert not ear.is_from_start
+    running = Running(ear, tmp_path)
+    running.stop()
+    ear.close()
+    assert recorded(tmp_path).tobytes() == records[-SLOTS * 3 // 4 :].tobytes()
+    assert running.recording.lost_count == 0  # what was before it came is no loss of its
+
+
+def test_what_went_by_unread_is_written_down(fake_engine: FakeEngine, tmp_path: Path) -> None:
+    ear = MarketEar(fake_engine.name)
+    first = fake_engine.publish(10)
+    into = np.zeros(64, dtype=MARKET_DTYPE)
+    assert ear.take(into) == (0, 10, 0)
+    later = fake_engine.publish(5 * SLOTS)
+    running = Running(ear, tmp_path)
+    running.stop()
+    ear.close()
+    found = recorded(tmp_path)
+    gaps = found[found["record_type"] == RecordType.GAP]
+    kept = found[found["record_type"] != RecordType.GAP]
+    assert set(gaps["gap_reason"].tolist()) == {GapReason.LAPPED}
+    lost = running.recording.lost_count
+    assert lost > 0
+    assert set(gaps["lost_count"].tolist()) == {lost}
+    assert set(gaps["first_id"].tolist()) == {10}
+    assert lost + len(kept) == len(later)
+    assert kept.tobytes() == later[lost:].tobytes()
+    assert found["record_type"][0] == RecordType.GAP
+    assert len(first) == 10
+
+
+def test_a_loss_in_the_middle_of_a_block_stands_in_its_place(tmp_path: Path) -> None:
+    """The ear is made up: it gives three records, loses five, gives four."""
+    records = market(12)
+
+    class Ear:
+        def __init__(self) -> None:
+            self.gives = [(0, records[:3], 0), (8, records[8:], 5)]
+
+        def instruments(self) -> Records:
+            return np.zeros(2, dtype=np.void(256).dtype)
+
+        def is_engine_alive(self) -> bool:
+            return bool(self.gives)
+
+        def take(self, into: Records) -> tuple[int, int, int]:
+            if not self.gives:
+                return 12, 0, 0
+            first, given, lost = self.gives.pop(0)
+            into[: len(given)] = given
+            return first, len(given), lost
+
+    recording = Recording(TapeFolder(tmp_path), "main", Ear().instruments())
+    Recorder(Ear(), recording).run(lambda: False, lambda: None)  # type: ignore[arg-type]
+    found = recorded(tmp_path)
+    kinds = found["record_type"] == RecordType.GAP
+    assert kinds.tolist() == [False] * 3 + [True] * 6 + [False] * 4
+    assert found[~kinds].tobytes() == joined([records[:3], records[8:]]).tobytes()
+    assert set(found["first_id"][kinds].tolist()) == {3}
+
+
+def test_the_producer_is_never_held_up(fake_engine: FakeEngine, tmp_path: Path) -> None:
+    ear = MarketEar(fake_engine.name)
+    fake_engine.publish(20 * SLOTS)  # nobody takes anything; each publish must still succeed
+    assert fake_engine.ring.gating_sequence() == fake_engine.ring.published()
+    ear.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_refuses_ends_the_recorder_and_keeps_the_tape(
+    fake_engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ear = MarketEar(fake_engine.name)
+    records = fake_engine.publish(100)
+    running = Running(ear, tmp_path)
+    while running.recording.record_count < 100:
+        assert running.failure is None
+
+    def refuse(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.tapes.writer.os.writev", refuse)
+        fake_engine.publish(10)
+        running._thread.join(30)
+    ear.close()
+    assert "No space left" in str(running.failure)
+    assert recorded(tmp_path).tobytes() == records.tobytes()
+
+
+def test_no_more_memory_than_was_reserved(
+    fake_engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "BLOCK_COUNT", 2)
+    monkeypatch.setattr(record_module, "BLOCK_RECORDS", 16)
+    ear = MarketEar(fake_engine.name)
+    running = Running(ear, tmp_path)
+    records = fake_engine.publish(900)
+    running.stop()
+    ear.close()
+    assert recorded(tmp_path).tobytes() == records.tobytes()
+
+
+def test_no_engine_is_said_and_leaves_nothing() -> None:
+    with pytest.raises(SegmentError):
+        MarketEar(f"nobody{os.getpid()}")
+
+
+def test_a_dead_engine_is_seen(fake_engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = MarketEar(fake_engine.name)
+    assert ear.is_engine_alive()
+    monkeypatch.setattr(record_module, "owner_alive", lambda *_: False)
+    assert not ear.is_engine_alive()
+    ear.close()
