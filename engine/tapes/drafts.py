@@ -120,7 +120,10 @@ def _instrument(symbol: str, index: int, drafts: list[Draft], steps: Steps) -> I
 
 
 def _joined(columns: Iterable[Mapping[str, Floats]]) -> Floats:
-    found = [column for each in columns for column in each.values()]
+    # What is kept in 1e-8 of the quote needs no step, and may be finer than any price traded.
+    found = [
+        column for each in columns for name, column in each.items() if not name.endswith("_e8")
+    ]
     return np.concatenate(found) if found else np.zeros(0)
 
 

@@ -133,7 +133,7 @@ def volumetric(table: Table, symbol: str) -> list[Draft]:
     }
     offset_s = np.array([shifts[hour] for hour in local.astype("datetime64[h]")], dtype=np.int64)
     ended = (local.astype(np.int64) - offset_s) * S
-    opened = {**table.columns, "opened": (ended - 60 * S).astype("datetime64[ns]")}
+    opened = {**table.columns, "opened": (ended - _interval_s(ended) * S).astype("datetime64[ns]")}
     read = bars("opened", "open high low close volume", column="instrument")
     return read(Table(table.path, opened), symbol)
 

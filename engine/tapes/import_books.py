@@ -25,7 +25,7 @@ def snapshot_lists(table: Table, _symbol: str) -> list[Draft]:
     ids = table.whole("seq")
     for row in range(len(received)):
         bids, bid_quantities, asks, ask_quantities = (column[row] for column in lists)
-        book.bids, book.asks = _side(bids, bid_quantities), _side(asks, ask_quantities)
+        book.replace(_side(bids, bid_quantities), _side(asks, ask_quantities))
         book.tell(int(received[row]), int(venue[row]), int(ids[row]))
     return [book.draft()]
 
@@ -45,13 +45,11 @@ def snapshot_columns(table: Table, symbol: str) -> list[Draft]:
         for side in ("bids", "asks")
     }
     for row in range(len(received)):
-        for side in ("bids", "asks"):
-            levels = [(prices[row], quantities[row]) for prices, quantities in cells[side]]
-            told = _side(*zip(*levels, strict=True))
-            if side == "bids":
-                book.bids = told
-            else:
-                book.asks = told
+        told = [
+            _side(*zip(*((prices[row], sizes[row]) for prices, sizes in cells[side]), strict=True))
+            for side in ("bids", "asks")
+        ]
+        book.replace(*told)
         book.tell(int(received[row]), int(venue[row]), row + 1)
     return [book.draft()]
 
@@ -114,8 +112,7 @@ class _Orders:
             self._trades.append((receive_ns, venue_ns, price, size, sequence, buyer))
         elif action == CLEAR:
             self._orders.clear()
-            self._book.bids.clear()
-            self._book.asks.clear()
+            self._book.replace({}, {})
         elif action in {ADD, MODIFY}:
             self._change(order_id, None)
             self._change(order_id, (side, price, size))
@@ -131,12 +128,9 @@ class _Orders:
         if moved is None:
             return
         side, price, size = moved
-        levels = self._book.bids if side == BID else self._book.asks
-        total = levels.get(price, 0.0) + (size if order is not None else -size)
-        if total > 0:
-            levels[price] = total
-        else:
-            levels.pop(price, None)
+        is_bid = side == BID
+        total = self._book.quantity(price, is_bid=is_bid) + (size if order is not None else -size)
+        self._book.change([(price, max(total, 0.0))], is_bid=is_bid)
         if order is not None:
             self._orders[order_id] = order
 

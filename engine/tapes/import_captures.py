@@ -160,7 +160,7 @@ class _Frames:
     def _snapshot(self, receive_ns: int, data: Document) -> None:
         symbol = str(data.get("s") or data.get("symbol") or self._symbol)
         book = self._books.setdefault(symbol, TopBook(symbol))
-        book.bids, book.asks = _side(data["bids"]), _side(data["asks"])
+        book.replace(_side(data["bids"]), _side(data["asks"]))
         self._chains[symbol] = data["lastUpdateId"]
         book.tell(receive_ns, int(data.get("T") or data.get("E") or 0) * MS, data["lastUpdateId"])
         for waiting_ns, diff in self._waiting.pop(symbol, []):
@@ -175,8 +175,9 @@ class _Frames:
 
     def _apply(self, receive_ns: int, data: Document) -> None:
         book = self._books[data["s"]]
-        for side, levels in ((book.bids, data["b"]), (book.asks, data["a"])):
-            book.change(side, ((float(price), float(quantity)) for price, quantity in levels))
+        for name, is_bid in (("b", True), ("a", False)):
+            levels = ((float(price), float(quantity)) for price, quantity in data[name])
+            book.change(levels, is_bid=is_bid)
         self._chains[data["s"]] = data["u"]
         book.tell(receive_ns, int(data.get("T") or data["E"]) * MS, data["u"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from typing import Final
 
@@ -20,23 +21,36 @@ class TopBook:
     def __init__(self, symbol: str) -> None:
         """Start without a book."""
         self.symbol = symbol
-        self.bids: Side = {}
-        self.asks: Side = {}
+        self._sides: dict[bool, Side] = {True: {}, False: {}}  # is it the bids
+        self._prices: dict[bool, list[float]] = {True: [], False: []}  # of each side, rising
         self._told: tuple[Side, Side] | None = None  # bids, asks
         self._rows: list[tuple[int, int, int, int, float, float]] = []
 
-    def change(self, side: Side, levels: Iterable[tuple[float, float]]) -> None:
+    def replace(self, bids: Side, asks: Side) -> None:
+        """Take a whole book."""
+        self._sides = {True: bids, False: asks}
+        self._prices = {True: sorted(bids), False: sorted(asks)}
+
+    def change(self, levels: Iterable[tuple[float, float]], *, is_bid: bool) -> None:
         """Apply absolute quantities to a side; 0 removes."""
+        side, prices = self._sides[is_bid], self._prices[is_bid]
         for price, quantity in levels:
             if quantity:
+                if price not in side:
+                    insort(prices, price)
                 side[price] = quantity
-            else:
-                side.pop(price, None)
+            elif side.pop(price, None) is not None:
+                del prices[bisect_left(prices, price)]
+
+    def quantity(self, price: float, *, is_bid: bool) -> float:
+        """Return what stands at a price."""
+        return self._sides[is_bid].get(price, 0.0)
 
     def tell(self, receive_ns: int, venue_ns: int, update_id: int) -> None:
         """Note what changed among the best levels, as one diff; the first time all of them."""
-        bids = dict(sorted(self.bids.items(), reverse=True)[:LEVELS])
-        asks = dict(sorted(self.asks.items())[:LEVELS])
+        all_bids, all_asks = self._sides[True], self._sides[False]
+        bids = {price: all_bids[price] for price in self._prices[True][-LEVELS:]}
+        asks = {price: all_asks[price] for price in self._prices[False][:LEVELS]}
         before = self._told or ({}, {})
         rows = [
             (flag, price, quantity)
