@@ -43,6 +43,11 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "tick_to_order": ((*LATENCY, "missed"),),
     "waterfall": (("p50", "p90", "p99", "p99.9", "max", "slowest 1 %", "count"),),
     "order_path": (LATENCY,),
+    "tape_write": (
+        ("publish p50", "publish p99", "records/s", "count"),
+        ("lost", "recorder CPU", "bytes per record", "records/s"),
+    ),
+    "tape_replay": (("records/s wall", "records/s CPU", "CPU per record", "orders", "count"),),
 }
 MARKED: Final = re.compile(r"<!-- (?P<name>\w+) -->\n(?P<body>.*?)<!-- /(?P=name) -->", re.DOTALL)
 

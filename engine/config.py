@@ -296,10 +296,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         str, Meta(description="PostgreSQL URL (DATABASE_URL); empty: SQLite in home.")
     ] = ""
     aws_region: Annotated[
-        str, Meta(description="Region of s3_bucket. Has no effect yet, as s3_bucket has none.")
+        str, Meta(description="Region of s3_bucket; empty: what its client finds.")
     ] = ""
     s3_bucket: Annotated[
-        str, Meta(description="For the recorder's upload, to come. Set or empty: no effect yet.")
+        str, Meta(description="Bucket `aegis record` copies finished tapes to; empty: none.")
     ] = ""
     # Derived for one run, not settings: written by the supervisor.
     session_id: str = ""

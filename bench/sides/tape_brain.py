@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.sides.brain_side import BrainSide
-from bench.sides.replay_aegis import FEED_LATENCY_NS, PAST_NS
+from bench.sides.replay_aegis import PAST_NS
+from bench.sides.replay_rows import FEED_LATENCY_NS
 from engine.domain.records import MARKET_DTYPE
 from engine.domain.strategy_table import StrategyRow
 from engine.processes.kernel_image import LoopImage

@@ -33,7 +33,7 @@ def record_command(options: argparse.Namespace, config: Config) -> int:
     line = ProgressLine()
     try:
         folder = TapeFolder(Path(options.into or Path(config.home) / "tapes" / options.name))
-        policy = _policy(options, config, folder)
+        policy = policy_of(options, config, folder)
         for sentence in folder.end_left():
             line.say(sentence)
         ear = _attach(options, stopping, line)
@@ -47,7 +47,13 @@ def record_command(options: argparse.Namespace, config: Config) -> int:
         return _fail(str(error), exit_codes.ENVIRONMENT)
 
 
-def _policy(options: argparse.Namespace, config: Config, folder: TapeFolder) -> Policy:
+def policy_of(options: argparse.Namespace, config: Config, folder: TapeFolder) -> Policy:
+    """Return what is to be done with finished tapes, by command line and settings.
+
+    Raises:
+        MissingExtraError: a package of it is not installed.
+        UploadError: no such kind of storage.
+    """
     url = options.upload
     if url is None and config.s3_bucket:
         url = f"s3://{config.s3_bucket}/{options.name}"

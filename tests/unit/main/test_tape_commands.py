@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from engine import cli
-from engine.processes import record_command
 from tests.recorder_rig import FakeEngine
 from tests.tape_builders import market, write_tape
 
@@ -146,7 +145,7 @@ def test_a_missing_package_is_exit_2(
 def test_a_recording_says_how_it_went(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(record_command.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("engine.processes.record_command.signal.signal", lambda *_: None)
     engine = FakeEngine("told")
     try:
         from tests.feed_rig import BTC, ETH
@@ -163,3 +162,19 @@ def test_a_recording_says_how_it_went(
         assert list((away / "parquet").rglob("*.parquet"))
     finally:
         engine.close()
+
+
+def test_a_bucket_in_the_environment_is_where_tapes_go(tmp_path: Path) -> None:
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    from engine.cli import build_parser
+    from engine.config_load import load_config
+    from engine.processes.record_command import policy_of
+    from engine.tapes.folder import TapeFolder
+
+    config = load_config({"S3_BUCKET": "desk", "AWS_REGION": "eu-central-1"})
+    options = build_parser().parse_args(["record", "--into", str(tmp_path)])
+    policy = policy_of(options, config, TapeFolder(tmp_path))
+    assert policy.destination is not None
+    assert policy.destination.url == "s3://desk/main"
+    plain = policy_of(options, load_config({}), TapeFolder(tmp_path))
+    assert plain.destination is None

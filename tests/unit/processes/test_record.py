@@ -35,8 +35,8 @@ def fake_engine() -> Iterator[FakeEngine]:
 class Running:
     """A recorder in a thread of its own."""
 
-    def __init__(self, ear: MarketEar, folder: Path, **limits: int) -> None:
-        self.recording = Recording(TapeFolder(folder), "main", ear.instruments(), **limits)
+    def __init__(self, ear: MarketEar, folder: Path) -> None:
+        self.recording = Recording(TapeFolder(folder), "main", ear.instruments())
         self.recorder = Recorder(ear, self.recording)
         self._stop = threading.Event()
         self.failure: TapeError | None = None
