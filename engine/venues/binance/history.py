@@ -6,6 +6,7 @@ the weight the venue says was used, and wait as long as it asks when it refuses 
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 import warnings
@@ -46,7 +47,12 @@ class HistoryClient:
             from binance.exceptions import BinanceAPIException, BinanceRequestException
         members = {"FUTURES_URL": f"{url.rstrip('/')}/fapi"} if url else {}
         chosen: Any = type("HistoryVenue", (Client,), members)
+        # WHY: the client takes or makes the thread's event loop, never uses it and never closes it.
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
         self._client = chosen(ping=False, requests_params={"timeout": TIMEOUT_S})
+        asyncio.set_event_loop(None)
+        loop.close()
         self._refusal: type[Exception] = BinanceAPIException
         self._nonsense: type[Exception] = BinanceRequestException
         self._pause = pause
