@@ -343,6 +343,41 @@ static PyObject *core_book(aegis_core_object *self, PyObject *argument) {
     return Py_BuildValue("(iLNN)", book->state, (long long)book->chain_id, bids, asks);
 }
 
+/* The layout is that of engine/processes/depth_page.py: five words, a gap of two, the levels. */
+static PyObject *core_copy_book(aegis_core_object *self, PyObject *args) {
+    enum { WORDS_BEFORE = 7 };
+    Py_buffer page;
+    long long index;
+    if (!PyArg_ParseTuple(args, "Lw*", &index, &page))
+        return NULL;
+    int is_wrong = page.len < (WORDS_BEFORE + 4 * AEGIS_LEVELS_MAX) * 8 ||
+                   (uintptr_t)page.buf % sizeof(int64_t) != 0;
+    if (is_wrong)
+        PyErr_SetString(PyExc_ValueError, "no room for a whole book");
+    if (is_wrong || check_place(self, index, 0) != 0) {
+        PyBuffer_Release(&page);
+        return NULL;
+    }
+    const struct aegis_book *book = &self->core->instruments[index].book;
+    int64_t *words = page.buf, *at = words + WORDS_BEFORE;
+    words[0] = book->state;
+    words[1] = book->chain_id;
+    words[2] = book->venue_time_ns;
+    for (int is_bid = 1; is_bid >= 0; is_bid--) {
+        const struct aegis_book_side *side = &book->sides[is_bid];
+        int64_t *first = at;
+        for (int32_t i = side->count - 1; i >= 0; i--) {
+            if (side->levels[i].qty_lots == 0)
+                continue;
+            *at++ = is_bid ? side->levels[i].key : -side->levels[i].key;
+            *at++ = side->levels[i].qty_lots;
+        }
+        words[is_bid ? 3 : 4] = (at - first) / 2;
+    }
+    PyBuffer_Release(&page);
+    Py_RETURN_NONE;
+}
+
 static PyObject *core_counters(aegis_core_object *self, PyObject *Py_UNUSED(unused)) {
     return words_tuple(self->core->counters, AEGIS_FEED_COUNTER_COUNT);
 }
@@ -408,6 +443,7 @@ static PyMethodDef methods[] = {
     METHOD(give_up, METH_VARARGS, "Wait no longer for an instrument's hole."),
     METHOD(books_wanting, METH_NOARGS, "Return the instruments whose book wants a snapshot."),
     METHOD(book, METH_O, "Return a copy of a book."),
+    METHOD(copy_book, METH_VARARGS, "Copy a whole book into a page."),
     METHOD(counters, METH_NOARGS, "Return the counters."),
     METHOD(first_record_ns, METH_NOARGS, "Return when the first record arrived; 0: not yet."),
     METHOD(rejects, METH_NOARGS, "Return the refusals by reason."),

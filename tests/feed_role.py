@@ -122,4 +122,5 @@ class FeedRole:
         self.segments.counters.close()
         self.segments.instruments.close()
         self.segments.sources.close()
+        self.segments.depth.close()
         segments.remove(self.name)

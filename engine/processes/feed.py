@@ -41,6 +41,7 @@ from engine.processes.awake import stay_awake
 from engine.processes.control import RolePage, RoleState, RoleWord
 from engine.processes.feed_books import BookSnapshots
 from engine.processes.feed_counters import FeedCounters
+from engine.processes.feed_depth import DepthAnswers
 from engine.processes.feed_faults import FeedFaults
 from engine.processes.feed_holds import EntryHolds
 from engine.processes.feed_instruments import InstrumentChoice
@@ -89,6 +90,7 @@ class Feed:
             name("instruments"), kind=segments.KIND_INSTRUMENTS
         )
         self.board = Segment.attach(name("sources"), kind=segments.KIND_BOARD)
+        self.depth = Segment.attach(name("depth"), kind=segments.KIND_DEPTH)
         self.counters = CountersSegment.attach(name("counters"))
         self.events_ring = Ring.attach(name("events-feed"))
         self.events = Producer(self.events_ring)
@@ -134,6 +136,7 @@ class Feed:
         self.events_ring.close()
         self.counters.close()
         self.board.close()
+        self.depth.close()
         self.instruments_segment.close()
         self.market.close()
 
@@ -152,6 +155,7 @@ class Feed:
         self.core.attach(self.market.buffer, os.getpid(), _native.process_start_ticks(os.getpid()))
         self.core.set_healing(self.config.sources.heal_ms * 1_000_000)
         self._set_clock()
+        self.depth_answers = DepthAnswers(self.core, self.depth, count)
         self.holds = EntryHolds(self.core)
         book_count = sum(1 for row in self.instruments if row.flags & InstrumentFlag.BOOK)
         self.books = BookSnapshots(
@@ -216,6 +220,7 @@ class Feed:
     def _cycle(self, now_ns: int) -> None:
         self._cycle_count += 1
         count = self._cycle_count
+        self.depth_answers.look()
         if count % LIVENESS_CYCLES == 0:
             self.core.check_liveness(now_ns)
             self.supply.incidents.follow(now_ns)

@@ -4,7 +4,7 @@
         counters       pages          events-brain        256 B x 32,768     8.0 MiB
         instruments    rows           events-feed         256 B x 4,096      1.0 MiB
         sources        a page of text events-orchestrator 256 B x 4,096      1.0 MiB
-                                      control-ring        256 B x 1,024      0.25 MiB
+        depth          a whole book   control-ring        256 B x 1,024      0.25 MiB
 
 At 100,000 records a second the market ring holds 2.6 s. The sum stays below the 64 MB of shared
 memory that container runtimes give by default. Standard library and ringbuffer only.
@@ -22,6 +22,7 @@ from typing import NamedTuple
 from engine.domain.instrument_row import SEGMENT_CAPACITY_OFFSET, segment_bytes
 from engine.processes.board import BOARD_BYTES
 from engine.processes.control import CONTROL_BYTES, ControlSegment, segment_name
+from engine.processes.depth_page import DEPTH_BYTES
 from ringbuffer import layout
 from ringbuffer.counters import CountersSegment
 from ringbuffer.errors import SegmentError
@@ -30,6 +31,7 @@ from ringbuffer.segment import Segment, find_stale, owner_alive, read_prefix, un
 
 KIND_INSTRUMENTS = 16  # kinds below 16 belong to ringbuffer
 KIND_BOARD = 17
+KIND_DEPTH = 18
 COUNTER_PAGES = 4  # main, feed, brain, orchestrator
 
 MARKET_SLOTS = 262_144
@@ -59,13 +61,15 @@ class Segments(NamedTuple):
     counters: CountersSegment
     instruments: Segment
     sources: Segment
+    depth: Segment
     rings: dict[str, Ring]
 
     @property
     def bytes_total(self) -> int:
         """Return how much shared memory the engine reserved."""
         sizes = [ring.segment.prefix.size_bytes for ring in self.rings.values()]
-        fixed = (self.control.segment, self.counters.segment, self.instruments, self.sources)
+        texts = (self.instruments, self.sources, self.depth)
+        fixed = (self.control.segment, self.counters.segment, *texts)
         return sum(sizes) + sum(segment.prefix.size_bytes for segment in fixed)
 
 
@@ -179,18 +183,21 @@ def _create(instance: str, generation: int, instruments_max: int) -> Segments:
     instruments.seal()
     sources = Segment.create(name("sources"), BOARD_BYTES, kind=KIND_BOARD, generation=generation)
     sources.seal()
+    depth = Segment.create(name("depth"), DEPTH_BYTES, kind=KIND_DEPTH, generation=generation)
+    depth.seal()
     counters = CountersSegment.create(name("counters"), COUNTER_PAGES, generation)
     # The control segment last: a role that finds it finds everything.
     control = Segment.create(
         name("control"), CONTROL_BYTES, kind=layout.KIND_CONTROL, generation=generation
     )
     control.seal()
-    return Segments(ControlSegment(control), counters, instruments, sources, rings)
+    return Segments(ControlSegment(control), counters, instruments, sources, depth, rings)
 
 
 def remove(instance: str) -> None:
     """Remove every segment of an instance by name; processes that map them keep the memory."""
-    kinds = ["control", "counters", "instruments", "sources", *(row[0] for row in RING_ROWS)]
+    fixed = ("control", "counters", "instruments", "sources", "depth")
+    kinds = [*fixed, *(row[0] for row in RING_ROWS)]
     for kind in kinds:
         with suppress(OSError):
             unlink(segment_name(instance, kind))

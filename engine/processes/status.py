@@ -31,6 +31,7 @@ from engine.processes.control import (
     RoleState,
     RoleWord,
 )
+from engine.processes.depth_view import DepthView
 from engine.processes.role_counters import PAGES, Counters, microseconds
 from engine.store.queries import StatusQueries
 from engine.version import describe
@@ -55,6 +56,7 @@ class StatusBoard:
         self._control = parts.control
         self._instruments = parts.instruments.buffer
         self._sources = parts.sources
+        self.depth = DepthView(parts.instruments, parts.depth)
         pages = {role: parts.counters.page(page) for role, (page, _, _) in PAGES.items()}
         self.counters = Counters(pages)
         self.queries = StatusQueries(Path(run.config.state_dir) / "aegis.db")
@@ -174,6 +176,10 @@ class StatusBoard:
         text = read_board(self._sources)
         found: dict[str, Any] = json.loads(text) if text else {}
         return found
+
+    def book(self, symbol: str, level_count: int) -> tuple[int, dict[str, Any]]:
+        """Return an HTTP status and a whole book, asked of the feed."""
+        return self.depth.answer(symbol, level_count)
 
     def line(self, elapsed_s: float) -> str:
         """Return one line of progress for the terminal."""

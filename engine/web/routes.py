@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from engine.processes.commands import Commands, Outcome
 
 PAGE = Path(__file__).parent / "page" / "index.html"
+BOOK_LEVELS = 100  # of a side, where nobody says how many
+BOOK_DIGITS = 6
 BODY_BYTES_MAX = 4096
 BODY_S = 5.0  # a body of so few bytes takes no longer
 SECURITY_HEADERS = {
@@ -55,6 +57,9 @@ class StatusSource(Protocol):
     def metrics(self) -> str:
         """Return every counter in the Prometheus text format."""
 
+    def book(self, symbol: str, level_count: int) -> tuple[int, dict[str, Any]]:
+        """Return an HTTP status and a whole book."""
+
 
 def create_app(source: StatusSource, commands: Commands, token: str) -> Starlette:
     """Return the ASGI application.
@@ -75,6 +80,7 @@ def create_app(source: StatusSource, commands: Commands, token: str) -> Starlett
             Route("/metrics", routes.metrics),
             Route("/events", routes.events),
             Route("/", routes.page),
+            Route("/v1/book/{symbol}", routes.book),
             Route("/v1/{command}", routes.command, methods=["POST"]),
         ],
     )
@@ -118,6 +124,15 @@ class _Routes:
         """Answer /metrics in the Prometheus text format."""
         text = await asyncio.to_thread(self._source.metrics)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    async def book(self, request: Request) -> Response:
+        """Answer /v1/book/SYMBOL?levels=N with the whole book the feed keeps."""
+        text = request.query_params.get("levels", str(BOOK_LEVELS))
+        if not (text.isascii() and text.isdigit() and len(text) < BOOK_DIGITS):
+            return _json({"error": "levels must be a whole number"}, 400)
+        symbol = request.path_params["symbol"]
+        status, document = await asyncio.to_thread(self._source.book, symbol, int(text))
+        return _json(document, status)
 
     async def page(self, request: Request) -> Response:
         """Answer / with the page; it carries the token for this machine only."""

@@ -20,6 +20,7 @@ from engine.domain.instrument_row import unpack_row
 from engine.domain.records import MARKET_DTYPE
 from engine.processes import segments
 from engine.processes.control import RolePage, RoleState
+from engine.processes.depth_view import DepthView
 from engine.store.reader import join_records
 from tests.exchange_process import Json, PracticeExchange
 from tests.feed_decoder import LevelReader
@@ -137,6 +138,7 @@ def is_all_read(feed: FeedRole) -> bool:
 def compare(feed: FeedRole, exchange: PracticeExchange, records: np.ndarray) -> None:
     """Compare quote and book of every instrument with the exchange's own."""
     buffer = feed.segments.instruments.buffer
+    view = DepthView(feed.segments.instruments, feed.segments.depth)
     for index in range(len(read_instruments(buffer))):
         row = unpack_row(buffer, index)
         mine = records[records["instrument_index"] == index]
@@ -149,6 +151,12 @@ def compare(feed: FeedRole, exchange: PracticeExchange, records: np.ndarray) -> 
             for side in ("bids", "asks")
         ]
         assert list(reader.top()) == wanted, row.symbol
+        status, whole = view.answer(row.symbol, 1_000)
+        depth = exchange.call("GET", f"/fapi/v1/depth?symbol={row.symbol}&limit=1000")
+        assert (status, whole["valid"]) == (200, True), row.symbol
+        for side in ("bids", "asks"):
+            known = [(row.price_ticks(p), row.qty_lots(q)) for p, q in whole[side]]
+            assert known == [(row.price_ticks(p), row.qty_lots(q)) for p, q in depth[side]]
         quote = mine[mine["record_type"] == RecordType.QUOTE][-1]
         shown = exchange.call("GET", f"/fapi/v1/ticker/bookTicker?symbol={row.symbol}")
         best = [

@@ -36,6 +36,11 @@ class Board:
     def metrics(self) -> str:
         return 'aegis_records_total{role="brain"} 5\n'
 
+    def book(self, symbol: str, level_count: int) -> tuple[int, dict[str, Any]]:
+        if symbol != "BTCUSDT":
+            return 404, {"error": f"no instrument {symbol!r}"}
+        return 200, {"symbol": symbol, "asked": level_count}
+
 
 class Operator:
     """Remembers what it was told."""
@@ -180,3 +185,12 @@ def test_the_live_stream_sends_status(port: int) -> None:
     connection.close()
     assert line.startswith(b"data: ")
     assert json.loads(line[6:]) == Board().status()
+
+
+def test_a_whole_book_is_read_without_a_token_and_bounded(port: int) -> None:
+    assert ask(port, "GET", "/v1/book/BTCUSDT")[:2] == (200, b'{"symbol":"BTCUSDT","asked":100}')
+    assert json.loads(ask(port, "GET", "/v1/book/BTCUSDT?levels=4096")[1])["asked"] == 4096
+    assert ask(port, "GET", "/v1/book/NOSUCH")[0] == 404
+    for text in ("-1", "ten", "1e3", "", "9" * 30, "%D9%A3"):
+        assert ask(port, "GET", f"/v1/book/BTCUSDT?levels={text}")[0] == 400, text
+    assert ask(port, "POST", "/v1/book/BTCUSDT")[0] == 405

@@ -41,6 +41,7 @@ def parts() -> Iterator[tuple[Config, segments.Segments]]:
     made.counters.close()
     made.instruments.close()
     made.sources.close()
+    made.depth.close()
     segments.remove(name)
 
 

@@ -93,6 +93,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     made.parts.counters.close()
     made.parts.instruments.close()
     made.parts.sources.close()
+    made.parts.depth.close()
     segments.remove(made.name)
 
 
