@@ -22,6 +22,8 @@ NATIVE = (
     "clock_type",
     "commands",
     "order_wire",
+    "order_line",
+    "order_line_type",
     "sha256",
 )
 SHARED = ("ring", "clock")

@@ -15,6 +15,7 @@ int aegis_add_port_types(PyObject *module);  /* port.c: Port, Producer */
 int aegis_add_reader_types(PyObject *module, PyObject *port_type); /* reader_port.c */
 int aegis_add_clock_type(PyObject *module);  /* clock_type.c */
 int aegis_add_order_wire_type(PyObject *module); /* order_wire.c */
+int aegis_add_order_line_type(PyObject *module); /* order_line_type.c */
 PyObject *aegis_layout(PyObject *module, PyObject *unused); /* layout.c */
 
 /* A handle on a ring: the base of the Producer, Consumer and Observer types. `next_sequence` is an

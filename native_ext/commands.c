@@ -12,27 +12,37 @@ static const struct {
     {30, 'B'},  {31, 'B'},  {32, 'q'},  {40, 'q'},  {48, 'q'},  {56, 'q'}, {88, 'q'}, {96, 'q'},
     {120, 'i'}, {127, 'B'}, {160, 'q'}, {168, 'q'}, {200, 's'}, {240, 'q'}};
 
-static PyObject *read_item(const char *at, char type) {
+static int64_t read_number(const char *at, char type) {
     int64_t wide;
     int32_t narrow;
     uint16_t half;
     switch (type) {
     case 'q':
         memcpy(&wide, at, sizeof wide);
-        return PyLong_FromLongLong(wide);
+        return wide;
     case 'i':
         memcpy(&narrow, at, sizeof narrow);
-        return PyLong_FromLong(narrow);
+        return narrow;
     case 'H':
         memcpy(&half, at, sizeof half);
-        return PyLong_FromLong(half);
+        return half;
     case 'b':
-        return PyLong_FromLong(*(const int8_t *)at);
-    case 'B':
-        return PyLong_FromLong(*(const uint8_t *)at);
+        return *(const int8_t *)at;
     default:
-        return PyUnicode_DecodeASCII(at, (Py_ssize_t)strnlen(at, TEXT_BYTES), "replace");
+        return *(const uint8_t *)at;
     }
+}
+
+void aegis_command_numbers(const char *payload, int64_t numbers[AEGIS_COMMAND_ITEMS]) {
+    for (int i = 0; i < AEGIS_COMMAND_ITEMS; i++)
+        if (ITEMS[i].type != 's')
+            numbers[i] = read_number(payload + ITEMS[i].offset, ITEMS[i].type);
+}
+
+static PyObject *read_item(const char *at, char type) {
+    if (type == 's')
+        return PyUnicode_DecodeASCII(at, (Py_ssize_t)strnlen(at, TEXT_BYTES), "replace");
+    return PyLong_FromLongLong(read_number(at, type));
 }
 
 static PyObject *read_command(PyObject *Py_UNUSED(module), PyObject *const *args,

@@ -34,4 +34,16 @@ enum aegis_command_item {
     AEGIS_COMMAND_ITEMS
 };
 
+/* Read the numbers of a command out of its payload, by item; texts are left out. Without Python. */
+void aegis_command_numbers(const char *payload, int64_t numbers[AEGIS_COMMAND_ITEMS]);
+
+/* order_wire.c: the request of a new order as aegis_line_build (order_line.h) wants it; `wire` is
+ * an OrderWire that was frozen. */
+int64_t aegis_wire_build(const void *wire, const char *payload, int64_t venue_ms, char *to,
+                         int64_t room);
+
+/* order_wire.c: let an OrderWire change no more, so that another thread may read it without the
+ * GIL; -1 and an exception when the object is no OrderWire with a key. */
+int aegis_wire_freeze(PyObject *wire);
+
 #endif

@@ -42,6 +42,7 @@ typedef struct {
     struct aegis_hmac hmac;
     struct wire_instrument *instruments;
     Py_ssize_t instrument_count;
+    int is_frozen; /* lent to an order line: read without the GIL from now on */
 } wire_object;
 
 static int is_bytes_tuple(PyObject *tuple, Py_ssize_t size) {
@@ -51,12 +52,20 @@ static int is_bytes_tuple(PyObject *tuple, Py_ssize_t size) {
     return right;
 }
 
+static int refuse_frozen(const wire_object *self) {
+    if (!self->is_frozen)
+        return 0;
+    PyErr_SetString(PyExc_AssertionError, "the wire is lent to an order line");
+    return -1;
+}
+
 static int wire_init(wire_object *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"head", "tail", "window", "secret", "tag", "epoch", "terms", NULL};
     PyObject *head, *tail, *window, *tag, *terms;
     long long epoch;
     Py_buffer secret;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "SSSy*SLO!", names, &head, &tail, &window,
+    if (refuse_frozen(self) != 0 ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "SSSy*SLO!", names, &head, &tail, &window,
                                      &secret, &tag, &epoch, &PyTuple_Type, &terms))
         return -1;
     int right =
@@ -93,6 +102,8 @@ static void wire_dealloc(wire_object *self) {
 
 static PyObject *wire_add_instrument(wire_object *self, PyObject *args) {
     struct wire_instrument added;
+    if (refuse_frozen(self) != 0)
+        return NULL;
     if (!PyArg_ParseTuple(args, "SLLLL", &added.symbol, &added.lot_scaled, &added.qty_exponent,
                           &added.tick_scaled, &added.price_exponent))
         return NULL;
@@ -268,6 +279,24 @@ static char *put_query(char *to, const wire_object *self, const struct parts *pa
     return put_number(put_bytes(to, self->window), (uint64_t)parts->venue_ms, 10);
 }
 
+/* No request is longer; `parts` were checked. */
+static int64_t request_bound(const wire_object *self, const struct parts *parts) {
+    return PyBytes_GET_SIZE(self->head) + PyBytes_GET_SIZE(parts->instrument->symbol) +
+           PyBytes_GET_SIZE(parts->terms) + PyBytes_GET_SIZE(self->window) +
+           PyBytes_GET_SIZE(self->tail) + SIGNATURE_CHARACTERS + 3 * NUMBER_CHARACTERS +
+           NAME_SPACE + 64;
+}
+
+/* Write the whole request; the caller checks the name's length before it uses it. */
+static char *put_request(char *to, const wire_object *self, const struct parts *parts,
+                         const int64_t n[AEGIS_COMMAND_ITEMS], Py_ssize_t *name_size) {
+    char *query = put_bytes(to, self->head);
+    to = put_query(query, self, parts, n, name_size);
+    size_t signed_size = (size_t)(to - query);
+    to = put_signature(put_text(to, "&signature="), &self->hmac, query, signed_size);
+    return put_bytes(to, self->tail);
+}
+
 static PyObject *wire_order(wire_object *self, PyObject *const *args, Py_ssize_t count) {
     int64_t n[AEGIS_COMMAND_ITEMS];
     struct parts parts;
@@ -276,26 +305,45 @@ static PyObject *wire_order(wire_object *self, PyObject *const *args, Py_ssize_t
         return NULL;
     if (check_parts(self, n, &parts) != 0)
         return PyErr_Format(PyExc_AssertionError, "an order's number is out of its range");
-    Py_ssize_t size = PyBytes_GET_SIZE(self->head) + PyBytes_GET_SIZE(parts.instrument->symbol) +
-                      PyBytes_GET_SIZE(parts.terms) + PyBytes_GET_SIZE(self->window) +
-                      PyBytes_GET_SIZE(self->tail) + SIGNATURE_CHARACTERS + 3 * NUMBER_CHARACTERS +
-                      NAME_SPACE + 64;
-    PyObject *request = PyBytes_FromStringAndSize(NULL, size);
+    PyObject *request = PyBytes_FromStringAndSize(NULL, request_bound(self, &parts));
     if (request == NULL)
         return NULL;
     char *start = PyBytes_AS_STRING(request);
-    char *query = put_bytes(start, self->head);
     Py_ssize_t name_size;
-    char *to = put_query(query, self, &parts, n, &name_size);
-    size_t signed_size = (size_t)(to - query);
-    to = put_signature(put_text(to, "&signature="), &self->hmac, query, signed_size);
-    to = put_bytes(to, self->tail);
+    char *end = put_request(start, self, &parts, n, &name_size);
     if (name_size > NAME_CHARACTERS_MAX) {
         Py_DECREF(request);
         return PyErr_Format(PyExc_AssertionError, "a name of %zd characters", name_size);
     }
-    _PyBytes_Resize(&request, to - start);
+    _PyBytes_Resize(&request, end - start);
     return request;
+}
+
+/* WHY: reads bytes objects without the GIL. They never change, the wire holds them, and a frozen
+ * wire lets go of none. */
+int64_t aegis_wire_build(const void *wire, const char *payload, int64_t venue_ms, char *to,
+                         int64_t room) {
+    const wire_object *self = wire;
+    int64_t n[AEGIS_COMMAND_ITEMS];
+    struct parts parts = {.venue_ms = venue_ms};
+    aegis_command_numbers(payload, n);
+    if (check_parts(self, n, &parts) != 0 || request_bound(self, &parts) > room)
+        return -1;
+    Py_ssize_t name_size;
+    int64_t size = put_request(to, self, &parts, n, &name_size) - to;
+    return name_size <= NAME_CHARACTERS_MAX ? size : -1;
+}
+
+int aegis_wire_freeze(PyObject *object) {
+    wire_object *self = (wire_object *)object;
+    if (Py_TYPE(object)->tp_dealloc != (destructor)wire_dealloc) {
+        PyErr_SetString(PyExc_TypeError, "the first argument must be an OrderWire");
+        return -1;
+    }
+    if (wire_check(self) != 0)
+        return -1;
+    self->is_frozen = 1;
+    return 0;
 }
 
 static PyObject *wire_signature(wire_object *self, PyObject *query) {

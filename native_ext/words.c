@@ -143,6 +143,18 @@ static PyObject *words_yield_core(PyObject *Py_UNUSED(module), PyObject *Py_UNUS
     return PyLong_FromLong(result);
 }
 
+static PyObject *words_call_at(PyObject *Py_UNUSED(module), PyObject *const *args,
+                               Py_ssize_t count) {
+    int64_t numbers[3];
+    int64_t result;
+    if (addresses(args, count, 3, numbers) != 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    result = ((int64_t (*)(int64_t, int64_t))(intptr_t)numbers[0])(numbers[1], numbers[2]);
+    Py_END_ALLOW_THREADS;
+    return PyLong_FromLongLong(result);
+}
+
 static PyObject *words_address_of(PyObject *Py_UNUSED(module), PyObject *argument) {
     Py_buffer view;
     if (PyObject_GetBuffer(argument, &view, PyBUF_SIMPLE) != 0)
@@ -177,6 +189,8 @@ PyMethodDef aegis_words_methods[] = {
      "Wake sleepers: futex_wake(address, count) -> woken."},
     {"ring_doorbell", words_ring_doorbell, METH_O, "Add 1 to an eventfd."},
     {"yield_core", words_yield_core, METH_NOARGS, "Let another thread have this core."},
+    {"call_at", AEGIS_FAST(words_call_at), METH_FASTCALL,
+     "Call a function of two numbers by its address: call_at(function, first, second)."},
     {"address_of", words_address_of, METH_O,
      "Return the address of a buffer; valid while its owner keeps the buffer."},
     {NULL, NULL, 0, NULL}};

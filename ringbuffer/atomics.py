@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 if TYPE_CHECKING or compilation.is_plain():
     from native_ext._native import (
         address_of,
+        call_at,
         cycles,
         fence_acquire,
         fence_release,
@@ -42,6 +43,7 @@ if TYPE_CHECKING or compilation.is_plain():
 else:
     from ringbuffer.intrinsics import (
         address_of,
+        call_at,
         cycles,
         fence_acquire,
         fence_release,
@@ -63,6 +65,7 @@ else:
 
 __all__ = [
     "address_of",
+    "call_at",
     "cycles",
     "fence_acquire",
     "fence_release",

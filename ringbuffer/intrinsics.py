@@ -157,6 +157,18 @@ def address_of(_typing: object, array: types.Type) -> Typed:
 
 
 @intrinsic
+def call_at(_typing: object, _function: object, _first: object, _second: object) -> Typed:
+    """Call a C function of two int64 by its address; return its int64."""
+
+    def generate(_context: object, builder: Builder, _signature: object, values: Values) -> Value:
+        kind = ir.FunctionType(_I64, [_I64, _I64])
+        function = builder.inttoptr(values[0], ir.PointerType(kind))
+        return builder.call(function, [values[1], values[2]])
+
+    return types.int64(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
 def pause(_typing: object) -> Typed:
     """Tell the core that this is a spin loop."""
 

@@ -112,7 +112,7 @@ EVENT_FIELDS: tuple[tuple[str, str, int], ...] = (
     ("side", "<i1", 36),
     ("order_type", "<u1", 37),
     ("time_in_force", "<u1", 38),
-    ("order_status", "<u1", 39),  # in a report: what the venue said
+    ("order_status", "<u1", 39),  # in a report: what the venue said; COMMAND_NEW: who writes it
     ("order_sequence", "<i8", 40),  # our number of the order; 0: not ours or none
     ("cause_sequence", "<i8", 48),  # market sequence that caused it
     ("price_ticks", "<i8", 56),

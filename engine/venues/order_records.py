@@ -60,7 +60,7 @@ class Command(NamedTuple):
     side: int
     order_type: int
     time_in_force: int
-    order_status: int
+    order_status: int  # NEW: COMMAND_ON_LINE, or 0
     order_sequence: int
     cause_sequence: int
     price_ticks: int

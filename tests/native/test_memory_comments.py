@@ -8,7 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*ROOT.glob("native_ext/*.c"), *ROOT.glob("native_ext/*.h")])
 ACCESS = re.compile(
-    r"\b(?:__)?atomic_(?:load|store|exchange|compare_exchange_\w+|fetch_\w+|thread_fence|flag_\w+)"
+    r"\b(?:__)?atomic_(?:load|store|exchange|compare_exchange_(?:strong|weak)|fetch_\w+"
+    r"|thread_fence|flag_\w+)"
     r"(?:_n)?(?P<explicit>_explicit)?\s*\("
 )
 LOOK_BACK_LINES = 7  # a comment of a few lines, then a statement broken over a few more

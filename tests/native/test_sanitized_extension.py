@@ -23,7 +23,7 @@ SUITES = {
         "tests/property/test_feed_fuzz.py",
         "tests/property/test_decoder_json.py",
     ],
-    "orders": ["tests/unit/venues/test_order_wire.py"],
+    "orders": [f"tests/unit/venues/test_order_{part}.py" for part in ("wire", "line", "records")],
 }
 
 

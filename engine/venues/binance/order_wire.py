@@ -55,7 +55,7 @@ class OrderEncoder:
         self._path = endpoint.path
         headers = f"Host: {endpoint.host_header}\r\nX-MBX-APIKEY: {account.api_key}\r\n"
         self._tail = f" HTTP/1.1\r\n{headers}\r\n".encode()
-        self._wire = _native.OrderWire(
+        self.wire = _native.OrderWire(
             f"POST {self._path}{ORDER_PATH}?".encode(),
             f" HTTP/1.1\r\n{headers}Content-Length: 0\r\n\r\n".encode(),
             f"&recvWindow={RECV_WINDOW_MS}&timestamp=".encode(),
@@ -65,7 +65,7 @@ class OrderEncoder:
             TERMS,
         )
         for instrument in instruments:
-            self._wire.add_instrument(
+            self.wire.add_instrument(
                 f"symbol={instrument.symbol}".encode(),
                 instrument.lot_scaled,
                 instrument.qty_exponent,
@@ -74,9 +74,9 @@ class OrderEncoder:
             )
         # encode_order(command, venue_ms): the request that places an order, under the name that
         # `engine.domain.client_id` says; AssertionError: a number is out of its range.
-        self.encode_order: Final[Callable[[Command, int], bytes]] = self._wire.order
+        self.encode_order: Final[Callable[[Command, int], bytes]] = self.wire.order
         # signature(query): HMAC-SHA256 as 64 hexadecimal digits.
-        self.signature: Final[Callable[[bytes], bytes]] = self._wire.signature
+        self.signature: Final[Callable[[bytes], bytes]] = self.wire.signature
 
     def encode_cancel(self, command: Command, client_order_id: str, venue_ms: int) -> bytes:
         """Return the request that cancels one order, by the venue's id where it is known."""
