@@ -10,10 +10,11 @@ on one host and one monotonic clock.
 
         wire in     the exchange's write, loopback, the feed's turn         -> received
         ring        decoder, firewall, market ring, the brain's turn        -> batch taken
-        hand over   decide, journaled intent, doorbell, executor, request   -> write begins
+        hand over   decide, journaled intent, request                       -> write begins
         wire out    the engine's write, loopback, the exchange's turn       -> arrived
 
-"slowest 1 %" are the orders that took longest in all, by stage: what a tail is made of.
+An order that the kernel thread cannot write itself (ADR 0020) has doorbell and executor in its hand
+over too. "slowest 1 %" are the orders that took longest in all, by stage: what a tail is made of.
 """
 
 from __future__ import annotations

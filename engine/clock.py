@@ -22,6 +22,7 @@ RATE_SNAP_PPB = 500_000  # within half a per mille plus what the samples allow, 
 JUMP_NS = 5 * PPB  # further off than a clock error; a tape may do it, a venue does not
 RATE_SPAN_NS_MIN = 50 * NS_PER_MS  # closer samples say nothing about the rate
 RESIDUAL_DOUBTS_MAX = 4
+STEP_BACK_MS = 1_000  # a smaller correction is waited out
 # The endpoint answers in whole milliseconds.
 RESOLUTION_NS = NS_PER_MS
 
@@ -67,6 +68,11 @@ class VenueClock:
         """Return the rate minus one, in parts per 1e9."""
         return self._line[2]
 
+    @property
+    def is_known(self) -> bool:
+        """Return whether the venue has told its time since the start, or since `restart`."""
+        return bool(self._samples)
+
     def venue_ns(self, monotonic_ns: int) -> int:
         """Return the venue time at a monotonic time."""
         anchor, venue, rate_ppb = self._line
@@ -79,11 +85,14 @@ class VenueClock:
         Signed requests carry this number. It does not step back inside a burst: a correction of
         less than a second is waited out.
         """
-        now = self.venue_ns(self._monotonic_ns()) // NS_PER_MS
-        if 0 < self._last_ms - now < 1_000:
+        return self.keep_ms(self.venue_ns(self._monotonic_ns()) // NS_PER_MS)
+
+    def keep_ms(self, now_ms: int) -> int:
+        """Note a venue time that was read off the line; return it, or the later one said before."""
+        if 0 < self._last_ms - now_ms < STEP_BACK_MS:
             return self._last_ms
-        self._last_ms = now
-        return now
+        self._last_ms = now_ms
+        return now_ms
 
     def learn(self, sent_ns: int, received_ns: int, venue_ns: int) -> int:
         """Take one answer of the time endpoint; return by how far the clock was wrong.

@@ -63,6 +63,7 @@ class ExecutorRig:
             self.rings.doorbell,
             self.rings.market_ring,
             ExecutorCounts(self.page),
+            line=self.rings.line,
             beat=self._beat,
             read_instruments=lambda: self.instruments,
         )

@@ -15,7 +15,8 @@ from engine.domain.codes import EventType, OrderStatus, RecordType
 from engine.domain.desk import OUT_COMMANDS, Out
 from engine.domain.kernel import Integers, Records, exported, kernel
 from engine.domain.state import State
-from engine.processes.brain_loop import publish_rows, run_step, wait_for_work
+from engine.processes.brain_loop import run_step, wait_for_work
+from engine.processes.brain_publish import publish_rows
 from engine.processes.brain_rings import READER
 from engine.processes.brain_words import (
     STEP_REPORTS_MAX,

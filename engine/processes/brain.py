@@ -137,6 +137,7 @@ class Brain:
             self.rings.doorbell,
             self.rings.market_ring,
             ExecutorCounts(self.page),
+            line=self.rings.line,
             beat=lambda: self.context.beat(THREAD_EXECUTOR),
             read_instruments=self._published_instruments,
         )

@@ -2,38 +2,23 @@
 
 One call runs for a slice (at most SLICE_NS_MAX) without the GIL and returns, so that Python can
 look after the process. Nothing here decides anything: `engine.domain.decide.step` does, from
-batches and a time. What a step answered leaves in this order:
-
-        marks of earlier steps -> its events -> its commands -> doorbell -> its own mark (held back)
-
-A drain mark has up to MARKS_PER_RECORD rows, one per step: the time, and the last sequence taken
-from market, report and control ring (-1: none yet) with the outer trading state. A row stands after
-its step's events and before those of any later step, so replay feeds the same batches at the same
-times. Rows are held back while nothing happens and written when the record is full, before a later
-step's events, and when the loop goes to sleep with one older than MARK_HOLD_NS.
+batches and a time. `brain_publish` says how what a step answered leaves.
 
 INVARIANT: a step runs only when the event ring has room for all it may emit; a full event ring is
-HALTED until an operator resumes, never an unrecorded order. With durability `disk` commands wait
-until the journal has their events on the disk.
+HALTED until an operator resumes, never an unrecorded order.
 
 MEMORY: words of the control segment are read and written relaxed: whole words that stand alone.
 """
 
 from __future__ import annotations
 
-from engine.domain.codes import EventType, Role, TradingState
+from engine.domain.codes import EventType, TradingState
 from engine.domain.decide import step
-from engine.domain.desk import (
-    OUT_COMMANDS,
-    OUT_CONTROLS_CONSUMED,
-    OUT_EVENTS,
-    OUT_REPORTS_CONSUMED,
-    Out,
-)
-from engine.domain.kernel import Integers, Records, exported, inlined, kernel
-from engine.domain.records import MARK_WORD_FIRST, MARKS_PER_RECORD
+from engine.domain.desk import OUT_CONTROLS_CONSUMED, OUT_REPORTS_CONSUMED, Out
+from engine.domain.kernel import Integers, exported, inlined, kernel
 from engine.domain.state import State
 from engine.domain.words import Word
+from engine.processes.brain_publish import flush_marks, hold_mark, publish_step
 from engine.processes.brain_rings import READER
 from engine.processes.brain_words import (
     MARK_HOLD_NS,
@@ -51,40 +36,30 @@ from engine.processes.brain_words import (
 from ringbuffer.atomics import (
     fence_seq_cst,
     futex_wait,
-    load32_relaxed,
     load_relaxed,
     pause,
-    ring_doorbell,
     store32_relaxed,
     store_relaxed,
     yield_core,
 )
 from ringbuffer.kernels import (
     advance,
-    begin,
-    commit,
     gating_sequence,
     next_sequence,
     now_ns,
     poll,
-    publish,
     ready,
     record_latency,
-    try_claim,
-    wake,
 )
 from ringbuffer.layout import (
     HANDLE_CAPACITY,
-    HANDLE_DOORBELL,
     HANDLE_GATING,
     HANDLE_MASK,
     HANDLE_NEXT,
     HANDLE_WAIT,
 )
 
-_DRAIN_MARK = int(EventType.DRAIN_MARK)
 _RESUME = int(EventType.CONTROL_RESUME)
-_BRAIN = int(Role.BRAIN)
 _HALTED = int(TradingState.HALTED)
 _OVER = int(SliceEnd.OVER)
 _STOPPED = int(SliceEnd.STOPPED)
@@ -118,102 +93,6 @@ def show_state(words: Integers, desk_words: Integers) -> None:
         own = _HALTED
     store_relaxed(words[LoopWord.REASON_ADDRESS], desk_words[Word.STATE_REASON])
     store_relaxed(words[LoopWord.STATE_ADDRESS], own)
-
-
-@kernel
-def publish_rows(ring: Integers, slots: Records, rows: Records, n: int) -> int:
-    """Publish the first n rows in order; return the sequence after the last. Room was checked."""
-    first = try_claim(ring, n)
-    for k in range(n):
-        # A busy slot stays busy until commit: the copied sequence must never look valid.
-        rows["sequence"][k] = -1
-        slots[begin(ring, first + k)] = rows[k]
-        commit(ring, first + k)
-    publish(ring)
-    return first + n
-
-
-@kernel
-def flush_marks(ports: Ports) -> None:
-    """Publish the rows held back as one DRAIN_MARK; room for it was checked with the step's."""
-    words = ports.words
-    rows = words[LoopWord.MARK_ROWS]
-    if rows == 0:
-        return
-    first = try_claim(ports.event_ring, 1)
-    if first < 0:
-        return
-    slot = begin(ports.event_ring, first)
-    for k in range(1, ports.event_words.shape[1]):
-        ports.event_words[slot, k] = 0
-    for row in range(rows):
-        for column in range(4):
-            place = MARK_WORD_FIRST + column * MARKS_PER_RECORD + row
-            ports.event_words[slot, place] = words[MARK_ROWS_FIRST + 4 * row + column]
-    ports.event_slots["time_ns"][slot] = words[MARK_ROWS_FIRST + 4 * (rows - 1)]
-    ports.event_slots["event_type"][slot] = _DRAIN_MARK
-    ports.event_slots["role"][slot] = _BRAIN
-    ports.event_slots["mark_count"][slot] = rows
-    commit(ports.event_ring, first)
-    publish(ports.event_ring)
-    words[LoopWord.MARK_ROWS] = 0
-
-
-@inlined
-def hold_mark(ports: Ports, time_ns: int, outer: int) -> None:
-    """Add this step's row; publishes the record when it is full."""
-    words = ports.words
-    base = MARK_ROWS_FIRST + 4 * words[LoopWord.MARK_ROWS]
-    words[base] = time_ns
-    words[base + 1] = next_sequence(ports.market_ring, READER) - 1
-    words[base + 2] = next_sequence(ports.report_ring, READER) - 1
-    words[base + 3] = (next_sequence(ports.control_ring, READER) - 1) * 8 + outer
-    words[LoopWord.MARK_ROWS] += 1
-    if words[LoopWord.MARK_ROWS] == MARKS_PER_RECORD:
-        flush_marks(ports)
-
-
-@inlined
-def await_journal(ports: Ports, sequence: int) -> None:
-    """Wait until the journal has every event below `sequence` on the disk, or a stop."""
-    words = ports.words
-    while load_relaxed(words[LoopWord.SYNCED_ADDRESS]) < sequence:
-        if load_relaxed(words[LoopWord.STOP_ADDRESS]) != 0:
-            return
-        store_relaxed(words[LoopWord.HEARTBEAT_ADDRESS], now_ns(ports.clock))
-        futex_wait(words[LoopWord.STOP_ADDRESS], 0, ROOM_PAUSE_NS)
-
-
-@kernel
-def wake_executor(ring: Integers) -> None:
-    """Ring the doorbell if the executor waits for it; it never sleeps on the ring's futex."""
-    # MEMORY: seq_cst fence; published slots are visible before we look for a sleeper. Pairs with
-    # the fence in arm.
-    fence_seq_cst()
-    # MEMORY: relaxed, ordered by the fence. Pairs with the store in arm.
-    if load32_relaxed(ring[HANDLE_WAIT]) != 0:
-        # MEMORY: relaxed; who arms again sees our slots by its fence. Pairs with arm.
-        store32_relaxed(ring[HANDLE_WAIT], 0)
-        ring_doorbell(ring[HANDLE_DOORBELL])
-
-
-@inlined
-def publish_step(ports: Ports, out: Out) -> None:
-    """Publish what a step emitted: earlier marks, events, then commands."""
-    events = out.counts[OUT_EVENTS]
-    commands = out.counts[OUT_COMMANDS]
-    if events == 0:
-        return
-    flush_marks(ports)
-    end = publish_rows(ports.event_ring, ports.event_slots, out.events, events)
-    if commands > 0:
-        if ports.words[LoopWord.SYNCED_ADDRESS] != 0:
-            await_journal(ports, end)
-        publish_rows(ports.command_ring, ports.command_slots, out.commands, commands)
-        wake_executor(ports.command_ring)
-        if ports.words[LoopWord.YIELDS] != 0:
-            yield_core()  # the executor shares this core: the order leaves before others are woken
-    wake(ports.event_ring)
 
 
 @inlined

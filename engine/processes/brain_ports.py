@@ -108,6 +108,10 @@ def create_ports(
     for k, address in enumerate(addresses.outer):
         words[LoopWord.OUTER_ADDRESS + k] = address
     words[LoopWord.OUTER_COUNT] = len(addresses.outer)
+    line, take, write = rings.line.addresses
+    words[LoopWord.LINE] = line
+    words[LoopWord.LINE_TAKE] = take
+    words[LoopWord.LINE_WRITE] = write
     words[LoopWord.REJECT_COUNTER] = counter_index("rejected_none_total")
     event_slots = rings.events.ring.slots(EVENT_DTYPE)
     return Ports(

@@ -3,6 +3,7 @@
         market, control-ring  --reader 0-->  kernel thread  --producer-->  events-brain
         report (local)        --reader 0-->  kernel thread  --producer-->  command (local)
         executor thread: producer of report, reader 0 of command, doorbell of command
+        executor thread  --lends a connection-->  order line  --kernel thread-->  venue
 
 No numpy here: the role attaches before anything heavy is imported.
 """
@@ -14,6 +15,7 @@ import os
 from typing import Final
 
 from engine.processes.local_ring import create_local_ring
+from native_ext import _native
 from ringbuffer.ring import Consumer, Producer, Ring
 
 READER: Final = 0  # the brain's reader block in every ring it reads
@@ -43,6 +45,7 @@ class Rings:
         self.reports_read = Consumer(self.report_ring, READER)
         self.doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.commands.set_doorbell(self.doorbell)
+        self.line = _native.OrderLine()
 
     def close(self) -> None:
         """Leave every ring; ports of it must be gone."""

@@ -45,6 +45,9 @@ class LoopWord(IntEnum):
     REJECT_COUNTER = 24  # counter of the first firewall reason; the others follow
     STARTED_NS = 25  # time of the first step
     YIELDS = 26  # 1: give the core away between two looks instead of pausing
+    LINE = 27  # address of the order line; 0: none, every order is the executor's to write
+    LINE_TAKE = 28  # addresses of two functions of `native_ext/order_line.c`
+    LINE_WRITE = 29
 
 
 class SliceEnd(IntEnum):

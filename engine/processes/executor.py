@@ -1,7 +1,8 @@
 """The brain's thread that talks orders to a venue: commands in, reports out.
 
         kernel thread -> command ring -> doorbell (eventfd) -> uvloop -> venue
-                                     `-> a loop that never sleeps (idle = "spin")
+              |                      `-> a loop that never sleeps (idle = "spin")
+              `-> order line: a connection of ours, lent for one new order -> venue
         venue -> reports -> report ring -> wake -> kernel thread
 
 The thread connects while the kernels load. What it hears before the state of an earlier session was
@@ -38,9 +39,11 @@ from engine.processes.events import SubscriberTable
 from engine.processes.executor_counts import ExecutorCounts
 from engine.processes.order_venue import create_order_venue
 from engine.venues.binance.order_context import Offload
+from engine.venues.binance.order_line import KernelLine
 from engine.venues.binance.user_stream import backoff_s
 from engine.venues.order_records import SEQUENCE_BYTES, Report, pack_report, read_command
 from engine.venues.venue import CredentialError, OrderVenue, ProtocolError, VenueError
+from native_ext import _native
 from ringbuffer.errors import InvariantError
 from ringbuffer.ring import Consumer, Producer, Ring
 
@@ -72,6 +75,7 @@ class Executor:
         kernel_wake: Ring,
         counts: ExecutorCounts,
         *,
+        line: _native.OrderLine,
         beat: Callable[[], None],
         read_instruments: Callable[[], Sequence[Instrument]],
     ) -> None:
@@ -84,6 +88,7 @@ class Executor:
             doorbell: eventfd that the command ring rings.
             kernel_wake: the ring the kernel thread sleeps on.
             counts: this thread's counters and histograms.
+            line: the order line, on which the kernel thread writes orders.
             beat: writes this thread's heartbeat.
             read_instruments: what the feed has published; empty before that.
         """
@@ -93,6 +98,7 @@ class Executor:
         self._doorbell = doorbell
         self._kernel_wake = kernel_wake
         self._counts = counts
+        self._line = line
         self._beat = beat
         self._read_instruments = read_instruments
         self._clock = VenueClock()
@@ -104,6 +110,7 @@ class Executor:
         self._gate_open = False
         self._gate = asyncio.Event()
         self._retrying = False
+        self._taking = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._run, name="executor", daemon=True)
@@ -190,6 +197,7 @@ class Executor:
             self._kernel_wake,
             self._emit,
             _offload(dispatcher),
+            KernelLine(self._line, self._take_all_commands),
         )
         self._orders = orders
         self._table.subscribe_many(COMMAND_TYPES, orders.submit)
@@ -278,13 +286,21 @@ class Executor:
         while self._take_commands() or not self._commands.arm():
             pass
 
+    def _take_all_commands(self) -> None:
+        while self._take_commands():
+            pass
+
     def _take_commands(self) -> int:
+        if self._taking:  # a command that is submitted makes nobody submit it again
+            return 0
+        self._taking = True
         first, count = self._commands.poll(COMMANDS_PER_TURN)
         for sequence in range(first, first + count):
             command = read_command(self._commands.read(sequence))
             self._table.publish(command.event_type, command)
         if count > 0:
             self._commands.advance(first + count)
+        self._taking = False
         return count
 
     # Reports

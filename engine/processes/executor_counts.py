@@ -32,7 +32,7 @@ class ExecutorCounts:
         page.add(_COUNTERS["reports_total"])
         if report.event_type == EventType.ORDER_SENT:
             page.add(_COUNTERS["orders_sent_total"])
-            self._note_sent(report, now_ns)
+            self._note_sent(report, report.word_2 or now_ns)
         elif report.event_type == EventType.ORDER_UPDATE:
             sent_ns = self._sent_ns.pop(report.order_sequence, None)
             if sent_ns is not None:
@@ -46,12 +46,12 @@ class ExecutorCounts:
         if dispatcher is not None:
             self._page.store(_COUNTERS["jobs_refused_total"], dispatcher.refused_count)
 
-    def _note_sent(self, report: Report, now_ns: int) -> None:
+    def _note_sent(self, report: Report, write_ns: int) -> None:
         received_ns, decided_ns = report.word_0, report.word_1
         if received_ns > 0:
-            self._page.record(_HISTOGRAMS["tick_to_order_ns"], now_ns - received_ns)
+            self._page.record(_HISTOGRAMS["tick_to_order_ns"], write_ns - received_ns)
         if decided_ns > 0:
-            self._page.record(_HISTOGRAMS["decision_to_order_ns"], now_ns - decided_ns)
-        self._sent_ns[report.order_sequence] = now_ns
+            self._page.record(_HISTOGRAMS["decision_to_order_ns"], write_ns - decided_ns)
+        self._sent_ns[report.order_sequence] = write_ns
         if len(self._sent_ns) > AWAITED_MAX:
             self._sent_ns.popitem(last=False)

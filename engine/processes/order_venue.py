@@ -13,6 +13,7 @@ from engine.clock import NS_PER_MS, VenueClock
 from engine.config import Config
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.order_context import Emit, Offload
+from engine.venues.binance.order_line import KernelLine
 from engine.venues.binance.order_wire import Account
 from engine.venues.binance.orders import BinanceOrders
 from engine.venues.venue import OrderVenue
@@ -35,6 +36,7 @@ def create_order_venue(
     market: Ring,
     emit: Emit,
     offload: Offload,
+    kernel_line: KernelLine,
 ) -> OrderVenue:
     """Return the order side of a configuration; nothing is opened.
 
@@ -45,6 +47,7 @@ def create_order_venue(
         market: the market ring; a paper account observes it.
         emit: takes every report.
         offload: takes work that is not a single write.
+        kernel_line: lets the kernel thread write orders; a paper account has no use for it.
     """
     if config.fills_here:
         return _paper_orders(config, clock, instruments, market, emit)
@@ -58,7 +61,7 @@ def create_order_venue(
         config.epoch,
         config.order_timeout_ms,
     )
-    return BinanceOrders(account, clock, instruments, emit, offload)
+    return BinanceOrders(account, clock, instruments, emit, offload, kernel_line)
 
 
 def _paper_orders(

@@ -4,6 +4,10 @@ A connection carries one request at a time, so an answer always belongs to the r
 `send` writes in the caller's own turn of the loop and returns a future; there is no queue between
 a decision and the socket. TCP_NODELAY is set, so a request is never held back for a second one.
 
+A request may also be written by another thread (`order_line`): `follow` then takes it over.
+`on_unasked` is called before bytes that nobody asked for, or the end of an idle connection, are
+taken as such: whoever knows of a request that was written elsewhere follows it.
+
         idle --send--> waiting --answer complete--> idle --...--> closed
                           `-- lost: the future fails with OutcomeUnknownError
 
@@ -16,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -77,6 +82,7 @@ class HttpConnection(asyncio.Protocol):
         self._head: tuple[int, dict[str, str], int] | None = None  # status, headers, length
         self._chunks: bytearray | None = None
         self._descriptor = -1  # of the socket, when what we write needs no encryption
+        self.on_unasked: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -84,6 +90,11 @@ class HttpConnection(asyncio.Protocol):
         """Return whether the next request may go out on it."""
         transport = self._transport
         return transport is not None and not transport.is_closing() and self._waiter is None
+
+    @property
+    def descriptor(self) -> int:
+        """Return the socket's descriptor where it takes requests as they are; -1 with TLS."""
+        return self._descriptor
 
     def send(self, request: bytes) -> asyncio.Future[Response] | None:
         """Write a request now; the future holds its answer. None: closed, and nothing was sent.
@@ -102,8 +113,13 @@ class HttpConnection(asyncio.Protocol):
                 sent = os.write(self._descriptor, request)
             except OSError:  # full or broken: the transport finds out which
                 pass
-        if sent < len(request):
-            transport.write(request[sent:])
+        return self.follow(request[sent:])
+
+    def follow(self, rest: bytes) -> asyncio.Future[Response]:
+        """Return the answer to a request whose first bytes have left; write the rest."""
+        assert self._waiter is None, "one request at a time"
+        if rest and self._transport is not None:
+            self._transport.write(rest)
         waiter: asyncio.Future[Response] = self._loop.create_future()
         self._waiter = waiter
         waiter.add_done_callback(self._abandon_if_cancelled)
@@ -129,12 +145,16 @@ class HttpConnection(asyncio.Protocol):
         """Fail the waiting request: it left, so its outcome is unknown."""
         self._transport = None
         self._descriptor = -1
+        if self._waiter is None and self.on_unasked is not None:
+            self.on_unasked()
         if self._head is not None and self._head[2] == _UNKNOWN_LENGTH and self._chunks is None:
             self._finish(bytes(self._received))  # the body ends where the connection does
         self._fail(OutcomeUnknownError(f"the connection closed before the answer: {exc}"))
 
     def data_received(self, data: bytes) -> None:
         """Collect bytes until the answer is complete."""
+        if self._waiter is None and self.on_unasked is not None:
+            self.on_unasked()
         if self._waiter is None:
             self.close()  # nobody asked: the next request must not get this as its answer
             return

@@ -12,6 +12,7 @@ from engine.domain.client_id import ClientId, encode_client_id
 from engine.domain.codes import EventType, OrderStatus
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import KnownOrders, ask
+from engine.venues.binance.order_line import KernelLine, LineEnd
 from engine.venues.binance.order_views import (
     EPOCH_LOW_MASK,
     NS_PER_MS,
@@ -57,8 +58,9 @@ class OrderContext:
         instruments: Sequence[Instrument],
         emit: Emit,
         offload: Offload,
+        kernel_line: KernelLine | None = None,
     ) -> None:
-        """Prepare; nothing is opened."""
+        """Prepare; nothing is opened. With a line, a connection is lent to the kernel thread."""
         self.account = account
         self.clock = clock
         self.instruments = instruments
@@ -68,6 +70,9 @@ class OrderContext:
             account.rest_url, clock, api_key=account.api_key, api_secret=account.api_secret
         )
         self.encoder = OrderEncoder(account, instruments)
+        self.line = (
+            LineEnd(kernel_line, self.rest, clock, self.encoder.wire) if kernel_line else None
+        )
         self.reader = AccountReader(instruments, account.engine_tag, account.epoch)
         self.known = KnownOrders()
         self.traded: set[int] = set()
@@ -86,6 +91,8 @@ class OrderContext:
         if venue_ms <= 0:
             raise ProtocolError(f"no serverTime in {body[:80]!r}")
         self.clock.learn(sent_ns, received_ns, venue_ms * NS_PER_MS)
+        if self.line is not None:
+            self.line.renew()
         self.emit(clock_report(self.clock))
 
     async def relearn_clock(self) -> None:
@@ -97,6 +104,8 @@ class OrderContext:
             VenueError: by kind.
         """
         self.clock.restart()
+        if self.line is not None:
+            self.line.release()
         await self.sample_clock()
         self.offload.reconcile("second clock sample", self._sample_clock_again)
 

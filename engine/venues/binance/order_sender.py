@@ -5,7 +5,8 @@
         lost, late, 5xx, unreadable           ORDER_UNKNOWN; the kernel asks for a query
         clock outside the venue's window      learn the clock, send once more: it was not executed
 
-Nothing else is ever sent a second time.
+Nothing else is ever sent a second time. An order that the kernel thread wrote itself (`order_line`)
+is followed from there on exactly as one written here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from functools import partial
 from typing import Final, NamedTuple
 
-from engine.domain.codes import EventType
+from engine.domain.codes import COMMAND_ON_LINE, EventType
 from engine.venues.binance.errors import classify
 from engine.venues.binance.http import Response
 from engine.venues.binance.order_context import OrderContext, reason_of
@@ -51,6 +52,20 @@ class OrderSender:
         """Return how many orders await their first answer."""
         return len(self._in_flight)
 
+    def submit(self, command: Command) -> None:
+        """Follow an order that the kernel thread wrote, or send it."""
+        line = self._context.line
+        if command.order_status != COMMAND_ON_LINE:
+            self.send(command)
+            return
+        assert line is not None, "a command on a line that this order side does not have"
+        written = line.collect()
+        if written is None:
+            self.send(command)
+        else:
+            self._follow(command, written.answer, written.write_ns, attempt=1)
+        line.arm()
+
     def send(self, command: Command, attempt: int = 1) -> None:
         """Write one order now, on an idle connection; reports what comes of it."""
         context = self._context
@@ -66,13 +81,7 @@ class OrderSender:
                 context.report_rejected(command, LocalReason.QUEUE_FULL)
             return
         # It is on its way; what follows is our own book-keeping.
-        client_order_id = context.client_order_id(command)
-        if attempt == 1:
-            context.emit(context.about(EventType.ORDER_SENT, command)._replace(word_2=write_ns))
-        deadline_ns = write_ns + context.account.order_timeout_ms * NS_PER_MS
-        self._in_flight[client_order_id] = _Sent(answer, deadline_ns)
-        context.traded.add(command.instrument_index)
-        answer.add_done_callback(partial(self._answered, command, client_order_id, attempt))
+        self._follow(command, answer, write_ns, attempt)
 
     def expire(self, now_ns: int) -> None:
         """Give up waiting for answers that are overdue; their orders become unknown."""
@@ -84,6 +93,22 @@ class OrderSender:
         """Give up waiting for every answer: the orders become unknown, the connections close."""
         for sent in list(self._in_flight.values()):
             sent.answer.cancel()
+
+    def _follow(
+        self,
+        command: Command,
+        answer: asyncio.Future[Response],
+        write_ns: int,
+        attempt: int,
+    ) -> None:
+        context = self._context
+        client_order_id = context.client_order_id(command)
+        if attempt == 1:
+            context.emit(context.about(EventType.ORDER_SENT, command)._replace(word_2=write_ns))
+        deadline_ns = write_ns + context.account.order_timeout_ms * NS_PER_MS
+        self._in_flight[client_order_id] = _Sent(answer, deadline_ns)
+        context.traded.add(command.instrument_index)
+        answer.add_done_callback(partial(self._answered, command, client_order_id, attempt))
 
     async def _send_on_fresh_connection(self, command: Command, attempt: int) -> None:
         try:

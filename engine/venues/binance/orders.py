@@ -2,6 +2,7 @@
 
         submit(command)                            emit(report)
           NEW        order_sender    one write, then by the answer
+                     order_line      or written by the kernel thread, and followed from there
           CANCEL     order_errands   most urgent work of the process
           FETCH      order_errands   one order, or the whole account as one consistent picture
                      user_stream     fills and changes, pushed
@@ -22,6 +23,7 @@ from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import AccountFetcher, ask
 from engine.venues.binance.order_context import Emit, Offload, OrderContext, reason_of
 from engine.venues.binance.order_errands import OrderErrands
+from engine.venues.binance.order_line import KernelLine
 from engine.venues.binance.order_sender import OrderSender
 from engine.venues.binance.order_views import PositionModeView, decode_view
 from engine.venues.binance.order_wire import Account
@@ -44,9 +46,10 @@ class BinanceOrders:
         instruments: Sequence[Instrument],
         emit: Emit,
         offload: Offload,
+        kernel_line: KernelLine | None = None,
     ) -> None:
-        """Prepare; nothing is opened before `open`."""
-        context = OrderContext(account, clock, instruments, emit, offload)
+        """Prepare; nothing is opened before `open`. With a line, the kernel thread writes too."""
+        context = OrderContext(account, clock, instruments, emit, offload, kernel_line)
         self.context = context
         self.fill_count = 0
         self._connected = False
@@ -116,6 +119,8 @@ class BinanceOrders:
 
     async def close(self) -> None:
         """Close every connection; orders still in flight become unknown."""
+        if self.context.line is not None:
+            self.context.line.close()
         self._sender.abandon()
         await asyncio.sleep(0)  # their callbacks give the connections back, closed
         await self.context.rest.close()
@@ -123,7 +128,7 @@ class BinanceOrders:
     def submit(self, command: Command) -> None:
         """Act on one command now."""
         if command.event_type == EventType.COMMAND_NEW:
-            self._sender.send(command)
+            self._sender.submit(command)
         elif command.event_type == EventType.COMMAND_CANCEL:
             self._errands.cancel(command)
         elif command.event_type == EventType.COMMAND_CANCEL_ALL:
@@ -138,6 +143,8 @@ class BinanceOrders:
     def expire(self, now_ns: int) -> None:
         """Give up waiting for answers that are overdue; their orders become unknown."""
         self._sender.expire(now_ns)
+        if self.context.line is not None:
+            self.context.line.arm()
 
     def _stream_connected(self) -> None:
         self._connected = True

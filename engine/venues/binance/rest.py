@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from urllib.parse import quote
 from weakref import WeakSet
@@ -72,6 +72,10 @@ class BinanceRest:
         self._heads: dict[tuple[str, str], bytes] = {}
         self._idle: list[HttpConnection] = []
         self._opened: WeakSet[HttpConnection] = WeakSet()
+        self._reserved: HttpConnection | None = None
+        # Of whoever reserves a connection: releases it and says whether; hears that one is idle.
+        self.on_needed: Callable[[], bool] = bool
+        self.on_idle: Callable[[], object] = bool
         self._places = asyncio.Semaphore(connections_max)
         self._blocked_until_ns = 0
         self.used_weight = 0
@@ -128,13 +132,38 @@ class BinanceRest:
 
     def submit_bytes(self, request: bytes) -> asyncio.Future[Response] | None:
         """Write a complete request of the caller's own now; otherwise as `submit`."""
-        while self._idle:
-            connection = self._idle.pop()
+        while (connection := self._take_idle()) is not None:
             answer = connection.send(request)
             if answer is not None:
                 answer.add_done_callback(partial(self._give_back, connection))
                 return answer
         return None
+
+    def reserve(self) -> HttpConnection | None:
+        """Take an idle connection that needs no encryption out of the pool; None: there is none.
+
+        One at a time, and none while the venue asks us to stop. It comes back by `release`, or by
+        `follow` with the answer.
+        """
+        assert self._reserved is None, "one at a time"
+        if self._endpoint.secure or not self._idle or self.blocked_s() > 0:
+            return None
+        self._reserved = self._take_idle()
+        return self._reserved
+
+    def release(self) -> None:
+        """Put the reserved connection back into the pool."""
+        connection, self._reserved = self._reserved, None
+        if connection is not None and connection.usable:
+            self._idle.append(connection)
+
+    def follow(self, rest: bytes) -> asyncio.Future[Response]:
+        """Return the answer to a request begun on the reserved connection; write its rest."""
+        connection, self._reserved = self._reserved, None
+        assert connection is not None, "reserved"
+        answer = connection.follow(rest)
+        answer.add_done_callback(partial(self._give_back, connection))
+        return answer
 
     async def exchange_bytes(self, request: bytes, timeout_s: float = TIMEOUT_S) -> Response:
         """Send a complete request of the caller's own, urgent and never repeated.
@@ -149,7 +178,8 @@ class BinanceRest:
     @property
     def idle_count(self) -> int:
         """Return how many connections could take a request now."""
-        return sum(connection.usable for connection in self._idle)
+        reserved = self._reserved is not None and self._reserved.usable
+        return sum(connection.usable for connection in self._idle) + reserved
 
     def blocked_s(self) -> float:
         """Return for how long the venue asked us not to send; 0: not at all."""
@@ -159,6 +189,7 @@ class BinanceRest:
 
     async def close(self) -> None:
         """Close every connection; a request that waits for its answer fails."""
+        self.on_needed()
         self._idle.clear()
         for connection in list(self._opened):
             connection.close()
@@ -198,7 +229,7 @@ class BinanceRest:
         return connection
 
     def _take_idle(self) -> HttpConnection | None:
-        while self._idle:
+        while self._idle or self.on_needed():
             connection = self._idle.pop()
             if connection.usable:
                 return connection
@@ -207,9 +238,9 @@ class BinanceRest:
     def _give_back(self, connection: HttpConnection, done: asyncio.Future[Response]) -> None:
         if connection.usable:
             self._idle.append(connection)
-        if not done.done() or done.cancelled() or done.exception() is not None:
-            return
-        self._learn_limits(done.result())
+        if done.done() and not done.cancelled() and done.exception() is None:
+            self._learn_limits(done.result())
+        self.on_idle()
 
     def _learn_limits(self, response: Response) -> None:
         weight = response.headers.get("x-mbx-used-weight-1m", "")
@@ -221,6 +252,7 @@ class BinanceRest:
         if response.status in RATE_STATUS:
             until = time.monotonic_ns() + int(retry_after_s(response) * NS_PER_S)
             self._blocked_until_ns = max(self._blocked_until_ns, until)
+            self.on_needed()
 
     def _check_rate(self, *, urgent: bool) -> None:
         wait_s = self.blocked_s()

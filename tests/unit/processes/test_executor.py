@@ -8,16 +8,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.domain.codes import EventType, OrderStatus
+from engine.domain.codes import EventType, OrderStatus, OrderType
 from engine.processes import executor as executor_module
 from engine.processes.executor_counts import AWAITED_MAX, ExecutorCounts
 from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
-from engine.venues.order_records import Report
+from engine.venues.order_records import Command, Report
 from engine.venues.venue import CredentialError
 from ringbuffer.counters import PAGE_WORDS, CounterPage
 from ringbuffer.errors import InvariantError
 from tests.desk_rig import make_event
 from tests.executor_rig import DEADLINE_S, ExecutorRig
+from tests.line_rig import ARMED, make_command, take, write
 from tests.order_side import Exchange, running_exchange
 
 QTY_LOTS = 20
@@ -98,6 +99,7 @@ def test_commands_published_before_the_venue_is_open_are_taken_then(exchange: Ex
     assert not rig.executor.connected.is_set()
     rig.instruments = exchange.instruments()
     assert rig.wait(EventType.ORDER_UPDATE)["order_sequence"] == 1
+    rig.wait(EventType.VENUE_CONNECTED)
     rig.stop()
 
 
@@ -198,3 +200,64 @@ def test_awaited_answers_are_bounded() -> None:
         counts.note(update)
     place = [row.name for row in BRAIN_HISTOGRAMS].index("order_ack_ns")
     assert page.percentiles(place).sample_count == AWAITED_MAX
+
+
+def answered_count(rig: ExecutorRig) -> int:
+    updates = [row for row in rig.hear() if row["event_type"] == EventType.ORDER_UPDATE]
+    return len({int(row["order_sequence"]) for row in updates})
+
+
+def test_an_order_that_the_kernel_thread_wrote_needs_no_doorbell(rig: ExecutorRig) -> None:
+    rig.start()
+    line = rig.rings.line
+    rig.wait(EventType.VENUE_CONNECTED)
+    asked: list[int] = []
+    for sequence in (1, 2, 3):
+        asked.append(sequence)
+        rig.wait_until(lambda: line.state == ARMED, "a connection is lent")
+        record = make_command(
+            order_type=OrderType.MARKET,
+            flags=0,
+            order_sequence=sequence,
+            qty_lots=QTY_LOTS,
+            price_ticks=0,
+            epoch_low=rig.epoch % 256,
+            cause_receive_time_ns=time.monotonic_ns(),
+        )
+        while not take(line):  # a sample of the clock may be taking it back
+            time.sleep(0.001)
+        assert rig.rings.commands.try_publish(record.tobytes()[8:]) >= 0
+        assert write(line, record)
+        rig.wait_until(lambda: answered_count(rig) == len(asked), "an answer rings too")
+    sent = [row for row in rig.hear() if row["event_type"] == EventType.ORDER_SENT]
+    assert [int(row["order_sequence"]) for row in sent] == [1, 2, 3]
+    assert all(row["write_time_ns"] > row["cause_receive_time_ns"] for row in sent)
+    assert counter(rig, "orders_sent_total") == 3
+    names = {bytes(row["text"]).decode() for row in sent}
+    placed = [row["clientOrderId"] for row in rig.exchange.ledger()["orders"]]
+    assert [placed.count(name) for name in sorted(names)] == [1, 1, 1]
+
+
+def test_a_stopped_executor_lends_nothing(exchange: Exchange) -> None:
+    rig = ExecutorRig(exchange, epoch=31_003)
+    rig.start()
+    rig.wait_until(lambda: rig.rings.line.state == ARMED, "a connection is lent")
+    rig.executor.stop()
+    assert not take(rig.rings.line)
+    rig.rings.close()
+
+
+def test_a_command_that_is_submitted_is_not_taken_again(exchange: Exchange) -> None:
+    rig = ExecutorRig(exchange)
+    submitted = []
+
+    def submit(command: Command) -> None:
+        submitted.append(command.order_sequence)
+        rig.executor._take_all_commands()  # as an answer to another order would
+
+    rig.executor._table.subscribe(EventType.COMMAND_NEW, submit)
+    rig.order(1, QTY_LOTS)
+    rig.order(2, QTY_LOTS)
+    rig.executor._take_all_commands()
+    assert submitted == [1, 2]
+    rig.rings.close()

@@ -1,0 +1,181 @@
+"""How what a step answered leaves the kernel thread: events, commands, an order's bytes, marks.
+
+        marks of earlier steps -> its events -> its commands -> [order line] -> doorbell
+        -> its own mark (held back)
+
+A drain mark has up to MARKS_PER_RECORD rows, one per step: the time, and the last sequence taken
+from market, report and control ring (-1: none yet) with the outer trading state. A row stands after
+its step's events and before those of any later step, so replay feeds the same batches at the same
+times. Rows are held back while nothing happens and written when the record is full, before a later
+step's events, and when the loop goes to sleep with one older than MARK_HOLD_NS.
+
+A step's one command, when it is a new order and the executor has lent a connection, is written to
+the socket from here (`native_ext/order_line.h`). It is in the command ring before that, under
+COMMAND_ON_LINE, so that the executor follows it as one of its own and nobody sends it twice.
+
+INVARIANT: events, then the command, then the order's first byte. With durability `disk` commands
+wait until the journal has their events on the disk.
+"""
+
+from __future__ import annotations
+
+from engine.domain.codes import COMMAND_ON_LINE, EventType, Role
+from engine.domain.desk import OUT_COMMANDS, OUT_EVENTS, Out
+from engine.domain.kernel import Integers, Records, inlined, kernel
+from engine.domain.records import MARK_WORD_FIRST, MARKS_PER_RECORD
+from engine.processes.brain_rings import READER
+from engine.processes.brain_words import MARK_ROWS_FIRST, ROOM_PAUSE_NS, LoopWord, Ports
+from ringbuffer.atomics import (
+    address_of,
+    call_at,
+    fence_seq_cst,
+    futex_wait,
+    load32_relaxed,
+    load_relaxed,
+    ring_doorbell,
+    store32_relaxed,
+    store_relaxed,
+    yield_core,
+)
+from ringbuffer.kernels import (
+    begin,
+    commit,
+    gating_sequence,
+    next_sequence,
+    now_ns,
+    publish,
+    try_claim,
+    wake,
+)
+from ringbuffer.layout import HANDLE_DOORBELL, HANDLE_NEXT, HANDLE_WAIT
+
+_COMMAND_NEW = int(EventType.COMMAND_NEW)
+_DRAIN_MARK = int(EventType.DRAIN_MARK)
+_BRAIN = int(Role.BRAIN)
+
+
+@kernel
+def publish_rows(ring: Integers, slots: Records, rows: Records, n: int) -> int:
+    """Publish the first n rows in order; return the sequence after the last. Room was checked."""
+    first = try_claim(ring, n)
+    for k in range(n):
+        # A busy slot stays busy until commit: the copied sequence must never look valid.
+        rows["sequence"][k] = -1
+        slots[begin(ring, first + k)] = rows[k]
+        commit(ring, first + k)
+    publish(ring)
+    return first + n
+
+
+@kernel
+def flush_marks(ports: Ports) -> None:
+    """Publish the rows held back as one DRAIN_MARK; room for it was checked with the step's."""
+    words = ports.words
+    rows = words[LoopWord.MARK_ROWS]
+    if rows == 0:
+        return
+    first = try_claim(ports.event_ring, 1)
+    if first < 0:
+        return
+    slot = begin(ports.event_ring, first)
+    for k in range(1, ports.event_words.shape[1]):
+        ports.event_words[slot, k] = 0
+    for row in range(rows):
+        for column in range(4):
+            place = MARK_WORD_FIRST + column * MARKS_PER_RECORD + row
+            ports.event_words[slot, place] = words[MARK_ROWS_FIRST + 4 * row + column]
+    ports.event_slots["time_ns"][slot] = words[MARK_ROWS_FIRST + 4 * (rows - 1)]
+    ports.event_slots["event_type"][slot] = _DRAIN_MARK
+    ports.event_slots["role"][slot] = _BRAIN
+    ports.event_slots["mark_count"][slot] = rows
+    commit(ports.event_ring, first)
+    publish(ports.event_ring)
+    words[LoopWord.MARK_ROWS] = 0
+
+
+@inlined
+def hold_mark(ports: Ports, time_ns: int, outer: int) -> None:
+    """Add this step's row; publishes the record when it is full."""
+    words = ports.words
+    base = MARK_ROWS_FIRST + 4 * words[LoopWord.MARK_ROWS]
+    words[base] = time_ns
+    words[base + 1] = next_sequence(ports.market_ring, READER) - 1
+    words[base + 2] = next_sequence(ports.report_ring, READER) - 1
+    words[base + 3] = (next_sequence(ports.control_ring, READER) - 1) * 8 + outer
+    words[LoopWord.MARK_ROWS] += 1
+    if words[LoopWord.MARK_ROWS] == MARKS_PER_RECORD:
+        flush_marks(ports)
+
+
+@inlined
+def await_journal(ports: Ports, sequence: int) -> None:
+    """Wait until the journal has every event below `sequence` on the disk, or a stop."""
+    words = ports.words
+    while load_relaxed(words[LoopWord.SYNCED_ADDRESS]) < sequence:
+        if load_relaxed(words[LoopWord.STOP_ADDRESS]) != 0:
+            return
+        store_relaxed(words[LoopWord.HEARTBEAT_ADDRESS], now_ns(ports.clock))
+        futex_wait(words[LoopWord.STOP_ADDRESS], 0, ROOM_PAUSE_NS)
+
+
+@kernel
+def wake_executor(ring: Integers) -> None:
+    """Ring the doorbell if the executor waits for it; it never sleeps on the ring's futex."""
+    # MEMORY: seq_cst fence; published slots are visible before we look for a sleeper. Pairs with
+    # the fence in arm.
+    fence_seq_cst()
+    # MEMORY: relaxed, ordered by the fence. Pairs with the store in arm.
+    if load32_relaxed(ring[HANDLE_WAIT]) != 0:
+        # MEMORY: relaxed; who arms again sees our slots by its fence. Pairs with arm.
+        store32_relaxed(ring[HANDLE_WAIT], 0)
+        ring_doorbell(ring[HANDLE_DOORBELL])
+
+
+@kernel
+def take_line(words: Integers, ring: Integers, events_end: int) -> bool:
+    """Take the order line for a step's only order, when it may be written from here.
+
+    Not before the journal has its events, where that is asked for (a stop ends that wait early),
+    and not past a command that the executor has not taken yet: orders leave in order.
+    """
+    synced = words[LoopWord.SYNCED_ADDRESS]
+    if words[LoopWord.LINE] == 0 or (synced != 0 and load_relaxed(synced) < events_end):
+        return False
+    if gating_sequence(ring) != ring[HANDLE_NEXT]:
+        return False
+    return call_at(words[LoopWord.LINE_TAKE], words[LoopWord.LINE], 0) != 0
+
+
+@inlined
+def publish_commands(ports: Ports, out: Out, commands: int, events_end: int) -> None:
+    """Publish a step's commands, and write a new order that is alone to a connection lent to us.
+
+    INVARIANT: events, then the command, then the order's first byte.
+    """
+    words = ports.words
+    on_line = commands == 1 and out.commands["event_type"][0] == _COMMAND_NEW
+    on_line = on_line and take_line(words, ports.command_ring, events_end)
+    if on_line:
+        out.commands["order_status"][0] = COMMAND_ON_LINE
+    publish_rows(ports.command_ring, ports.command_slots, out.commands, commands)
+    if on_line:
+        call_at(words[LoopWord.LINE_WRITE], words[LoopWord.LINE], address_of(out.commands))
+
+
+@inlined
+def publish_step(ports: Ports, out: Out) -> None:
+    """Publish what a step emitted: earlier marks, events, then commands."""
+    events = out.counts[OUT_EVENTS]
+    commands = out.counts[OUT_COMMANDS]
+    if events == 0:
+        return
+    flush_marks(ports)
+    end = publish_rows(ports.event_ring, ports.event_slots, out.events, events)
+    if commands > 0:
+        if ports.words[LoopWord.SYNCED_ADDRESS] != 0:
+            await_journal(ports, end)
+        publish_commands(ports, out, commands, end)
+        wake_executor(ports.command_ring)
+        if ports.words[LoopWord.YIELDS] != 0:
+            yield_core()  # the executor shares this core: the order leaves before others are woken
+    wake(ports.event_ring)

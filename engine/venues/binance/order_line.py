@@ -1,0 +1,114 @@
+"""The executor's end of the order line: one idle connection lent to the thread that decides.
+
+        arm      a connection is idle, plain, the venue lets us send, and its clock is known
+        release  anything of that changed, or another request needs the connection
+        collect  a command says that the kernel thread took the line: follow what it wrote
+
+Whoever is first decides what becomes of the connection, and the state of the line says who was
+(`native_ext/order_line.h`). When the kernel thread was, its command is in the command ring before
+the first byte leaves; so an answer, or the end of the connection, that comes before this thread has
+taken the command makes it take its commands first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from engine.clock import VenueClock
+from engine.venues.binance.http import HttpConnection, Response
+from engine.venues.binance.rest import BinanceRest
+from native_ext import _native
+
+
+class KernelLine(NamedTuple):
+    """What an order side needs of the process it runs in to let another thread write orders."""
+
+    line: _native.OrderLine
+    take_commands: Callable[[], None]  # submits every command that is in the ring
+
+
+class Written(NamedTuple):
+    """An order that the kernel thread wrote, or began to write."""
+
+    answer: asyncio.Future[Response]
+    write_ns: int
+
+
+class LineEnd:
+    """Lends one connection of a client at a time. One event loop."""
+
+    def __init__(
+        self, kernel: KernelLine, rest: BinanceRest, clock: VenueClock, wire: _native.OrderWire
+    ) -> None:
+        """Take care of the client's reserved connection; nothing is lent before `arm`."""
+        self._line: Final = kernel.line
+        self._take_commands: Final = kernel.take_commands
+        self._rest = rest
+        self._clock = clock
+        self._wire = wire
+        self._connection: HttpConnection | None = None
+        self._closed = False
+        rest.on_needed = self.release
+        rest.on_idle = self.arm
+
+    def arm(self) -> None:
+        """Lend an idle connection, where that is possible and none is lent."""
+        if self._connection is not None or self._closed or not self._clock.is_known:
+            return
+        connection = self._rest.reserve()
+        if connection is None:
+            return
+        clock = self._clock
+        last_ms = clock.now_ms()
+        mapping = (clock.anchor_ns, clock.venue_at_anchor_ns, clock.rate_ppb, last_ms)
+        if not self._line.arm(self._wire, connection.descriptor, *mapping):
+            self._rest.release()
+            return
+        connection.on_unasked = self._hear
+        self._connection = connection
+
+    def release(self) -> bool:
+        """Take the connection back; False: none is lent, or the kernel thread was first."""
+        connection = self._connection
+        if connection is None or not self._line.disarm():
+            return False
+        self._forget(connection)
+        self._rest.release()
+        return True
+
+    def renew(self) -> None:
+        """Lend again what is lent, with what the clock has learned."""
+        self.release()
+        self.arm()
+
+    def collect(self) -> Written | None:
+        """Follow the order of a command that is on the line; None: no byte of it left."""
+        connection = self._connection
+        assert connection is not None, "a command on the line, and no connection lent"
+        sent, write_ns, venue_ms, rest = self._line.collect()
+        self._forget(connection)
+        self._clock.keep_ms(venue_ms)
+        if sent <= 0:
+            if sent == 0:
+                connection.close()  # its socket takes nothing
+            self._rest.release()
+            return None
+        return Written(self._rest.follow(rest), write_ns)
+
+    def close(self) -> None:
+        """Lend nothing any more. An order that was written and not followed is in doubt."""
+        self._closed = True
+        if not self.release() and self._connection is not None:
+            self._line.collect()
+            self._forget(self._connection)
+            self._rest.release()
+
+    def _forget(self, connection: HttpConnection) -> None:
+        self._connection = None
+        connection.on_unasked = None
+
+    def _hear(self) -> None:
+        if not self.release():
+            self._take_commands()
