@@ -3,7 +3,7 @@
         hole in trade ids -> aggTrades from its first id -> frames -> decoder -> the hole closes
         a plan came back  -> klines of its instruments   -> bars that closed meanwhile
 
-Requests cost weight that books need more: a small share of the minute is kept for them, and above
+Requests cost weight that books need more: they have a share of the minute, and above
 WEIGHT_USED_MAX of the venue's own count nothing is asked. What is not filled in time becomes a gap
 record by itself, so nothing here has to succeed.
 """
@@ -30,9 +30,9 @@ TRADES_MAX: Final = 1_000  # of one answer
 TRADES_WEIGHT: Final = 20
 BAR_WEIGHT: Final = 1
 BARS_ASKED: Final = 60  # below 100 the weight is 1
-SHARE_BURST: Final = 400.0
-SHARE_PER_S: Final = 4.0
-WEIGHT_USED_MAX: Final = 1_700  # of 2400 a minute; books come first
+SHARE_BURST: Final = 1_000.0  # fifty instruments at once
+SHARE_PER_S: Final = 10.0
+WEIGHT_USED_MAX: Final = 2_000  # of 2400 a minute; books need the rest
 
 
 class History(Protocol):

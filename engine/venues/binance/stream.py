@@ -74,6 +74,7 @@ class MarketStream:
         self._open_ones: set[StreamConnection] = set()
         self._asked: asyncio.Future[str] | None = None
         self.connection: StreamConnection | None = None  # while it is up
+        self._turn = 0  # whose address is next
         self.failures = 0
         self.connect_count = 0
         self.replaced_count = 0
@@ -126,6 +127,7 @@ class MarketStream:
         self.connection = None
         self.since_ns = time.monotonic_ns()
         self.refusal = reason
+        self._turn += 1
         self.failures = 0 if time.monotonic() - started_s > HEALTHY_S else self.failures + 1
         self._on_down(self, reason)
         return 0.0
@@ -144,6 +146,8 @@ class MarketStream:
             await connection.stay(self._asked, max(due_s - time.monotonic(), 0.0))
             if connection.closed.done():
                 break
+            if failures == 0:
+                self._turn = 0  # the first address is the one that is wanted
             fresh = await self._replacement(connection)
             if fresh is None:
                 failures += 1
@@ -165,7 +169,7 @@ class MarketStream:
 
     async def _open(self) -> StreamConnection:
         """Connect and subscribe to every stream of the plan."""
-        endpoint = self._endpoints[self.failures % len(self._endpoints)]
+        endpoint = self._endpoints[self._turn % len(self._endpoints)]
         streams = self.plan.streams
         listed = "/".join(streams[:STREAMS_IN_URL])
         path = f"{endpoint.path}/{self.plan.category}/stream?streams={listed}"
@@ -174,6 +178,7 @@ class MarketStream:
         try:
             connection = await open_stream(self._core, endpoint, path, self._make)
         except VenueError as error:
+            self._turn += 1
             for failed in self._open_ones - before:
                 self._forget(failed)
             if isinstance(error, RateLimitError):

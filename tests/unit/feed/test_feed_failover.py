@@ -30,6 +30,13 @@ class Running:
         self.feed = FeedRole(f"failover-{next(NAMES)}", home, self.exchange.port, **config)
         self.feed.wait("every channel", self.is_live)
 
+    @classmethod
+    def over(cls, exchange: PracticeExchange, feed: FeedRole) -> Running:
+        """Return the questions for a scene that a test made itself."""
+        made = cls.__new__(cls)
+        made.exchange, made.feed = exchange, feed
+        return made
+
     def close(self) -> None:
         """End both."""
         self.feed.close()
@@ -178,7 +185,9 @@ def test_a_subscription_that_is_accepted_and_silent_is_opened_elsewhere(scene: S
     running = scene(sources=SourcesConfig(backup="off", connection_life_s=86_000))
     running.exchange.fault("silent", stream="*@bookTicker", duration_ms=6_000)
     running.feed.wait("stale", lambda: running.liveness(0, Channel.QUOTE) is Liveness.STALE)
-    running.feed.wait("a replacement", lambda: running.connection("public-0a")["replaced"] > 0)
+    running.feed.wait(
+        "a replacement", lambda: running.connection("public-0a").get("replaced", 0) > 0
+    )
     running.feed.wait("live", running.is_live)
     running.feed.wait("its report", lambda: any("silent" in r["what"] for r in running.incidents()))
 
@@ -228,3 +237,47 @@ def test_quotes_are_polled_for_exits_only_while_no_connection_can_be_had(scene: 
     assert running.liveness(0, Channel.QUOTE) is Liveness.INVALID
     running.feed.wait("live again", running.is_live)
     assert running.missing() == {0: 0, 1: 0, 2: 0}
+
+
+def hosts_up(running: Running) -> set[str]:
+    """Return the hosts of the connections that are up."""
+    return {row["host"] for row in running.board().get("connections", []) if row["state"] == "up"}
+
+
+def test_a_second_address_stands_in_for_the_first(
+    tmp_path: Path,
+) -> None:
+    exchange = PracticeExchange("--seed", "3", "--generate", "3", "--control-port", "0")
+    assert exchange.process.stdout is not None
+    way_in = int(exchange.process.stdout.readline().split()[1])
+    address = f"ws://127.0.0.1:{way_in}"
+    feed = FeedRole(
+        "failover-address", tmp_path, exchange.port, sources=SourcesConfig(stream_url=address)
+    )
+    running = Running.over(exchange, feed)
+    try:
+        feed.wait("every channel", running.is_live)
+        exchange.url = f"http://127.0.0.1:{way_in}"  # the way back in for the test too
+        exchange.fault("refuse_connections", duration_ms=20_000)
+        exchange.fault("disconnect", category="*")
+        feed.wait("the loss", lambda: feed.counter("incidents_total") >= 2)
+        feed.wait("live", running.is_live)
+        feed.wait("the table", lambda: hosts_up(running) == {address.removeprefix("ws://")})
+        running.trades_after(20)
+        assert running.missing() == {0: 0, 1: 0, 2: 0}
+    finally:
+        running.close()
+
+
+def test_a_stream_that_never_spoke_is_asked_for_on_another_connection(tmp_path: Path) -> None:
+    exchange = PracticeExchange("--seed", "3", "--generate", "3")
+    symbol = exchange.call("GET", "/fapi/v1/exchangeInfo")["symbols"][0]["symbol"].lower()
+    exchange.fault("accepted_silent", stream=f"{symbol}@bookTicker", count=1)
+    feed = FeedRole("failover-silent", tmp_path, exchange.port)
+    running = Running.over(exchange, feed)
+    try:
+        feed.wait("silent", lambda: running.liveness(0, Channel.QUOTE) is Liveness.SILENT)
+        feed.wait("live", running.is_live)
+        feed.wait("it", lambda: running.connection("public-0a").get("replaced", 0) >= 1)
+    finally:
+        running.close()
