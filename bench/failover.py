@@ -36,7 +36,7 @@ from bench.harness import Bench, Pass
 from bench.tick_to_order import call, share_kernels, wait_for
 
 INSTRUMENTS = 50
-RATE = 2_000
+RATE_EACH = 40  # messages a second of one instrument
 METRIC = re.compile(r'^aegis_(\w+)\{role="feed"\} (-?\d+)', re.MULTILINE)
 COUNTED = {
     "healed": "trades_healed_total",
@@ -49,7 +49,7 @@ COUNTED = {
 BENCH = Bench(
     name="failover",
     question="What does each loss of market data cost, in time and in records?",
-    load=f"{INSTRUMENTS} generated instruments with books, default channels, {RATE:,}/s",
+    load=f"{INSTRUMENTS} generated instruments with books, default channels, {RATE_EACH}/s each",
     worry="a trade lost that the venue's history has; a recovery of minutes",
     units={"recovery": "ms", "weight": "weight", **dict.fromkeys(COUNTED, "records")},
 )
@@ -72,7 +72,9 @@ NO_HISTORY = {"kind": "rest", "path": "/fapi/v1/aggTrades", "status": 503, "body
 CASES: dict[str, Case] = {
     "trades cut in mid-stream": Case(CUT_MARKET),
     "the same, no history": Case((NO_HISTORY, *CUT_MARKET)),
-    "one of two lines cut": Case(CUT_MARKET, 'backup = "always"'),
+    "one of two lines cut": Case(
+        ({"kind": "disconnect", "first_of": "market"},), 'backup = "always"'
+    ),
     "everything cut": Case(CUT_ALL, rest_s=60.0),
     "everything cut at once after the start": Case(CUT_ALL),
     "everything cut, 300 books": Case(CUT_ALL, instruments=300, rest_s=30.0),
@@ -103,7 +105,8 @@ def metrics(url: str) -> dict[str, int]:
 @contextlib.contextmanager
 def exchange(instruments: int) -> Iterator[str]:
     """Run a practice exchange; yield its address."""
-    words = ["--generate", str(instruments), "--seed", "7", "--rate", str(RATE)]
+    rate = str(instruments * RATE_EACH)
+    words = ["--generate", str(instruments), "--seed", "7", "--rate", rate]
     process = subprocess.Popen(
         [sys.executable, "-m", "exchange", "--port", "0", *words], stdout=subprocess.PIPE, text=True
     )
@@ -158,7 +161,7 @@ def suffer(home: Path, case: Case) -> Pass:
         before = metrics(url)
         known = {row["began_unix_ms"] for row in incidents(url)}
         for order in case.orders:
-            call(exchange_url, "POST", "/practice/fault", order)
+            call(exchange_url, "POST", "/practice/fault", numbered(exchange_url, order))
         wait_for("the loss", lambda: metrics(url)[case.counter] > before[case.counter])
         wait_for("a whole market", lambda: is_whole(url))
         time.sleep(1.5)  # the table is written once a second
@@ -168,6 +171,15 @@ def suffer(home: Path, case: Case) -> Pass:
             weight = int(answer.headers["X-MBX-USED-WEIGHT-1M"])
     counted = {name: float(after[counter] - before[counter]) for name, counter in COUNTED.items()}
     return {"recovery": max(lasted, default=0.0), **counted, "weight": float(weight)}
+
+
+def numbered(exchange_url: str, order: dict[str, Any]) -> dict[str, Any]:
+    """Return an order for one connection of a category, with the number it has at the exchange."""
+    if "first_of" not in order:
+        return order
+    rows = call(exchange_url, "GET", "/practice/connections")
+    mine = (row for row in rows if row["category"] == order["first_of"] and len(row["streams"]) > 1)
+    return {"kind": order["kind"], "connection": next(mine)["connection"]}
 
 
 def incidents(url: str) -> list[dict[str, Any]]:

@@ -107,6 +107,7 @@ class Backfill:
         self._on_failure = on_failure
         self._on_bar = on_bar
         self._share = WeightShare()
+        self._failures: dict[int, int] = {}  # in a row, by instrument
         self._running: dict[int, asyncio.Task[None]] = {}
         self._bars: asyncio.Queue[_WantedBars] = asyncio.Queue()
         self.request_count = 0
@@ -164,8 +165,11 @@ class Backfill:
             rows = trade_frames(symbol, body)
         except VenueError as error:
             self._on_failure(symbol, str(error))
-            await asyncio.sleep(RETRY_S)
+            failures = self._failures.get(index, 0)
+            self._failures[index] = failures + 1
+            await asyncio.sleep(RETRY_S * 2.0 ** min(failures, 4))
             return
+        self._failures.pop(index, None)
         self._deliver(index, [row.frame for row in rows if row.trade_id <= last_id])
         if not rows or rows[0].trade_id > last_id:
             await asyncio.sleep(RETRY_S)  # the history is behind the stream, or has forgotten it

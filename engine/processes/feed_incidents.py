@@ -50,7 +50,7 @@ class Incidents:
         what: str,
         reason: str,
         is_over: Callable[[], bool],
-        now_ns: int,
+        began_ns: int,
     ) -> None:
         """Open an incident, unless the source has one of that name open.
 
@@ -59,14 +59,14 @@ class Incidents:
             what: happened.
             reason: as the other side, or the clock, has it.
             is_over: asked until it says so; a hole in trade ids keeps every incident open.
-            now_ns: monotonic.
+            began_ns: monotonic; when the last good word came.
         """
         if any((row.source, row.what) == (source, what) for row in self._open):
             return
         if len(self._open) >= OPEN_MAX:
             return
         self.total += 1
-        self._open.append(_Incident(source, what, reason, is_over, now_ns, self._counts()))
+        self._open.append(_Incident(source, what, reason, is_over, began_ns, self._counts()))
 
     def until_live(self, places: Sequence[tuple[int, Channel]]) -> Callable[[], bool]:
         """Return what is over when those of some channels that are live now are so again."""
@@ -133,13 +133,13 @@ class _Incident:
         what: str,
         reason: str,
         is_over: Callable[[], bool],
-        now_ns: int,
+        began_ns: int,
         counts: dict[str, int],
     ) -> None:
         self.source = source
         self.what = what
         self.reason = reason
         self.is_over = is_over
-        self.began_ns = now_ns
-        self.began_unix_ms = time.time_ns() // 1_000_000
+        self.began_ns = began_ns
+        self.began_unix_ms = (time.time_ns() - time.monotonic_ns() + began_ns) // 1_000_000
         self.counts = counts

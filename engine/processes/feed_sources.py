@@ -37,7 +37,8 @@ from ringbuffer.errors import InvariantError
 NS_PER_S: Final = 1_000_000_000
 DEMAND_AFTER_S: Final = 1.0  # without the primary
 BACK_AFTER_S: Final = 30.0  # the primary was good for so long: the backup goes
-STALE_NS: Final = 2 * NS_PER_S  # a stream that spoke and is stale for so long
+STALE_NS: Final = NS_PER_S  # a stream that spoke and is stale for so long ...
+LIVELY_NS: Final = NS_PER_S  # ... although it spoke so often: others may be quiet by nature
 REPLACE_FIRST_S: Final = 20.0  # between two replacements for silence, doubled each time
 REPLACE_MAX_S: Final = 1_800.0
 REFUSAL_TOLD_NS: Final = 60 * NS_PER_S
@@ -333,8 +334,13 @@ class FeedSources:
         line.replace_after_s = now_s + line.replace_pause_s
         line.replace_pause_s = min(2 * line.replace_pause_s, REPLACE_MAX_S)
         place = (silent.instrument_index, silent.channel)
+        began_ns = max(self._core.channel(*place)[2], line.stream.since_ns)  # its last word
         self.incidents.open(
-            sources.name, f"{line.name} silent", silent.stream, lambda: self._speaks(place), now_ns
+            sources.name,
+            f"{line.name} silent",
+            silent.stream,
+            lambda: self._speaks(place),
+            began_ns,
         )
         self._hooks.warn(f"STREAM_SILENT {line.name}", reason, streams=len(rows))
 
@@ -343,13 +349,13 @@ class FeedSources:
 
     def _is_silent(self, line: Line, row: Subscription, now_ns: int) -> bool:
         connection = line.stream.connection
-        liveness, since_ns, _, _ = self._core.channel(row.instrument_index, row.channel)
+        liveness, since_ns, _, pace_ns = self._core.channel(row.instrument_index, row.channel)
         if connection is None or liveness in {Liveness.UNSUPPORTED, Liveness.INVALID}:
             return False
         deadline_ns = CADENCES[row.channel][0]
         if deadline_ns == 0:
             return False
-        if liveness == Liveness.STALE:
+        if liveness == Liveness.STALE and pace_ns < LIVELY_NS:
             return now_ns - since_ns > STALE_NS and now_ns - line.stream.since_ns > STALE_NS
         age_ns = now_ns - line.stream.since_ns
         return age_ns > deadline_ns and not has_delivered(connection, row)
