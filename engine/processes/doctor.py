@@ -6,6 +6,7 @@ kernels into the cache (the image build and the first `make run` do that).
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -17,8 +18,11 @@ from typing import NamedTuple
 from engine import exit_codes
 from engine.config import Config
 from engine.processes.segments import RING_ROWS
+from engine.venues.binance.http import parse_url
+from engine.venues.binance.refusals import RETRY_AFTER_S, sentence, socket_error
 from ringbuffer.segment import available_bytes
 
+VENUE_TIMEOUT_S = 5.0
 DISK_FLOOR_BYTES = 1_000_000_000
 CORES_WANTED = 2
 CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
@@ -36,7 +40,7 @@ class Finding(NamedTuple):
 
 def examine(config: Config, *, warm: bool, as_json: bool) -> int:
     """Print every finding; return 0, or 3 when something would stop the engine."""
-    findings = [*_machine(), *_home(config), _extension()]
+    findings = [*_machine(), *_home(config), _extension(), *look_at_venue(config)]
     findings.append(_warm(config) if warm else _kernels(config))
     if as_json:
         print(json.dumps([finding._asdict() for finding in findings]))  # noqa: T201
@@ -92,6 +96,28 @@ def _home(config: Config) -> list[Finding]:
             "the journal needs room; trading halts below its floor",
         ),
     ]
+
+
+def look_at_venue(config: Config) -> list[Finding]:
+    """Ask a venue that is named whether it answers this address; nothing is asked of none."""
+    if not config.venue.rest_url:
+        return []
+    endpoint = parse_url(config.venue.rest_url)
+    kind = http.client.HTTPSConnection if endpoint.secure else http.client.HTTPConnection
+    connection = kind(endpoint.host, endpoint.port, timeout=VENUE_TIMEOUT_S)
+    try:
+        connection.request("GET", f"{endpoint.path}/fapi/v1/ping")
+        answer = connection.getresponse()
+        status, wait = answer.status, answer.headers.get("Retry-After", "")
+    except (OSError, http.client.HTTPException) as error:
+        as_socket = error if isinstance(error, OSError) else OSError(str(error))
+        said = str(socket_error(endpoint.host, endpoint.port, as_socket))
+        return [Finding("venue", good=False, found=said, remedy="the engine waits until it is")]
+    finally:
+        connection.close()
+    said = sentence(status, float(wait) if wait.isdecimal() else RETRY_AFTER_S)
+    found = said or f"{endpoint.host} answers with HTTP {status}"
+    return [Finding("venue", good=status == http.client.OK, found=found)]
 
 
 def _extension() -> Finding:

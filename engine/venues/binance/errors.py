@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.venues.binance.http import Response
+from engine.venues.binance.refusals import sentence
 from engine.venues.venue import (
     ClockError,
     CredentialError,
@@ -58,6 +59,8 @@ def classify(response: Response) -> VenueError | None:
         refusal = _Refusal()
     text = refusal.msg or response.body[:200].decode("utf-8", "replace")
     message = f"HTTP {response.status}, code {refusal.code}: {text}"
+    if response.status in {403, 418, 429, 451}:
+        message = f"{sentence(response.status, retry_after_s(response))} ({text})"
     status, code = response.status, refusal.code
     if status in RATE_STATUS or code in RATE_CODES:
         return RateLimitError(

@@ -281,3 +281,25 @@ def test_a_stream_that_never_spoke_is_asked_for_on_another_connection(tmp_path: 
         feed.wait("it", lambda: running.connection("public-0a").get("replaced", 0) >= 1)
     finally:
         running.close()
+
+
+@pytest.mark.parametrize("status", [451, 403])
+def test_a_venue_that_refuses_says_why_while_the_feed_waits(status: int, tmp_path: Path) -> None:
+    exchange = PracticeExchange("--seed", "3", "--generate", "2")
+    feed = FeedRole(f"failover-{status}", tmp_path, exchange.port)
+    running = Running.over(exchange, feed)
+    try:
+        feed.wait("a live market", lambda: feed.counter("connections_up") == 2)
+        exchange.fault("http_status", status=status, streams=True, duration_ms=60_000)
+        exchange.fault("disconnect", category="*")
+        feed.wait("its end", lambda: not hosts_up(running))
+
+        def refusals() -> set[str]:
+            rows = running.board().get("connections", [])
+            return {row["refusal"][:9] for row in rows if row["state"] == "down"}
+
+        feed.wait("its sentence", lambda: refusals() == {f"HTTP {status}:"})
+        attempts = feed.counter("connection_attempts_total")
+        assert attempts <= 8, "asking again soon changes nothing"
+    finally:
+        running.close()

@@ -81,3 +81,18 @@ def test_many_instruments_are_spread_and_none_is_lost() -> None:
         check_category(plan.category, plan.streams)
     streams = [stream for plan in plans for stream in plan.streams]
     assert len(streams) == len(set(streams)) == 300 * 5 + 50
+
+
+@pytest.mark.parametrize(("count", "streams_max"), [(300, 200), (500, 1_024), (500, 50)])
+def test_hundreds_of_instruments_are_spread_over_connections_within_the_bound(
+    count: int, streams_max: int
+) -> None:
+    symbols = [f"S{number}USDT" for number in range(count)]
+    channels = ("bookTicker", "depth", "aggTrade", "markPrice", "kline_1m", "forceOrder")
+    plans = plan_connections(symbols, channels, 50, streams_max)
+    names = [name for plan in plans for name in plan.streams]
+    assert len(names) == len(set(names)) == 5 * count + 50
+    for plan in plans:
+        assert len(plan.streams) <= streams_max
+        assert {category_of(name) for name in plan.streams} == {plan.category}
+    assert len(plans) <= (count + 50) // streams_max + 4 * count // streams_max + 2
