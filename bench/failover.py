@@ -167,7 +167,8 @@ def suffer(home: Path, case: Case) -> Pass:
         time.sleep(1.5)  # the table is written once a second
         after = metrics(url)
         lasted = [row["lasted_ms"] for row in incidents(url) if row["began_unix_ms"] not in known]
-        with urllib.request.urlopen(f"{exchange_url}/fapi/v1/time", timeout=10) as answer:  # noqa: S310  loopback
+        time_url = f"{exchange_url}/fapi/v1/time"
+        with urllib.request.urlopen(time_url, timeout=10) as answer:  # noqa: S310  loopback
             weight = int(answer.headers["X-MBX-USED-WEIGHT-1M"])
     counted = {name: float(after[counter] - before[counter]) for name, counter in COUNTED.items()}
     return {"recovery": max(lasted, default=0.0), **counted, "weight": float(weight)}
