@@ -123,6 +123,7 @@ BRAIN_COUNTERS: tuple[Counter, ...] = (
     Counter("reports_total", "Reports of the executor to the kernel", "reports"),
     Counter("reports_waiting", "Reports that wait for room in their ring", "reports"),
     Counter("orders_sent_total", "Orders whose first byte went out", "orders"),
+    Counter("orders_on_line_total", "Orders that the deciding thread wrote itself", "orders"),
     Counter("stream_losses_total", "Losses of the user stream", "times"),
     Counter("jobs_refused_total", "Off-path jobs refused because the queue was full", "jobs"),
     Counter("realised_pnl_e8", "Realised PnL of this account's books", "1e-8 quote"),

@@ -14,6 +14,7 @@
 typedef struct {
     PyObject_HEAD PyObject *wire; /* what `line.wire` borrows from */
     struct aegis_order_line line;
+    int64_t written_count; /* orders collected of which bytes had left */
 } line_object;
 
 static PyObject *line_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -90,13 +91,19 @@ static PyObject *line_collect(line_object *self, PyObject *Py_UNUSED(unused)) {
     Py_ssize_t rest = sent > 0 ? (Py_ssize_t)(line->size - sent) : 0;
     PyObject *found = Py_BuildValue("(LLLy#)", (long long)line->sent, (long long)line->write_ns,
                                     (long long)line->venue_ms, line->request + sent, rest);
-    if (found != NULL)
-        aegis_line_clear(&self->line);
+    if (found == NULL)
+        return NULL;
+    self->written_count += sent > 0;
+    aegis_line_clear(&self->line);
     return found;
 }
 
 static PyObject *line_get_state(line_object *self, void *Py_UNUSED(closure)) {
     return PyLong_FromLongLong(line_state(self));
+}
+
+static PyObject *line_get_written(line_object *self, void *Py_UNUSED(closure)) {
+    return PyLong_FromLongLong(self->written_count);
 }
 
 static PyObject *line_get_addresses(line_object *self, void *Py_UNUSED(closure)) {
@@ -117,6 +124,8 @@ static PyMethodDef line_methods[] = {
 
 static PyGetSetDef line_getters[] = {
     {"state", (getter)line_get_state, NULL, "State of the line; for display.", NULL},
+    {"written_count", (getter)line_get_written, NULL,
+     "How many orders were written on the line and collected.", NULL},
     {"addresses", (getter)line_get_addresses, NULL,
      "Addresses of the line, of the function that takes it, and of the one that writes.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};

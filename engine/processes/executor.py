@@ -267,7 +267,7 @@ class Executor:
     async def _expire(self, orders: OrderVenue) -> None:
         while True:
             orders.expire(time.monotonic_ns())
-            self._counts.store_gauges(self.waiting_count, self.dispatcher)
+            self._counts.store_gauges(self.waiting_count, self._line.written_count, self.dispatcher)
             await asyncio.sleep(BEAT_S)
 
     def _ask_stop(self) -> None:

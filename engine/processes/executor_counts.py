@@ -40,9 +40,10 @@ class ExecutorCounts:
         elif report.event_type == EventType.VENUE_DISCONNECTED:
             page.add(_COUNTERS["stream_losses_total"])
 
-    def store_gauges(self, waiting: int, dispatcher: Dispatcher | None) -> None:
-        """Store what is a level rather than a count."""
+    def store_gauges(self, waiting: int, on_line: int, dispatcher: Dispatcher | None) -> None:
+        """Store what is a level, or counted elsewhere."""
         self._page.store(_COUNTERS["reports_waiting"], waiting)
+        self._page.store(_COUNTERS["orders_on_line_total"], on_line)
         if dispatcher is not None:
             self._page.store(_COUNTERS["jobs_refused_total"], dispatcher.refused_count)
 

@@ -233,6 +233,7 @@ def test_an_order_that_the_kernel_thread_wrote_needs_no_doorbell(rig: ExecutorRi
     assert [int(row["order_sequence"]) for row in sent] == [1, 2, 3]
     assert all(row["write_time_ns"] > row["cause_receive_time_ns"] for row in sent)
     assert counter(rig, "orders_sent_total") == 3
+    rig.wait_until(lambda: counter(rig, "orders_on_line_total") == 3, "counted apart")
     names = {bytes(row["text"]).decode() for row in sent}
     placed = [row["clientOrderId"] for row in rig.exchange.ledger()["orders"]]
     assert [placed.count(name) for name in sorted(names)] == [1, 1, 1]

@@ -36,6 +36,7 @@ from tests.line_rig import (
 
 ENCODER = make_encoder()
 ROUNDS = 2_000
+REST_S = 0.05
 COUNT = st.integers(0, 2**62)
 
 
@@ -198,6 +199,34 @@ def test_what_a_nearly_full_socket_leaves_over_is_told() -> None:
         found += chunk
     theirs.close()
     assert found == whole[:left], "exactly what the line says has left"
+
+
+@pytest.mark.parametrize("how", ["disarm", "collect"])
+def test_who_is_late_waits_until_the_other_is_done(
+    how: str, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = pair
+    line, done = OrderLine(), threading.Event()
+    arm(line, ENCODER.wire, ours)
+    take(line)
+
+    def late() -> None:
+        if how == "disarm":
+            assert not line.disarm()
+        else:
+            assert line.collect()[0] > 0
+        done.set()
+
+    thread = threading.Thread(target=late)
+    thread.start()
+    assert not done.wait(REST_S), "the order is being written"
+    write(line, make_command())
+    thread.join(DEADLINE_S)
+    assert done.is_set()
+    assert received(theirs).startswith(b"POST ")
+    if how == "disarm":
+        line.collect()
+    assert line.written_count == 1
 
 
 def test_a_wire_that_is_lent_changes_no_more(pair: tuple[socket.socket, socket.socket]) -> None:
