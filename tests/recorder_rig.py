@@ -8,6 +8,7 @@ from engine.domain.instrument_row import SEGMENT_COUNT_OFFSET, Instrument, pack_
 from engine.domain.records import MARKET_DTYPE
 from engine.processes.control import segment_name
 from engine.processes.segments import KIND_INSTRUMENTS
+from engine.tapes.blocks import FILE_HEADER_BYTES
 from engine.tapes.folder import TapeFolder
 from engine.tapes.reader import Records, TapeReader, joined
 from ringbuffer.ring import Producer, Ring
@@ -54,6 +55,8 @@ class FakeEngine:
 def recorded(folder: Path) -> Records:
     parts = []
     for path in TapeFolder(folder).tapes():
+        if path.stat().st_size < FILE_HEADER_BYTES:
+            continue  # its writer was killed before it said whose tape it is
         with TapeReader(path) as tape:
             parts += [batch.copy() for batch in tape.batches()]
     return joined(parts)

@@ -6,8 +6,9 @@
 
 The recorder is a process of its own. It observes: the feed and the brain never wait for it, and it
 never sleeps on the ring's word, so no producer pays for waking it. A recorder that fell behind a
-whole ring has lost records; it writes down which, as GAP records, and counts them. It begins with
-the oldest record that is still in the ring, ends when the engine does, and removes nothing of it.
+whole ring has lost records; it writes down which, as GAP records, and counts them. It begins behind
+the last record that an earlier recorder of the same run wrote into the folder, else with the oldest
+that is still in the ring; it ends when the engine does, and removes nothing of it.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class MarketEar:
         Raises:
             SegmentError: no such engine, or one of another version.
         """
+        self.engine = engine
         self._ring = Ring.attach(segment_name(engine, "market"))
         try:
             self._instruments = Segment.attach(
@@ -68,11 +70,28 @@ class MarketEar:
         except SegmentError:
             self._ring.close()
             raise
+        self._observer = Observer(self._ring)
+        self._expected = 0
+
+    @property
+    def run(self) -> str:
+        """Name of this run of the engine: another one for each process that made the ring."""
+        prefix = self._ring.segment.prefix
+        return f"{self.engine}/{prefix.generation}.{prefix.owner_pid}.{prefix.owner_start_ticks}"
+
+    def begin(self, last_word: int) -> bool:
+        """Go behind the last record an earlier recorder wrote; 0: there was none.
+
+        Returns:
+            Whether nothing is missing before what comes first. Records that an earlier recorder
+            had not written and that are gone are told as lost by the first `take`.
+        """
         published, capacity = self._ring.published(), self._ring.capacity
         oldest = 0 if published <= capacity else published - capacity + capacity // OLDEST_MARGIN
-        self.is_from_start = oldest == 0
-        self._observer = Observer(self._ring, start=oldest)
-        self._expected = oldest
+        start = max(oldest, last_word)
+        self._observer.seek(start)
+        self._expected = last_word or start
+        return start == last_word
 
     def instruments(self) -> Records:
         """Return the instrument rows; none before the feed knows them."""

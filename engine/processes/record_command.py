@@ -20,7 +20,7 @@ from engine.tapes.errors import MissingExtraError, TapeError, UploadError
 from engine.tapes.finishing import Finishing, Policy
 from engine.tapes.folder import TapeFolder
 from engine.tapes.parquet import pyarrow
-from engine.tapes.recording import Recording
+from engine.tapes.recording import Recording, resume_from
 from engine.tapes.upload import Destination
 from ringbuffer.errors import SegmentError
 
@@ -106,16 +106,23 @@ def _record(
     stopping: threading.Event,
 ) -> int:
     finishing = Finishing(folder, policy, line.say)
+    resumed = resume_from(folder, ear.run)
+    is_whole = ear.begin(resumed.last_word)
     recording = Recording(
         folder,
         options.name,
         ear.instruments(),
+        source=ear.run,
+        books=resumed.books,
+        last_word=resumed.last_word,
         tape_bytes=options.tape_bytes,
         tape_seconds=options.tape_minutes * 60.0,
         on_finished=lambda _path: finishing.hurry(),
     )
     line.say(f"recording engine {options.name!r} into {recording.path}")
-    if not ear.is_from_start:
+    if resumed.last_word and is_whole:
+        line.say(f"going on behind record {resumed.last_word:,} of an earlier recording")
+    elif not is_whole:
         line.say("the ring has lapped: books are known from their next snapshot on")
     began_s = time.monotonic()
     end_s = began_s + (options.seconds or float("inf"))

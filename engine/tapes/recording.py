@@ -2,7 +2,8 @@
 
 Each tape stands alone: it begins with the instruments and with every book as it is known. What was
 lost before it came here is written as GAP records, one for each instrument and channel whose state
-is unknown by it.
+is unknown by it. What a recording adds carries the word of the ring's record before it, so the last
+word of a tape says how far its recorder had come, and the next one goes on there.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.codes import Channel, GapReason, RecordType
 from engine.domain.records import MARKET_DTYPE
+from engine.tapes.blocks import SOURCE_BYTES
 from engine.tapes.books import KnownBooks
+from engine.tapes.errors import TapeError
 from engine.tapes.folder import TapeFolder
+from engine.tapes.reader import TapeReader
 from engine.tapes.writer import TapeWriter
 
 Records = NDArray[np.void]
@@ -36,6 +40,9 @@ class Recording:
         engine: str,
         instruments: Records,
         *,
+        source: str = "",
+        books: KnownBooks | None = None,
+        last_word: int = 0,
         tape_bytes: int = TAPE_BYTES_DEFAULT,
         tape_seconds: float = TAPE_SECONDS_DEFAULT,
         on_finished: Callable[[Path], None] = lambda _path: None,
@@ -46,6 +53,9 @@ class Recording:
             folder: where the tapes go.
             engine: name of the engine recorded.
             instruments: INSTRUMENT_DTYPE rows.
+            source: which run of it, for who goes on with this recording; empty: its name.
+            books: known from an earlier recording of the same run; taken over.
+            last_word: of the last record of that recording; 0: there was none.
             tape_bytes: a tape that holds so many is ended.
             tape_seconds: a tape that old is ended.
             on_finished: called with each tape that was ended.
@@ -59,7 +69,9 @@ class Recording:
         self._tape_bytes, self._tape_seconds = tape_bytes, tape_seconds
         self._on_finished = on_finished
         self._name = folder.name_recording(engine, time.time_ns())
-        self._books = KnownBooks()
+        self._source = source or engine
+        self._books = books or KnownBooks()
+        self._last_word = last_word
         self._tape_index = 0
         self.tape_count = 0
         self.record_count = 0  # taken from the ring
@@ -69,8 +81,9 @@ class Recording:
 
     def _open(self) -> TapeWriter:
         path = self._folder.tape_path(self._name, self._tape_index)
-        writer = TapeWriter(path, source=self._engine, tape_index=self._tape_index)
+        writer = TapeWriter(path, source=self._source, tape_index=self._tape_index)
         writer.put_instrument_rows(self._instruments)
+        self._has_head = False
         self._opened_s = time.monotonic()
         self.tape_count += 1
         return writer
@@ -91,13 +104,15 @@ class Recording:
         Raises:
             TapeError: the disk refuses.
         """
+        if not self._has_head:
+            self._write_head(int(records["receive_time_ns"][0]), wall_offset_ns)
         self._writer.append(records, wall_offset_ns)
         self.record_count += len(records)
+        self._last_word = int(records["sequence"][-1])
         self._books.apply(records)
         is_old = time.monotonic() - self._opened_s >= self._tape_seconds
         if self._writer.size_bytes >= self._tape_bytes or is_old:
-            last = records[-1]
-            self._turn(int(last["sequence"]) + 1, int(last["receive_time_ns"]), wall_offset_ns)
+            self._turn()
 
     def lose(self, first: int, count: int, now_ns: int, wall_offset_ns: int) -> None:
         """Write down that records of the ring went by unread, before what follows them.
@@ -113,6 +128,7 @@ class Recording:
         """
         self.lost_count += count
         self._books.forget()
+        self._last_word = first + count
         gaps = gap_records(len(self._instruments), first, count, now_ns)
         self._writer.append(gaps, wall_offset_ns)
 
@@ -135,13 +151,49 @@ class Recording:
         self._on_finished(self._writer.path)
         self._writer.size_bytes = 0
 
-    def _turn(self, sequence: int, receive_time_ns: int, wall_offset_ns: int) -> None:
+    def _turn(self) -> None:
         self.end()
         self._tape_index += 1
         self._writer = self._open()
-        books = self._books.records(sequence, receive_time_ns)
+
+    def _write_head(self, receive_time_ns: int, wall_offset_ns: int) -> None:
+        """Write every known book before the first record of a tape."""
+        self._has_head = True
+        books = self._books.records(self._last_word, receive_time_ns)
         if len(books):
             self._writer.append(books, wall_offset_ns)
+
+
+class Resumed(NamedTuple):
+    """Where an earlier recording of the same run of an engine ended."""
+
+    last_word: int
+    books: KnownBooks
+
+
+def resume_from(folder: TapeFolder, source: str) -> Resumed:
+    """Return how far the recordings of a run of an engine have come in a folder.
+
+    Raises:
+        TapeDamagedError: the last tape of them is damaged.
+    """
+    for path in reversed(folder.tapes()):
+        try:
+            tape = TapeReader(path)
+        except TapeError:
+            continue
+        with tape:
+            if (
+                tape.header.source.encode() != source.encode()[:SOURCE_BYTES]
+                or not tape.record_count
+            ):
+                continue
+            books = KnownBooks()
+            for batch in tape.batches():
+                books.apply(batch)
+                last_word = int(batch["sequence"][-1])
+            return Resumed(last_word, books)
+    return Resumed(0, KnownBooks())
 
 
 def gap_records(instrument_count: int, first: int, count: int, now_ns: int) -> Records:

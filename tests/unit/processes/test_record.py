@@ -17,7 +17,8 @@ from engine.processes.record import MarketEar, Recorder
 from engine.tapes.errors import TapeError
 from engine.tapes.folder import TapeFolder
 from engine.tapes.reader import Records, TapeReader, joined
-from engine.tapes.recording import Recording
+from engine.tapes.recording import Recording, resume_from
+from engine.tapes.writer import TapeWriter
 from ringbuffer.errors import SegmentError
 from tests.feed_rig import BTC, ETH
 from tests.recorder_rig import SLOTS, FakeEngine, recorded
@@ -60,7 +61,7 @@ def test_every_record_is_on_the_tape_as_it_was_in_the_ring(
 ) -> None:
     first = fake_engine.publish(300)  # before anybody listens
     ear = MarketEar(fake_engine.name)
-    assert ear.is_from_start
+    assert ear.begin(0)
     running = Running(ear, tmp_path)
     rest = fake_engine.publish(600)
     running.stop()
@@ -77,7 +78,7 @@ def test_it_starts_in_front_of_what_may_be_overwritten(
 ) -> None:
     records = fake_engine.publish(3 * SLOTS)
     ear = MarketEar(fake_engine.name)
-    assert not ear.is_from_start
+    assert not ear.begin(0)
     running = Running(ear, tmp_path)
     running.stop()
     ear.close()
@@ -87,6 +88,7 @@ def test_it_starts_in_front_of_what_may_be_overwritten(
 
 def test_what_went_by_unread_is_written_down(fake_engine: FakeEngine, tmp_path: Path) -> None:
     ear = MarketEar(fake_engine.name)
+    ear.begin(0)
     first = fake_engine.publish(10)
     into = np.zeros(64, dtype=MARKET_DTYPE)
     assert ear.take(into) == (0, 10, 0)
@@ -150,6 +152,7 @@ def test_a_disk_that_refuses_ends_the_recorder_and_keeps_the_tape(
     fake_engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ear = MarketEar(fake_engine.name)
+    ear.begin(0)
     records = fake_engine.publish(100)
     running = Running(ear, tmp_path)
     while running.recording.record_count < 100:
@@ -173,6 +176,7 @@ def test_no_more_memory_than_was_reserved(
     monkeypatch.setattr(record_module, "BLOCK_COUNT", 2)
     monkeypatch.setattr(record_module, "BLOCK_RECORDS", 16)
     ear = MarketEar(fake_engine.name)
+    ear.begin(0)
     running = Running(ear, tmp_path)
     records = fake_engine.publish(900)
     running.stop()
@@ -190,4 +194,64 @@ def test_a_dead_engine_is_seen(fake_engine: FakeEngine, monkeypatch: pytest.Monk
     assert ear.is_engine_alive()
     monkeypatch.setattr(record_module, "owner_alive", lambda *_: False)
     assert not ear.is_engine_alive()
+    ear.close()
+
+
+def test_the_next_recorder_goes_on_where_the_last_one_was(
+    fake_engine: FakeEngine, tmp_path: Path
+) -> None:
+    parts = []
+    for _ in range(3):
+        parts.append(fake_engine.publish(150))
+        ear = MarketEar(fake_engine.name)
+        resumed = resume_from(TapeFolder(tmp_path), ear.run)
+        assert ear.begin(resumed.last_word)
+        recording = Recording(
+            TapeFolder(tmp_path),
+            "main",
+            ear.instruments(),
+            source=ear.run,
+            books=resumed.books,
+            last_word=resumed.last_word,
+        )
+        stops = iter([False, True])
+        Recorder(ear, recording).run(lambda: next(stops), lambda: None)  # noqa: B023  run at once
+        ear.close()
+        assert recording.record_count == 150
+    found = recorded(tmp_path)
+    words = found["sequence"]
+    # Books at the head of the second and third tape carry the word of the record before them.
+    is_head = np.concatenate([[False], words[1:] == words[:-1]])
+    assert found[~is_head].tobytes() == joined(parts).tobytes()
+    assert 20 < int(is_head.sum()) < 200
+    assert set(found["record_type"][is_head].tolist()) == {RecordType.LEVEL}
+
+
+def test_what_is_gone_between_two_recorders_is_a_gap(
+    fake_engine: FakeEngine, tmp_path: Path
+) -> None:
+    fake_engine.publish(100)
+    path = TapeFolder(tmp_path).tape_path("a", 0)
+    ear = MarketEar(fake_engine.name)
+    with TapeWriter(path, source=ear.run) as writer:
+        writer.append(market(60), 0)
+        writer.end()
+    later = fake_engine.publish(4 * SLOTS)
+    resumed = resume_from(TapeFolder(tmp_path), ear.run)
+    assert resumed.last_word == 60
+    assert not ear.begin(resumed.last_word)
+    into = np.zeros(64, dtype=MARKET_DTYPE)
+    first, _, lost = ear.take(into)
+    assert lost == first - 60 > 0
+    assert into[0].tobytes() == later[first - 100].tobytes()
+    ear.close()
+
+
+def test_another_run_of_the_engine_is_another_recording(
+    fake_engine: FakeEngine, tmp_path: Path
+) -> None:
+    with TapeWriter(TapeFolder(tmp_path).tape_path("a", 0), source="main/1.2.3") as writer:
+        writer.append(market(60), 0)
+    ear = MarketEar(fake_engine.name)
+    assert resume_from(TapeFolder(tmp_path), ear.run).last_word == 0
     ear.close()
