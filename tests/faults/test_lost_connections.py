@@ -74,7 +74,7 @@ class Suffered:
         wait_for("its end", lambda: not self.incidents("open"))
         self.wait_live()
 
-    def records(self, source: int) -> np.ndarray[Any, Any]:
+    def records(self, source: str) -> np.ndarray[Any, Any]:
         """Return what the journal has of a source."""
         return read_records(self.journal, source)
 
