@@ -53,6 +53,8 @@ CORE_COUNTERS: tuple[Counter, ...] = (
     Counter("holes_total", "Holes in trade ids that were waited for", "holes"),
     Counter("trades_healed_total", "Trades that filled a hole", "trades"),
     Counter("trades_lost_total", "Trades that a hole was given up for", "trades"),
+    Counter("books_standing_total", "Books compared with the quote that stood", "times"),
+    Counter("books_standing_diverged_total", "Of these, with different best levels", "times"),
 )
 # Then one per reason, by its number.
 REJECT_COUNTERS: tuple[Counter, ...] = tuple(

@@ -112,6 +112,7 @@ void aegis_book_start(struct aegis_book *book) {
     book->state = AEGIS_BOOK_SYNCING;
     book->crossed_run = 0;
     book->diverged_run = 0;
+    book->standing_run = 0;
     book->is_doubted = 0;
     book->is_held = 0;
     book->behind_since_ns = 0;

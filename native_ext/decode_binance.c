@@ -259,6 +259,7 @@ static int32_t decode_trade(struct aegis_core *core, const struct aegis_event *e
             return AEGIS_REJECT_NUMBER_RANGE;
         record.trade_count = last - first + 1;
     }
+    claim.instrument = instrument;
     claim.price = record.price_ticks;
     claim.time_ns = record.venue_time_ns;
     int stream = is_aggregated ? AEGIS_STREAM_AGG_TRADE : AEGIS_STREAM_TRADE;
@@ -298,6 +299,7 @@ static int32_t decode_book_ticker(struct aegis_core *core, const struct aegis_ev
                               {record.ask_price_ticks, record.bid_price_ticks},
                               {record.ask_qty_lots, record.bid_qty_lots}};
     TRY(aegis_law_standstill(core, &instrument->standstill, &best));
+    claim.instrument = instrument;
     claim.price = record.bid_price_ticks / 2 + (record.ask_price_ticks + 1) / 2;
     claim.time_ns = record.venue_time_ns;
     TRY(accept(core, instrument, AEGIS_STREAM_BOOK_TICKER, AEGIS_CHANNEL_QUOTE, &claim));
@@ -433,6 +435,7 @@ static int32_t decode_kline(struct aegis_core *core, struct aegis_event *event) 
     bar.trade_count = trade_count;
     bar.is_final = is_closed;
     TRY(aegis_law_bar_history(&instrument->bar, &bar));
+    claim.instrument = instrument;
     claim.price = prices[3];
     TRY(accept(core, instrument, AEGIS_STREAM_KLINE, AEGIS_CHANNEL_BAR, &claim));
     record.record_type = AEGIS_RECORD_BAR;

@@ -23,6 +23,7 @@
 #define AEGIS_PUBLISH_BATCH 64   /* records claimed before they are published */
 #define AEGIS_KEPT_BYTES 1024    /* of the last rejected frame, per reason */
 #define AEGIS_RUN_TO_ACCEPT 8    /* consistent rejects in a row that move the reference */
+#define AEGIS_WITNESS_AGE_NS (5 * AEGIS_NS_PER_S) /* older prices bear no witness */
 #define AEGIS_MOVES_WARM 64      /* moves before a price can be a spike */
 #define AEGIS_FROZEN_QUOTES 32   /* equal quotes with ids of their own, and ... */
 #define AEGIS_FROZEN_NS (2 * AEGIS_NS_PER_S) /* ... over so long, that make a stream frozen */
@@ -30,6 +31,7 @@
 #define AEGIS_REFERENCE_AGE_NS (60 * AEGIS_NS_PER_S) /* an older price refuses no other */
 #define AEGIS_QUOTES_KEPT 64     /* a power of two; quotes that a diff of the same id may meet */
 #define AEGIS_DIVERGED_MAX 3     /* contradictions in a row before a book is in doubt */
+#define AEGIS_STANDING_MAX 16    /* contradictions in a row with the quotes that stood */
 #define AEGIS_DIVERGED_SPACING_NS (10 * AEGIS_NS_PER_S) /* between two fetches for that reason */
 #define AEGIS_BEHIND_NS (2 * AEGIS_NS_PER_S) /* quotes moved on for so long without a diff */
 #define AEGIS_HELD_MAX 1024 /* trades of one instrument that wait behind a hole in their ids */
@@ -75,6 +77,8 @@ enum aegis_feed_counter {
     AEGIS_FEED_HOLES, /* holes in trade ids that were waited for */
     AEGIS_FEED_TRADES_HEALED, /* trades that filled a hole */
     AEGIS_FEED_TRADES_LOST, /* trades that holes were given up for */
+    AEGIS_FEED_BOOKS_STANDING, /* books compared with the quote that stood at their last diff */
+    AEGIS_FEED_BOOKS_STANDING_DIVERGED, /* of these, where the best levels differed */
     AEGIS_FEED_COUNTER_COUNT
 };
 
@@ -122,6 +126,7 @@ struct aegis_book {
     int64_t diverged_ns; /* when it was fetched again for that reason; 0: never */
     int64_t behind_since_ns; /* quotes moved on without a diff since then; 0: they did not */
     int32_t diverged_run;
+    int32_t standing_run;
     int32_t is_held; /* contradicted itself or a quote after its last diff: not to be shown */
     int32_t is_doubted; /* nothing is published until a quote agrees, or it is fetched again */
     int32_t state;

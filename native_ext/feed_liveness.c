@@ -69,6 +69,8 @@ void aegis_channel_disconnected(struct aegis_core *core, struct aegis_instrument
             instrument->lanes[stream].reconnected = 1;
     if (channel == AEGIS_CHANNEL_BOOK && instrument->book.state != AEGIS_BOOK_IDLE)
         aegis_book_start(&instrument->book);
+    if (channel == AEGIS_CHANNEL_QUOTE)
+        instrument->book.quote_count = 0; /* which quote stands is not known over a loss */
     aegis_set_liveness(core, instrument, channel, AEGIS_LIVENESS_CONNECTING);
 }
 

@@ -165,6 +165,32 @@ int32_t aegis_law_filling(const struct aegis_core *core, const struct aegis_lane
                : AEGIS_REJECT_NONE;
 }
 
+static int is_nearer(int64_t witness, int64_t to, int64_t than) {
+    int64_t near = witness > to ? witness - to : to - witness;
+    int64_t far = witness > than ? witness - than : than - witness;
+    return near < far;
+}
+
+/* Whether the instrument's book, or without one its other streams, stayed where this lane was. */
+static int is_contradicted(const struct aegis_core *core, const struct aegis_lane *lane,
+                           const struct aegis_claim *claim) {
+    const struct aegis_instrument *instrument = claim->instrument;
+    if (instrument == NULL || lane->last_price <= 0)
+        return 0;
+    if (instrument->channels[AEGIS_CHANNEL_BOOK].liveness == AEGIS_LIVENESS_LIVE) {
+        const struct aegis_book_level *bid = aegis_book_best(&instrument->book.sides[1]);
+        if (bid != NULL)
+            return is_nearer(bid->key, lane->last_price, claim->price);
+    }
+    for (int stream = AEGIS_STREAM_TRADE; stream <= AEGIS_STREAM_BOOK_TICKER; stream++) {
+        const struct aegis_lane *other = &instrument->lanes[stream];
+        if (other != lane && other->last_price > 0 &&
+            core->now_ns - other->last_receive_ns <= AEGIS_WITNESS_AGE_NS)
+            return is_nearer(other->last_price, lane->last_price, claim->price);
+    }
+    return 0;
+}
+
 int32_t aegis_law_lane(struct aegis_core *core, struct aegis_lane *lane,
                        const struct aegis_claim *claim, int64_t *hole, int *resynced) {
     int is_fresh =
@@ -196,7 +222,9 @@ int32_t aegis_law_lane(struct aegis_core *core, struct aegis_lane *lane,
     lane->run_id = claim->id;
     lane->run_time_ns = claim->time_ns;
     lane->run_price = claim->price;
-    if (lane->run_count < AEGIS_RUN_TO_ACCEPT)
+    int is_of_price = reason == AEGIS_REJECT_PRICE_JUMP || reason == AEGIS_REJECT_PRICE_SPIKE;
+    if (lane->run_count < AEGIS_RUN_TO_ACCEPT ||
+        (is_of_price && is_contradicted(core, lane, claim)))
         return reason;
     accept_claim(core, lane, claim);
     core->counters[AEGIS_FEED_RESYNCS]++;

@@ -11,6 +11,7 @@ struct aegis_claim {
     int64_t time_ns;
     int64_t price; /* 0: none; any unit, the same within a lane */
     int64_t id_jump_max;
+    const struct aegis_instrument *instrument; /* whose other streams bear witness; NULL: none */
 };
 
 /* A venue time against the venue's clock. */
@@ -58,7 +59,9 @@ int32_t aegis_law_filling(const struct aegis_core *core, const struct aegis_lane
  * is believed after a few records, whether they agree or not. On acceptance the lane moves
  * and `*hole` is how many ids were passed over. AEGIS_RUN_TO_ACCEPT rejects in a row that agree
  * with each other, and are not older than what was accepted, move it too: one poisoned id or price
- * cannot blind the feed. `*resynced` says that this happened. */
+ * cannot blind the feed. A price does not move it while a live book, or another stream's price of
+ * the last AEGIS_WITNESS_AGE_NS, is nearer to what was accepted. `*resynced` says that this
+ * happened. */
 int32_t aegis_law_lane(struct aegis_core *core, struct aegis_lane *lane,
                        const struct aegis_claim *claim, int64_t *hole, int *resynced);
 

@@ -14,17 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.domain.codes import CONFLATED, LEVEL_SNAPSHOT_FIRST, Channel, Liveness, RecordType
-from engine.domain.instrument import read_instruments
-from engine.domain.instrument_row import unpack_row
+from engine.domain.codes import CONFLATED, Channel, Liveness, RecordType
 from engine.domain.records import MARKET_DTYPE
 from engine.processes import segments
 from engine.processes.control import RolePage, RoleState
-from engine.processes.depth_view import DepthView
 from engine.store.reader import join_records
-from tests.exchange_process import Json, PracticeExchange
-from tests.feed_decoder import LevelReader
+from tests.exchange_process import PracticeExchange
 from tests.feed_role import FeedRole
+from tests.market_comparison import compare_markets, delivered, end_market
 
 INSTRUMENTS = 20
 RATE = 10_000  # frames a second
@@ -48,11 +45,8 @@ class Overload:
         self.feed.close()
         self.exchange.stop()
 
-    def state(self) -> Json:
-        return self.exchange.call("GET", "/practice/state")
-
     def delivered(self) -> int:
-        return int(self.state()["frames_delivered"])
+        return delivered(self.exchange)
 
     def read(self, count_max: int) -> None:
         """Take so many records with both readers."""
@@ -118,52 +112,9 @@ def test_ten_times_the_readers_rate_ends_with_the_exchanges_own_books(overload: 
     beat_ns = feed.segments.control.heartbeat_ns(RolePage.FEED, 0)
     assert time.monotonic_ns() - beat_ns < 1_000_000_000, "the feed turns while readers are behind"
 
-    exchange.call("POST", "/practice/end")
-    delivered = overload.delivered()
-    feed.wait("every frame", lambda: feed.counter("frames_total") >= overload.delivered())
-    assert overload.delivered() == delivered
-    feed.wait("everything that waited", lambda: is_all_read(feed))
-    records = feed.drain()
-    assert (np.diff(records["sequence"]) == 1).all()
+    end_market(feed, exchange)
+    assert feed.counter("frames_total") == overload.delivered(), "no frame was left behind"
+    assert (np.diff(feed.seen["sequence"]) == 1).all()
     assert feed.counter("rejected_total") == 0
-    assert (records["flags"] & CONFLATED).any()
-    compare(feed, exchange, records)
-
-
-def is_all_read(feed: FeedRole) -> bool:
-    """Return whether the core's counters, stored a few times a second, show nothing unread."""
-    return len(feed.drain()) == feed.counter("records_total")
-
-
-def compare(feed: FeedRole, exchange: PracticeExchange, records: np.ndarray) -> None:
-    """Compare quote and book of every instrument with the exchange's own."""
-    buffer = feed.segments.instruments.buffer
-    view = DepthView(feed.segments.instruments, feed.segments.depth)
-    for index in range(len(read_instruments(buffer))):
-        row = unpack_row(buffer, index)
-        mine = records[records["instrument_index"] == index]
-        reader = LevelReader()
-        for record in mine[mine["record_type"] == RecordType.LEVEL]:
-            reader.apply(record, LEVEL_SNAPSHOT_FIRST)
-        depth = exchange.call("GET", f"/fapi/v1/depth?symbol={row.symbol}&limit=20")
-        wanted = [
-            [(row.price_ticks(price), row.qty_lots(qty)) for price, qty in depth[side]]
-            for side in ("bids", "asks")
-        ]
-        assert list(reader.top()) == wanted, row.symbol
-        status, whole = view.answer(row.symbol, 1_000)
-        depth = exchange.call("GET", f"/fapi/v1/depth?symbol={row.symbol}&limit=1000")
-        assert (status, whole["valid"]) == (200, True), row.symbol
-        for side in ("bids", "asks"):
-            known = [(row.price_ticks(p), row.qty_lots(q)) for p, q in whole[side]]
-            assert known == [(row.price_ticks(p), row.qty_lots(q)) for p, q in depth[side]]
-        quote = mine[mine["record_type"] == RecordType.QUOTE][-1]
-        shown = exchange.call("GET", f"/fapi/v1/ticker/bookTicker?symbol={row.symbol}")
-        best = [
-            (row.price_ticks(shown[f"{side}Price"]), row.qty_lots(shown[f"{side}Qty"]))
-            for side in ("bid", "ask")
-        ]
-        assert [
-            (int(quote["bid_price_ticks"]), int(quote["bid_qty_lots"])),
-            (int(quote["ask_price_ticks"]), int(quote["ask_qty_lots"])),
-        ] == best, row.symbol
+    assert (feed.seen["flags"] & CONFLATED).any()
+    compare_markets(feed, exchange)

@@ -47,6 +47,15 @@ EQUAL_IDS = {
     "spot_btcusdt": 1_072,
     "spot_ethusdt": 1_056,
 }
+# Diffs that end between two quotes: the first of them stood then. (compared, different)
+STANDING = {
+    "usdm_btcusdt": (5_118, 0),
+    "usdm_ethusdt": (5_096, 0),
+    "cm_btcusd_perp": (12_682, 0),
+    "cm_ethusd_perp": (9_977, 0),
+    "spot_btcusdt": (4_780, 2),  # spot left two changes of its best bid out of its quotes
+    "spot_ethusdt": (4_473, 0),
+}
 # Real records that the laws refuse, by file; docs/firewall.md says why each is right to be.
 REFUSED = {
     "lobdeep_btc_fut_2026-02-16_04": {R.ID_DUPLICATE: 2},
@@ -118,6 +127,8 @@ def test_best_bid_and_ask_equal_the_quote_at_every_equal_update_id(
     assert (layers.rig.rejects(), layers.refused_by_brain()) == ({}, {})
     assert layers.count("books_compared_total") == EQUAL_IDS[name]
     assert layers.count("books_diverged_total") == layers.count("books_behind_total") == 0
+    standing = layers.count("books_standing_total"), layers.count("books_standing_diverged_total")
+    assert standing == STANDING[name]
     assert layers.record_count > layers.line_count // 2
     layers.rig.close()
 

@@ -183,3 +183,42 @@ def test_a_crossed_book_is_forgotten_by_its_readers_too() -> None:
         RecordType.LIVENESS,
     ]
     assert records[-1]["liveness"] == Liveness.INVALID
+
+
+def stand_still(market: Market, diffs: int) -> None:
+    """Move the quotes on, between diffs that say again what the book was."""
+    for step in range(diffs):
+        market.quote(f"{step + 2}.000", ahead=1)
+        market.depth()
+    market.quote("1.000", ahead=1)
+
+
+def test_a_diff_stream_that_repeats_itself_is_found_out_between_equal_ids() -> None:
+    market = Market()
+    stand_still(market, 10)
+    assert market.count("books_compared_total") == 0
+    assert market.count("books_standing_diverged_total") == 10
+    assert market.liveness() is Liveness.LIVE, "a venue may leave quotes out, and so may we"
+    market = Market()
+    stand_still(market, 17)
+    assert market.count("book_resyncs_total") == 1
+    assert Liveness.INVALID in market.rig.records(RecordType.LIVENESS)["liveness"].tolist()
+
+
+def test_one_agreement_with_the_quote_that_stood_ends_a_run() -> None:
+    market = Market()
+    for _ in range(5):
+        stand_still(market, 10)
+        market.depth()
+        market.quote("5.000", ahead=1)
+    assert market.count("books_standing_total") > 50
+    assert market.count("book_resyncs_total") == 0
+
+
+def test_after_the_quotes_were_lost_none_of_the_old_ones_stands() -> None:
+    market = Market()
+    for _ in range(40):
+        market.quote("9.000", ahead=1)
+        market.depth()
+        market.rig.core.disconnected(0, Channel.QUOTE, market.rig.now_ns)
+    assert market.count("books_standing_total") == 0

@@ -7,7 +7,7 @@ import pytest
 from engine.domain.codes import GapReason, RecordType
 from engine.domain.firewall_reasons import FirewallReason
 from native_ext import _feed
-from tests.feed_rig import MS, FeedRig, Frames
+from tests.feed_rig import MS, FeedRig, Frames, S
 
 R = FirewallReason
 RUN = _feed.RUN_TO_ACCEPT
@@ -68,9 +68,52 @@ def test_the_backlog_of_a_lagging_connection_is_not_accepted() -> None:
 
 def test_a_real_move_is_accepted_after_a_run_that_agrees() -> None:
     rig, frames = started()
+    rig.now_ns += 6 * S  # no other stream said anything lately
     frames.mid = 50_000.0
     results = [rig.decode(frames.trade(rig.venue_ms)) for _ in range(RUN + 2)]
     assert results == [R.PRICE_JUMP] * (RUN - 1) + [0, 0, 0]
+
+
+def test_a_price_that_another_stream_contradicts_is_not_believed_however_often() -> None:
+    rig, frames = started()
+    believed = frames.mid
+    for _ in range(20 * RUN):
+        rig.now_ns += 100 * MS
+        frames.mid = 50_000.0
+        assert rig.decode(frames.trade(rig.venue_ms)) == R.PRICE_JUMP
+        frames.mid = believed
+        assert rig.decode(frames.book_ticker(rig.venue_ms, B=f"{rig.now_ns % 977 + 1}.000")) == 0
+
+
+def test_a_market_that_moves_as_a_whole_is_believed_within_the_age_of_a_witness() -> None:
+    rig, frames = started()
+    frames.mid = 50_000.0
+    start_ns = rig.now_ns
+    while True:
+        rig.now_ns += 100 * MS
+        results = [
+            rig.decode(frames.trade(rig.venue_ms)),
+            rig.decode(frames.book_ticker(rig.venue_ms, B=f"{rig.now_ns % 977 + 1}.000")),
+        ]
+        if results == [0, 0]:
+            break
+        assert set(results) <= {0, R.PRICE_JUMP}
+        assert rig.now_ns - start_ns < 7 * S
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_live_book_says_whether_the_quotes_jumped(stays: bool) -> None:
+    rig, frames = started()
+    depth = Frames()
+    rig.decode(depth.depth(rig.venue_ms))
+    price = 61_800 if stays else 50_000
+    body = {"bids": [[f"{price - 1}.00", "1"]], "asks": [[f"{price + 1}.00", "1"]]}
+    assert rig.snapshot(0, {"lastUpdateId": depth.update_id} | body) == 0
+    frames.update_id += 5  # no id that a diff has
+    frames.mid = 50_000.0
+    results = [rig.decode(frames.book_ticker(rig.venue_ms)) for _ in range(RUN + 2)]
+    assert results[: RUN - 1] == [R.PRICE_JUMP] * (RUN - 1)
+    assert results[RUN - 1 :] == ([R.PRICE_JUMP] if stays else [0]) * 3
 
 
 def test_prices_that_disagree_with_each_other_never_add_up_to_a_run() -> None:
