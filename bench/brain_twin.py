@@ -71,7 +71,8 @@ class Market:
 
     def state(self) -> MarketState:
         """Return a market state before its first record."""
-        fresh = create_market_state(self.instruments, ROWS)
+        catalogue = twin_build.twin_catalogue()
+        fresh = create_market_state(self.instruments, ROWS, catalogue=catalogue)
         return brain_tapes.with_clock(fresh, self.tape)
 
     def kernel(self) -> tuple[float, Records, dict[str, NDArray[np.void]]]:

@@ -1,227 +1,305 @@
-"""Bars for tests of bar features, and slow twins of every feature written from its definition.
+"""Slow twins of features, written from their definitions.
 
-A twin sees all bars so far and answers the newest value; it keeps no state and shares no code with
-the kernels.
+A twin is told what was seen until now and answers the newest value of each output; it keeps no
+state and shares no code with the kernels.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from engine.domain.bar_close import update_features
-from engine.domain.bars import BAR_MASK
-from engine.domain.features.plan import Catalogue, catalogue_text, compile_plan
-from engine.domain.market_state import MarketState, create_market_state
-from engine.domain.strategy_table import select_rows
-from tests.builders import make_instruments
+from tests.feature_bars import Bar
 
 NAN = float("nan")
 ATR_BARS = 14
+DAY_S = 86_400
+Outputs = tuple[float, ...]
+Floats = np.ndarray
 
 
-class Bar(NamedTuple):
-    """One closed bar."""
+class Seen:
+    """The bars until now as columns, and what many definitions ask for."""
 
-    open: int
-    high: int
-    low: int
-    close: int
-    volume: int
-    bought: int
+    def __init__(self, bars: Sequence[Bar], context: Floats) -> None:
+        """Take the bars until now, oldest first."""
+        columns = np.array(bars, dtype=np.float64).T
+        self.open, self.high, self.low, self.close = columns[:4]
+        self.volume, self.bought, self.trades, self.start_s = columns[4:]
+        self.context = context
+        self.count = len(bars)
+        self.moves = np.diff(self.close)
+        self.returns = self.close[1:] / self.close[:-1] - 1
+        self.typical = (self.high + self.low + self.close) / 3
+        before = self.close[:-1]
+        self.ranges = np.maximum(self.high[1:], before) - np.minimum(self.low[1:], before)
 
+    @property
+    def atr(self) -> float:
+        """Wilder's average true range of the newest bar."""
+        return wilder_mean(self.ranges, ATR_BARS)
 
-def random_bars(count: int, seed: int = 1, price: int = 600_000, step: int = 40) -> list[Bar]:
-    """Return a random walk of bars with varying volume."""
-    random = np.random.default_rng(seed)
-    bars = []
-    last = price
-    for _ in range(count):
-        path = last + np.cumsum(random.integers(-step, step + 1, 6))
-        path = np.maximum(path, 1)
-        volume = int(random.integers(1, 500))
-        bars.append(
-            Bar(
-                open=int(path[0]),
-                high=int(path.max()),
-                low=int(path.min()),
-                close=int(path[-1]),
-                volume=volume,
-                bought=int(random.integers(0, volume + 1)),
-            )
-        )
-        last = int(path[-1])
-    return bars
+    def atrs(self, distance: float) -> float:
+        """A distance in average true ranges."""
+        return distance / self.atr if self.atr > 0 else NAN
+
+    @property
+    def days(self) -> Floats:
+        """The UTC day of each bar."""
+        return self.start_s // DAY_S
 
 
-def scaled_bars(bars: Sequence[Bar], factor: int) -> list[Bar]:
-    """Return the same bars with prices `factor` times as high."""
-    return [
-        bar._replace(
-            open=bar.open * factor,
-            high=bar.high * factor,
-            low=bar.low * factor,
-            close=bar.close * factor,
-        )
-        for bar in bars
-    ]
+def over(part: float, whole: float) -> float:
+    """Part over whole; NaN over nothing."""
+    return float(part / whole) if whole else NAN
 
 
-def shipped_catalogue() -> Catalogue:
-    """Return the catalogue of the package."""
-    return compile_plan(catalogue_text())
-
-
-def fresh_market() -> MarketState:
-    """Return a state of one instrument and one timeframe."""
-    return create_market_state(make_instruments(1), select_rows(["quote_imbalance"]), (1,))
-
-
-def push_bar(market: MarketState, bar: Bar) -> int:
-    """Put one closed bar into the ring, in place; return its number."""
-    number = int(market.closed_count[0, 0])
-    row = market.closed[0, 0]
-    place = number & BAR_MASK
-    row["open_ticks"][place] = bar.open
-    row["high_ticks"][place] = bar.high
-    row["low_ticks"][place] = bar.low
-    row["close_ticks"][place] = bar.close
-    row["volume_lots"][place] = bar.volume
-    row["buy_lots"][place] = bar.bought
-    row["is_final"][place] = 1
-    market.closed_count[0, 0] = number + 1
-    return number
-
-
-def streamed(bars: Sequence[Bar], market: MarketState | None = None) -> np.ndarray:
-    """Return float64[bars, columns]: every feature after every bar, as the brain computes it."""
-    state = fresh_market() if market is None else market
-    rows = []
-    for bar in bars:
-        number = push_bar(state, bar)
-        update_features(state, 0, 0, number)
-        rows.append(state.bar_features[0, 0].copy())
-    return np.array(rows)
-
-
-def atr(bars: Sequence[Bar]) -> float:
-    """Return Wilder's average true range of the newest bar."""
-    ranges = [
-        max(bar.high, before.close) - min(bar.low, before.close)
-        for before, bar in itertools.pairwise(bars)
-    ]
-    if len(ranges) < ATR_BARS:
+def wilder_mean(values: Floats, span: int) -> float:
+    """Mean of the first `span` values, then each newer one weighing 1 / span."""
+    if len(values) < span:
         return NAN
-    average = sum(ranges[:ATR_BARS]) / ATR_BARS
-    for true_range in ranges[ATR_BARS:]:
-        average = (average * (ATR_BARS - 1) + true_range) / ATR_BARS
+    average = float(values[:span].mean())
+    for value in values[span:]:
+        average = (average * (span - 1) + value) / span
     return average
 
 
-def change(bars: Sequence[Bar], lookback: int) -> float:
-    """Close minus the close `lookback` bars before, in ATRs."""
-    if len(bars) <= lookback or not atr(bars) > 0:
+def ema(values: Floats, span: int) -> Floats:
+    """Exponential averages from the `span`-th value on, seeded with the mean of the first."""
+    if len(values) < span:
+        return np.empty(0)
+    averages = [float(values[:span].mean())]
+    for value in values[span:]:
+        averages.append(averages[-1] + (value - averages[-1]) * 2 / (span + 1))
+    return np.array(averages)
+
+
+def newest(values: Floats) -> float:
+    """The last one, or NaN."""
+    return float(values[-1]) if len(values) else NAN
+
+
+# ---- returns and averages ----
+
+
+def change(seen: Seen, bars: int) -> float:
+    """Close minus an earlier close."""
+    return seen.atrs(seen.close[-1] - seen.close[-1 - bars]) if seen.count > bars else NAN
+
+
+def wicks(seen: Seen) -> Outputs:
+    """Wicks over range."""
+    span = seen.high[-1] - seen.low[-1]
+    top, bottom = max(seen.open[-1], seen.close[-1]), min(seen.open[-1], seen.close[-1])
+    return over(seen.high[-1] - top, span), over(bottom - seen.low[-1], span)
+
+
+def deviation_of(values: Floats, bars: int) -> float:
+    """The newest minus the mean of the last, in their standard deviations."""
+    if len(values) < bars:
         return NAN
-    return (bars[-1].close - bars[-1 - lookback].close) / atr(bars)
+    last = values[-bars:]
+    return over(last[-1] - last.mean(), last.std())
 
 
-def body(bars: Sequence[Bar]) -> float:
-    """Body over range."""
-    bar = bars[-1]
-    return (bar.close - bar.open) / (bar.high - bar.low) if bar.high > bar.low else NAN
-
-
-def close_place(bars: Sequence[Bar]) -> float:
-    """Where the close lies in the range."""
-    bar = bars[-1]
-    if bar.high == bar.low:
+def run(seen: Seen) -> float:
+    """Closes in a row on one side."""
+    if seen.count < 2:
         return NAN
-    return ((bar.close - bar.low) - (bar.high - bar.close)) / (bar.high - bar.low)
+    signs = np.sign(seen.moves)[::-1]
+    length = next((k for k, sign in enumerate(signs) if sign != signs[0]), len(signs))
+    return float(signs[0] * length)
 
 
-def ema_distance(bars: Sequence[Bar], span: int) -> float:
-    """Close minus its exponential average, in ATRs."""
-    closes = [bar.close for bar in bars]
-    if len(closes) < span or not atr(bars) > 0:
+def ema_distance(seen: Seen, span: int) -> float:
+    """Close minus its exponential average."""
+    return seen.atrs(seen.close[-1] - newest(ema(seen.close, span)))
+
+
+def vwma_distance(seen: Seen, bars: int) -> float:
+    """Close minus the mean weighted with volume."""
+    if seen.count < bars:
         return NAN
-    average = sum(closes[:span]) / span
-    for close in closes[span:]:
-        average += (close - average) * 2 / (span + 1)
-    return (closes[-1] - average) / atr(bars)
+    weights = seen.volume[-bars:]
+    return seen.atrs(seen.close[-1] - over((seen.close[-bars:] * weights).sum(), weights.sum()))
 
 
-def rsi(bars: Sequence[Bar], span: int) -> float:
-    """Wilder's relative strength, moved to -1..1."""
-    moves = [bar.close - before.close for before, bar in itertools.pairwise(bars)]
-    if len(moves) < span:
+# ---- trend and momentum ----
+
+
+def supertrend(seen: Seen, width: float) -> Outputs:
+    """The trailing band, bar by bar from the first average true range."""
+    side, upper, lower = 0.0, NAN, NAN
+    for k in range(ATR_BARS, seen.count):
+        middle = (seen.high[k] + seen.low[k]) / 2
+        reach = width * wilder_mean(seen.ranges[:k], ATR_BARS)
+        if not reach:
+            continue
+        tight_upper, tight_lower = middle + reach, middle - reach
+        if side:
+            if seen.close[k - 1] <= upper:
+                tight_upper = min(tight_upper, upper)
+            if seen.close[k - 1] >= lower:
+                tight_lower = max(tight_lower, lower)
+            turned = 1.0 if seen.close[k] > tight_upper else -1.0
+            side = turned if not tight_lower <= seen.close[k] <= tight_upper else side
+        else:
+            side = 1.0 if seen.close[k] >= middle else -1.0
+        upper, lower = tight_upper, tight_lower
+    if not side or not seen.atr > 0:
+        return NAN, NAN
+    return side, seen.atrs(seen.close[-1] - (lower if side > 0 else upper))
+
+
+def vortex(seen: Seen, bars: int) -> Outputs:
+    """Movement between bars over the true range."""
+    if seen.count <= bars:
+        return NAN, NAN
+    plus = np.abs(seen.high[1:] - seen.low[:-1])[-bars:].sum()
+    minus = np.abs(seen.low[1:] - seen.high[:-1])[-bars:].sum()
+    whole = seen.ranges[-bars:].sum()
+    return over(plus, whole), over(minus, whole)
+
+
+def tsi(seen: Seen, first: int, second: int) -> float:
+    """Twice averaged moves over twice averaged sizes."""
+    signed = newest(ema(ema(seen.moves, first), second))
+    size = newest(ema(ema(np.abs(seen.moves), first), second))
+    return over(signed, size)
+
+
+def fisher(seen: Seen, bars: int) -> float:
+    """Ehlers' transform from the first full window on."""
+    middles = (seen.high + seen.low) / 2
+    smoothed, value = 0.0, 0.0
+    for k in range(bars - 1, seen.count):
+        window = middles[k - bars + 1 : k + 1]
+        span = window.max() - window.min()
+        place = (middles[k] - window.min()) / span - 0.5 if span else 0.0
+        smoothed = float(np.clip(0.66 * place + 0.67 * smoothed, -0.999, 0.999))
+        value = math.atanh(smoothed) + 0.5 * value
+    return value if seen.count >= bars else NAN
+
+
+def body_mean(seen: Seen, bars: int) -> float:
+    """Mean body."""
+    return seen.atrs((seen.close - seen.open)[-bars:].mean()) if seen.count >= bars else NAN
+
+
+def efficiency(seen: Seen, bars: int) -> float:
+    """Net move over the way."""
+    return (
+        over(seen.moves[-bars:].sum(), np.abs(seen.moves[-bars:]).sum())
+        if (seen.count > bars)
+        else NAN
+    )
+
+
+def vhf(seen: Seen, bars: int) -> float:
+    """Range of closes over the way."""
+    if seen.count <= bars:
         return NAN
-    gain = sum(max(move, 0) for move in moves[:span]) / span
-    loss = sum(max(-move, 0) for move in moves[:span]) / span
-    for move in moves[span:]:
-        gain = (gain * (span - 1) + max(move, 0)) / span
-        loss = (loss * (span - 1) + max(-move, 0)) / span
-    if gain + loss == 0:
+    return over(np.ptp(seen.close[-bars:]), np.abs(seen.moves[-bars:]).sum())
+
+
+def awesome(seen: Seen, short: int, long: int) -> float:
+    """Short minus long mean of middles."""
+    middles = (seen.high + seen.low) / 2
+    return (
+        seen.atrs(middles[-short:].mean() - middles[-long:].mean()) if (seen.count >= long) else NAN
+    )
+
+
+# ---- volatility ----
+
+
+def root_mean_square(seen: Seen, bars: int) -> float:
+    """Of the last returns."""
+    if seen.count <= bars:
         return NAN
-    return 2 * gain / (gain + loss) - 1
+    return math.sqrt((seen.returns[-bars:] ** 2).mean())
 
 
-def atr_bps(bars: Sequence[Bar]) -> float:
-    """ATR over close."""
-    return atr(bars) / bars[-1].close * 10_000
+def parkinson(seen: Seen, bars: int) -> float:
+    """From ranges."""
+    squares = np.log(seen.high / seen.low)[-bars:] ** 2
+    return math.sqrt(squares.mean() / (4 * math.log(2))) * 1e4 if seen.count >= bars else NAN
 
 
-def range_atr(bars: Sequence[Bar]) -> float:
-    """Range in ATRs."""
-    return (bars[-1].high - bars[-1].low) / atr(bars) if atr(bars) > 0 else NAN
+def garman_klass(seen: Seen, bars: int) -> float:
+    """From ranges and bodies."""
+    ranges = np.log(seen.high / seen.low)[-bars:] ** 2
+    bodies = np.log(seen.close / seen.open)[-bars:] ** 2
+    variance = (0.5 * ranges - (2 * math.log(2) - 1) * bodies).mean()
+    return math.sqrt(max(variance, 0)) * 1e4 if seen.count >= bars else NAN
 
 
-def deviation_bps(bars: Sequence[Bar], span: int) -> float:
-    """Root mean square of the last returns."""
-    if len(bars) <= span:
+def rogers_satchell(seen: Seen, bars: int) -> float:
+    """Free of drift."""
+    up = np.log(seen.high / seen.close) * np.log(seen.high / seen.open)
+    down = np.log(seen.low / seen.close) * np.log(seen.low / seen.open)
+    return math.sqrt((up + down)[-bars:].mean()) * 1e4 if seen.count >= bars else NAN
+
+
+def decayed(seen: Seen, span: int) -> float:
+    """Averaged squares, the first one as the seed."""
+    if seen.count <= span:
         return NAN
-    closes = [bar.close for bar in bars[-span - 1 :]]
-    returns = [after / before - 1 for before, after in itertools.pairwise(closes)]
-    return math.sqrt(sum(change * change for change in returns) / span) * 10_000
+    average = seen.returns[0] ** 2
+    for value in seen.returns[1:]:
+        average += (value**2 - average) * 2 / (span + 1)
+    return math.sqrt(average) * 1e4
 
 
-def relative(bars: Sequence[Bar], span: int) -> float:
-    """Volume over the mean volume of the bars before."""
-    if len(bars) <= span:
+def ulcer(seen: Seen, bars: int) -> float:
+    """Falls from the peak so far."""
+    window = seen.close[-bars:]
+    falls = window / np.maximum.accumulate(window) - 1
+    return math.sqrt((falls**2).mean()) * 1e4 if seen.count >= bars else NAN
+
+
+def choppiness(seen: Seen, bars: int) -> float:
+    """Way over range, logarithmic."""
+    if seen.count <= bars:
         return NAN
-    total = sum(bar.volume for bar in bars[-span - 1 : -1])
-    return bars[-1].volume / (total / span) if total else NAN
+    span = seen.high[-bars:].max() - seen.low[-bars:].min()
+    return math.log(seen.ranges[-bars:].sum() / span) / math.log(bars) if span else NAN
 
 
-def taker_balance(bars: Sequence[Bar], span: int) -> float:
-    """Bought minus sold over volume."""
-    if len(bars) < span:
-        return NAN
-    volume = sum(bar.volume for bar in bars[-span:])
-    bought = sum(bar.bought for bar in bars[-span:])
-    return (bought - (volume - bought)) / volume if volume else NAN
+def deviation_ratio(seen: Seen, short: int, long: int) -> float:
+    """Short over long."""
+    return over(root_mean_square(seen, short), root_mean_square(seen, long))
 
 
-def deviation(bars: Sequence[Bar], span: int) -> float:
-    """Close minus mean in standard deviations."""
-    if len(bars) < span:
-        return NAN
-    closes = np.array([bar.close for bar in bars[-span:]], dtype=np.float64)
-    spread = float(closes.std())
-    return float((closes[-1] - closes.mean()) / spread) if spread > 0 else NAN
-
-
-TWINS: dict[str, Callable[..., float]] = {
+TWINS: dict[str, Callable[..., float | Outputs]] = {
     "returns.change": change,
-    "returns.body": body,
-    "returns.close_place": close_place,
+    "returns.body": lambda s: over(s.close[-1] - s.open[-1], s.high[-1] - s.low[-1]),
+    "returns.close_place": lambda s: over(
+        (s.close[-1] - s.low[-1]) - (s.high[-1] - s.close[-1]), s.high[-1] - s.low[-1]
+    ),
+    "returns.wicks": wicks,
+    "returns.gap": lambda s: s.atrs(s.open[-1] - s.close[-2]) if s.count > 1 else NAN,
+    "returns.deviation_of_return": lambda s, bars: deviation_of(s.returns, bars),
+    "returns.run": run,
     "averages.ema_distance": ema_distance,
-    "momentum.rsi": rsi,
-    "volatility.atr_bps": atr_bps,
-    "volatility.range_atr": range_atr,
-    "volatility.deviation_bps": deviation_bps,
-    "volume.relative": relative,
-    "volume.taker_balance": taker_balance,
-    "statistics.deviation": deviation,
+    "averages.vwma_distance": vwma_distance,
+    "trend.supertrend": supertrend,
+    "trend.vortex": vortex,
+    "momentum.tsi": tsi,
+    "momentum.fisher": fisher,
+    "momentum.body_mean": body_mean,
+    "momentum.efficiency": efficiency,
+    "momentum.vhf": vhf,
+    "momentum.awesome": awesome,
+    "volatility.atr_bps": lambda s: s.atr / s.close[-1] * 1e4,
+    "volatility.range_atr": lambda s: s.atrs(s.high[-1] - s.low[-1]),
+    "volatility.deviation_bps": lambda s, bars: root_mean_square(s, bars) * 1e4,
+    "volatility.parkinson_bps": parkinson,
+    "volatility.garman_klass_bps": garman_klass,
+    "volatility.rogers_satchell_bps": rogers_satchell,
+    "volatility.decayed_bps": decayed,
+    "volatility.deviation_ratio": deviation_ratio,
+    "volatility.ulcer_bps": ulcer,
+    "volatility.choppiness": choppiness,
+    "statistics.deviation": lambda s, bars: deviation_of(s.close, bars),
 }

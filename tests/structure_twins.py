@@ -15,7 +15,7 @@ from engine.domain.structure import (
     update_structure,
 )
 from engine.domain.structure_state import EVENT_MASK, EVENT_RING, SWING_BARS
-from tests.feature_twins import Bar, fresh_market, push_bar
+from tests.feature_bars import Bar, fresh_market, push_bar
 
 
 class Event(NamedTuple):
@@ -78,7 +78,7 @@ def streamed_structure(bars: Sequence[Bar]) -> Stream:
     return stream
 
 
-def candidates(bars: Sequence[Bar]) -> list[tuple[int, int, int]]:
+def candidates(bars: Sequence[Bar]) -> list[tuple[int, int, float]]:
     """Return (bar, side, level) of every swing candidate that both its sides confirm."""
     found = []
     for i in range(2 * SWING_BARS - 1, len(bars) - SWING_BARS):
@@ -90,9 +90,9 @@ def candidates(bars: Sequence[Bar]) -> list[tuple[int, int, int]]:
     return found
 
 
-def swings(bars: Sequence[Bar]) -> list[tuple[int, int, int]]:
+def swings(bars: Sequence[Bar]) -> list[tuple[int, int, float]]:
     """Return the alternating swings: of a run of one side the furthest, the earliest on ties."""
-    kept: list[tuple[int, int, int]] = []
+    kept: list[tuple[int, int, float]] = []
     for candidate in candidates(bars):
         if kept and kept[-1][1] == candidate[1]:
             if (candidate[2] - kept[-1][2]) * candidate[1] > 0:
@@ -102,13 +102,13 @@ def swings(bars: Sequence[Bar]) -> list[tuple[int, int, int]]:
     return kept
 
 
-def breaks(bars: Sequence[Bar]) -> list[tuple[StructureKind, int, int, int, int]]:
+def breaks(bars: Sequence[Bar]) -> list[tuple[StructureKind, int, int, float, int]]:
     """Return (kind, side, bar, level, broken at) of every BOS and CHoCH that stands.
 
     A pattern of four swings marks the second of them; it counts once a close lies beyond that
     level. It falls when one marked later was broken no later.
     """
-    found: list[tuple[StructureKind, int, int, int, int]] = []
+    found: list[tuple[StructureKind, int, int, float, int]] = []
     series = swings(bars)
     for (_, _, a), (bar, _, b), (_, _, c), (_, side, d) in zip(
         series, series[1:], series[2:], series[3:], strict=False
@@ -128,7 +128,7 @@ def breaks(bars: Sequence[Bar]) -> list[tuple[StructureKind, int, int, int, int]
     return found
 
 
-def gaps(bars: Sequence[Bar]) -> list[tuple[int, int, int, int, int]]:
+def gaps(bars: Sequence[Bar]) -> list[tuple[int, int, float, float, int]]:
     """Return (side, known at, near, far, mitigated at or -1) of every fair value gap."""
     found = []
     for t in range(2, len(bars)):

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from bench import harness
 from engine.domain import bars, book, codes, firewall, firewall_lanes, structure_state
-from engine.domain.features import micro, plan, volatility
+from engine.domain.features import micro, plan
+from engine.domain.features.catalogue import Catalogue, FeatureRow, catalogue_text, compile_plan
+from engine.domain.features.volatility import ATR_BARS
 from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT, FirewallReason
 from engine.domain.market_state import MarketState, aligned_zeros
 from engine.domain.score import ORDERFLOW_WEIGHTS
@@ -48,6 +50,33 @@ SIZES: Final = (
 )
 
 
+# Bar features that the twin computes too, where its ring of closed bars holds their window; a
+# market that is compared with it computes no others.
+TWIN_KERNELS: Final = (
+    "returns.change",
+    "returns.body",
+    "returns.close_place",
+    "averages.ema_distance",
+    "momentum.rsi",
+    "volatility.atr_bps",
+    "volatility.range_atr",
+    "volatility.deviation_bps",
+    "volume.relative",
+    "volume.taker_balance",
+    "statistics.deviation",
+)
+
+
+def twin_catalogue() -> Catalogue:
+    """Return the rows of the catalogue that both sides compute."""
+
+    def is_shared(row: FeatureRow) -> bool:
+        fits = all(number < bars.BAR_RING_BARS for number in row.params)
+        return row.kernel in TWIN_KERNELS and fits
+
+    return compile_plan(catalogue_text(), is_shared)
+
+
 def constants() -> Iterator[tuple[str, int]]:
     """Yield every number that the engine and its twin share."""
     enums = {
@@ -60,15 +89,16 @@ def constants() -> Iterator[tuple[str, int]]:
         yield from ((f"{word}_{member.name}", int(member)) for member in enum)
     yield from ((f"REASON_{it.name}", int(it)) for it in StrategyReason if it > 0)
     yield from ((f"KIND_{it.name}", int(it)) for it in StrategyKind)
-    for module in (codes, bars, book, firewall, firewall_lanes, structure_state, micro, volatility):
+    for module in (codes, bars, book, firewall, firewall_lanes, structure_state, micro):
         for name, value in vars(module).items():
             if name.isupper() and not name.startswith("_") and type(value) is int:
                 yield name, value
-    for number, name in enumerate(plan.KERNELS):
-        yield f"FEATURE_{name.partition('.')[2].upper()}", number
+    yield "ATR_BARS", ATR_BARS
+    for name in TWIN_KERNELS:
+        yield f"FEATURE_{name.partition('.')[2].upper()}", plan.kernel_number(name)
     yield "FEATURE_KERNELS", len(plan.KERNELS)
-    catalogue = plan.compile_plan(plan.catalogue_text())
-    yield "BAR_FEATURES", len(catalogue.bar_rows)
+    catalogue = twin_catalogue()
+    yield "BAR_FEATURES", len(catalogue.bar_columns)
     yield "MEMORY_CELLS", catalogue.cell_count
     yield "PARAMETERS_MAX", PARAMETERS_MAX
     yield "SCORE_INPUTS", len(ORDERFLOW_WEIGHTS)

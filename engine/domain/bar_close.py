@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
-from engine.domain.bars import close_bar, next_close
-from engine.domain.features.averages import update_averages
-from engine.domain.features.momentum import update_momentum
-from engine.domain.features.returns import update_returns
-from engine.domain.features.statistics import update_statistics
-from engine.domain.features.volatility import update_atr, update_volatility
-from engine.domain.features.volume import update_volume
-from engine.domain.kernel import inlined, kernel
+import numpy as np
+
+from engine.domain.bars import BAR_MASK, close_bar, next_close
+from engine.domain.codes import Channel, Liveness
+from engine.domain.features.series import (
+    FUNDING_RATE_BPS,
+    LIQUIDATED_BUYS,
+    LIQUIDATED_SELLS,
+    MARK_BASIS_BPS,
+    NEXT_FUNDING_S,
+    S_TO_NS,
+    read_bar,
+)
+from engine.domain.features.update import fold_bar
+from engine.domain.kernel import Floats, Record, inlined, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
 from engine.domain.structure import update_structure
+
+_UNSUPPORTED = int(Liveness.UNSUPPORTED)
+_LIQUIDATION = int(Channel.LIQUIDATION)
+E8_PER_BPS = 10_000.0
+
+
+@kernel
+def read_context(row: Record, is_liquidation_fed: bool, context: Floats) -> None:
+    """Write what is known of the instrument beside its bars, NaN for the rest, in place."""
+    for word in range(context.shape[0]):
+        context[word] = np.nan
+    if row["mark_receive_time_ns"] > 0:
+        context[FUNDING_RATE_BPS] = row["funding_rate_e8"] / E8_PER_BPS
+        if row["index_price_e8"] > 0:
+            basis = (row["mark_price_e8"] - row["index_price_e8"]) / row["index_price_e8"]
+            context[MARK_BASIS_BPS] = basis * 10_000.0
+        if row["next_funding_time_ns"] > 0:
+            context[NEXT_FUNDING_S] = row["next_funding_time_ns"] / S_TO_NS
+    if is_liquidation_fed:
+        context[LIQUIDATED_BUYS] = row["liquidation_buy_lots"]
+        context[LIQUIDATED_SELLS] = row["liquidation_sell_lots"]
 
 
 @inlined
 def update_features(market: MarketState, i: int, t: int, number: int) -> None:
-    """Compute every bar feature of closed bar `number`, family by family, in place."""
-    closed = market.closed
-    plan = market.plan
-    features = market.bar_features
-    memory = market.feature_memory
-    update_atr(closed, market.atr_ticks, market.atr_seed, i, t, number)
-    atr_ticks = market.atr_ticks[i, t]
-    update_returns(plan, closed, i, t, number, atr_ticks, features)
-    update_averages(plan, closed, i, t, number, atr_ticks, memory, features)
-    update_momentum(plan, closed, i, t, number, memory, features)
-    update_volatility(plan, closed, i, t, number, atr_ticks, features)
-    update_volume(plan, closed, i, t, number, features)
-    update_statistics(plan, closed, i, t, number, features)
+    """Compute every bar feature of closed bar `number`, in place."""
+    read_bar(market.closed[i, t, number & BAR_MASK], market.bar_inputs)
+    is_liquidation_fed = market.liveness[i, _LIQUIDATION] != _UNSUPPORTED
+    read_context(market.hot[i], is_liquidation_fed, market.bar_context)
+    fold_bar(
+        market.plan,
+        market.series[i, t],
+        market.series_count[i],
+        market.atr_ticks[i],
+        market.atr_seed[i],
+        t,
+        market.bar_inputs,
+        market.bar_context,
+        market.feature_memory[i, t],
+        market.bar_features[i, t],
+    )
 
 
 @kernel

@@ -25,8 +25,15 @@ from numpy.typing import NDArray
 from engine.domain.bars import BAR_DTYPE, BAR_RING_BARS
 from engine.domain.book import BOOK_DTYPE
 from engine.domain.codes import Channel
+from engine.domain.features.catalogue import Catalogue, catalogue_text, compile_plan
 from engine.domain.features.micro import FLOW_BUCKETS, FLOW_SUMS, LONG, MICRO_COLUMNS
-from engine.domain.features.plan import FeaturePlan, catalogue_text, compile_plan
+from engine.domain.features.plan import FeaturePlan
+from engine.domain.features.series import (
+    BAR_INPUTS,
+    CONTEXT_WORDS,
+    SERIES_BARS,
+    SERIES_COLUMNS,
+)
 from engine.domain.firewall_lanes import ANCHOR_COLUMNS, LANES
 from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT
 from engine.domain.kernel import Bytes, Floats, Integers, Records
@@ -137,6 +144,10 @@ class MarketState(NamedTuple):
     closed_count: Integers  # int64[n, t]
     atr_ticks: Floats  # float64[n, t], NaN until warm
     atr_seed: Floats  # float64[n, t], sum of the true ranges that seed it
+    series: Floats  # float64[n, t, SERIES_COLUMNS, 2 * SERIES_BARS], closed bars for windows
+    series_count: Integers  # int64[n, t]
+    bar_inputs: Floats  # float64[BAR_INPUTS], the bar being closed
+    bar_context: Floats  # float64[CONTEXT_WORDS], what is known beside it
     plan: FeaturePlan  # which kernel computes which column, read only
     bar_features: Floats  # float64[n, t, columns], NaN until warm
     feature_memory: Floats  # float64[n, t, cells]
@@ -190,6 +201,7 @@ def create_market_state(
     instrument_rows: NDArray[np.void],
     strategy_rows: Sequence[StrategyRow],
     timeframes_s: Sequence[int] | None = None,
+    catalogue: Catalogue | None = None,
 ) -> MarketState:
     """Return the state before the first record, every array at its full size.
 
@@ -197,11 +209,12 @@ def create_market_state(
         instrument_rows: INSTRUMENT_DTYPE[n]; row i describes instrument_index i. Copied.
         strategy_rows: rows to run; strategy_index is the position in this sequence.
         timeframes_s: bar lengths, ascending, with every row's own among them; None: timeframes_of.
+        catalogue: which features to compute; None: those that are shipped.
     """
     timeframes = tuple(timeframes_s or timeframes_of(strategy_rows))
     n, t, s = len(instrument_rows), len(timeframes), len(strategy_rows)
     assert n > 0, "at least one instrument"
-    catalogue = compile_plan(catalogue_text())
+    asked = catalogue or compile_plan(catalogue_text())
     strategies, parameters = pack_strategies(strategy_rows, timeframes)
     state = MarketState(
         instruments=instrument_rows.copy(),
@@ -219,9 +232,13 @@ def create_market_state(
         closed_count=np.zeros((n, t), dtype=np.int64),
         atr_ticks=np.full((n, t), np.nan),
         atr_seed=np.zeros((n, t)),
-        plan=catalogue.plan,
-        bar_features=np.full((n, t, len(catalogue.bar_rows)), np.nan),
-        feature_memory=np.zeros((n, t, catalogue.cell_count)),
+        series=np.zeros((n, t, SERIES_COLUMNS, 2 * SERIES_BARS)),
+        series_count=np.zeros((n, t), dtype=np.int64),
+        bar_inputs=np.zeros(BAR_INPUTS),
+        bar_context=np.zeros(CONTEXT_WORDS),
+        plan=asked.plan,
+        bar_features=np.full((n, t, len(asked.bar_columns)), np.nan),
+        feature_memory=np.zeros((n, t, asked.cell_count)),
         structure=create_structure(n, t),
         strategy_memory=aligned_zeros((n, s), STRATEGY_MEMORY_DTYPE),
     )

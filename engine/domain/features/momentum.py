@@ -1,18 +1,43 @@
-"""Relative strength. Recursive: two numbers of state per row."""
+"""Momentum: how strongly and how directly closes move."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from engine.domain.bars import BAR_MASK
-from engine.domain.features.plan import RSI, FeaturePlan
-from engine.domain.kernel import Floats, Records, inlined, kernel
+from engine.domain.features.averages import update_ema
+from engine.domain.features.plan import FeaturePlan, kernel_number
+from engine.domain.features.series import (
+    CLOSE,
+    HIGH,
+    LOW,
+    OPEN,
+    TRUE_RANGE,
+    TYPICAL,
+    in_atrs,
+    ratio,
+    window_high,
+    window_low,
+    window_sum,
+)
+from engine.domain.kernel import Floats, kernel
+
+RSI = kernel_number("momentum.rsi")
+STOCHASTIC = kernel_number("momentum.stochastic")
+CCI = kernel_number("momentum.cci")
+ULTIMATE = kernel_number("momentum.ultimate")
+TSI = kernel_number("momentum.tsi")
+TRIX = kernel_number("momentum.trix")
+FISHER = kernel_number("momentum.fisher")
+BODY_MEAN = kernel_number("momentum.body_mean")
+EFFICIENCY = kernel_number("momentum.efficiency")
+VHF = kernel_number("momentum.vhf")
+AWESOME = kernel_number("momentum.awesome")
 
 
 @kernel
-def update_rsi(
-    memory: Floats, i: int, t: int, cell: int, number: int, span: int, move: float
-) -> float:
+def update_rsi(memory: Floats, cell: int, number: int, span: int, move: float) -> float:
     """Fold a close-to-close move into Wilder's averages; return strength in [-1, 1].
 
     Seeded with the means of the first `span` moves; NaN before, and while nothing moved.
@@ -20,35 +45,233 @@ def update_rsi(
     gain = max(move, 0.0)
     loss = max(-move, 0.0)
     if number <= span:
-        memory[i, t, cell] += gain / span
-        memory[i, t, cell + 1] += loss / span
+        memory[cell] += gain / span
+        memory[cell + 1] += loss / span
         if number < span:
             return np.nan
     else:
-        memory[i, t, cell] = (memory[i, t, cell] * (span - 1) + gain) / span
-        memory[i, t, cell + 1] = (memory[i, t, cell + 1] * (span - 1) + loss) / span
-    total = memory[i, t, cell] + memory[i, t, cell + 1]
+        memory[cell] = (memory[cell] * (span - 1) + gain) / span
+        memory[cell + 1] = (memory[cell + 1] * (span - 1) + loss) / span
+    total = memory[cell] + memory[cell + 1]
     if total == 0.0:
         return np.nan
-    return float((memory[i, t, cell] - memory[i, t, cell + 1]) / total)
+    return float((memory[cell] - memory[cell + 1]) / total)
 
 
-@inlined
+@kernel
+def place_in_range(series: Floats, place: int, bars: int) -> float:
+    """Return where the close lies between the window's low (0) and high (1); NaN when flat."""
+    low = window_low(series, LOW, place, bars)
+    high = window_high(series, HIGH, place, bars)
+    return ratio(series[CLOSE, place] - low, high - low)
+
+
+@kernel
+def stochastic(
+    series: Floats, place: int, number: int, lengths: Floats, features: Floats, column: int
+) -> None:
+    """Write the smoothed place in the range and its mean over the signal's bars, in place.
+
+    Args:
+        lengths: bars of the range, of the smoothing and of the signal.
+    """
+    bars, smooth, signal = int(lengths[0]), int(lengths[1]), int(lengths[2])
+    features[column] = np.nan
+    features[column + 1] = np.nan
+    if number < bars + smooth + signal - 3:
+        return
+    newest = 0.0
+    mean = 0.0
+    for back in range(smooth + signal - 1):
+        raw = place_in_range(series, place - back, bars)
+        if back < smooth:
+            newest += raw / smooth
+        # The raw value enters as many of the smoothed ones as windows of `smooth` hold it.
+        mean += raw * min(back + 1, smooth, signal, smooth + signal - 1 - back) / (smooth * signal)
+    features[column] = newest
+    features[column + 1] = mean
+
+
+@kernel
+def cci(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return typical price minus its mean, over 1.5 mean absolute deviations."""
+    if number < bars - 1:
+        return np.nan
+    mean = window_sum(series, TYPICAL, place, bars) / bars
+    spread = 0.0
+    for at in range(place - bars + 1, place + 1):
+        spread += abs(series[TYPICAL, at] - mean)
+    # WHY: the mean of equal prices may differ from them in the last digit, which is no spread.
+    if not spread > 1e-9 * mean:
+        return np.nan
+    return (series[TYPICAL, place] - mean) * bars / (1.5 * spread)
+
+
+@kernel
+def pressure(series: Floats, place: int, bars: int) -> float:
+    """Return how far closes rose above the true lows, over the true ranges of the window."""
+    bought = 0.0
+    for at in range(place - bars + 1, place + 1):
+        bought += series[CLOSE, at] - min(series[LOW, at], series[CLOSE, at - 1])
+    return ratio(bought, window_sum(series, TRUE_RANGE, place, bars))
+
+
+@kernel
+def ultimate(series: Floats, place: int, number: int, lengths: Floats) -> float:
+    """Return pressure over three windows, the short one weighing 4, the middle 2, the long 1."""
+    short, middle, long = int(lengths[0]), int(lengths[1]), int(lengths[2])
+    if number < long:
+        return np.nan
+    total = 4.0 * pressure(series, place, short) + 2.0 * pressure(series, place, middle)
+    return (total + pressure(series, place, long)) / 7.0
+
+
+@kernel
+def tsi(
+    memory: Floats, cell: int, number: int, first_span: int, second_span: int, move: float
+) -> float:
+    """Return the twice averaged move over the twice averaged size of moves."""
+    if number < 1:
+        return np.nan
+    later = number - first_span
+    signed = update_ema(memory, cell, number - 1, first_span, move)
+    signed = update_ema(memory, cell + 1, later, second_span, signed)
+    size = update_ema(memory, cell + 2, number - 1, first_span, abs(move))
+    size = update_ema(memory, cell + 3, later, second_span, size)
+    return ratio(signed, size)
+
+
+@kernel
+def trix(memory: Floats, cell: int, number: int, span: int, close: float) -> float:
+    """Return the change of the triple exponential average of closes, bps. Last cell: before."""
+    one = update_ema(memory, cell, number, span, close)
+    two = update_ema(memory, cell + 1, number - span + 1, span, one)
+    three = update_ema(memory, cell + 2, number - 2 * span + 2, span, two)
+    before = memory[cell + 3]
+    if number < 3 * span - 3:
+        return np.nan
+    memory[cell + 3] = three
+    if number < 3 * span - 2:
+        return np.nan
+    return (three - before) / before * 10_000.0
+
+
+@kernel
+def fisher(series: Floats, place: int, number: int, bars: int, memory: Floats, cell: int) -> float:
+    """Return Ehlers' Fisher transform of the middle price's place in the range of middles.
+
+    Cells: the smoothed place and the value before. A flat window counts as the middle place.
+    """
+    if number < bars - 1:
+        return np.nan
+    middle = series[HIGH, place] + series[LOW, place]
+    highest = middle
+    lowest = middle
+    for at in range(place - bars + 1, place):
+        highest = max(highest, series[HIGH, at] + series[LOW, at])
+        lowest = min(lowest, series[HIGH, at] + series[LOW, at])
+    raw = 0.0
+    if highest > lowest:
+        raw = (middle - lowest) / (highest - lowest) - 0.5
+    smoothed = min(max(0.66 * raw + 0.67 * memory[cell], -0.999), 0.999)
+    memory[cell] = smoothed
+    memory[cell + 1] = 0.5 * math.log((1.0 + smoothed) / (1.0 - smoothed)) + 0.5 * memory[cell + 1]
+    return float(memory[cell + 1])
+
+
+@kernel
+def way(series: Floats, place: int, bars: int) -> float:
+    """Return the sum of the absolute close-to-close moves of the window."""
+    total = 0.0
+    for at in range(place - bars + 1, place + 1):
+        total += abs(series[CLOSE, at] - series[CLOSE, at - 1])
+    return total
+
+
+@kernel
+def efficiency(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return net move over the way there, signed; NaN while nothing moved."""
+    if number < bars:
+        return np.nan
+    return ratio(series[CLOSE, place] - series[CLOSE, place - bars], way(series, place, bars))
+
+
+@kernel
+def vhf(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return the range of closes over the way; NaN while nothing moved."""
+    if number < bars:
+        return np.nan
+    span = window_high(series, CLOSE, place, bars) - window_low(series, CLOSE, place, bars)
+    return ratio(span, way(series, place, bars))
+
+
+@kernel
+def awesome(
+    series: Floats, place: int, number: int, short: int, long: int, atr_ticks: float
+) -> float:
+    """Return the short minus the long mean of middle prices, in ATRs."""
+    if number < long - 1:
+        return np.nan
+    above = window_sum(series, HIGH, place, short) + window_sum(series, LOW, place, short)
+    below = window_sum(series, HIGH, place, long) + window_sum(series, LOW, place, long)
+    return in_atrs(above / (2 * short) - below / (2 * long), atr_ticks)
+
+
+@kernel
 def update_momentum(
     plan: FeaturePlan,
-    closed: Records,
-    i: int,
-    t: int,
+    series: Floats,
+    place: int,
     number: int,
+    atr: float,
     memory: Floats,
     features: Floats,
 ) -> None:
-    """Write this family's columns for closed bar `number`, in place."""
-    if number == 0:
-        return
-    close = closed["close_ticks"][i, t, number & BAR_MASK]
-    move = float(close - closed["close_ticks"][i, t, (number - 1) & BAR_MASK])
-    for k in range(plan.first[RSI], plan.first[RSI + 1]):
-        features[i, t, plan.column[k]] = update_rsi(
-            memory, i, t, plan.cell[k], number, int(plan.params[k, 0]), move
-        )
+    """Write this family's recursive columns for bar `number`, in place."""
+    first, params, column, cell = plan.first, plan.params, plan.column, plan.cell
+    close = series[CLOSE, place]
+    move = 0.0
+    if number > 0:
+        move = close - series[CLOSE, place - 1]
+    for k in range(first[RSI], first[RSI + 1]):
+        value = np.nan
+        if number > 0:
+            value = update_rsi(memory, cell[k], number, int(params[k, 0]), move)
+        features[column[k]] = value
+    for k in range(first[TSI], first[TSI + 1]):
+        one, two = int(params[k, 0]), int(params[k, 1])
+        features[column[k]] = tsi(memory, cell[k], number, one, two, move)
+    for k in range(first[TRIX], first[TRIX + 1]):
+        features[column[k]] = trix(memory, cell[k], number, int(params[k, 0]), close)
+    for k in range(first[FISHER], first[FISHER + 1]):
+        bars = int(params[k, 0])
+        features[column[k]] = fisher(series, place, number, bars, memory, cell[k])
+    update_oscillators(plan, series, place, number, atr, features)
+
+
+@kernel
+def update_oscillators(
+    plan: FeaturePlan, series: Floats, place: int, number: int, atr: float, features: Floats
+) -> None:
+    """Write the columns over windows, in place."""
+    first, params, column = plan.first, plan.params, plan.column
+    for k in range(first[STOCHASTIC], first[STOCHASTIC + 1]):
+        stochastic(series, place, number, params[k], features, column[k])
+    for k in range(first[CCI], first[CCI + 1]):
+        features[column[k]] = cci(series, place, number, int(params[k, 0]))
+    for k in range(first[ULTIMATE], first[ULTIMATE + 1]):
+        features[column[k]] = ultimate(series, place, number, params[k])
+    for k in range(first[BODY_MEAN], first[BODY_MEAN + 1]):
+        bars = int(params[k, 0])
+        mean = np.nan
+        if number >= bars - 1:
+            body = window_sum(series, CLOSE, place, bars) - window_sum(series, OPEN, place, bars)
+            mean = body / bars
+        features[column[k]] = in_atrs(mean, atr)
+    for k in range(first[EFFICIENCY], first[EFFICIENCY + 1]):
+        features[column[k]] = efficiency(series, place, number, int(params[k, 0]))
+    for k in range(first[VHF], first[VHF + 1]):
+        features[column[k]] = vhf(series, place, number, int(params[k, 0]))
+    for k in range(first[AWESOME], first[AWESOME + 1]):
+        short, long = int(params[k, 0]), int(params[k, 1])
+        features[column[k]] = awesome(series, place, number, short, long, atr)

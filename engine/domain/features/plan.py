@@ -1,75 +1,140 @@
-"""From the catalogue to plain arrays: which kernel computes which column with which numbers.
+"""What kernels of bar features are told: which row they compute, with which numbers, and where.
 
-`compile_plan` sorts the rows of trigger `bar` by kernel, so that each kernel is one loop over its
-own rows (a family loop): `for k in range(first[KERNEL], first[KERNEL + 1])`. Column and cells of a
-row do not depend on that order: a column is the row's position in the catalogue.
+Each kernel is called in one loop over its own rows (a family loop):
+`for k in range(first[KERNEL], first[KERNEL + 1])`. Kernels know their rows from the arrays below
+alone; `engine.domain.features.catalogue` reads the catalogue and makes them.
 
     first[kernel]        first row of a kernel in the arrays below; length kernels + 1
     params[k, 4]         numbers of row k
-    column[k]            where row k writes
+    column[k]            where row k writes; its outputs follow each other
     cell[k]              where row k keeps its state, in a memory of `cell_count` numbers
 """
 
 from __future__ import annotations
 
-import hashlib
-import tomllib
-from importlib import resources
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
-
-from engine.domain.bars import BAR_DTYPE, BAR_RING_BARS
-from engine.domain.features import micro
 from engine.domain.kernel import Floats, Integers
 
-PARAMS_MAX = 4
-SCALES = ("atr", "ratio", "bps", "deviations")
+PARAMS_MAX: Final = 4
+
+
+class Shape(NamedTuple):
+    """What a kernel takes and keeps.
+
+    Args:
+        params: names; `bars...` is a window, `span...` an average without a window.
+        cells: numbers of state per row.
+        outputs: columns it writes, by name; none: one column, which has the row's name.
+    """
+
+    params: tuple[str, ...] = ()
+    cells: int = 0
+    outputs: tuple[str, ...] = ()
+
 
 # Kernels of bar features; the position is the kernel's number.
-KERNELS = (
-    "returns.change",
-    "returns.body",
-    "returns.close_place",
-    "averages.ema_distance",
-    "momentum.rsi",
-    "volatility.atr_bps",
-    "volatility.range_atr",
-    "volatility.deviation_bps",
-    "volume.relative",
-    "volume.taker_balance",
-    "statistics.deviation",
+SHAPES: Mapping[str, Shape] = MappingProxyType(
+    {
+        "returns.change": Shape(("bars",)),
+        "returns.body": Shape(),
+        "returns.close_place": Shape(),
+        "returns.wicks": Shape(outputs=("upper", "lower")),
+        "returns.gap": Shape(),
+        "returns.deviation_of_return": Shape(("bars",)),
+        "returns.run": Shape(cells=1),
+        "averages.ema_distance": Shape(("span",), cells=1),
+        "averages.ema_slope": Shape(("span",), cells=1),
+        "averages.sma_distance": Shape(("bars",)),
+        "averages.wma_distance": Shape(("bars",)),
+        "averages.vwma_distance": Shape(("bars",)),
+        "averages.dema_distance": Shape(("span",), cells=2),
+        "averages.tema_distance": Shape(("span",), cells=3),
+        "averages.kama_distance": Shape(("bars",), cells=1),
+        "trend.macd": Shape(("span_short", "span_long", "span_signal"), 3, ("line", "histogram")),
+        "trend.adx": Shape(("span",), 4, ("plus", "minus", "adx")),
+        "trend.aroon": Shape(("bars",), outputs=("up", "down")),
+        "trend.supertrend": Shape(("width_atr",), 3, ("side", "distance")),
+        "trend.vortex": Shape(("bars",), outputs=("plus", "minus")),
+        "trend.midpoint_distance": Shape(("bars", "shift")),
+        "momentum.rsi": Shape(("span",), cells=2),
+        "momentum.stochastic": Shape(("bars", "smooth", "signal"), outputs=("k", "d")),
+        "momentum.cci": Shape(("bars",)),
+        "momentum.ultimate": Shape(("bars_short", "bars_middle", "bars_long")),
+        "momentum.tsi": Shape(("span_first", "span_second"), cells=4),
+        "momentum.trix": Shape(("span",), cells=4),
+        "momentum.fisher": Shape(("bars",), cells=2),
+        "momentum.body_mean": Shape(("bars",)),
+        "momentum.efficiency": Shape(("bars",)),
+        "momentum.vhf": Shape(("bars",)),
+        "momentum.awesome": Shape(("bars_short", "bars_long")),
+        "volatility.atr_bps": Shape(),
+        "volatility.range_atr": Shape(),
+        "volatility.deviation_bps": Shape(("bars",)),
+        "volatility.natr_bps": Shape(("span",), cells=1),
+        "volatility.parkinson_bps": Shape(("bars",)),
+        "volatility.garman_klass_bps": Shape(("bars",)),
+        "volatility.rogers_satchell_bps": Shape(("bars",)),
+        "volatility.decayed_bps": Shape(("span",), cells=1),
+        "volatility.deviation_ratio": Shape(("bars_short", "bars_long")),
+        "volatility.band_width": Shape(("bars",), outputs=("bps", "squeeze")),
+        "volatility.channel": Shape(("bars",), outputs=("place", "width")),
+        "volatility.ulcer_bps": Shape(("bars",)),
+        "volatility.choppiness": Shape(("bars",)),
+        "volume.relative": Shape(("bars",)),
+        "volume.taker_balance": Shape(("bars",)),
+        "volume.deviation_of_volume": Shape(("bars",)),
+        "volume.direction": Shape(("bars",)),
+        "volume.money_flow": Shape(("bars",)),
+        "volume.money_flow_index": Shape(("bars",)),
+        "volume.weighted_return_bps": Shape(("bars",)),
+        "volume.force": Shape(("span",), cells=2),
+        "volume.vwap_distance": Shape(("bars",), outputs=("atr", "deviations")),
+        "volume.day_vwap_distance": Shape(cells=4),
+        "statistics.deviation": Shape(("bars",)),
+        "statistics.moments": Shape(("bars",), outputs=("skew", "kurtosis")),
+        "statistics.autocorrelation": Shape(("bars", "lag")),
+        "statistics.variance_ratio": Shape(("bars", "step")),
+        "statistics.line": Shape(("bars",), outputs=("slope", "fit", "residual")),
+        "statistics.rank": Shape(("bars",)),
+        "statistics.reversion": Shape(("bars",)),
+        "impact.amihud_bps": Shape(("bars",)),
+        "impact.kyle_bps": Shape(("bars",)),
+        "impact.vpin": Shape(("bars",)),
+        "impact.roll_bps": Shape(("bars",)),
+        "impact.arrivals": Shape(("bars",)),
+        "impact.trade_size": Shape(("bars",)),
+        "candles.doji": Shape(),
+        "candles.marubozu": Shape(),
+        "candles.hammer": Shape(),
+        "candles.shooting_star": Shape(),
+        "candles.engulfing": Shape(),
+        "candles.harami": Shape(),
+        "candles.piercing": Shape(),
+        "candles.dark_cloud": Shape(),
+        "candles.star": Shape(),
+        "candles.soldiers": Shape(),
+        "calendar.day_circle": Shape(outputs=("sine", "cosine")),
+        "calendar.week_circle": Shape(outputs=("sine", "cosine")),
+        "calendar.day_before": Shape(cells=6, outputs=("high", "low")),
+        "carry.funding_bps": Shape(),
+        "carry.basis_bps": Shape(),
+        "carry.funding_wait": Shape(),
+        "carry.liquidations": Shape(("span",), cells=6, outputs=("balance", "share")),
+        "regime.trend": Shape(("bars", "enter", "leave"), 1, ("label", "confidence")),
+        "regime.volatility": Shape(
+            ("bars_short", "bars_long", "enter_log", "leave_log"), 1, ("label", "confidence")
+        ),
+    }
 )
-(
-    CHANGE,
-    BODY,
-    CLOSE_PLACE,
-    EMA_DISTANCE,
-    RSI,
-    ATR_BPS,
-    RANGE_ATR,
-    DEVIATION_BPS,
-    RELATIVE_VOLUME,
-    TAKER_BALANCE,
-    DEVIATION,
-) = range(len(KERNELS))
-
-CELLS = {"averages.ema_distance": 1, "momentum.rsi": 2}  # numbers of state; others keep none
-FAMILY_FILES = ("returns", "averages", "momentum", "volatility", "volume", "statistics", "micro")
+KERNELS: Final = tuple(SHAPES)
 
 
-class FeatureRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One row of the catalogue."""
-
-    name: str
-    kernel: str
-    trigger: str
-    params: list[float]
-    warm_up: int
-    scale: str
-    meaning: str
+def kernel_number(name: str) -> int:
+    """Return the number of a kernel: a constant of the file that asks for it."""
+    return KERNELS.index(name)
 
 
 class FeaturePlan(NamedTuple):
@@ -79,99 +144,3 @@ class FeaturePlan(NamedTuple):
     params: Floats
     column: Integers
     cell: Integers
-
-
-class Catalogue(NamedTuple):
-    """The catalogue's rows, and the plan made of them."""
-
-    bar_rows: tuple[FeatureRow, ...]  # position is the column of bar_features
-    micro_rows: tuple[FeatureRow, ...]  # position is the column of micro
-    plan: FeaturePlan
-    cell_count: int
-
-
-class CatalogueError(ValueError):
-    """A row of the catalogue is wrong; the message names it."""
-
-
-def check_row(row: FeatureRow) -> None:
-    """Check one row on its own.
-
-    Raises:
-        CatalogueError: unknown kernel, trigger or scale; too many or too large parameters.
-    """
-    if row.trigger not in {"bar", "quote"}:
-        raise CatalogueError(f"{row.name}: trigger {row.trigger!r} is neither bar nor quote")
-    if row.scale not in SCALES:
-        raise CatalogueError(f"{row.name}: scale {row.scale!r} is none of {', '.join(SCALES)}")
-    if row.trigger == "bar" and row.kernel not in KERNELS:
-        raise CatalogueError(f"{row.name}: no kernel is named {row.kernel}")
-    if row.trigger == "quote" and not hasattr(micro, row.kernel.removeprefix("micro.")):
-        raise CatalogueError(f"{row.name}: no column of micro is named {row.kernel}")
-    if row.name.partition(".")[0] != row.kernel.partition(".")[0]:
-        raise CatalogueError(f"{row.name}: the family differs from that of {row.kernel}")
-    if len(row.params) > PARAMS_MAX:
-        raise CatalogueError(f"{row.name}: at most {PARAMS_MAX} parameters")
-    if any(not 1 <= param < BAR_RING_BARS for param in row.params):
-        raise CatalogueError(f"{row.name}: a lookback lies outside 1..{BAR_RING_BARS - 1}")
-
-
-def pack_plan(rows: tuple[FeatureRow, ...]) -> tuple[FeaturePlan, int]:
-    """Return the arrays of the bar rows, and how many cells of state they need."""
-    order = sorted(range(len(rows)), key=lambda k: KERNELS.index(rows[k].kernel))
-    numbers = [KERNELS.index(rows[k].kernel) for k in order]
-    params = np.zeros((len(rows), PARAMS_MAX))
-    cell: NDArray[np.int64] = np.zeros(len(rows), dtype=np.int64)
-    cell_count = 0
-    for position, k in enumerate(order):
-        params[position, : len(rows[k].params)] = rows[k].params
-        cell[position] = cell_count
-        cell_count += CELLS.get(rows[k].kernel, 0)
-    plan = FeaturePlan(
-        first=np.searchsorted(numbers, np.arange(len(KERNELS) + 1)).astype(np.int64),
-        params=params,
-        column=np.array(order, dtype=np.int64),
-        cell=cell,
-    )
-    return plan, max(cell_count, 1)
-
-
-def compile_plan(catalogue_text: str) -> Catalogue:
-    """Return the catalogue of a TOML text.
-
-    Raises:
-        CatalogueError: a row is wrong, a name is doubled, or a quote row is out of its place.
-    """
-    rows = msgspec.convert(tomllib.loads(catalogue_text).get("feature", []), list[FeatureRow])
-    names = [row.name for row in rows]
-    for row in rows:
-        check_row(row)
-        if names.count(row.name) > 1:
-            raise CatalogueError(f"{row.name}: the name is doubled")
-    bar_rows = tuple(row for row in rows if row.trigger == "bar")
-    micro_rows = tuple(row for row in rows if row.trigger == "quote")
-    for column, row in enumerate(micro_rows):
-        if getattr(micro, row.kernel.removeprefix("micro.")) != column:
-            raise CatalogueError(f"{row.name}: its kernel writes another column than {column}")
-    if not bar_rows or len(micro_rows) != micro.MICRO_COLUMNS:
-        raise CatalogueError("the catalogue misses rows of a trigger")
-    plan, cell_count = pack_plan(bar_rows)
-    return Catalogue(bar_rows, micro_rows, plan, cell_count)
-
-
-def catalogue_text() -> str:
-    """Return the text of the catalogue that is shipped; read once, at start."""
-    return resources.files("engine.domain.features").joinpath("catalogue.toml").read_text("utf-8")
-
-
-def plan_hash() -> str:
-    """Return SHA-256 over catalogue, kernel sources and bar layout: names the features exactly.
-
-    For whoever stores a feature or a model, which nothing here does yet: a reader must refuse
-    another hash. It stands beside what it is made of, so that no source is forgotten.
-    """
-    digest = hashlib.sha256(catalogue_text().encode())
-    for name in FAMILY_FILES:
-        digest.update(resources.files("engine.domain.features").joinpath(f"{name}.py").read_bytes())
-    digest.update(repr(BAR_DTYPE.descr).encode())
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Statistics of closes over a window."""
+"""Statistics of closes and returns over a window."""
 
 from __future__ import annotations
 
@@ -6,38 +6,192 @@ import math
 
 import numpy as np
 
-from engine.domain.bars import BAR_MASK
-from engine.domain.features.plan import DEVIATION, FeaturePlan
-from engine.domain.kernel import Floats, Records, inlined, kernel
+from engine.domain.features.plan import FeaturePlan, kernel_number
+from engine.domain.features.series import CLOSE, RETURN, in_atrs, ratio, window_sum
+from engine.domain.kernel import Floats, kernel
+
+DEVIATION = kernel_number("statistics.deviation")
+MOMENTS = kernel_number("statistics.moments")
+AUTOCORRELATION = kernel_number("statistics.autocorrelation")
+VARIANCE_RATIO = kernel_number("statistics.variance_ratio")
+LINE = kernel_number("statistics.line")
+RANK = kernel_number("statistics.rank")
+REVERSION = kernel_number("statistics.reversion")
+SPREAD_MIN = 1e-24  # variance of returns that is rounding, not spread
 
 
 @kernel
-def deviation(closed: Records, i: int, t: int, number: int, span: int) -> float:
-    """Return close minus the mean of `span` closes, in their standard deviations.
+def deviation(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return close minus the mean of `bars` closes, in their standard deviations.
 
     Sums are taken of differences from the newest close, so that large prices lose no digits.
-    NaN before `span` closes and while they are equal.
+    NaN before `bars` closes and while they are equal.
     """
-    if number < span - 1:
+    if number < bars - 1:
         return np.nan
-    close = closed["close_ticks"][i, t, number & BAR_MASK]
+    close = series[CLOSE, place]
     total = 0.0
     squares = 0.0
-    for back in range(span):
-        difference = float(closed["close_ticks"][i, t, (number - back) & BAR_MASK] - close)
+    for back in range(bars):
+        difference = series[CLOSE, place - back] - close
         total += difference
         squares += difference * difference
-    variance = squares / span - (total / span) * (total / span)
+    variance = squares / bars - (total / bars) * (total / bars)
     if not variance > 0.0:
         return np.nan
-    return -(total / span) / math.sqrt(variance)
+    return -(total / bars) / math.sqrt(variance)
 
 
-@inlined
-def update_statistics(
-    plan: FeaturePlan, closed: Records, i: int, t: int, number: int, features: Floats
+@kernel
+def moments(
+    series: Floats, place: int, number: int, bars: int, features: Floats, column: int
 ) -> None:
-    """Write this family's columns for closed bar `number`, in place."""
-    for k in range(plan.first[DEVIATION], plan.first[DEVIATION + 1]):
-        span = int(plan.params[k, 0])
-        features[i, t, plan.column[k]] = deviation(closed, i, t, number, span)
+    """Write skewness and excess kurtosis of the window's returns, in place."""
+    features[column] = np.nan
+    features[column + 1] = np.nan
+    if number < bars:
+        return
+    mean = window_sum(series, RETURN, place, bars) / bars
+    two, three, four = 0.0, 0.0, 0.0
+    for at in range(place - bars + 1, place + 1):
+        difference = series[RETURN, at] - mean
+        square = difference * difference
+        two += square
+        three += square * difference
+        four += square * square
+    two /= bars
+    if not two > SPREAD_MIN:
+        return
+    features[column] = three / bars / (two * math.sqrt(two))
+    features[column + 1] = four / bars / (two * two) - 3.0
+
+
+@kernel
+def autocorrelation(series: Floats, place: int, number: int, bars: int, lag: int) -> float:
+    """Return the correlation of returns with those `lag` bars before, within the window."""
+    if number < bars:
+        return np.nan
+    mean = window_sum(series, RETURN, place, bars) / bars
+    shared = 0.0
+    squares = 0.0
+    for at in range(place - bars + 1, place + 1):
+        difference = series[RETURN, at] - mean
+        squares += difference * difference
+        if at > place - bars + lag:
+            shared += difference * (series[RETURN, at - lag] - mean)
+    if not squares > SPREAD_MIN * bars:
+        return np.nan
+    return shared / squares
+
+
+@kernel
+def variance_ratio(series: Floats, place: int, number: int, bars: int, step: int) -> float:
+    """Return the mean squared move over `step` bars against `step` times that of one bar.
+
+    Above 1 moves go on, below 1 they turn back.
+    """
+    if number < bars:
+        return np.nan
+    single = 0.0
+    stepped = 0.0
+    for at in range(place - bars + 1, place + 1):
+        move = series[CLOSE, at] - series[CLOSE, at - 1]
+        single += move * move
+        if at >= place - bars + step:
+            long_move = series[CLOSE, at] - series[CLOSE, at - step]
+            stepped += long_move * long_move
+    return ratio(stepped / (bars - step + 1), single / bars * step)
+
+
+@kernel
+def line(
+    series: Floats,
+    place: int,
+    number: int,
+    bars: int,
+    atr_ticks: float,
+    features: Floats,
+    column: int,
+) -> None:
+    """Write slope, fit and newest residual of the straight line through the closes, in place.
+
+    Slope in ATRs per bar; fit is R squared; the residual in standard deviations of all residuals.
+    """
+    for output in range(3):
+        features[column + output] = np.nan
+    if number < bars - 1:
+        return
+    close = series[CLOSE, place]
+    middle = (bars - 1) / 2.0
+    mean = window_sum(series, CLOSE, place, bars) / bars
+    along, squares = 0.0, 0.0
+    for k in range(bars):
+        difference = series[CLOSE, place - bars + 1 + k] - mean
+        along += (k - middle) * difference
+        squares += difference * difference
+    width = bars * (bars * bars - 1) / 12.0
+    slope = along / width
+    left = squares - slope * along
+    features[column] = in_atrs(slope, atr_ticks)
+    if squares > 0.0:
+        features[column + 1] = slope * along / squares
+    # WHY: what rounding leaves beside a straight line is no residual.
+    if left > 1e-12 * squares:
+        features[column + 2] = (close - mean - slope * middle) / math.sqrt(left / bars)
+
+
+@kernel
+def rank(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return the share of the `bars` closes before that are below the newest; ties count half."""
+    if number < bars:
+        return np.nan
+    below = 0.0
+    for at in range(place - bars, place):
+        if series[CLOSE, at] < series[CLOSE, place]:
+            below += 1.0
+        elif series[CLOSE, at] == series[CLOSE, place]:
+            below += 0.5
+    return below / bars
+
+
+@kernel
+def reversion(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return which share of its distance from the mean a close lost by the next bar, fitted.
+
+    The regression of moves on the closes before them (Ornstein and Uhlenbeck), sign turned.
+    """
+    if number < bars:
+        return np.nan
+    mean = window_sum(series, CLOSE, place - 1, bars) / bars
+    drift = (series[CLOSE, place] - series[CLOSE, place - bars]) / bars
+    shared = 0.0
+    squares = 0.0
+    for at in range(place - bars + 1, place + 1):
+        before = series[CLOSE, at - 1] - mean
+        shared += before * (series[CLOSE, at] - series[CLOSE, at - 1] - drift)
+        squares += before * before
+    return -ratio(shared, squares)
+
+
+@kernel
+def update_statistics(
+    plan: FeaturePlan, series: Floats, place: int, number: int, atr: float, features: Floats
+) -> None:
+    """Write this family's columns for bar `number`, in place."""
+    first, params, column = plan.first, plan.params, plan.column
+    for k in range(first[DEVIATION], first[DEVIATION + 1]):
+        features[column[k]] = deviation(series, place, number, int(params[k, 0]))
+    for k in range(first[MOMENTS], first[MOMENTS + 1]):
+        moments(series, place, number, int(params[k, 0]), features, column[k])
+    for k in range(first[AUTOCORRELATION], first[AUTOCORRELATION + 1]):
+        bars, lag = int(params[k, 0]), int(params[k, 1])
+        features[column[k]] = autocorrelation(series, place, number, bars, lag)
+    for k in range(first[VARIANCE_RATIO], first[VARIANCE_RATIO + 1]):
+        bars, step = int(params[k, 0]), int(params[k, 1])
+        features[column[k]] = variance_ratio(series, place, number, bars, step)
+    for k in range(first[LINE], first[LINE + 1]):
+        line(series, place, number, int(params[k, 0]), atr, features, column[k])
+    for k in range(first[RANK], first[RANK + 1]):
+        features[column[k]] = rank(series, place, number, int(params[k, 0]))
+    for k in range(first[REVERSION], first[REVERSION + 1]):
+        features[column[k]] = reversion(series, place, number, int(params[k, 0]))

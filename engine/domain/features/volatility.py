@@ -6,67 +6,249 @@ import math
 
 import numpy as np
 
-from engine.domain.bars import BAR_MASK
-from engine.domain.features.plan import ATR_BPS, DEVIATION_BPS, RANGE_ATR, FeaturePlan
-from engine.domain.kernel import Floats, Records, inlined, kernel
+from engine.domain.features.plan import FeaturePlan, kernel_number
+from engine.domain.features.series import (
+    CLOSE,
+    HIGH,
+    LOG_BODY_SQUARE,
+    LOG_DRIFT,
+    LOG_RANGE_SQUARE,
+    LOW,
+    RETURN,
+    TRUE_RANGE,
+    in_atrs,
+    ratio,
+    window_high,
+    window_low,
+    window_sum,
+)
+from engine.domain.kernel import Floats, kernel
 
 ATR_BARS = 14
+TO_BPS = 10_000.0
 
-
-@inlined
-def update_atr(
-    closed: Records, atr_ticks: Floats, atr_seed: Floats, i: int, t: int, number: int
-) -> None:
-    """Fold closed bar `number` into Wilder's average true range, in ticks, in place.
-
-    The first value is the mean of the true ranges of bars 1 to `ATR_BARS`; NaN before.
-    """
-    if number < 1:
-        return
-    high = closed["high_ticks"][i, t, number & BAR_MASK]
-    low = closed["low_ticks"][i, t, number & BAR_MASK]
-    close_before = closed["close_ticks"][i, t, (number - 1) & BAR_MASK]
-    true_range = float(max(high, close_before) - min(low, close_before))
-    if number <= ATR_BARS:
-        atr_seed[i, t] += true_range
-        if number == ATR_BARS:
-            atr_ticks[i, t] = atr_seed[i, t] / ATR_BARS
-        return
-    atr_ticks[i, t] = (atr_ticks[i, t] * (ATR_BARS - 1) + true_range) / ATR_BARS
+ATR_BPS = kernel_number("volatility.atr_bps")
+RANGE_ATR = kernel_number("volatility.range_atr")
+DEVIATION_BPS = kernel_number("volatility.deviation_bps")
+NATR_BPS = kernel_number("volatility.natr_bps")
+PARKINSON_BPS = kernel_number("volatility.parkinson_bps")
+GARMAN_KLASS_BPS = kernel_number("volatility.garman_klass_bps")
+ROGERS_SATCHELL_BPS = kernel_number("volatility.rogers_satchell_bps")
+DECAYED_BPS = kernel_number("volatility.decayed_bps")
+DEVIATION_RATIO = kernel_number("volatility.deviation_ratio")
+BAND_WIDTH = kernel_number("volatility.band_width")
+CHANNEL = kernel_number("volatility.channel")
+ULCER_BPS = kernel_number("volatility.ulcer_bps")
+CHOPPINESS = kernel_number("volatility.choppiness")
 
 
 @kernel
-def deviation_bps(closed: Records, i: int, t: int, number: int, span: int) -> float:
-    """Return the root mean square of the last `span` returns, bps; NaN before."""
-    if number < span:
+def update_atr(series: Floats, number: int, place: int, atr: Floats, seed: Floats, t: int) -> float:
+    """Fold bar `number` into Wilder's average true range, in ticks, in place; return it.
+
+    The first value is the mean of the true ranges of bars 1 to `ATR_BARS`; NaN before.
+
+    Args:
+        atr: float64[timeframes] of the instrument; `seed` the sums that seed them.
+        t: which of them.
+    """
+    if number < 1:
         return np.nan
+    true_range = series[TRUE_RANGE, place]
+    if number <= ATR_BARS:
+        seed[t] += true_range
+        if number == ATR_BARS:
+            atr[t] = seed[t] / ATR_BARS
+    else:
+        atr[t] = (atr[t] * (ATR_BARS - 1) + true_range) / ATR_BARS
+    return float(atr[t])
+
+
+@kernel
+def root_mean_square(series: Floats, place: int, bars: int) -> float:
+    """Return the root of the mean squared return of the window."""
     squares = 0.0
-    for back in range(span):
-        close = closed["close_ticks"][i, t, (number - back) & BAR_MASK]
-        before = closed["close_ticks"][i, t, (number - back - 1) & BAR_MASK]
-        change = (close - before) / before
-        squares += change * change
-    return math.sqrt(squares / span) * 10_000.0
+    for at in range(place - bars + 1, place + 1):
+        squares += series[RETURN, at] * series[RETURN, at]
+    return math.sqrt(squares / bars)
 
 
-@inlined
-def update_volatility(
-    plan: FeaturePlan,
-    closed: Records,
-    i: int,
-    t: int,
+@kernel
+def natr(series: Floats, place: int, number: int, span: int, memory: Floats, cell: int) -> float:
+    """Return Wilder's average true range of `span` bars, ticks; NaN before."""
+    if number < 1:
+        return np.nan
+    true_range = series[TRUE_RANGE, place]
+    if number > span:
+        memory[cell] = (memory[cell] * (span - 1) + true_range) / span
+        return float(memory[cell])
+    memory[cell] += true_range / span
+    return float(memory[cell]) if number == span else np.nan
+
+
+@kernel
+def garman_klass(series: Floats, place: int, bars: int) -> float:
+    """Return Garman and Klass' variance of a bar, from range and body of the window's bars."""
+    ranges = window_sum(series, LOG_RANGE_SQUARE, place, bars)
+    bodies = window_sum(series, LOG_BODY_SQUARE, place, bars)
+    return max(0.5 * ranges - (2.0 * math.log(2.0) - 1.0) * bodies, 0.0) / bars
+
+
+@kernel
+def decayed(series: Floats, place: int, number: int, span: int, memory: Floats, cell: int) -> float:
+    """Return the exponentially weighted mean of squared returns; the first one seeds it."""
+    if number < 1:
+        return np.nan
+    square = series[RETURN, place] * series[RETURN, place]
+    if number == 1:
+        memory[cell] = square
+    else:
+        memory[cell] += (square - memory[cell]) * (2.0 / (span + 1))
+    return float(memory[cell]) if number >= span else np.nan
+
+
+@kernel
+def band_width(
+    series: Floats,
+    place: int,
     number: int,
+    bars: int,
     atr_ticks: float,
     features: Floats,
+    column: int,
 ) -> None:
-    """Write this family's columns for closed bar `number`, in place."""
-    place = number & BAR_MASK
-    close = closed["close_ticks"][i, t, place]
-    for k in range(plan.first[ATR_BPS], plan.first[ATR_BPS + 1]):
-        features[i, t, plan.column[k]] = atr_ticks / close * 10_000.0
-    for k in range(plan.first[RANGE_ATR], plan.first[RANGE_ATR + 1]):
-        span = closed["high_ticks"][i, t, place] - closed["low_ticks"][i, t, place]
-        features[i, t, plan.column[k]] = span / atr_ticks if atr_ticks > 0.0 else np.nan
-    for k in range(plan.first[DEVIATION_BPS], plan.first[DEVIATION_BPS + 1]):
-        lookback = int(plan.params[k, 0])
-        features[i, t, plan.column[k]] = deviation_bps(closed, i, t, number, lookback)
+    """Write four standard deviations of closes over their mean, bps, in place.
+
+    Then the squeeze: two deviations over 1.5 ATRs; below 1 the deviations lie inside the ranges.
+    """
+    features[column] = np.nan
+    features[column + 1] = np.nan
+    if number < bars - 1:
+        return
+    close = series[CLOSE, place]
+    total = 0.0
+    squares = 0.0
+    for at in range(place - bars + 1, place + 1):
+        difference = series[CLOSE, at] - close
+        total += difference
+        squares += difference * difference
+    mean = total / bars
+    deviation = math.sqrt(max(squares / bars - mean * mean, 0.0))
+    features[column] = 4.0 * deviation / (close + mean) * TO_BPS
+    features[column + 1] = in_atrs(deviation / 0.75, atr_ticks)
+
+
+@kernel
+def channel(
+    series: Floats,
+    place: int,
+    number: int,
+    bars: int,
+    atr_ticks: float,
+    features: Floats,
+    column: int,
+) -> None:
+    """Write where the close lies in the window's range, -1 to 1, and the range, in place."""
+    features[column] = np.nan
+    features[column + 1] = np.nan
+    if number < bars - 1:
+        return
+    high = window_high(series, HIGH, place, bars)
+    low = window_low(series, LOW, place, bars)
+    features[column] = ratio(2.0 * series[CLOSE, place] - high - low, high - low)
+    features[column + 1] = in_atrs(high - low, atr_ticks)
+
+
+@kernel
+def ulcer(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return the root mean square of falls from the window's highest close so far, bps."""
+    if number < bars - 1:
+        return np.nan
+    peak = 0.0
+    squares = 0.0
+    for at in range(place - bars + 1, place + 1):
+        peak = max(peak, series[CLOSE, at])
+        fall = series[CLOSE, at] / peak - 1.0
+        squares += fall * fall
+    return math.sqrt(squares / bars) * TO_BPS
+
+
+@kernel
+def choppiness(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return log(sum of true ranges / range) / log(bars): 1 goes nowhere, 0 straight."""
+    if number < bars:
+        return np.nan
+    span = window_high(series, HIGH, place, bars) - window_low(series, LOW, place, bars)
+    if not span > 0.0:
+        return np.nan
+    return math.log(window_sum(series, TRUE_RANGE, place, bars) / span) / math.log(float(bars))
+
+
+@kernel
+def update_volatility(
+    plan: FeaturePlan,
+    series: Floats,
+    place: int,
+    number: int,
+    atr: float,
+    memory: Floats,
+    features: Floats,
+) -> None:
+    """Write this family's columns for bar `number`, in place."""
+    first, params, column, cell = plan.first, plan.params, plan.column, plan.cell
+    close = series[CLOSE, place]
+    for k in range(first[ATR_BPS], first[ATR_BPS + 1]):
+        features[column[k]] = atr / close * TO_BPS
+    for k in range(first[RANGE_ATR], first[RANGE_ATR + 1]):
+        features[column[k]] = in_atrs(series[HIGH, place] - series[LOW, place], atr)
+    for k in range(first[NATR_BPS], first[NATR_BPS + 1]):
+        span = int(params[k, 0])
+        features[column[k]] = natr(series, place, number, span, memory, cell[k]) / close * TO_BPS
+    for k in range(first[DECAYED_BPS], first[DECAYED_BPS + 1]):
+        mean = decayed(series, place, number, int(params[k, 0]), memory, cell[k])
+        features[column[k]] = math.sqrt(mean) * TO_BPS
+    for k in range(first[BAND_WIDTH], first[BAND_WIDTH + 1]):
+        band_width(series, place, number, int(params[k, 0]), atr, features, column[k])
+    for k in range(first[CHANNEL], first[CHANNEL + 1]):
+        channel(series, place, number, int(params[k, 0]), atr, features, column[k])
+    for k in range(first[ULCER_BPS], first[ULCER_BPS + 1]):
+        features[column[k]] = ulcer(series, place, number, int(params[k, 0]))
+    for k in range(first[CHOPPINESS], first[CHOPPINESS + 1]):
+        features[column[k]] = choppiness(series, place, number, int(params[k, 0]))
+    update_spread(plan, series, place, number, features)
+
+
+@kernel
+def update_spread(
+    plan: FeaturePlan, series: Floats, place: int, number: int, features: Floats
+) -> None:
+    """Write the columns that estimate a bar's deviation over a window, in place."""
+    first, params, column = plan.first, plan.params, plan.column
+    for k in range(first[DEVIATION_BPS], first[DEVIATION_BPS + 1]):
+        bars, value = int(params[k, 0]), np.nan
+        if number >= bars:
+            value = root_mean_square(series, place, bars) * TO_BPS
+        features[column[k]] = value
+    for k in range(first[DEVIATION_RATIO], first[DEVIATION_RATIO + 1]):
+        short, long, value = int(params[k, 0]), int(params[k, 1]), np.nan
+        if number >= long:
+            whole = root_mean_square(series, place, long)
+            value = ratio(root_mean_square(series, place, short), whole)
+        features[column[k]] = value
+    for k in range(first[PARKINSON_BPS], first[PARKINSON_BPS + 1]):
+        bars, value = int(params[k, 0]), np.nan
+        if number >= bars - 1:
+            squares = window_sum(series, LOG_RANGE_SQUARE, place, bars)
+            value = math.sqrt(squares / (bars * 4.0 * math.log(2.0))) * TO_BPS
+        features[column[k]] = value
+    for k in range(first[GARMAN_KLASS_BPS], first[GARMAN_KLASS_BPS + 1]):
+        bars, value = int(params[k, 0]), np.nan
+        if number >= bars - 1:
+            value = math.sqrt(garman_klass(series, place, bars)) * TO_BPS
+        features[column[k]] = value
+    for k in range(first[ROGERS_SATCHELL_BPS], first[ROGERS_SATCHELL_BPS + 1]):
+        bars, value = int(params[k, 0]), np.nan
+        if number >= bars - 1:
+            mean = max(window_sum(series, LOG_DRIFT, place, bars), 0.0) / bars
+            value = math.sqrt(mean) * TO_BPS
+        features[column[k]] = value

@@ -1,50 +1,235 @@
-"""Volume and who took it."""
+"""Volume, who took it, and where it traded."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from engine.domain.bars import BAR_MASK
-from engine.domain.features.plan import RELATIVE_VOLUME, TAKER_BALANCE, FeaturePlan
-from engine.domain.kernel import Floats, Records, inlined, kernel
+from engine.domain.features.averages import update_ema
+from engine.domain.features.plan import FeaturePlan, kernel_number
+from engine.domain.features.series import (
+    BOUGHT,
+    CLOSE,
+    HIGH,
+    LOW,
+    RETURN,
+    START_S,
+    TYPICAL,
+    VOLUME,
+    in_atrs,
+    ratio,
+    window_sum,
+)
+from engine.domain.kernel import Floats, kernel
+
+RELATIVE = kernel_number("volume.relative")
+TAKER_BALANCE = kernel_number("volume.taker_balance")
+DEVIATION_OF_VOLUME = kernel_number("volume.deviation_of_volume")
+DIRECTION = kernel_number("volume.direction")
+MONEY_FLOW = kernel_number("volume.money_flow")
+MONEY_FLOW_INDEX = kernel_number("volume.money_flow_index")
+WEIGHTED_RETURN_BPS = kernel_number("volume.weighted_return_bps")
+FORCE = kernel_number("volume.force")
+VWAP_DISTANCE = kernel_number("volume.vwap_distance")
+DAY_VWAP_DISTANCE = kernel_number("volume.day_vwap_distance")
+DAY_S = 86_400.0
 
 
 @kernel
-def relative_volume(closed: Records, i: int, t: int, number: int, span: int) -> float:
-    """Return the volume over the mean volume of the `span` bars before; NaN before."""
-    if number < span:
+def relative_volume(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return the volume over the mean volume of the `bars` bars before; NaN before."""
+    if number < bars:
         return np.nan
-    total = 0
-    for back in range(1, span + 1):
-        total += closed["volume_lots"][i, t, (number - back) & BAR_MASK]
-    if total == 0:
-        return np.nan
-    return float(closed["volume_lots"][i, t, number & BAR_MASK] * span / total)
+    return ratio(series[VOLUME, place] * bars, window_sum(series, VOLUME, place - 1, bars))
 
 
 @kernel
-def taker_balance(closed: Records, i: int, t: int, number: int, span: int) -> float:
-    """Return (buys - sells) / volume of the last `span` bars, by aggressor; NaN before."""
-    if number < span - 1:
+def taker_balance(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return (buys - sells) / volume of the last `bars` bars, by aggressor; NaN before."""
+    if number < bars - 1:
         return np.nan
-    bought = 0
-    total = 0
-    for back in range(span):
-        bought += closed["buy_lots"][i, t, (number - back) & BAR_MASK]
-        total += closed["volume_lots"][i, t, (number - back) & BAR_MASK]
-    if total == 0:
-        return np.nan
-    return float((2 * bought - total) / total)
+    total = window_sum(series, VOLUME, place, bars)
+    return ratio(2.0 * window_sum(series, BOUGHT, place, bars) - total, total)
 
 
-@inlined
-def update_volume(
-    plan: FeaturePlan, closed: Records, i: int, t: int, number: int, features: Floats
+@kernel
+def deviation_of_volume(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return volume minus the window's mean, in its standard deviations; NaN when equal."""
+    if number < bars - 1:
+        return np.nan
+    total = 0.0
+    squares = 0.0
+    for at in range(place - bars + 1, place + 1):
+        difference = series[VOLUME, at] - series[VOLUME, place]
+        total += difference
+        squares += difference * difference
+    variance = squares / bars - (total / bars) * (total / bars)
+    if not variance > 0.0:
+        return np.nan
+    return -(total / bars) / math.sqrt(variance)
+
+
+@kernel
+def direction(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return volume of rising minus volume of falling bars, over all volume of the window."""
+    if number < bars:
+        return np.nan
+    signed = 0.0
+    for at in range(place - bars + 1, place + 1):
+        move = series[CLOSE, at] - series[CLOSE, at - 1]
+        if move > 0.0:
+            signed += series[VOLUME, at]
+        elif move < 0.0:
+            signed -= series[VOLUME, at]
+    return ratio(signed, window_sum(series, VOLUME, place, bars))
+
+
+@kernel
+def money_flow(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return volume weighted with the close's place in its bar, over all volume (Chaikin)."""
+    if number < bars - 1:
+        return np.nan
+    flow = 0.0
+    for at in range(place - bars + 1, place + 1):
+        high, low = series[HIGH, at], series[LOW, at]
+        if high > low:
+            flow += (2.0 * series[CLOSE, at] - high - low) / (high - low) * series[VOLUME, at]
+    return ratio(flow, window_sum(series, VOLUME, place, bars))
+
+
+@kernel
+def money_flow_index(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return worth traded at rising minus at falling typical prices, over both, in [-1, 1]."""
+    if number < bars:
+        return np.nan
+    rising = 0.0
+    falling = 0.0
+    for at in range(place - bars + 1, place + 1):
+        worth = series[TYPICAL, at] * series[VOLUME, at]
+        if series[TYPICAL, at] > series[TYPICAL, at - 1]:
+            rising += worth
+        elif series[TYPICAL, at] < series[TYPICAL, at - 1]:
+            falling += worth
+    return ratio(rising - falling, rising + falling)
+
+
+@kernel
+def weighted_return_bps(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return the mean return of the window, each weighted with its volume, bps."""
+    if number < bars:
+        return np.nan
+    total = 0.0
+    for at in range(place - bars + 1, place + 1):
+        total += series[RETURN, at] * series[VOLUME, at]
+    return ratio(total * 10_000.0, window_sum(series, VOLUME, place, bars))
+
+
+@kernel
+def force(
+    series: Floats,
+    place: int,
+    number: int,
+    span: int,
+    atr_ticks: float,
+    memory: Floats,
+    cell: int,
+) -> float:
+    """Return the averaged move times volume over the averaged volume, in ATRs (Elder)."""
+    if number < 1:
+        return np.nan
+    volume = series[VOLUME, place]
+    move = series[CLOSE, place] - series[CLOSE, place - 1]
+    pushed = update_ema(memory, cell, number - 1, span, move * volume)
+    mean = update_ema(memory, cell + 1, number - 1, span, volume)
+    return in_atrs(ratio(pushed, mean), atr_ticks)
+
+
+@kernel
+def vwap_distance(
+    series: Floats,
+    place: int,
+    number: int,
+    bars: int,
+    atr_ticks: float,
+    features: Floats,
+    column: int,
 ) -> None:
-    """Write this family's columns for closed bar `number`, in place."""
-    for k in range(plan.first[RELATIVE_VOLUME], plan.first[RELATIVE_VOLUME + 1]):
-        span = int(plan.params[k, 0])
-        features[i, t, plan.column[k]] = relative_volume(closed, i, t, number, span)
-    for k in range(plan.first[TAKER_BALANCE], plan.first[TAKER_BALANCE + 1]):
-        span = int(plan.params[k, 0])
-        features[i, t, plan.column[k]] = taker_balance(closed, i, t, number, span)
+    """Write close minus the window's volume-weighted typical price, in place.
+
+    In ATRs, then in volume-weighted standard deviations.
+    """
+    features[column] = np.nan
+    features[column + 1] = np.nan
+    volume = window_sum(series, VOLUME, place, bars)
+    if number < bars - 1 or not volume > 0.0:
+        return
+    close = series[CLOSE, place]
+    total = 0.0
+    squares = 0.0
+    for at in range(place - bars + 1, place + 1):
+        difference = series[TYPICAL, at] - close
+        total += difference * series[VOLUME, at]
+        squares += difference * difference * series[VOLUME, at]
+    mean = total / volume
+    variance = squares / volume - mean * mean
+    features[column] = in_atrs(-mean, atr_ticks)
+    if variance > 1e-9 * mean * mean:
+        features[column + 1] = -mean / math.sqrt(variance)
+
+
+@kernel
+def day_vwap_distance(
+    series: Floats, place: int, atr_ticks: float, memory: Floats, cell: int
+) -> float:
+    """Return close minus the volume-weighted typical price since midnight UTC, in ATRs.
+
+    NaN on the first day, which was not seen whole. Cells: days seen (0: no bar yet), the day, sum
+    of price times volume, sum of volume.
+    """
+    day = series[START_S, place] // DAY_S
+    if memory[cell] == 0.0 or day != memory[cell + 1]:
+        memory[cell] += 1.0
+        memory[cell + 1] = day
+        memory[cell + 2] = 0.0
+        memory[cell + 3] = 0.0
+    memory[cell + 2] += series[TYPICAL, place] * series[VOLUME, place]
+    memory[cell + 3] += series[VOLUME, place]
+    if memory[cell] < 2.0:
+        return np.nan
+    return in_atrs(series[CLOSE, place] - ratio(memory[cell + 2], memory[cell + 3]), atr_ticks)
+
+
+@kernel
+def update_volume(
+    plan: FeaturePlan,
+    series: Floats,
+    place: int,
+    number: int,
+    atr: float,
+    memory: Floats,
+    features: Floats,
+) -> None:
+    """Write this family's columns for bar `number`, in place."""
+    first, params, column, cell = plan.first, plan.params, plan.column, plan.cell
+    for k in range(first[RELATIVE], first[RELATIVE + 1]):
+        features[column[k]] = relative_volume(series, place, number, int(params[k, 0]))
+    for k in range(first[TAKER_BALANCE], first[TAKER_BALANCE + 1]):
+        features[column[k]] = taker_balance(series, place, number, int(params[k, 0]))
+    for k in range(first[DEVIATION_OF_VOLUME], first[DEVIATION_OF_VOLUME + 1]):
+        features[column[k]] = deviation_of_volume(series, place, number, int(params[k, 0]))
+    for k in range(first[DIRECTION], first[DIRECTION + 1]):
+        features[column[k]] = direction(series, place, number, int(params[k, 0]))
+    for k in range(first[MONEY_FLOW], first[MONEY_FLOW + 1]):
+        features[column[k]] = money_flow(series, place, number, int(params[k, 0]))
+    for k in range(first[MONEY_FLOW_INDEX], first[MONEY_FLOW_INDEX + 1]):
+        features[column[k]] = money_flow_index(series, place, number, int(params[k, 0]))
+    for k in range(first[WEIGHTED_RETURN_BPS], first[WEIGHTED_RETURN_BPS + 1]):
+        features[column[k]] = weighted_return_bps(series, place, number, int(params[k, 0]))
+    for k in range(first[FORCE], first[FORCE + 1]):
+        span = int(params[k, 0])
+        features[column[k]] = force(series, place, number, span, atr, memory, cell[k])
+    for k in range(first[VWAP_DISTANCE], first[VWAP_DISTANCE + 1]):
+        vwap_distance(series, place, number, int(params[k, 0]), atr, features, column[k])
+    for k in range(first[DAY_VWAP_DISTANCE], first[DAY_VWAP_DISTANCE + 1]):
+        features[column[k]] = day_vwap_distance(series, place, atr, memory, cell[k])

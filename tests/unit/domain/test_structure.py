@@ -7,7 +7,7 @@ import pytest
 
 from engine.domain.structure import StructureKind
 from engine.domain.structure_state import GAPS_MAX, SWING_BARS, SWING_MASK, SWING_RING
-from tests.feature_twins import Bar, random_bars
+from tests.feature_bars import Bar, random_bars
 from tests.structure_twins import (
     Stream,
     breaks,

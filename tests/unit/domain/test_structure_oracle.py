@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from engine.domain.structure import StructureKind
-from tests.feature_twins import Bar, random_bars
+from tests.feature_bars import Bar, random_bars
 from tests.structure_twins import breaks, coarse_walk, streamed_structure, swings
 
 SERIES = [coarse_walk(500, seed) for seed in range(4)] + [random_bars(500, seed) for seed in (1, 2)]

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from engine.domain.features.micro import MICRO_COLUMNS, SPREAD_BPS, TRADE_FLOW_LONG
-from engine.domain.features.plan import (
-    CELLS,
-    KERNELS,
+from engine.domain.features.catalogue import (
+    Catalogue,
     CatalogueError,
+    FeatureRow,
     catalogue_text,
     compile_plan,
     plan_hash,
 )
+from engine.domain.features.micro import MICRO_COLUMNS, SPREAD_BPS, TRADE_FLOW_LONG
+from engine.domain.features.plan import KERNELS, SHAPES
 
 TEXT = catalogue_text()
 BAR_ROW = """
@@ -20,21 +21,34 @@ name = "returns.change_7"
 kernel = "returns.change"
 trigger = "bar"
 params = [7]
+inputs = ["price"]
 warm_up = 14
 scale = "atr"
+oracle = "twin"
+tolerance = 1e-9
 meaning = "one more"
 """
 
 
-def test_the_shipped_catalogue_has_at_least_a_dozen_features_of_each_trigger_kind() -> None:
+def test_the_shipped_catalogue_has_rows_of_both_triggers() -> None:
     catalogue = compile_plan(TEXT)
-    assert len(catalogue.bar_rows) >= 12
+    assert len(catalogue.bar_rows) > len(KERNELS)
+    assert len(set(catalogue.bar_columns)) == len(catalogue.bar_columns)
     assert len(catalogue.micro_rows) == MICRO_COLUMNS
+
+
+def by_plan(catalogue: Catalogue) -> list[FeatureRow]:
+    """Return the bar rows in the order in which the plan runs them."""
+    names = [catalogue.bar_columns[first] for first in catalogue.plan.column]
+    return [next(row for row in catalogue.bar_rows if row.columns[0] == name) for name in names]
 
 
 def test_each_row_is_run_once_and_writes_its_own_column() -> None:
     catalogue = compile_plan(TEXT)
-    assert sorted(catalogue.plan.column) == list(range(len(catalogue.bar_rows)))
+    taken: list[int] = []
+    for row, first in zip(by_plan(catalogue), catalogue.plan.column, strict=True):
+        taken.extend(range(first, first + len(row.columns)))
+    assert sorted(taken) == list(range(len(catalogue.bar_columns)))
     assert catalogue.plan.first[0] == 0
     assert catalogue.plan.first[-1] == len(catalogue.bar_rows)
     assert (np.diff(catalogue.plan.first) >= 0).all()
@@ -42,9 +56,10 @@ def test_each_row_is_run_once_and_writes_its_own_column() -> None:
 
 def test_rows_of_a_kernel_lie_together_with_their_numbers() -> None:
     catalogue = compile_plan(TEXT)
+    rows = by_plan(catalogue)
     for number, kernel in enumerate(KERNELS):
         for k in range(catalogue.plan.first[number], catalogue.plan.first[number + 1]):
-            row = catalogue.bar_rows[catalogue.plan.column[k]]
+            row = rows[k]
             assert row.kernel == kernel
             assert list(catalogue.plan.params[k, : len(row.params)]) == row.params
 
@@ -52,8 +67,8 @@ def test_rows_of_a_kernel_lie_together_with_their_numbers() -> None:
 def test_cells_of_state_do_not_overlap() -> None:
     catalogue = compile_plan(TEXT)
     taken: set[int] = set()
-    for k in range(len(catalogue.bar_rows)):
-        size = CELLS.get(catalogue.bar_rows[catalogue.plan.column[k]].kernel, 0)
+    for k, row in enumerate(by_plan(catalogue)):
+        size = SHAPES[row.kernel].cells
         cells = set(range(catalogue.plan.cell[k], catalogue.plan.cell[k] + size))
         assert not cells & taken
         taken |= cells
@@ -81,9 +96,15 @@ def test_quote_rows_stand_where_their_kernel_writes() -> None:
         ('kernel = "returns.change"', 'kernel = "momentum.rsi"', "family"),
         ('trigger = "bar"', 'trigger = "tick"', "trigger"),
         ('scale = "atr"', 'scale = "price"', "scale"),
-        ("params = [7]", "params = [64]", "lookback"),
-        ("params = [7]", "params = [0]", "lookback"),
-        ("params = [7]", "params = [1, 2, 3, 4, 5]", "at most"),
+        ("params = [7]", "params = [121]", "lookback"),
+        ("params = [7]", "params = [7.5]", "lookback"),
+        ("params = [7]", "params = [0]", "above 0"),
+        ("params = [7]", "params = [nan]", "above 0"),
+        ("params = [7]", "params = [1, 2]", "takes bars"),
+        ('inputs = ["price"]', "inputs = []", "inputs are"),
+        ('inputs = ["price"]', 'inputs = ["news"]', "inputs are"),
+        ("warm_up = 14", "warm_up = -1", "out of range"),
+        ("tolerance = 1e-9", "tolerance = 2.0", "out of range"),
         ('name = "returns.change_7"', 'name = "returns.change_1"', "doubled"),
     ],
 )
@@ -103,9 +124,24 @@ def test_a_catalogue_without_rows_is_refused() -> None:
         compile_plan("")
 
 
+def test_a_span_may_be_longer_than_a_window_but_has_a_bound_too() -> None:
+    row = BAR_ROW.replace("change", "ema_distance").replace("returns.", "averages.")
+    row = row.replace("ema_distance_7", "ema_distance_own")
+    assert compile_plan(TEXT + row.replace("[7]", "[500]")).bar_rows[-1].params == [500]
+    with pytest.raises(CatalogueError, match="span lies outside"):
+        compile_plan(TEXT + row.replace("[7]", "[1001]"))
+
+
+def test_rows_may_be_left_out_and_columns_close_up() -> None:
+    catalogue = compile_plan(TEXT, lambda row: row.family == "trend")
+    assert {row.family for row in catalogue.bar_rows} == {"trend"}
+    assert catalogue.plan.column.max() < len(catalogue.bar_columns)
+
+
 def test_the_hash_names_catalogue_and_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     first = plan_hash()
-    assert first == plan_hash()
+    assert first == plan_hash() == plan_hash(TEXT)
     assert len(first) == 64
-    monkeypatch.setattr("engine.domain.features.plan.catalogue_text", lambda: TEXT + BAR_ROW)
-    assert plan_hash() != first
+    assert plan_hash(TEXT + BAR_ROW) != first
+    monkeypatch.setattr("engine.domain.features.catalogue.PACKAGE", "engine.domain")
+    assert plan_hash(TEXT) != first

@@ -1,0 +1,229 @@
+"""The catalogue read, checked and made into a plan. Runs once, at start: no kernel is here.
+
+`compile_plan` sorts the rows of trigger `bar` by kernel. Column and cells of a row do not depend on
+that order: a row's columns follow those of the row before it in the catalogue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tomllib
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from importlib import resources
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.bars import BAR_DTYPE
+from engine.domain.features import micro
+from engine.domain.features.plan import KERNELS, PARAMS_MAX, SHAPES, FeaturePlan, Shape
+from engine.domain.features.series import WINDOW_MAX
+
+SCALES: Final = ("atr", "ratio", "bps", "deviations", "count", "flag")
+# What a row reads. A venue that lacks one leaves the rows that read it NaN.
+INPUTS: Final = (
+    "price",
+    "volume",
+    "takers",
+    "trades",
+    "time",
+    "mark",
+    "liquidations",
+    "quote",
+    "book",
+)
+WINDOW_PARAMS: Final = ("bars", "shift", "smooth", "signal", "lag", "step")
+SPAN_MAX: Final = 1_000
+PACKAGE: Final = "engine.domain.features"
+
+
+class Unknown(IntEnum):
+    """Why a feature is NaN."""
+
+    KNOWN = 0
+    INPUT_MISSING = 1  # the venue does not supply what the row reads
+    WARMING = 2  # too few bars, or days, since the start or since the instrument appeared
+    UNDEFINED = 3  # no such number exists of these bars: flat, without volume, without flow
+
+
+class FeatureRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row of the catalogue. What each field says stands in the catalogue's first lines."""
+
+    name: str
+    kernel: str
+    trigger: str
+    params: list[float]
+    inputs: list[str]
+    warm_up: int
+    scale: str
+    oracle: str
+    tolerance: float
+    meaning: str
+    warm_days: int = 0
+
+    @property
+    def family(self) -> str:
+        """Return the family: the name's first part."""
+        return self.name.partition(".")[0]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns it writes."""
+        outputs = SHAPES[self.kernel].outputs if self.trigger == "bar" else ()
+        return tuple(f"{self.name}.{output}" for output in outputs) or (self.name,)
+
+
+class Catalogue(NamedTuple):
+    """The catalogue's rows, and the plan made of them."""
+
+    bar_rows: tuple[FeatureRow, ...]
+    bar_columns: tuple[str, ...]  # position is the column of bar_features
+    micro_rows: tuple[FeatureRow, ...]  # position is the column of micro
+    plan: FeaturePlan
+    cell_count: int
+
+
+class CatalogueError(ValueError):
+    """A row of the catalogue is wrong; the message names it."""
+
+
+def check_params(row: FeatureRow, shape: Shape) -> None:
+    """Check a bar row's numbers against what its kernel takes.
+
+    Raises:
+        CatalogueError: their number differs, or one is out of range.
+    """
+    if len(row.params) != len(shape.params):
+        raise CatalogueError(f"{row.name}: {row.kernel} takes {', '.join(shape.params) or 'none'}")
+    window = 0.0
+    for name, number in zip(shape.params, row.params, strict=True):
+        kind = name.partition("_")[0]
+        if not math.isfinite(number) or (number <= 0 and kind != "shift"):
+            raise CatalogueError(f"{row.name}: {name} must be a number above 0")
+        if kind == "span" and not (number <= SPAN_MAX and number == int(number)):
+            raise CatalogueError(f"{row.name}: {name} lies outside 1..{SPAN_MAX}")
+        if kind in WINDOW_PARAMS:
+            window += number
+            if number != int(number) or window > WINDOW_MAX:
+                raise CatalogueError(f"{row.name}: a lookback lies outside 1..{WINDOW_MAX}")
+
+
+def check_row(row: FeatureRow) -> None:
+    """Check one row on its own.
+
+    Raises:
+        CatalogueError: unknown kernel, trigger, input or scale; wrong parameters.
+    """
+    if row.trigger not in {"bar", "quote"}:
+        raise CatalogueError(f"{row.name}: trigger {row.trigger!r} is neither bar nor quote")
+    if row.scale not in SCALES:
+        raise CatalogueError(f"{row.name}: scale {row.scale!r} is none of {', '.join(SCALES)}")
+    if row.trigger == "bar" and row.kernel not in SHAPES:
+        raise CatalogueError(f"{row.name}: no kernel is named {row.kernel}")
+    if row.trigger == "quote" and not hasattr(micro, row.kernel.removeprefix("micro.")):
+        raise CatalogueError(f"{row.name}: no column of micro is named {row.kernel}")
+    if row.family != row.kernel.partition(".")[0]:
+        raise CatalogueError(f"{row.name}: the family differs from that of {row.kernel}")
+    unknown = sorted(set(row.inputs) - set(INPUTS))
+    if unknown or not row.inputs:
+        raise CatalogueError(f"{row.name}: inputs are some of {', '.join(INPUTS)}")
+    if row.warm_up < 0 or row.warm_days < 0 or not 0 <= row.tolerance < 1:
+        raise CatalogueError(f"{row.name}: warm_up, warm_days or tolerance is out of range")
+    check_params(row, SHAPES[row.kernel] if row.trigger == "bar" else Shape())
+
+
+def pack_plan(rows: Sequence[FeatureRow]) -> tuple[FeaturePlan, int]:
+    """Return the arrays of the bar rows, and how many cells of state they need."""
+    order = sorted(range(len(rows)), key=lambda k: KERNELS.index(rows[k].kernel))
+    numbers = [KERNELS.index(rows[k].kernel) for k in order]
+    widths = [len(row.columns) for row in rows]
+    starts = [0, *accumulate(widths)]
+    params = np.zeros((len(rows), PARAMS_MAX))
+    cell: NDArray[np.int64] = np.zeros(len(rows), dtype=np.int64)
+    cell_count = 0
+    for position, k in enumerate(order):
+        params[position, : len(rows[k].params)] = rows[k].params
+        cell[position] = cell_count
+        cell_count += SHAPES[rows[k].kernel].cells
+    plan = FeaturePlan(
+        first=np.searchsorted(numbers, np.arange(len(KERNELS) + 1)).astype(np.int64),
+        params=params,
+        column=np.array([starts[k] for k in order], dtype=np.int64),
+        cell=cell,
+    )
+    return plan, max(cell_count, 1)
+
+
+def compile_plan(text: str, keep: Callable[[FeatureRow], bool] | None = None) -> Catalogue:
+    """Return the catalogue of a TOML text.
+
+    Args:
+        text: the catalogue.
+        keep: which of the bar rows to take; None: all.
+
+    Raises:
+        CatalogueError: a row is wrong, a name is doubled, or a quote row is out of its place.
+    """
+    rows = msgspec.convert(tomllib.loads(text).get("feature", []), list[FeatureRow])
+    names = [row.name for row in rows]
+    for row in rows:
+        check_row(row)
+        if names.count(row.name) > 1:
+            raise CatalogueError(f"{row.name}: the name is doubled")
+    bar_rows = tuple(row for row in rows if row.trigger == "bar" and (keep is None or keep(row)))
+    micro_rows = tuple(row for row in rows if row.trigger == "quote")
+    for column, row in enumerate(micro_rows):
+        if getattr(micro, row.kernel.removeprefix("micro.")) != column:
+            raise CatalogueError(f"{row.name}: its kernel writes another column than {column}")
+    if not bar_rows or len(micro_rows) != micro.MICRO_COLUMNS:
+        raise CatalogueError("the catalogue misses rows of a trigger")
+    plan, cell_count = pack_plan(bar_rows)
+    columns = tuple(name for row in bar_rows for name in row.columns)
+    return Catalogue(bar_rows, columns, micro_rows, plan, cell_count)
+
+
+def catalogue_text() -> str:
+    """Return the text of the catalogue that is shipped; read once, at start."""
+    return resources.files(PACKAGE).joinpath("catalogue.toml").read_text("utf-8")
+
+
+def why_unknown(
+    row: FeatureRow, value: float, bars: int, days: int, missing: Sequence[str] = ()
+) -> Unknown:
+    """Return why a feature is NaN.
+
+    Args:
+        row: the feature's row.
+        value: what it is.
+        bars: bars taken so far, the newest among them.
+        days: changes of the UTC day among them.
+        missing: inputs the venue does not supply.
+    """
+    if not math.isnan(value):
+        return Unknown.KNOWN
+    if set(row.inputs) & set(missing):
+        return Unknown.INPUT_MISSING
+    if bars <= row.warm_up or days < row.warm_days:
+        return Unknown.WARMING
+    return Unknown.UNDEFINED
+
+
+def plan_hash(text: str | None = None) -> str:
+    """Return SHA-256 over rows, kernel sources and number formats: names the features exactly.
+
+    It travels with every stored feature and model; a reader must refuse another hash.
+
+    Args:
+        text: the catalogue; None: the one that is shipped.
+    """
+    digest = hashlib.sha256((catalogue_text() if text is None else text).encode())
+    files = resources.files(PACKAGE).iterdir()
+    for source in sorted((it for it in files if it.name.endswith(".py")), key=lambda it: it.name):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    digest.update(repr((BAR_DTYPE.descr, np.dtype(np.float64).str)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""Microstructure that a closed bar shows: what volume does to price, and how trades arrive."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from engine.domain.features.plan import FeaturePlan, kernel_number
+from engine.domain.features.series import BOUGHT, CLOSE, RETURN, TRADES, VOLUME, ratio, window_sum
+from engine.domain.kernel import Floats, kernel
+
+AMIHUD_BPS = kernel_number("impact.amihud_bps")
+KYLE_BPS = kernel_number("impact.kyle_bps")
+VPIN = kernel_number("impact.vpin")
+ROLL_BPS = kernel_number("impact.roll_bps")
+ARRIVALS = kernel_number("impact.arrivals")
+TRADE_SIZE = kernel_number("impact.trade_size")
+TO_BPS = 10_000.0
+
+
+@kernel
+def amihud_bps(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return the mean absolute return per mean volume of the window, bps (Amihud 2002).
+
+    Bars without volume are left out; NaN when every bar is.
+    """
+    if number < bars:
+        return np.nan
+    total = 0.0
+    volume = 0.0
+    count = 0
+    for at in range(place - bars + 1, place + 1):
+        if series[VOLUME, at] > 0.0:
+            total += abs(series[RETURN, at]) / series[VOLUME, at]
+            volume += series[VOLUME, at]
+            count += 1
+    if count == 0:
+        return np.nan
+    return total / count * (volume / count) * TO_BPS
+
+
+@kernel
+def kyle_bps(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return what the mean volume, all bought, moves the price by, bps (Kyle 1985).
+
+    The slope of returns on signed volume, through the origin, times the mean volume.
+    """
+    if number < bars:
+        return np.nan
+    shared = 0.0
+    squares = 0.0
+    for at in range(place - bars + 1, place + 1):
+        signed = 2.0 * series[BOUGHT, at] - series[VOLUME, at]
+        shared += series[RETURN, at] * signed
+        squares += signed * signed
+    mean = window_sum(series, VOLUME, place, bars) / bars
+    return ratio(shared, squares) * mean * TO_BPS
+
+
+@kernel
+def vpin(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return the sum of one-sided volume over all volume of the window, 0 to 1."""
+    if number < bars - 1:
+        return np.nan
+    one_sided = 0.0
+    for at in range(place - bars + 1, place + 1):
+        one_sided += abs(2.0 * series[BOUGHT, at] - series[VOLUME, at])
+    return ratio(one_sided, window_sum(series, VOLUME, place, bars))
+
+
+@kernel
+def roll_bps(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return Roll's spread from how moves turn back, bps, negative where they go on instead.
+
+    Twice the root of the covariance of moves with the move before, its sign turned.
+    """
+    if number < bars + 1:
+        return np.nan
+    shared = 0.0
+    for at in range(place - bars + 1, place + 1):
+        move = series[CLOSE, at] - series[CLOSE, at - 1]
+        shared += move * (series[CLOSE, at - 1] - series[CLOSE, at - 2])
+    drift = (series[CLOSE, place] - series[CLOSE, place - bars]) / bars
+    drift_before = (series[CLOSE, place - 1] - series[CLOSE, place - bars - 1]) / bars
+    covariance = shared / bars - drift * drift_before
+    root = 2.0 * math.sqrt(abs(covariance)) / series[CLOSE, place] * TO_BPS
+    return -root if covariance > 0.0 else root
+
+
+@kernel
+def trade_size(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return the mean quantity of this bar's trades over that of the window's."""
+    if number < bars - 1:
+        return np.nan
+    newest = ratio(series[VOLUME, place], series[TRADES, place])
+    trades = window_sum(series, TRADES, place, bars)
+    return ratio(newest, ratio(window_sum(series, VOLUME, place, bars), trades))
+
+
+@kernel
+def update_impact(
+    plan: FeaturePlan, series: Floats, place: int, number: int, features: Floats
+) -> None:
+    """Write this family's columns for bar `number`, in place."""
+    first, params, column = plan.first, plan.params, plan.column
+    for k in range(first[AMIHUD_BPS], first[AMIHUD_BPS + 1]):
+        features[column[k]] = amihud_bps(series, place, number, int(params[k, 0]))
+    for k in range(first[KYLE_BPS], first[KYLE_BPS + 1]):
+        features[column[k]] = kyle_bps(series, place, number, int(params[k, 0]))
+    for k in range(first[VPIN], first[VPIN + 1]):
+        features[column[k]] = vpin(series, place, number, int(params[k, 0]))
+    for k in range(first[ROLL_BPS], first[ROLL_BPS + 1]):
+        features[column[k]] = roll_bps(series, place, number, int(params[k, 0]))
+    for k in range(first[ARRIVALS], first[ARRIVALS + 1]):
+        bars, value = int(params[k, 0]), np.nan
+        if number >= bars:
+            mean = window_sum(series, TRADES, place - 1, bars) / bars
+            value = ratio(series[TRADES, place], mean)
+        features[column[k]] = value
+    for k in range(first[TRADE_SIZE], first[TRADE_SIZE + 1]):
+        features[column[k]] = trade_size(series, place, number, int(params[k, 0]))

@@ -1,0 +1,152 @@
+"""The closed bars of one instrument and timeframe as columns of numbers, for windows.
+
+A ring is kept twice in a row, so that every window up to its length lies in one piece and needs no
+mask:
+
+    series[column, 0 .. 127 | 128 .. 255]    bar n stands at n & 127 and again 128 further on
+    place = 128 + (n & 127)                  where bar n is found
+    a window of `bars`:  place - bars + 1 .. place
+
+`context` holds what is known of the instrument beside its bars at this bar's end.
+
+A bar that cannot be one (a number missing, a price not above zero, high below low, open or close
+outside, or not after the bar before) is not taken: its features are NaN, and the next bar goes on
+as if it had not been.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from engine.domain.kernel import Floats, Record, fused, kernel
+
+SERIES_BARS = 128
+SERIES_MASK = SERIES_BARS - 1
+WINDOW_MAX = 120  # what is behind it is free for the bar before a window and a bar peeked at
+
+# What a bar brings.
+OPEN, HIGH, LOW, CLOSE, VOLUME, BOUGHT, TRADES, START_S = 0, 1, 2, 3, 4, 5, 6, 7
+BAR_INPUTS = 8
+# What is computed from it once, for all windows.
+RETURN, TRUE_RANGE, TYPICAL, LOG_RANGE_SQUARE, LOG_BODY_SQUARE, LOG_DRIFT = 8, 9, 10, 11, 12, 13
+SERIES_COLUMNS = 14
+
+# Words of the context; NaN where the venue does not say.
+FUNDING_RATE_BPS, MARK_BASIS_BPS, NEXT_FUNDING_S, LIQUIDATED_BUYS, LIQUIDATED_SELLS = 0, 1, 2, 3, 4
+CONTEXT_WORDS = 5
+S_TO_NS = 1_000_000_000
+
+
+@fused
+def place_of(number: int) -> int:
+    """Return where bar `number` is found in its columns."""
+    return SERIES_BARS + (number & SERIES_MASK)
+
+
+@fused
+def in_atrs(distance: float, atr_ticks: float) -> float:
+    """Return a distance in average true ranges; NaN while there is no range."""
+    if atr_ticks > 0.0:
+        return distance / atr_ticks
+    return np.nan
+
+
+@fused
+def ratio(part: float, whole: float) -> float:
+    """Return part over whole; NaN when the whole is zero."""
+    if whole == 0.0:
+        return np.nan
+    return part / whole
+
+
+@kernel
+def read_bar(bar: Record, inputs: Floats) -> None:
+    """Write what a closed bar brings, in place.
+
+    Args:
+        bar: a row of BAR_DTYPE.
+        inputs: float64[BAR_INPUTS].
+    """
+    inputs[OPEN] = bar["open_ticks"]
+    inputs[HIGH] = bar["high_ticks"]
+    inputs[LOW] = bar["low_ticks"]
+    inputs[CLOSE] = bar["close_ticks"]
+    inputs[VOLUME] = bar["volume_lots"]
+    inputs[BOUGHT] = bar["buy_lots"]
+    inputs[TRADES] = bar["trade_count"]
+    inputs[START_S] = bar["start_ns"] / S_TO_NS
+
+
+@kernel
+def is_bar(series: Floats, number: int, inputs: Floats) -> bool:
+    """Return whether these numbers can be the next bar. Any NaN makes a comparison false."""
+    low = inputs[LOW]
+    high = inputs[HIGH]
+    is_whole = low > 0.0 and low <= inputs[OPEN] <= high and low <= inputs[CLOSE] <= high
+    is_whole = is_whole and inputs[BOUGHT] >= 0.0 and inputs[VOLUME] >= inputs[BOUGHT]
+    is_whole = is_whole and inputs[TRADES] >= 0.0 and high < math.inf
+    if number == 0:
+        return is_whole and inputs[START_S] > -math.inf
+    return is_whole and inputs[START_S] > series[START_S, place_of(number - 1)]
+
+
+@kernel
+def push_bar(series: Floats, number: int, inputs: Floats) -> bool:
+    """Write bar `number` into the columns, in place; False, and nothing, when it cannot be one.
+
+    Args:
+        series: float64[SERIES_COLUMNS, 2 * SERIES_BARS].
+        number: how many bars were taken before.
+        inputs: float64[BAR_INPUTS].
+    """
+    if not is_bar(series, number, inputs):
+        return False
+    place = place_of(number)
+    high, low, close = inputs[HIGH], inputs[LOW], inputs[CLOSE]
+    before = close
+    if number > 0:
+        before = series[CLOSE, place - 1]
+    for column in range(BAR_INPUTS):
+        series[column, place] = inputs[column]
+    series[RETURN, place] = (close - before) / before
+    series[TRUE_RANGE, place] = max(high, before) - min(low, before)
+    series[TYPICAL, place] = (high + low + close) / 3.0
+    range_log = math.log(high / low)
+    body_log = math.log(close / inputs[OPEN])
+    up_log = math.log(high / inputs[OPEN])
+    down_log = up_log - range_log
+    series[LOG_RANGE_SQUARE, place] = range_log * range_log
+    series[LOG_BODY_SQUARE, place] = body_log * body_log
+    series[LOG_DRIFT, place] = up_log * (up_log - body_log) + down_log * (down_log - body_log)
+    for column in range(SERIES_COLUMNS):
+        series[column, place - SERIES_BARS] = series[column, place]
+    return True
+
+
+@fused
+def window_sum(series: Floats, column: int, place: int, bars: int) -> float:
+    """Return the sum of a column over the window."""
+    total = 0.0
+    for at in range(place - bars + 1, place + 1):
+        total += series[column, at]
+    return total
+
+
+@fused
+def window_high(series: Floats, column: int, place: int, bars: int) -> float:
+    """Return the highest of a column over the window."""
+    found = series[column, place]
+    for at in range(place - bars + 1, place):
+        found = max(found, series[column, at])
+    return found
+
+
+@fused
+def window_low(series: Floats, column: int, place: int, bars: int) -> float:
+    """Return the lowest of a column over the window."""
+    found = series[column, place]
+    for at in range(place - bars + 1, place):
+        found = min(found, series[column, at])
+    return found

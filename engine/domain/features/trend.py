@@ -1,0 +1,230 @@
+"""Trend: how far, how straight and on which side price goes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.domain.features.averages import update_ema
+from engine.domain.features.plan import FeaturePlan, kernel_number
+from engine.domain.features.series import (
+    CLOSE,
+    HIGH,
+    LOW,
+    TRUE_RANGE,
+    in_atrs,
+    ratio,
+    window_high,
+    window_low,
+    window_sum,
+)
+from engine.domain.kernel import Floats, kernel
+
+MACD = kernel_number("trend.macd")
+ADX = kernel_number("trend.adx")
+AROON = kernel_number("trend.aroon")
+SUPERTREND = kernel_number("trend.supertrend")
+VORTEX = kernel_number("trend.vortex")
+MIDPOINT_DISTANCE = kernel_number("trend.midpoint_distance")
+
+
+@kernel
+def macd(
+    memory: Floats,
+    cell: int,
+    number: int,
+    spans: Floats,
+    close: float,
+    atr_ticks: float,
+    features: Floats,
+    column: int,
+) -> None:
+    """Write short minus long average, and that minus its own average, in ATRs, in place.
+
+    The short average is seeded so that it starts at the bar at which the long one does.
+
+    Args:
+        spans: short, long and signal span.
+    """
+    short_span, long_span, signal_span = int(spans[0]), int(spans[1]), int(spans[2])
+    wait = long_span - short_span
+    short = update_ema(memory, cell, number - wait, short_span, close)
+    long = update_ema(memory, cell + 1, number, long_span, close)
+    line = short - long
+    signal = update_ema(memory, cell + 2, number - long_span + 1, signal_span, line)
+    if signal != signal:  # noqa: PLR0124  NaN: the signal is not seeded yet
+        line = np.nan
+    features[column] = in_atrs(line, atr_ticks)
+    features[column + 1] = in_atrs(line - signal, atr_ticks)
+
+
+@kernel
+def fold_wilder(memory: Floats, cell: int, number: int, span: int, value: float) -> None:
+    """Fold a value into Wilder's running sum: `span` - 1 values as they are, then decaying."""
+    if number >= span:
+        memory[cell] -= memory[cell] / span
+    memory[cell] += value
+
+
+@kernel
+def adx(
+    series: Floats,
+    place: int,
+    number: int,
+    span: int,
+    memory: Floats,
+    cell: int,
+    features: Floats,
+    column: int,
+) -> None:
+    """Write Wilder's +DI, -DI and ADX, each 0 to 1, in place. Cells: plus, minus, range, ADX."""
+    for output in range(3):
+        features[column + output] = np.nan
+    if number < 1:
+        return
+    up = series[HIGH, place] - series[HIGH, place - 1]
+    down = series[LOW, place - 1] - series[LOW, place]
+    fold_wilder(memory, cell, number, span, up if up > max(down, 0.0) else 0.0)
+    fold_wilder(memory, cell + 1, number, span, down if down > max(up, 0.0) else 0.0)
+    fold_wilder(memory, cell + 2, number, span, series[TRUE_RANGE, place])
+    if number < span:
+        return
+    plus = ratio(memory[cell], memory[cell + 2])
+    minus = ratio(memory[cell + 1], memory[cell + 2])
+    strength = memory[cell + 3] if number >= 2 * span else 0.0
+    if plus + minus > 0.0:
+        strength = abs(plus - minus) / (plus + minus)
+    if number < 2 * span:
+        memory[cell + 3] += strength / span
+    else:
+        memory[cell + 3] += (strength - memory[cell + 3]) / span
+    if number >= 2 * span - 1:
+        features[column] = plus
+        features[column + 1] = minus
+        features[column + 2] = memory[cell + 3]
+
+
+@kernel
+def aroon(
+    series: Floats, place: int, number: int, bars: int, features: Floats, column: int
+) -> None:
+    """Write how recent the highest high and the lowest low are, 1 (now) to 0, in place.
+
+    Of equal extremes the newest counts.
+    """
+    features[column] = np.nan
+    features[column + 1] = np.nan
+    if number < bars:
+        return
+    highest = place - bars
+    lowest = place - bars
+    for at in range(place - bars + 1, place + 1):
+        if series[HIGH, at] >= series[HIGH, highest]:
+            highest = at
+        if series[LOW, at] <= series[LOW, lowest]:
+            lowest = at
+    features[column] = 1.0 - (place - highest) / bars
+    features[column + 1] = 1.0 - (place - lowest) / bars
+
+
+@kernel
+def supertrend(
+    series: Floats,
+    place: int,
+    width_atr: float,
+    atr_ticks: float,
+    memory: Floats,
+    cell: int,
+    features: Floats,
+    column: int,
+) -> None:
+    """Write the side of a band that trails price, and close minus that band in ATRs, in place.
+
+    A band only tightens while the close before was inside it; a close through it turns the side.
+    Cells: upper band, lower band, side (0: not begun).
+    """
+    features[column] = np.nan
+    features[column + 1] = np.nan
+    if not atr_ticks > 0.0:
+        return
+    middle = (series[HIGH, place] + series[LOW, place]) / 2.0
+    upper = middle + width_atr * atr_ticks
+    lower = middle - width_atr * atr_ticks
+    close = series[CLOSE, place]
+    side = memory[cell + 2]
+    if side == 0.0:
+        side = 1.0 if close >= middle else -1.0
+    else:
+        before = series[CLOSE, place - 1]
+        if before <= memory[cell]:
+            upper = min(upper, memory[cell])
+        if before >= memory[cell + 1]:
+            lower = max(lower, memory[cell + 1])
+        if close > upper:
+            side = 1.0
+        elif close < lower:
+            side = -1.0
+    memory[cell] = upper
+    memory[cell + 1] = lower
+    memory[cell + 2] = side
+    features[column] = side
+    features[column + 1] = (close - (lower if side > 0.0 else upper)) / atr_ticks
+
+
+@kernel
+def vortex(
+    series: Floats, place: int, number: int, bars: int, features: Floats, column: int
+) -> None:
+    """Write upward and downward movement between bars over the true range, in place."""
+    features[column] = np.nan
+    features[column + 1] = np.nan
+    if number < bars:
+        return
+    plus = 0.0
+    minus = 0.0
+    for at in range(place - bars + 1, place + 1):
+        plus += abs(series[HIGH, at] - series[LOW, at - 1])
+        minus += abs(series[LOW, at] - series[HIGH, at - 1])
+    whole = window_sum(series, TRUE_RANGE, place, bars)
+    features[column] = ratio(plus, whole)
+    features[column + 1] = ratio(minus, whole)
+
+
+@kernel
+def midpoint_distance(
+    series: Floats, place: int, number: int, bars: int, shift: int, atr_ticks: float
+) -> float:
+    """Return close minus the middle of the window that ended `shift` bars ago, in ATRs."""
+    if number < bars - 1 + shift:
+        return np.nan
+    high = window_high(series, HIGH, place - shift, bars)
+    low = window_low(series, LOW, place - shift, bars)
+    return in_atrs(series[CLOSE, place] - (high + low) / 2.0, atr_ticks)
+
+
+@kernel
+def update_trend(
+    plan: FeaturePlan,
+    series: Floats,
+    place: int,
+    number: int,
+    atr: float,
+    memory: Floats,
+    features: Floats,
+) -> None:
+    """Write this family's columns for bar `number`, in place."""
+    first, params, column, cell = plan.first, plan.params, plan.column, plan.cell
+    close = series[CLOSE, place]
+    for k in range(first[MACD], first[MACD + 1]):
+        macd(memory, cell[k], number, params[k], close, atr, features, column[k])
+    for k in range(first[ADX], first[ADX + 1]):
+        span = int(params[k, 0])
+        adx(series, place, number, span, memory, cell[k], features, column[k])
+    for k in range(first[AROON], first[AROON + 1]):
+        aroon(series, place, number, int(params[k, 0]), features, column[k])
+    for k in range(first[SUPERTREND], first[SUPERTREND + 1]):
+        supertrend(series, place, params[k, 0], atr, memory, cell[k], features, column[k])
+    for k in range(first[VORTEX], first[VORTEX + 1]):
+        vortex(series, place, number, int(params[k, 0]), features, column[k])
+    for k in range(first[MIDPOINT_DISTANCE], first[MIDPOINT_DISTANCE + 1]):
+        bars, shift = int(params[k, 0]), int(params[k, 1])
+        features[column[k]] = midpoint_distance(series, place, number, bars, shift, atr)

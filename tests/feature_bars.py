@@ -1,0 +1,138 @@
+"""Bars for tests of bar features, and the ways features are computed of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.domain.bar_close import update_features
+from engine.domain.bars import BAR_MASK
+from engine.domain.features.batch import batch_features
+from engine.domain.features.catalogue import Catalogue, catalogue_text, compile_plan
+from engine.domain.features.series import CONTEXT_WORDS
+from engine.domain.market_state import MarketState, create_market_state
+from engine.domain.strategy_table import select_rows
+from tests.builders import make_instruments
+
+DAY_S = 86_400
+HOUR_S = 3_600
+FIRST_S = 1_700_006_400  # a midnight UTC
+WAIT_S = 5_400  # the first bar starts so long after it
+
+
+class Bar(NamedTuple):
+    """One closed bar."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    bought: float
+    trades: float = 7
+    start_s: float = 0
+
+
+def random_bars(count: int, seed: int = 1, price: int = 600_000, step: int = 40) -> list[Bar]:
+    """Return an hourly random walk of bars with varying volume."""
+    random = np.random.default_rng(seed)
+    bars = []
+    last = price
+    for number in range(count):
+        path = last + np.cumsum(random.integers(-step, step + 1, 6))
+        path = np.maximum(path, 1)
+        volume = int(random.integers(1, 500))
+        bars.append(
+            Bar(
+                open=int(path[0]),
+                high=int(path.max()),
+                low=int(path.min()),
+                close=int(path[-1]),
+                volume=volume,
+                bought=int(random.integers(0, volume + 1)),
+                trades=int(random.integers(1, 60)),
+                start_s=FIRST_S + WAIT_S + HOUR_S * number,
+            )
+        )
+        last = int(path[-1])
+    return bars
+
+
+def timed(bars: Sequence[Bar]) -> list[Bar]:
+    """Return the bars one hour after another."""
+    return [
+        bar._replace(start_s=FIRST_S + WAIT_S + HOUR_S * number) for number, bar in enumerate(bars)
+    ]
+
+
+def scaled_bars(bars: Sequence[Bar], factor: float) -> list[Bar]:
+    """Return the same bars with prices `factor` times as high."""
+    return [
+        bar._replace(
+            open=bar.open * factor,
+            high=bar.high * factor,
+            low=bar.low * factor,
+            close=bar.close * factor,
+        )
+        for bar in bars
+    ]
+
+
+def random_context(count: int, seed: int = 2) -> np.ndarray:
+    """Return float64[count, CONTEXT_WORDS] of a perpetual: totals of liquidations only grow."""
+    random = np.random.default_rng(seed)
+    hours = np.arange(count)
+    context = np.empty((count, CONTEXT_WORDS))
+    context[:, 0] = random.normal(1.0, 0.5, count)
+    context[:, 1] = random.normal(0.0, 3.0, count)
+    context[:, 2] = FIRST_S + 28_800 * (1 + (WAIT_S + HOUR_S * hours) // 28_800)
+    context[:, 3:] = np.cumsum(random.integers(0, 30, (count, 2)), axis=0)
+    return context
+
+
+def shipped_catalogue() -> Catalogue:
+    """Return the catalogue of the package."""
+    return compile_plan(catalogue_text())
+
+
+CATALOGUE = shipped_catalogue()
+
+
+def batch(bars: Sequence[Bar], context: np.ndarray | None = None) -> np.ndarray:
+    """Return float64[bars, columns], of a perpetual whose context is known."""
+    known = random_context(len(bars)) if context is None else context
+    return batch_features(CATALOGUE, np.array(bars, dtype=np.float64), known)
+
+
+def fresh_market() -> MarketState:
+    """Return a state of one instrument and one timeframe."""
+    return create_market_state(make_instruments(1), select_rows(["quote_imbalance"]), (1,))
+
+
+def push_bar(market: MarketState, bar: Bar) -> int:
+    """Put one closed bar into the ring, in place; return its number."""
+    number = int(market.closed_count[0, 0])
+    row = market.closed[0, 0]
+    place = number & BAR_MASK
+    row["start_ns"][place] = int(bar.start_s) * 1_000_000_000
+    row["open_ticks"][place] = bar.open
+    row["high_ticks"][place] = bar.high
+    row["low_ticks"][place] = bar.low
+    row["close_ticks"][place] = bar.close
+    row["volume_lots"][place] = bar.volume
+    row["buy_lots"][place] = bar.bought
+    row["trade_count"][place] = bar.trades
+    row["is_final"][place] = 1
+    market.closed_count[0, 0] = number + 1
+    return number
+
+
+def streamed(bars: Sequence[Bar], market: MarketState | None = None) -> np.ndarray:
+    """Return float64[bars, columns]: every feature after every bar, as the brain computes it."""
+    state = fresh_market() if market is None else market
+    rows = []
+    for bar in bars:
+        number = push_bar(state, bar)
+        update_features(state, 0, 0, number)
+        rows.append(state.bar_features[0, 0].copy())
+    return np.array(rows)
