@@ -40,6 +40,7 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     ),
     "ring_observers": (("records per second",), ("mean below p99", "p50", "p99")),
     "growth": (("ns", "records", "state"),),
+    "features": (("ns", "columns"), ("ns", "together")),
     "tick_to_order": ((*LATENCY, "missed"),),
     "waterfall": (("p50", "p90", "p99", "p99.9", "max", "slowest 1 %", "count"),),
     "order_path": (LATENCY,),

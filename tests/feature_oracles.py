@@ -125,7 +125,7 @@ ORACLES: dict[str, Callable[..., Floats | list[Floats]]] = {
     "momentum.rsi": lambda t, n: talib.RSI(t.close, int(n)) / 50 - 1,
     "momentum.stochastic": stochastic,
     "momentum.cci": lambda t, n: talib.CCI(t.high, t.low, t.close, int(n)) / 100,
-    "momentum.ultimate": lambda t, *n: talib.ULTOSC(*t.bars, *map(int, n)) / 100,
+    "momentum.weighted_pressure": lambda t, *n: talib.ULTOSC(*t.bars, *map(int, n)) / 100,
     "momentum.trix": lambda t, n: talib.TRIX(t.close, int(n)) * 100,
     "volatility.atr_bps": lambda t: talib.NATR(t.high, t.low, t.close, ATR_BARS) * 100,
     "volatility.natr_bps": lambda t, n: talib.NATR(t.high, t.low, t.close, int(n)) * 100,

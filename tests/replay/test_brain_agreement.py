@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.domain.features.catalogue import catalogue_text, compile_plan
 from tests.brain_digest import LAX_ROWS, digest, run
 from tests.builders import make_instruments
 from tests.market_runs import play, synthetic_market
@@ -57,7 +58,11 @@ def test_the_synthetic_market_meets_every_kernel() -> None:
     assert (outcome.market.reject_counts > 0).sum() >= 3
     assert (outcome.market.hot["late_trade_count"] > 0).any()
     assert (outcome.market.hot["gap_count"] > 0).any()
-    assert not np.isnan(outcome.market.bar_features[:, 0]).any()
+    catalogue = compile_plan(catalogue_text())
+    early = [row for row in catalogue.bar_rows if row.warm_up <= 60 and row.warm_days == 0]
+    known = {name for row in early if row.family != "carry" for name in row.columns}
+    columns = [k for k, name in enumerate(catalogue.bar_columns) if name in known]
+    assert not np.isnan(outcome.market.bar_features[:, 0, columns]).any()
     assert (outcome.market.books["state"] > 0).any()
 
 

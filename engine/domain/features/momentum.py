@@ -26,7 +26,7 @@ from engine.domain.kernel import Floats, kernel
 RSI = kernel_number("momentum.rsi")
 STOCHASTIC = kernel_number("momentum.stochastic")
 CCI = kernel_number("momentum.cci")
-ULTIMATE = kernel_number("momentum.ultimate")
+WEIGHTED_PRESSURE = kernel_number("momentum.weighted_pressure")
 TSI = kernel_number("momentum.tsi")
 TRIX = kernel_number("momentum.trix")
 FISHER = kernel_number("momentum.fisher")
@@ -108,7 +108,7 @@ def cci(series: Floats, place: int, number: int, bars: int) -> float:
 
 
 @kernel
-def pressure(series: Floats, place: int, bars: int) -> float:
+def window_pressure(series: Floats, place: int, bars: int) -> float:
     """Return how far closes rose above the true lows, over the true ranges of the window."""
     bought = 0.0
     for at in range(place - bars + 1, place + 1):
@@ -117,13 +117,15 @@ def pressure(series: Floats, place: int, bars: int) -> float:
 
 
 @kernel
-def ultimate(series: Floats, place: int, number: int, lengths: Floats) -> float:
+def weighted_pressure(series: Floats, place: int, number: int, lengths: Floats) -> float:
     """Return pressure over three windows, the short one weighing 4, the middle 2, the long 1."""
     short, middle, long = int(lengths[0]), int(lengths[1]), int(lengths[2])
     if number < long:
         return np.nan
-    total = 4.0 * pressure(series, place, short) + 2.0 * pressure(series, place, middle)
-    return (total + pressure(series, place, long)) / 7.0
+    total = 4.0 * window_pressure(series, place, short) + 2.0 * window_pressure(
+        series, place, middle
+    )
+    return (total + window_pressure(series, place, long)) / 7.0
 
 
 @kernel
@@ -259,8 +261,8 @@ def update_oscillators(
         stochastic(series, place, number, params[k], features, column[k])
     for k in range(first[CCI], first[CCI + 1]):
         features[column[k]] = cci(series, place, number, int(params[k, 0]))
-    for k in range(first[ULTIMATE], first[ULTIMATE + 1]):
-        features[column[k]] = ultimate(series, place, number, params[k])
+    for k in range(first[WEIGHTED_PRESSURE], first[WEIGHTED_PRESSURE + 1]):
+        features[column[k]] = weighted_pressure(series, place, number, params[k])
     for k in range(first[BODY_MEAN], first[BODY_MEAN + 1]):
         bars = int(params[k, 0])
         mean = np.nan

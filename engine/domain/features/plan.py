@@ -62,7 +62,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "momentum.rsi": Shape(("span",), cells=2),
         "momentum.stochastic": Shape(("bars", "smooth", "signal"), outputs=("k", "d")),
         "momentum.cci": Shape(("bars",)),
-        "momentum.ultimate": Shape(("bars_short", "bars_middle", "bars_long")),
+        "momentum.weighted_pressure": Shape(("bars_short", "bars_middle", "bars_long")),
         "momentum.tsi": Shape(("span_first", "span_second"), cells=4),
         "momentum.trix": Shape(("span",), cells=4),
         "momentum.fisher": Shape(("bars",), cells=2),

@@ -68,8 +68,8 @@ def update_atr(series: Floats, number: int, place: int, atr: Floats, seed: Float
 def root_mean_square(series: Floats, place: int, bars: int) -> float:
     """Return the root of the mean squared return of the window."""
     squares = 0.0
-    for at in range(place - bars + 1, place + 1):
-        squares += series[RETURN, at] * series[RETURN, at]
+    for back in range(bars):
+        squares += series[RETURN, place - back] * series[RETURN, place - back]
     return math.sqrt(squares / bars)
 
 

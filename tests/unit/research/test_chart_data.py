@@ -23,7 +23,7 @@ from research.chart_data import (
     instrument_records,
     marks,
 )
-from tests.feature_twins import Bar
+from tests.feature_bars import Bar
 from tests.store_builders import as_bytes, open_market, write_session
 from tests.store_events import decision, fill, repeated
 from tests.structure_twins import coarse_walk, streamed_structure
@@ -57,8 +57,8 @@ def trades_of(bars: list[Bar]) -> Records:
     parts = []
     for k, bar in enumerate(bars):
         prices = (bar.open, bar.high, bar.low, bar.close)
-        parts += [trade(k + 0.1 * place, price) for place, price in enumerate(prices)]
-    return joined(*parts, trade(len(bars), bars[-1].close))
+        parts += [trade(k + 0.1 * place, int(price)) for place, price in enumerate(prices)]
+    return joined(*parts, trade(len(bars), int(bars[-1].close)))
 
 
 def journal(tmp_path: Path, *records: Records) -> Path:
