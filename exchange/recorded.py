@@ -38,6 +38,7 @@ INSPECT_RECORDS = 20_000  # read at start to learn where update ids stand
 BUYER_AGGRESSOR = 1
 LEVEL_BID, LEVEL_LAST, LEVEL_FIRST = 1, 2, 4
 ID_SPAN = 1 << 32
+ID_MAX = 1 << 62
 
 
 class Steps(NamedTuple):
@@ -117,10 +118,11 @@ class RecordedMarket:
         seen = list(itertools.islice(self._merged(), INSPECT_RECORDS))
         if not seen:
             raise TapeError(f"{self.files[0].path}: no quote, trade or book of a USD-M instrument")
-        first = seen[0]
+        self._first_wall_ns = seen[0][0]
         self._first_ids = {row[1]: row[11] for row in reversed(seen) if row[6] == RECORD_LEVEL}
-        self._first_wall_ns = first[0]
-        self._first_venue_ms = (first[4] or first[0]) // NS_PER_MS
+        # The quickest record stands for no latency: no other is stamped later than it is due.
+        leads_ns = ((row[4] or row[0]) - row[0] for row in seen)
+        self._first_venue_ms = (self._first_wall_ns + max(leads_ns)) // NS_PER_MS
         self._rows: Iterator[Row] = iter(())
         self._played = [Played() for _ in self.specs]
         self._base_ns = 0
@@ -128,7 +130,8 @@ class RecordedMarket:
         self._shift_ms = 0
         self._id_shift = 0
         self._trade_shift = 0
-        self._high_ids = [0, 0]  # update ids, trade ids
+        self._high_ids = [0, 0]  # update ids, trade ids, as a pass without a shift tells them
+        self._low_ids = [ID_MAX, ID_MAX]
         self._last_wall_ns = self._first_wall_ns
 
     def _place(self, file: RecordedFile, number: int) -> Steps | None:
@@ -180,7 +183,11 @@ class RecordedMarket:
         """Start the next pass: times move by the span or more, ids past all that were told."""
         span_ns = self._last_wall_ns - self._first_wall_ns + LOOP_PAUSE_NS
         span_ns -= span_ns % NS_PER_MS
-        self._id_shift, self._trade_shift = (high + 1 for high in self._high_ids)
+        updates, trades = (
+            max(0, high - low) + 1 for high, low in zip(self._high_ids, self._low_ids, strict=True)
+        )
+        self._id_shift += updates
+        self._trade_shift += trades
         start_ns = max(self._base_ns + span_ns, not_before_ns)
         self.begin(start_ns - start_ns % NS_PER_MS)
         return self._base_ns
@@ -256,6 +263,7 @@ class RecordedMarket:
 
     def _note(self, which: int, number: int) -> None:
         self._high_ids[which] = max(self._high_ids[which], number)
+        self._low_ids[which] = min(self._low_ids[which], number)
 
 
 def _texts_of(spec: SymbolSpec) -> Instrument:

@@ -155,19 +155,30 @@ def test_several_tapes_are_one_market_in_order_of_time(tmp_path: Path) -> None:
     assert split == plain
 
 
-def test_the_next_pass_goes_on_in_time_and_ids(tmp_path: Path) -> None:
+def test_every_pass_goes_on_in_time_and_ids(tmp_path: Path) -> None:
     source = RecordedMarket([write_tape(tmp_path / "x.tape", market(400))])
-    first = events_of(source)
-    again_ns = source.begin_again(0)
-    second: list[Event] = []
-    while batch := source.next_batch():
-        second += batch
-    assert [event[1:3] for event in second] == [event[1:3] for event in first]
-    assert second[0][0] == again_ns > first[-1][0]
-    for kind, place in ((QUOTE, 0), (TRADE, 3), (DIFF, 1)):
-        ids = [event[3][place] for event in first if event[2] == kind]
-        later = [event[3][place] for event in second if event[2] == kind]
-        assert min(later) > max(ids)
+    before = events_of(source)
+    for _ in range(3):
+        again_ns = source.begin_again(0)
+        after: list[Event] = []
+        while batch := source.next_batch():
+            after += batch
+        assert [event[1:3] for event in after] == [event[1:3] for event in before]
+        assert after[0][0] == again_ns > before[-1][0]
+        for kind, place in ((QUOTE, 0), (TRADE, 3), (DIFF, 1)):
+            ids = [event[3][place] for event in before if event[2] == kind]
+            later = [event[3][place] for event in after if event[2] == kind]
+            assert min(later) > max(ids)
+        before = after
+
+
+def test_no_record_is_stamped_much_later_than_it_is_due(tmp_path: Path) -> None:
+    records = market(300)
+    records["venue_time_ns"][0] -= 800_000_000  # the first one was slow to come
+    source = RecordedMarket([write_tape(tmp_path / "x.tape", records)])
+    leads_ms = [event[3][-1] - event[0] // 1_000_000 for event in events_of(source)]
+    assert max(leads_ms) == 0
+    assert min(leads_ms) == -800
 
 
 def test_due_times_never_step_back(tmp_path: Path) -> None:
