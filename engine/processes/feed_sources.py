@@ -362,6 +362,10 @@ class FeedSources:
 
     # ---- backups
 
+    def _is_late_everywhere(self) -> bool:
+        up = [row.lines[PRIMARY] for row in self.plans if row.lines[PRIMARY].stream.is_up]
+        return len(up) > 1 and all(line.lag.is_late for line in up)
+
     def _judge_second(self, sources: PlanSources, now_s: float) -> None:
         primary, backup = sources.lines
         if not sources.was_up:
@@ -373,6 +377,8 @@ class FeedSources:
                 self._forego(backup)
             return
         sources.primary_good_since_s = now_s
+        if primary.stream.is_up and self._is_late_everywhere():
+            return  # it is the network or this machine, and more connections would add to it
         if backup.task is None and now_s - sources.primary_bad_since_s > DEMAND_AFTER_S:
             self.switch_count += 1
             self._want(backup)

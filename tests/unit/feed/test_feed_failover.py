@@ -303,3 +303,16 @@ def test_a_venue_that_refuses_says_why_while_the_feed_waits(status: int, tmp_pat
         assert attempts <= 8, "asking again soon changes nothing"
     finally:
         running.close()
+
+
+@pytest.mark.parametrize(("category", "taken"), [("public", 1), ("*", 0)])
+def test_a_second_connection_is_taken_where_only_some_data_is_late(
+    scene: Scene, category: str, taken: int
+) -> None:
+    running = scene(sources=SourcesConfig(lag_limit_ms=300))
+    running.trades_after(20)
+    running.exchange.fault("shape", category=category, latency_ms=900, duration_ms=5_000)
+    running.feed.wait("late", lambda: running.liveness(0, Channel.QUOTE) is Liveness.INVALID)
+    running.feed.wait("in time", lambda: running.liveness(0, Channel.QUOTE) is Liveness.LIVE)
+    assert running.feed.counter("backups_taken_total") == taken
+    assert running.missing() == {0: 0, 1: 0, 2: 0}
