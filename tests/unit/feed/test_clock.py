@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from engine.clock import ERROR_NS_FIRST, ERROR_NS_MAX, PPB, VenueClock
+from engine.clock import ERROR_NS_FIRST, ERROR_NS_MAX, PPB, RESOLUTION_NS, VenueClock
 
 MS = 1_000_000
 
@@ -112,3 +114,38 @@ def test_a_restart_forgets_the_pace_and_keeps_the_line() -> None:
     clock.restart()
     assert clock.error_ns == ERROR_NS_FIRST
     assert clock.venue_at_anchor_ns == line
+
+
+def test_the_bound_of_the_offset_is_half_the_shortest_round_trip_and_the_resolution() -> None:
+    now_ns = 1_000 * MS
+    clock = VenueClock(lambda: now_ns)
+    assert clock.bound_ns == 0, "nothing is known yet"
+    for trip_ms in (40, 8, 100):
+        sent_ns = now_ns
+        now_ns += trip_ms * MS
+        clock.learn(sent_ns, now_ns, (sent_ns + now_ns) // 2)
+    assert clock.bound_ns == 4 * MS + RESOLUTION_NS
+
+
+def test_the_offset_is_from_this_hosts_wall_clock() -> None:
+    clock = VenueClock()
+    now_ns = time.monotonic_ns()
+    clock.learn(now_ns, now_ns, time.time_ns() + 5_000 * MS)
+    assert abs(clock.offset_ns() - 5_000 * MS) < 1_000 * MS
+
+
+def test_a_clock_that_was_moved_says_how_often() -> None:
+    now_ns = 1_000 * MS
+    clock = VenueClock(lambda: now_ns)
+
+    def learn(venue_ms: int) -> None:
+        nonlocal now_ns
+        now_ns += 1_000 * MS
+        clock.learn(now_ns, now_ns, venue_ms * MS)
+
+    learn(2_000)
+    learn(3_000)
+    learn(64_000)
+    assert clock.jump_count == 0, "one answer moves nothing"
+    learn(65_000)
+    assert clock.jump_count == 1
