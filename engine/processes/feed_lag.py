@@ -55,6 +55,11 @@ class LagWatch:
         usual_ns = self.usual_ns
         return lag_ns - (min(usual_ns, 0.0) if self._is_absolute else usual_ns)
 
+    @property
+    def is_high(self) -> bool:
+        """Return whether it is above half the limit now: late, and not only not yet in time."""
+        return self.excess_ns() > self._limit_ns / 2
+
     def forget(self) -> None:
         """Begin anew: the venue's clock was moved, or it is another connection."""
         self._lows.clear()

@@ -377,8 +377,8 @@ class FeedSources:
                 self._forego(backup)
             return
         sources.primary_good_since_s = now_s
-        if primary.stream.is_up and self._is_late_everywhere():
-            return  # it is the network or this machine, and more connections would add to it
+        if primary.stream.is_up and (not primary.lag.is_high or self._is_late_everywhere()):
+            return  # nearly over; or the network or this machine, and another one would add to it
         if backup.task is None and now_s - sources.primary_bad_since_s > DEMAND_AFTER_S:
             self.switch_count += 1
             self._want(backup)
