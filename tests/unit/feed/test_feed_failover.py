@@ -128,7 +128,7 @@ def test_a_cut_in_mid_stream_costs_no_trade(scene: Scene) -> None:
     assert running.missing() == {0: 0, 1: 0, 2: 0}
     gaps = running.records(RecordType.GAP)
     assert not (gaps["aux"] == Channel.TRADE).any()
-    assert running.feed.counter("trades_healed_total") > 0
+    running.feed.wait("healed", lambda: running.feed.counter("trades_healed_total") > 0)
     assert running.feed.counter("trades_lost_total") == 0
     running.feed.wait("its report", running.incidents)
     row = running.incidents()[0]
@@ -148,7 +148,7 @@ def test_with_two_connections_a_cut_is_not_noticed_by_any_channel(scene: Scene) 
     assert running.missing() == {0: 0, 1: 0, 2: 0}
     changes = running.records(RecordType.LIVENESS)[before:]
     assert not np.isin(changes["liveness"], [Liveness.CONNECTING]).any()
-    assert running.feed.counter("duplicates_total") > 100
+    running.feed.wait("duplicates", lambda: running.feed.counter("duplicates_total") > 100)
     assert running.feed.counter("rejected_total") == 0
 
 
@@ -158,7 +158,7 @@ def test_a_hole_within_a_connection_is_filled_from_the_history(scene: Scene) -> 
     running.exchange.fault("drop", stream="*@aggTrade", share=0.3, count=5, seed=5)
     running.trades_after(40)
     running.feed.wait("no hole", lambda: set(running.missing().values()) == {0})
-    assert running.feed.counter("trades_healed_total") > 0
+    running.feed.wait("healed", lambda: running.feed.counter("trades_healed_total") > 0)
     assert not (running.records(RecordType.GAP)["aux"] == Channel.TRADE).any()
 
 
@@ -223,7 +223,7 @@ def test_late_data_allows_no_entry_until_it_is_in_time_again(scene: Scene) -> No
     running.trades_after(20)
     running.exchange.fault("shape", category="*", latency_ms=900, duration_ms=4_000)
     running.feed.wait("late", lambda: running.liveness(0, Channel.QUOTE) is Liveness.INVALID)
-    assert running.feed.counter("lag_spikes_total") > 0
+    running.feed.wait("its count", lambda: running.feed.counter("lag_spikes_total") > 0)
     running.feed.wait("in time", lambda: running.liveness(0, Channel.QUOTE) is Liveness.LIVE)
     running.feed.wait("its report", lambda: any(r["what"] == "late" for r in running.incidents()))
     assert running.missing() == {0: 0, 1: 0, 2: 0}
@@ -314,5 +314,5 @@ def test_a_second_connection_is_taken_where_only_some_data_is_late(
     running.exchange.fault("shape", category=category, latency_ms=900, duration_ms=5_000)
     running.feed.wait("late", lambda: running.liveness(0, Channel.QUOTE) is Liveness.INVALID)
     running.feed.wait("in time", lambda: running.liveness(0, Channel.QUOTE) is Liveness.LIVE)
-    assert running.feed.counter("backups_taken_total") == taken
+    running.feed.wait("count", lambda: running.feed.counter("backups_taken_total") == taken)
     assert running.missing() == {0: 0, 1: 0, 2: 0}
