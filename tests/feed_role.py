@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -29,7 +30,8 @@ class FeedRole:
 
     def __init__(self, name: str, home: Path, port: int, **config: object) -> None:
         """Create the segments and start the role."""
-        self.name = name
+        # Other checkouts on this machine may run the same tests.
+        self.name = name = f"{name}-{os.getpid()}"
         url = f"http://127.0.0.1:{port}"
         venue = VenueConfig(rest_url=url, stream_url=url.replace("http", "ws"))
         fields: dict[str, Any] = {"name": name, "home": str(home), "venue": venue, **config}

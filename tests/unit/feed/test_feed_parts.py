@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import struct
 from collections.abc import Awaitable, Callable
@@ -271,7 +272,7 @@ def test_the_packed_event_has_the_tables_offsets() -> None:
 
 
 def test_the_counters_page_holds_the_cores_own_numbers_and_the_histogram() -> None:
-    name = "feed-counters-test"
+    name = f"feed-counters-test-{os.getpid()}"
     counters = CountersSegment.create(name, 4)
     try:
         rig, frames = FeedRig(), Frames()
