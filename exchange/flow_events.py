@@ -9,7 +9,7 @@ import numpy as np
 
 from exchange.clock import NS_PER_MS
 from exchange.events import DIFF, QUOTE, SNAPSHOT, TRADE, Event
-from exchange.flow import MEAN_INTENSITY, FlowChunk, advance, grain_of, initial_state
+from exchange.flow import MEAN_INTENSITY, FlowChunk, Ints, advance, grain_of, initial_state
 from exchange.instruments import Instrument, NumberText, cycle_quantities
 from exchange.symbols import SymbolSpec
 
@@ -20,6 +20,8 @@ CHUNK_EVENTS = 2_000
 CHUNK_MS_MIN, CHUNK_MS_MAX = 10, 500
 TOUCH_NOTIONAL = 40_000.0  # USDT at the best price
 POOL_SIZE = 64  # deeper quantities of an instrument are drawn from a pool
+
+Columns = tuple[Ints, ...]  # one entry per instrument in every array
 
 
 class FlowEvents:
@@ -92,12 +94,13 @@ class FlowEvents:
             return self._snapshots()
         batch: list[Event] = []
         while not batch:
+            before = self._touches()
             chunk = advance(
                 self._state, self._random, self._elapsed_ns, self._chunk_ns, self._event_rate
             )
             self._elapsed_ns += self._chunk_ns
             batch = self._quotes_and_trades(chunk)
-            diffs = self._diffs(chunk)
+            diffs = self._diffs(chunk, before)
             if diffs:
                 batch.extend(diffs)
                 batch.sort(key=itemgetter(0))
@@ -144,8 +147,19 @@ class FlowEvents:
             add((due, index, QUOTE, (u, bid, bid_qty, ask, ask_qty, now_ms, now_ms), None))
         return batch
 
-    def _diffs(self, chunk: FlowChunk) -> list[Event]:
-        """Return the depth diffs due in a chunk: the touch at that time and what it moved."""
+    def _touches(self) -> Columns:
+        """Return the newest quotes: update id, bid and its quantity, ask and its quantity."""
+        state = self._state
+        bid = np.floor(state.price).astype(np.int64)
+        columns = (state.update_id, bid, state.bid_qty, bid + state.spread, state.ask_qty)
+        return tuple(column.copy() for column in columns)
+
+    def _diffs(self, chunk: FlowChunk, before: Columns) -> list[Event]:
+        """Return the depth diffs due in a chunk: the touch at that time and what it moved.
+
+        A touch stands until the next quote, which may be several chunks away: `before` holds those
+        that stood when the chunk began.
+        """
         end_ns = self._elapsed_ns
         due = [k for k, next_ns in enumerate(self._next_diff_ns) if next_ns < end_ns]
         if not due:
@@ -153,6 +167,7 @@ class FlowEvents:
         order = np.lexsort((chunk.time_ns, chunk.instrument))
         times, owners = chunk.time_ns[order], chunk.instrument[order]
         starts = np.searchsorted(owners, np.arange(len(self.instruments) + 1)).tolist()
+        within = (chunk.update_id, chunk.bid, chunk.bid_qty, chunk.ask, chunk.ask_qty)
         batch: list[Event] = []
         for index in due:
             low, high = starts[index], starts[index + 1]
@@ -161,22 +176,21 @@ class FlowEvents:
                 self._next_diff_ns[index] = due_ns + self._diff_period_ns
                 place = low + int(np.searchsorted(times[low:high], due_ns, side="right")) - 1
                 if place >= low:
-                    batch.append(self._diff(index, due_ns, chunk, int(order[place])))
-        return [event for event in batch if event[3]]
+                    touch = [int(column[order[place]]) for column in within]
+                else:
+                    touch = [int(column[index]) for column in before]
+                if touch[0] > self.instruments[index].update_id:
+                    batch.append(self._diff(index, due_ns, *touch))
+        return batch
 
-    def _diff(self, index: int, due_ns: int, chunk: FlowChunk, place: int) -> Event:
+    def _diff(
+        self, index: int, due_ns: int, quote_id: int, bid: int, bid_qty: int, ask: int, ask_qty: int
+    ) -> Event:
         instrument = self.instruments[index]
-        update_id = int(chunk.update_id[place]) + 1  # ids of quotes leave room for it
+        update_id = quote_id + 1  # ids of quotes leave room for it
         previous = instrument.update_id
         venue_ns = self._start_ns + due_ns
-        if update_id == previous:
-            return (venue_ns, index, DIFF, (), None)
-        bids, asks = instrument.changes(
-            int(chunk.bid[place]),
-            int(chunk.bid_qty[place]),
-            int(chunk.ask[place]),
-            int(chunk.ask_qty[place]),
-        )
+        bids, asks = instrument.changes(bid, bid_qty, ask, ask_qty)
         instrument.update_id = update_id
         now_ms = venue_ns // NS_PER_MS
         fields = (previous + 1, update_id, previous, bids, asks, now_ms, now_ms)

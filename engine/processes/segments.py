@@ -48,6 +48,7 @@ RING_ROWS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
     ("control-ring", 1_024, 256, (READER_BRAIN, READER_ORCHESTRATOR)),
     ("market", MARKET_SLOTS, 64, (READER_BRAIN, READER_RECORDER)),
 )
+FIXED_KINDS = ("control", "counters", "instruments", "sources", "depth")  # beside the rings
 
 
 class EngineRunningError(Exception):
@@ -196,8 +197,7 @@ def _create(instance: str, generation: int, instruments_max: int) -> Segments:
 
 def remove(instance: str) -> None:
     """Remove every segment of an instance by name; processes that map them keep the memory."""
-    fixed = ("control", "counters", "instruments", "sources", "depth")
-    kinds = [*fixed, *(row[0] for row in RING_ROWS)]
+    kinds = [*FIXED_KINDS, *(row[0] for row in RING_ROWS)]
     for kind in kinds:
         with suppress(OSError):
             unlink(segment_name(instance, kind))

@@ -30,6 +30,7 @@ from tests.store_events import decision, opening_cash, request
 
 CHILDREN = "tests.crash.journal_children"
 ROUNDS = 12
+SEGMENT_COUNT = len(segments.FIXED_KINDS) + len(segments.RING_ROWS)
 
 
 spawned: list[subprocess.Popen[str]] = []
@@ -172,7 +173,7 @@ def test_what_a_dead_engine_left_is_journaled_before_its_rings_go(
     assert segments.home_of_dead(name) == tmp_path
     removed = segments.remove_stale(name, drain_leftover(tmp_path))
 
-    assert removed == 8
+    assert removed == SEGMENT_COUNT
     assert find_stale(f"aegis-{name}-") == []
     events = read_records(directory, SOURCE_EVENTS_BRAIN)
     wanted = (opening_cash(1_000), decision(), request(1), request(2))
@@ -210,7 +211,7 @@ def test_what_nobody_can_journal_any_more_is_said(
     said: list[str] = []
     claim_segments(Config(name=name, home=str(tmp_path / "ours")), said.append)
     (sentence,) = said
-    assert f"removed 8 segments of a dead engine named {name!r}" in sentence
+    assert f"removed {SEGMENT_COUNT} segments of a dead engine named {name!r}" in sentence
     assert str(tmp_path / "dead") in sentence
     assert not (tmp_path / "dead").exists()
 
@@ -222,7 +223,7 @@ def test_two_engines_do_not_journal_what_one_left(
     other = take_instance(Config(name=name, home=str(tmp_path / "dead")))
     with closing(other), pytest.raises(StartError, match="runs already"):
         claim_segments(Config(name=name, home=str(tmp_path / "ours")), print)
-    assert len(find_stale(f"aegis-{name}-")) == 8, "they wait for another try"
+    assert len(find_stale(f"aegis-{name}-")) == SEGMENT_COUNT, "they wait for another try"
 
 
 def test_draining_leftovers_twice_adds_nothing(tmp_path: Path, instance_cleanup: list[str]) -> None:

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.processes.segments import FIXED_KINDS, RING_ROWS
 from tests.engine_process import AEGIS, DEADLINE_S, Engine, aegis, alive, wait_for
 from tests.ring_builders import ROOT
 
 SHM = Path("/dev/shm")
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
-SEGMENT_COUNT = 8
+SEGMENT_COUNT = len(FIXED_KINDS) + len(RING_ROWS)
 MOUNT = 'mount -t tmpfs -o "$0" tmpfs "$1" && shift && exec "$@"'
 
 

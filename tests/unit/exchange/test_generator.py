@@ -14,7 +14,7 @@ from exchange.book import BUY, SELL, Book
 from exchange.clock import NS_PER_MS
 from exchange.events import DIFF, QUOTE, SNAPSHOT, TRADE, Event
 from exchange.flow import FlowChunk, advance, grain_of, initial_state
-from exchange.flow_events import MESSAGES_PER_EVENT
+from exchange.flow_events import DIFF_PERIODS_MS, MESSAGES_PER_EVENT
 from exchange.generator import Generator
 from exchange.instruments import NumberText, generated_specs
 from exchange.symbols import MONEY_DECIMALS
@@ -110,6 +110,26 @@ def test_quotes_share_the_id_space_of_diffs_and_agree_with_them(index: int) -> N
             assert book.levels(BUY)[0] == (quote[1], quote[2])
             assert book.levels(SELL)[0] == (quote[3], quote[4])
     assert all(earlier < later for earlier, later in pairwise(ids))
+
+
+@pytest.mark.parametrize(("count", "rate"), [(4, 3_000), (300, 2_100)])
+def test_every_quote_is_followed_by_a_diff_within_the_longest_period(count: int, rate: int) -> None:
+    """However seldom an instrument has an event: the venue's books move with its quotes."""
+    events = events_of(Generator(count, 5, rate), 12_000)
+    longest_ns = DIFF_PERIODS_MS[-1] * NS_PER_MS
+    end_ns = events[-1][0]
+    waiting: dict[int, int] = {}
+    quotes = 0
+    for due_ns, index, kind, _, _ in events:
+        if kind == QUOTE:
+            quotes += 1
+            waiting.setdefault(index, due_ns)
+        elif kind == DIFF:
+            since_ns = waiting.pop(index)
+            # The first diffs are spread over a period of their own.
+            assert due_ns - since_ns <= longest_ns or due_ns <= START_NS + 2 * longest_ns
+    assert quotes > 5_000
+    assert all(end_ns - since_ns <= longest_ns for since_ns in waiting.values())
 
 
 def test_trades_happen_at_the_touch_and_take_what_it_had() -> None:
