@@ -14,8 +14,8 @@ export AEGIS_HOME PORT
 
 case "${1:-}" in
 '' | -*) set -- aegis run "$@" ;;
-run | exchange | chart | status | top | orders | positions | halt | resume | stop | replay | why | \
-    doctor | journal | config | version) set -- aegis "$@" ;;
+run | exchange | chart | record | tape | download | status | top | orders | positions | halt | \
+    resume | stop | replay | why | doctor | journal | config | version) set -- aegis "$@" ;;
 esac
 
 if ! mkdir -p "$AEGIS_HOME" 2>/dev/null || [ ! -w "$AEGIS_HOME" ]; then

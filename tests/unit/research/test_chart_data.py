@@ -152,7 +152,7 @@ def test_a_span_shows_the_same_structure_wherever_it_begins(tmp_path: Path, firs
     whole = chart_data(directory, document, 0, 1, ALWAYS)
     begin_ns = START_NS + first * NS_PER_S
     part = chart_data(directory, document, 0, 1, Span(begin_ns, 2**63 - 1))
-    assert part.bars.tobytes() == whole.bars[first:].tobytes()
+    assert np.array_equal(part.bars, whole.bars[first:]), "field by field: rows are padded"
     moved = [
         (event.kind, event.bar + first, event.known_at + first, event.level)
         for event in part.structure
