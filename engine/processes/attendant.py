@@ -94,7 +94,8 @@ class Attendant:
         deadline = time.monotonic() + budget_s
         while self._follow() and time.monotonic() < deadline:
             pass
-        self._write_audit()
+        while self._write_audit() and time.monotonic() < deadline:
+            pass
         self._tell_alarms()
         for projector in self._projectors:
             projector.stop(max(deadline - time.monotonic(), 0.1))
@@ -134,16 +135,20 @@ class Attendant:
             self._owner.hold(GuardReason.RECORDS_LOST, f"{lost} events were never journaled")
         return count
 
-    def _write_audit(self) -> None:
-        """Append to the audit trail; what could not be written now is tried again."""
+    def _write_audit(self) -> bool:
+        """Append a piece to the audit trail; return whether there is more; a failure is repeated.
+
+        A piece each second: what a killed engine left may be long, and this thread shows that the
+        role is alive.
+        """
         record = self._owner.record
         try:
             if self._audit is None and record.is_complete and record.document is not None:
                 self._audit = AuditLog(self._home, self._owner.directory, record.document)
-            if self._audit is not None:
-                self._audit.poll()
+            return self._audit is not None and self._audit.poll()
         except (OSError, StoreError) as error:
             self._owner.raise_alarm(GuardReason.AUDIT_UNWRITABLE, str(error))
+            return False
 
     def _tell_alarms(self) -> None:
         owner = self._owner

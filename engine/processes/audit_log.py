@@ -7,8 +7,10 @@ the file itself says which row of a session was its last. Rotated by size; the j
 
 from __future__ import annotations
 
+import mmap
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,7 @@ from engine.store.session import SessionDocument, sessions
 FILE_NAME: Final = "trade_audit_log.jsonl"
 FILE_BYTES_MAX: Final = 64 << 20
 FILES_KEPT: Final = 16  # rotated ones, beside the one being written
+NS_PER_S: Final = 1_000_000_000
 _MODE: Final = 0o600
 
 
@@ -31,6 +34,7 @@ class _Place(msgspec.Struct):
 
     session: str
     sequence: int
+    timestamp: datetime
 
 
 _PLACE: Final = msgspec.json.Decoder(_Place)
@@ -40,7 +44,7 @@ class AuditLog:
     """Appends what one session's journal says to the file."""
 
     def __init__(self, home: Path, directory: Path, document: SessionDocument) -> None:
-        """Write what the account's last session left unwritten; then follow this one.
+        """Find what the account's last session left unwritten; it comes before this one's rows.
 
         Args:
             home: AEGIS_HOME.
@@ -53,19 +57,26 @@ class AuditLog:
         """
         self._path = home / FILE_NAME
         self._end_line()
-        for other, earlier in sessions(directory.parents[1])[-2:]:
-            if other != directory and earlier.ended_realtime_ns == 0:
-                _Session(other, earlier, self._last(earlier)).write(self._append)
-        self._session = _Session(directory, document, self._last(document))
+        left = [
+            _Session(other, earlier, self._last(earlier))
+            for other, earlier in sessions(directory.parents[1])[-2:]
+            if other != directory and earlier.ended_realtime_ns == 0
+        ]
+        self._sessions = deque([*left, _Session(directory, document, self._last(document))])
 
-    def poll(self) -> None:
-        """Append the rows of what was journaled since.
+    def poll(self) -> bool:
+        """Append the rows of the next piece of journal; return whether there may be more now.
 
         Raises:
             JournalError: the journal cannot be read.
             OSError: the file cannot be written; what was not is written by the next call.
         """
-        self._session.write(self._append)
+        if self._sessions[0].write(self._append):
+            return True
+        if len(self._sessions) == 1:
+            return False
+        self._sessions.popleft()  # what the account's last session left is written
+        return True
 
     def _append(self, lines: list[bytes]) -> int:
         """Append lines; return how many of them stand whole in the file."""
@@ -104,17 +115,30 @@ class AuditLog:
 
     def _last(self, document: SessionDocument) -> int:
         """Return the last sequence of a session that the files hold; -1: none of it."""
-        for path in (self._path, *reversed(self._rotated()[-1:])):
-            if not path.exists():
-                continue
-            for line in reversed(path.read_bytes().splitlines()):
+        begun = datetime.fromtimestamp(document.started_realtime_ns / NS_PER_S, UTC)
+        for path in (self._path, *self._rotated()[-1:]):
+            for line in _lines_backward(path):
                 try:
                     place = _PLACE.decode(line)
                 except msgspec.MsgspecError:
                     continue  # a line that was cut
                 if place.session == document.session_id:
                     return place.sequence
+                if place.timestamp < begun:
+                    return -1
         return -1
+
+
+def _lines_backward(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file that may be missing, the last one first, read as they are asked."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        end = len(text)
+        while end > 0:
+            begin = text.rfind(b"\n", 0, end - 1) + 1
+            yield text[begin:end]
+            end = begin
 
 
 class _Session:
@@ -126,20 +150,21 @@ class _Session:
         self._last = last
         self._pending: list[bytes] = []
 
-    def write(self, append: Callable[[list[bytes]], int]) -> None:
-        """Append every row that is journaled and not written.
+    def write(self, append: Callable[[list[bytes]], int]) -> bool:
+        """Append the rows of the next piece of the journal; return False at its end.
 
         Raises:
-            OSError: not all of them; the rest is kept.
+            OSError: not all of them could be written; the rest is kept.
         """
         self._flush(append)
-        while batches := self._reader.poll():
-            for batch in batches:
-                for row in self._rows.rows(batch.records):
-                    if row["sequence"] > self._last:
-                        self._pending.append(msgspec.json.encode(row) + b"\n")
-                        self._last = row["sequence"]
-            self._flush(append)
+        batches = self._reader.poll()
+        for batch in batches:
+            for row in self._rows.rows(batch.records):
+                if row["sequence"] > self._last:
+                    self._pending.append(msgspec.json.encode(row) + b"\n")
+                    self._last = row["sequence"]
+        self._flush(append)
+        return bool(batches)
 
     def _flush(self, append: Callable[[list[bytes]], int]) -> None:
         if self._pending:

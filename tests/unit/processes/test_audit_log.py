@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ def state_of(home: Path, account: str = "practice-practice-paper") -> Path:
 
 def open_log(home: Path, directory: Path) -> AuditLog:
     return AuditLog(home, directory, read_document(directory))
+
+
+def write_all(log: AuditLog) -> None:
+    while log.poll():
+        pass
 
 
 def trades(home: Path) -> list[tuple[str, int]]:
@@ -52,11 +58,11 @@ def test_rows_are_appended_as_the_journal_grows(tmp_path: Path) -> None:
 
 def test_an_orchestrator_that_starts_again_goes_on_where_the_file_ends(tmp_path: Path) -> None:
     directory = write_session(state_of(tmp_path), request(1, reason=3), fill(1, 1, 1))
-    open_log(tmp_path, directory).poll()
+    write_all(open_log(tmp_path, directory))
     more(directory, fill(1, 2, 1))
     other = write_session(state_of(tmp_path, "binance-x-paper"), fill(1, 9, 1), session_id=SECOND)
-    open_log(tmp_path, other).poll()  # another account writes in between
-    open_log(tmp_path, directory).poll()
+    write_all(open_log(tmp_path, other))  # another account writes in between
+    write_all(open_log(tmp_path, directory))
     assert [trade for _, trade in trades(tmp_path)] == [1, 9, 2]
     last = json.loads((tmp_path / FILE_NAME).read_text().splitlines()[-1])
     assert last["reason"] == "FLOW_SCORE", "asked for before the restart"
@@ -64,20 +70,20 @@ def test_an_orchestrator_that_starts_again_goes_on_where_the_file_ends(tmp_path:
 
 def test_what_a_killed_engine_left_is_written_by_the_next(tmp_path: Path) -> None:
     killed = write_session(state_of(tmp_path), fill(1, 1, 1), session_id=FIRST)
-    open_log(tmp_path, killed).poll()
+    write_all(open_log(tmp_path, killed))
     more(killed, fill(1, 2, 1))
     following = write_session(state_of(tmp_path), fill(1, 3, 1), session_id=SECOND, epoch=2)
-    open_log(tmp_path, following).poll()
+    write_all(open_log(tmp_path, following))
     assert trades(tmp_path) == [(FIRST, 1), (FIRST, 2), (SECOND, 3)]
 
 
 @pytest.mark.parametrize("cut", [1, 40, 200])
 def test_a_line_that_was_cut_is_ended_and_written_again(tmp_path: Path, cut: int) -> None:
     directory = write_session(state_of(tmp_path), fill(1, 1, 1), fill(1, 2, 1))
-    open_log(tmp_path, directory).poll()
+    write_all(open_log(tmp_path, directory))
     whole = (tmp_path / FILE_NAME).read_bytes()
     (tmp_path / FILE_NAME).write_bytes(whole[:-cut])
-    open_log(tmp_path, directory).poll()
+    write_all(open_log(tmp_path, directory))
     found = []
     for line in (tmp_path / FILE_NAME).read_bytes().splitlines():
         try:
@@ -129,5 +135,42 @@ def test_the_file_is_rotated_and_only_so_many_are_kept(
     assert trades(tmp_path) == [(directory.name, 5)]
     assert len(list(tmp_path.glob("trade_audit_log-*.jsonl"))) == 2
     (tmp_path / FILE_NAME).rename(tmp_path / "trade_audit_log-9.jsonl")
-    open_log(tmp_path, directory).poll()
+    write_all(open_log(tmp_path, directory))
     assert not (tmp_path / FILE_NAME).exists(), "the newest rotated file says what was the last"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"", []),
+        (b"one", [b"one"]),
+        (b"one\n", [b"one\n"]),
+        (b"one\n\ntwo\nthree", [b"three", b"two\n", b"\n", b"one\n"]),
+    ],
+)
+def test_lines_are_read_from_the_end(tmp_path: Path, text: bytes, expected: list[bytes]) -> None:
+    path = tmp_path / "lines"
+    assert list(audit_log._lines_backward(path)) == []
+    path.write_bytes(text)
+    assert list(audit_log._lines_backward(path)) == expected
+
+
+def test_a_new_session_looks_no_further_than_the_newest_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the file has grown, a start reads its end only."""
+    old = write_session(state_of(tmp_path), fill(1, 1, 1), fill(1, 2, 1), session_id=FIRST)
+    write_all(open_log(tmp_path, old))
+    lines = audit_log._lines_backward
+    read: list[bytes] = []
+
+    def counted(path: Path) -> Iterator[bytes]:
+        for line in lines(path):
+            read.append(line)
+            yield line
+
+    monkeypatch.setattr(audit_log, "_lines_backward", counted)
+    later_ns = read_document(old).started_realtime_ns + 10**12
+    other = state_of(tmp_path, "binance-x-paper")
+    write_all(open_log(tmp_path, write_session(other, started_realtime_ns=later_ns)))
+    assert len(read) == 1
