@@ -36,8 +36,7 @@ def perform(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     try:
         return _COMMANDS[options.command](options, environment)
     except ConfigError as error:
-        _fail(str(error))
-        return exit_codes.USAGE
+        return exit_codes.fail(str(error), exit_codes.USAGE)
 
 
 def chart(words: list[str], environment: Mapping[str, str]) -> int:
@@ -45,37 +44,26 @@ def chart(words: list[str], environment: Mapping[str, str]) -> int:
     try:
         home = load_config(environment).home
     except ConfigError as error:
-        _fail(str(error))
-        return exit_codes.USAGE
+        return exit_codes.fail(str(error), exit_codes.USAGE)
     command = [sys.executable, "-m", "research.chart", "--home", str(home), *words]
     os.execv(sys.executable, command)  # noqa: S606  no shell
     raise AssertionError("execv does not return")
 
 
 def _status(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    engine = _find(options, environment)
-    if engine is None:
-        return exit_codes.ENVIRONMENT
-    answer = _call(engine, "GET", "/status")
-    if answer is None:
-        return _api_silent(engine)
-    _show(answer, as_json=options.json, text=_status_text(answer))
-    return exit_codes.DONE
-
-
-def _view(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Show the open orders or the positions of a running engine."""
+    """Show a running engine, or the part of its status that the command names."""
     engine = _find(options, environment)
     if engine is None:
         return exit_codes.ENVIRONMENT
     status = _call(engine, "GET", "/status")
     if status is None:
         return _api_silent(engine)
-    rows, text = {
+    part, text = {
+        "status": (None, _status_text),
         "orders": ("orders_open", cli_views.orders_text),
         "positions": ("positions", cli_views.positions_text),
     }[options.command]
-    print(json.dumps(status[rows]) if options.json else text(status))  # noqa: T201
+    _show(status[part] if part else status, as_json=options.json, text=text(status))
     return exit_codes.DONE
 
 
@@ -97,14 +85,13 @@ def _top(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         return exit_codes.DONE
     from engine.cli_screen import show
 
-    if show(lines, options.every):
-        return exit_codes.DONE
-    return _api_silent(engine)
+    return exit_codes.DONE if show(lines, options.every) else _api_silent(engine)
 
 
 def _api_silent(engine: RunningEngine) -> int:
-    _fail(f"the API of {engine.name!r} (process {engine.pid}) does not answer")
-    return exit_codes.ROLE_DIED
+    return exit_codes.fail(
+        f"the API of {engine.name!r} (process {engine.pid}) does not answer", exit_codes.ROLE_DIED
+    )
 
 
 def _halt(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -197,8 +184,9 @@ def _config(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         return exit_codes.DONE
     path = Path(options.config or "aegis.toml")
     if path.exists():
-        _fail(f"{path} exists already; remove it or name another with --config")
-        return exit_codes.USAGE
+        return exit_codes.fail(
+            f"{path} exists already; remove it or name another with --config", exit_codes.USAGE
+        )
     path.write_text(example_file(), encoding="utf-8")
     _show({"written": str(path)}, as_json=options.json, text=f"wrote {path}")
     return exit_codes.DONE
@@ -214,8 +202,8 @@ def _version(options: argparse.Namespace, _environment: Mapping[str, str]) -> in
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "status": _status,
     "top": _top,
-    "orders": _view,
-    "positions": _view,
+    "orders": _status,
+    "positions": _status,
     "halt": _halt,
     "resume": _resume,
     "stop": _stop,
@@ -235,7 +223,8 @@ def _find(options: argparse.Namespace, environment: Mapping[str, str]) -> Runnin
     config = load_config(environment)
     engine = find_engine(config.home, options.name)
     if engine is None:
-        _fail(f"no engine named {options.name!r} runs (looked in {config.home}/run)")
+        text = f"no engine named {options.name!r} runs (looked in {config.home}/run)"
+        exit_codes.fail(text, exit_codes.ENVIRONMENT)
     return engine
 
 
@@ -290,8 +279,7 @@ def _settled_state(engine: RunningEngine, state: str) -> str:
 
 def _conclude(answer: dict[str, Any], *, as_json: bool) -> int:
     if "error" in answer:
-        _fail(str(answer["error"]))
-        return exit_codes.USAGE
+        return exit_codes.fail(str(answer["error"]), exit_codes.USAGE)
     _show(answer, as_json=as_json, text=f"{answer['effect']}; now {answer['trading_state']}")
     return exit_codes.DONE
 
@@ -311,9 +299,5 @@ def _status_text(status: dict[str, Any]) -> str:
     )
 
 
-def _show(document: dict[str, Any], *, as_json: bool, text: str) -> None:
+def _show(document: object, *, as_json: bool, text: str) -> None:
     print(json.dumps(document) if as_json else text)  # noqa: T201  the command's own output
-
-
-def _fail(text: str) -> None:
-    print(f"aegis: {text}", file=sys.stderr)  # noqa: T201  the command's own output

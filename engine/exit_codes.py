@@ -1,6 +1,8 @@
-"""Exit codes of `aegis`, stable and documented in the runbook."""
+"""Exit codes of `aegis`, stable and documented in the runbook, and how a command ends with one."""
 
 from __future__ import annotations
+
+import sys
 
 DONE = 0
 ROLE_DIED = 1  # a role died or hung
@@ -8,3 +10,9 @@ USAGE = 2  # usage or configuration
 ENVIRONMENT = 3  # port, /dev/shm, disk, data, platform
 HALTED = 4  # halted by a limit, or books that differ from the venue's
 INTERRUPTED = 130  # Ctrl-C in a command other than `run`, which stops in order and ends with 0
+
+
+def fail(text: str, code: int) -> int:
+    """Say in one sentence on standard error why a command ends; return the code it ends with."""
+    print(f"aegis: {text}", file=sys.stderr)  # noqa: T201  the command's own output
+    return code

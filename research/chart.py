@@ -262,7 +262,7 @@ def moment_ns(text: str, day_of_ns: int, otherwise_ns: int) -> int:
 
 
 def _draw(options: argparse.Namespace) -> dict[str, object]:
-    from research.chart_data import Span, chart_data
+    from research.chart_data import Span, chart_data, within
 
     directory = find_session(options.home, options.session)
     document = read_document(directory)
@@ -270,13 +270,12 @@ def _draw(options: argparse.Namespace) -> dict[str, object]:
     timeframe_s = options.timeframe or min(
         (row.timeframe_s for row in document.strategies), default=1
     )
-    data = chart_data(directory, document, index, timeframe_s, Span(0, TIME_MAX_NS))
+    data = chart_data(directory, document, index, timeframe_s)
     if not len(data.bars):
         raise LookupError(f"no bar of {timeframe_s} s of {data.symbol} was completed")
     day_ns = int(data.bars["start_ns"][0])
-    span = Span(moment_ns(options.begin, day_ns, 0), moment_ns(options.end, day_ns, TIME_MAX_NS))
-    if span != Span(0, TIME_MAX_NS):
-        data = chart_data(directory, document, index, timeframe_s, span)
+    begin_ns = moment_ns(options.begin, day_ns, 0)
+    data = within(data, Span(begin_ns, moment_ns(options.end, day_ns, TIME_MAX_NS)))
     if not 0 < len(data.bars) <= BARS_DRAWN_MAX:
         raise LookupError(
             f"{len(data.bars):,} bars lie there: choose --begin, --end or --timeframe so that it "
@@ -302,23 +301,18 @@ def main(words: Sequence[str]) -> int:
     try:
         import plotly  # noqa: F401  only whether it is there
     except ImportError:
-        return _fail(PLOTLY_MISSING, exit_codes.ENVIRONMENT)
+        return exit_codes.fail(PLOTLY_MISSING, exit_codes.ENVIRONMENT)
     leave_plain()  # a few thousand bars: sooner done as plain Python than compiled
     try:
         document = _draw(options)
     except ValueError as error:
-        return _fail(f"not a time: {error}", exit_codes.USAGE)
+        return exit_codes.fail(f"not a time: {error}", exit_codes.USAGE)
     except (LookupError, StoreError, OSError) as error:
-        return _fail(str(error), exit_codes.ENVIRONMENT)
+        return exit_codes.fail(str(error), exit_codes.ENVIRONMENT)
     counts = ("bars", "structure", "decisions", "fills")
     shown = ", ".join(f"{document[name]:,} {name}" for name in counts)
     print(json.dumps(document) if options.json else f"{document['written']}: {shown}")
     return exit_codes.DONE
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"aegis: {text}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from engine.domain.codes import (
 from engine.domain.instrument_row import E8, Instrument
 from engine.domain.records import MARKET_DTYPE
 from engine.domain.risk_reasons import reasons_of
-from engine.domain.strategy_table import INPUT_NAMES, StrategyReason
+from engine.domain.strategy_table import StrategyReason
 from engine.domain.structure import (
     StructureKind,
     StructureState,
@@ -177,35 +177,29 @@ def _structure_events(state: StructureState, before: int) -> Iterator[StructureE
 
 
 def marks(
-    directory: Path, document: SessionDocument, index: int, span: Span
+    directory: Path, document: SessionDocument, index: int
 ) -> tuple[tuple[Mark, ...], tuple[Mark, ...]]:
-    """Return the decisions and the fills of an instrument within a span."""
-    instrument = document.instruments[index]
+    """Return the decisions and the fills of an instrument."""
+    instrument, names = document.instruments[index], EventNames(document)
     decisions: list[Mark] = []
     fills: list[Mark] = []
     for batch in read_batches(directory, SOURCE_EVENTS_BRAIN):
-        records = batch.records[batch.records["instrument_index"] == index]
-        for event in records:
-            if not span.holds(int(event["venue_time_ns"])):
-                continue
+        for event in batch.records[batch.records["instrument_index"] == index]:
             if event["event_type"] == EventType.SIGNAL_GENERATED:
-                decisions.append(_decision(document, instrument, event))
+                decisions.append(_decision(names, instrument, event))
             elif event["event_type"] == EventType.FILL and not event["flags"] & EVENT_DUPLICATE:
-                fills.append(_fill(document, instrument, event))
+                fills.append(_fill(names, instrument, event))
     return tuple(decisions), tuple(fills)
 
 
-def _decision(document: SessionDocument, instrument: Instrument, event: np.void) -> Mark:
-    index = int(event["strategy_index"])
-    known = 0 <= index < len(document.strategies)
-    inputs = INPUT_NAMES[document.strategies[index].kind] if known else ()
+def _decision(names: EventNames, instrument: Instrument, event: np.void) -> Mark:
     refused = reasons_of(int(event["refusal_mask"]))
     reason = member_name(StrategyReason, int(event["reason"]))
     wants = "entry" if event["flags"] & EVENT_ENTRY else "exit"
     facts = [
-        f"{document.strategy(index)}: {wants}, {reason}",
+        f"{names.strategy(event)}: {wants}, {reason}",
         f"score {float(event['input_0']):.4g}",
-        *(f"{name} {float(event[f'input_{k}']):.4g}" for k, name in enumerate(inputs, start=1)),
+        *(f"{name} {number:.4g}" for name, number in names.inputs(event).items()),
         f"quantity {instrument.qty_text(int(event['qty_lots']))}",
         "refused: " + " ".join(gate.name for gate in refused) if refused else "all gates passed",
     ]
@@ -219,8 +213,7 @@ def _decision(document: SessionDocument, instrument: Instrument, event: np.void)
     )
 
 
-def _fill(document: SessionDocument, instrument: Instrument, event: np.void) -> Mark:
-    names = EventNames(document)
+def _fill(names: EventNames, instrument: Instrument, event: np.void) -> Mark:
     quantity = instrument.qty_text(int(event["last_qty_lots"]))
     price = instrument.price_text(int(event["last_price_ticks"]))
     facts = [
@@ -240,38 +233,41 @@ def _fill(document: SessionDocument, instrument: Instrument, event: np.void) -> 
 
 
 def chart_data(
-    directory: Path, document: SessionDocument, index: int, timeframe_s: int, span: Span
+    directory: Path, document: SessionDocument, index: int, timeframe_s: int
 ) -> ChartData:
-    """Return what a chart of an instrument shows.
-
-    Bars and structure are made from the session's first record on, so that what a span shows does
-    not depend on where it begins; events outside the span are left out.
-    """
+    """Return what a chart of an instrument shows, over its whole session."""
     instrument = document.instruments[index]
     bars, events = bars_and_structure(instrument_records(directory, index), timeframe_s)
-    starts = bars["start_ns"]
-    shown = np.flatnonzero((starts >= span.begin_ns) & (starts <= span.end_ns))
-    first, behind = (int(shown[0]), int(shown[-1]) + 1) if len(shown) else (0, 0)
     tick = instrument.tick_size
-    structure = tuple(
-        event._replace(
-            bar=event.bar - first,
-            known_at=event.known_at - first,
-            broken_at=event.broken_at - first if event.broken_at >= 0 else -1,
-            level=event.level * tick,
-            far=event.far * tick,
-        )
-        for event in events
-        if first <= event.bar and event.known_at < behind
-    )
-    decisions, fills = marks(directory, document, index, span)
+    decisions, fills = marks(directory, document, index)
     return ChartData(
         symbol=instrument.symbol,
         timeframe_s=timeframe_s,
-        bars=bars[first:behind],
+        bars=bars,
         tick=tick,
         lot=instrument.lot_size,
-        structure=structure,
+        structure=tuple(e._replace(level=e.level * tick, far=e.far * tick) for e in events),
         decisions=decisions,
         fills=fills,
+    )
+
+
+def within(data: ChartData, span: Span) -> ChartData:
+    """Return what lies in a span. The structure is what the whole session made known of it."""
+    starts = data.bars["start_ns"]
+    shown = np.flatnonzero((starts >= span.begin_ns) & (starts <= span.end_ns))
+    first, behind = (int(shown[0]), int(shown[-1]) + 1) if len(shown) else (0, 0)
+    return data._replace(
+        bars=data.bars[first:behind],
+        structure=tuple(
+            event._replace(
+                bar=event.bar - first,
+                known_at=event.known_at - first,
+                broken_at=event.broken_at - first if event.broken_at >= 0 else -1,
+            )
+            for event in data.structure
+            if first <= event.bar and event.known_at < behind
+        ),
+        decisions=tuple(mark for mark in data.decisions if span.holds(mark.time_ns)),
+        fills=tuple(mark for mark in data.fills if span.holds(mark.time_ns)),
     )

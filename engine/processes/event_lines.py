@@ -7,25 +7,17 @@ from the tables that define them; what has no name is written as its number.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
 
 from engine.domain.codes import EVENT_ENTRY, EventType, Role, Side, TradingState
 from engine.domain.firewall_reasons import FirewallReason
 from engine.domain.risk_reasons import RiskReason, reasons_of
-from engine.domain.strategy_table import INPUT_NAMES, StrategyReason
+from engine.domain.strategy_table import StrategyReason
 from engine.processes.events import EventRecord, SubscriberTable
 from engine.processes.logs import Logger, RateLimitedSite
+from engine.store.event_names import EventNames, member_name
 from engine.store.fold import ADJUSTED_CASH, OPENING_CASH
 from engine.store.log_rows import ADJUSTMENT_NAME
 from engine.store.session import SessionDocument
-
-
-def name_of(kind: type[IntEnum], number: int) -> str:
-    """Return the name of a number in an enumeration, or the number itself."""
-    try:
-        return kind(number).name
-    except ValueError:
-        return str(number)
 
 
 class EventLines:
@@ -55,9 +47,9 @@ class EventLines:
             "TRADING_DECISION",
             instrument=self._symbol(record),
             strategy=self._strategy(record),
-            side=name_of(Side, int(record["side"])),
+            side=member_name(Side, int(record["side"])),
             is_entry=bool(record["flags"] & EVENT_ENTRY),
-            reason=name_of(StrategyReason, int(record["reason"])),
+            reason=member_name(StrategyReason, int(record["reason"])),
             score=float(record["input_0"]),
             inputs=self._inputs(record),
             qty_lots=int(record["qty_lots"]),
@@ -75,7 +67,7 @@ class EventLines:
         """
         if record["role"] == Role.ORCHESTRATOR:
             return
-        role = name_of(Role, int(record["role"])).lower()
+        role = member_name(Role, int(record["role"])).lower()
         self._faults.warn(
             f"{role} {int(record['reason'])}",
             faulted_role=role,
@@ -88,11 +80,11 @@ class EventLines:
 
         An event carries in `request_id` how many before it had none of their own.
         """
-        reason = name_of(FirewallReason, int(record["reason"]))
+        reason = member_name(FirewallReason, int(record["reason"]))
         self._rejects.warn(
             reason,
             max(int(record["request_id"]), 0) + 1,
-            refused_by=name_of(Role, int(record["role"])).lower(),
+            refused_by=member_name(Role, int(record["role"])).lower(),
             text=record["text"].decode("ascii", "replace"),
             **self._concerned(record),
         )
@@ -101,9 +93,9 @@ class EventLines:
         """Write a change of the effective trading state."""
         self._logger.warning(
             "TRADING_STATE",
-            trading_state=name_of(TradingState, int(record["trading_state"])),
-            before=name_of(TradingState, int(record["order_status"])),
-            reason=name_of(RiskReason, int(record["reason"])),
+            trading_state=member_name(TradingState, int(record["trading_state"])),
+            before=member_name(TradingState, int(record["order_status"])),
+            reason=member_name(RiskReason, int(record["reason"])),
             tripped=[reason.name for reason in reasons_of(int(record["refusal_mask"]))],
         )
 
@@ -140,11 +132,7 @@ class EventLines:
 
     def _inputs(self, record: EventRecord) -> dict[str, float]:
         document = self._document()
-        index = int(record["strategy_index"])
-        if document is None or not 0 <= index < len(document.strategies):
-            return {}
-        names = INPUT_NAMES[document.strategies[index].kind]
-        return {name: float(record[f"input_{place}"]) for place, name in enumerate(names, start=1)}
+        return EventNames(document).inputs(record) if document else {}
 
     def _symbol(self, record: EventRecord) -> str:
         document = self._document()

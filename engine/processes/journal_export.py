@@ -33,18 +33,18 @@ def export_command(place: Path, output: Path | None, *, form: str) -> int:
     """
     directories = session_directories(place)
     if not directories:
-        return _fail(f"no journal in {place}", exit_codes.ENVIRONMENT)
+        return exit_codes.fail(f"no journal in {place}", exit_codes.ENVIRONMENT)
     try:
         target = output.open("x", encoding="utf-8") if output else nullcontext(sys.stdout)
         with target as file:
             count = _write(file, directories, form)
     except FileExistsError:
-        return _fail(f"{output} exists already; name another file", exit_codes.USAGE)
+        return exit_codes.fail(f"{output} exists already; name another file", exit_codes.USAGE)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has enough
         return exit_codes.DONE
     except (StoreError, OSError) as error:
-        return _fail(str(error), exit_codes.ENVIRONMENT)
+        return exit_codes.fail(str(error), exit_codes.ENVIRONMENT)
     print(f"{count:,} rows of {len(directories)} sessions", file=sys.stderr)  # noqa: T201
     return exit_codes.DONE
 
@@ -69,8 +69,3 @@ def _rows(directory: Path) -> Iterator[Row]:
     rows = AuditRows(read_document(directory))
     for batch in read_batches(directory, SOURCE_EVENTS_BRAIN):
         yield from rows.rows(batch.records)
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"aegis: {text}", file=sys.stderr)  # noqa: T201  the command's own output
-    return code

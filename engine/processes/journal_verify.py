@@ -7,7 +7,6 @@ no document are a problem too, for somebody took it away.
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,8 +44,7 @@ def verify_command(place: Path, *, as_json: bool) -> int:
     """Check every session at or below a place and print what was found; return the exit code."""
     directories = session_directories(place)
     if not directories:
-        print(f"aegis: no journal in {place}", file=sys.stderr)  # noqa: T201
-        return exit_codes.ENVIRONMENT
+        return exit_codes.fail(f"no journal in {place}", exit_codes.ENVIRONMENT)
     findings = [verify_directory(directory) for directory in directories]
     intact = not any(finding.problems for finding in findings)
     if as_json:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -57,8 +56,7 @@ def replay_command(directory: Path, *, as_json: bool) -> int:
         kernel_cache.activate(str(directory.resolve().parents[3]))
         result = replay(directory)
     except (StoreError, IndexError) as error:
-        print(f"aegis: {error}", file=sys.stderr)  # noqa: T201  the command's own output
-        return exit_codes.USAGE
+        return exit_codes.fail(str(error), exit_codes.USAGE)
     print(json.dumps(result._asdict()) if as_json else _text(result))  # noqa: T201
     if not result.replayable:
         return exit_codes.ENVIRONMENT

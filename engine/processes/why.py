@@ -7,7 +7,6 @@ the market was not journaled. Names stand for numbers; what has none is shown as
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -31,7 +30,7 @@ from engine.domain.codes import (
 )
 from engine.domain.instrument_row import E8, Instrument, decimal_text
 from engine.domain.risk_reasons import reasons_of
-from engine.domain.strategy_table import INPUT_NAMES, StrategyReason
+from engine.domain.strategy_table import StrategyReason
 from engine.store.errors import StoreError
 from engine.store.event_names import EventNames, member_name, text_of
 from engine.store.story import Story, StoryEvent, find_story, newest_orders
@@ -49,24 +48,23 @@ def why_command(home: Path, order: str | None, state: str | None, *, as_json: bo
     if state is not None:
         folders = [folder for folder in folders if folder.name == state]
     if not folders:
-        _fail(f"no journal of {state or 'any account'} in {home}/state")
-        return exit_codes.ENVIRONMENT
+        text = f"no journal of {state or 'any account'} in {home}/state"
+        return exit_codes.fail(text, exit_codes.ENVIRONMENT)
     try:
         if order is None:
             return _list(folders, as_json=as_json)
         stories = [(folder, find_story(folder, order)) for folder in folders]
     except StoreError as error:
-        _fail(str(error))
-        return exit_codes.ENVIRONMENT
+        return exit_codes.fail(str(error), exit_codes.ENVIRONMENT)
     known = [(folder, story) for folder, story in stories if story is not None]
     if not known:
         where = folders[0] if len(folders) == 1 else f"{len(folders)} accounts of {home}/state"
-        _fail(f"no order {order!r} in the journals of {where}; `aegis why` lists the newest")
-        return exit_codes.USAGE
+        text = f"no order {order!r} in the journals of {where}; `aegis why` lists the newest"
+        return exit_codes.fail(text, exit_codes.USAGE)
     if len(known) > 1:
         names = ", ".join(folder.name for folder, _ in known)
-        _fail(f"{order!r} is an order of several accounts: choose one with --state ({names})")
-        return exit_codes.USAGE
+        text = f"{order!r} is an order of several accounts: choose one with --state ({names})"
+        return exit_codes.fail(text, exit_codes.USAGE)
     document = story_document(known[0][1])
     print(json.dumps(document) if as_json else story_text(document))  # noqa: T201
     return exit_codes.DONE
@@ -137,7 +135,7 @@ def _list(folders: Sequence[Path], *, as_json: bool) -> int:
             f"{row['time']}  {row['state']}  {row['client_order_id']:<20} {row['order']}"
         )
     if not rows:
-        _fail("no order was asked for in these journals yet")
+        exit_codes.fail("no order was asked for in these journals yet", exit_codes.DONE)
     return exit_codes.DONE
 
 
@@ -203,16 +201,14 @@ def _event(told: StoryEvent) -> Fields:
 
 
 def _decision(told: StoryEvent) -> Fields:
-    event, document = told.event, told.document
-    index = int(event["strategy_index"])
-    known = 0 <= index < len(document.strategies)
-    inputs = INPUT_NAMES[document.strategies[index].kind] if known else ()
+    event = told.event
+    inputs = EventNames(told.document).inputs(event)
     refused = reasons_of(int(event["refusal_mask"]))
     return {
         "wants": "entry" if event["flags"] & EVENT_ENTRY else "exit",
         "reason": member_name(StrategyReason, int(event["reason"])),
         "score": round(float(event["input_0"]), 6),
-        **{name: round(float(event[f"input_{k}"]), 6) for k, name in enumerate(inputs, start=1)},
+        **{name: round(number, 6) for name, number in inputs.items()},
         "position": _instrument(told).qty_text(int(event["position_lots"])),
         "gates": " ".join(reason.name for reason in refused) or "all passed",
     }
@@ -320,7 +316,3 @@ _TELLERS: Final[Mapping[int, Callable[[StoryEvent], Fields]]] = MappingProxyType
         EventType.RESTORE_ORDER: _restored,
     }
 )
-
-
-def _fail(text: str) -> None:
-    print(f"aegis: {text}", file=sys.stderr)  # noqa: T201  the command's own output

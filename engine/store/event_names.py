@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from engine.domain.client_id import ClientId, encode_client_id
+from engine.domain.strategy_table import INPUT_NAMES
 from engine.store.session import SessionDocument
 
 EXTERNAL: Final = "(external)"  # what no strategy of ours did
@@ -72,6 +73,14 @@ class EventNames:
             int(event["cause_sequence"]),
         )
         return encode_client_id(self.document.engine_tag, identity)
+
+    def inputs(self, event: Event) -> dict[str, float]:
+        """Return the inputs of a decision by name; empty: no strategy of this session's."""
+        index = int(event["strategy_index"])
+        if not 0 <= index < len(self.document.strategies):
+            return {}
+        names = INPUT_NAMES[self.document.strategies[index].kind]
+        return {name: float(event[f"input_{place}"]) for place, name in enumerate(names, start=1)}
 
     def time_ns(self, event: Event) -> int:
         """Return when an event was written, on the wall clock."""

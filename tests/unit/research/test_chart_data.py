@@ -22,6 +22,7 @@ from research.chart_data import (
     chart_data,
     instrument_records,
     marks,
+    within,
 )
 from tests.feature_bars import Bar
 from tests.store_builders import as_bytes, open_market, write_session
@@ -29,7 +30,6 @@ from tests.store_events import decision, fill, repeated
 from tests.structure_twins import coarse_walk, streamed_structure
 
 START_NS = 1_700_000_000 * NS_PER_S
-ALWAYS = Span(0, 2**63 - 1)
 
 
 def trade(second: float, price: int, qty: int = 1, *, index: int = 0, buys: bool = True) -> Records:
@@ -136,22 +136,24 @@ def test_marks_are_decisions_with_their_inputs_and_fills_told_once(tmp_path: Pat
         session_id="s-1",
     )
     document = read_document(directory)
-    decisions, fills = marks(directory, document, 0, ALWAYS)
+    decisions, fills = marks(directory, document, 0)
     assert [mark.is_refused for mark in decisions] == [False, True]
     assert "orderflow: entry, FLOW_SCORE" in decisions[0].detail
     assert "trade_flow 1" in decisions[0].detail
     assert "refused: LEASE" in decisions[1].detail
     assert [(mark.price, mark.position) for mark in fills] == [(100.0, 0.005)]
-    assert marks(directory, document, 0, Span(5_500, 9_000))[0] == decisions[1:]
+    whole = chart_data(directory, document, 0, 1)
+    assert (whole.decisions, whole.fills) == (decisions, fills)
+    assert within(whole, Span(5_500, 9_000)).decisions == decisions[1:]
 
 
 @pytest.mark.parametrize("first", [0, 40, 77])
 def test_a_span_shows_the_same_structure_wherever_it_begins(tmp_path: Path, first: int) -> None:
     directory = journal(tmp_path, trades_of(coarse_walk(120, 7)))
     document = read_document(directory)
-    whole = chart_data(directory, document, 0, 1, ALWAYS)
+    whole = chart_data(directory, document, 0, 1)
     begin_ns = START_NS + first * NS_PER_S
-    part = chart_data(directory, document, 0, 1, Span(begin_ns, 2**63 - 1))
+    part = within(whole, Span(begin_ns, 2**63 - 1))
     assert np.array_equal(part.bars, whole.bars[first:]), "field by field: rows are padded"
     moved = [
         (event.kind, event.bar + first, event.known_at + first, event.level)
