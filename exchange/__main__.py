@@ -18,6 +18,7 @@ from exchange.clock import UNLIMITED
 from exchange.errors import ApiError, LedgerFileError, ListenError, ScenarioError, TapeError
 from exchange.events import EventSource
 from exchange.history import HISTORY_CAPACITY
+from exchange.keys import is_ed25519, public_key
 from exchange.limits import Limits
 from exchange.scenario import load
 from exchange.server import Exchange, Options
@@ -30,6 +31,7 @@ MAX_SPEED = 1e6
 MAX_INSTRUMENTS = 500
 PORTS = (0, 65_535)
 COUNTS = (1, 10**9)
+ACCOUNT_HELP = "a further account; SECRET may be ed25519: and the Base64 of a public key (DER)"
 BOUNDS: dict[str, tuple[float, float]] = {
     "port": PORTS,
     "tls_port": PORTS,
@@ -67,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--key", default="practice", help="API key (practice)")
     made.add_argument("--secret", default="practice", help="API secret (practice)")
     made.add_argument(
-        "--account", action="append", default=[], metavar="KEY:SECRET", help="a further account"
+        "--account", action="append", default=[], metavar="KEY:SECRET", help=ACCOUNT_HELP
     )
     made.add_argument("--balance", default="10000", help="USDT each account starts with (10000)")
     made.add_argument("--weight-limit", type=int, default=2_400, help="request weight per minute")
@@ -154,6 +156,9 @@ def options_of(arguments: argparse.Namespace) -> Options:
             message = f"--account {text}: expected KEY:SECRET"
             raise ValueError(message)
         accounts.append((key, secret))
+    for _, secret in accounts:
+        if is_ed25519(secret):
+            public_key(secret)
     try:
         balance = parse_money(arguments.balance)
     except ApiError:

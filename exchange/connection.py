@@ -11,9 +11,10 @@ from urllib.parse import parse_qs
 import orjson
 
 from exchange import frames
-from exchange.control import answer_to
+from exchange.control import ControlBudget, answer_to
 from exchange.http1 import HttpError, Request, Response, read_request
 from exchange.link import Link
+from exchange.order_api import ORDERS, PATH, OrderSession, handshake_refusal
 from exchange.pings import Pings
 from exchange.probe import ORDER_START
 from exchange.streams import MAX_STREAMS, Outlet
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 HIGH_WATER_BYTES = 262_144  # at unlimited speed the player waits above this
 MAX_BACKLOG_BYTES = 67_108_864  # a subscriber further behind is disconnected
 MAX_WAITING_BYTES = 65_536  # kept while an answer is delayed; what comes later waits in the socket
-CONTROL_PER_SECOND = 10  # inbound control messages a client may send
 GOING_AWAY = 1001
-PROTOCOL_ERROR = 1002
-POLICY = 1008
 
 
 class Connection(asyncio.Protocol):
@@ -48,14 +46,14 @@ class Connection(asyncio.Protocol):
         self._busy = False  # an answer is delayed; later requests wait
         self._holds_back = False  # the peer may not send more meanwhile
         self._arrival_ns = 0
-        self._fragments = bytearray()
-        self._control_second = 0
-        self._control_count = 0
+        self._message = frames.Message()
+        self._budget = ControlBudget()
         self.peer = ""
         self.is_stream = False
         self.out: list[bytes] = []
         self.combined = False
         self.category = ""
+        self.orders: OrderSession | None = None  # of a connection of the order API
         self.names: dict[str, Outlet | None] = {}
         self.paused = False
         self.descriptor = -1
@@ -203,8 +201,7 @@ class Connection(asyncio.Protocol):
                 request = read_request(self._buffer, self._arrival_ns)
             except HttpError as fault:
                 body = orjson.dumps({"code": -1000, "msg": str(fault)})
-                self.write(Response(fault.status, body).encode(close=True))
-                self._close_transport()
+                self._refuse(Response(fault.status, body))
                 return
             if request is None:
                 return
@@ -235,10 +232,17 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         close = request.headers.get("connection", "").lower() == "close"
-        payload = response.encode(close=close)
-        self.write(payload[: len(payload) - response.missing_bytes])
-        if close or response.missing_bytes:
+        self.write_answer(response.encode(close=close), response.missing_bytes, close=close)
+
+    def write_answer(self, payload: bytes, missing_bytes: int, *, close: bool = False) -> None:
+        """Write an answer, or what a fault leaves of it; then close if either asks for it."""
+        self.write(payload[: len(payload) - missing_bytes])
+        if close or missing_bytes:
             self._close_transport()
+
+    def _refuse(self, response: Response) -> None:
+        self.write(response.encode(close=True))
+        self._close_transport()
 
     def _close_transport(self) -> None:
         if self.link is not None and self.link.queued_bytes:
@@ -252,8 +256,7 @@ class Connection(asyncio.Protocol):
         faults = self._exchange.faults
         response, delay_s = (None, 0.0) if self.control else faults.upgrade_fault(request)
         if response is not None:
-            self.write(response.encode(close=True))
-            self._close_transport()
+            self._refuse(response)
         elif delay_s > 0:
             self._busy = True
             asyncio.get_running_loop().call_later(delay_s, self._late_upgrade, request)
@@ -269,25 +272,36 @@ class Connection(asyncio.Protocol):
     def _upgrade(self, request: Request) -> None:
         key = request.headers.get("sec-websocket-key", "")
         parts = [part for part in request.path.split("/") if part]
+        if key and request.path == PATH:
+            self._open_order_api(request, key)
+            return
         self.category = parts.pop(0) if parts and parts[0] in _CATEGORIES else ""
         if not key or not parts or parts[0] not in {"ws", "stream"}:
             body = orjson.dumps({"code": -1000, "msg": "no such stream path"})
-            self.write(Response(404, body).encode(close=True))
-            self._close_transport()
+            self._refuse(Response(404, body))
             return
         self.combined = parts.pop(0) == "stream"
-        self.is_stream = True
-        self.last_heard_s = asyncio.get_running_loop().time()
-        self._exchange.faults.connections.meet(self)
-        self.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + frames.accept_key(key).encode() + b"\r\n\r\n"
-        )
+        self._switch(key)
         self._exchange.hub.connections.add(self)
         query = parse_qs(request.query)
         for listed in query.get("streams", []):
             parts.extend(listed.split("/"))
         self.subscribe([*(part for part in parts if part), *query.get("listenKey", [])])
+
+    def _switch(self, key: str) -> None:
+        self.is_stream = True
+        self.last_heard_s = asyncio.get_running_loop().time()
+        self._exchange.faults.connections.meet(self)
+        self.write(frames.switching_protocols(key))
+
+    def _open_order_api(self, request: Request, key: str) -> None:
+        refusal = handshake_refusal(self._exchange.api.budgets, request)
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self.category = ORDERS
+        self.orders = OrderSession(self._exchange, self, request)
+        self._switch(key)
 
     def subscribe(self, names: list[str]) -> bool:
         """Subscribe to streams or listen keys; False when they are too many."""
@@ -309,22 +323,20 @@ class Connection(asyncio.Protocol):
         while self._buffer:
             try:
                 decoded = frames.decode(self._buffer)
-            except frames.FrameError:
-                self.close_stream(PROTOCOL_ERROR)
-                return
-            if decoded is None:
-                return
-            opcode, last, payload = decoded
-            if not self._take_frame(opcode, payload, last=last):
+                if decoded is None or not self._take_frame(*decoded):
+                    return
+            except frames.FrameError as fault:
+                self.close_stream(fault.close_code)
                 return
 
-    def _take_frame(self, opcode: int, payload: bytes, *, last: bool) -> bool:
+    def _take_frame(self, opcode: int, last: bool, payload: bytes) -> bool:
         if opcode == frames.CLOSE:
             self.write(frames.frame(frames.CLOSE, payload[:2]))
             self._close_transport()
             return False
-        if self._over_control_budget():
-            self.close_stream(POLICY)
+        asks = self.orders is not None and opcode in {frames.TEXT, frames.CONTINUATION}
+        if not asks and not self._budget.use(self.last_heard_s):  # requests have their own budgets
+            self.close_stream(frames.POLICY)
             return False
         if opcode == frames.PING:
             if self.link is None or not self.link.pongless:
@@ -333,22 +345,12 @@ class Connection(asyncio.Protocol):
             if self.link is None or not self.link.deaf_to_pongs:
                 self.pings.answered(payload)
         elif opcode in {frames.TEXT, frames.CONTINUATION}:
-            if len(self._fragments) + len(payload) > frames.MAX_INBOUND_BYTES:
-                self.close_stream(POLICY)
-                return False
-            self._fragments += payload
-            if last:
-                text = bytes(self._fragments)
-                self._fragments.clear()
+            text = self._message.take(payload, last=last)
+            if text is not None and self.orders is not None:
+                self.orders.take(text)
+            elif text is not None:
                 self.send_text(answer_to(text, self))
         return True
-
-    def _over_control_budget(self) -> bool:
-        second = int(self.last_heard_s)
-        if second != self._control_second:
-            self._control_second, self._control_count = second, 0
-        self._control_count += 1
-        return self._control_count > CONTROL_PER_SECOND
 
     def unsubscribe(self, names: list[str]) -> None:
         """Undo subscriptions."""
@@ -374,7 +376,7 @@ class Connection(asyncio.Protocol):
         """Close when a ping has gone unanswered for too long; tell whether it was so."""
         overdue = self.pings.overdue(now_s, self._exchange.pong_timeout_s)
         if overdue:
-            self.close_stream(POLICY)
+            self.close_stream(frames.POLICY)
         return overdue
 
     def announce_end(self, now_ms: int) -> None:

@@ -9,6 +9,25 @@ import orjson
 
 from exchange.streams import MAX_STREAMS
 
+CONTROL_PER_SECOND = 10  # inbound control messages a client may send
+
+
+class ControlBudget:
+    """How many control messages came in this second."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._second = 0
+        self._count = 0
+
+    def use(self, now_s: float) -> bool:
+        """Count a message; False when it is one too many."""
+        second = int(now_s)
+        if second != self._second:
+            self._second, self._count = second, 0
+        self._count += 1
+        return self._count <= CONTROL_PER_SECOND
+
 
 class Subscriber(Protocol):
     """What a control message can change."""

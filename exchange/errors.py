@@ -25,6 +25,7 @@ TEXT_OF_CODE: dict[int, str] = {
     -1121: "Invalid symbol.",
     -1128: "Combination of optional parameters invalid.",
     -1125: "This listenKey does not exist.",
+    -1135: "This request is not the JSON object it should be.",
     -2011: "Unknown order sent.",
     -2013: "Order does not exist.",
     -2014: "API-key format invalid.",
@@ -55,6 +56,9 @@ TEXT_OF_CODE: dict[int, str] = {
     -4120: "Order type not supported for this endpoint. Please use the Algo Order API endpoints.",
     -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
     -4164: "Order's notional must be no smaller than the minimum (unless reduceOnly).",
+    -5025: "Only limit orders can be amended.",
+    -5026: "The order was amended as often as an order may be.",
+    -5027: "No need to modify the order.",
     -5021: "Due to the order could not be filled immediately, the FOK order has been rejected.",
     -5022: "The order could not be executed as maker, the Post Only order has been rejected.",
 }

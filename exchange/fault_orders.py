@@ -129,7 +129,8 @@ class PoisonOrder(Order, frozen=True, kw_only=True):
 class ConnectionOrder(Lasting, frozen=True, kw_only=True):
     """Which connections: of a category, or with a stream, or one by its number.
 
-    Categories are public, market, private, `` (un-routed), rest, stream (any but rest) and *.
+    Categories are public, market, private, orders (the order API), `` (un-routed), rest, stream
+    (any but rest) and *.
     """
 
     category: str = "*"

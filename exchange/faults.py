@@ -24,6 +24,7 @@ from exchange.fault_kinds import (
 from exchange.fault_life import Begin, Fault, FaultRegister, Undo
 from exchange.http1 import Request, Response
 from exchange.market_faults import MarketFaults
+from exchange.order_api import ORDERS
 from exchange.poison import POISON, poisoned_quote
 from exchange.request_faults import RequestFaults
 from exchange.stream_arming import rule_of
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from exchange.server import Exchange
 
 Answer = dict[str, object]
+CATEGORY_OF = {"public": "public", "market": "market", "private": "private", "ws-fapi": ORDERS}
 # Each action knows the shape of its orders; the table of kinds pairs them.
 Words = Any
 
@@ -248,7 +250,7 @@ class Faults:
     def upgrade_fault(self, request: Request) -> tuple[Response | None, float]:
         """Return the refusal of a stream handshake, if any, and how long it waits."""
         first = request.path.strip("/").partition("/")[0]
-        category = first if first in {"public", "market", "private"} else ""
+        category = CATEGORY_OF.get(first, "")
         refusal = self.requests.refused_upgrade(request)
         return refusal, self.connections.handshake_delay_s(category)
 

@@ -14,16 +14,20 @@ from exchange.account import Account
 from exchange.book import BUY, SELL
 from exchange.errors import ApiError
 from exchange.matching import Market
+from exchange.orders import Order
 from exchange.symbols import (
     MAX_OPEN_ORDERS,
     PERCENT_PRICE_DOWN,
     PERCENT_PRICE_UP,
+    is_whole,
     parse_units,
 )
 
 CLIENT_ORDER_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}\Z")
 SIDES = {"BUY": BUY, "SELL": SELL}
-TIMES_IN_FORCE = frozenset({"GTC", "IOC", "FOK", "GTX"})
+TIMES_IN_FORCE = frozenset({"GTC", "IOC", "FOK", "GTX", "GTD"})
+GTD_LEAST_MS = 600_000  # a good-till date is at least so far ahead
+GTD_LAST_MS = 253_402_300_799_000
 CONDITIONAL_TYPES = frozenset(
     {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
 )
@@ -41,6 +45,7 @@ class OrderRequest:
     qty: int
     reduce_only: bool
     client_order_id: str
+    good_till_ms: int = 0
 
 
 def required(params: Mapping[str, str], name: str) -> str:
@@ -79,12 +84,13 @@ def parse_order(params: Mapping[str, str], markets: Mapping[str, Market]) -> Ord
         raise ApiError(-4015 if len(client_order_id) > 36 else -1100)
     spec = market.spec
     qty = parse_units(required(params, "quantity"), spec.qty_decimals)
-    price, time_in_force = 0, "GTC"
+    price, time_in_force, good_till_ms = 0, "GTC", 0
     if order_type == "LIMIT":
         time_in_force = required(params, "timeInForce")
         if time_in_force not in TIMES_IN_FORCE:
             raise ApiError(-1115)
         price = parse_units(required(params, "price"), spec.price_decimals)
+        good_till_ms = _good_till_ms(params, time_in_force)
     else:
         for name in ("price", "timeInForce"):
             if params.get(name):
@@ -98,7 +104,41 @@ def parse_order(params: Mapping[str, str], markets: Mapping[str, Market]) -> Ord
         qty=qty,
         reduce_only=params.get("reduceOnly", "false").lower() == "true",
         client_order_id=client_order_id,
+        good_till_ms=good_till_ms,
     )
+
+
+def parse_amendment(
+    params: Mapping[str, str], markets: Mapping[str, Market], order: Order
+) -> OrderRequest:
+    """Return an order as it would be after the amendment that a request describes.
+
+    Raises:
+        ApiError: for missing, malformed or contradicting parameters.
+    """
+    market = markets[order.spec.symbol]
+    if SIDES.get(required(params, "side")) != order.side:
+        raise ApiError(-1117)
+    return OrderRequest(
+        market=market,
+        side=order.side,
+        order_type=order.order_type,
+        time_in_force=order.time_in_force,
+        price=parse_units(required(params, "price"), market.spec.price_decimals),
+        qty=parse_units(required(params, "quantity"), market.spec.qty_decimals),
+        reduce_only=order.reduce_only,
+        client_order_id=order.client_order_id,
+        good_till_ms=order.good_till_ms,
+    )
+
+
+def _good_till_ms(params: Mapping[str, str], time_in_force: str) -> int:
+    if time_in_force != "GTD":
+        return 0
+    text = required(params, "goodTillDate")
+    if not is_whole(text) or int(text) > GTD_LAST_MS:
+        raise ApiError(-1102, "Parameter 'goodTillDate' is malformed or out of range.")
+    return int(text) // 1_000 * 1_000  # the venue keeps whole seconds
 
 
 def check_filters(request: OrderRequest) -> None:

@@ -10,6 +10,8 @@ CLOSE = 0x8
 PING = 0x9
 PONG = 0xA
 CONTINUATION = 0x0
+PROTOCOL_ERROR = 1002
+POLICY = 1008
 MAX_INBOUND_BYTES = 65_536  # a message in all its fragments; clients send control only
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SHORT = 126
@@ -20,6 +22,14 @@ def accept_key(client_key: str) -> str:
     """Return the handshake's answer to a client's key."""
     digest = hashlib.sha1(client_key.encode() + _GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()
+
+
+def switching_protocols(client_key: str) -> bytes:
+    """Return the answer that turns an HTTP connection into a WebSocket."""
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept_key(client_key).encode() + b"\r\n\r\n"
+    )
 
 
 def frame_header(opcode: int, size: int) -> bytes:
@@ -42,6 +52,34 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 class FrameError(Exception):
     """A client broke the protocol; the connection must close."""
+
+    def __init__(self, message: str, close_code: int = PROTOCOL_ERROR) -> None:
+        """Keep the code to close with."""
+        super().__init__(message)
+        self.close_code = close_code
+
+
+class Message:
+    """A text in all its fragments, up to its bound."""
+
+    def __init__(self) -> None:
+        """Start with nothing received."""
+        self._received = bytearray()
+
+    def take(self, fragment: bytes, *, last: bool) -> bytes | None:
+        """Add a fragment; return the whole text with its last one.
+
+        Raises:
+            FrameError: it is longer than a text may be.
+        """
+        if len(self._received) + len(fragment) > MAX_INBOUND_BYTES:
+            raise FrameError("a text beyond its bound", POLICY)
+        self._received += fragment
+        if not last:
+            return None
+        text = bytes(self._received)
+        self._received.clear()
+        return text
 
 
 def decode(buffer: bytearray) -> tuple[int, bool, bytes] | None:

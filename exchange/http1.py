@@ -51,9 +51,16 @@ class Request:
     arrival_ns: int  # perf_counter at the first byte
     peer: str = ""
     params: dict[str, str] = field(default_factory=dict)
+    payload: str | None = None  # of a frame: what its signature covers
+    session_key: str = ""  # of a frame: whose session it came over
 
     def parse_params(self) -> None:
-        """Read parameters from the query and from a form body; the body wins."""
+        """Read parameters from the query and from a form body; the body wins.
+
+        A frame has brought its own.
+        """
+        if self.payload is not None:
+            return
         self.params = dict(parse_qsl(self.query, keep_blank_values=True))
         if self.body and "json" not in self.headers.get("content-type", ""):
             form = self.body.decode("utf-8", "replace")

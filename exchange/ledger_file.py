@@ -25,6 +25,7 @@ EVERYBODY_AHEAD = 2**62  # shrinks to the displayed quantity with the first quot
 _ORDER_FIELDS = (
     "order_id", "client_order_id", "side", "order_type", "time_in_force", "price", "qty",
     "reduce_only", "created_ms", "updated_ms", "status", "cum_qty", "cum_quote",
+    "good_till_ms", "amendments",
 )  # fmt: skip
 
 

@@ -33,6 +33,8 @@ class Order:
     status: str = NEW
     cum_qty: int = 0
     cum_quote: int = 0
+    good_till_ms: int = 0  # GTD: when it expires
+    amendments: int = 0
     ahead_qty: int = 0  # displayed quantity that must trade before this order fills
 
     @property
@@ -84,7 +86,7 @@ class Order:
             "priceProtect": False,
             "priceMatch": "NONE",
             "selfTradePreventionMode": "EXPIRE_MAKER",
-            "goodTillDate": 0,
+            "goodTillDate": self.good_till_ms,
             "time": self.created_ms,
             "updateTime": self.updated_ms,
         }

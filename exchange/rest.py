@@ -6,8 +6,6 @@ and a `Call` and return something to be sent as JSON, or raise ApiError.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +15,7 @@ from exchange.account import Account
 from exchange.derived import DerivedStreams
 from exchange.errors import ApiError
 from exchange.http1 import Request, Response
+from exchange.keys import signature_fits
 from exchange.limits import Budgets, OverLimitError
 from exchange.streams import Hub
 from exchange.symbols import is_whole
@@ -82,11 +81,10 @@ def dispatch(api: Api, routes: RouteTable, request: Request) -> Response:
         request.parse_params()
         call = Call(request, request.params, _NOBODY)
         _charge_weight(api, route, call, headers)
-        if route.security != OPEN:
-            call.account = _account_of(api, request)
         if route.security in {SIGNED, ORDER}:
-            _check_signature(call)
-            _check_time(api, call)
+            call.account = prove(api, request)
+        elif route.security == KEYED:
+            call.account = _account_of(api, request)
         if route.security == ORDER:
             short, minute = api.budgets.use_order(call.account.key)
             headers.append(("X-MBX-ORDER-COUNT-10S", str(short)))
@@ -115,8 +113,27 @@ def _charge_weight(api: Api, route: Route, call: Call, headers: list[tuple[str, 
         headers.append(("X-MBX-USED-WEIGHT-1M", str(used)))
 
 
+def prove(api: Api, request: Request) -> Account:
+    """Return the account behind a request, once key, signature and time are found right.
+
+    Raises:
+        ApiError: when one of them is missing or wrong.
+    """
+    account = _account_of(api, request)
+    if not _is_logged_on(request):
+        _check_signature(account, request)
+    _check_time(api, request.params)
+    return account
+
+
+def _is_logged_on(request: Request) -> bool:
+    return bool(request.session_key) and not {"apiKey", "signature"} & request.params.keys()
+
+
 def _account_of(api: Api, request: Request) -> Account:
-    key = request.headers.get("x-mbx-apikey", "")
+    key = request.headers.get("x-mbx-apikey", "") or request.session_key
+    if not key and request.payload is not None:
+        raise ApiError(-1102, "Mandatory parameter 'apiKey' was not sent.")
     if not key:
         raise ApiError(-2014)
     account = api.venue.accounts.get(key)
@@ -136,21 +153,22 @@ def _without_signature(text: str) -> str:
     return "&".join(part for part in text.split("&") if not part.startswith("signature="))
 
 
-def _check_signature(call: Call) -> None:
-    sent = call.params.get("signature", "")
+def _check_signature(account: Account, request: Request) -> None:
+    sent = request.params.get("signature", "")
     if not sent:
         raise ApiError(-1102, "Mandatory parameter 'signature' was not sent.")
-    text = signed_text(call.request.query, call.request.body.decode("utf-8", "replace"))
-    expected = hmac.digest(call.account.secret.encode(), text.encode(), hashlib.sha256).hex()
-    if not hmac.compare_digest(expected, sent.lower()):
+    text = request.payload
+    if text is None:
+        text = signed_text(request.query, request.body.decode("utf-8", "replace"))
+    if not signature_fits(account.secret, text, sent):
         raise ApiError(-1022)
 
 
-def _check_time(api: Api, call: Call) -> None:
-    text = call.params.get("timestamp", "")
+def _check_time(api: Api, params: dict[str, str]) -> None:
+    text = params.get("timestamp", "")
     if not is_whole(text):
         raise ApiError(-1102, "Mandatory parameter 'timestamp' was not sent or malformed.")
-    window_text = call.params.get("recvWindow", str(DEFAULT_RECV_WINDOW_MS))
+    window_text = params.get("recvWindow", str(DEFAULT_RECV_WINDOW_MS))
     if not is_whole(window_text) or int(window_text) > MAX_RECV_WINDOW_MS:
         raise ApiError(-1102, "Parameter 'recvWindow' is malformed or above 60000.")
     clock = api.venue.clock

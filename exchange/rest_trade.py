@@ -51,6 +51,12 @@ def query_open_order(api: Api, call: Call) -> object:
     return order.view()
 
 
+def amend_order(api: Api, call: Call) -> object:
+    """Change price and quantity of an order."""
+    api.venue.market(required(call.params, "symbol"))
+    return api.venue.amend(call.account, call.params).view()
+
+
 def cancel_order(api: Api, call: Call) -> object:
     """Cancel one order."""
     api.venue.market(required(call.params, "symbol"))
@@ -147,6 +153,7 @@ def trade_routes() -> RouteTable:
     rows = (
         ("POST", "/fapi/v1/order", ORDER, 0, place_order),
         ("POST", "/fapi/v1/order/test", SIGNED, 1, test_order),
+        ("PUT", "/fapi/v1/order", ORDER, 1, amend_order),
         ("GET", "/fapi/v1/order", SIGNED, 1, query_order),
         ("DELETE", "/fapi/v1/order", SIGNED, 1, cancel_order),
         ("GET", "/fapi/v1/openOrder", SIGNED, 1, query_open_order),

@@ -7,7 +7,7 @@ import re
 import ssl
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -216,15 +216,27 @@ class Exchange:
         if self._options.ledger_path is not None:
             ledger_file.save(self._options.ledger_path, self.venue)
 
-    def answer(self, request: Request, *, control: bool = False) -> tuple[Response, float]:
-        """Answer a request, through an armed fault when one fits; return the delay too."""
+    def answer(
+        self,
+        request: Request,
+        *,
+        control: bool = False,
+        own: Callable[[Request], Response] | None = None,
+    ) -> tuple[Response, float]:
+        """Answer a request, through an armed fault when one fits; return the delay too.
+
+        Args:
+            request: over HTTP, or of a frame.
+            control: it came over the port that no fault reaches.
+            own: answers it in the place of the routes.
+        """
         if request.method == "POST" and request.path.endswith("/order"):
-            sent = f"{request.query}&{request.body.decode('latin-1')}"
-            self.sent_ids.extend(CLIENT_ID.findall(sent))
+            self.sent_ids.extend(CLIENT_ID.findall(_words_of(request)))
+        dispatch_it = own or self._dispatch
         requests = self.faults.requests
         if requests.rules and not control and not request.path.startswith("/practice/"):
-            return requests.answer(request, self._dispatch)
-        return self._dispatch(request), 0.0
+            return requests.answer(request, dispatch_it)
+        return dispatch_it(request), 0.0
 
     def _dispatch(self, request: Request) -> Response:
         return dispatch(self.api, self.routes, request)
@@ -264,6 +276,7 @@ class Exchange:
                 if due_s < now_s:
                     del account.countdown_due_s[symbol]
                     self.venue.cancel_all(account, symbol)
+        self.venue.expire_due()
         self._tend_connections(loop.time())
         self.player.deliver()
 
@@ -293,6 +306,12 @@ class Exchange:
         for connection in list(self.connections):
             if connection.is_stream and connection.category in {"public", "market"}:
                 connection.close_stream(GOING_AWAY)
+
+
+def _words_of(request: Request) -> str:
+    if request.payload is not None:
+        return request.payload
+    return f"{request.query}&{request.body.decode('latin-1')}"
 
 
 async def _opened(port_of: Openable, host: str, port: int) -> Openable:

@@ -53,7 +53,7 @@ def order_event(order: Order, execution: str, now_ms: int, fill: Fill | None = N
             "ss": 0,
             "V": "EXPIRE_MAKER",
             "pm": "NONE",
-            "gtd": 0,
+            "gtd": order.good_till_ms,
             "er": "0",
         },
     }

@@ -13,10 +13,12 @@ from exchange.account import Account
 from exchange.clock import VirtualClock
 from exchange.errors import ApiError
 from exchange.filters import (
+    GTD_LEAST_MS,
     OrderRequest,
     check_account,
     check_filters,
     order_margin,
+    parse_amendment,
     parse_order,
 )
 from exchange.listing import TRADING, USD_M, Listing
@@ -24,6 +26,8 @@ from exchange.matching import Market
 from exchange.orders import CANCELED, EXPIRED, FILLED, PARTIALLY_FILLED, Order
 from exchange.symbols import SymbolSpec, is_whole
 
+RESTING = frozenset({"GTC", "GTX", "GTD"})
+MAX_AMENDMENTS = 10_000  # of one order
 FIRST_ORDER_ID = 8_000_000_001
 FIRST_TRADE_ID = 900_000_001
 
@@ -92,21 +96,27 @@ class Venue:
             reachable = sum(qty for _, qty in market.takeable(request.side, limit_price))
             if reachable < request.qty:
                 raise ApiError(-5021)
+        if request.good_till_ms and request.good_till_ms < self.clock.now_ms() + GTD_LEAST_MS:
+            raise ApiError(-1102, "Parameter 'goodTillDate' is less than 600 s ahead.")
         order = self._build_order(account, request)
         if dry_run:
             return order
         account.add_order(order)
         self._tell(account, userdata.order_event(order, "NEW", order.created_ms))
-        for price, qty in market.take(order.side, limit_price, order.qty):
+        self._match(market, order)
+        return order
+
+    def _match(self, market: Market, order: Order) -> None:
+        """Let an order take what it reaches, then rest or expire."""
+        for price, qty in market.take(order.side, order.price, order.leaves_qty):
             self._fill(market, order, price, qty, maker=False)
             if not order.is_open:
                 break
         if order.is_open:
-            if order.order_type == "LIMIT" and order.time_in_force in {"GTC", "GTX"}:
+            if order.order_type == "LIMIT" and order.time_in_force in RESTING:
                 market.rest(order)
             else:
                 self._close(order, EXPIRED)
-        return order
 
     def _build_order(self, account: Account, request: OrderRequest) -> Order:
         now_ms = self.clock.now_ms()
@@ -124,7 +134,54 @@ class Venue:
             created_ms=now_ms,
             updated_ms=now_ms,
             account_key=account.key,
+            good_till_ms=request.good_till_ms,
         )
+
+    def amend(self, account: Account, params: Mapping[str, str]) -> Order:
+        """Change price and quantity of an open limit order; its place in the queue is lost.
+
+        The order ends when nothing would be left of it, or when it must not take and would.
+
+        Raises:
+            ApiError: when it is refused; then nothing has changed.
+        """
+        order = self.find_order(account, params, code=-2013)
+        if not order.is_open:
+            raise ApiError(-2013)
+        if order.order_type != "LIMIT":
+            raise ApiError(-5025)
+        if order.amendments >= MAX_AMENDMENTS:
+            raise ApiError(-5026)
+        request = parse_amendment(params, self.markets, order)
+        if (request.price, request.qty) == (order.price, order.qty):
+            raise ApiError(-5027)
+        check_filters(request)
+        market = request.market
+        if not order.reduce_only:
+            bound = order_margin(account, market, order.side, order.price, order.leaves_qty)
+            open_qty = max(0, request.qty - order.cum_qty)
+            wanted = order_margin(account, market, order.side, request.price, open_qty)
+            if wanted > self.available_margin(account) + bound:
+                raise ApiError(-2019)
+        market.remove(order)
+        order.price, order.qty = request.price, max(request.qty, order.cum_qty)
+        order.amendments += 1
+        order.updated_ms = self.clock.now_ms()
+        crosses = order.time_in_force == "GTX" and market.would_take(order.side, order.price)
+        if order.leaves_qty == 0 or crosses:
+            self._close(order, CANCELED)
+            return order
+        self._tell(account, userdata.order_event(order, "AMENDMENT", order.updated_ms))
+        self._match(market, order)
+        return order
+
+    def expire_due(self) -> None:
+        """End the orders whose good-till date has come."""
+        now_ms = self.clock.now_ms()
+        for account in self.accounts.values():
+            due = [o for o in account.open_orders.values() if 0 < o.good_till_ms <= now_ms]
+            for order in due:
+                self._close(order, EXPIRED)
 
     def find_order(self, account: Account, params: Mapping[str, str], *, code: int) -> Order:
         """Return an order by venue id (which wins) or client id.

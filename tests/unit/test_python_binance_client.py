@@ -215,3 +215,33 @@ def test_the_trap_of_a_wrong_category_stays_silent(tmp_path: Path) -> None:
             assert exchange.exchange.player.event_count >= 9
 
     run(test())
+
+
+def test_it_trades_over_the_order_api(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(lasting_tape(tmp_path), Options(autostart=True)) as exchange:
+            await exchange.until(lambda: exchange.exchange.player.event_count == 9)
+            async with client_of(exchange) as (client, _sockets):
+                placed = await client.ws_futures_create_order(
+                    symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC",
+                    quantity="0.010", price="59000.00", newClientOrderId="ws-1",
+                )  # fmt: skip
+                assert (placed["clientOrderId"], placed["status"]) == ("ws-1", "NEW")
+                changed = await client.ws_futures_edit_order(
+                    symbol="BTCUSDT", origClientOrderId="ws-1", side="BUY",
+                    quantity="0.020", price="59001.00",
+                )  # fmt: skip
+                assert (changed["orderId"], changed["origQty"]) == (placed["orderId"], "0.020")
+                asked = await client.ws_futures_get_order(
+                    symbol="BTCUSDT", orderId=placed["orderId"]
+                )
+                assert asked["price"] == "59001.00"
+                gone = await client.ws_futures_cancel_order(
+                    symbol="BTCUSDT", orderId=placed["orderId"]
+                )
+                assert gone["status"] == "CANCELED"
+                balance = await client.ws_futures_v2_account_balance()
+                assert balance[0]["balance"] == "10000.00000000"
+                await client.ws_future.__aexit__(None, None, None)  # the library leaves it open
+
+    run(test())

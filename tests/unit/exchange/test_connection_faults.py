@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from exchange import frames
-from exchange.connection import GOING_AWAY, POLICY
+from exchange.connection import GOING_AWAY
+from exchange.frames import POLICY
 from exchange.server import Options
 from tests.exchange_rig import Running, parse_answer, run
 from tests.fault_rig import (

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from exchange.connection import GOING_AWAY, POLICY
-from exchange.frames import MAX_INBOUND_BYTES
+from exchange.connection import GOING_AWAY
+from exchange.frames import MAX_INBOUND_BYTES, POLICY
 from exchange.generator import Generator
 from exchange.server import Exchange, Options
 from tests.exchange_rig import KEY, run, running, short_tape, tape_of

@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from exchange import frames
-from exchange.connection import CONTROL_PER_SECOND
+from exchange.control import CONTROL_PER_SECOND
 from exchange.events import DIFF, QUOTE, TRADE
 from exchange.server import Options
 from exchange.streams import (
