@@ -1,12 +1,14 @@
 """What an order costs before its write, part by part, and what a garbage collection would add.
 
-Question: how much of tick-to-order is Python and signature, and does the collector matter?
+Question: how much of tick-to-order is Python and signature, what is left of it on a session that
+was logged on (`frame`), and does the collector matter?
 Load: one command, in a loop and with everything hot; `tick_to_order` shows it in its real
 surroundings, where caches are cold. The collector is run over a heap as large as an executor's,
 with and without `gc.freeze()`.
 
 The baseline of each case is the usual way of the same thing: struct and a NamedTuple, hmac and
-hashlib with string formatting, and a heap that is not frozen.
+hashlib with string formatting, and a heap that is not frozen. That of a session's frame, which is
+not signed, is a request of the same key that is.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bench import harness
 from bench.harness import Bench, Pass
 from engine.domain.codes import EventType, OrderType, Side, TimeInForce
 from engine.domain.instrument_row import Instrument, unit_e8
-from engine.venues.binance.order_wire import Account, OrderEncoder
+from engine.venues.binance.order_wire import Account, OrderEncoder, frame_wire
 from engine.venues.order_records import Command, read_command
 
 ROUNDS: Final = 2_000
@@ -45,6 +49,7 @@ BENCH = Bench(
         "command": "command, usual way",
         "request": "request, usual way",
         "signature": "signature, usual way",
+        "frame, session": "request, Ed25519",
         "collection, frozen": "collection, not frozen",
     },
 )
@@ -100,6 +105,12 @@ def usual_request(command: Command, instrument: Instrument, venue_ms: int) -> by
     return f"{head}Host: localhost\r\nX-MBX-APIKEY: {KEY}\r\n\r\n".encode()
 
 
+def private_key() -> str:
+    """Return an Ed25519 key as PEM text."""
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
 def cases() -> dict[str, Callable[[], Pass]]:
     """Return every case."""
     instrument = Instrument(
@@ -126,6 +137,8 @@ def cases() -> dict[str, Callable[[], Pass]]:
     }
     command = Command(**fields)  # type: ignore[arg-type]
     payload = bytes(USUAL_COMMAND.size)
+    pair = account._replace(api_secret=private_key())
+    frames, signing = frame_wire(pair, [instrument]), OrderEncoder(pair, [instrument])
     query = b"symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.004&price=61800.1" * 2
     secret = KEY.encode()
     venue_ms = 1_723_000_000_123
@@ -138,6 +151,8 @@ def cases() -> dict[str, Callable[[], Pass]]:
         "signature, usual way": lambda: timed(
             lambda: hmac.new(secret, query, hashlib.sha256).hexdigest()
         ),
+        "frame, session": lambda: timed(lambda: frames.order(command, venue_ms)),
+        "request, Ed25519": lambda: timed(lambda: signing.encode_order(command, venue_ms)),
         "collection, frozen": lambda: collected(is_frozen=True),
         "collection, not frozen": lambda: collected(is_frozen=False),
     }

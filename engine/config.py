@@ -31,9 +31,20 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     stream_url: Annotated[
         str, Meta(description="WebSocket base URL, without a category; empty: the venue's own.")
     ] = ""
+    order_url: Annotated[
+        str,
+        Meta(
+            description="WebSocket base URL of the order API, used with an Ed25519 key only; "
+            "empty: the venue's own."
+        ),
+    ] = ""
     api_key: Annotated[str, Meta(description="Public half of the API key.")] = ""
     api_secret: Annotated[
-        str, Meta(description="Secret half; never printed, logged or stored.")
+        str,
+        Meta(
+            description="Secret half, or an Ed25519 private key as PEM text, with which orders go "
+            "over a session that is logged on once; never printed, logged or stored."
+        ),
     ] = ""
     account: Annotated[Name, Meta(description="Account tag; state is kept per account.")] = (
         "practice"

@@ -16,6 +16,7 @@ import msgspec
 
 from engine.config import Config
 from engine.symbols import UnknownSymbolError, resolve_all
+from engine.venues.binance.signing import KeyTextError, signer_of
 
 DEFAULT_FILE = "aegis.toml"
 DEFAULT_HOME = "~/.local/state/aegis"
@@ -40,6 +41,7 @@ ADDRESSES: dict[str, dict[str, str]] = {
     "binance": {
         "rest_url": "https://fapi.binance.com",
         "stream_url": "wss://fstream.binance.com",
+        "order_url": "wss://ws-fapi.binance.com",
     }
 }
 
@@ -227,6 +229,7 @@ def _with_symbols(config: Config, source: str) -> Config:
 
 def _check(config: Config) -> None:
     venue = config.venue
+    _check_key(venue.api_secret)
     if config.fills_here and config.paper.latency_ms >= config.order_timeout_ms:
         message = "paper.latency_ms: must be below order_timeout_ms, or no order is ever answered"
         raise ConfigError(message)
@@ -242,6 +245,14 @@ def _check(config: Config) -> None:
             # Whatever its rest_url: orders to a practice venue pass without the arming switches.
             message = "venue.name: live trading needs a venue; the practice exchange is for paper"
             raise ConfigError(message)
+
+
+def _check_key(secret: str) -> None:
+    try:
+        signer_of(secret)
+    except KeyTextError as error:
+        # Never with the text: it may be all of a key but a line end.
+        raise ConfigError(f"venue.api_secret (BINANCE_API_SECRET): {error}") from None
 
 
 def _check_shape(tree: Mapping[str, Any], prefix: str, source: str) -> None:

@@ -137,16 +137,24 @@ class OrderSession:
     def _framed(
         self, request_id: object, response: Response, *, shows_limits: bool = False
     ) -> Response:
-        body = orjson.Fragment(response.body)
         word = "result" if response.status == 200 else "error"
-        if response.body[:1] not in {b"{", b"["}:
-            body = orjson.Fragment(orjson.dumps(response.body.decode("utf-8", "replace")))
+        body = self._body(response)
         answer: dict[str, object] = {"id": request_id, "status": response.status, word: body}
         if shows_limits:
             answer["rateLimits"] = self._limits(response)
         frame = orjson.dumps(answer)
         missing = len(frame) // 2 if response.missing_bytes else 0
         return Response(response.status, frame, missing_bytes=missing)
+
+    def _body(self, response: Response) -> object:
+        if response.body[:1] not in {b"{", b"["}:  # a page of somebody on the way
+            return response.body.decode("utf-8", "replace")
+        seconds = dict(response.headers).get("Retry-After")
+        if response.status == 200 or seconds is None:
+            return orjson.Fragment(response.body)
+        now_ms = self._exchange.clock.now_ms()
+        times = {"serverTime": now_ms, "retryAfter": now_ms + 1_000 * int(seconds)}
+        return orjson.loads(response.body) | {"data": times}
 
     def _limits(self, response: Response) -> list[dict[str, object]]:
         used = {name: text for name, text in response.headers if name in _LIMIT_OF_HEADER}

@@ -68,10 +68,11 @@ class OrderWire:
         head: bytes,
         tail: bytes,
         window: bytes,
-        secret: _Memory,
+        secret: _Memory | None,
         tag: bytes,
         epoch: int,
         terms: tuple[bytes, ...],
+        mask_seed: int = ...,
     ) -> None: ...
     def add_instrument(
         self,
@@ -83,6 +84,7 @@ class OrderWire:
         /,
     ) -> None: ...
     def order(self, command: tuple[int | str, ...], venue_ms: int, /) -> bytes: ...
+    def unsigned(self, command: tuple[int | str, ...], venue_ms: int, /) -> bytes: ...
     def signature(self, query: bytes, /) -> bytes: ...
 
 @final

@@ -7,6 +7,12 @@
  * is prepared by the caller: head (request line up to the query), what to call an instrument, the
  * terms (side, type, time in force, reduce-only) in the venue's words, and tail (headers). The name
  * is <tag><epoch>-<strategy + 1>-<order>-<cause> in base 36, as engine/domain/client_id.py says.
+ *
+ * A wire without a secret is for a session that was logged on: it writes a masked WebSocket frame,
+ * unsigned, whose JSON text is called like its order:
+ *
+ *     head | symbol | terms | ,"quantity":"..",["price":"..",]"newClientOrderId":".."
+ *     | ,"recvWindow":..,"timestamp":.. | tail | name | "}
  */
 #include "commands.h"
 #include "sha256.h"
@@ -20,8 +26,23 @@ enum {
     EPOCH_LOW_MASK = 255,
     KINDS = 5, /* MARKET, GTC, IOC, FOK, post-only */
     TERMS = 2 * KINDS * 2,
-    SIGNATURE_CHARACTERS = 2 * AEGIS_SHA256_BYTES
+    SIGNATURE_CHARACTERS = 2 * AEGIS_SHA256_BYTES,
+    FRAME_TEXT_LAST = 0x81, /* RFC 6455: a whole text */
+    FRAME_MASKED = 0x80,
+    FRAME_LENGTH_16 = 126, /* two bytes of length follow */
+    FRAME_HEAD = 8,        /* with two bytes of length, and the mask */
+    MASK_BYTES = 4,
+    FRAME_TEXT_MAX = 0xffff
 };
+
+/* What stands before each part of an order that changes, and after a text. */
+struct words {
+    const char *quantity, *price, *name, *after_text;
+};
+
+static const struct words QUERY_WORDS = {"&quantity=", "&price=", "&newClientOrderId=", ""};
+static const struct words FRAME_WORDS = {",\"quantity\":\"", ",\"price\":\"",
+                                         ",\"newClientOrderId\":\"", "\""};
 
 /* engine/domain/codes.py */
 enum { LIMIT = 2, GTC = 1, FOK = 3, REDUCE_ONLY = 1, POST_ONLY = 2 };
@@ -39,7 +60,9 @@ typedef struct {
     PyObject *tag;
     PyObject *terms; /* TERMS bytes objects; see terms_of */
     int64_t epoch;
-    struct aegis_hmac hmac;
+    const struct words *words; /* QUERY_WORDS or FRAME_WORDS */
+    struct aegis_hmac hmac;    /* of a wire that signs */
+    uint64_t mask_seed;        /* of a wire that writes frames */
     struct wire_instrument *instruments;
     Py_ssize_t instrument_count;
     int is_frozen; /* lent to an order line: read without the GIL from now on */
@@ -60,13 +83,15 @@ static int refuse_frozen(const wire_object *self) {
 }
 
 static int wire_init(wire_object *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"head", "tail", "window", "secret", "tag", "epoch", "terms", NULL};
+    static char *names[] = {"head",  "tail",  "window",    "secret", "tag",
+                            "epoch", "terms", "mask_seed", NULL};
     PyObject *head, *tail, *window, *tag, *terms;
     long long epoch;
+    unsigned long long mask_seed = 0;
     Py_buffer secret;
     if (refuse_frozen(self) != 0 ||
-        !PyArg_ParseTupleAndKeywords(args, kwargs, "SSSy*SLO!", names, &head, &tail, &window,
-                                     &secret, &tag, &epoch, &PyTuple_Type, &terms))
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "SSSz*SLO!|K", names, &head, &tail, &window,
+                                     &secret, &tag, &epoch, &PyTuple_Type, &terms, &mask_seed))
         return -1;
     int right =
         PyBytes_GET_SIZE(tag) <= TAG_CHARACTERS_MAX && epoch >= 0 && is_bytes_tuple(terms, TERMS);
@@ -77,7 +102,10 @@ static int wire_init(wire_object *self, PyObject *args, PyObject *kwargs) {
         Py_XSETREF(self->tag, Py_NewRef(tag));
         Py_XSETREF(self->terms, Py_NewRef(terms));
         self->epoch = epoch;
-        aegis_hmac_key(&self->hmac, secret.buf, (size_t)secret.len);
+        self->words = secret.buf != NULL ? &QUERY_WORDS : &FRAME_WORDS;
+        self->mask_seed = mask_seed;
+        if (secret.buf != NULL)
+            aegis_hmac_key(&self->hmac, secret.buf, (size_t)secret.len);
     } else {
         PyErr_Format(PyExc_ValueError, "tag of at most %d letters, epoch >= 0, %d terms",
                      TAG_CHARACTERS_MAX, TERMS);
@@ -263,19 +291,24 @@ static int check_parts(const wire_object *self, const int64_t n[AEGIS_COMMAND_IT
                : 0;
 }
 
-/* Write the query up to the signature; the name's length is given back for a check. */
+/* Write the order up to its time; the name's length is given back for a check. */
 static char *put_query(char *to, const wire_object *self, const struct parts *parts,
                        const int64_t n[AEGIS_COMMAND_ITEMS], Py_ssize_t *name_size) {
     const struct wire_instrument *instrument = parts->instrument;
+    const struct words *words = self->words;
     to = put_bytes(put_bytes(to, instrument->symbol), parts->terms);
-    to = put_decimal(put_text(to, "&quantity="), (uint64_t)parts->quantity,
+    to = put_decimal(put_text(to, words->quantity), (uint64_t)parts->quantity,
                      instrument->qty_exponent);
-    if (parts->has_price)
-        to = put_decimal(put_text(to, "&price="), (uint64_t)parts->price,
+    to = put_text(to, words->after_text);
+    if (parts->has_price) {
+        to = put_decimal(put_text(to, words->price), (uint64_t)parts->price,
                          instrument->price_exponent);
-    char *name = put_text(to, "&newClientOrderId=");
+        to = put_text(to, words->after_text);
+    }
+    char *name = put_text(to, words->name);
     to = put_name(name, self, n);
     *name_size = to - name;
+    to = put_text(to, words->after_text);
     return put_number(put_bytes(to, self->window), (uint64_t)parts->venue_ms, 10);
 }
 
@@ -284,12 +317,47 @@ static int64_t request_bound(const wire_object *self, const struct parts *parts)
     return PyBytes_GET_SIZE(self->head) + PyBytes_GET_SIZE(parts->instrument->symbol) +
            PyBytes_GET_SIZE(parts->terms) + PyBytes_GET_SIZE(self->window) +
            PyBytes_GET_SIZE(self->tail) + SIGNATURE_CHARACTERS + 3 * NUMBER_CHARACTERS +
-           NAME_SPACE + 64;
+           2 * NAME_SPACE + FRAME_HEAD + 72;
+}
+
+/* A mask that no two orders share; the last step of splitmix64 spreads the bits. */
+static uint32_t mask_of(const wire_object *self, const int64_t n[AEGIS_COMMAND_ITEMS]) {
+    uint64_t mixed =
+        self->mask_seed + (uint64_t)n[AEGIS_COMMAND_ORDER_SEQUENCE] * 0x9e3779b97f4a7c15;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+    return (uint32_t)(mixed >> 32);
+}
+
+/* Put head and mask of a frame before a text that stands FRAME_HEAD behind `to`. */
+static char *put_frame(char *to, size_t size, uint32_t mask) {
+    char *text = to + FRAME_HEAD;
+    *to++ = (char)FRAME_TEXT_LAST;
+    if (size < FRAME_LENGTH_16) {
+        *to++ = (char)(FRAME_MASKED | size);
+        text = memmove(to + MASK_BYTES, text, size);
+    } else {
+        *to++ = (char)(FRAME_MASKED | FRAME_LENGTH_16);
+        *to++ = (char)(size >> 8);
+        *to++ = (char)size;
+    }
+    char key[MASK_BYTES];
+    memcpy(key, &mask, sizeof key);
+    memcpy(to, key, sizeof key);
+    for (size_t i = 0; i < size; i++)
+        text[i] ^= key[i % MASK_BYTES];
+    return text + size;
 }
 
 /* Write the whole request; the caller checks the name's length before it uses it. */
 static char *put_request(char *to, const wire_object *self, const struct parts *parts,
                          const int64_t n[AEGIS_COMMAND_ITEMS], Py_ssize_t *name_size) {
+    if (self->words == &FRAME_WORDS) {
+        char *text = to + FRAME_HEAD;
+        char *end = put_query(put_bytes(text, self->head), self, parts, n, name_size);
+        end = put_text(put_name(put_bytes(end, self->tail), self, n), "\"}");
+        return put_frame(to, (size_t)(end - text), mask_of(self, n));
+    }
     char *query = put_bytes(to, self->head);
     to = put_query(query, self, parts, n, name_size);
     size_t signed_size = (size_t)(to - query);
@@ -297,26 +365,38 @@ static char *put_request(char *to, const wire_object *self, const struct parts *
     return put_bytes(to, self->tail);
 }
 
-static PyObject *wire_order(wire_object *self, PyObject *const *args, Py_ssize_t count) {
+typedef char *put_whole(char *to, const wire_object *self, const struct parts *parts,
+                        const int64_t n[AEGIS_COMMAND_ITEMS], Py_ssize_t *name_size);
+
+static PyObject *written(wire_object *self, PyObject *const *args, Py_ssize_t count,
+                         put_whole *put) {
     int64_t n[AEGIS_COMMAND_ITEMS];
     struct parts parts;
     if (wire_check(self) != 0 || aegis_arity("order", count, 2, 2) != 0 ||
         read_numbers(args[0], n) != 0 || aegis_int64_arg(args[1], &parts.venue_ms) != 0)
         return NULL;
-    if (check_parts(self, n, &parts) != 0)
+    if (check_parts(self, n, &parts) != 0 || request_bound(self, &parts) > FRAME_TEXT_MAX)
         return PyErr_Format(PyExc_AssertionError, "an order's number is out of its range");
     PyObject *request = PyBytes_FromStringAndSize(NULL, request_bound(self, &parts));
     if (request == NULL)
         return NULL;
     char *start = PyBytes_AS_STRING(request);
     Py_ssize_t name_size;
-    char *end = put_request(start, self, &parts, n, &name_size);
+    char *end = put(start, self, &parts, n, &name_size);
     if (name_size > NAME_CHARACTERS_MAX) {
         Py_DECREF(request);
         return PyErr_Format(PyExc_AssertionError, "a name of %zd characters", name_size);
     }
     _PyBytes_Resize(&request, end - start);
     return request;
+}
+
+static PyObject *wire_order(wire_object *self, PyObject *const *args, Py_ssize_t count) {
+    return written(self, args, count, put_request);
+}
+
+static PyObject *wire_unsigned(wire_object *self, PyObject *const *args, Py_ssize_t count) {
+    return written(self, args, count, put_query);
 }
 
 /* WHY: reads bytes objects without the GIL. They never change, the wire holds them, and a frozen
@@ -349,6 +429,8 @@ int aegis_wire_freeze(PyObject *object) {
 static PyObject *wire_signature(wire_object *self, PyObject *query) {
     if (wire_check(self) != 0)
         return NULL;
+    if (self->words != &QUERY_WORDS)
+        return PyErr_Format(PyExc_ValueError, "a wire of frames has no key");
     if (!PyBytes_Check(query))
         return PyErr_Format(PyExc_TypeError, "the query must be bytes");
     char text[SIGNATURE_CHARACTERS];
@@ -362,6 +444,8 @@ static PyMethodDef wire_methods[] = {
      "qty_exponent, tick_scaled, price_exponent)."},
     {"order", AEGIS_FAST(wire_order), METH_FASTCALL,
      "Return the request of a new order: order(command, venue_ms)."},
+    {"unsigned", AEGIS_FAST(wire_unsigned), METH_FASTCALL,
+     "Return what a signature of a new order covers: unsigned(command, venue_ms)."},
     {"signature", (PyCFunction)wire_signature, METH_O,
      "Return the HMAC-SHA256 of a query as 64 hexadecimal digits."},
     {NULL, NULL, 0, NULL}};

@@ -27,6 +27,7 @@ class ExecutorRig:
         self,
         exchange: Exchange,
         *,
+        key: str = "practice",
         secret: str = "practice",
         epoch: int = 1,
         rest_url: str = "",
@@ -52,7 +53,8 @@ class ExecutorRig:
             venue=VenueConfig(
                 rest_url=rest_url or exchange.url,
                 stream_url=exchange.stream_url,
-                api_key="practice",
+                order_url=exchange.stream_url,
+                api_key=key,
                 api_secret=secret,
             ),
         )

@@ -85,6 +85,7 @@ class OrderSide:
         self,
         exchange: Exchange,
         *,
+        key: str = "practice",
         secret: str = "practice",
         timeout_ms: int = 1_000,
         epoch: int = 0,
@@ -98,7 +99,14 @@ class OrderSide:
         self.epoch = epoch or next(_epochs)
         self.dispatcher = Dispatcher(lambda name, error: self.faults.append(f"{name}: {error!r}"))
         account = Account(
-            exchange.url, exchange.stream_url, "practice", secret, "a", self.epoch, timeout_ms
+            exchange.url,
+            exchange.stream_url,
+            key,
+            secret,
+            "a",
+            self.epoch,
+            timeout_ms,
+            exchange.stream_url,
         )
         self.orders = BinanceOrders(
             account, self.clock, self.instruments, self.reports.append, offload_to(self.dispatcher)

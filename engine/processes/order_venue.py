@@ -60,6 +60,7 @@ def create_order_venue(
         config.engine_tag,
         config.epoch,
         config.order_timeout_ms,
+        venue.order_url,
     )
     return BinanceOrders(account, clock, instruments, emit, offload, kernel_line)
 

@@ -57,6 +57,7 @@ def _conclude(
             venue,
             rest_url=exchange.url,
             stream_url=exchange.stream_url,
+            order_url=exchange.stream_url,
             # INVARIANT: a real key never meets `--exchange URL`, whatever that URL is: orders to a
             # practice venue pass without the arming switches.
             api_key=PRACTICE_CREDENTIAL,

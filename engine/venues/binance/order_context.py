@@ -11,8 +11,10 @@ from engine.clock import VenueClock
 from engine.domain.client_id import ClientId, encode_client_id
 from engine.domain.codes import EventType, OrderStatus
 from engine.domain.instrument_row import Instrument
-from engine.venues.binance.account import KnownOrders, ask
+from engine.venues.binance.account import ORDER_PATH, KnownOrders, ask
+from engine.venues.binance.errors import classify
 from engine.venues.binance.order_line import KernelLine, LineEnd
+from engine.venues.binance.order_session import OrderSession
 from engine.venues.binance.order_views import (
     EPOCH_LOW_MASK,
     NS_PER_MS,
@@ -20,8 +22,9 @@ from engine.venues.binance.order_views import (
     OrderView,
     decode_view,
 )
-from engine.venues.binance.order_wire import Account, OrderEncoder
-from engine.venues.binance.rest import BinanceRest
+from engine.venues.binance.order_wire import Account, OrderEncoder, frame_wire
+from engine.venues.binance.rest import BinanceRest, Params
+from engine.venues.binance.signing import signer_of
 from engine.venues.order_records import Command, LocalReason, Report, clock_report
 from engine.venues.venue import (
     InstrumentClosedError,
@@ -32,6 +35,7 @@ from engine.venues.venue import (
     VenueUnreachableError,
 )
 
+HTTP_METHODS: Final = {"order.cancel": "DELETE", "order.status": "GET", "order.modify": "PUT"}
 TIME_PATH: Final = "/fapi/v1/time"
 CLOCK_SPACING_S: Final = 0.05  # the endpoint answers in ms: 2 % of rate error at most
 
@@ -70,13 +74,61 @@ class OrderContext:
             account.rest_url, clock, api_key=account.api_key, api_secret=account.api_secret
         )
         self.encoder = OrderEncoder(account, instruments)
-        self.line = (
-            LineEnd(kernel_line, self.rest, clock, self.encoder.wire) if kernel_line else None
-        )
+        self.session = self._make_session()
+        self.frames = frame_wire(account, instruments)
+        self.line = self._make_line(kernel_line)
         self.reader = AccountReader(instruments, account.engine_tag, account.epoch)
         self.known = KnownOrders()
         self.traded: set[int] = set()
         self.last_error: VenueError | None = None
+
+    def _make_session(self) -> OrderSession | None:
+        account = self.account
+        signer = signer_of(account.api_secret)
+        if not signer.logs_on or not account.order_url:
+            return None
+        return OrderSession(
+            account.order_url,
+            account.api_key,
+            signer,
+            self.clock,
+            blocked_s=self.rest.blocked_s,
+            learn_limits=self.rest.learn_limits,
+            relearn_clock=self.relearn_clock,
+        )
+
+    def _make_line(self, kernel_line: KernelLine | None) -> LineEnd | None:
+        if kernel_line is None:
+            return None
+        if self.session is not None:
+            return LineEnd(kernel_line, self.session, self.clock, self.frames)
+        if signer_of(self.account.api_secret).logs_on:
+            return None  # its requests are signed in Python
+        return LineEnd(kernel_line, self.rest, self.clock, self.encoder.wire)
+
+    async def ask_order(self, method: str, params: Params) -> bytes:
+        """Return the body of an answer about one order: over a session, else over HTTP.
+
+        Args:
+            method: as the session calls it.
+            params: as `OrderEncoder.which` or `change` makes them.
+
+        Raises:
+            VenueError: by kind.
+        """
+        session = self.session
+        http_method = HTTP_METHODS[method]
+        if session is not None and session.is_ready:
+            response = await session.ask(method, params)
+        elif http_method == "GET":
+            return await ask(self.rest, "GET", ORDER_PATH, params)
+        else:
+            request = self.encoder.encode_about(http_method, params, self.clock.now_ms())
+            response = await self.rest.exchange_bytes(request)
+        error = classify(response)
+        if error is not None:
+            raise error
+        return response.body
 
     async def sample_clock(self) -> None:
         """Ask the venue for its time, and report the clock.

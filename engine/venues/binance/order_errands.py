@@ -40,6 +40,11 @@ class OrderErrands:
         if not self._context.offload.cancel("cancel", partial(self._cancel, command)):
             self._context.report_cancel_rejected(command, LocalReason.QUEUE_FULL)
 
+    def replace(self, command: Command) -> None:
+        """Amend price and quantity of one order; then report what it is."""
+        if not self._context.offload.order("amend", partial(self._replace, command)):
+            self._context.report_cancel_rejected(command, LocalReason.QUEUE_FULL)
+
     def cancel_all(self, command: Command) -> None:
         """Cancel every open order of an instrument, or of the account when its index is -1."""
         if not self._context.offload.cancel("cancel all", partial(self._cancel_all, command)):
@@ -80,17 +85,23 @@ class OrderErrands:
 
     async def _try_cancel(self, command: Command) -> VenueError | None:
         context = self._context
-        request = context.encoder.encode_cancel(
-            command, context.client_order_id(command), context.clock.now_ms()
-        )
+        which = context.encoder.which(command, context.client_order_id(command))
         try:
-            response = await context.rest.exchange_bytes(request)
-            error = classify(response)
-            if error is None:
-                context.report_order(response.body)
+            context.report_order(await context.ask_order("order.cancel", which))
         except VenueError as failure:
             return failure
-        return error
+        return None
+
+    async def _replace(self, command: Command) -> None:
+        context = self._context
+        change = context.encoder.change(command, context.client_order_id(command))
+        try:
+            context.report_order(await context.ask_order("order.modify", change))
+        except VenueError as error:
+            context.last_error = error
+            if not isinstance(error, OutcomeUnknownError | ProtocolError):
+                context.report_cancel_rejected(command, reason_of(error))
+            await self._query(command)  # what the order is now; an amendment is not sent again
 
     async def _cancel_all(self, command: Command) -> None:
         context = self._context
@@ -116,11 +127,9 @@ class OrderErrands:
     async def _query(self, command: Command) -> None:
         context = self._context
         symbol = context.instruments[command.instrument_index].symbol
-        which: dict[str, str | int] = {"origClientOrderId": context.client_order_id(command)}
-        if command.venue_order_id > 0:
-            which = {"orderId": command.venue_order_id}
+        which = context.encoder.which(command, context.client_order_id(command))
         try:
-            body = await ask(context.rest, "GET", ORDER_PATH, {"symbol": symbol, **which})
+            body = await context.ask_order("order.status", which)
             view = decode_view(body, OrderView)
             context.known.add(symbol, view.orderId, view.clientOrderId)
             if view.executedQty.strip("0."):

@@ -1,4 +1,4 @@
-"""New orders: one write each, and the one question what became of it.
+"""New orders: one write each, over a session or over HTTP, and what became of it.
 
         2xx                                   ORDER_UPDATE as the venue says
         refused, or certainly not executed    ORDER_UPDATE REJECTED with the code
@@ -20,6 +20,7 @@ from engine.domain.codes import COMMAND_ON_LINE, EventType
 from engine.venues.binance.errors import classify
 from engine.venues.binance.http import Response
 from engine.venues.binance.order_context import OrderContext, reason_of
+from engine.venues.binance.order_line import Written
 from engine.venues.binance.order_views import NS_PER_MS
 from engine.venues.order_records import Command, LocalReason, Report
 from engine.venues.venue import (
@@ -59,7 +60,7 @@ class OrderSender:
             self.send(command)
             return
         assert line is not None, "a command on a line that this order side does not have"
-        written = line.collect()
+        written = line.collect(self._context.client_order_id(command))
         if written is None:
             self.send(command)
         else:
@@ -72,16 +73,30 @@ class OrderSender:
         if context.rest.blocked_s() > 0:
             context.report_rejected(command, LocalReason.RATE_PAUSED)
             return
-        request = context.encoder.encode_order(command, context.clock.now_ms())
-        write_ns = time.monotonic_ns()
-        answer = context.rest.submit_bytes(request)
-        if answer is None:
+        written = self._write(command)
+        if written is None:
             job = partial(self._send_on_fresh_connection, command, attempt)
             if not context.offload.order("order", job):
                 context.report_rejected(command, LocalReason.QUEUE_FULL)
             return
         # It is on its way; what follows is our own book-keeping.
-        self._follow(command, answer, write_ns, attempt)
+        self._follow(command, written.answer, written.write_ns, attempt)
+
+    def _write(self, command: Command) -> Written | None:
+        """Write an order over the session, or over HTTP; None: no connection is idle."""
+        context = self._context
+        venue_ms = context.clock.now_ms()
+        session = context.session
+        if session is not None and session.is_ready:
+            frame = context.frames.order(command, venue_ms)
+            write_ns = time.monotonic_ns()
+            rest = session.write(frame)
+            if rest is not None:
+                return Written(session.follow(rest, context.client_order_id(command)), write_ns)
+        request = context.encoder.encode_order(command, venue_ms)
+        write_ns = time.monotonic_ns()
+        answer = context.rest.submit_bytes(request)
+        return None if answer is None else Written(answer, write_ns)
 
     def expire(self, now_ns: int) -> None:
         """Give up waiting for answers that are overdue; their orders become unknown."""

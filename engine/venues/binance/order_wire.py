@@ -1,4 +1,4 @@
-"""Orders to bytes: complete HTTP requests, signed, each in one piece.
+"""Orders to bytes: complete HTTP requests, signed, or frames of a session, each in one piece.
 
 What does not change between two orders is prepared once: how each instrument is called, what an
 order can say beside its numbers, the headers, and the two halves of the HMAC key. What is left of a
@@ -7,16 +7,25 @@ new order is one call of `native_ext/order_wire.c`.
         POST /fapi/v1/order? | symbol=.. | &side=..&type=.. | &quantity=..&price=..
         &newClientOrderId=..&recvWindow=..&timestamp=.. | &signature=.. |  HTTP/1.1 and headers
 
-The signature covers the query exactly as it is sent.
+The signature covers the query exactly as it is sent. With an Ed25519 key orders are frames of a
+session that was logged on (`order_session`), without signature; requests are what is left when
+there is no session, and are then signed in Python.
+
+        {"method":"order.place","params":{ | "symbol":".." | ,"side":"..","type":".." |
+        ,"quantity":"..","price":"..","newClientOrderId":"..","recvWindow":..,"timestamp":.. |
+        },"id":" | the name of the order | "}
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.http import parse_url
+from engine.venues.binance.rest import Params, encode_query
+from engine.venues.binance.signing import in_query, signer_of
 from engine.venues.order_records import Command
 from native_ext import _native
 
@@ -31,6 +40,14 @@ TERMS: Final = tuple(
     for kind in ("MARKET", *(f"LIMIT&timeInForce={text}" for text in ("GTC", "IOC", "FOK", "GTX")))
     for reduce_only in ("", "&reduceOnly=true")
 )
+FRAME_TERMS: Final = tuple(
+    "".join(
+        f',"{name}":"{word}"'
+        for name, word in (pair.split("=") for pair in terms.decode()[1:].split("&"))
+    ).encode()
+    for terms in TERMS
+)
+MASK_SEED_BITS: Final = 64
 
 
 class Account(NamedTuple):
@@ -43,6 +60,7 @@ class Account(NamedTuple):
     engine_tag: str
     epoch: int
     order_timeout_ms: int
+    order_url: str = ""  # of the order API over a WebSocket
 
 
 class OrderEncoder:
@@ -55,52 +73,100 @@ class OrderEncoder:
         self._path = endpoint.path
         headers = f"Host: {endpoint.host_header}\r\nX-MBX-APIKEY: {account.api_key}\r\n"
         self._tail = f" HTTP/1.1\r\n{headers}\r\n".encode()
+        self._order_head = f"POST {self._path}{ORDER_PATH}?".encode()
+        self._order_tail = f" HTTP/1.1\r\n{headers}Content-Length: 0\r\n\r\n".encode()
+        self._signer = signer_of(account.api_secret)
         self.wire = _native.OrderWire(
-            f"POST {self._path}{ORDER_PATH}?".encode(),
-            f" HTTP/1.1\r\n{headers}Content-Length: 0\r\n\r\n".encode(),
+            self._order_head,
+            self._order_tail,
             f"&recvWindow={RECV_WINDOW_MS}&timestamp=".encode(),
             account.api_secret.encode(),
             account.engine_tag.encode(),
             account.epoch,
             TERMS,
         )
-        for instrument in instruments:
-            self.wire.add_instrument(
-                f"symbol={instrument.symbol}".encode(),
-                instrument.lot_scaled,
-                instrument.qty_exponent,
-                instrument.tick_scaled,
-                instrument.price_exponent,
-            )
+        _add_instruments(self.wire, instruments, "symbol={}")
         # encode_order(command, venue_ms): the request that places an order, under the name that
         # `engine.domain.client_id` says; AssertionError: a number is out of its range.
-        self.encode_order: Final[Callable[[Command, int], bytes]] = self.wire.order
+        self.encode_order: Final[Callable[[Command, int], bytes]] = (
+            self._encode_order if self._signer.logs_on else self.wire.order
+        )
         # signature(query): HMAC-SHA256 as 64 hexadecimal digits.
         self.signature: Final[Callable[[bytes], bytes]] = self.wire.signature
 
-    def encode_cancel(self, command: Command, client_order_id: str, venue_ms: int) -> bytes:
-        """Return the request that cancels one order, by the venue's id where it is known."""
+    def _encode_order(self, command: Command, venue_ms: int) -> bytes:
+        query = self.wire.unsigned(command, venue_ms)
+        return b"".join((self._order_head, self._signed_query(query), self._order_tail))
+
+    def _signed_query(self, query: bytes) -> bytes:
+        if self._signer.logs_on:
+            return query + in_query(self._signer.sign(query))
+        return query + b"&signature=" + self.signature(query)
+
+    def which(self, command: Command, client_order_id: str) -> Params:
+        """Return what names an order to the venue: its own id where it is known, else ours."""
         symbol = self._instruments[command.instrument_index].symbol
-        which = (
-            f"orderId={command.venue_order_id}"
-            if command.venue_order_id > 0
-            else f"origClientOrderId={client_order_id}"
-        )
-        return self._signed("DELETE", ORDER_PATH, f"symbol={symbol}&{which}", venue_ms)
+        if command.venue_order_id > 0:
+            return {"symbol": symbol, "orderId": command.venue_order_id}
+        return {"symbol": symbol, "origClientOrderId": client_order_id}
+
+    def change(self, command: Command, client_order_id: str) -> Params:
+        """Return what an amendment says: which order, its side, and what it is to be."""
+        instrument = self._instruments[command.instrument_index]
+        return {
+            **self.which(command, client_order_id),
+            "side": "BUY" if command.side > 0 else "SELL",
+            "quantity": instrument.qty_text(command.qty_lots),
+            "price": instrument.price_text(command.price_ticks),
+        }
+
+    def encode_about(self, method: str, params: Params, venue_ms: int) -> bytes:
+        """Return a request about one order over HTTP: DELETE, GET or PUT."""
+        tail = self._order_tail if method == "PUT" else self._tail
+        return self._signed(method, ORDER_PATH, encode_query(params), venue_ms, tail)
 
     def encode_cancel_all(self, instrument_index: int, venue_ms: int) -> bytes:
         """Return the request that cancels every open order of an instrument."""
         symbol = self._instruments[instrument_index].symbol
-        return self._signed("DELETE", ALL_ORDERS_PATH, f"symbol={symbol}", venue_ms)
+        return self._signed(
+            "DELETE", ALL_ORDERS_PATH, f"symbol={symbol}".encode(), venue_ms, self._tail
+        )
 
-    def _signed(self, method: str, path: str, query: str, venue_ms: int) -> bytes:
-        whole = f"{query}&recvWindow={RECV_WINDOW_MS}&timestamp={venue_ms}".encode()
+    def _signed(self, method: str, path: str, query: bytes, venue_ms: int, tail: bytes) -> bytes:
+        whole = query + f"&recvWindow={RECV_WINDOW_MS}&timestamp={venue_ms}".encode()
         return b"".join(
             (
                 f"{method} {self._path}{path}?".encode(),
-                whole,
-                b"&signature=",
-                self.signature(whole),
-                self._tail,
+                self._signed_query(whole),
+                tail,
             )
+        )
+
+
+def frame_wire(account: Account, instruments: Sequence[Instrument]) -> _native.OrderWire:
+    """Return what writes new orders as frames of a session that was logged on."""
+    wire = _native.OrderWire(
+        b'{"method":"order.place","params":{',
+        b'},"id":"',
+        f',"recvWindow":{RECV_WINDOW_MS},"timestamp":'.encode(),
+        None,
+        account.engine_tag.encode(),
+        account.epoch,
+        FRAME_TERMS,
+        mask_seed=secrets.randbits(MASK_SEED_BITS),
+    )
+    _add_instruments(wire, instruments, '"symbol":"{}"')
+    return wire
+
+
+def _add_instruments(
+    wire: _native.OrderWire, instruments: Sequence[Instrument], symbol: str
+) -> None:
+    for instrument in instruments:
+        wire.add_instrument(
+            symbol.format(instrument.symbol).encode(),
+            instrument.lot_scaled,
+            instrument.qty_exponent,
+            instrument.tick_scaled,
+            instrument.price_exponent,
         )

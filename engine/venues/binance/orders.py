@@ -4,6 +4,7 @@
           NEW        order_sender    one write, then by the answer
                      order_line      or written by the kernel thread, and followed from there
           CANCEL     order_errands   most urgent work of the process
+          REPLACE    order_errands   an amendment under the same name
           FETCH      order_errands   one order, or the whole account as one consistent picture
                      user_stream     fills and changes, pushed
 
@@ -96,8 +97,21 @@ class BinanceOrders:
         self.context.traded.update(index for index in indexes if 0 <= index < count)
 
     async def run_stream(self) -> None:
-        """Keep the user stream up until cancelled; reports connection and loss."""
-        await self._stream.run()
+        """Keep the user stream and the order session up until cancelled.
+
+        Connection and loss of the stream are reported; without a session orders go over HTTP.
+        """
+        tasks = [asyncio.create_task(self._stream.run(), name="user stream")]
+        if self.context.session is not None:
+            job = self.context.session.run()
+            tasks.append(asyncio.create_task(job, name="order session"))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()  # neither ends by itself
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def sample_clock(self) -> None:
         """Ask the venue for its time, and report the clock.
@@ -122,6 +136,8 @@ class BinanceOrders:
         if self.context.line is not None:
             self.context.line.close()
         self._sender.abandon()
+        if self.context.session is not None:
+            self.context.session.close()
         await asyncio.sleep(0)  # their callbacks give the connections back, closed
         await self.context.rest.close()
 
@@ -131,6 +147,8 @@ class BinanceOrders:
             self._sender.submit(command)
         elif command.event_type == EventType.COMMAND_CANCEL:
             self._errands.cancel(command)
+        elif command.event_type == EventType.COMMAND_REPLACE:
+            self._errands.replace(command)
         elif command.event_type == EventType.COMMAND_CANCEL_ALL:
             self._errands.cancel_all(command)
         elif command.event_type == EventType.COMMAND_FETCH and command.order_sequence > 0:

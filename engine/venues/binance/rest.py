@@ -15,7 +15,6 @@ After 429 or 418 the client refuses further requests itself until the time the v
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -31,6 +30,7 @@ from engine.venues.binance.http import (
     open_connection,
     parse_url,
 )
+from engine.venues.binance.signing import in_query, signer_of
 from engine.venues.venue import (
     OutcomeUnknownError,
     RateLimitError,
@@ -63,7 +63,7 @@ class BinanceRest:
         assert connections_max > 0, connections_max
         self._endpoint: Endpoint = parse_url(base_url)
         self.clock = clock
-        self._secret = api_secret.encode()
+        self._signer = signer_of(api_secret)
         self._window = f"recvWindow={recv_window_ms}&timestamp=".encode()
         key = f"X-MBX-APIKEY: {api_key}\r\n" if api_key else ""
         host = f"Host: {self._endpoint.host_header}\r\n"
@@ -76,6 +76,7 @@ class BinanceRest:
         # Of whoever reserves a connection: releases it and says whether; hears that one is idle.
         self.on_needed: Callable[[], bool] = bool
         self.on_idle: Callable[[], object] = bool
+        self.is_shared = False  # a connection that is lent carries nothing else meanwhile
         self._places = asyncio.Semaphore(connections_max)
         self._blocked_until_ns = 0
         self.used_weight = 0
@@ -157,13 +158,17 @@ class BinanceRest:
         if connection is not None and connection.usable:
             self._idle.append(connection)
 
-    def follow(self, rest: bytes) -> asyncio.Future[Response]:
+    def follow(self, rest: bytes, _request_id: str) -> asyncio.Future[Response]:
         """Return the answer to a request begun on the reserved connection; write its rest."""
         connection, self._reserved = self._reserved, None
         assert connection is not None, "reserved"
         answer = connection.follow(rest)
         answer.add_done_callback(partial(self._give_back, connection))
         return answer
+
+    def finish(self, rest: bytes) -> None:
+        """Not for connections of HTTP, which are not shared."""
+        raise AssertionError(f"{len(rest)} bytes for a connection that is not shared")
 
     async def exchange_bytes(self, request: bytes, timeout_s: float = TIMEOUT_S) -> Response:
         """Send a complete request of the caller's own, urgent and never repeated.
@@ -239,10 +244,11 @@ class BinanceRest:
         if connection.usable:
             self._idle.append(connection)
         if done.done() and not done.cancelled() and done.exception() is None:
-            self._learn_limits(done.result())
+            self.learn_limits(done.result())
         self.on_idle()
 
-    def _learn_limits(self, response: Response) -> None:
+    def learn_limits(self, response: Response) -> None:
+        """Hear what an answer, of whatever connection, says about the limits."""
         weight = response.headers.get("x-mbx-used-weight-1m", "")
         orders = response.headers.get("x-mbx-order-count-10s", "")
         if weight.isdecimal():
@@ -277,8 +283,7 @@ class BinanceRest:
     def _sign(self, query: bytes) -> bytes:
         stamp = self._window + str(self.clock.now_ms()).encode()
         signed = query + b"&" + stamp if query else stamp
-        signature = hmac.digest(self._secret, signed, "sha256").hex()
-        return signed + b"&signature=" + signature.encode()
+        return signed + in_query(self._signer.sign(signed))
 
 
 def encode_query(params: Params) -> bytes:

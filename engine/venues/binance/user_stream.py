@@ -16,14 +16,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSError, WSTransport, ws_connect
 from picows.picows import WSAutoPingStrategy
 
 from engine.venues.binance.account import ask
 from engine.venues.binance.order_views import AccountReader, ListenKeyView, decode_view
 from engine.venues.binance.rest import BinanceRest
+from engine.venues.binance.text_listener import TextListener
 from engine.venues.binance.user_events import UserEvents, decode_user_frame
-from engine.venues.venue import ProtocolError, RejectedError, VenueError, VenueUnreachableError
+from engine.venues.venue import RejectedError, VenueError, VenueUnreachableError
 
 LISTEN_KEY_PATH: Final = "/fapi/v1/listenKey"
 RENEWAL_S: Final = 1_800.0  # the key lives 60 min
@@ -74,7 +75,7 @@ class UserStream:
         """Open, stay until it ends, and return why it ended."""
         try:
             key = await self._create_key()
-            listener = _Listener(self._reader, self._on_events)
+            listener = TextListener(self._hear)
             transport = await self._connect(listener, key)
         except VenueError as error:
             return error
@@ -92,7 +93,12 @@ class UserStream:
         body = await ask(self._rest, "POST", LISTEN_KEY_PATH, signed=False)
         return decode_view(body, ListenKeyView).listenKey
 
-    async def _connect(self, listener: _Listener, key: str) -> WSTransport:
+    def _hear(self, payload: bytes) -> bool:
+        events = decode_user_frame(payload, self._reader)
+        self._on_events(events)
+        return not events.expired
+
+    async def _connect(self, listener: TextListener, key: str) -> WSTransport:
         url = f"{self._url}/private/ws?listenKey={key}"
         try:
             transport, _ = await ws_connect(
@@ -119,36 +125,6 @@ class UserStream:
                     return
             except VenueError:
                 continue  # the next renewal is well before the key's end
-
-
-class _Listener(WSListener):
-    def __init__(self, reader: AccountReader, on_events: Callable[[UserEvents], None]) -> None:
-        self._reader = reader
-        self._on_events = on_events
-        self._partial = bytearray()
-        self.error: VenueError | None = None
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Take one frame; called by picows, which lends it until this returns."""
-        if frame.msg_type == WSMsgType.CLOSE:
-            transport.disconnect()
-            return
-        if frame.msg_type not in {WSMsgType.TEXT, WSMsgType.CONTINUATION}:
-            return
-        self._partial += frame.get_payload_as_bytes()
-        if not frame.fin:
-            return
-        payload = bytes(self._partial)
-        self._partial.clear()
-        try:
-            events = decode_user_frame(payload, self._reader)
-        except ProtocolError as error:
-            self.error = error
-            transport.disconnect()
-            return
-        self._on_events(events)
-        if events.expired:
-            transport.disconnect()
 
 
 def backoff_s(failures: int) -> float:

@@ -19,6 +19,7 @@ from ringbuffer.errors import InvariantError
 from tests.desk_rig import make_event
 from tests.executor_rig import DEADLINE_S, ExecutorRig
 from tests.line_rig import ARMED, make_command, take, write
+from tests.order_api_client import pem_of, secret_of
 from tests.order_side import Exchange, running_exchange
 
 QTY_LOTS = 20
@@ -89,6 +90,34 @@ def test_order_goes_out_and_its_life_comes_back(rig: ExecutorRig) -> None:
     assert samples(rig, "tick_to_order_ns") == 1
     assert samples(rig, "decision_to_order_ns") == 1
     rig.wait_until(lambda: samples(rig, "order_ack_ns") == 1, "the answer is timed")
+
+
+def test_a_key_pair_takes_commands_over_a_session_that_is_lent_too() -> None:
+    with running_exchange(
+        "--generate", "1", "--seed", "3", "--account", f"pair:{secret_of()}"
+    ) as running:
+        running.wait_for_quotes(running.instruments()[0].symbol)
+        rig = ExecutorRig(running, key="pair", secret=pem_of(), epoch=31_007)
+        rig.start()
+        rig.wait(EventType.VENUE_CONNECTED)
+        line = rig.rings.line
+        rig.wait_until(lambda: line.state == ARMED, "no session is lent")
+        connections = running.call("GET", "/practice/connections")
+        assert [row["category"] for row in connections].count("orders") == 1
+        rig.order(1, QTY_LOTS)
+        assert rig.wait(EventType.FILL)["order_sequence"] == 1
+        rig.wait_until(lambda: line.state == ARMED, "the session is not lent again")
+        record = make_command(order_sequence=2, epoch_low=31_007 % 256, qty_lots=QTY_LOTS, flags=0)
+        record["order_type"], record["price_ticks"] = OrderType.MARKET, 0
+        assert take(line)
+        assert rig.rings.commands.try_publish(record.tobytes()[8:]) >= 0
+        assert write(line, record)
+        rig.wait_until(
+            lambda: 2 in [int(r["order_sequence"]) for r in rig.hear() if r["trade_id"] > 0],
+            "the order of the kernel thread is not filled",
+        )
+        assert line.written_count == 1
+        rig.stop()
 
 
 def test_commands_published_before_the_venue_is_open_are_taken_then(exchange: Exchange) -> None:
