@@ -116,12 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
     top.add_argument("--every", type=_seconds, default=1.0, help="seconds between looks (1)")
     top.add_argument("--once", action="store_true", help="print one screen and end")
     top.add_argument("--name", default="main", help="instance name (main)")
-    halt = add("halt", "Stop new orders and cancel what rests.", 'example: aegis halt "bad fills"')
-    halt.add_argument("reason", nargs="?", default="command line", help="why; it is journaled")
-    _instance(halt)
-    resume = add("resume", "Undo a halt.", 'example: aegis resume --reason "checked the fills"')
-    resume.add_argument("--reason", required=True, help="why; it is journaled")
-    _instance(resume)
+    _add_control_commands(add)
     _add_journal_commands(add)
     add_tape_commands(add)
     doctor = add("doctor", "Check this machine and say what to do.", "example: aegis doctor --warm")
@@ -134,6 +129,31 @@ def build_parser() -> argparse.ArgumentParser:
     version = add("version", "Show version and build.", "example: aegis version --json")
     version.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
+
+
+def _add_control_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add what tells a running engine what to do, and who may."""
+    from engine.cli_access import add_access_command
+
+    for name, summary in (
+        ("halt", "Refuse every new order, cancel what rests, wait for the venue's word on it."),
+        ("pause", "Stop entries; exits and cancels go on."),
+        ("reduce", "Let only orders pass that close positions."),
+        ("flatten", "Cancel all orders and close all positions."),
+        ("cancel-all", "Cancel every resting order; the trading state stays."),
+        ("reconcile", "Compare orders, positions and balances with the venue now."),
+    ):
+        told = add(name, summary, f'example: aegis {name} "bad fills"')
+        told.add_argument("reason", nargs="?", default="command line", help="why; it is journaled")
+        _instance(told)
+    resume = add(
+        "resume",
+        "Check roles, market and books in order, then re-arm.",
+        'example: aegis resume --reason "checked the fills"',
+    )
+    resume.add_argument("--reason", required=True, help="why; it is journaled")
+    _instance(resume)
+    add_access_command(add)
 
 
 def _add_journal_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import http.client
 import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from engine import cli_views, exit_codes
+from engine.api_client import call, find, silent
+from engine.cli_control import COMMANDS, control
 from engine.config import shown
 from engine.config_load import ConfigError, load_config
-from engine.domain.codes import TradingState
-from engine.processes.control import ControlSegment, OperatorWord, segment_name
-from engine.processes.runfile import RunningEngine, find_engine
 from engine.version import describe
-from ringbuffer import layout
-from ringbuffer.errors import SegmentError
-from ringbuffer.segment import Segment
 
-API_TIMEOUT_S = 3.0
 WIDE = 400  # characters and lines where no terminal sets a bound
-RESUME_WAIT_S = 2.0  # the brain looks at each step; longer means that something holds
-RESUME_POLL_S = 0.1
 
 
 def perform(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -52,12 +42,12 @@ def chart(words: list[str], environment: Mapping[str, str]) -> int:
 
 def _status(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Show a running engine, or the part of its status that the command names."""
-    engine = _find(options, environment)
+    engine = find(options, environment)
     if engine is None:
         return exit_codes.ENVIRONMENT
-    status = _call(engine, "GET", "/status")
+    status = call(engine, "GET", "/status")
     if status is None:
-        return _api_silent(engine)
+        return silent(engine)
     part, text = {
         "status": (None, _status_text),
         "orders": ("orders_open", cli_views.orders_text),
@@ -69,55 +59,27 @@ def _status(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 def _top(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Show a running engine until somebody has seen enough; once where nobody can press a key."""
-    engine = _find(options, environment)
+    engine = find(options, environment)
     if engine is None:
         return exit_codes.ENVIRONMENT
 
     def lines(width: int, height: int) -> list[str] | None:
-        status = _call(engine, "GET", "/status")
+        status = call(engine, "GET", "/status")
         return None if status is None else cli_views.top_lines(status, width, height)
 
     if options.once or not (sys.stdin.isatty() and sys.stdout.isatty()):
         found = lines(WIDE, WIDE)
         if found is None:
-            return _api_silent(engine)
+            return silent(engine)
         print("\n".join(found).rstrip())  # noqa: T201  the command's own output
         return exit_codes.DONE
     from engine.cli_screen import show
 
-    return exit_codes.DONE if show(lines, options.every) else _api_silent(engine)
-
-
-def _api_silent(engine: RunningEngine) -> int:
-    return exit_codes.fail(
-        f"the API of {engine.name!r} (process {engine.pid}) does not answer", exit_codes.ROLE_DIED
-    )
-
-
-def _halt(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    engine = _find(options, environment)
-    if engine is None:
-        return exit_codes.ENVIRONMENT
-    answer = _call(engine, "POST", "/v1/halt", {"who": "cli", "reason": options.reason})
-    if answer is None:
-        answer = _write_operator_word(engine, TradingState.HALTED)
-    return _conclude(answer, as_json=options.json)
-
-
-def _resume(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    engine = _find(options, environment)
-    if engine is None:
-        return exit_codes.ENVIRONMENT
-    answer = _call(engine, "POST", "/v1/resume", {"who": "cli", "reason": options.reason})
-    if answer is None:
-        answer = _write_operator_word(engine, TradingState.ENABLED)
-    elif "error" not in answer:
-        answer["trading_state"] = _settled_state(engine, answer["trading_state"])
-    return _conclude(answer, as_json=options.json)
+    return exit_codes.DONE if show(lines, options.every) else silent(engine)
 
 
 def _stop(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    engine = _find(options, environment)
+    engine = find(options, environment)
     if engine is None:
         return exit_codes.ENVIRONMENT
     os.kill(engine.pid, signal.SIGTERM)
@@ -168,6 +130,12 @@ def _download(options: argparse.Namespace, environment: Mapping[str, str]) -> in
     return download_command(options, load_config(environment))
 
 
+def _access(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    from engine.cli_access import access_command
+
+    return access_command(options, Path(load_config(environment).home))
+
+
 def _doctor(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from engine.processes.doctor import examine
 
@@ -204,8 +172,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "top": _top,
     "orders": _status,
     "positions": _status,
-    "halt": _halt,
-    "resume": _resume,
+    "access": _access,
+    **dict.fromkeys(COMMANDS, control),
     "stop": _stop,
     "replay": _replay,
     "why": _why,
@@ -217,71 +185,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "config": _config,
     "version": _version,
 }
-
-
-def _find(options: argparse.Namespace, environment: Mapping[str, str]) -> RunningEngine | None:
-    config = load_config(environment)
-    engine = find_engine(config.home, options.name)
-    if engine is None:
-        text = f"no engine named {options.name!r} runs (looked in {config.home}/run)"
-        exit_codes.fail(text, exit_codes.ENVIRONMENT)
-    return engine
-
-
-def _call(
-    engine: RunningEngine, method: str, path: str, body: dict[str, str] | None = None
-) -> dict[str, Any] | None:
-    connection = http.client.HTTPConnection(engine.host, engine.port, timeout=API_TIMEOUT_S)
-    try:
-        headers = {"x-aegis-token": engine.token, "content-type": "application/json"}
-        connection.request(method, path, json.dumps(body) if body else None, headers)
-        answer = connection.getresponse()
-        document = json.loads(answer.read())
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-    if not isinstance(document, dict):
-        return None
-    if answer.status >= http.client.BAD_REQUEST:
-        document.setdefault("error", document.get("effect", f"the API answered {answer.status}"))
-    return document
-
-
-def _write_operator_word(engine: RunningEngine, state: TradingState) -> dict[str, Any]:
-    """Halt or resume through shared memory, for when the API is dead; the kernel reads the word."""
-    try:
-        segment = Segment.attach(segment_name(engine.name, "control"), kind=layout.KIND_CONTROL)
-    except SegmentError as error:
-        return {"error": str(error)}
-    control = ControlSegment(segment)
-    lock = os.open("/dev/shm/" + segment.name, os.O_RDONLY | os.O_CLOEXEC)  # noqa: S108
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        control.set_main(OperatorWord.TRADING_STATE, state)
-        effective = TradingState(control.trading_state())
-    finally:
-        os.close(lock)
-        control.close()
-    effect = f"operator word {state.name} (the API did not answer)"
-    return {"effect": effect, "trading_state": effective.name}
-
-
-def _settled_state(engine: RunningEngine, state: str) -> str:
-    """Return the trading state once the brain has taken a resume up, or the one that stands."""
-    deadline = time.monotonic() + RESUME_WAIT_S
-    while state != TradingState.ENABLED.name and time.monotonic() < deadline:
-        time.sleep(RESUME_POLL_S)
-        status = _call(engine, "GET", "/status") or {}
-        state = str(status.get("trading_state", state))
-    return state
-
-
-def _conclude(answer: dict[str, Any], *, as_json: bool) -> int:
-    if "error" in answer:
-        return exit_codes.fail(str(answer["error"]), exit_codes.USAGE)
-    _show(answer, as_json=as_json, text=f"{answer['effect']}; now {answer['trading_state']}")
-    return exit_codes.DONE
 
 
 def _status_text(status: dict[str, Any]) -> str:

@@ -197,6 +197,22 @@ class SourcesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 1_000
 
 
+class AccessConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who reaches the API from elsewhere; accounts are made by `aegis access`."""
+
+    api_token: Annotated[
+        str,
+        Meta(description="Token of an admin without an account (API_TOKEN); 24 characters."),
+    ] = ""
+    tls_certificate: Annotated[
+        str, Meta(description="PEM file; with tls_key the API speaks TLS only.")
+    ] = ""
+    tls_key: Annotated[str, Meta(description="PEM file of the certificate's key.")] = ""
+    tls_client_ca: Annotated[
+        str, Meta(description="PEM file; clients must show a certificate that it signed.")
+    ] = ""
+
+
 class StrategyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One row added to, or replacing, a row of the built-in strategy table."""
 
@@ -226,6 +242,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: LimitsConfig = LimitsConfig()
     journal: JournalConfig = JournalConfig()
     sources: SourcesConfig = SourcesConfig()
+    access: AccessConfig = AccessConfig()
     instruments: Annotated[
         tuple[str, ...],
         Meta(
@@ -333,7 +350,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return f"{self.home}/state/{self.venue.name}-{self.venue.account}-{self.trading_mode}"
 
 
-SECRET_FIELDS = frozenset({"api_secret", "api_key", "database_url"})
+SECRET_FIELDS = frozenset({"api_secret", "api_key", "api_token", "database_url"})
 
 
 def compiler_target() -> tuple[str | None, str | None]:

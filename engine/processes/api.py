@@ -64,6 +64,7 @@ class ApiThread:
         self._turned = threading.Event()
         self._relieved = threading.Event()
         self._load: Callable[[], Any] | None = None
+        self._tls: dict[str, Any] = {}
         self._server: Any = None
         self._thread = threading.Thread(target=self._run, name="aegis-api", daemon=True)
 
@@ -78,18 +79,26 @@ class ApiThread:
         bound = str(self.listener.getsockname()[0])
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound)  # noqa: S104
 
+    @property
+    def is_public(self) -> bool:
+        """Return whether other machines may reach the socket."""
+        bound = str(self.listener.getsockname()[0])
+        return not (bound.startswith("127.") or bound == "::1")
+
     def start(self) -> bool:
         """Start answering; return whether the thread took its first turn in time."""
         self._thread.start()
         return self._turned.wait(FIRST_TURN_DEADLINE_S)
 
-    def serve(self, load: Callable[[], Any]) -> None:
+    def serve(self, load: Callable[[], Any], tls: dict[str, Any] | None = None) -> None:
         """Hand the socket to the application that `load` imports and returns.
 
         Args:
             load: called in a thread of its own; returns an ASGI application.
+            tls: what `engine.processes.tls.tls_options` returns; None: without TLS.
         """
         self._load = load
+        self._tls = tls or {}
         threading.Thread(target=self._import, name="aegis-api-import", daemon=True).start()
 
     def stop(self, timeout_s: float) -> None:
@@ -119,6 +128,7 @@ class ApiThread:
             loop="asyncio",
             timeout_graceful_shutdown=1,
             server_header=False,
+            **self._tls,
         )
         self._server = uvicorn.Server(config)
         self._relieved.set()

@@ -45,12 +45,21 @@ class Sleeper(Protocol):
         """Wake a reader that sleeps on the ring."""
 
 
+class Check(NamedTuple):
+    """One thing that must hold before trading goes on, in the order it is looked at."""
+
+    name: str
+    good: bool
+    found: str
+
+
 class Outcome(NamedTuple):
     """What a command did, or why it did nothing."""
 
     effect: str
     accepted: bool
     trading_state: TradingState
+    checks: tuple[Check, ...] = ()
 
 
 class Commands:
@@ -77,6 +86,7 @@ class Commands:
         self._state_file = state_file
         self._lock = threading.Lock()
         self._request_id = 0
+        self.halt_count = 0  # since the start
 
     def restore(self) -> TradingState:
         """Take over the trading state of the last run; return it."""
@@ -92,6 +102,7 @@ class Commands:
 
     def halt(self, who: str, reason: str) -> Outcome:
         """Stop NEW and REPLACE at once, then cancel what rests."""
+        self.halt_count += 1
         outcome = self._set_state(TradingState.HALTED, EventType.CONTROL_HALT, who, reason)
         self._publish(EventType.CONTROL_CANCEL_ALL, TradingState.HALTED, f"{who}: {reason}")
         return outcome
@@ -125,6 +136,10 @@ class Commands:
     def reconcile(self, who: str, reason: str) -> Outcome:
         """Compare with the venue now."""
         return self._note(EventType.CONTROL_RECONCILE, who, reason, "reconciliation requested")
+
+    def state(self) -> TradingState:
+        """Return the trading state in force: the most severe of all writers."""
+        return TradingState(self._control.trading_state())
 
     def stop_intents(self, *, keep_resting: bool) -> Outcome:
         """Begin an orderly stop: no new intents, what is in flight settles, what rests may stay."""

@@ -21,6 +21,7 @@ from engine.processes.commands import Commands
 from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState, RoleWord
 from engine.processes.engine_start import (
     StartError,
+    check_access,
     claim_segments,
     conclude_config,
     open_exchange,
@@ -32,6 +33,7 @@ from engine.processes.roles import START_ORDER, STOP_ORDER, RoleProcess
 from engine.processes.runfile import RunFile
 from engine.processes.status import StatusBoard
 from engine.processes.terminal import Terminal
+from engine.processes.tls import tls_options
 from engine.processes.watchdog import Verdict, Watchdog
 from ringbuffer.ring import Producer
 
@@ -80,6 +82,7 @@ class EngineRun:
         self.exchange: PracticeExchange | None = None
         self.market = _market(options)
         self.config = read_config(options, environment, self.market)
+        check_access(self.config, is_public=api.is_public)
         self._lock = take_instance(self.config)
 
     # -- start ---------------------------------------------------------------------------------
@@ -107,7 +110,7 @@ class EngineRun:
             raise StartError(message) from error
         self._announce()
         self._spawn_all()
-        self.api.serve(self._load_app)
+        self.api.serve(self._load_app, tls_options(self.config.access))
 
     def _wire(self) -> None:
         parts = self._segments
@@ -144,7 +147,8 @@ class EngineRun:
             f"{config.venue.account}; armed: {'yes' if config.arming.armed else 'no'}"
         )
         host = f"[{self.api.host}]" if ":" in self.api.host else self.api.host
-        self._say(f"page     http://{host}:{self.api.port}/")
+        scheme = "https" if config.access.tls_certificate else "http"
+        self._say(f"page     {scheme}://{host}:{self.api.port}/")
         self._say(f"journal  {config.state_dir}/journal/{config.session_id}")
         self._say(f"token    {self.run_file.token_path} (mode 0600)")
         if self._restored:
@@ -165,9 +169,13 @@ class EngineRun:
             role.spawn(document, self.config.pin.get(role.row.name))
 
     def _load_app(self) -> Any:  # noqa: ANN401  uvicorn takes any ASGI application
-        from engine.web.routes import create_app
+        from engine.processes.api_reach import create
 
-        return create_app(self.board, self.commands, self.token)
+        return create(self.config, self.board, self.commands, self.token, self._shut_down)
+
+    def _shut_down(self) -> None:
+        # As a signal does: the main thread sees it within a period.
+        self._signal_count = max(self._signal_count, 1)
 
     def _install_signals(self) -> None:
         signals = [signal.SIGTERM, signal.SIGINT]

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping
 
+API_TOKEN_LENGTH_MIN = 24
+DISTINCT_MIN = 10  # characters; a random token of 24 has more
+EXAMPLE_WORDS = ("changeme", "change-me", "example", "password", "secret", "default", "your-token")
+
 
 class StartError(Exception):
     """The engine cannot start; carries the exit code."""
@@ -73,6 +77,39 @@ def read_config(
     except SpinRefusedError as error:
         raise StartError(f"idle: {error}", exit_codes.USAGE) from error
     return config
+
+
+def check_access(config: Config, *, is_public: bool) -> None:
+    """Refuse an access that invites others in.
+
+    Args:
+        config: of the run.
+        is_public: other machines may reach the API.
+
+    Raises:
+        StartError: a token that others could know or guess, or TLS files that are not there.
+    """
+    access = config.access
+    if access.api_token and is_public and is_weak(access.api_token):
+        raise StartError(
+            f"access.api_token: {API_TOKEN_LENGTH_MIN} characters or more, and no example's: "
+            "other machines reach this API",
+            exit_codes.USAGE,
+        )
+    if bool(access.tls_certificate) != bool(access.tls_key):
+        raise StartError("access: tls_certificate and tls_key go together", exit_codes.USAGE)
+    if access.tls_client_ca and not access.tls_certificate:
+        raise StartError("access: tls_client_ca needs tls_certificate", exit_codes.USAGE)
+    for field in ("tls_certificate", "tls_key", "tls_client_ca"):
+        path = getattr(access, field)
+        if path and not Path(path).is_file():
+            raise StartError(f"access.{field}: {path} is not there", exit_codes.USAGE)
+
+
+def is_weak(token: str) -> bool:
+    """Return whether a token is short, an example's, or made of few characters."""
+    known = any(word in token.lower() for word in EXAMPLE_WORDS)
+    return len(token) < API_TOKEN_LENGTH_MIN or len(set(token)) < DISTINCT_MIN or known
 
 
 def take_instance(config: Config) -> segments.InstanceLock:

@@ -27,6 +27,7 @@ class RunningEngine:
     port: int
     token: str
     state_dir: str
+    tls_certificate: str = ""  # empty: it speaks plain HTTP
 
 
 class RunFile:
@@ -56,6 +57,7 @@ class RunFile:
             "port": port,
             "session_id": config.session_id,
             "state_dir": config.state_dir,
+            "tls_certificate": config.access.tls_certificate,
         }
         self.path.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
@@ -87,4 +89,5 @@ def find_engine(home: str, name: str) -> RunningEngine | None:
         port=int(document["port"]),
         token=token,
         state_dir=str(document["state_dir"]),
+        tls_certificate=str(document.get("tls_certificate", "")),
     )

@@ -92,8 +92,8 @@ class StatusBoard:
             "latency_us": self.latency_us(),
             "refusals": self.refusals(),
             "rejected_records": self.rejected_records(),
-            "orders_open": self.queries.orders_open(),
-            "positions": self.queries.positions(),
+            "orders_open": self.orders(),
+            "positions": self.positions(),
             "decisions_recent": self.queries.decisions_recent(DECISIONS_SHOWN),
             "pnl": self.pnl(),
             "memory": {"shared_bytes": run.parts().bytes_total, "rss_bytes": self._rss_bytes()},
@@ -180,6 +180,14 @@ class StatusBoard:
     def book(self, symbol: str, level_count: int) -> tuple[int, dict[str, Any]]:
         """Return an HTTP status and a whole book, asked of the feed."""
         return self.depth.answer(symbol, level_count)
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Return the orders that may still fill, oldest first."""
+        return self.queries.orders_open()
+
+    def positions(self) -> list[dict[str, Any]]:
+        """Return the positions by strategy, open ones first."""
+        return self.queries.positions()
 
     def line(self, elapsed_s: float) -> str:
         """Return one line of progress for the terminal."""

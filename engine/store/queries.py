@@ -119,7 +119,7 @@ class StatusQueries:
         """Return the newest decisions first: what was wanted, why, and what risk said."""
         return [
             {
-                "time": _time_text(time_ns),
+                "time": time_text(time_ns),
                 "instrument": instrument,
                 "strategy": strategy,
                 "side": Side(side).name,
@@ -156,14 +156,17 @@ class StatusQueries:
         }
 
     def _rows(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        try:
-            connection = sqlite3.connect(
-                f"file:{self._path}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S
-            )
-            with closing(connection):
-                return connection.execute(statement, values).fetchall()
-        except sqlite3.Error:
-            return []
+        return read_rows(self._path, statement, values)
+
+
+def read_rows(path: Path, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the rows of one statement; none while the database cannot be read."""
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
+        with closing(connection):
+            return connection.execute(statement, values).fetchall()
+    except sqlite3.Error:
+        return []
 
 
 def _entry_text(lots: int, cost_e8: int, unit_e8: int, tick_scaled: int, exponent: int) -> str:
@@ -176,6 +179,7 @@ def _entry_text(lots: int, cost_e8: int, unit_e8: int, tick_scaled: int, exponen
     return decimal_text((2 * numerator + denominator) // (2 * denominator), exponent + 2)
 
 
-def _time_text(time_ns: int) -> str:
+def time_text(time_ns: int) -> str:
+    """Return a wall-clock time to the millisecond, UTC."""
     moment = datetime.fromtimestamp(time_ns // NS_PER_S, tz=UTC)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ns % NS_PER_S // 1_000_000:03d}"

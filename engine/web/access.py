@@ -1,14 +1,12 @@
-"""Who may do what over HTTP: reading is free on loopback, changing needs the run's token.
+"""Where a request comes from, as far as the socket and the browser can be believed.
 
-The token is made at start, printed, kept in a file of mode 0600 and embedded in the page only when
-the page is asked for from this machine. Host and Origin are checked on every state-changing route,
-so that a foreign page in the operator's browser can neither read the token nor use it. The socket
-says who the client is: a header that claims to know better can only take rights away.
+Host and Origin are checked on every state-changing route, so that a foreign page in the operator's
+browser can use neither this machine's loopback nor a session's cookie. The socket says who the
+client is: a header that claims to know better can only take rights away.
 """
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 from urllib.parse import urlsplit
 
@@ -25,40 +23,47 @@ def is_loopback_client(request: Request) -> bool:
     """
     if request.client is None or any(name in request.headers for name in PROXY_HEADERS):
         return False
-    named = _names_loopback(request.headers.get("host", ""))
+    named = names_loopback(request.headers.get("host", ""))
     return named and _is_loopback_address(request.client.host)
 
 
-def refusal(request: Request, token: str) -> str:
-    """Return why a state-changing request is refused; an empty string lets it pass."""
+def foreign(request: Request) -> str:
+    """Return why a state-changing request is a foreign page's; an empty string: it is not."""
     host = request.headers.get("host", "")
     origin = request.headers.get("origin")
     if origin is not None and not (host and origin in {f"http://{host}", f"https://{host}"}):
         return "Origin is not this server"
     local = request.client is not None and _is_loopback_address(request.client.host)
     # A name that resolves to loopback is how a foreign page would reach us.
-    if local and not _names_loopback(host):
+    if local and not names_loopback(host):
         return "Host is not a loopback name"
-    given = request.headers.get(TOKEN_HEADER, "")
-    bearer = request.headers.get("authorization", "")
-    if bearer.startswith("Bearer "):
-        given = bearer.removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode(), token.encode()):
-        return f"a token is needed in the {TOKEN_HEADER} header"
     return ""
 
 
-def _is_loopback_address(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
+def credential(request: Request) -> str | None:
+    """Return the token that a request carries in a header; None: it carries none."""
+    bearer = request.headers.get("authorization")
+    if bearer is not None:
+        return bearer.removeprefix("Bearer ") if bearer.startswith("Bearer ") else ""
+    return request.headers.get(TOKEN_HEADER)
 
 
-def _names_loopback(host: str) -> bool:
-    # An address, or the one name that no foreign server answers for.
+def address(request: Request) -> str:
+    """Return the client's address as the socket knows it."""
+    return request.client.host if request.client is not None else ""
+
+
+def names_loopback(host: str) -> bool:
+    """Return whether a Host is an address of this machine, or the one name nobody else has."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False  # a bracket that is open
     return name == "localhost" or _is_loopback_address(name)
+
+
+def _is_loopback_address(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False

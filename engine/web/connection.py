@@ -56,6 +56,15 @@ class BoundedConnection(H11Protocol):
         self.owing_since_s = time.monotonic()
         super().on_response_complete()
 
+    def shutdown(self) -> None:
+        """End with the server: who is waited for, or would be told on and on, is cut off."""
+        cycle = self.cycle
+        is_open = cycle is not None and not cycle.response_complete
+        if is_open and (cycle.response_started or cycle.more_body):
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     @property
     def owes_request(self) -> bool:
         """Tell whether it is the client's turn: its request is not here, or not whole."""

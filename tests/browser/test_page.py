@@ -59,7 +59,8 @@ def page(engine: Engine, tmp_path: Path) -> Iterator[Page]:
 
 
 def text(selector: str) -> str:
-    return f"document.querySelector({selector!r}).textContent"
+    # Between two pages there is nothing.
+    return f"(document.querySelector({selector!r})?.textContent ?? '')"
 
 
 def test_the_page_shows_money_roles_and_instruments(page: Page) -> None:
@@ -69,19 +70,43 @@ def test_the_page_shows_money_roles_and_instruments(page: Page) -> None:
     assert page.evaluate(text("#banner")) == ""
 
 
-def test_halt_and_resume_by_button(page: Page, engine: Engine) -> None:
-    def state() -> str:
-        status = engine.status()
-        return status["trading_state"] if status else ""
+def state(engine: Engine) -> str:
+    status = engine.status()
+    return status["trading_state"] if status else ""
 
+
+def log_in(page: Page, secret: str) -> None:
+    page.evaluate("document.getElementById('who').click()")
+    page.evaluate(f"document.getElementById('secret').value = {secret!r}")
+    page.evaluate("document.getElementById('loginyes').click()")
+
+
+def test_this_machine_may_halt_and_the_venue_confirms_it(page: Page, engine: Engine) -> None:
+    assert page.wait("!document.getElementById('halt').disabled")
+    assert page.evaluate("document.getElementById('acts').hidden"), "that needs a login"
     page.evaluate("document.getElementById('halt').click()")
     page.wait(f"{text('#state')} === 'HALTED'")
-    assert state() == "HALTED"
+    page.wait(f"{text('#banner')}.includes('the venue shows no open order')")
+    assert state(engine) == "HALTED"
+
+
+def test_a_wrong_token_is_told_and_the_right_one_resumes(page: Page, engine: Engine) -> None:
+    page.wait(f"{text('#who')}.includes('log in')")
+    log_in(page, "wrong")
+    page.wait(f"{text('#loginerror')}.includes('wrong')")
+    token = (engine.home / "run" / f"{engine.name}.token").read_text(encoding="ascii").strip()
+    log_in(page, token)
+    page.wait(f"{text('#who')}.includes('log out')")
+    assert page.wait("document.getElementById('acts')?.hidden === false")
+    page.wait("document.getElementById('resume')?.hidden === false")
     page.evaluate("document.getElementById('resume').click()")
     page.evaluate("document.getElementById('reason').value = 'browser test'")
     page.evaluate("document.getElementById('askyes').click()")
     page.wait(f"{text('#state')} === 'ENABLED'")
-    wait_for("the engine to be enabled", lambda: state() == "ENABLED")
+    wait_for("the engine to be enabled", lambda: state(engine) == "ENABLED")
+    page.evaluate("document.getElementById('who').click()")
+    page.wait(f"{text('#who')}.includes('log in')")
+    assert page.evaluate("document.getElementById('acts').hidden")
 
 
 def test_the_page_makes_no_foreign_request(page: Page, engine: Engine) -> None:

@@ -102,3 +102,17 @@ def test_of_too_many_the_one_that_owes_longest_goes(
     assert statuses(clients[1].rest()) == [404]
     for client in clients:
         client.socket.close()
+
+
+def test_a_stop_cuts_off_who_is_waited_for_and_logs_nothing(
+    api: ApiThread, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(connection, "REQUEST_S", 60.0)
+    with Wire(api.port) as sender, Wire(api.port) as reader:
+        sender.send(head("POST /upload HTTP/1.1", "Host: x", "Content-Length: 9") + b"half")
+        reader.send(get("/bulk"))
+        wait_for("both", lambda: connection_count(api) == 2)
+        api.stop(5.0)
+        assert sender.rest() == b""
+    assert not api._thread.is_alive()
+    assert "Traceback" not in capfd.readouterr().err

@@ -133,7 +133,10 @@ def test_secrets_are_never_shown() -> None:
 def test_the_example_file_is_valid_and_changes_nothing() -> None:
     assert tomllib.loads(example_file()) in (
         {},
-        {"venue": {}, "paper": {}, "arming": {}, "limits": {}, "journal": {}, "sources": {}},
+        {
+            name: {}
+            for name in ("venue", "paper", "arming", "limits", "journal", "sources", "access")
+        },
     )
 
 

@@ -1,0 +1,106 @@
+"""`aegis halt`, `pause`, `reduce`, `flatten`, `cancel-all`, `reconcile` and `resume`.
+
+They are the API's own commands. Halt and resume work when the API is dead too: through the
+operator's word in shared memory, which the kernel reads before each step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from engine import exit_codes
+from engine.api_client import API_TIMEOUT_S, LOOK_TIMEOUT_S, call, find, silent
+from engine.domain.codes import TradingState
+from engine.processes.control import ControlSegment, OperatorWord, segment_name
+from engine.processes.runfile import RunningEngine
+from ringbuffer import layout
+from ringbuffer.errors import SegmentError
+from ringbuffer.segment import Segment
+
+RESUME_WAIT_S = 2.0  # the brain looks at each step; longer means that something holds
+RESUME_POLL_S = 0.1
+COMMANDS = {
+    "halt": "halt",
+    "pause": "pause",
+    "reduce": "reduce",
+    "flatten": "flatten",
+    "cancel-all": "cancel_all",
+    "reconcile": "reconcile",
+    "resume": "resume",
+}
+
+
+def control(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Tell a running engine what the command says; return a documented exit code."""
+    engine = find(options, environment)
+    if engine is None:
+        return exit_codes.ENVIRONMENT
+    name = COMMANDS[options.command]
+    body = {"who": "cli", "reason": options.reason}
+    timeout_s = LOOK_TIMEOUT_S if name == "resume" else API_TIMEOUT_S
+    answer = call(engine, "POST", f"/v1/{name}", body, timeout_s)
+    if answer is None and name == "halt":
+        answer = _write_operator_word(engine, TradingState.HALTED)
+    elif answer is None and name == "resume":
+        answer = _write_operator_word(engine, TradingState.ENABLED)
+    elif answer is None:
+        return silent(engine)
+    elif name == "halt" and "error" not in answer:
+        answer |= _confirmed(engine)
+    elif name == "resume" and "error" not in answer:
+        answer["trading_state"] = _settled_state(engine, answer["trading_state"])
+    return _conclude(answer, as_json=options.json)
+
+
+def _confirmed(engine: RunningEngine) -> dict[str, Any]:
+    """Wait for the venue's word on a halt."""
+    body = {"who": "cli", "reason": "after halt"}
+    answer = call(engine, "POST", "/v1/confirm_halt", body, LOOK_TIMEOUT_S)
+    if answer is None:
+        return {"confirmed": False, "effect": "halted; the API fell silent before a confirmation"}
+    if "error" in answer:
+        return {"confirmed": False, "effect": f"halted, not confirmed: {answer['error']}"}
+    return {"confirmed": True, "effect": answer["effect"]}
+
+
+def _write_operator_word(engine: RunningEngine, state: TradingState) -> dict[str, Any]:
+    """Halt or resume through shared memory, for when the API is dead; the kernel reads the word."""
+    try:
+        segment = Segment.attach(segment_name(engine.name, "control"), kind=layout.KIND_CONTROL)
+    except SegmentError as error:
+        return {"error": str(error)}
+    words = ControlSegment(segment)
+    lock = os.open("/dev/shm/" + segment.name, os.O_RDONLY | os.O_CLOEXEC)  # noqa: S108
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        words.set_main(OperatorWord.TRADING_STATE, state)
+        effective = TradingState(words.trading_state())
+    finally:
+        os.close(lock)
+        words.close()
+    effect = f"operator word {state.name} (the API did not answer)"
+    return {"effect": effect, "trading_state": effective.name}
+
+
+def _settled_state(engine: RunningEngine, state: str) -> str:
+    """Return the trading state once the brain has taken a resume up, or the one that stands."""
+    deadline = time.monotonic() + RESUME_WAIT_S
+    while state != TradingState.ENABLED.name and time.monotonic() < deadline:
+        time.sleep(RESUME_POLL_S)
+        status = call(engine, "GET", "/status") or {}
+        state = str(status.get("trading_state", state))
+    return state
+
+
+def _conclude(answer: dict[str, Any], *, as_json: bool) -> int:
+    if "error" in answer:
+        return exit_codes.fail(str(answer["error"]), exit_codes.USAGE)
+    text = f"{answer['effect']}; now {answer['trading_state']}"
+    print(json.dumps(answer) if as_json else text)  # noqa: T201  the command's own output
+    return exit_codes.DONE

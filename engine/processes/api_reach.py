@@ -1,0 +1,51 @@
+"""The API's application over one run: what it may reach, and who may reach it.
+
+Imported by the thread that imports the routes, never before the socket answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from engine.config import Config
+from engine.processes.commands import Commands
+from engine.processes.operator import Operator
+from engine.processes.status import StatusBoard
+from engine.store.control_audit import ControlAudit
+from engine.store.pages import SessionPages
+from engine.web.accounts import Accounts
+from engine.web.desk import Reach
+from engine.web.gate import Gate
+from engine.web.routes import create_app
+
+
+def create(
+    config: Config,
+    board: StatusBoard,
+    commands: Commands,
+    token: str,
+    shut_down: Callable[[], None],
+) -> Starlette:
+    """Return the application.
+
+    Args:
+        config: of the run.
+        board: what is read.
+        commands: what is done.
+        token: of this run.
+        shut_down: stops the engine in order.
+    """
+    state_dir = Path(config.state_dir)
+    accounts = Accounts(Path(config.home))
+    accounts.current()  # read here: the event loop has no time for it
+    reach = Reach(
+        board,
+        Operator(commands, board, shut_down),
+        SessionPages(state_dir / "aegis.db", state_dir.name),
+        ControlAudit(state_dir),
+        config.session_id,
+    )
+    return create_app(reach, Gate(token, accounts, config.access.api_token))

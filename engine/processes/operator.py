@@ -1,0 +1,159 @@
+"""What an operator asks for by name, for page, CLI and API alike: acting, and looking before it.
+
+        halt             acts at once; `confirm_halt` then waits for the venue's word on it
+        resume           looks first, in order: roles, market, the venue's books; then re-arms
+        everything else  acts at once
+
+Looking may take seconds and runs beside the operator's thread, so that a HALT never waits for it;
+a resume that a HALT overtook does nothing. Standard library and ringbuffer only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from engine.domain.codes import Liveness, TradingState
+from engine.processes.commands import Check, Commands, Outcome
+from engine.processes.status import StatusBoard
+
+LOOK_S: Final = 5.0  # for the venue to answer
+POLL_S: Final = 0.005
+RESUMES: Final = frozenset({"resume", "trigger_startup"})
+CONFIRM: Final = "confirm_halt"
+
+
+class Looked(NamedTuple):
+    """What was found before a command acts."""
+
+    checks: tuple[Check, ...] = ()
+    halt_count: int = 0
+
+    @property
+    def failed(self) -> str:
+        """Return the first thing that does not hold; an empty string: all does."""
+        return next((f"{each.name}: {each.found}" for each in self.checks if not each.good), "")
+
+
+class Operator:
+    """Every command by its name; any thread."""
+
+    def __init__(
+        self, commands: Commands, board: StatusBoard, shut_down: Callable[[], None]
+    ) -> None:
+        """Act through `commands`, look through `board`, stop the engine by `shut_down`."""
+        self._commands = commands
+        self._board = board
+        self._shut_down = shut_down
+        self._acts: dict[str, Callable[[str, str], Outcome]] = {
+            "halt": commands.halt,
+            "pause": commands.pause,
+            "reduce": commands.reduce,
+            "flatten": commands.flatten,
+            "cancel_all": commands.cancel_all,
+            "reconcile": commands.reconcile,
+            "trigger_shutdown": self._stop,
+            "log_decision": self._note,
+        }
+
+    def state(self) -> str:
+        """Return the name of the trading state in force."""
+        return self._commands.state().name
+
+    def looks(self, name: str) -> bool:
+        """Return whether a command looks first, which may take LOOK_S."""
+        return name in RESUMES or name == CONFIRM
+
+    def look(self, name: str, who: str) -> Looked:
+        """Return what holds and what does not, for a command that looks first."""
+        halt_count = self._commands.halt_count
+        checks = self._halt_checks(who) if name == CONFIRM else self._resume_checks(who)
+        return Looked(checks, halt_count)
+
+    def act(self, name: str, who: str, reason: str, looked: Looked | None) -> Outcome:
+        """Do what a name says.
+
+        Args:
+            name: of a command.
+            who: asks.
+            reason: is journaled.
+            looked: what was found before, for a command that looks first.
+        """
+        if looked is None:
+            return self._acts[name](who, reason)
+        if name == CONFIRM:
+            effect = looked.failed or "halted, and the venue shows no open order"
+            return Outcome(effect, not looked.failed, self._commands.state(), looked.checks)
+        return self._resume(who, reason, looked)
+
+    def _resume(self, who: str, reason: str, looked: Looked) -> Outcome:
+        failed = looked.failed
+        if not failed and self._commands.halt_count != looked.halt_count:
+            failed = "halt: somebody halted while this was looked at"
+        if failed:
+            return Outcome(f"not resumed, {failed}", False, self._commands.state(), looked.checks)
+        return self._commands.resume(who, reason)._replace(checks=looked.checks)
+
+    def _stop(self, who: str, reason: str) -> Outcome:
+        outcome = self._commands.pause(who, reason)
+        self._shut_down()
+        return outcome._replace(effect="stopping in order")
+
+    def _note(self, _who: str, _reason: str) -> Outcome:
+        return Outcome("written to the audit trail", True, self._commands.state())
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def _resume_checks(self, who: str) -> tuple[Check, ...]:
+        _, document = self._board.ready()
+        waiting = ", ".join(f"{role} {state}" for role, state in document["waiting"].items())
+        roles = Check("roles", not waiting, waiting or "every role is ready")
+        if waiting:
+            return (roles,)
+        market = self._market()
+        if not market.good:
+            return roles, market
+        return roles, market, self._books_agree(who)
+
+    def _market(self) -> Check:
+        instruments = self._board.instruments()
+        live = [
+            row["symbol"] for row in instruments if row["liveness"]["QUOTE"] == Liveness.LIVE.name
+        ]
+        found = f"quotes of {len(live)} of {len(instruments)} instruments are live"
+        return Check("market", bool(live), found)
+
+    def _books_agree(self, who: str) -> Check:
+        before = self._reconciled()
+        self._commands.reconcile(who, "look before resume")
+        if _comes_true(lambda: self._reconciled() > before):
+            return Check("books", True, "orders, positions and balances equal the venue's")
+        return Check("books", False, f"the venue did not confirm our books within {LOOK_S:.0f} s")
+
+    def _halt_checks(self, who: str) -> tuple[Check, ...]:
+        state = self._commands.state()
+        halted = Check("trading", state is TradingState.HALTED, state.name)
+        if not halted.good:
+            return (halted,)
+        if not _comes_true(lambda: not self._open_count()):
+            found = f"{self._open_count()} orders are not settled after {LOOK_S:.0f} s"
+            return halted, Check("orders", False, found)
+        books = self._books_agree(who)
+        left = self._open_count()
+        return halted, books, Check("orders", not left, f"{left} open")
+
+    def _reconciled(self) -> int:
+        return self._board.counters.count("brain", "reconciled_total")
+
+    def _open_count(self) -> int:
+        return self._board.counters.count("brain", "orders_open")
+
+
+def _comes_true(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + LOOK_S
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True

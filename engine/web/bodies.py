@@ -1,0 +1,128 @@
+"""What goes over the API as types: requests, query words and answers. OpenAPI is made from them.
+
+Every request refuses a field it does not know, and every text has a bound. Whoever sends a command
+may give it a `request_id`: the same one again is answered again and done once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+ROWS_MAX = 1_000  # of one answer
+LEVELS_MAX = 99_999
+REQUEST_ID_PATTERN = "^[A-Za-z0-9._:-]{1,64}$"
+
+Who = Annotated[str, Meta(max_length=64, description="Who asks, as the audit trail shows it.")]
+Reason = Annotated[str, Meta(max_length=200, description="Why; it is journaled.")]
+RequestId = Annotated[
+    str,
+    Meta(
+        pattern=REQUEST_ID_PATTERN,
+        description="Name of this request: sent again it is answered again and done once.",
+    ),
+]
+Sequence = Annotated[int, Meta(ge=-1, le=2**62, description="Rows after this sequence.")]
+Limit = Annotated[int, Meta(ge=1, le=ROWS_MAX, description="Rows at most.")]
+Word = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    """No words."""
+
+
+class CommandBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every command may say."""
+
+    who: Who = "api"
+    reason: Reason = ""
+    request_id: RequestId | None = None
+
+
+class ModuleBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the engine and the state it shall have."""
+
+    module: Annotated[Word, Meta(description="Part: trading, or one that is not built yet.")]
+    state: Annotated[Word, Meta(description="For trading: live, pause, reduce or halt.")]
+
+
+class NoteBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A person's word on a decision, for the audit trail."""
+
+    decision: Annotated[Word, Meta(description="Which one: session and sequence, or a client id.")]
+    note: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class LoginBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A token, or an account and its password."""
+
+    token: Annotated[str, Meta(max_length=512)] = ""
+    account: Annotated[str, Meta(max_length=64)] = ""
+    password: Annotated[str, Meta(max_length=256)] = ""
+
+
+class PageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rows of one session, in the order they happened."""
+
+    after: Sequence = -1
+    limit: Limit = 100
+    session: Annotated[str, Meta(max_length=64, description="Session; empty: this one.")] = ""
+
+
+class ExportQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which rows, and as what."""
+
+    table: Annotated[
+        str, Meta(pattern="^(fills|decisions|refusals|controls)$", description="Which rows.")
+    ] = "fills"
+    form: Annotated[str, Meta(pattern="^(json|csv)$", description="json or csv.")] = "json"
+
+
+class BookQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much of a book."""
+
+    levels: Annotated[int, Meta(ge=0, le=LEVELS_MAX, description="Levels of a side.")] = 100
+
+
+class Effect(Struct, frozen=True, kw_only=True):
+    """What a command did."""
+
+    effect: str
+    trading_state: str
+    request_id: str | None = None
+    checks: list[dict[str, Any]] = []
+
+
+class Rows(Struct, frozen=True, kw_only=True):
+    """A page of rows, and where the next one begins."""
+
+    rows: list[dict[str, Any]]
+    after: Annotated[int, Meta(description="Give this as `after` for the next page.")]
+    session: str
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """All rows there are."""
+
+    rows: list[dict[str, Any]]
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """Who a caller is, what they may, and the word a page sends with a change."""
+
+    name: str
+    role: str
+    scopes: list[str]
+    csrf: str = ""
+
+
+class Document(Struct, frozen=True):
+    """A document whose fields are described in docs/api.md."""
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Why nothing was done."""
+
+    error: str
+    missing: Annotated[str, Meta(description="Of 501: the part that is not built.")] = ""

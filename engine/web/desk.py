@@ -1,0 +1,302 @@
+"""What operations do: reading in any thread, acting one after another in the operator's thread.
+
+Each action is done once per request id, its effect is told, and who did it is written down with
+what was before and after. Nothing here knows HTTP.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from engine.store.control_audit import ControlAudit
+from engine.store.pages import SessionPages
+from engine.web.bodies import (
+    CommandBody,
+    Effect,
+    ExportQuery,
+    Listing,
+    ModuleBody,
+    NoteBody,
+    PageQuery,
+    Problem,
+    Rows,
+)
+from engine.web.request_memory import Answered, RequestMemory
+from engine.web.sessions import Caller
+
+if TYPE_CHECKING:
+    from engine.processes.commands import Outcome
+    from engine.processes.operator import Looked
+
+MODULE_STATES: Final = {
+    "live": "resume",
+    "pause": "pause",
+    "reduce": "reduce",
+    "halt": "halt",
+}
+MODULES_MISSING: Final = (
+    "states of single strategies, instruments and regimes; the brain knows one trading state"
+)
+SELF_NAMED: Final = frozenset({"local", "guest"})  # on this machine: they say who they are
+
+
+class StatusSource(Protocol):
+    """Where the routes read what they show."""
+
+    def status(self) -> dict[str, Any]:
+        """Return the whole status document."""
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether the engine is alive, and a short document."""
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether it may trade, and what is missing."""
+
+    def metrics(self) -> str:
+        """Return every counter in the Prometheus text format."""
+
+    def book(self, symbol: str, level_count: int) -> tuple[int, dict[str, Any]]:
+        """Return an HTTP status and a whole book."""
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Return the orders that may still fill."""
+
+    def positions(self) -> list[dict[str, Any]]:
+        """Return the positions by strategy."""
+
+
+class OperatorCommands(Protocol):
+    """The operator's side of an engine; each method may be called from any thread."""
+
+    def state(self) -> str:
+        """Return the name of the trading state in force."""
+
+    def looks(self, name: str) -> bool:
+        """Return whether a command looks first, which takes its time."""
+
+    def look(self, name: str, who: str) -> Looked:
+        """Return what holds and what does not."""
+
+    def act(self, name: str, who: str, reason: str, looked: Looked | None) -> Outcome:
+        """Do what a command's name says."""
+
+
+class Reach(NamedTuple):
+    """Everything the API reaches of an engine."""
+
+    source: StatusSource
+    commands: OperatorCommands
+    pages: SessionPages
+    audit: ControlAudit
+    session_id: str
+
+
+class Answer(NamedTuple):
+    """What an operation came to."""
+
+    status: int
+    document: Struct | dict[str, Any]
+    text: str = ""  # instead of the document
+    replayed: bool = False
+
+
+class Desk:
+    """Does what the table of operations names."""
+
+    def __init__(self, reach: Reach) -> None:
+        """Take the engine; what an earlier run of it answered is remembered."""
+        self._reach = reach
+        self._memory = RequestMemory()
+        self._reads: dict[str, Callable[[Any], Answer]] = {
+            "healthcheck": self._health,
+            "system_status": lambda _: Answer(200, reach.source.status()),
+            "positions": lambda _: Answer(200, Listing(rows=reach.source.positions())),
+            "orders": lambda _: Answer(200, Listing(rows=reach.source.orders())),
+            "fetch_audit_trail": self._audit_trail,
+            "get_trade_journal": self._trade_journal,
+            "export_data": self._export,
+        }
+        for row in reach.audit.tail():
+            self._learn(row)
+
+    def read(self, name: str, asked: Struct) -> Answer:
+        """Return what a reading operation finds."""
+        return self._reads[name](asked)
+
+    def looks(self, name: str, asked: CommandBody) -> bool:
+        """Return whether an operation looks first; then `look`, beside the operator's thread."""
+        return self._reach.commands.looks(_command(name, asked))
+
+    def look(self, name: str, asked: CommandBody, caller: Caller) -> Looked:
+        """Return what an operation finds before it acts; takes seconds."""
+        return self._reach.commands.look(_command(name, asked), _who(asked, caller))
+
+    def act(
+        self,
+        name: str,
+        asked: CommandBody,
+        caller: Caller,
+        source: str,
+        looked: Looked | None = None,
+    ) -> Answer:
+        """Do what an acting operation names, once; the operator's thread only.
+
+        Args:
+            name: of the operation.
+            asked: its body.
+            caller: who was admitted.
+            source: the address the request came from.
+            looked: what was found, for one that looks first.
+        """
+        words = _words(name, asked)
+        if asked.request_id is not None:
+            known = self._memory.recall(caller.name, asked.request_id)
+            if known is not None and known.asked == _asked(words, asked.reason):
+                return Answer(known.status, known.effect, replayed=True)
+            if known is not None:
+                error = "this request id was used for something else"
+                return Answer(409, Problem(error=error))
+        command = _command(name, asked)
+        if not command:
+            missing = MODULES_MISSING
+            return Answer(501, Problem(error=f"not built yet: {missing}", missing=missing))
+        who = _who(asked, caller)
+        before = self._reach.commands.state()
+        outcome = self._reach.commands.act(command, who, asked.reason, looked)
+        effect = Effect(
+            effect=outcome.effect,
+            trading_state=outcome.trading_state.name,
+            request_id=asked.request_id,
+            checks=[check._asdict() for check in outcome.checks],
+        )
+        status = 200 if outcome.accepted else 409
+        effect = self._write_down(words, who, caller, source, asked, before, status, effect)
+        if asked.request_id is not None:
+            answered = Answered(_asked(words, asked.reason), status, effect)
+            self._memory.keep(caller.name, asked.request_id, answered)
+        return Answer(status, effect)
+
+    def refused(self, what: str, who: str, source: str, error: str) -> None:
+        """Write an attempt down that was not admitted."""
+        self._record({"who": who, "from": source, "what": what, "done": False, "effect": error})
+
+    def noted(self, what: str, caller: Caller, source: str) -> None:
+        """Write down that somebody came or went."""
+        self._record(
+            {"who": caller.name, "role": caller.role, "from": source, "what": what, "done": True}
+        )
+
+    def _write_down(
+        self,
+        words: str,
+        who: str,
+        caller: Caller,
+        source: str,
+        asked: CommandBody,
+        before: str,
+        status: int,
+        effect: Effect,
+    ) -> Effect:
+        unwritten = self._record(
+            {
+                "who": who,
+                "caller": caller.name,
+                "role": caller.role,
+                "from": source,
+                "what": words,
+                "reason": asked.reason,
+                "request_id": asked.request_id,
+                "before": before,
+                "after": self._reach.commands.state(),
+                "status": status,
+                "done": status == 200,
+                "effect": effect.effect,
+                "trading_state": effect.trading_state,
+            }
+        )
+        if not unwritten:
+            return effect
+        return msgspec.structs.replace(effect, effect=f"{effect.effect}; {unwritten}")
+
+    def _record(self, row: dict[str, Any]) -> str:
+        """Write a row; return why it is not in the trail: what was done holds all the same."""
+        try:
+            self._reach.audit.record(row)
+        except OSError as error:
+            return f"not in the audit trail ({error.strerror})"
+        return ""
+
+    def _learn(self, row: dict[str, Any]) -> None:
+        request_id, status = row.get("request_id"), row.get("status")
+        if not isinstance(request_id, str) or not isinstance(status, int):
+            return
+        effect = Effect(
+            effect=str(row.get("effect", "")),
+            trading_state=str(row.get("trading_state", "")),
+            request_id=request_id,
+        )
+        asked = _asked(str(row.get("what", "")), str(row.get("reason", "")))
+        answered = Answered(asked, status, effect)
+        self._memory.keep(str(row.get("caller", "")), request_id, answered)
+
+    def _health(self, _asked: Struct) -> Answer:
+        alive, document = self._reach.source.health()
+        return Answer(200 if alive else 503, document)
+
+    def _audit_trail(self, asked: PageQuery) -> Answer:
+        rows = self._reach.audit.rows(asked.after, asked.limit)
+        after = int(rows[-1]["number"]) if rows else asked.after
+        return Answer(200, Rows(rows=rows, after=after, session=""))
+
+    def _trade_journal(self, asked: PageQuery) -> Answer:
+        return Answer(200, self._page("fills", asked))
+
+    def _export(self, asked: ExportQuery) -> Answer:
+        page = self._page(asked.table, asked)
+        return Answer(200, page, text=_csv(page.rows) if asked.form == "csv" else "")
+
+    def _page(self, table: str, asked: PageQuery) -> Rows:
+        session = asked.session or self._reach.session_id
+        rows = self._reach.pages.rows(table, session, asked.after, asked.limit)
+        after = int(rows[-1]["sequence"]) if rows else asked.after
+        return Rows(rows=rows, after=after, session=session)
+
+
+def _who(asked: CommandBody, caller: Caller) -> str:
+    return asked.who if caller.name in SELF_NAMED else caller.name
+
+
+def _command(name: str, asked: CommandBody) -> str:
+    """Return the command that an operation stands for; empty: its part is not built."""
+    if not isinstance(asked, ModuleBody):
+        return name
+    return MODULE_STATES.get(asked.state, "") if asked.module == "trading" else ""
+
+
+def _words(name: str, asked: CommandBody) -> str:
+    """Return what was asked in one line: the same for the same request."""
+    if isinstance(asked, ModuleBody):
+        return f"{name} {asked.module} {asked.state}"
+    if isinstance(asked, NoteBody):
+        return f"{name} {asked.decision}: {asked.note}"
+    return name
+
+
+def _asked(words: str, reason: str) -> str:
+    return f"{words} because {reason}"
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "\n"
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

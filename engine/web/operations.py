@@ -1,0 +1,176 @@
+"""Every operation under /v1, once: name, method, who may, what goes in, what is not built yet.
+
+Routes, the OpenAPI document and the tests are made from this table. An operation whose part of the
+engine does not exist is in it too: it answers 501 and names the part, so that a client is written
+once.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from engine.web.bodies import (
+    BookQuery,
+    CommandBody,
+    Document,
+    Effect,
+    ExportQuery,
+    Identity,
+    Listing,
+    LoginBody,
+    ModuleBody,
+    NoteBody,
+    Nothing,
+    PageQuery,
+    Rows,
+)
+
+
+class Scope(StrEnum):
+    """What a caller may do, each by itself."""
+
+    NONE = "none"  # anybody: whether the engine lives
+    READ = "read"
+    HALT = "halt"
+    OPERATE = "operate"
+    ADMIN = "admin"
+
+
+class Operation(NamedTuple):
+    """One operation; the path is /v1/NAME."""
+
+    name: str
+    method: str
+    group: str
+    summary: str
+    scope: Scope
+    takes: type[Struct] = Nothing
+    gives: type[Struct] = Document
+    missing: str = ""
+
+
+def _read(
+    name: str,
+    group: str,
+    summary: str,
+    takes: type[Struct] = Nothing,
+    gives: type[Struct] = Document,
+) -> Operation:
+    return Operation(name, "GET", group, summary, Scope.READ, takes, gives)
+
+
+def _act(
+    name: str,
+    summary: str,
+    scope: Scope = Scope.OPERATE,
+    takes: type[Struct] = CommandBody,
+    group: str = "control",
+) -> Operation:
+    return Operation(name, "POST", group, summary, scope, takes, Effect)
+
+
+def _open(name: str, method: str, group: str, missing: str) -> Operation:
+    scope = Scope.READ if method == "GET" else Scope.OPERATE
+    return Operation(name, method, group, "Not built yet.", scope, missing=missing)
+
+
+_STORE = "the feature store"
+_MODELS = "the model registry"
+_ORDERS_BY_HAND = "a way for orders from outside into the brain; only strategies send orders"
+
+OPERATIONS: Final = (
+    # health and status
+    Operation(
+        "healthcheck", "GET", "health", "Whether the engine lives, role by role.", Scope.NONE
+    ),
+    _read("system_status", "health", "Everything a running engine says of itself."),
+    # who
+    Operation("whoami", "GET", "access", "Who the caller is.", Scope.NONE, gives=Identity),
+    Operation(
+        "login", "POST", "access", "Open a session for a page.", Scope.NONE, LoginBody, Identity
+    ),
+    Operation("logout", "POST", "access", "Close the page's session.", Scope.NONE, gives=Identity),
+    # data intake
+    _open("submit_tick", "POST", "data", "a way for records from outside into the feed"),
+    _open("switch_primary_feeds", "POST", "data", "commands to the feed; it changes sources alone"),
+    _open(
+        "trigger_reconcile_gap",
+        "POST",
+        "data",
+        "commands to the feed; it heals gaps in trades alone",
+    ),
+    # features, predictions
+    _open("extract_features", "GET", "features", _STORE),
+    _open("get_historical_features", "GET", "features", _STORE),
+    _open("patch_feature_window", "POST", "features", _STORE),
+    _open("run_similarity_search", "POST", "predictions", "similarity search over feature vectors"),
+    _open("predict", "POST", "predictions", "models behind scores"),
+    _open("blend_outputs", "POST", "predictions", "models behind scores"),
+    _open("record_live_update", "POST", "predictions", "learning while trading"),
+    # risk and execution
+    _open(
+        "check_trade_signal", "POST", "execution", "a question to the gates, which run in the brain"
+    ),
+    _open("submit_order", "POST", "execution", _ORDERS_BY_HAND),
+    _open(
+        "cancel_order",
+        "POST",
+        "execution",
+        "the cancel of one order; `cancel_all` cancels them all",
+    ),
+    _read("positions", "execution", "Positions by strategy, open ones first.", gives=Listing),
+    _read("orders", "execution", "Orders that may still fill, oldest first.", gives=Listing),
+    _open(
+        "update_position",
+        "POST",
+        "execution",
+        "positions set by hand; they follow from fills, and the venue is right about them",
+    ),
+    _open("record_slippage", "POST", "execution", "the analysis of transaction costs"),
+    # control
+    _act("halt", "Refuse every new order at once, then cancel what rests.", Scope.HALT),
+    _act(
+        "confirm_halt",
+        "Wait for the venue's word that, after a halt, no order is open; 409: it is not.",
+        Scope.HALT,
+    ),
+    _act("pause", "Stop entries; exits and cancels go on."),
+    _act("reduce", "Let only orders pass that close positions."),
+    _act("flatten", "Cancel all orders and close all positions."),
+    _act("cancel_all", "Cancel every resting order; the trading state stays."),
+    _act("reconcile", "Compare orders, positions and balances with the venue now."),
+    _act("resume", "Check in order what must hold, then re-arm; needs a reason."),
+    _act("trigger_startup", "The same as `resume`."),
+    _act("trigger_shutdown", "Stop the engine in order.", Scope.ADMIN),
+    _act("set_module_state", "Give a part of the engine a state.", takes=ModuleBody),
+    # audit
+    _act(
+        "log_decision", "Write a person's word on a decision down.", takes=NoteBody, group="audit"
+    ),
+    _read(
+        "fetch_audit_trail", "audit", "Who did what, when, and what it changed.", PageQuery, Rows
+    ),
+    _read("get_trade_journal", "audit", "Fills of a session.", PageQuery, Rows),
+    _read("export_data", "audit", "Rows of a session as JSON or CSV.", ExportQuery, Rows),
+    # models, onboarding
+    _open("submit_candidate_model", "POST", "models", _MODELS),
+    _open("trigger_shadow_mode", "POST", "models", _MODELS),
+    _open("force_model_rollback", "POST", "models", _MODELS),
+    _open("onboard", "POST", "models", "shadow trading and the out-of-sample gate"),
+    _open("offboard", "POST", "models", "shadow trading and the out-of-sample gate"),
+)
+BY_NAME: Final = {operation.name: operation for operation in OPERATIONS}
+BOOK: Final = Operation(
+    "book/{symbol}", "GET", "data", "A whole book, asked of the feed.", Scope.READ, BookQuery
+)
+STREAM: Final = Operation(
+    "stream",
+    "GET",
+    "health",
+    "The status twice a second and each event of this session, as server-sent events; "
+    "`Last-Event-ID` goes on where a connection broke off.",
+    Scope.READ,
+)

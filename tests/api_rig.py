@@ -1,0 +1,143 @@
+"""The API's routes on a real server, over an engine that only remembers what it was told."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine.domain.codes import TradingState
+from engine.processes.api import ApiThread, bind
+from engine.processes.commands import Check, Outcome
+from engine.processes.operator import CONFIRM, RESUMES, Looked
+from engine.store.control_audit import ControlAudit
+from engine.store.pages import SessionPages
+from engine.web.accounts import Accounts
+from engine.web.desk import Reach
+from engine.web.gate import Gate
+from engine.web.routes import create_app
+from tests.engine_process import wait_for
+
+TOKEN = "token-of-this-run"
+SESSION = "20260101t000000-1"
+
+
+class Board:
+    """A status source with nothing behind it."""
+
+    alive = True
+
+    def status(self) -> dict[str, Any]:
+        return {"name": "main", "mode": {"source": "</script><b>venue text"}}
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        return self.alive, {"status": "ok" if self.alive else "faulted"}
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        return False, {"ready": False, "waiting": {"brain": "WARMING"}}
+
+    def metrics(self) -> str:
+        return 'aegis_records_total{role="brain"} 5\n'
+
+    def book(self, symbol: str, level_count: int) -> tuple[int, dict[str, Any]]:
+        if symbol != "BTCUSDT":
+            return 404, {"error": f"no instrument {symbol!r}"}
+        return 200, {"symbol": symbol, "asked": level_count}
+
+    def orders(self) -> list[dict[str, Any]]:
+        return [{"client_order_id": "a1-0-1-2"}]
+
+    def positions(self) -> list[dict[str, Any]]:
+        return [{"instrument": "BTCUSDT", "quantity": "0.5"}]
+
+
+class Operator:
+    """Remembers what it was told; `reconcile` is never done."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str]] = []
+        self.good = True
+        self.trading_state = TradingState.ENABLED
+
+    def state(self) -> str:
+        return self.trading_state.name
+
+    def looks(self, name: str) -> bool:
+        return name in RESUMES or name == CONFIRM
+
+    def look(self, _name: str, _who: str) -> Looked:
+        return Looked((Check("books", self.good, "as asked"),))
+
+    def act(self, name: str, who: str, reason: str, looked: Looked | None) -> Outcome:
+        self.told.append((name, who, reason))
+        if name == "halt":
+            self.trading_state = TradingState.HALTED
+        done = name != "reconcile" and not (looked and looked.failed)
+        checks = looked.checks if looked else ()
+        return Outcome(f"did {name}", done, self.trading_state, checks)
+
+
+class Answered(NamedTuple):
+    """What the API answered."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    @property
+    def document(self) -> Any:  # noqa: ANN401  any JSON
+        return json.loads(self.body)
+
+
+class Served:
+    """A running API and what stands behind it."""
+
+    def __init__(self, home: Path, *, api_token: str = "") -> None:
+        home.mkdir(exist_ok=True)
+        self.home = home
+        self.board = Board()
+        self.operator = Operator()
+        self.audit = ControlAudit(home)
+        self.pages = SessionPages(home / "aegis.db", "practice-practice-paper")
+        self.accounts = Accounts(home)
+        self.gate = Gate(TOKEN, self.accounts, api_token)
+        self.reach = Reach(self.board, self.operator, self.pages, self.audit, SESSION)
+        self.api = ApiThread(bind("127.0.0.1", 0))
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answered:
+        """Ask as a client on this machine does."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.api.port, timeout=10)
+        try:
+            text = None if body is None else body if isinstance(body, str) else json.dumps(body)
+            raw = None if text is None else text.encode("utf-8", "surrogatepass")
+            connection.request(method, path, raw, headers or {})
+            answer = connection.getresponse()
+            return Answered(answer.status, answer.read(), dict(answer.getheaders()))
+        finally:
+            connection.close()
+
+    def told(self, path: str, body: object = None, token: str = TOKEN) -> Answered:
+        """Give a command with a token."""
+        return self.ask("POST", f"/v1/{path}", body or {}, {"x-aegis-token": token})
+
+
+@contextlib.contextmanager
+def serving(home: Path, *, api_token: str = "") -> Iterator[Served]:
+    """Serve the routes for the length of a `with` block."""
+    served = Served(home, api_token=api_token)
+    served.api.start()
+    served.api.serve(lambda: create_app(served.reach, served.gate))
+    try:
+        wait_for("the routes", lambda: served.ask("GET", "/v1/whoami").status == 200)
+        yield served
+    finally:
+        served.api.stop(5.0)

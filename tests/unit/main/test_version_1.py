@@ -1,0 +1,215 @@
+"""API v1: every name of the table answers, a request id is done once, what happened is written."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.store.control_audit import broken_links
+from engine.web import request_memory
+from engine.web.bodies import Effect
+from engine.web.operations import OPERATIONS, Operation, Scope
+from engine.web.request_memory import Answered, RequestMemory
+from tests.api_rig import TOKEN, Served, serving
+
+NAMES = (
+    "submit_tick",
+    "healthcheck",
+    "switch_primary_feeds",
+    "trigger_reconcile_gap",
+    "extract_features",
+    "get_historical_features",
+    "patch_feature_window",
+    "run_similarity_search",
+    "predict",
+    "blend_outputs",
+    "record_live_update",
+    "check_trade_signal",
+    "submit_order",
+    "cancel_order",
+    "update_position",
+    "record_slippage",
+    "system_status",
+    "trigger_shutdown",
+    "trigger_startup",
+    "set_module_state",
+    "log_decision",
+    "fetch_audit_trail",
+    "get_trade_journal",
+    "export_data",
+    "submit_candidate_model",
+    "trigger_shadow_mode",
+    "force_model_rollback",
+)
+MISSING = [row for row in OPERATIONS if row.missing]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with serving(tmp_path) as made:
+        yield made
+
+
+def test_every_name_of_the_specification_is_there() -> None:
+    assert set(NAMES) <= {row.name for row in OPERATIONS}
+
+
+def test_what_is_not_built_names_the_missing_part(served: Served) -> None:
+    for row in MISSING:
+        answer = served.ask(row.method, f"/v1/{row.name}", headers={"x-aegis-token": TOKEN})
+        assert answer.status == 501, row.name
+        assert answer.document["missing"] == row.missing
+        assert row.missing in answer.document["error"]
+    assert served.operator.told == []
+
+
+def test_reading_answers_what_the_engine_holds(served: Served) -> None:
+    assert served.ask("GET", "/v1/positions").document["rows"] == served.board.positions()
+    assert served.ask("GET", "/v1/orders").document["rows"] == served.board.orders()
+    assert served.ask("GET", "/v1/system_status").document == served.board.status()
+    served.board.alive = False
+    assert served.ask("GET", "/v1/healthcheck").status == 503
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "after=-2", "more=1", "after=1.5"]
+)
+def test_a_query_that_says_nonsense_is_refused(served: Served, query: str) -> None:
+    assert served.ask("GET", f"/v1/get_trade_journal?{query}").status == 400
+
+
+def test_the_same_request_id_is_done_once(served: Served) -> None:
+    body = {"reason": "why", "request_id": "r-1"}
+    first, again = served.told("pause", body), served.told("pause", body)
+    assert (first.status, again.status) == (200, 200)
+    assert first.document == again.document
+    assert "idempotent-replay" not in first.headers
+    assert again.headers["idempotent-replay"] == "true"
+    assert served.operator.told == [("pause", "api", "why")]
+
+
+def test_a_request_id_is_not_used_for_something_else(served: Served) -> None:
+    served.told("pause", {"request_id": "r-1"})
+    assert served.told("flatten", {"request_id": "r-1"}).status == 409
+    assert served.told("pause", {"request_id": "r-1", "reason": "another"}).status == 409
+    assert [name for name, _, _ in served.operator.told] == ["pause"]
+
+
+def test_a_request_id_belongs_to_its_caller(served: Served) -> None:
+    served.ask("POST", "/v1/halt", {"request_id": "r-1"})
+    served.told("halt", {"request_id": "r-1"})
+    assert len(served.operator.told) == 2
+
+
+def test_what_failed_is_answered_as_failed_again(served: Served) -> None:
+    for _ in range(2):
+        answer = served.told("reconcile", {"request_id": "r-1"})
+        assert (answer.status, answer.document["effect"]) == (409, "did reconcile")
+    assert len(served.operator.told) == 1
+
+
+def test_a_restart_remembers_what_was_done(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        served.told("pause", {"reason": "why", "request_id": "r-1"})
+    with serving(tmp_path) as served:
+        answer = served.told("pause", {"reason": "why", "request_id": "r-1"})
+        assert (answer.status, answer.headers["idempotent-replay"]) == (200, "true")
+        assert served.operator.told == []
+
+
+def test_the_memory_of_requests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_memory, "REQUESTS_MAX", 3)
+    memory = RequestMemory()
+    answered = Answered("halt", 200, Effect(effect="", trading_state=""))
+    for number in range(5):
+        memory.keep("me", str(number), answered)
+    assert [memory.recall("me", str(number)) is None for number in range(5)] == [True] * 2 + [
+        False
+    ] * 3
+
+
+def test_a_resume_tells_its_checks_and_does_nothing_when_one_fails(served: Served) -> None:
+    answer = served.told("resume", {"reason": "looked"})
+    assert answer.document["checks"] == [{"name": "books", "good": True, "found": "as asked"}]
+    served.operator.good = False
+    assert served.told("trigger_startup", {"reason": "looked"}).status == 409
+    assert served.ask("POST", "/v1/confirm_halt", {}).status == 409
+
+
+def test_a_module_that_exists_takes_its_state(served: Served) -> None:
+    assert served.told("set_module_state", {"module": "trading", "state": "pause"}).status == 200
+    assert served.operator.told == [("pause", "api", "")]
+    answer = served.told("set_module_state", {"module": "smc_fvg_bos", "state": "shadow"})
+    assert answer.status == 501
+    assert "strategies" in answer.document["missing"]
+    assert served.told("set_module_state", {"module": "trading"}).status == 400
+
+
+def test_each_action_is_written_down_with_before_and_after(served: Served) -> None:
+    served.ask("POST", "/v1/halt", {"who": "page", "reason": "button"})
+    served.ask("POST", "/v1/pause", {})
+    served.told("log_decision", {"decision": "s:5", "note": "late entry"})
+    rows = served.ask("GET", "/v1/fetch_audit_trail").document["rows"]
+    halt, refused, note = rows
+    assert (halt["who"], halt["before"], halt["after"], halt["done"]) == (
+        "page",
+        "ENABLED",
+        "HALTED",
+        True,
+    )
+    assert (refused["what"], refused["done"], refused["from"]) == ("pause", False, "127.0.0.1")
+    assert note["what"] == "log_decision s:5: late entry"
+    assert broken_links(rows) == []
+    page = served.ask("GET", "/v1/fetch_audit_trail?after=0&limit=1").document
+    assert (page["rows"], page["after"]) == ([refused], 1)
+
+
+def test_refused_attempts_do_not_fill_the_disk(served: Served) -> None:
+    for _ in range(30):
+        assert served.ask("POST", "/v1/pause", {}).status == 401
+    assert len(served.audit.rows(-1, 100)) == 5
+
+
+def test_an_action_holds_when_it_cannot_be_written_down(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_row: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(served.audit, "record", full)
+    answer = served.told("halt", {"reason": "x"})
+    assert answer.status == 200
+    assert "not in the audit trail (No space left on device)" in answer.document["effect"]
+
+
+def test_an_export_is_json_or_csv(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"sequence": 4, "note": 'a "b", c'}, {"sequence": 9, "note": "d"}]
+    asked = []
+
+    def found(*words: object) -> list[dict[str, object]]:
+        asked.append(words)
+        return rows
+
+    monkeypatch.setattr(served.pages, "rows", found)
+    page = served.ask("GET", "/v1/export_data?table=decisions&after=2&limit=7&session=s").document
+    assert page == {"rows": rows, "after": 9, "session": "s"}
+    assert asked == [("decisions", "s", 2, 7)]
+    text = served.ask("GET", "/v1/export_data?form=csv")
+    assert text.headers["content-type"].startswith("text/csv")
+    read = list(csv.DictReader(io.StringIO(text.body.decode())))
+    assert [row["note"] for row in read] == ['a "b", c', "d"]
+    assert served.ask("GET", "/v1/export_data?table=accounts").status == 400
+
+
+@pytest.mark.parametrize("row", OPERATIONS, ids=lambda row: row.name)
+def test_every_operation_states_who_may(row: Operation) -> None:
+    public = {"healthcheck", "whoami", "login", "logout"}
+    assert (row.scope is Scope.NONE) == (row.name in public)
+    assert row.summary.endswith(".")
+    assert row.method in {"GET", "POST"}
+    if row.method == "POST" and row.scope is not Scope.NONE:
+        assert row.scope in {Scope.HALT, Scope.OPERATE, Scope.ADMIN}

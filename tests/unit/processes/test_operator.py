@@ -1,0 +1,177 @@
+"""An operator's commands: looks first where it must, and a halt overtakes a resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine.domain.codes import TradingState
+from engine.processes import operator as operator_module
+from engine.processes.commands import Outcome
+from engine.processes.operator import Operator
+
+
+class Commands:
+    """Counts, and lets the venue answer as it is told."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.told: list[str] = []
+        self.halt_count = 0
+        self.trading_state = TradingState.ENABLED
+        self.venue: Callable[[], None] = board.confirm
+
+    def state(self) -> TradingState:
+        return self.trading_state
+
+    def reconcile(self, _who: str, _reason: str) -> Outcome:
+        self.told.append("reconcile")
+        self.venue()
+        return Outcome("", True, self.trading_state)
+
+    def halt(self, _who: str, _reason: str) -> Outcome:
+        self.halt_count += 1
+        self.trading_state = TradingState.HALTED
+        return Outcome("halted", True, self.trading_state)
+
+    def __getattr__(self, name: str) -> Callable[[str, str], Outcome]:
+        def act(_who: str, _reason: str) -> Outcome:
+            self.told.append(name)
+            return Outcome(f"did {name}", True, self.trading_state)
+
+        return act
+
+
+class Board:
+    """The engine as it is looked at."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, str] = {}
+        self.quotes = ["LIVE", "STALE"]
+        self.numbers = {"reconciled_total": 0, "orders_open": 0}
+        self.counters = self
+
+    def confirm(self) -> None:
+        self.numbers["reconciled_total"] += 1
+
+    def count(self, _role: str, name: str) -> int:
+        return self.numbers[name]
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        return not self.waiting, {"waiting": self.waiting}
+
+    def instruments(self) -> list[dict[str, Any]]:
+        return [
+            {"symbol": f"S{number}", "liveness": {"QUOTE": state}}
+            for number, state in enumerate(self.quotes)
+        ]
+
+
+class Rig:
+    """An operator over both."""
+
+    def __init__(self) -> None:
+        self.board = Board()
+        self.commands = Commands(self.board)
+        self.stopped = 0
+        self.operator = Operator(self.commands, self.board, self.stop)  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+    def told(self, name: str) -> Outcome:
+        looked = self.operator.look(name, "me") if self.operator.looks(name) else None
+        return self.operator.act(name, "me", "why", looked)
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
+    monkeypatch.setattr(operator_module, "LOOK_S", 0.05)
+    return Rig()
+
+
+@pytest.mark.parametrize("name", ["pause", "reduce", "flatten", "cancel_all"])
+def test_what_needs_no_look_acts_at_once(rig: Rig, name: str) -> None:
+    assert rig.told(name).accepted
+    assert rig.commands.told == [name]
+
+
+def test_a_resume_looks_in_order_then_re_arms(rig: Rig) -> None:
+    outcome = rig.told("resume")
+    assert [(check.name, check.good) for check in outcome.checks] == [
+        ("roles", True),
+        ("market", True),
+        ("books", True),
+    ]
+    assert rig.commands.told == ["reconcile", "resume"]
+
+
+def test_the_first_thing_that_fails_ends_the_look(rig: Rig) -> None:
+    rig.board.waiting = {"brain": "WARMING"}
+    outcome = rig.told("trigger_startup")
+    assert not outcome.accepted
+    assert [check.name for check in outcome.checks] == ["roles"]
+    assert "brain WARMING" in outcome.effect
+    rig.board.waiting = {}
+    rig.board.quotes = ["STALE", "SILENT"]
+    assert "0 of 2" in rig.told("resume").effect
+    assert rig.commands.told == []
+
+
+def test_a_venue_that_does_not_confirm_our_books_keeps_trading_off(rig: Rig) -> None:
+    rig.commands.venue = lambda: None
+    outcome = rig.told("resume")
+    assert not outcome.accepted
+    assert "did not confirm" in outcome.effect
+    assert rig.commands.told == ["reconcile"]
+
+
+def test_a_halt_overtakes_a_resume_that_looks(rig: Rig) -> None:
+    def meanwhile() -> None:
+        rig.board.confirm()
+        rig.commands.halt("other", "no")
+
+    rig.commands.venue = meanwhile
+    outcome = rig.told("resume")
+    assert not outcome.accepted
+    assert "somebody halted" in outcome.effect
+    assert "resume" not in rig.commands.told
+
+
+def test_a_halt_is_confirmed_by_the_venue(rig: Rig) -> None:
+    rig.told("halt")
+    outcome = rig.told("confirm_halt")
+    assert outcome.accepted
+    assert rig.commands.told == ["reconcile"]
+
+
+@pytest.mark.parametrize("case", ["not halted", "orders open", "venue silent", "opened again"])
+def test_a_halt_that_the_venue_does_not_show_is_not_confirmed(rig: Rig, case: str) -> None:
+    if case != "not halted":
+        rig.told("halt")
+    if case == "orders open":
+        rig.board.numbers["orders_open"] = 2
+    if case == "venue silent":
+        rig.commands.venue = lambda: None
+    if case == "opened again":
+
+        def one_more() -> None:
+            rig.board.confirm()
+            rig.board.numbers["orders_open"] = 1
+
+        rig.commands.venue = one_more
+    outcome = rig.told("confirm_halt")
+    assert not outcome.accepted
+    assert outcome.effect
+
+
+def test_a_shutdown_stops_entries_and_then_the_engine(rig: Rig) -> None:
+    assert rig.told("trigger_shutdown").effect == "stopping in order"
+    assert (rig.commands.told, rig.stopped) == (["pause"], 1)
+
+
+def test_a_name_nobody_knows_is_a_programmers_error(rig: Rig) -> None:
+    with pytest.raises(KeyError):
+        rig.told("explode")

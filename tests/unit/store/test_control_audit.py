@@ -1,0 +1,112 @@
+"""The trail of what operators did: linked, appended whole, readable in pages."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine.store import control_audit
+from engine.store.control_audit import FILE_NAME, FIRST_LINK, ControlAudit, broken_links
+
+
+def written(home: Path, count: int) -> ControlAudit:
+    audit = ControlAudit(home)
+    for number in range(count):
+        audit.record({"who": "me", "what": f"act {number}"})
+    return audit
+
+
+def test_rows_come_back_in_order_and_in_pages(tmp_path: Path) -> None:
+    audit = written(tmp_path, 7)
+    assert [row["what"] for row in audit.rows(-1, 3)] == ["act 0", "act 1", "act 2"]
+    assert [row["number"] for row in audit.rows(2, 100)] == [3, 4, 5, 6]
+    assert audit.rows(6, 100) == []
+
+
+def test_each_row_is_linked_to_the_one_before_over_a_restart(tmp_path: Path) -> None:
+    written(tmp_path, 3)
+    rows = written(tmp_path, 2).rows(-1, 100)
+    assert rows[0]["before_link"] == FIRST_LINK
+    assert [row["number"] for row in rows] == [0, 1, 2, 3, 4]
+    assert broken_links(rows) == []
+
+
+@pytest.mark.parametrize("damage", ["change", "remove", "swap"])
+def test_a_changed_trail_is_found(tmp_path: Path, damage: str) -> None:
+    rows = written(tmp_path, 5).rows(-1, 100)
+    if damage == "change":
+        rows[2]["who"] = "somebody else"
+    elif damage == "remove":
+        del rows[2]
+    else:
+        rows[1], rows[2] = rows[2], rows[1]
+    assert broken_links(rows)
+
+
+def test_a_line_that_a_crash_cut_stands_alone(tmp_path: Path) -> None:
+    written(tmp_path, 2)
+    path = tmp_path / FILE_NAME
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    rows = written(tmp_path, 1).rows(-1, 100)
+    assert [row["what"] for row in rows] == ["act 0", "act 0"]
+    assert path.read_bytes().count(b"\n") == 3
+    assert broken_links(rows) == []
+
+
+def test_a_full_file_is_rotated_and_read_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_audit, "FILE_BYTES_MAX", 1_000)
+    monkeypatch.setattr(control_audit, "FILES_KEPT", 2)
+    audit = written(tmp_path, 30)
+    kept = sorted(tmp_path.glob("*.jsonl"))
+    assert len(kept) == 3
+    rows = audit.rows(-1, 100)
+    assert [row["number"] for row in rows] == list(range(rows[0]["number"], 30))
+    assert broken_links(rows) == []
+
+
+def test_a_row_that_cannot_be_written_raises_and_the_next_is_linked(tmp_path: Path) -> None:
+    audit = written(tmp_path / ".", 1)
+    path = tmp_path / FILE_NAME
+    path.rename(tmp_path / "aside")
+    path.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        audit.record({"what": "lost"})
+    path.rmdir()
+    (tmp_path / "aside").rename(path)
+    audit.record({"what": "kept"})
+    rows = audit.rows(-1, 9)
+    assert [row["what"] for row in rows] == ["act 0", "kept"]
+    assert broken_links(rows) == []
+
+
+def test_threads_write_whole_lines(tmp_path: Path) -> None:
+    audit = ControlAudit(tmp_path)
+
+    def write() -> None:
+        for _ in range(20):
+            audit.record({"what": "x"})
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = audit.rows(-1, 1_000)
+    assert [row["number"] for row in rows] == list(range(80))
+    assert broken_links(rows) == []
+
+
+def test_others_may_not_read_it(tmp_path: Path) -> None:
+    written(tmp_path, 1)
+    assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_foreign_lines_are_no_rows(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text('[1]\n{"who": "x"}\n' + json.dumps("y") + "\n", "utf-8")
+    assert written(tmp_path, 1).rows(-1, 9)[0]["number"] == 0
