@@ -13,6 +13,7 @@ from engine.domain.features.series import (
     MARK_BASIS_BPS,
     NEXT_FUNDING_S,
     S_TO_NS,
+    TO_BPS,
     read_bar,
 )
 from engine.domain.features.update import fold_bar
@@ -34,7 +35,7 @@ def read_context(row: Record, is_liquidation_fed: bool, context: Floats) -> None
         context[FUNDING_RATE_BPS] = row["funding_rate_e8"] / E8_PER_BPS
         if row["index_price_e8"] > 0:
             basis = (row["mark_price_e8"] - row["index_price_e8"]) / row["index_price_e8"]
-            context[MARK_BASIS_BPS] = basis * 10_000.0
+            context[MARK_BASIS_BPS] = basis * TO_BPS
         if row["next_funding_time_ns"] > 0:
             context[NEXT_FUNDING_S] = row["next_funding_time_ns"] / S_TO_NS
     if is_liquidation_fed:

@@ -24,7 +24,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.domain.bars import BAR_DTYPE, BAR_RING_BARS, add_trade, close_bar, open_bar
+from engine.domain.bars import (
+    BAR_DTYPE,
+    BAR_MASK,
+    BAR_RING_BARS,
+    add_trade,
+    close_bar,
+    open_bar,
+)
 from engine.domain.kernel import Bytes, Integers, Records, entry, kernel
 
 START_STEP_NS = 1_000  # what seconds in a float still tell apart
@@ -150,7 +157,7 @@ def collect_bars(
             trades.qty_lots[k],
             trades.is_buy[k] != 0,
         ):
-            last = (state.closed_count[0, 0] - 1) & (BAR_RING_BARS - 1)
+            last = (state.closed_count[0, 0] - 1) & BAR_MASK
             bars[count] = state.closed[0, 0, last]
             count += 1
     return count

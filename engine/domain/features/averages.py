@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, VOLUME, in_atrs, ratio, window_sum
+from engine.domain.features.series import CLOSE, VOLUME, in_atrs, ratio, window_sum, window_way
 from engine.domain.kernel import Floats, kernel
 
 EMA_DISTANCE = kernel_number("averages.ema_distance")
@@ -41,6 +41,23 @@ def update_ema(memory: Floats, cell: int, number: int, span: int, value: float) 
 
 
 @kernel
+def fold_wilder_mean(memory: Floats, cell: int, number: int, span: int, value: float) -> None:
+    """Fold a value into Wilder's average: the mean of the first `span`, then weight 1 / span.
+
+    Args:
+        memory: state of the rows.
+        cell: where the average stands; until `span` values were folded, a part of it.
+        number: which value it is, from 1.
+        span: of the average.
+        value: the newest.
+    """
+    if number > span:
+        memory[cell] = (memory[cell] * (span - 1) + value) / span
+    else:
+        memory[cell] += value / span
+
+
+@kernel
 def ema_slope(
     memory: Floats, cell: int, number: int, span: int, close: float, atr_ticks: float
 ) -> float:
@@ -53,8 +70,18 @@ def ema_slope(
 
 
 @kernel
-def wma(series: Floats, place: int, bars: int) -> float:
+def sma(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return the mean of closes."""
+    if number < bars - 1:
+        return np.nan
+    return window_sum(series, CLOSE, place, bars) / bars
+
+
+@kernel
+def wma(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the average of closes with weights 1 .. bars, the newest weighing most."""
+    if number < bars - 1:
+        return np.nan
     total = 0.0
     for back in range(bars):
         total += series[CLOSE, place - back] * (bars - back)
@@ -62,8 +89,10 @@ def wma(series: Floats, place: int, bars: int) -> float:
 
 
 @kernel
-def vwma(series: Floats, place: int, bars: int) -> float:
+def vwma(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the average of closes weighted with volume; NaN without volume."""
+    if number < bars - 1:
+        return np.nan
     total = 0.0
     for at in range(place - bars + 1, place + 1):
         total += series[CLOSE, at] * series[VOLUME, at]
@@ -97,9 +126,7 @@ def kama(series: Floats, place: int, number: int, bars: int, memory: Floats, cel
         return np.nan
     if number == bars:
         memory[cell] = series[CLOSE, place - 1]
-    way = 0.0
-    for at in range(place - bars + 1, place + 1):
-        way += abs(series[CLOSE, at] - series[CLOSE, at - 1])
+    way = window_way(series, CLOSE, place, bars)
     straight = 1.0
     if way > 0.0:
         straight = abs(series[CLOSE, place] - series[CLOSE, place - bars]) / way
@@ -147,20 +174,11 @@ def update_windowed(
     first, params, column = plan.first, plan.params, plan.column
     close = series[CLOSE, place]
     for k in range(first[SMA_DISTANCE], first[SMA_DISTANCE + 1]):
-        bars = int(params[k, 0])
-        average = np.nan
-        if number >= bars - 1:
-            average = window_sum(series, CLOSE, place, bars) / bars
+        average = sma(series, place, number, int(params[k, 0]))
         features[column[k]] = in_atrs(close - average, atr)
     for k in range(first[WMA_DISTANCE], first[WMA_DISTANCE + 1]):
-        bars = int(params[k, 0])
-        average = np.nan
-        if number >= bars - 1:
-            average = wma(series, place, bars)
+        average = wma(series, place, number, int(params[k, 0]))
         features[column[k]] = in_atrs(close - average, atr)
     for k in range(first[VWMA_DISTANCE], first[VWMA_DISTANCE + 1]):
-        bars = int(params[k, 0])
-        average = np.nan
-        if number >= bars - 1:
-            average = vwma(series, place, bars)
+        average = vwma(series, place, number, int(params[k, 0]))
         features[column[k]] = in_atrs(close - average, atr)

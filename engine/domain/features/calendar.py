@@ -7,13 +7,12 @@ import math
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, HIGH, LOW, START_S, in_atrs
+from engine.domain.features.series import CLOSE, DAY_S, HIGH, LOW, START_S, begin_day, in_atrs
 from engine.domain.kernel import Floats, kernel
 
 DAY_CIRCLE = kernel_number("calendar.day_circle")
 WEEK_CIRCLE = kernel_number("calendar.week_circle")
 DAY_BEFORE = kernel_number("calendar.day_before")
-DAY_S = 86_400.0
 WEEK_S = 7.0 * DAY_S
 MONDAY_S = 4.0 * DAY_S  # 1970-01-01 was a Thursday: the first Monday is four days on
 
@@ -30,12 +29,9 @@ def circle(seconds: float, period_s: float, features: Floats, column: int) -> No
 def day_before(series: Floats, place: int, memory: Floats, cell: int) -> float:
     """Fold the bar into its day, in place; return how many changes of day were seen.
 
-    Cells: days seen (0: no bar yet), day, its high and low, high and low of the day before.
+    Cells: two of `begin_day`, the day's high and low, high and low of the day before.
     """
-    day = series[START_S, place] // DAY_S
-    if memory[cell] == 0.0 or day != memory[cell + 1]:
-        memory[cell] += 1.0
-        memory[cell + 1] = day
+    if begin_day(series, place, memory, cell):
         memory[cell + 4] = memory[cell + 2]
         memory[cell + 5] = memory[cell + 3]
         memory[cell + 2] = series[HIGH, place]

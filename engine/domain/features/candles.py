@@ -62,7 +62,7 @@ def mean_body(series: Floats, at: int) -> float:
     """Return the mean body of the 10 bars before."""
     total = 0.0
     for before in range(at - BODY_BARS, at):
-        total += abs(series[CLOSE, before] - series[OPEN, before])
+        total += body_of(series, before)
     return total / BODY_BARS
 
 

@@ -7,7 +7,16 @@ import math
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import BOUGHT, CLOSE, RETURN, TRADES, VOLUME, ratio, window_sum
+from engine.domain.features.series import (
+    BOUGHT,
+    CLOSE,
+    RETURN,
+    TO_BPS,
+    TRADES,
+    VOLUME,
+    ratio,
+    window_sum,
+)
 from engine.domain.kernel import Floats, kernel
 
 AMIHUD_BPS = kernel_number("impact.amihud_bps")
@@ -16,7 +25,6 @@ VPIN = kernel_number("impact.vpin")
 ROLL_BPS = kernel_number("impact.roll_bps")
 ARRIVALS = kernel_number("impact.arrivals")
 TRADE_SIZE = kernel_number("impact.trade_size")
-TO_BPS = 10_000.0
 
 
 @kernel
@@ -89,6 +97,14 @@ def roll_bps(series: Floats, place: int, number: int, bars: int) -> float:
 
 
 @kernel
+def arrivals(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return the trades of this bar over the mean of the `bars` bars before; NaN before."""
+    if number < bars:
+        return np.nan
+    return ratio(series[TRADES, place], window_sum(series, TRADES, place - 1, bars) / bars)
+
+
+@kernel
 def trade_size(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the mean quantity of this bar's trades over that of the window's."""
     if number < bars - 1:
@@ -113,10 +129,6 @@ def update_impact(
     for k in range(first[ROLL_BPS], first[ROLL_BPS + 1]):
         features[column[k]] = roll_bps(series, place, number, int(params[k, 0]))
     for k in range(first[ARRIVALS], first[ARRIVALS + 1]):
-        bars, value = int(params[k, 0]), np.nan
-        if number >= bars:
-            mean = window_sum(series, TRADES, place - 1, bars) / bars
-            value = ratio(series[TRADES, place], mean)
-        features[column[k]] = value
+        features[column[k]] = arrivals(series, place, number, int(params[k, 0]))
     for k in range(first[TRADE_SIZE], first[TRADE_SIZE + 1]):
         features[column[k]] = trade_size(series, place, number, int(params[k, 0]))

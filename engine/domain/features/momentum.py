@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 
-from engine.domain.features.averages import update_ema
+from engine.domain.features.averages import fold_wilder_mean, update_ema
 from engine.domain.features.plan import FeaturePlan, kernel_number
 from engine.domain.features.series import (
     CLOSE,
     HIGH,
     LOW,
     OPEN,
+    TO_BPS,
     TRUE_RANGE,
     TYPICAL,
     in_atrs,
@@ -20,6 +21,7 @@ from engine.domain.features.series import (
     window_high,
     window_low,
     window_sum,
+    window_way,
 )
 from engine.domain.kernel import Floats, kernel
 
@@ -42,16 +44,12 @@ def update_rsi(memory: Floats, cell: int, number: int, span: int, move: float) -
 
     Seeded with the means of the first `span` moves; NaN before, and while nothing moved.
     """
-    gain = max(move, 0.0)
-    loss = max(-move, 0.0)
-    if number <= span:
-        memory[cell] += gain / span
-        memory[cell + 1] += loss / span
-        if number < span:
-            return np.nan
-    else:
-        memory[cell] = (memory[cell] * (span - 1) + gain) / span
-        memory[cell + 1] = (memory[cell + 1] * (span - 1) + loss) / span
+    if number < 1:
+        return np.nan
+    fold_wilder_mean(memory, cell, number, span, max(move, 0.0))
+    fold_wilder_mean(memory, cell + 1, number, span, max(-move, 0.0))
+    if number < span:
+        return np.nan
     total = memory[cell] + memory[cell + 1]
     if total == 0.0:
         return np.nan
@@ -155,7 +153,7 @@ def trix(memory: Floats, cell: int, number: int, span: int, close: float) -> flo
     memory[cell + 3] = three
     if number < 3 * span - 2:
         return np.nan
-    return (three - before) / before * 10_000.0
+    return (three - before) / before * TO_BPS
 
 
 @kernel
@@ -182,12 +180,12 @@ def fisher(series: Floats, place: int, number: int, bars: int, memory: Floats, c
 
 
 @kernel
-def way(series: Floats, place: int, bars: int) -> float:
-    """Return the sum of the absolute close-to-close moves of the window."""
-    total = 0.0
-    for at in range(place - bars + 1, place + 1):
-        total += abs(series[CLOSE, at] - series[CLOSE, at - 1])
-    return total
+def body_mean(series: Floats, place: int, number: int, bars: int) -> float:
+    """Return the mean of close minus open of the window, ticks."""
+    if number < bars - 1:
+        return np.nan
+    bodies = window_sum(series, CLOSE, place, bars) - window_sum(series, OPEN, place, bars)
+    return bodies / bars
 
 
 @kernel
@@ -195,7 +193,8 @@ def efficiency(series: Floats, place: int, number: int, bars: int) -> float:
     """Return net move over the way there, signed; NaN while nothing moved."""
     if number < bars:
         return np.nan
-    return ratio(series[CLOSE, place] - series[CLOSE, place - bars], way(series, place, bars))
+    move = series[CLOSE, place] - series[CLOSE, place - bars]
+    return ratio(move, window_way(series, CLOSE, place, bars))
 
 
 @kernel
@@ -204,7 +203,7 @@ def vhf(series: Floats, place: int, number: int, bars: int) -> float:
     if number < bars:
         return np.nan
     span = window_high(series, CLOSE, place, bars) - window_low(series, CLOSE, place, bars)
-    return ratio(span, way(series, place, bars))
+    return ratio(span, window_way(series, CLOSE, place, bars))
 
 
 @kernel
@@ -236,10 +235,7 @@ def update_momentum(
     if number > 0:
         move = close - series[CLOSE, place - 1]
     for k in range(first[RSI], first[RSI + 1]):
-        value = np.nan
-        if number > 0:
-            value = update_rsi(memory, cell[k], number, int(params[k, 0]), move)
-        features[column[k]] = value
+        features[column[k]] = update_rsi(memory, cell[k], number, int(params[k, 0]), move)
     for k in range(first[TSI], first[TSI + 1]):
         one, two = int(params[k, 0]), int(params[k, 1])
         features[column[k]] = tsi(memory, cell[k], number, one, two, move)
@@ -264,11 +260,7 @@ def update_oscillators(
     for k in range(first[WEIGHTED_PRESSURE], first[WEIGHTED_PRESSURE + 1]):
         features[column[k]] = weighted_pressure(series, place, number, params[k])
     for k in range(first[BODY_MEAN], first[BODY_MEAN + 1]):
-        bars = int(params[k, 0])
-        mean = np.nan
-        if number >= bars - 1:
-            body = window_sum(series, CLOSE, place, bars) - window_sum(series, OPEN, place, bars)
-            mean = body / bars
+        mean = body_mean(series, place, number, int(params[k, 0]))
         features[column[k]] = in_atrs(mean, atr)
     for k in range(first[EFFICIENCY], first[EFFICIENCY + 1]):
         features[column[k]] = efficiency(series, place, number, int(params[k, 0]))

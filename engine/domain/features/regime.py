@@ -16,8 +16,7 @@ import numpy as np
 
 from engine.domain.features.momentum import efficiency
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import ratio
-from engine.domain.features.volatility import root_mean_square
+from engine.domain.features.volatility import deviation_ratio
 from engine.domain.kernel import Floats, kernel
 
 TREND = kernel_number("regime.trend")
@@ -66,9 +65,7 @@ def write_label(
 @kernel
 def volatility_strength(series: Floats, place: int, number: int, short: int, long: int) -> float:
     """Return the logarithm of the short window's deviation over the long one's."""
-    if number < long:
-        return np.nan
-    found = ratio(root_mean_square(series, place, short), root_mean_square(series, place, long))
+    found = deviation_ratio(series, place, number, short, long)
     return math.log(found) if found > 0.0 else np.nan
 
 

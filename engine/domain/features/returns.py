@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, HIGH, LOW, OPEN, RETURN, in_atrs, ratio
+from engine.domain.features.series import (
+    CLOSE,
+    HIGH,
+    LOW,
+    OPEN,
+    RETURN,
+    RETURN_VARIANCE_MIN,
+    in_atrs,
+    newest_deviation,
+    ratio,
+)
 from engine.domain.kernel import Floats, kernel
 
 CHANGE = kernel_number("returns.change")
@@ -64,18 +72,7 @@ def deviation_of_return(series: Floats, place: int, number: int, bars: int) -> f
     """Return the newest return minus the mean of the window's, in their standard deviations."""
     if number < bars:
         return np.nan
-    newest = series[RETURN, place]
-    total = 0.0
-    squares = 0.0
-    for at in range(place - bars + 1, place + 1):
-        difference = series[RETURN, at] - newest
-        total += difference
-        squares += difference * difference
-    variance = squares / bars - (total / bars) * (total / bars)
-    # WHY: equal returns leave rounding behind, which is no spread.
-    if not variance > 1e-24:
-        return np.nan
-    return -(total / bars) / math.sqrt(variance)
+    return newest_deviation(series, RETURN, place, bars, RETURN_VARIANCE_MIN)
 
 
 @kernel

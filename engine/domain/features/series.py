@@ -37,6 +37,9 @@ SERIES_COLUMNS = 14
 FUNDING_RATE_BPS, MARK_BASIS_BPS, NEXT_FUNDING_S, LIQUIDATED_BUYS, LIQUIDATED_SELLS = 0, 1, 2, 3, 4
 CONTEXT_WORDS = 5
 S_TO_NS = 1_000_000_000
+DAY_S = 86_400.0
+TO_BPS = 10_000.0
+RETURN_VARIANCE_MIN = 1e-24  # what is below is rounding that equal returns left, not spread
 
 
 @fused
@@ -150,3 +153,61 @@ def window_low(series: Floats, column: int, place: int, bars: int) -> float:
     for at in range(place - bars + 1, place):
         found = min(found, series[column, at])
     return found
+
+
+@kernel
+def window_way(series: Floats, column: int, place: int, bars: int) -> float:
+    """Return the sum of a column's absolute moves from bar to bar of the window."""
+    total = 0.0
+    for at in range(place - bars + 1, place + 1):
+        total += abs(series[column, at] - series[column, at - 1])
+    return total
+
+
+@kernel
+def window_spread(series: Floats, column: int, place: int, bars: int) -> tuple[float, float]:
+    """Return the mean of the window's differences from its newest number, and their variance.
+
+    Of differences, so that large prices lose no digits. Rounding may leave a variance below zero.
+    """
+    total = 0.0
+    squares = 0.0
+    for at in range(place - bars + 1, place + 1):
+        difference = series[column, at] - series[column, place]
+        total += difference
+        squares += difference * difference
+    mean = total / bars
+    return mean, squares / bars - mean * mean
+
+
+@kernel
+def newest_deviation(
+    series: Floats, column: int, place: int, bars: int, variance_min: float
+) -> float:
+    """Return the newest number minus the window's mean, in the window's standard deviations.
+
+    Args:
+        series: the columns.
+        column: which of them.
+        place: where the newest number is found.
+        bars: of the window.
+        variance_min: NaN unless the variance is above it.
+    """
+    mean, variance = window_spread(series, column, place, bars)
+    if not variance > variance_min:
+        return np.nan
+    return -mean / math.sqrt(variance)
+
+
+@kernel
+def begin_day(series: Floats, place: int, memory: Floats, cell: int) -> bool:
+    """Return whether the bar is the first seen of its UTC day; counts the days, in place.
+
+    Cells: days seen (0: no bar yet), the day.
+    """
+    day = series[START_S, place] // DAY_S
+    if memory[cell] > 0.0 and day == memory[cell + 1]:
+        return False
+    memory[cell] += 1.0
+    memory[cell + 1] = day
+    return True

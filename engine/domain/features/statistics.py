@@ -7,7 +7,15 @@ import math
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, RETURN, in_atrs, ratio, window_sum
+from engine.domain.features.series import (
+    CLOSE,
+    RETURN,
+    RETURN_VARIANCE_MIN,
+    in_atrs,
+    newest_deviation,
+    ratio,
+    window_sum,
+)
 from engine.domain.kernel import Floats, kernel
 
 DEVIATION = kernel_number("statistics.deviation")
@@ -17,29 +25,17 @@ VARIANCE_RATIO = kernel_number("statistics.variance_ratio")
 LINE = kernel_number("statistics.line")
 RANK = kernel_number("statistics.rank")
 REVERSION = kernel_number("statistics.reversion")
-SPREAD_MIN = 1e-24  # variance of returns that is rounding, not spread
 
 
 @kernel
 def deviation(series: Floats, place: int, number: int, bars: int) -> float:
     """Return close minus the mean of `bars` closes, in their standard deviations.
 
-    Sums are taken of differences from the newest close, so that large prices lose no digits.
     NaN before `bars` closes and while they are equal.
     """
     if number < bars - 1:
         return np.nan
-    close = series[CLOSE, place]
-    total = 0.0
-    squares = 0.0
-    for back in range(bars):
-        difference = series[CLOSE, place - back] - close
-        total += difference
-        squares += difference * difference
-    variance = squares / bars - (total / bars) * (total / bars)
-    if not variance > 0.0:
-        return np.nan
-    return -(total / bars) / math.sqrt(variance)
+    return newest_deviation(series, CLOSE, place, bars, 0.0)
 
 
 @kernel
@@ -60,7 +56,7 @@ def moments(
         three += square * difference
         four += square * square
     two /= bars
-    if not two > SPREAD_MIN:
+    if not two > RETURN_VARIANCE_MIN:
         return
     features[column] = three / bars / (two * math.sqrt(two))
     features[column + 1] = four / bars / (two * two) - 3.0
@@ -79,7 +75,7 @@ def autocorrelation(series: Floats, place: int, number: int, bars: int, lag: int
         squares += difference * difference
         if at > place - bars + lag:
             shared += difference * (series[RETURN, at - lag] - mean)
-    if not squares > SPREAD_MIN * bars:
+    if not squares > RETURN_VARIANCE_MIN * bars:
         return np.nan
     return shared / squares
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from engine.domain.features.averages import fold_wilder_mean
 from engine.domain.features.plan import FeaturePlan, kernel_number
 from engine.domain.features.series import (
     CLOSE,
@@ -15,17 +16,18 @@ from engine.domain.features.series import (
     LOG_RANGE_SQUARE,
     LOW,
     RETURN,
+    TO_BPS,
     TRUE_RANGE,
     in_atrs,
     ratio,
     window_high,
     window_low,
+    window_spread,
     window_sum,
 )
 from engine.domain.kernel import Floats, kernel
 
 ATR_BARS = 14
-TO_BPS = 10_000.0
 
 ATR_BPS = kernel_number("volatility.atr_bps")
 RANGE_ATR = kernel_number("volatility.range_atr")
@@ -74,16 +76,20 @@ def root_mean_square(series: Floats, place: int, bars: int) -> float:
 
 
 @kernel
+def deviation_ratio(series: Floats, place: int, number: int, short: int, long: int) -> float:
+    """Return the short window's root mean square of returns over the long one's."""
+    if number < long:
+        return np.nan
+    return ratio(root_mean_square(series, place, short), root_mean_square(series, place, long))
+
+
+@kernel
 def natr(series: Floats, place: int, number: int, span: int, memory: Floats, cell: int) -> float:
     """Return Wilder's average true range of `span` bars, ticks; NaN before."""
     if number < 1:
         return np.nan
-    true_range = series[TRUE_RANGE, place]
-    if number > span:
-        memory[cell] = (memory[cell] * (span - 1) + true_range) / span
-        return float(memory[cell])
-    memory[cell] += true_range / span
-    return float(memory[cell]) if number == span else np.nan
+    fold_wilder_mean(memory, cell, number, span, series[TRUE_RANGE, place])
+    return float(memory[cell]) if number >= span else np.nan
 
 
 @kernel
@@ -125,16 +131,9 @@ def band_width(
     features[column + 1] = np.nan
     if number < bars - 1:
         return
-    close = series[CLOSE, place]
-    total = 0.0
-    squares = 0.0
-    for at in range(place - bars + 1, place + 1):
-        difference = series[CLOSE, at] - close
-        total += difference
-        squares += difference * difference
-    mean = total / bars
-    deviation = math.sqrt(max(squares / bars - mean * mean, 0.0))
-    features[column] = 4.0 * deviation / (close + mean) * TO_BPS
+    mean, variance = window_spread(series, CLOSE, place, bars)
+    deviation = math.sqrt(max(variance, 0.0))
+    features[column] = 4.0 * deviation / (series[CLOSE, place] + mean) * TO_BPS
     features[column + 1] = in_atrs(deviation / 0.75, atr_ticks)
 
 
@@ -230,11 +229,8 @@ def update_spread(
             value = root_mean_square(series, place, bars) * TO_BPS
         features[column[k]] = value
     for k in range(first[DEVIATION_RATIO], first[DEVIATION_RATIO + 1]):
-        short, long, value = int(params[k, 0]), int(params[k, 1]), np.nan
-        if number >= long:
-            whole = root_mean_square(series, place, long)
-            value = ratio(root_mean_square(series, place, short), whole)
-        features[column[k]] = value
+        short, long = int(params[k, 0]), int(params[k, 1])
+        features[column[k]] = deviation_ratio(series, place, number, short, long)
     for k in range(first[PARKINSON_BPS], first[PARKINSON_BPS + 1]):
         bars, value = int(params[k, 0]), np.nan
         if number >= bars - 1:

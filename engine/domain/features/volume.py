@@ -14,10 +14,12 @@ from engine.domain.features.series import (
     HIGH,
     LOW,
     RETURN,
-    START_S,
+    TO_BPS,
     TYPICAL,
     VOLUME,
+    begin_day,
     in_atrs,
+    newest_deviation,
     ratio,
     window_sum,
 )
@@ -33,7 +35,6 @@ WEIGHTED_RETURN_BPS = kernel_number("volume.weighted_return_bps")
 FORCE = kernel_number("volume.force")
 VWAP_DISTANCE = kernel_number("volume.vwap_distance")
 DAY_VWAP_DISTANCE = kernel_number("volume.day_vwap_distance")
-DAY_S = 86_400.0
 
 
 @kernel
@@ -58,16 +59,7 @@ def deviation_of_volume(series: Floats, place: int, number: int, bars: int) -> f
     """Return volume minus the window's mean, in its standard deviations; NaN when equal."""
     if number < bars - 1:
         return np.nan
-    total = 0.0
-    squares = 0.0
-    for at in range(place - bars + 1, place + 1):
-        difference = series[VOLUME, at] - series[VOLUME, place]
-        total += difference
-        squares += difference * difference
-    variance = squares / bars - (total / bars) * (total / bars)
-    if not variance > 0.0:
-        return np.nan
-    return -(total / bars) / math.sqrt(variance)
+    return newest_deviation(series, VOLUME, place, bars, 0.0)
 
 
 @kernel
@@ -122,7 +114,7 @@ def weighted_return_bps(series: Floats, place: int, number: int, bars: int) -> f
     total = 0.0
     for at in range(place - bars + 1, place + 1):
         total += series[RETURN, at] * series[VOLUME, at]
-    return ratio(total * 10_000.0, window_sum(series, VOLUME, place, bars))
+    return ratio(total * TO_BPS, window_sum(series, VOLUME, place, bars))
 
 
 @kernel
@@ -184,13 +176,10 @@ def day_vwap_distance(
 ) -> float:
     """Return close minus the volume-weighted typical price since midnight UTC, in ATRs.
 
-    NaN on the first day, which was not seen whole. Cells: days seen (0: no bar yet), the day, sum
-    of price times volume, sum of volume.
+    NaN on the first day, which was not seen whole. Cells: two of `begin_day`, sum of price times
+    volume, sum of volume.
     """
-    day = series[START_S, place] // DAY_S
-    if memory[cell] == 0.0 or day != memory[cell + 1]:
-        memory[cell] += 1.0
-        memory[cell + 1] = day
+    if begin_day(series, place, memory, cell):
         memory[cell + 2] = 0.0
         memory[cell + 3] = 0.0
     memory[cell + 2] += series[TYPICAL, place] * series[VOLUME, place]
