@@ -203,7 +203,7 @@ class WholeRun:
 
 def check(market: Market) -> None:
     """Assert that the stages, put together, leave the state that production leaves."""
-    _, put_together = market.up_to(stages.STRUCTURE)
+    _, put_together = market.up_to(stages.FEATURES)
     _, production = market.production()
     assert stages.same_state(arrays_of(put_together), arrays_of(production)), "states differ"
     assert production.reject_counts.sum() < len(market.tape) // 100, "the market was taken"
@@ -218,7 +218,7 @@ def profile_pass(market: Market, image: kernel_image.LoopImage) -> harness.Pass:
         ns, _ = market.up_to(depth)
         found[stages.NAMES[depth]] = ns - before
         before = ns
-        if depth == stages.STRUCTURE:
+        if depth == stages.FEATURES:
             found["put together"] = ns
     for name, ns in (("risk", market.risk()), ("write", market.whole(image))):
         found[name] = ns - before

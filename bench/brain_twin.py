@@ -84,7 +84,7 @@ class Market:
         started = time.thread_time_ns()
         done = run_paper(state, exposure, self.tape[self.cut :], found, self.log[warm:])
         ns = time.thread_time_ns() - started
-        arrays = arrays_of(state) | {"exposure": exposure}
+        arrays = arrays_of(state) | {"exposure": exposure, "structure": state.structure}
         return self.per_record(ns), self.log[: warm + done].copy(), arrays
 
     def twin(self, twin: twin_build.Twin) -> tuple[float, Records, twin_build.TwinState]:

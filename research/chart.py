@@ -118,7 +118,7 @@ def _add_structure(made: Any, data: ChartData, times: Any) -> None:  # noqa: ANN
                 y1=event.level, line={"dash": "dot", "color": QUIET}, row=1, col=1,
             )  # fmt: skip
             points.setdefault(name, []).append((times[event.broken_at], event.level, told))
-        elif name.startswith("SWING"):
+        elif name in {"SWING", "SWING_REPLACED"}:
             points.setdefault("swing", []).append((times[event.bar], event.level, told))
     for name, found in points.items():
         x, y, text = zip(*found, strict=True)

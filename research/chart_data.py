@@ -30,17 +30,15 @@ from engine.domain.codes import (
     EventType,
     RecordType,
 )
+from engine.domain.features.batch import create_features, fold_structure
+from engine.domain.features.catalogue import catalogue_text, compile_plan
+from engine.domain.features.series import BAR_INPUTS, read_bar
 from engine.domain.instrument_row import E8, Instrument
 from engine.domain.records import MARKET_DTYPE
 from engine.domain.risk_reasons import reasons_of
 from engine.domain.strategy_table import StrategyReason
-from engine.domain.structure import (
-    StructureKind,
-    StructureState,
-    create_structure,
-    update_structure,
-)
-from engine.domain.structure_state import EVENT_MASK
+from engine.domain.structure import StructureKind
+from engine.domain.structure_state import EVENT_MASK, EVENT_RING
 from engine.store.event_names import EventNames, member_name
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET
 from engine.store.reader import join_records, read_batches
@@ -131,7 +129,9 @@ def bars_and_structure(
     forming = np.zeros((1, 1), dtype=BAR_DTYPE)
     ring = np.zeros((1, 1, BAR_RING_BARS), dtype=BAR_DTYPE)
     count = np.zeros((1, 1), dtype=np.int64)
-    state = create_structure(1, 1)
+    catalogue = compile_plan(catalogue_text())
+    state = create_features(catalogue)
+    inputs = np.zeros(BAR_INPUTS)
     bars: list[np.void] = []
     events: list[StructureEvent] = []
 
@@ -140,9 +140,10 @@ def bars_and_structure(
         close_bar(forming, ring, count, 0, 0, timeframe_ns)
         number = int(count[0, 0]) - 1
         bars.append(ring[0, 0, number & BAR_MASK].copy())
-        before = int(state.structure["event_count"][0, 0])
-        update_structure(state, ring, 0, 0, number)
-        events.extend(_structure_events(state, before))
+        before = int(state.structure["event_count"][0])
+        read_bar(bars[-1], inputs)
+        fold_structure(catalogue.plan, state, inputs)
+        events.extend(_structure_events(state.structure[0], before))
 
     for kind, flags, time_ns, price, qty in _columns(records):
         is_trade = kind == RecordType.TRADE
@@ -162,17 +163,18 @@ def _columns(records: Records) -> Iterator[tuple[int, ...]]:
     return zip(*(records[name].tolist() for name in names), strict=True)
 
 
-def _structure_events(state: StructureState, before: int) -> Iterator[StructureEvent]:
-    for number in range(before, int(state.structure["event_count"][0, 0])):
-        row = state.events[0, 0, number & EVENT_MASK]
+def _structure_events(row: np.void, before: int) -> Iterator[StructureEvent]:
+    count = int(row["event_count"])
+    for number in range(max(before, count - EVENT_RING), count):
+        k = number & EVENT_MASK
         yield StructureEvent(
-            StructureKind(int(row["kind"])),
-            int(row["side"]),
-            int(row["bar"]),
-            int(row["known_at"]),
-            int(row["broken_at"]),
-            float(row["level_ticks"]),
-            float(row["far_ticks"]),
+            StructureKind(int(row["event_kind"][k])),
+            int(row["event_side"][k]),
+            int(row["event_bar"][k]),
+            int(row["event_known_at"][k]),
+            int(row["event_broken_at"][k]),
+            float(row["event_level_ticks"][k]),
+            float(row["event_far_ticks"][k]),
         )
 
 

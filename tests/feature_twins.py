@@ -23,6 +23,7 @@ class Seen:
 
     def __init__(self, bars: Sequence[Bar], context: Floats) -> None:
         """Take the bars until now, oldest first."""
+        self.bars = bars
         columns = np.array(bars, dtype=np.float64).T
         self.open, self.high, self.low, self.close = columns[:4]
         self.volume, self.bought, self.trades, self.start_s = columns[4:]

@@ -8,6 +8,7 @@ import numpy as np
 
 from tests.feature_twins import DAY_S, NAN, Outputs, Seen, ema, newest, over
 from tests.feature_twins import TWINS as PRICE_TWINS
+from tests.feature_twins_structure import STRUCTURE_TWINS
 
 # ---- volume and impact ----
 
@@ -186,18 +187,6 @@ def week_circle(seen: Seen) -> Outputs:
     return math.sin(at), math.cos(at)
 
 
-def day_before(seen: Seen) -> Outputs:
-    """High and low of the day before, if it was seen whole."""
-    known = sorted(set(seen.days))
-    if len(known) < 3:
-        return NAN, NAN
-    yesterday = seen.days == known[-2]
-    close = seen.close[-1]
-    return seen.atrs(seen.high[yesterday].max() - close), seen.atrs(
-        close - seen.low[yesterday].min()
-    )
-
-
 def liquidations(seen: Seen, span: int) -> Outputs:
     """Decayed differences of the totals."""
     if seen.count <= span:
@@ -243,32 +232,35 @@ def volatility_regime(seen: Seen, short: int, long: int, enter: float, leave: fl
     return labelled(strengths, enter, leave)
 
 
-TWINS: dict[str, Callable[..., float | Outputs]] = PRICE_TWINS | {
-    "volume.relative": relative,
-    "volume.taker_balance": taker_balance,
-    "volume.deviation_of_volume": deviation_of_volume,
-    "volume.weighted_return_bps": weighted_return,
-    "volume.force": force,
-    "volume.vwap_distance": vwap_distance,
-    "volume.day_vwap_distance": day_vwap_distance,
-    "impact.amihud_bps": amihud,
-    "impact.kyle_bps": kyle,
-    "impact.vpin": vpin,
-    "impact.roll_bps": roll,
-    "impact.arrivals": arrivals,
-    "impact.trade_size": trade_size,
-    "statistics.moments": moments,
-    "statistics.autocorrelation": autocorrelation,
-    "statistics.variance_ratio": variance_ratio,
-    "statistics.rank": rank,
-    "statistics.reversion": reversion,
-    "calendar.day_circle": day_circle,
-    "calendar.week_circle": week_circle,
-    "calendar.day_before": day_before,
-    "carry.funding_bps": lambda s: float(s.context[-1, 0]),
-    "carry.basis_bps": lambda s: float(s.context[-1, 1]),
-    "carry.funding_wait": lambda s: float((s.context[-1, 2] - s.start_s[-1]) / 28_800),
-    "carry.liquidations": liquidations,
-    "regime.trend": trend_regime,
-    "regime.volatility": volatility_regime,
-}
+TWINS: dict[str, Callable[..., float | Outputs]] = (
+    PRICE_TWINS
+    | STRUCTURE_TWINS
+    | {
+        "volume.relative": relative,
+        "volume.taker_balance": taker_balance,
+        "volume.deviation_of_volume": deviation_of_volume,
+        "volume.weighted_return_bps": weighted_return,
+        "volume.force": force,
+        "volume.vwap_distance": vwap_distance,
+        "volume.day_vwap_distance": day_vwap_distance,
+        "impact.amihud_bps": amihud,
+        "impact.kyle_bps": kyle,
+        "impact.vpin": vpin,
+        "impact.roll_bps": roll,
+        "impact.arrivals": arrivals,
+        "impact.trade_size": trade_size,
+        "statistics.moments": moments,
+        "statistics.autocorrelation": autocorrelation,
+        "statistics.variance_ratio": variance_ratio,
+        "statistics.rank": rank,
+        "statistics.reversion": reversion,
+        "calendar.day_circle": day_circle,
+        "calendar.week_circle": week_circle,
+        "carry.funding_bps": lambda s: float(s.context[-1, 0]),
+        "carry.basis_bps": lambda s: float(s.context[-1, 1]),
+        "carry.funding_wait": lambda s: float((s.context[-1, 2] - s.start_s[-1]) / 28_800),
+        "carry.liquidations": liquidations,
+        "regime.trend": trend_regime,
+        "regime.volatility": volatility_regime,
+    }
+)

@@ -8,14 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.domain.structure import (
-    StructureKind,
-    StructureState,
-    create_structure,
-    update_structure,
-)
+from engine.domain.features.batch import create_features, fold_structure
+from engine.domain.structure import StructureKind
 from engine.domain.structure_state import EVENT_MASK, EVENT_RING, SWING_BARS
-from tests.feature_bars import Bar, fresh_market, push_bar
+from tests.feature_bars import CATALOGUE, Bar
 
 
 class Event(NamedTuple):
@@ -25,8 +21,10 @@ class Event(NamedTuple):
     side: int
     bar: int
     known_at: int
-    level: int
-    far: int
+    level: float
+    far: float
+    broken_at: int = -1
+    part: int = 0
 
 
 class Stream:
@@ -34,35 +32,45 @@ class Stream:
 
     def __init__(self) -> None:
         """Start before the first bar."""
-        self.market = fresh_market()
-        self.state: StructureState = create_structure(1, 1)
+        self.state = create_features(CATALOGUE)
+        self.row = self.state.structure[0]
+        self.count = 0
         self.events: list[Event] = []
         self.cancelled: set[int] = set()
 
+    @property
+    def atr(self) -> float:
+        """The average true range of the newest bar."""
+        return float(self.state.atr[0])
+
     def push(self, bar: Bar) -> list[Event]:
-        """Feed one bar; return what became known by it."""
-        number = push_bar(self.market, bar)
-        before = int(self.state.structure["event_count"][0, 0])
-        update_structure(self.state, self.market.closed, 0, 0, number)
-        count = int(self.state.structure["event_count"][0, 0])
+        """Feed one bar, a second after the last where it has no time; return what it made known."""
+        start_s = bar.start_s or self.count + 1
+        before = int(self.row["event_count"])
+        inputs = np.array(bar._replace(start_s=start_s), dtype=np.float64)
+        assert fold_structure(CATALOGUE.plan, self.state, inputs)
+        self.count += 1
+        count = int(self.row["event_count"])
         assert count - before <= EVENT_RING, "no event was overwritten before it was read"
         fresh = [self.event(k) for k in range(before, count)]
         self.events += fresh
         for k in range(max(0, count - EVENT_RING), count):
-            if self.state.events["is_cancelled"][0, 0, k & EVENT_MASK]:
+            if self.row["event_is_cancelled"][k & EVENT_MASK]:
                 self.cancelled.add(k)
         return fresh
 
     def event(self, number: int) -> Event:
         """Return event `number` from the ring."""
-        row = self.state.events[0, 0, number & EVENT_MASK]
+        k = number & EVENT_MASK
         return Event(
-            StructureKind(int(row["kind"])),
-            int(row["side"]),
-            int(row["bar"]),
-            int(row["known_at"]),
-            int(row["level_ticks"]),
-            int(row["far_ticks"]),
+            StructureKind(int(self.row["event_kind"][k])),
+            int(self.row["event_side"][k]),
+            int(self.row["event_bar"][k]),
+            int(self.row["event_known_at"][k]),
+            float(self.row["event_level_ticks"][k]),
+            float(self.row["event_far_ticks"][k]),
+            int(self.row["event_broken_at"][k]),
+            int(self.row["event_part"][k]),
         )
 
     def of_kinds(self, *kinds: StructureKind) -> list[Event]:

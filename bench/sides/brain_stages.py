@@ -1,7 +1,7 @@
 """The brain's market side up to a stage: production kernels, put together again one by one.
 
 `up_to` runs the same kernels in the same order as `engine.domain.market_step.apply_record`, and
-stops where it is told; at STRUCTURE it must leave the very state that `apply_record` leaves, which
+stops where it is told; at FEATURES it must leave the very state that `apply_record` leaves, which
 the bench checks. What is chosen by `depth` is one branch that a CPU predicts always.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from engine.domain.bar_close import update_features
-from engine.domain.bars import LATE_GRACE_NS, apply_trade_to_bar, close_bar, next_close
+from engine.domain.bars import BAR_MASK, LATE_GRACE_NS, apply_trade_to_bar, close_bar, next_close
 from engine.domain.codes import CONFLATED, TRADE_BUYER_AGGRESSOR, RecordType
 from engine.domain.desk import Out
 from engine.domain.features.micro import (
@@ -22,6 +22,8 @@ from engine.domain.features.micro import (
     quote_change,
     refresh_quote,
 )
+from engine.domain.features.series import read_bar
+from engine.domain.features.update import take_bar
 from engine.domain.firewall import check_record
 from engine.domain.kernel import Record, Records, entry, inlined, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
@@ -29,17 +31,16 @@ from engine.domain.market_step import advance_flow, apply_book_level, apply_rare
 from engine.domain.score import linear_score
 from engine.domain.state import State
 from engine.domain.strategy import apply_market
-from engine.domain.structure import update_structure
 from engine.processes.replay_loop import replay_step
 
-READ, FIREWALL, BOOK, BARS, FEATURES, STRUCTURE, SCORE, STRATEGIES = range(8)
+READ, FIREWALL, BOOK, BARS, STRUCTURE, FEATURES, SCORE, STRATEGIES = range(8)
 NAMES: Final = (
     "read",
     "firewall",
     "book",
     "bars",
-    "features",
     "structure",
+    "features",
     "score",
     "strategies",
     "risk",
@@ -55,6 +56,17 @@ _LIVENESS = int(RecordType.LIVENESS)
 
 
 @kernel
+def update_structure_alone(market: MarketState, i: int, t: int, number: int) -> None:
+    """Take closed bar `number` into windows and structure, in place, and compute no feature."""
+    read_bar(market.closed[i, t, number & BAR_MASK], market.bar_inputs)
+    count = market.series_count[i, t]
+    series, row = market.series[i, t], market.structure[i, t]
+    atr, seed = market.atr_ticks[i], market.atr_seed[i]
+    if take_bar(market.plan, series, row, count, atr, seed, t, market.bar_inputs):
+        market.series_count[i, t] = count + 1
+
+
+@kernel
 def close_bars(market: MarketState, i: int, until_ns: int, depth: int) -> int:
     """Close due bars as `close_due_bars` does, with what the depth asks for at their end."""
     closed = 0
@@ -66,8 +78,8 @@ def close_bars(market: MarketState, i: int, until_ns: int, depth: int) -> int:
             number = market.closed_count[i, t] - 1
             if depth >= FEATURES:
                 update_features(market, i, t, number)
-            if depth >= STRUCTURE:
-                update_structure(market.structure, market.closed, i, t, number)
+            elif depth == STRUCTURE:
+                update_structure_alone(market, i, t, number)
             closed |= 1 << t
     market.hot["next_close_ns"][i] = next_close(market.forming, market.timeframes_ns, i, NEVER_NS)
     return closed

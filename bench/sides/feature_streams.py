@@ -10,12 +10,18 @@ from typing import Any, Final
 import numpy as np
 
 from bench import harness
-from engine.domain.features.batch import batch_features, create_features, fold_bars
+from engine.domain.features.batch import (
+    FeatureState,
+    batch_features,
+    create_features,
+    fold_bars,
+    fold_structure,
+)
 from engine.domain.features.catalogue import Catalogue, catalogue_text, compile_plan
 from engine.domain.features.plan import FeaturePlan
 from engine.domain.features.series import CONTEXT_WORDS
 from engine.domain.features.update import fold_bar
-from engine.domain.kernel import Floats, Integers, entry
+from engine.domain.kernel import Floats, Integers, Records, entry
 
 talib: Final[Any] = import_module("talib") if find_spec("talib") else None
 
@@ -45,9 +51,20 @@ def walk(count: int) -> Floats:
 
 
 @entry
+def fold_structures(plan: FeaturePlan, state: FeatureState, bars: Floats) -> int:
+    """Take every bar into the structure alone; return how many were taken."""
+    taken = 0
+    for k in range(bars.shape[0]):
+        if fold_structure(plan, state, bars[k]):
+            taken += 1
+    return taken
+
+
+@entry
 def fold_crowd(
     plan: FeaturePlan,
     series: Floats,
+    structure: Records,
     counts: Integers,
     atr: Floats,
     seed: Floats,
@@ -63,6 +80,7 @@ def fold_crowd(
             if fold_bar(
                 plan,
                 series[i],
+                structure[i],
                 counts[i],
                 atr[i],
                 seed[i],
@@ -83,6 +101,7 @@ class Crowd:
         """Allocate what all of them remember, side by side as the brain does."""
         one = create_features(catalogue)
         self._plan = catalogue.plan
+        self._structure = np.concatenate([one.structure] * count)
         self._counts = np.stack([one.counts] * count)
         self._floats = [
             np.stack([it] * count) for it in (one.series, one.atr, one.seed, one.memory)
@@ -96,6 +115,7 @@ class Crowd:
         return fold_crowd(
             self._plan,
             series,
+            self._structure,
             self._counts,
             atr,
             seed,

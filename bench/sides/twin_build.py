@@ -10,7 +10,7 @@ import ctypes
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +19,17 @@ from numpy.typing import NDArray
 
 from bench import harness
 from engine.domain import bars, book, codes, firewall, firewall_lanes, structure_state
-from engine.domain.features import micro, plan
+from engine.domain.features import micro, plan, series
 from engine.domain.features.catalogue import Catalogue, FeatureRow, catalogue_text, compile_plan
+from engine.domain.features.plan import FeaturePlan
 from engine.domain.features.volatility import ATR_BARS
+from engine.domain.features.zones import CHANGES_MAX
 from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT, FirewallReason
+from engine.domain.leg import OTE_FAR, OTE_NEAR
 from engine.domain.market_state import MarketState, aligned_zeros
+from engine.domain.pools import POOL_ATR
 from engine.domain.score import ORDERFLOW_WEIGHTS
+from engine.domain.spans import SESSION_CLOSES_S, SESSION_OPENS_S
 from engine.domain.strategy_kinds import (
     ENTER_SCORE,
     EXIT_SCORE,
@@ -77,13 +82,15 @@ def twin_catalogue() -> Catalogue:
     return compile_plan(catalogue_text(), is_shared)
 
 
-def constants() -> Iterator[tuple[str, int]]:
+def constants() -> Iterator[tuple[str, float]]:
     """Yield every number that the engine and its twin share."""
     enums = {
         "RECORD": codes.RecordType,
         "CHANNEL": codes.Channel,
         "REASON": FirewallReason,
         "KIND": structure_state.StructureKind,
+        "PART": structure_state.Part,
+        "BLOCK": structure_state.BlockState,
     }
     for word, enum in enums.items():
         yield from ((f"{word}_{member.name}", int(member)) for member in enum)
@@ -93,7 +100,13 @@ def constants() -> Iterator[tuple[str, int]]:
         for name, value in vars(module).items():
             if name.isupper() and not name.startswith("_") and type(value) is int:
                 yield name, value
-    yield "ATR_BARS", ATR_BARS
+    yield from (("ATR_BARS", ATR_BARS), ("SERIES_BARS", series.SERIES_BARS))
+    yield from (("WINDOW_MAX", series.WINDOW_MAX), ("DAY_S", series.DAY_S))
+    yield from (("CHANGES_MAX", CHANGES_MAX), ("POOL_ATR", POOL_ATR))
+    yield from (("OTE_NEAR", OTE_NEAR), ("OTE_FAR", OTE_FAR))
+    for zone, (opens_s, closes_s) in enumerate(zip(SESSION_OPENS_S, SESSION_CLOSES_S, strict=True)):
+        yield f"SESSION_OPENS_S_{zone}", opens_s
+        yield f"SESSION_CLOSES_S_{zone}", closes_s
     for name in TWIN_KERNELS:
         yield f"FEATURE_{name.partition('.')[2].upper()}", plan.kernel_number(name)
     yield "FEATURE_KERNELS", len(plan.KERNELS)
@@ -113,17 +126,29 @@ def constants() -> Iterator[tuple[str, int]]:
 def codes_header() -> str:
     """Return the header that names the shared numbers."""
     lines = ["#pragma once"]
-    numbers: dict[str, int] = {}
+    numbers: dict[str, float] = {}
     for name, value in constants():
         assert numbers.setdefault(name, value) == value, f"{name} has two values"
     for name, value in numbers.items():
         kind = "int" if abs(value) < 1 << 31 else "long"
+        kind = "double" if isinstance(value, float) else kind
         lines.append(f"constexpr {kind} {name} = {value};")
     return "\n".join(lines) + "\n"
 
 
+def structure_header() -> str:
+    """Return the header with the structure's row, field by field as the kernels lay it out."""
+    lines = ["#pragma once", "struct Structure {"]
+    fields: Mapping[str, Any] = structure_state.STRUCTURE_DTYPE.fields or {}
+    for name, (kind, _) in fields.items():
+        assert kind.base.itemsize == 8, f"{name} has another width"
+        bounds = "".join(f"[{length}]" for length in kind.shape)
+        lines.append(f"    {'double' if kind.base.kind == 'f' else 'i64'} {name}{bounds};")
+    return "\n".join([*lines, "};"]) + "\n"
+
+
 class _Plan(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("first", "params", "column", "cell")]
+    _fields_ = [(name, ctypes.c_void_p) for name in FeaturePlan._fields]
 
 
 class _Member(ctypes.Structure):
@@ -144,6 +169,7 @@ class Twin:
         self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name)
         (folder / "codes.h").write_text(codes_header(), encoding="ascii")
+        (folder / "structure_row.h").write_text(structure_header(), encoding="ascii")
         library = folder / "brain_twin.so"
         words = [compiler, *FLAGS, "-Wall", "-Wextra", "-fPIC", "-shared", "-I", str(folder)]
         words += ["-fno-semantic-interposition", "-o", str(library)]

@@ -19,7 +19,6 @@ from engine.domain.features.series import (
 from engine.domain.features.update import fold_bar
 from engine.domain.kernel import Floats, Record, inlined, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
-from engine.domain.structure import update_structure
 
 _UNSUPPORTED = int(Liveness.UNSUPPORTED)
 _LIQUIDATION = int(Channel.LIQUIDATION)
@@ -45,13 +44,14 @@ def read_context(row: Record, is_liquidation_fed: bool, context: Floats) -> None
 
 @inlined
 def update_features(market: MarketState, i: int, t: int, number: int) -> None:
-    """Compute every bar feature of closed bar `number`, in place."""
+    """Compute structure and every feature of closed bar `number`, in place."""
     read_bar(market.closed[i, t, number & BAR_MASK], market.bar_inputs)
     is_liquidation_fed = market.liveness[i, _LIQUIDATION] != _UNSUPPORTED
     read_context(market.hot[i], is_liquidation_fed, market.bar_context)
     fold_bar(
         market.plan,
         market.series[i, t],
+        market.structure[i, t],
         market.series_count[i],
         market.atr_ticks[i],
         market.atr_seed[i],
@@ -78,7 +78,6 @@ def close_due_bars(market: MarketState, i: int, until_ns: int) -> int:
             close_bar(market.forming, market.closed, market.closed_count, i, t, timeframe_ns)
             number = market.closed_count[i, t] - 1
             update_features(market, i, t, number)
-            update_structure(market.structure, market.closed, i, t, number)
             closed |= 1 << t
     market.hot["next_close_ns"][i] = next_close(market.forming, market.timeframes_ns, i, NEVER_NS)
     return closed

@@ -10,7 +10,7 @@ cache lines side by side; the rest is touched by book diffs or at a bar's end.
     books[i]             levels, best first (engine.domain.book)
     forming[i, t], closed[i, t, k & mask]                 bars
     bar_features[i, t, column], feature_memory[i, t, cell]  of the newest closed bar; their state
-    structure                                             smart-money structure of closed bars
+    structure[i, t]                                       smart-money structure of closed bars
     strategy_memory[i, s]                                 what a strategy remembers of its entry
 """
 
@@ -47,7 +47,7 @@ from engine.domain.strategy_table import (
     check_row,
     parameters_of,
 )
-from engine.domain.structure import StructureState, create_structure
+from engine.domain.structure import create_structure
 
 CACHE_LINE_BYTES = 64
 DEFAULT_TIMEFRAMES_S = (1, 5, 60)
@@ -151,7 +151,7 @@ class MarketState(NamedTuple):
     plan: FeaturePlan  # which kernel computes which column, read only
     bar_features: Floats  # float64[n, t, columns], NaN until warm
     feature_memory: Floats  # float64[n, t, cells]
-    structure: StructureState
+    structure: Records  # STRUCTURE_DTYPE[n, t], smart-money structure of closed bars
     strategy_memory: Records  # STRATEGY_MEMORY_DTYPE[n, s]
 
 

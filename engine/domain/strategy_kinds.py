@@ -8,7 +8,6 @@ dispatcher of `engine.domain.strategy`.
 
 from __future__ import annotations
 
-from engine.domain.bars import BAR_MASK
 from engine.domain.features.micro import (
     IMBALANCE,
     MICROPRICE_BPS,
@@ -16,6 +15,7 @@ from engine.domain.features.micro import (
     SPREAD_BPS,
     TRADE_FLOW_LONG,
 )
+from engine.domain.features.series import CLOSE, place_of
 from engine.domain.kernel import Records, fused, inlined, kernel
 from engine.domain.market_state import MarketState
 from engine.domain.opportunity import write_inputs
@@ -117,7 +117,7 @@ def smc_entry(market: MarketState, i: int, s: int) -> int:
     `wait_bars` ago that still holds.
     """
     t = market.strategies["timeframe_index"][s]
-    structure = market.structure.structure
+    structure = market.structure
     side = side_beyond(market.hot["micro"][i, TRADE_FLOW_LONG], market.parameters[s, FLOW_MIN])
     if side == 0 or structure["trend_side"][i, t] != side:
         return 0
@@ -125,12 +125,12 @@ def smc_entry(market: MarketState, i: int, s: int) -> int:
         return 0
     if structure["live_side"][i, t] == side and market.parameters[s, TRADE_BREAKS] != 0.0:
         return side * _BOS_LIVE
-    number = market.closed_count[i, t] - 1
+    number = market.series_count[i, t] - 1
     if structure["return_side"][i, t] != side:
         return 0
     if number - structure["return_at"][i, t] > market.parameters[s, WAIT_BARS]:
         return 0
-    close = market.closed["close_ticks"][i, t, number & BAR_MASK]
+    close = market.series[i, t, CLOSE, place_of(number)]
     near = structure["return_near_ticks"][i, t]
     far = structure["return_far_ticks"][i, t]
     least = market.parameters[s, GAP_ATR_MIN] * market.atr_ticks[i, t]
@@ -143,8 +143,8 @@ def smc_entry(market: MarketState, i: int, s: int) -> int:
 def smc_exit(market: MarketState, i: int, s: int, position_lots: int) -> int:
     """Return STRUCTURE_REVERSED when the newest bar turned the structure against it, or 0."""
     t = market.strategies["timeframe_index"][s]
-    structure = market.structure.structure
-    is_now = structure["trend_known_at"][i, t] == market.closed_count[i, t] - 1
+    structure = market.structure
+    is_now = structure["trend_known_at"][i, t] == market.series_count[i, t] - 1
     if is_now and structure["trend_side"][i, t] * position_lots < 0:
         return _STRUCTURE_REVERSED
     return 0
@@ -154,7 +154,7 @@ def smc_exit(market: MarketState, i: int, s: int, position_lots: int) -> int:
 def smc_inputs(market: MarketState, i: int, s: int, opportunities: Records, count: int) -> None:
     """Show the structure: its side, the level of the entry, the flow, the ATR; in place."""
     t = market.strategies["timeframe_index"][s]
-    structure = market.structure.structure
+    structure = market.structure
     level = structure["live_level_ticks"][i, t]
     if opportunities["reason"][count] == _FVG_RETURN:
         level = structure["return_near_ticks"][i, t]

@@ -6,8 +6,8 @@ that, and nothing is changed after. Definitions with drawings: docs/smart_money.
 
 from __future__ import annotations
 
-from engine.domain.bars import BAR_MASK
-from engine.domain.kernel import Records, kernel
+from engine.domain.features.series import CLOSE, HIGH, LOW
+from engine.domain.kernel import Floats, Record, kernel
 from engine.domain.structure_state import (
     EVENT_MASK,
     EVENT_RING,
@@ -16,89 +16,106 @@ from engine.domain.structure_state import (
     SWING_MASK,
     SWING_RING,
     StructureKind,
-    StructureState,
     emit,
+    emit_broken,
+    row_of,
 )
 
 _SWING = int(StructureKind.SWING)
 _SWING_REPLACED = int(StructureKind.SWING_REPLACED)
+_SWING_LOCKED = int(StructureKind.SWING_LOCKED)
 _BOS = int(StructureKind.BOS)
 _CHOCH = int(StructureKind.CHOCH)
 _BOS_LIVE = int(StructureKind.BOS_LIVE)
 
 
 @kernel
-def swing_candidate(closed: Records, i: int, t: int, bar: int) -> int:
-    """Return +1 if `bar` is a swing high, -1 a swing low, else 0; high beats low.
+def swing_candidate(series: Floats, place: int) -> int:
+    """Return +1 if the bar SWING_BARS before `place` is a swing high, -1 a swing low, else 0.
 
-    The extreme of bars `bar` - SWING_BARS + 1 .. `bar` + SWING_BARS, ties allowed.
+    The extreme of that bar, SWING_BARS - 1 before it and SWING_BARS after; ties allowed; high beats
+    low.
     """
-    high = closed["high_ticks"][i, t, bar & BAR_MASK]
-    low = closed["low_ticks"][i, t, bar & BAR_MASK]
+    at = place - SWING_BARS
     is_high = True
     is_low = True
-    for other in range(bar - SWING_BARS + 1, bar + SWING_BARS + 1):
-        k = other & BAR_MASK
-        is_high &= closed["high_ticks"][i, t, k] <= high
-        is_low &= closed["low_ticks"][i, t, k] >= low
+    for other in range(at - SWING_BARS + 1, place + 1):
+        is_high &= series[HIGH, other] <= series[HIGH, at]
+        is_low &= series[LOW, other] >= series[LOW, at]
     if is_high:
         return 1
     return -1 if is_low else 0
 
 
 @kernel
-def place_swing(
-    state: StructureState, i: int, t: int, k: int, side: int, bar: int, level: int, known_at: int
-) -> None:
+def place_swing(row: Record, k: int, side: int, bar: int, level: float, number: int) -> None:
     """Write a provisional swing at place `k` of the ring, in place."""
-    swings = state.swings
-    swings["bar"][i, t, k] = bar
-    swings["level_ticks"][i, t, k] = level
-    swings["known_at"][i, t, k] = known_at
-    swings["broken_at"][i, t, k] = -1
-    swings["pattern_done"][i, t, k] = 0
-    swings["side"][i, t, k] = side
+    row["swing_bar"][k] = bar
+    row["swing_level_ticks"][k] = level
+    row["swing_known_at"][k] = number
+    row["swing_broken_at"][k] = -1
+    row["swing_pattern_done"][k] = 0
+    row["swing_side"][k] = side
 
 
 @kernel
-def lock_swing(state: StructureState, i: int, t: int, k: int) -> None:
+def lock_swing(row: Record, k: int, number: int) -> None:
     """Make the swing at place `k` the level whose break is `bos_live`, unless broken, in place."""
-    level = state.swings["level_ticks"][i, t, k]
-    if state.swings["broken_at"][i, t, k] >= 0:
-        level = 0
-    if state.swings["side"][i, t, k] > 0:
-        state.structure["high_level_ticks"][i, t] = level
+    side = row["swing_side"][k]
+    level = row["swing_level_ticks"][k]
+    emit(row, _SWING_LOCKED, side, row["swing_bar"][k], number, level)
+    if row["swing_broken_at"][k] >= 0:
+        level = 0.0
+    if side > 0:
+        row["high_level_ticks"] = level
     else:
-        state.structure["low_level_ticks"][i, t] = level
+        row["low_level_ticks"] = level
 
 
 @kernel
-def apply_candidate(
-    state: StructureState, i: int, t: int, side: int, bar: int, level: int, number: int
-) -> bool:
+def begin_leg(row: Record, number: int) -> None:
+    """Take the newest two swings, both locked now, as the leg that price may come back to."""
+    count = row["swing_count"]
+    if count < 2:
+        return
+    side = row["swing_side"][(count - 1) & SWING_MASK]
+    start = row["swing_level_ticks"][(count - 2) & SWING_MASK]
+    end = row["swing_level_ticks"][(count - 1) & SWING_MASK]
+    # WHY: after a gap in prices a swing high may lie below the swing low before it.
+    row["leg_side"] = side if (end - start) * side > 0.0 else 0
+    row["leg_start_ticks"] = start
+    row["leg_end_ticks"] = end
+    row["leg_known_at"] = number
+    row["leg_depth"] = 0.0
+    row["leg_ote_at"] = -1
+
+
+@kernel
+def apply_candidate(row: Record, side: int, bar: int, level: float, number: int) -> bool:
     """Fold a candidate into the alternating swings; return whether they changed.
 
     A candidate of the provisional swing's own side replaces it only when further out; one of the
     opposite side locks it and becomes provisional itself.
     """
-    count = state.structure["swing_count"][i, t]
+    count = row["swing_count"]
     if count > 0:
         last = (count - 1) & SWING_MASK
-        if state.swings["side"][i, t, last] == side:
-            if (level - state.swings["level_ticks"][i, t, last]) * side <= 0:
+        if row["swing_side"][last] == side:
+            if (level - row["swing_level_ticks"][last]) * side <= 0.0:
                 return False
-            place_swing(state, i, t, last, side, bar, level, number)
-            emit(state, i, t, _SWING_REPLACED, side, bar, number, level, 0, -1)
+            place_swing(row, last, side, bar, level, number)
+            emit(row, _SWING_REPLACED, side, bar, number, level)
             return True
-        lock_swing(state, i, t, last)
-    place_swing(state, i, t, count & SWING_MASK, side, bar, level, number)
-    state.structure["swing_count"][i, t] = count + 1
-    emit(state, i, t, _SWING, side, bar, number, level, 0, -1)
+        lock_swing(row, last, number)
+        begin_leg(row, number)
+    place_swing(row, count & SWING_MASK, side, bar, level, number)
+    row["swing_count"] = count + 1
+    emit(row, _SWING, side, bar, number, level)
     return True
 
 
 @kernel
-def pattern_kind(first: int, second: int, third: int, fourth: int, side: int) -> int:
+def pattern_kind(first: float, second: float, third: float, fourth: float, side: int) -> int:
     """Return BOS, CHOCH or 0 for the levels of four alternating swings, oldest first.
 
     Upwards (`side` +1; downwards mirrored): the newest is a high above the high before it. BOS when
@@ -113,146 +130,144 @@ def pattern_kind(first: int, second: int, third: int, fourth: int, side: int) ->
 
 
 @kernel
-def cancel_earlier(state: StructureState, i: int, t: int, bar: int, broken_at: int) -> None:
+def cancel_earlier(row: Record, bar: int, broken_at: int) -> None:
     """Flag emitted events, and drop waiting ones, marked before `bar` but broken no earlier."""
-    structure = state.structure
-    kept = 0
-    for k in range(structure["pending_count"][i, t]):
-        if state.pending["bar"][i, t, k] >= bar:
-            state.pending[i, t, kept] = state.pending[i, t, k]
-            kept += 1
-    structure["pending_count"][i, t] = kept
-    count = structure["event_count"][i, t]
+    place = 0
+    while place < row["pending_count"]:
+        if row["pending_bar"][place] >= bar:
+            place += 1
+        else:
+            drop_pending(row, place)
+    count = row["event_count"]
     for number in range(max(0, count - EVENT_RING), count):
         k = number & EVENT_MASK
-        kind = state.events["kind"][i, t, k]
-        if kind in (_BOS, _CHOCH) and state.events["bar"][i, t, k] < bar:
-            if state.events["broken_at"][i, t, k] >= broken_at:
-                state.events["is_cancelled"][i, t, k] = 1
+        kind = row["event_kind"][k]
+        if kind in (_BOS, _CHOCH) and row["event_bar"][k] < bar:
+            if row["event_broken_at"][k] >= broken_at:
+                row["event_is_cancelled"][k] = 1
 
 
 @kernel
 def emit_break(
-    state: StructureState,
-    i: int,
-    t: int,
-    kind: int,
-    side: int,
-    bar: int,
-    level: int,
-    broken_at: int,
-    number: int,
+    row: Record, kind: int, side: int, bar: int, level: float, broken_at: int, number: int
 ) -> None:
     """Emit a BOS or CHoCH that is confirmed and broken, in place."""
-    cancel_earlier(state, i, t, bar, broken_at)
-    emit(state, i, t, kind, side, bar, number, level, 0, broken_at)
-    state.structure["trend_side"][i, t] = side
-    state.structure["trend_known_at"][i, t] = number
+    cancel_earlier(row, bar, broken_at)
+    emit_broken(row, kind, side, bar, number, level, broken_at)
+    row["trend_side"] = side
+    row["trend_known_at"] = number
 
 
 @kernel
-def look_for_pattern(state: StructureState, i: int, t: int, number: int) -> None:
+def push_pending(row: Record, kind: int, side: int, bar: int, level: float) -> None:
+    """Keep a pattern whose level is not broken yet, in place; the oldest gives way."""
+    if row["pending_count"] == PENDING_MAX:
+        drop_pending(row, 0)
+    waiting = row["pending_count"]
+    row["pending_bar"][waiting] = bar
+    row["pending_level_ticks"][waiting] = level
+    row["pending_side"][waiting] = side
+    row["pending_kind"][waiting] = kind
+    row["pending_count"] = waiting + 1
+
+
+@kernel
+def look_for_pattern(row: Record, number: int) -> None:
     """Emit, or keep waiting, the pattern that the newest four swings make, in place."""
-    structure = state.structure
-    count = structure["swing_count"][i, t]
+    count = row["swing_count"]
     if count < 4:
         return
-    swings = state.swings
     a, b = (count - 4) & SWING_MASK, (count - 3) & SWING_MASK
     c, d = (count - 2) & SWING_MASK, (count - 1) & SWING_MASK
-    side = swings["side"][i, t, d]
-    level = swings["level_ticks"][i, t, b]
-    kind = pattern_kind(
-        swings["level_ticks"][i, t, a],
-        level,
-        swings["level_ticks"][i, t, c],
-        swings["level_ticks"][i, t, d],
-        side,
-    )
-    if kind == 0 or swings["pattern_done"][i, t, b] != 0:
+    levels = row["swing_level_ticks"]
+    side = row["swing_side"][d]
+    kind = pattern_kind(levels[a], levels[b], levels[c], levels[d], side)
+    if kind == 0 or row["swing_pattern_done"][b] != 0:
         return
-    swings["pattern_done"][i, t, b] = 1
-    bar = swings["bar"][i, t, b]
-    broken_at = swings["broken_at"][i, t, b]
+    row["swing_pattern_done"][b] = 1
+    bar = row["swing_bar"][b]
+    broken_at = row["swing_broken_at"][b]
     if broken_at >= 0:
-        emit_break(state, i, t, kind, side, bar, level, broken_at, number)
-        return
-    waiting = structure["pending_count"][i, t]
-    if waiting == PENDING_MAX:  # the oldest gives way
-        for k in range(PENDING_MAX - 1):
-            state.pending[i, t, k] = state.pending[i, t, k + 1]
-        waiting -= 1
-    state.pending["bar"][i, t, waiting] = bar
-    state.pending["level_ticks"][i, t, waiting] = level
-    state.pending["side"][i, t, waiting] = side
-    state.pending["kind"][i, t, waiting] = kind
-    structure["pending_count"][i, t] = waiting + 1
+        emit_break(row, kind, side, bar, levels[b], broken_at, number)
+    else:
+        push_pending(row, kind, side, bar, levels[b])
 
 
 @kernel
-def break_levels(state: StructureState, i: int, t: int, close: int, number: int) -> None:
-    """Apply a close to swings, live levels and waiting patterns, in place."""
-    structure = state.structure
-    count = structure["swing_count"][i, t]
+def break_swings(row: Record, close: float, number: int) -> None:
+    """Apply a close to the swings, in place; what it broke of the newest stands in broken_bar."""
+    row["broken_bar"][0] = -1
+    row["broken_bar"][1] = -1
+    count = row["swing_count"]
     for back in range(1, min(count, SWING_RING) + 1):
         k = (count - back) & SWING_MASK
-        beyond = (close - state.swings["level_ticks"][i, t, k]) * state.swings["side"][i, t, k] > 0
-        if beyond and state.swings["broken_at"][i, t, k] < 0:
-            state.swings["broken_at"][i, t, k] = number
-    high = structure["high_level_ticks"][i, t]
-    low = structure["low_level_ticks"][i, t]
-    if high > 0 and close > high:
-        emit_live(state, i, t, 1, high, number)
-        structure["high_level_ticks"][i, t] = 0
-    elif low > 0 and close < low:
-        emit_live(state, i, t, -1, low, number)
-        structure["low_level_ticks"][i, t] = 0
+        side = row["swing_side"][k]
+        beyond = (close - row["swing_level_ticks"][k]) * side > 0.0
+        if beyond and row["swing_broken_at"][k] < 0:
+            row["swing_broken_at"][k] = number
+            if back <= 2:  # sides alternate: these are the newest high and the newest low
+                row["broken_bar"][row_of(side)] = row["swing_bar"][k]
+
+
+@kernel
+def break_levels(row: Record, close: float, number: int) -> None:
+    """Apply a close to live levels and waiting patterns, in place."""
+    high = row["high_level_ticks"]
+    low = row["low_level_ticks"]
+    if high > 0.0 and close > high:
+        emit_live(row, 1, high, number)
+        row["high_level_ticks"] = 0.0
+    elif low > 0.0 and close < low:
+        emit_live(row, -1, low, number)
+        row["low_level_ticks"] = 0.0
     k = 0
-    while k < structure["pending_count"][i, t]:
-        side = state.pending["side"][i, t, k]
-        level = state.pending["level_ticks"][i, t, k]
-        if (close - level) * side > 0:
-            kind = state.pending["kind"][i, t, k]
-            bar = state.pending["bar"][i, t, k]
-            drop_pending(state, i, t, k)
-            emit_break(state, i, t, kind, side, bar, level, number, number)
+    while k < row["pending_count"]:
+        side = row["pending_side"][k]
+        level = row["pending_level_ticks"][k]
+        if (close - level) * side > 0.0:
+            kind = row["pending_kind"][k]
+            bar = row["pending_bar"][k]
+            drop_pending(row, k)
+            emit_break(row, kind, side, bar, level, number, number)
             k = 0  # the list changed: earlier patterns may have been cancelled
         else:
             k += 1
 
 
 @kernel
-def drop_pending(state: StructureState, i: int, t: int, place: int) -> None:
+def drop_pending(row: Record, place: int) -> None:
     """Remove one waiting pattern, in place."""
-    last = state.structure["pending_count"][i, t] - 1
+    last = row["pending_count"] - 1
     for k in range(place, last):
-        state.pending[i, t, k] = state.pending[i, t, k + 1]
-    state.structure["pending_count"][i, t] = last
+        row["pending_bar"][k] = row["pending_bar"][k + 1]
+        row["pending_level_ticks"][k] = row["pending_level_ticks"][k + 1]
+        row["pending_side"][k] = row["pending_side"][k + 1]
+        row["pending_kind"][k] = row["pending_kind"][k + 1]
+    row["pending_count"] = last
 
 
 @kernel
-def emit_live(state: StructureState, i: int, t: int, side: int, level: int, number: int) -> None:
+def emit_live(row: Record, side: int, level: float, number: int) -> None:
     """Emit BOS_LIVE: this bar closed beyond the last locked swing, in place."""
-    emit(state, i, t, _BOS_LIVE, side, number, number, level, 0, number)
-    state.structure["live_side"][i, t] = side
-    state.structure["live_level_ticks"][i, t] = level
-    state.structure["trend_side"][i, t] = side
-    state.structure["trend_known_at"][i, t] = number
+    emit_broken(row, _BOS_LIVE, side, number, number, level, number)
+    row["live_side"] = side
+    row["live_level_ticks"] = level
+    row["trend_side"] = side
+    row["trend_known_at"] = number
 
 
 @kernel
-def update_swings(state: StructureState, closed: Records, i: int, t: int, number: int) -> None:
-    """Fold closed bar `number` into breaks, swings and patterns, in place."""
-    state.structure["live_side"][i, t] = 0
-    break_levels(state, i, t, closed["close_ticks"][i, t, number & BAR_MASK], number)
-    bar = number - SWING_BARS
-    if bar < 2 * SWING_BARS - 1:
+def update_swings(row: Record, series: Floats, place: int, number: int) -> None:
+    """Fold bar `number` into breaks, swings and patterns, in place."""
+    row["live_side"] = 0
+    close = series[CLOSE, place]
+    break_swings(row, close, number)
+    break_levels(row, close, number)
+    if number - SWING_BARS < 2 * SWING_BARS - 1:
         return
-    side = swing_candidate(closed, i, t, bar)
+    side = swing_candidate(series, place)
     if side == 0:
         return
-    level = closed["high_ticks"][i, t, bar & BAR_MASK]
-    if side < 0:
-        level = closed["low_ticks"][i, t, bar & BAR_MASK]
-    if apply_candidate(state, i, t, side, bar, level, number):
-        look_for_pattern(state, i, t, number)
+    level = series[HIGH if side > 0 else LOW, place - SWING_BARS]
+    if apply_candidate(row, side, number - SWING_BARS, level, number):
+        look_for_pattern(row, number)

@@ -118,7 +118,7 @@ def test_without_a_path_of_prices_there_is_no_structure_to_trade(records: np.nda
         flat["price_ticks"][trades] = flat["price_ticks"][trades][0]
     outcome = traded(flat)
     assert len(outcome.entries(SMC)) == 0
-    assert (outcome.market.structure.structure["trend_side"] == 0).all()
+    assert (outcome.market.structure["trend_side"] == 0).all()
 
 
 def test_without_quotes_nothing_is_entered(records: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "flow.h"
-#include "structure.h"
+#include "zones.h"
 
 inline void update_atr(Timeframe &tf, i64 number) {
     if (number < 1)
@@ -171,8 +171,7 @@ inline i64 next_close(const Market &m, const Instrument &it) {
         bar.trade_count = 0;
         bar.start_ns += m.timeframes_ns[t];
         update_features(m.plan, tf, number);
-        update_swings(tf, number);
-        update_gaps(tf, number);
+        update_structure(m.plan, tf, number);
         closed |= 1u << t;
     }
     it.hot.next_close_ns = next_close(m, it);

@@ -122,11 +122,7 @@ const Member MEMBERS[] = {
     PER_TIMEFRAME("atr_seed", atr_seed),
     PER_TIMEFRAME("bar_features", features),
     PER_TIMEFRAME("feature_memory", memory),
-    PER_TIMEFRAME("structure.structure", structure),
-    PER_TIMEFRAME("structure.swings", swings),
-    PER_TIMEFRAME("structure.pending", pending),
-    PER_TIMEFRAME("structure.gaps", gaps),
-    PER_TIMEFRAME("structure.events", events),
+    PER_TIMEFRAME("structure", structure),
     PER_TIMEFRAME("closed", closed),
 };
 

@@ -71,8 +71,7 @@ inline void show_inputs(const Market &m, const Instrument &it, int s, double sco
     const bool is_return = out.reason == REASON_FVG_RETURN;
     out.score = out.inputs[2] = micro[TRADE_FLOW_LONG];
     out.inputs[0] = double(tf.structure.trend_side);
-    out.inputs[1] =
-        double(is_return ? tf.structure.return_near_ticks : tf.structure.live_level_ticks);
+    out.inputs[1] = is_return ? tf.structure.return_near_ticks : tf.structure.live_level_ticks;
     out.inputs[3] = tf.atr_ticks;
 }
 
@@ -166,9 +165,9 @@ inline int smc_entry(const Market &m, const Instrument &it, int s) {
     const i64 number = tf.closed_count - 1;
     if (st.return_side != side || double(number - st.return_at) > own[WAIT_BARS])
         return 0;
-    const i64 beyond = (bar_of(tf, number).close_ticks - st.return_far_ticks) * side;
-    const i64 width = std::abs(st.return_near_ticks - st.return_far_ticks);
-    if (beyond > 0 && double(width) >= own[GAP_ATR_MIN] * tf.atr_ticks)
+    const double beyond = (double(bar_of(tf, number).close_ticks) - st.return_far_ticks) * side;
+    const double width = std::abs(st.return_near_ticks - st.return_far_ticks);
+    if (beyond > 0 && width >= own[GAP_ATR_MIN] * tf.atr_ticks)
         return side * REASON_FVG_RETURN;
     return 0;
 }

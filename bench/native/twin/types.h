@@ -87,27 +87,7 @@ struct Bar {
 };
 static_assert(sizeof(Bar) == 64);
 
-struct Swing {
-    i64 bar, level_ticks, known_at, broken_at;
-    i32 pattern_done, side;
-};
-struct Gap {
-    i64 near_ticks, far_ticks, known_at;
-};
-struct Pending {
-    i64 bar, level_ticks;
-    i32 side, kind;
-};
-struct Event {
-    i32 kind, side;
-    i64 bar, known_at, broken_at, level_ticks, far_ticks, is_cancelled;
-};
-struct Structure {
-    i64 trend_side, trend_known_at, live_side, live_level_ticks;
-    i64 return_side, return_at, return_near_ticks, return_far_ticks;
-    i64 high_level_ticks, low_level_ticks, swing_count, event_count, pending_count;
-    i64 open_gaps[2], dropped_gaps;
-};
+#include "structure_row.h"
 
 struct Exposure {
     i64 position_lots, entry_price_ticks, entry_time_ns, last_exit_time_ns;
@@ -123,10 +103,7 @@ struct Timeframe {
     double atr_ticks, atr_seed;
     double features[BAR_FEATURES], memory[MEMORY_CELLS];
     Structure structure;
-    Swing swings[SWING_RING];
-    Pending pending[PENDING_MAX];
-    Gap gaps[2][GAPS_MAX];
-    Event events[EVENT_RING];
+    double highs[SERIES_BARS], lows[SERIES_BARS];
     Bar closed[BAR_RING_BARS];
 };
 
@@ -151,6 +128,7 @@ struct Plan {
     const i64 *first;
     const double (*params)[4];
     const i64 *column, *cell;
+    const double *zone_from_s, *zone_offset_s;
 };
 
 struct Opportunity {

@@ -17,8 +17,9 @@ from engine.domain.features.series import (
     SERIES_BARS,
     SERIES_COLUMNS,
 )
-from engine.domain.features.update import fold_bar
-from engine.domain.kernel import Floats, Integers, entry
+from engine.domain.features.update import fold_bar, take_bar
+from engine.domain.kernel import Floats, Integers, Records, entry
+from engine.domain.structure import create_structure
 
 
 class FeatureState(NamedTuple):
@@ -29,6 +30,7 @@ class FeatureState(NamedTuple):
     atr: Floats  # float64[1]
     seed: Floats  # float64[1]
     memory: Floats  # float64[cells]
+    structure: Records  # STRUCTURE_DTYPE[1]
 
 
 def create_features(catalogue: Catalogue) -> FeatureState:
@@ -39,6 +41,7 @@ def create_features(catalogue: Catalogue) -> FeatureState:
         atr=np.full(1, np.nan),
         seed=np.zeros(1),
         memory=np.zeros(catalogue.cell_count),
+        structure=create_structure(1),
     )
 
 
@@ -60,6 +63,7 @@ def fold_bars(
         if fold_bar(
             plan,
             state.series,
+            state.structure[0],
             state.counts,
             state.atr,
             state.seed,
@@ -71,6 +75,23 @@ def fold_bars(
         ):
             taken += 1
     return taken
+
+
+@entry
+def fold_structure(plan: FeaturePlan, state: FeatureState, bar: Floats) -> bool:
+    """Take a bar into the structure alone, in place; False when it is none.
+
+    Args:
+        plan: knows when clocks change.
+        state: changed in place; no feature may be computed of it any more.
+        bar: float64[BAR_INPUTS].
+    """
+    number = state.counts[0]
+    row = state.structure[0]
+    if not take_bar(plan, state.series, row, number, state.atr, state.seed, 0, bar):
+        return False
+    state.counts[0] = number + 1
+    return True
 
 
 @entry
@@ -99,9 +120,11 @@ def peek_bar(
     scratch.counts[0] = state.counts[0]
     scratch.atr[0] = state.atr[0]
     scratch.seed[0] = state.seed[0]
+    scratch.structure[0] = state.structure[0]
     return fold_bar(
         plan,
         state.series,
+        scratch.structure[0],
         scratch.counts,
         scratch.atr,
         scratch.seed,

@@ -1,4 +1,4 @@
-"""Time of day and week, and the day before, by UTC. A bar counts by its start."""
+"""Time of day and week; day, week and month before; by UTC. A bar counts by its start."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, DAY_S, HIGH, LOW, START_S, begin_day, in_atrs
-from engine.domain.kernel import Floats, kernel
+from engine.domain.features.series import CLOSE, DAY_S, START_S, in_atrs
+from engine.domain.kernel import Floats, Record, kernel
 
 DAY_CIRCLE = kernel_number("calendar.day_circle")
 WEEK_CIRCLE = kernel_number("calendar.week_circle")
-DAY_BEFORE = kernel_number("calendar.day_before")
+BEFORE = kernel_number("calendar.before")
 WEEK_S = 7.0 * DAY_S
 MONDAY_S = 4.0 * DAY_S  # 1970-01-01 was a Thursday: the first Monday is four days on
 
@@ -26,42 +26,37 @@ def circle(seconds: float, period_s: float, features: Floats, column: int) -> No
 
 
 @kernel
-def day_before(series: Floats, place: int, memory: Floats, cell: int) -> float:
-    """Fold the bar into its day, in place; return how many changes of day were seen.
+def write_before(
+    row: Record, part: int, close: float, atr: float, features: Floats, column: int
+) -> None:
+    """Write how far the last whole span's high lies above, its low below, in place; in ATRs.
 
-    Cells: two of `begin_day`, the day's high and low, high and low of the day before.
+    Args:
+        row: the structure, which has seen the bar.
+        part: engine.domain.structure_state.Part: a day, week, month or session.
+        close: of the bar.
+        atr: average true range, ticks.
+        features: the columns.
+        column: the first of two.
     """
-    if begin_day(series, place, memory, cell):
-        memory[cell + 4] = memory[cell + 2]
-        memory[cell + 5] = memory[cell + 3]
-        memory[cell + 2] = series[HIGH, place]
-        memory[cell + 3] = series[LOW, place]
-    memory[cell + 2] = max(memory[cell + 2], series[HIGH, place])
-    memory[cell + 3] = min(memory[cell + 3], series[LOW, place])
-    return float(memory[cell] - 1.0)
+    features[column] = np.nan
+    features[column + 1] = np.nan
+    if row["before_high_ticks"][part - 1] > 0.0:
+        features[column] = in_atrs(row["before_high_ticks"][part - 1] - close, atr)
+        features[column + 1] = in_atrs(close - row["before_low_ticks"][part - 1], atr)
 
 
 @kernel
 def update_calendar(
-    plan: FeaturePlan,
-    series: Floats,
-    place: int,
-    atr: float,
-    memory: Floats,
-    features: Floats,
+    plan: FeaturePlan, row: Record, series: Floats, place: int, atr: float, features: Floats
 ) -> None:
-    """Write this family's columns, in place."""
-    first, column, cell = plan.first, plan.column, plan.cell
+    """Write this family's columns, in place; the structure has seen the bar."""
+    first, params, column = plan.first, plan.params, plan.column
     start_s = series[START_S, place]
     for k in range(first[DAY_CIRCLE], first[DAY_CIRCLE + 1]):
         circle(start_s, DAY_S, features, column[k])
     for k in range(first[WEEK_CIRCLE], first[WEEK_CIRCLE + 1]):
         circle(start_s - MONDAY_S, WEEK_S, features, column[k])
-    for k in range(first[DAY_BEFORE], first[DAY_BEFORE + 1]):
-        above, below = np.nan, np.nan
-        # WHY: the day in which the bars began was not seen whole.
-        if day_before(series, place, memory, cell[k]) >= 2.0:
-            above = in_atrs(memory[cell[k] + 4] - series[CLOSE, place], atr)
-            below = in_atrs(series[CLOSE, place] - memory[cell[k] + 5], atr)
-        features[column[k]] = above
-        features[column[k] + 1] = below
+    close = series[CLOSE, place]
+    for k in range(first[BEFORE], first[BEFORE + 1]):
+        write_before(row, int(params[k, 0]), close, atr, features, column[k])

@@ -23,6 +23,8 @@ from engine.domain.bars import BAR_DTYPE
 from engine.domain.features import micro
 from engine.domain.features.plan import KERNELS, PARAMS_MAX, SHAPES, FeaturePlan, Shape
 from engine.domain.features.series import WINDOW_MAX
+from engine.domain.features.zones import zone_tables
+from engine.domain.structure_state import STRUCTURE_DTYPE, Part
 
 SCALES: Final = ("atr", "ratio", "bps", "deviations", "count", "flag")
 # What a row reads. A venue that lacks one leaves the rows that read it NaN.
@@ -40,6 +42,8 @@ INPUTS: Final = (
 WINDOW_PARAMS: Final = ("bars", "shift", "smooth", "signal", "lag", "step")
 SPAN_MAX: Final = 1_000
 PACKAGE: Final = "engine.domain.features"
+# Kernels beside the package that features are computed of.
+STRUCTURE_FILES: Final = ("gaps", "leg", "order_blocks", "pools", "spans", "structure", "swings")
 
 
 class Unknown(IntEnum):
@@ -65,6 +69,7 @@ class FeatureRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tolerance: float
     meaning: str
     warm_days: int = 0
+    is_sparse: bool = False
 
     @property
     def family(self) -> str:
@@ -107,6 +112,8 @@ def check_params(row: FeatureRow, shape: Shape) -> None:
             raise CatalogueError(f"{row.name}: {name} must be a number above 0")
         if kind == "span" and not (number <= SPAN_MAX and number == int(number)):
             raise CatalogueError(f"{row.name}: {name} lies outside 1..{SPAN_MAX}")
+        if kind == "part" and number not in set(Part):
+            raise CatalogueError(f"{row.name}: {name} is no day, week, month or session")
         if kind in WINDOW_PARAMS:
             window += number
             if number != int(number) or window > WINDOW_MAX:
@@ -150,11 +157,14 @@ def pack_plan(rows: Sequence[FeatureRow]) -> tuple[FeaturePlan, int]:
         params[position, : len(rows[k].params)] = rows[k].params
         cell[position] = cell_count
         cell_count += SHAPES[rows[k].kernel].cells
+    zone_from_s, zone_offset_s = zone_tables()
     plan = FeaturePlan(
         first=np.searchsorted(numbers, np.arange(len(KERNELS) + 1)).astype(np.int64),
         params=params,
         column=np.array([starts[k] for k in order], dtype=np.int64),
         cell=cell,
+        zone_from_s=zone_from_s,
+        zone_offset_s=zone_offset_s,
     )
     return plan, max(cell_count, 1)
 
@@ -214,16 +224,22 @@ def why_unknown(
 
 
 def plan_hash(text: str | None = None) -> str:
-    """Return SHA-256 over rows, kernel sources and number formats: names the features exactly.
+    """Return SHA-256 over rows, kernel sources, number formats and clock changes of time zones.
 
-    It travels with every stored feature and model; a reader must refuse another hash.
+    It names the features exactly and travels with every stored feature and model; a reader must
+    refuse another hash.
 
     Args:
         text: the catalogue; None: the one that is shipped.
     """
     digest = hashlib.sha256((catalogue_text() if text is None else text).encode())
-    files = resources.files(PACKAGE).iterdir()
-    for source in sorted((it for it in files if it.name.endswith(".py")), key=lambda it: it.name):
+    files = [it for it in resources.files(PACKAGE).iterdir() if it.name.endswith(".py")]
+    domain = resources.files("engine.domain")
+    files += [domain.joinpath(f"{name}.py") for name in STRUCTURE_FILES]
+    for source in sorted(files, key=lambda it: it.name):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    digest.update(repr((BAR_DTYPE.descr, np.dtype(np.float64).str)).encode())
+    formats = (BAR_DTYPE.descr, STRUCTURE_DTYPE.descr, np.dtype(np.float64).str)
+    digest.update(repr(formats).encode())
+    for table in zone_tables():
+        digest.update(table.tobytes())
     return digest.hexdigest()

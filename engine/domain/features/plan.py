@@ -8,6 +8,8 @@ alone; `engine.domain.features.catalogue` reads the catalogue and makes them.
     params[k, 4]         numbers of row k
     column[k]            where row k writes; its outputs follow each other
     cell[k]              where row k keeps its state, in a memory of `cell_count` numbers
+
+    zone_from_s[zone, k], zone_offset_s[zone, k]    when clocks change, and what they then are ahead
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class Shape(NamedTuple):
     """What a kernel takes and keeps.
 
     Args:
-        params: names; `bars...` is a window, `span...` an average without a window.
+        params: names; `bars...` is a window, `span...` an average without a window, `part` a day,
+            week, month or session (engine.domain.structure_state.Part).
         cells: numbers of state per row.
         outputs: columns it writes, by name; none: one column, which has the row's name.
     """
@@ -118,7 +121,21 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "candles.soldiers": Shape(),
         "calendar.day_circle": Shape(outputs=("sine", "cosine")),
         "calendar.week_circle": Shape(outputs=("sine", "cosine")),
-        "calendar.day_before": Shape(cells=6, outputs=("high", "low")),
+        "calendar.before": Shape(("part",), outputs=("high", "low")),
+        "sessions.open_count": Shape(),
+        "sessions.passed": Shape(("part",)),
+        "sessions.before": Shape(("part",), outputs=("high", "low")),
+        "smart_money.trend": Shape(outputs=("side", "age")),
+        "smart_money.swings": Shape(outputs=("high", "low")),
+        "smart_money.live_levels": Shape(outputs=("high", "low")),
+        "smart_money.leg": Shape(outputs=("place", "retracement", "depth", "ote")),
+        "smart_money.gaps": Shape(outputs=("bullish", "bearish", "balance")),
+        "smart_money.gap_return": Shape(outputs=("side", "age")),
+        "smart_money.blocks": Shape(outputs=("bullish", "bearish")),
+        "smart_money.breakers": Shape(outputs=("resistance", "support")),
+        "smart_money.pools": Shape(outputs=("above", "below")),
+        "smart_money.sweep": Shape(outputs=("side", "age")),
+        "smart_money.confluence": Shape(("bars",), outputs=("bullish", "bearish")),
         "carry.funding_bps": Shape(),
         "carry.basis_bps": Shape(),
         "carry.funding_wait": Shape(),
@@ -144,3 +161,5 @@ class FeaturePlan(NamedTuple):
     params: Floats
     column: Integers
     cell: Integers
+    zone_from_s: Floats
+    zone_offset_s: Floats

@@ -27,7 +27,7 @@ def test_only_all_stages_together_leave_the_state_that_production_leaves() -> No
     stages.production(expected, RECORDS)
     assert expected.closed_count.sum() > 0, "bars were closed"
     same = []
-    for depth in (stages.BOOK, stages.BARS, stages.FEATURES, stages.STRUCTURE, stages.SCORE):
+    for depth in (stages.BOOK, stages.BARS, stages.STRUCTURE, stages.FEATURES, stages.SCORE):
         state = fresh()
         stages.up_to(state, RECORDS, depth)
         same.append(stages.same_state(arrays_of(state), arrays_of(expected)))

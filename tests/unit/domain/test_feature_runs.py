@@ -34,6 +34,10 @@ from tests.market_runs import arrays_of
 BARS = random_bars(300)
 UNKNOWN = np.full((len(BARS), CONTEXT_WORDS), np.nan)
 COLUMNS = CATALOGUE.bar_columns
+ALWAYS = [
+    COLUMNS.index(name) for row in CATALOGUE.bar_rows if not row.is_sparse for name in row.columns
+]
+BY_TIME = ("calendar", "carry", "sessions")
 NAN = float("nan")
 
 
@@ -44,6 +48,7 @@ def copied(state: FeatureState) -> FeatureState:
         atr=state.atr.copy(),
         seed=state.seed.copy(),
         memory=state.memory.copy(),
+        structure=state.structure.copy(),
     )
 
 
@@ -143,10 +148,10 @@ def test_an_instrument_that_returns_goes_on_with_what_it_knew() -> None:
         for number, bar in enumerate(BARS)
     ]
     found, expected = batch(away), batch(BARS)
-    same = [k for k, name in enumerate(COLUMNS) if not name.startswith(("calendar", "carry"))]
+    same = [k for k, name in enumerate(COLUMNS) if not name.startswith(BY_TIME)]
     same.remove(COLUMNS.index("volume.day_vwap_distance"))
     np.testing.assert_array_equal(found[:, same], expected[:, same])
-    assert not np.isnan(found[-1]).any()
+    assert not np.isnan(found[-1, ALWAYS]).any()
 
 
 def test_extreme_ratios_give_numbers_or_nan() -> None:
@@ -163,7 +168,7 @@ def test_timeframes_and_instruments_do_not_share_state() -> None:
     market = create_market_state(make_instruments(2), select_rows(["quote_imbalance"]), (1, 5))
     for bar in BARS:
         update_features(market, 0, 0, push_bar(market, bar))
-    known = [k for k, name in enumerate(COLUMNS) if not name.startswith("carry")]
+    known = [k for k in ALWAYS if not COLUMNS[k].startswith("carry")]
     assert not np.isnan(market.bar_features[0, 0, known]).any()
     for i, t in ((0, 1), (1, 0), (1, 1)):
         assert np.isnan(market.bar_features[i, t]).all()
@@ -175,7 +180,7 @@ def test_timeframes_and_instruments_do_not_share_state() -> None:
 def test_an_instrument_and_timeframe_takes_at_most_64_kb() -> None:
     market = fresh_market()
     parts = (market.series, market.bar_features, market.feature_memory, market.closed)
-    assert sum(part.nbytes for part in parts) <= 64 * 1024
+    assert sum(part.nbytes for part in (*parts, market.structure)) <= 64 * 1024
 
 
 @pytest.mark.parametrize(
@@ -200,6 +205,8 @@ def test_a_venue_without_a_mark_leaves_the_rows_that_read_it_unknown_and_no_othe
     last = batch(BARS, UNKNOWN)[-1]
     for row in CATALOGUE.bar_rows:
         is_unknown = bool({"mark", "liquidations"} & set(row.inputs))
+        if row.is_sparse:
+            continue
         for name in row.columns:
             assert math.isnan(last[COLUMNS.index(name)]) == is_unknown, name
 

@@ -265,7 +265,7 @@ def test_the_decision_shows_what_the_score_was_made_of() -> None:
 def smc_desk(side: int = 1, **parameters: float) -> Desk:
     """Return a desk whose structure and flow point to `side`, with no event at the newest bar."""
     desk = Desk(smc_row(**parameters))
-    desk.market.structure.structure["trend_side"][0, 0] = side
+    desk.market.structure["trend_side"][0, 0] = side
     desk.market.hot["flow_sums"][0, micro.LONG + micro.TRADE_SUM] = 3.0 * side
     desk.market.hot["flow_sums"][0, micro.LONG + micro.TRADE_SQUARES] = 1.0
     desk.market.hot["flow_sums"][0, micro.LONG + micro.QUOTE_SUM] = 1.0 * side
@@ -277,7 +277,7 @@ def close_bar(desk: Desk, prepare: dict[str, Any] | None = None) -> list[Strateg
     """Trade in one second, let a quote of a later one close its bar; return what that caused."""
     desk.quote(50, 50, 0)
     desk.apply(make_trade(BID, trade_id=1), 100)
-    structure = desk.market.structure.structure
+    structure = desk.market.structure
     for name, number in (prepare or {}).items():
         structure[name][0, 0] = number
     market = desk.market
@@ -377,7 +377,7 @@ def test_bars_of_another_timeframe_do_not_ask_the_strategy() -> None:
         name="slow", kind=StrategyKind.SMC, timeframe_s=5, parameters={"flow_min": 2.0}
     )
     desk = Desk(slow)
-    desk.market.structure.structure["trend_side"][0, :] = 1
+    desk.market.structure["trend_side"][0, :] = 1
     assert close_bar(desk, {"high_level_ticks": BID - 5}) == []
     assert desk.market.closed_count[0, 0] == 1
     assert desk.market.closed_count[0, 1] == 0

@@ -21,20 +21,20 @@ SEEDS = range(6)
 
 
 def known_swings(stream: Stream) -> list[tuple[int, int, int]]:
-    count = int(stream.state.structure["swing_count"][0, 0])
-    rows = stream.state.swings[0, 0]
+    rows = stream.row
+    count = int(rows["swing_count"])
     kept = range(max(0, count - SWING_RING), count)
     return [
         (
-            int(rows["bar"][k & SWING_MASK]),
-            int(rows["side"][k & SWING_MASK]),
-            int(rows["level_ticks"][k & SWING_MASK]),
+            int(rows["swing_bar"][k & SWING_MASK]),
+            int(rows["swing_side"][k & SWING_MASK]),
+            int(rows["swing_level_ticks"][k & SWING_MASK]),
         )
         for k in kept
     ]
 
 
-def standing_breaks(stream: Stream) -> list[tuple[StructureKind, int, int, int]]:
+def standing_breaks(stream: Stream) -> list[tuple[StructureKind, int, int, float]]:
     """Return (kind, side, bar, level) of every BOS and CHoCH emitted and not cancelled."""
     return sorted(
         (event.kind, event.side, event.bar, event.level)
@@ -50,7 +50,7 @@ def test_swings_equal_their_twin_at_every_prefix(seed: int) -> None:
     for k, bar in enumerate(bars):
         stream.push(bar)
         assert known_swings(stream) == swings(bars[: k + 1])[-SWING_RING:], k
-    assert int(stream.state.structure["swing_count"][0, 0]) > 2 * SWING_RING
+    assert int(stream.row["swing_count"]) > 2 * SWING_RING
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -69,9 +69,8 @@ def test_gaps_equal_their_twin(seed: int) -> None:
     assert opened == {row[:4] for row in expected}
     assert mitigated == {row for row in expected if row[4] >= 0}
     still_open = [row for row in expected if row[4] < 0]
-    count = stream.state.structure["bullish_gaps"] + stream.state.structure["bearish_gaps"]
-    assert int(count[0, 0]) == len(still_open)
-    assert int(stream.state.structure["dropped_gaps"][0, 0]) == 0
+    assert int(stream.row["gap_count"].sum()) == len(still_open)
+    assert int(stream.row["dropped_gaps"]) == 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -148,7 +147,7 @@ def test_rising_lows_and_highs_are_a_break_of_structure() -> None:
     stream = streamed_structure(valley([1_050, 1_000, 1_100, 1_040, 1_160, 1_120]))
     kinds = [(event.kind, event.side) for event in stream.of_kinds(StructureKind.BOS)]
     assert kinds == [(StructureKind.BOS, 1)]
-    assert stream.state.structure["trend_side"][0, 0] == 1
+    assert stream.row["trend_side"] == 1
 
 
 def test_a_higher_high_after_a_lower_low_is_a_change_of_character() -> None:
@@ -177,10 +176,10 @@ def test_the_furthest_gap_gives_way_when_there_is_no_room_and_is_counted() -> No
             bars.append(Bar(low, low + 9, low, low + 9, 10, 5))
     stream = streamed_structure(bars)
     opened = len(stream.of_kinds(StructureKind.GAP))
-    dropped = int(stream.state.structure["dropped_gaps"][0, 0])
+    dropped = int(stream.row["dropped_gaps"])
     assert dropped == opened - GAPS_MAX > 0
-    nearest = stream.state.gaps[0, 0, 0, GAPS_MAX - 1]
-    assert int(nearest["near_ticks"]) == max(event.level for event in stream.events if event.far)
+    opened_at = [event.level for event in stream.of_kinds(StructureKind.GAP)]
+    assert stream.row["gap_near_ticks"][0, GAPS_MAX - 1] == max(opened_at)
 
 
 def test_a_return_is_remembered_only_while_the_close_holds_the_gap() -> None:
@@ -190,8 +189,8 @@ def test_a_return_is_remembered_only_while_the_close_holds_the_gap() -> None:
         Bar(1_030, 1_040, 1_025, 1_040, 10, 9),
     ]
     held = streamed_structure([*climb, Bar(1_040, 1_040, 1_020, 1_024, 10, 5)])
-    assert held.state.structure["return_side"][0, 0] == 1
-    assert held.state.structure["return_near_ticks"][0, 0] == 1_025
+    assert held.row["return_side"] == 1
+    assert held.row["return_near_ticks"] == 1_025
     given_up = streamed_structure([*climb, Bar(1_040, 1_040, 1_000, 1_005, 10, 5)])
-    assert given_up.state.structure["return_side"][0, 0] == 0
+    assert given_up.row["return_side"] == 0
     assert len(given_up.of_kinds(StructureKind.GAP_MITIGATED)) == 1
