@@ -65,6 +65,7 @@ class Fold:
         self._opened_ns = 0
         self._asset = asset
         self._rows: dict[Table, dict[Key, Cells]] = {}
+        self._taken_over: set[Key] | None = None  # columns; None: its begin was not seen
         self._covered_ns: dict[str, int] = {}  # per instrument: an adjustment covers up to here
         self._actions = {
             EventType.ORDER_REQUEST: self._request,
@@ -259,11 +260,16 @@ class Fold:
         row["updated_ns"] = self._names.time_ns(event)
 
     def _restored_position(self, event: Event, _sequence: int) -> None:
-        # What the brain took over is what it trades on: the first row of a session replaces what
-        # was there, later ones of the same column (strategies that are gone share one) add up.
+        # What the brain took over is what it trades on: the first row replaces what was there,
+        # later ones of the same column (strategies that are gone share one) add up. A brain that
+        # was restarted in place takes over once more in the same session.
         key = (self._key, self._names.instrument(event), self._names.strategy(event))
         before = self._row(POSITIONS, key)
-        is_first = before is None or before["session_id"] != self._names.document.session_id
+        if self._taken_over is None:
+            is_first = before is None or before["session_id"] != self._names.document.session_id
+        else:
+            is_first = key not in self._taken_over
+            self._taken_over.add(key)
         row = self._position_row(event)
         row["lots"] = int(event["position_lots"]) + (0 if is_first else _int(row["lots"]))
         row["cost_e8"] = int(event["position_cost_e8"]) + (0 if is_first else _int(row["cost_e8"]))
@@ -275,9 +281,11 @@ class Fold:
         session_id = self._names.document.session_id
         held = {POSITIONS.key_of(row): row for row in self._stored.open_positions()}
         held.update(self._rows.get(POSITIONS, {}))
-        for row in held.values():
-            if row["session_id"] != session_id:
+        for key, row in held.items():
+            seen = self._taken_over
+            if row["session_id"] != session_id if seen is None else key not in seen:
                 self._put(POSITIONS, row | {"lots": 0, "cost_e8": 0, "session_id": session_id})
+        self._taken_over = None
 
     def _position_row(self, event: Event) -> Cells:
         key = (self._key, self._names.instrument(event), self._names.strategy(event))
@@ -293,8 +301,9 @@ class Fold:
         )
 
     def _restored_limits(self, event: Event, _sequence: int) -> None:
-        # `qty_lots` says whether cash was ever known. A wallet folded from the journal is exact to
-        # the venue's own rounding and stays.
+        # The first record of a restore. `qty_lots` says whether cash was ever known. A wallet
+        # folded from the journal is exact to the venue's own rounding and stays.
+        self._taken_over = set()
         if int(event["qty_lots"]) and self._wallet()["wallet_e8"] is None:
             row = self._wallet()
             row["wallet_e8"] = row["explained_e8"] = int(event["cash_e8"])
@@ -331,8 +340,9 @@ class Fold:
     def _funding(self, event: Event, _sequence: int) -> None:
         if int(event["flags"]) & EVENT_APPLIED:
             now_ns = self._names.time_ns(event)
-            for column in ("wallet_e8", "explained_e8"):
-                self._change_wallet(column, int(event["funding_e8"]), now_ns)
+            self._change_wallet("wallet_e8", int(event["funding_e8"]), now_ns)
+            if not 0 < int(event["venue_time_ns"]) <= self._opened_ns:
+                self._change_wallet("explained_e8", int(event["funding_e8"]), now_ns)
 
     def _wallet(self) -> Cells:
         key = (self._key, self._asset)

@@ -18,6 +18,14 @@ from typing import Final, NamedTuple
 
 from engine.domain.codes import EventType
 from engine.venues.binance.errors import classify
+from engine.venues.binance.funding import (
+    FUNDING_FEE,
+    INCOME_PATH,
+    ROWS_MAX,
+    FundingWatch,
+    IncomeView,
+    funding_report,
+)
 from engine.venues.binance.order_views import (
     AccountReader,
     BalanceView,
@@ -114,6 +122,8 @@ class AccountFetcher:
         self._reader = reader
         self._known = known
         self._fill_count = fill_count
+        self.funding = FundingWatch()
+        self._found: list[Report] = []  # orders of others that a picture's fills led to
 
     async def take_picture(self, traded: Iterable[int], since_ms: int) -> Picture:
         """Return a consistent picture of the account.
@@ -145,6 +155,7 @@ class AccountFetcher:
     async def _try_picture(self, traded: set[int], since_ms: int) -> Picture | None:
         venue_ms = self._rest.clock.now_ms()
         fills_before = self._fill_count()
+        self._found = []
         orders = decode_view(await ask(self._rest, "GET", OPEN_ORDERS_PATH), list[OrderView])
         positions = await self._positions()
         for symbol in [row.symbol for row in orders] + [row.symbol for row in positions]:
@@ -152,11 +163,13 @@ class AccountFetcher:
             if instrument is not None:
                 traded.add(instrument.instrument_index)
         fills = await self._fills(sorted(traded), since_ms, venue_ms)
+        payments = await self._payments(since_ms, venue_ms)
         balances = decode_view(await ask(self._rest, "GET", BALANCES_PATH), list[BalanceView])
         spoiled = await self._positions() != positions or self._fill_count() != fills_before
         if spoiled:
             return None
-        return Picture(tuple(self._reports(orders, positions, balances)) + tuple(fills), venue_ms)
+        rest = (*fills, *payments, *self._found)
+        return Picture(tuple(self._reports(orders, positions, balances)) + rest, venue_ms)
 
     def _reports(
         self,
@@ -183,12 +196,23 @@ class AccountFetcher:
         reports = []
         for index in traded:
             symbol = self._reader.instruments[index].symbol
-            first_ms = max(since_ms - OVERLAP_MS, venue_ms - WINDOW_MS, 0)
+            first_ms = _first_ms(since_ms, venue_ms)
             for view in await self._fill_pages(symbol, {"startTime": first_ms}):
                 report = self._reader.fill_report(view, await self._client_order_id(view))
                 if report is not None:
                     reports.append(report)
         return reports
+
+    async def _payments(self, since_ms: int, venue_ms: int) -> list[Report]:
+        if not self.funding.is_due:
+            return []
+        which: Params = {"incomeType": FUNDING_FEE, "startTime": _first_ms(since_ms, venue_ms)}
+        body = await ask(self._rest, "GET", INCOME_PATH, {**which, "limit": ROWS_MAX})
+        views = decode_view(body, list[IncomeView])
+        if len(views) < ROWS_MAX:  # else the rest with the next picture
+            self.funding.asked()
+        found = (funding_report(view, self._reader) for view in views)
+        return [report for report in found if report is not None]
 
     async def fetch_order_fills(self, symbol: str, venue_order_id: int) -> list[Report]:
         """Return the fills of one order.
@@ -229,4 +253,11 @@ class AccountFetcher:
                 return ""  # the venue forgets old orders; the fill itself still counts
             raise
         self._known.add(view.symbol, view.orderId, order.clientOrderId)
+        report = self._reader.order_report(order, EventType.ORDER_UPDATE)
+        if report is not None and self._reader.identity(order.clientOrderId) is None:
+            self._found.append(report)  # not ours: its fills alone do not say how it ended
         return order.clientOrderId
+
+
+def _first_ms(since_ms: int, venue_ms: int) -> int:
+    return max(since_ms - OVERLAP_MS, venue_ms - WINDOW_MS, 0)

@@ -58,6 +58,7 @@ class BinanceOrders:
             context.rest, context.reader, context.known, lambda: self.fill_count
         )
         self._errands = OrderErrands(context, fetcher)
+        self._funding = fetcher.funding
         self._sender = OrderSender(context)
         self._stream = UserStream(
             context.rest,
@@ -166,6 +167,7 @@ class BinanceOrders:
 
     def _stream_connected(self) -> None:
         self._connected = True
+        self._funding.expect()
         self.context.emit(Report(EventType.VENUE_CONNECTED))
 
     def _stream_lost(self, error: VenueError) -> None:
@@ -178,5 +180,7 @@ class BinanceOrders:
         for report in events.reports:
             if report.event_type == EventType.FILL:
                 self.fill_count += 1
+            elif report.event_type == EventType.FUNDING:
+                self._funding.expect()
             self.context.remember(report)
             self.context.emit(report)

@@ -235,8 +235,8 @@ class BinanceRest:
 
     def _take_idle(self) -> HttpConnection | None:
         while self._idle or self.on_needed():
-            connection = self._idle.pop()
-            if connection.usable:
+            # What was given back may be closed already: then it is in no pool.
+            if self._idle and (connection := self._idle.pop()).usable:
                 return connection
         return None
 

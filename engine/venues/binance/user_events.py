@@ -1,7 +1,8 @@
 """User-data events, as reports. One decoder over all event types; unknown types are ignored.
 
 ORDER_TRADE_UPDATE   a fill (x TRADE or CALCULATED, with a trade id): FILL; else ORDER_UPDATE
-ACCOUNT_UPDATE       reason FUNDING_FEE: one FUNDING per instrument, or per asset
+ACCOUNT_UPDATE       reason FUNDING_FEE: one FUNDING per asset, without a number: announced, and
+                     booked when the venue's income rows are read (`engine.venues.binance.funding`)
 listenKeyExpired     `expired`: the stream is dead, make a new key and reconcile
 TRADE_LITE           ignored: the same trade follows with its fee
 """

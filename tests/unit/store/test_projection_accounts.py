@@ -10,7 +10,7 @@ from engine.domain.records import EventType
 from engine.store.database import Database
 from engine.store.projection import project_all
 from tests.store_builders import instrument, session_document, write_session
-from tests.store_events import event, opening_cash, position
+from tests.store_events import Row, event, opening_cash, position
 
 Open = Callable[[], Database]
 
@@ -51,6 +51,31 @@ def test_restored_columns_add_up_and_trade_ids_are_no_orders(
     assert rows(database, "positions", "strategy", "lots", "cost_e8") == [("(external)", 7, 20)]
     assert rows(database, "orders", "order_id") == []
     assert rows(database, "balances", "wallet_e8") == [(777,)]
+
+
+def test_a_brain_restarted_in_place_takes_over_once_more(database: Database, state: Path) -> None:
+    def restored(lots: int, strategy: int) -> Row:
+        cost = {"position_cost_e8": lots * 10, "instrument_index": 0, "strategy_index": strategy}
+        return event(EventType.RESTORE_POSITION, position_lots=lots, **cost)
+
+    write_session(
+        state,
+        event(EventType.RESTORE_LIMITS),
+        event(EventType.RESTORE_END),
+        position(0, 0, 5),
+        position(0, 1, 3),
+        position(0, -2, 8),
+        event(EventType.RESTORE_LIMITS),
+        restored(4, 0),
+        restored(1, 0),
+        restored(5, -2),
+        event(EventType.RESTORE_END),
+    )
+
+    project_all(database, state)
+
+    found = rows(database, "positions", "strategy", "lots")
+    assert sorted(found) == [("(net)", 5), ("orderflow", 0), ("smc_fvg_bos", 5)]
 
 
 def test_a_position_nobody_took_over_is_closed_by_name(database: Database, state: Path) -> None:

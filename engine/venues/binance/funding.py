@@ -1,0 +1,78 @@
+"""Funding payments as the venue booked them: from its income rows, each under its own number.
+
+The user stream only says that the wallet changed, and in cross margin not for which instrument. So
+an event is a reason to ask, and the income rows are what is booked: one FUNDING per instrument and
+payment, keyed by the venue's transaction id. Asked for with a picture of the account: at the first
+one, after a loss of the stream or an event, and now and then, because an event can be lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from engine.domain.codes import EventType
+from engine.venues.binance.order_views import NS_PER_MS, AccountReader, money_e8
+from engine.venues.order_records import Report
+
+INCOME_PATH: Final = "/fapi/v1/income"
+FUNDING_FEE: Final = "FUNDING_FEE"
+LOOK_AGAIN_NS: Final = 600_000_000_000  # a request weighs 30, and funding comes every few hours
+ROWS_MAX: Final = 1_000
+ID_MASK: Final = (1 << 48) - 1  # what the kernel keeps of a transaction id
+
+
+class IncomeView(msgspec.Struct, frozen=True):
+    """A row of income."""
+
+    symbol: str
+    incomeType: str  # noqa: N815
+    income: str
+    asset: str
+    time: int
+    tranId: int  # noqa: N815
+
+
+class FundingWatch:
+    """Knows whether the venue has to be asked for funding payments."""
+
+    def __init__(self, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        """Be due at once."""
+        self._monotonic_ns = monotonic_ns
+        self._asked_ns: int | None = None
+
+    def expect(self) -> None:
+        """Take note that there may be payments that are not known."""
+        self._asked_ns = None
+
+    @property
+    def is_due(self) -> bool:
+        """Return whether to ask with the next picture."""
+        asked_ns = self._asked_ns
+        return asked_ns is None or self._monotonic_ns() - asked_ns > LOOK_AGAIN_NS
+
+    def asked(self) -> None:
+        """Take note that the venue has answered."""
+        self._asked_ns = self._monotonic_ns()
+
+
+def funding_report(view: IncomeView, reader: AccountReader) -> Report | None:
+    """Return a payment as FUNDING; None for other income and instruments we do not trade.
+
+    Raises:
+        ProtocolError: the amount is none.
+    """
+    instrument = reader.instrument(view.symbol)
+    if instrument is None or view.incomeType != FUNDING_FEE:
+        return None
+    return Report(
+        EventType.FUNDING,
+        instrument.instrument_index,
+        venue_time_ns=view.time * NS_PER_MS,
+        trade_id=view.tranId & ID_MASK,
+        venue_realised_pnl_e8=money_e8(view.income),
+        text=view.asset,
+    )

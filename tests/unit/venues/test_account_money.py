@@ -1,0 +1,102 @@
+"""What befalls the account beside our orders: told by a picture of it, each under its number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from engine.domain.codes import EventType, OrderStatus, Side
+from engine.venues.binance.funding import LOOK_AGAIN_NS, FundingWatch
+from engine.venues.order_records import Report
+from tests.order_side import Exchange, OrderSide, open_order_side, running_exchange
+from tests.unit.venues.test_orders_on_exchange import enough_lots
+
+FUNDING = "FUNDING_FEE"
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Exchange]:
+    with running_exchange("--generate", "2", "--seed", "3") as running:
+        for instrument in running.instruments():
+            running.wait_for_quotes(instrument.symbol)
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def calm(exchange: Exchange) -> Iterator[None]:
+    yield
+    exchange.fault(kind="clear")
+
+
+async def fetched(side: OrderSide, request_id: int) -> list[Report]:
+    """Fetch the account and return what was told of it."""
+    first = len(side.reports)
+    side.orders.submit(side.command(EventType.COMMAND_FETCH, request_id=request_id))
+    await side.wait(EventType.FETCH_END, first=first)
+    return side.reports[first:]
+
+
+def test_funding_is_booked_from_income_rows_per_instrument_under_their_numbers(
+    exchange: Exchange,
+) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            for index in (0, 1):
+                side.new_order(Side.BUY, enough_lots(side, index), instrument_index=index)
+            await side.wait_until(lambda: len(side.of_type(EventType.FILL)) >= 2, "no fills")
+            await fetched(side, 1)
+            exchange.fault(kind="funding", account="practice", rate_ppm=500)
+            await side.wait(EventType.FUNDING)
+            told = await fetched(side, 2)
+            booked = [report for report in told if report.event_type == EventType.FUNDING]
+            rows = [row for row in exchange.ledger()["income"] if row["incomeType"] == FUNDING]
+            assert [report.trade_id for report in booked] == [row["tranId"] for row in rows]
+            assert {report.instrument_index for report in booked} == {0, 1}
+            paid = sum(report.venue_realised_pnl_e8 for report in booked)
+            assert paid == sum(int(Decimal(row["income"]) * 10**8) for row in rows) != 0
+            again = await fetched(side, 3)
+            kinds = {report.event_type for report in again}
+            assert EventType.FUNDING not in kinds, "asked for again without a reason"
+
+    asyncio.run(scenario())
+
+
+def test_a_trade_by_hand_is_told_with_how_its_order_ended(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            symbol = side.instruments[0].symbol
+            qty = side.instruments[0].qty_text(enough_lots(side))
+            hand = {"account": "practice", "symbol": symbol, "side": "BUY", "qty": qty}
+            exchange.fault(kind="drop", account="practice", duration_ms=2_000)
+            exchange.fault(kind="manual_trade", **hand)
+            exchange.fault(kind="liquidation", account="practice", symbol=symbol)
+            side.orders.context.traded.add(0)
+            told = await fetched(side, 1)
+            ended = {
+                report.text.rpartition("_")[0] or report.text.partition("-")[0]: report
+                for report in told
+                if report.event_type == EventType.ORDER_UPDATE and not report.order_sequence
+            }
+            assert set(ended) == {"web", "autoclose"}
+            assert {report.order_status for report in ended.values()} == {OrderStatus.FILLED}
+            fills = {r.venue_order_id for r in told if r.event_type == EventType.FILL}
+            assert {report.venue_order_id for report in ended.values()} <= fills
+
+    asyncio.run(scenario())
+
+
+def test_the_venue_is_asked_at_first_after_an_event_and_now_and_then() -> None:
+    now = [0]
+    watch = FundingWatch(lambda: now[0])
+    due = [watch.is_due]
+    watch.asked()
+    due.append(watch.is_due)
+    watch.expect()
+    due.append(watch.is_due)
+    watch.asked()
+    for now[0] in (LOOK_AGAIN_NS, LOOK_AGAIN_NS + 1):
+        due.append(watch.is_due)
+    assert due == [True, False, True, False, True]
