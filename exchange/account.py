@@ -85,6 +85,7 @@ class Account:
     last_by_client_id: dict[str, Order] = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     income: list[dict[str, object]] = field(default_factory=list)
+    by_hand: list[tuple[str, int, int, int]] = field(default_factory=list)  # symbol .. time_ms
     leverage: dict[str, int] = field(default_factory=dict)
     margin_type: dict[str, str] = field(default_factory=dict)
     listen_key: str = ""
@@ -160,6 +161,28 @@ class Account:
                 "time": fill.time_ms,
                 "tranId": fill.trade_id * 2 + (kind == "REALIZED_PNL"),
                 "tradeId": str(fill.trade_id),
+            }
+        )
+
+    def credit(
+        self, kind: str, amount: int, *, number: int, time_ms: int, symbol: str = ""
+    ) -> None:
+        """Change the wallet by something that is no fill: TRANSFER, FUNDING_FEE.
+
+        `number` is a trade id that no fill has.
+        """
+        self.wallet += amount
+        self.adjustments += amount
+        self.income.append(
+            {
+                "symbol": symbol,
+                "incomeType": kind,
+                "income": money_text(amount),
+                "asset": "USDT",
+                "info": kind,
+                "time": time_ms,
+                "tranId": number * 2,
+                "tradeId": "",
             }
         )
 

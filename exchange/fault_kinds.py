@@ -95,6 +95,9 @@ REQUEST_KINDS: dict[str, FaultKind] = {
     "time_offset": FaultKind(orders.TimeOffsetOrder, "the whole venue clock steps"),
 }
 MARKET_KINDS: dict[str, FaultKind] = {
+    "partial_fill": FaultKind(
+        orders.PartialOrder, "orders find a `share` of the book; `cut`: user streams die first"
+    ),
     "symbol_status": FaultKind(
         orders.SymbolStatusOrder, "delisting: another status, -4108 for orders, silence"
     ),
@@ -105,6 +108,11 @@ SINGLE_KINDS: dict[str, FaultKind] = {
     **{kind: FaultKind(orders.PoisonOrder, "one extra bad quote") for kind in sorted(POISON)},
     "listen_key_expired": FaultKind(orders.AccountOrder, "the account's listen key ends"),
     "user_event": FaultKind(orders.UserEventOrder, "a made-up user-data event"),
+    "funding": FaultKind(orders.FundingOrder, "every position pays or receives `rate_ppm`"),
+    "liquidation": FaultKind(orders.ForcedOrder, "the venue closes positions: `autoclose-...`"),
+    "deleveraging": FaultKind(orders.ForcedOrder, "ADL takes positions away: `adl_autoclose`"),
+    "settlement": FaultKind(orders.ForcedOrder, "delivery: `settlement_autoclose-...`"),
+    "manual_trade": FaultKind(orders.ForcedOrder, "a market order of the account's, by hand"),
 }
 SELF_KINDS: dict[str, FaultKind] = {
     "end": FaultKind(orders.EndOrder, "end the fault `id`"),

@@ -330,6 +330,28 @@ class UserEventOrder(Order, frozen=True, kw_only=True):
 # Themselves ---------------------------------------------------------------------------------
 
 
+class PartialOrder(Lasting, frozen=True, kw_only=True):
+    """Orders that take liquidity find part of it; with `cut` the user streams die just then."""
+
+    share: Share = 0.5
+    count: Count = 0
+    cut: bool = False
+
+
+class FundingOrder(AccountOrder, frozen=True, kw_only=True):
+    """A funding payment on every open position of an account."""
+
+    rate_ppm: Annotated[int, Meta(ge=-30_000, le=30_000)] = 100  # of the notional; longs pay
+
+
+class ForcedOrder(AccountOrder, frozen=True, kw_only=True):
+    """Trades on an account that its owner's programs did not ask for."""
+
+    symbol: str = ""  # empty: every symbol with a position
+    qty: str = ""  # empty: the whole position
+    side: Annotated[str, Meta(pattern="^(BUY|SELL|)$")] = ""  # empty: against the position
+
+
 class EndOrder(Order, frozen=True, kw_only=True):
     """End one fault before its time."""
 

@@ -22,6 +22,7 @@ from exchange.fault_kinds import (
     STREAM_KINDS,
 )
 from exchange.fault_life import Begin, Fault, FaultRegister, Undo
+from exchange.fault_money import CLIENT_ID, force_trades, pay_funding
 from exchange.http1 import Request, Response
 from exchange.market_faults import MarketFaults
 from exchange.order_api import ORDERS
@@ -30,6 +31,7 @@ from exchange.request_faults import RequestFaults
 from exchange.stream_arming import rule_of
 from exchange.stream_faults import RuleKey, StreamFaults, StreamRule
 from exchange.streams import USER_STREAM, Mute, StreamKey, parse_stream
+from exchange.symbols import money_text
 
 if TYPE_CHECKING:
     from exchange.server import Exchange
@@ -69,6 +71,7 @@ class Faults:
             "names": self._names,
             "symbol_status": self.markets.status,
             "filter_change": self.markets.filters,
+            "partial_fill": self.markets.partial,
         }
         self._at_once: dict[str, Callable[[str, Words], Answer]] = {
             **dict.fromkeys(POISON, self._poison),
@@ -80,6 +83,8 @@ class Faults:
             "time_offset": self._time_offset,
             "listen_key_expired": self._expire,
             "user_event": self._user_event,
+            "funding": self._fund,
+            **dict.fromkeys(CLIENT_ID, self._force),
         }
 
     def clear(self) -> None:
@@ -105,7 +110,7 @@ class Faults:
         if row is None:
             raise ApiError(-1000, f"unknown fault kind {kind!r}")
         words = dict(order)
-        if row.shape in {orders.AccountOrder, orders.UserEventOrder}:
+        if issubclass(row.shape, orders.AccountOrder | orders.UserEventOrder):
             words.setdefault("account", account_key)
         parsed = orders.parse(row.shape, words)
         at_once = self._at_once.get(kind)
@@ -244,6 +249,14 @@ class Faults:
     def _user_event(self, _kind: str, order: orders.UserEventOrder) -> Answer:
         self._hub.tell(self._account(order.account), order.event)
         return {"sent": order.account}
+
+    def _fund(self, _kind: str, order: orders.FundingOrder) -> Answer:
+        paid = pay_funding(self._exchange.venue, self._account(order.account), order)
+        return {"paid": money_text(paid)}
+
+    def _force(self, kind: str, order: orders.ForcedOrder) -> Answer:
+        account = self._account(order.account)
+        return {"fills": force_trades(self._exchange.venue, account, kind, order)}
 
     # Requests and handshakes ----------------------------------------------------------------
 

@@ -96,6 +96,7 @@ def _account_document(account: Account) -> dict[str, object]:
             if f.order.order_id in account.orders  # the oldest orders of long runs are forgotten
         ],
         "income": account.income,
+        "by_hand": account.by_hand,
     }
 
 
@@ -133,6 +134,7 @@ def _restore(venue: Venue, account: Account, part: dict[str, Any]) -> None:
     account.leverage = part["leverage"]
     account.margin_type = part["margin_type"]
     account.income = part["income"]
+    account.by_hand = [tuple(row) for row in part.get("by_hand", [])]
     for symbol, numbers in part["positions"].items():
         account.positions[symbol] = Position(venue.markets[symbol].spec, *numbers)
     for row in part["orders"]:

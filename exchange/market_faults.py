@@ -10,7 +10,13 @@ import orjson
 
 from exchange.errors import ApiError
 from exchange.fault_life import Begin, Fault, Undo
-from exchange.fault_orders import UNBOUNDED, FilterOrder, SymbolStatusOrder
+from exchange.fault_orders import (
+    UNBOUNDED,
+    DisconnectOrder,
+    FilterOrder,
+    PartialOrder,
+    SymbolStatusOrder,
+)
 from exchange.listing import STATUSES, TRADING
 from exchange.matching import Market
 from exchange.stream_faults import Drop, RuleKey, StreamFaults, StreamRule
@@ -49,6 +55,29 @@ class MarketFaults:
                 listing.status, listing.listed, listing.delivery_ms = before
                 unmute()
                 self._announce(market)
+
+            return undo
+
+        return begin
+
+    def partial(self, _kind: str, order: PartialOrder) -> Begin:
+        """Return a fault under which orders find a part of what they want to take."""
+        faults, venue = self._exchange.faults, self._exchange.venue
+        most = order.count or (UNBOUNDED if order.duration_ms else 1)
+
+        def begin(fault: Fault) -> Undo:
+            def found(qty: int) -> int:
+                fault.uses += 1
+                if order.cut:
+                    faults.connections.disconnect(DisconnectOrder(category="private"))
+                if fault.uses >= most:
+                    faults.register.end(fault)
+                return int(qty * order.share)
+
+            before, venue.found_qty = venue.found_qty, found
+
+            def undo() -> None:
+                venue.found_qty = before
 
             return undo
 

@@ -71,8 +71,15 @@ class Practice:
         return self._exchange.state()
 
     def sent(self, _api: Api, _call: Call) -> object:
-        """Answer the client ids of new orders in the order they came, whatever became of them."""
-        return {"clientOrderIds": list(self._exchange.sent_ids)}
+        """Answer the client ids of new orders in the order they came, whatever became of them.
+
+        `untimely` are those of them that were refused for their time stamp: certainly not executed.
+        """
+        exchange = self._exchange
+        return {
+            "clientOrderIds": list(exchange.sent_ids),
+            "untimely": list(exchange.untimely_ids),
+        }
 
     def position(self, api: Api, call: Call) -> object:
         """Change a position by hand, as an outside trade would."""
@@ -93,8 +100,7 @@ class Practice:
         order = _json(call.request)
         account = _named_account(api, call.request, order)
         amount = parse_money(str(order.get("amount", "0")))
-        account.wallet += amount
-        account.adjustments += amount
+        api.venue.credit(account, "TRANSFER", amount)
         reason = "DEPOSIT" if amount >= 0 else "WITHDRAW"
         api.venue.tell_account(account, [], reason, amount)
         return {"walletBalance": money_text(account.wallet)}
@@ -186,4 +192,13 @@ def ledger_of(api: Api, account: Account) -> dict[str, object]:
             }
         ],
         "income": account.income,
+        "byHand": [
+            {
+                "symbol": symbol,
+                "qty": api.venue.markets[symbol].spec.qty_text(qty),
+                "cost": money_text(cost),
+                "time": time_ms,
+            }
+            for symbol, qty, cost, time_ms in account.by_hand
+        ],
     }

@@ -41,6 +41,8 @@ from exchange.venue import Venue
 
 CHORES_PERIOD_S = 0.25
 MAX_SENT_IDS = 100_000
+BAD_REQUEST = 400
+UNTIMELY = b'"code":-1021,'
 CLIENT_ID = re.compile(r"(?:^|&)newClientOrderId=([^&]*)")
 LIFE_S = 86_400.0  # of a stream connection
 
@@ -119,6 +121,7 @@ class Exchange:
         self.connections: set[Connection] = set()
         self.slow_clients = 0
         self.sent_ids: deque[str] = deque(maxlen=MAX_SENT_IDS)  # of new orders, as they came
+        self.untimely_ids: deque[str] = deque(maxlen=MAX_SENT_IDS)  # refused with -1021
         self.ping_period_s = PING_PERIOD_S
         self.pong_timeout_s = PONG_TIMEOUT_S
         self.life_s = LIFE_S
@@ -231,7 +234,22 @@ class Exchange:
             own: answers it in the place of the routes.
         """
         if request.method == "POST" and request.path.endswith("/order"):
-            self.sent_ids.extend(CLIENT_ID.findall(_words_of(request)))
+            return self._answer_order(request, control=control, own=own)
+        return self._answer(request, control=control, own=own)
+
+    def _answer_order(
+        self, request: Request, *, control: bool, own: Callable[[Request], Response] | None
+    ) -> tuple[Response, float]:
+        names = CLIENT_ID.findall(_words_of(request))
+        self.sent_ids.extend(names)
+        response, delay_s = self._answer(request, control=control, own=own)
+        if response.status >= BAD_REQUEST and UNTIMELY in response.body:
+            self.untimely_ids.extend(names)
+        return response, delay_s
+
+    def _answer(
+        self, request: Request, *, control: bool, own: Callable[[Request], Response] | None
+    ) -> tuple[Response, float]:
         dispatch_it = own or self._dispatch
         requests = self.faults.requests
         if requests.rules and not control and not request.path.startswith("/practice/"):

@@ -6,7 +6,7 @@ that a REST answer can go out before or after them. This module never touches a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from exchange import userdata
 from exchange.account import Account
@@ -43,6 +43,7 @@ class Venue:
         self.variants: list[Listing] = []  # symbols that are listed and trade nothing here
         self.accounts: dict[str, Account] = {}
         self.outbox: list[tuple[Account, userdata.Event]] = []
+        self.found_qty: Callable[[int], int] = int  # of a quantity that wants to be taken
         self.last_order_id = FIRST_ORDER_ID - 1
         self.last_trade_id = FIRST_TRADE_ID - 1
 
@@ -108,7 +109,8 @@ class Venue:
 
     def _match(self, market: Market, order: Order) -> None:
         """Let an order take what it reaches, then rest or expire."""
-        for price, qty in market.take(order.side, order.price, order.leaves_qty):
+        found = self.found_qty(order.leaves_qty)
+        for price, qty in market.take(order.side, order.price, found):
             self._fill(market, order, price, qty, maker=False)
             if not order.is_open:
                 break
@@ -311,6 +313,12 @@ class Venue:
         equity = account.wallet + self.unrealised(account)
         return equity - bound - self.open_order_margin(account)
 
+    def credit(self, account: Account, kind: str, amount: int, symbol: str = "") -> None:
+        """Change a wallet by something that is no fill, as an income row of its own."""
+        self.last_trade_id += 1
+        now_ms = self.clock.now_ms()
+        account.credit(kind, amount, number=self.last_trade_id, time_ms=now_ms, symbol=symbol)
+
     def set_position(self, account: Account, symbol: str, qty: int, price: int) -> None:
         """Change a position by hand, as an outside trade would, without any order.
 
@@ -318,7 +326,9 @@ class Venue:
         """
         market = self.market(symbol)
         position = account.position(market.spec)
-        position.qty = qty
-        position.cost = qty * price * market.spec.money_factor
+        cost = qty * price * market.spec.money_factor
         position.updated_ms = self.clock.now_ms()
+        change = (symbol, qty - position.qty, cost - position.cost, position.updated_ms)
+        account.by_hand.append(change)
+        position.qty, position.cost = qty, cost
         self.tell_account(account, [symbol], "ADJUSTMENT")

@@ -5,7 +5,8 @@
 
 Our side is rebuilt from the journal files alone, never from what the engine still has in memory or
 in its database. Positions and wallet must be what our fills explain: taking over by an adjustment
-what somebody else did keeps the engine safe, but is no agreement. Whatever cannot be read is
+what somebody else did keeps the engine safe, but is no agreement, unless the exchange itself says
+that it was no trade (a position set by hand, a transfer). Whatever cannot be read is
 disagreement, and so is nothing to compare. What the exchange did for this account before we first
 saw it is not ours to know: it is left out by the venue time of the opening balance.
 """
@@ -26,12 +27,13 @@ from engine.store.sqlite import SqliteDatabase
 
 DIFFERENCES_MAX: Final = 200  # listed; more are counted
 NS_PER_MS: Final = 1_000_000
+TRANSFER: Final = "TRANSFER"
 KINDS: Final = ("orders", "fills", "positions", "balances")
 
 
 _ORDERS: Final = """
-    SELECT client_order_id, instrument, side, qty_lots, cum_qty_lots, price_ticks, status,
-           filled_lots
+    SELECT client_order_id, CASE epoch WHEN 0 THEN venue_order_id ELSE 0 END,
+           instrument, side, qty_lots, cum_qty_lots, price_ticks, status, filled_lots
     FROM orders"""
 _FILLS: Final = """
     SELECT instrument, trade_id, side, qty_lots, price_ticks, fee_e8, venue_realised_pnl_e8
@@ -75,18 +77,21 @@ class _Books:
         database = SqliteDatabase(None)
         try:
             project_all(database, state_directory)
-            self.orders = _keyed(database.query(_ORDERS), 1)
+            self.orders = _keyed(database.query(_ORDERS), 2)
             self.fills = _keyed(database.query(_FILLS), 2)
             self.positions = database.query(_POSITIONS)
             self.wallets = _keyed(database.query(_WALLETS), 1)
-            self.explained = _explained(database)
             self.opened_ns = int(database.query(_OPENED)[0][0] or 0)
+            self.explained, self.covered_ns = _explained(database)
         finally:
             database.close()
 
 
-def _explained(database: SqliteDatabase) -> dict[Any, int]:
-    """Return the lots per instrument held when first reconciled, plus every fill since."""
+def _explained(database: SqliteDatabase) -> tuple[dict[Any, int], dict[Any, int]]:
+    """Return the lots per instrument held when first reconciled, plus every fill since.
+
+    And up to which venue time the former holds everything.
+    """
     lots: dict[Any, int] = {}
     covered_ns: dict[Any, int] = {}
     first = database.query(_RECONCILED)
@@ -97,7 +102,7 @@ def _explained(database: SqliteDatabase) -> dict[Any, int]:
     for instrument, moved, venue_time_ns in database.query(_MOVED):
         if int(venue_time_ns or 0) > covered_ns.get(instrument, 0):
             lots[instrument] = lots.get(instrument, 0) + int(moved or 0)
-    return lots
+    return lots, covered_ns
 
 
 def compare(ledger: Mapping[str, Any], session_directory: Path) -> Agreement:
@@ -131,10 +136,14 @@ def _orders(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) 
     known = set()
     for row in _rows(ledger, "orders"):
         client_order_id = _text(row, "clientOrderId")
-        known.add(client_order_id)
+        # Ours are unique by their id; what others name, and the venue itself, may repeat.
+        key = (client_order_id, 0)
+        if key not in books.orders:
+            key = (client_order_id, _whole(row, "orderId"))
+        known.add(key)
         if _time_ns(row, "updateTime") <= books.opened_ns:
             continue  # of its fills we may have been told, of the order itself never
-        ours = books.orders.get(client_order_id)
+        ours = books.orders.get(key)
         if ours is None:
             yield f"order {client_order_id}: the exchange has it, the journal does not"
             continue
@@ -155,11 +164,11 @@ def _orders(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) 
                 f"order {client_order_id}: fills in the journal sum to {ours[6]} lots, "
                 f"the exchange says {theirs[3]}"
             )
-    for client_order_id, cells in books.orders.items():
+    for key, cells in books.orders.items():
         # What the venue rejected it does not keep.
-        if client_order_id not in known and cells[5] != OrderStatus.REJECTED:
+        if key not in known and cells[5] != OrderStatus.REJECTED:
             status = OrderStatus(cells[5]).name
-            yield f"order {client_order_id}: {status} in the journal, unknown to the exchange"
+            yield f"order {key[0]}: {status} in the journal, unknown to the exchange"
 
 
 def _fills(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -> Iterator[str]:
@@ -197,6 +206,7 @@ def _positions(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int
     for row in _rows(ledger, "positions"):
         instrument = _instrument(books, row)
         theirs[instrument.symbol] = _lots(instrument, row, "positionAmt")
+    by_hand = _by_hand(ledger, books)
     for symbol in sorted({*net, *theirs, *columns}, key=str):
         compared["positions"] += 1
         ours = int(net.get(symbol) or 0)
@@ -207,12 +217,34 @@ def _positions(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int
             )
         if columns.get(symbol, 0) != ours:
             yield f"position {symbol}: columns sum to {columns.get(symbol, 0)} lots, net is {ours}"
-        explained = books.explained.get(symbol, 0)
+        explained = books.explained.get(symbol, 0) + by_hand.get(symbol, 0)
         if explained != theirs.get(symbol, 0):
             yield (
                 f"position {symbol}: fills in the journal explain {explained} lots, "
                 f"{theirs.get(symbol, 0)} are at the exchange"
             )
+
+
+def _by_hand(ledger: Mapping[str, Any], books: _Books) -> dict[Any, int]:
+    """Return the lots per instrument that came without a trade since it was first seen."""
+    lots: dict[Any, int] = {}
+    for row in _rows(ledger, "byHand"):
+        instrument = _instrument(books, row)
+        seen_ns = books.covered_ns.get(instrument.symbol, books.opened_ns)
+        if _time_ns(row, "time") > seen_ns:
+            change = _lots(instrument, row, "qty")
+            lots[instrument.symbol] = lots.get(instrument.symbol, 0) + change
+    return lots
+
+
+def _transfers(ledger: Mapping[str, Any], books: _Books, asset: str) -> int:
+    """Return what was paid in and out of a wallet since its opening balance, 1e-8."""
+    return sum(
+        _money(row, "income")
+        for row in _rows(ledger, "income")
+        if (row.get("incomeType"), row.get("asset")) == (TRANSFER, asset)
+        and _time_ns(row, "time") > books.opened_ns
+    )
 
 
 def _balances(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -> Iterator[str]:
@@ -226,8 +258,9 @@ def _balances(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]
         compared["balances"] += 1
         if cells[0] != theirs:
             yield f"balance {asset}: {cells[0]} e8 in the journal, {theirs} e8 at the exchange"
-        if cells[1] != theirs:
-            yield f"balance {asset}: fills explain {cells[1]} e8, {theirs} e8 are at the exchange"
+        explained = int(cells[1]) + _transfers(ledger, books, asset)
+        if explained != theirs:
+            yield f"balance {asset}: fills explain {explained} e8, {theirs} e8 are at the exchange"
 
 
 def _keyed(rows: list[tuple[Any, ...]], key_count: int) -> dict[Any, tuple[Any, ...]]:

@@ -27,6 +27,9 @@ def traded() -> tuple[Venue, Market]:
     limit = {"type": "LIMIT", "timeInForce": "GTC", "price": "60000.00"}
     venue.place(account, order | limit | {"newClientOrderId": "rest"})
     venue.public_trade(market, BID, 1_004, SELL)
+    held = account.positions["BTCUSDT"].qty
+    venue.set_position(account, "BTCUSDT", held, BID)
+    venue.credit(account, "TRANSFER", 5)
     account.leverage["BTCUSDT"] = 7
     account.margin_type["BTCUSDT"] = "ISOLATED"
     return venue, market
@@ -42,6 +45,7 @@ def test_ledger_comes_back_as_it_was(tmp_path: Path) -> None:
     assert [o.view() for o in now.orders.values()] == [o.view() for o in was.orders.values()]
     assert [f.view() for f in now.fills] == [f.view() for f in was.fills]
     assert now.positions == was.positions
+    assert now.by_hand == was.by_hand != []
     assert (now.leverage, now.margin_type) == (was.leverage, was.margin_type)
     assert (after.last_order_id, after.last_trade_id) == (
         before.last_order_id,

@@ -59,6 +59,7 @@ def test_position_changed_by_hand_shows_everywhere(tmp_path: Path, amount: str) 
             ledger = (await rest.open("/practice/ledger", account=KEY)).json
             assert float(ledger["positions"][0]["positionAmt"]) == float(amount)
             assert ledger["trades"] == []
+            assert [float(row["qty"]) for row in ledger["byHand"]] == [float(amount)]
             assert ledger["balances"][0]["walletBalance"] == "10000.00000000"
             await user.close()
 
@@ -99,6 +100,8 @@ def test_deposits_and_withdrawals(tmp_path: Path) -> None:
             ledger = (await rest.open("/practice/ledger", account=KEY)).json
             assert ledger["balances"][0]["adjustments"] == "-9994.50000000"
             assert ledger["balances"][0]["deposit"] == "10000.00000000"
+            transfers = [(row["incomeType"], row["income"]) for row in ledger["income"]]
+            assert transfers == [("TRANSFER", "5.50000000"), ("TRANSFER", "-10000.00000000")]
             await user.close()
 
     run(test())
@@ -172,6 +175,12 @@ def test_every_order_that_came_is_told_whatever_became_of_it(tmp_path: Path) -> 
             assert (await rest.order(**far, newClientOrderId="twice")).status == 400
             assert (await rest.order(**far)).status == 200, "without an id of its own"
             sent = (await rest.open("/practice/sent")).json
-            assert sent == {"clientOrderIds": ["lost", "refused", "twice", "twice"]}
+            names = ["lost", "refused", "twice", "twice"]
+            assert sent == {"clientOrderIds": names, "untimely": []}
+            off = {"kind": "clock_skew", "offset_ms": 60_000}
+            await rest.practice("/practice/fault", off)
+            assert (await rest.order(**far, newClientOrderId="late")).json["code"] == -1021
+            sent = (await rest.open("/practice/sent")).json
+            assert sent == {"clientOrderIds": [*names, "late"], "untimely": ["late"]}
 
     run(test())

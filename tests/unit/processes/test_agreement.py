@@ -82,6 +82,8 @@ def ledger() -> Ledger:
         ],
         "positions": [{"symbol": "BTCUSDT", "positionAmt": "0.003"}],
         "balances": [{"asset": "USDT", "walletBalance": "0.99999873"}],
+        "income": [],
+        "byHand": [],
     }
 
 
@@ -263,7 +265,8 @@ def test_any_other_order_must_be(tmp_path: Path, ledger: Ledger, status: OrderSt
 
 def test_nothing_to_compare_is_disagreement(tmp_path: Path) -> None:
     session = write_session(tmp_path / "practice-practice-paper", event(EventType.SESSION_START))
-    empty: Ledger = {"orders": [], "trades": [], "positions": [], "balances": []}
+    tables = ("orders", "trades", "positions", "balances", "income", "byHand")
+    empty: Ledger = {table: [] for table in tables}
 
     answer = compare(empty, session)
 
@@ -309,3 +312,37 @@ def test_fills_of_earlier_sessions_count(tmp_path: Path, ledger: Ledger) -> None
 
     assert answer.differences == []
     assert answer.compared["fills"] == 3
+
+
+def by_hand(time_ms: int, qty: str) -> dict[str, Any]:
+    return {"symbol": "BTCUSDT", "qty": qty, "cost": "0.00000000", "time": time_ms}
+
+
+def transfer(time_ms: int, amount: str, kind: str = "TRANSFER") -> dict[str, Any]:
+    return {"incomeType": kind, "income": amount, "asset": "USDT", "time": time_ms}
+
+
+def test_what_the_exchange_did_by_hand_needs_no_fill(tmp_path: Path, ledger: Ledger) -> None:
+    taken_over = position_adjustment(0, 7, 7_000, 3_000_000_000)
+    paid_in = cash_adjustment(99_999_923, 50)
+    rows = (*trades(), taken_over, position(0, 0, 7), position(0, -2, 7), paid_in)
+    session = write_session(tmp_path / "practice-practice-paper", *rows)
+    ledger["positions"][0]["positionAmt"] = "0.007"
+    ledger["balances"][0]["walletBalance"] = "0.99999923"
+    assert not compare(ledger, session).agrees
+
+    ledger["byHand"] = [by_hand(2_500, "0.004"), by_hand(OPENED_MS, "0.009")]
+    ledger["income"] = [
+        transfer(2_500, "0.00000050"),
+        transfer(OPENED_MS, "0.00000009"),
+        transfer(2_500, "0.00000003", "COMMISSION"),
+    ]
+    assert compare(ledger, session).differences == []
+
+
+def test_a_hand_that_did_less_than_was_taken_over_is_no_agreement(
+    session: Path, ledger: Ledger
+) -> None:
+    ledger["byHand"] = [by_hand(2_500, "0.001")]
+    answer = compare(ledger, session)
+    assert any("explain 4 lots" in difference for difference in answer.differences)
