@@ -1,0 +1,1 @@
+"""Seeded runs of a whole engine against a practice exchange while both are hurt on purpose."""

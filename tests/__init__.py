@@ -1,0 +1,1 @@
+"""Tests. A package by file, since other distributions install a package of this name."""

@@ -1,0 +1,59 @@
+"""Plans of `bench.chaos` that broke a law once, and a few of each sort: each must end in agreement.
+
+A plan stands here as its acts, not as its seed: seeds mean something else when the tables grow.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.chaos.plan import ORDER_PATH, Act, Plan
+from bench.chaos.stage import perform
+
+pytestmark = pytest.mark.slow  # whole engines
+
+ACCOUNT = "practice"
+LOST = {"kind": "rest", "path": ORDER_PATH, "method": "POST", "status": -1, "count": 2}
+PLANS: dict[str, tuple[Act, ...]] = {
+    # The lent connection was cut while another request wanted it: the executor died of it.
+    "requests cut under a lent connection": (
+        Act(300, "refused_429", {"kind": "http_status", "status": 429, "retry_after_s": 1}),
+        Act(600, "ack_lost_executed", {**LOST, "execute": True}),
+        Act(1_700, "requests_cut", {"kind": "disconnect", "category": "rest"}),
+        Act(1_900, "requests_cut", {"kind": "disconnect", "category": "rest"}),
+    ),
+    # Cross margin names no instrument: funding was taken over as an adjustment, never booked.
+    "funding is booked as funding": (
+        Act(500, "position_by_hand", {"lots": 30, "symbol": 0}),
+        Act(1_300, "funding", {"kind": "funding", "account": ACCOUNT, "rate_ppm": 2_500}),
+        Act(1_800, "kill_all", {}),
+    ),
+    # An order of somebody else's that only its fills told of kept no status.
+    "a trade by hand while nobody listens": (
+        Act(400, "stream_silent", {"kind": "silent", "account": ACCOUNT, "duration_ms": 900}),
+        Act(600, "trade_by_hand", {"kind": "manual_trade", "account": ACCOUNT}),
+        Act(700, "liquidation", {"kind": "liquidation", "account": ACCOUNT}),
+        Act(800, "deleveraging", {"kind": "deleveraging", "account": ACCOUNT}),
+        Act(1_000, "kill_role", {"role": "brain"}),
+    ),
+    "partial fill, then the user stream dies": (
+        Act(300, "partial_fill_then_cut", {"kind": "partial_fill", "cut": True}),
+        Act(900, "events_doubled", {"kind": "duplicate", "account": ACCOUNT, "copies": 3}),
+        Act(1_200, "exchange_restart", {"away_ms": 200}),
+    ),
+    "a full disk, and an end while it is full": (
+        Act(500, "disk_full", {"for_ms": 800}),
+        Act(900, "kill_role", {"role": "main"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_ends_in_agreement(name: str) -> None:
+    acts = PLANS[name]
+    number = 900_000 + list(PLANS).index(name)
+    small_disk = any(act.kind == "disk_full" for act in acts)
+    plan = Plan(number, 2, 1, restart_in_place=False, small_disk=small_disk, acts=acts)
+    broken, told = perform(plan)
+    assert broken == []
+    assert told["lives"] >= 1
