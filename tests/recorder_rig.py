@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.domain.instrument_row import SEGMENT_COUNT_OFFSET, Instrument, pack_row, segment_bytes
 from engine.domain.records import MARKET_DTYPE
 from engine.processes.control import segment_name
-from engine.processes.segments import KIND_INSTRUMENTS
+from engine.store.instrument_segment import KIND_INSTRUMENTS
 from engine.tapes.blocks import FILE_HEADER_BYTES
 from engine.tapes.folder import TapeFolder
 from engine.tapes.reader import Records, TapeReader, joined

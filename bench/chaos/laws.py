@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.chaos.lives import segments_of
-from bench.chaos.plan import ORDER_NOTIONAL_MAX, POSITION_NOTIONAL_MAX
+from bench.chaos.plan import DISK_ACTS, ORDER_NOTIONAL_MAX, POSITION_NOTIONAL_MAX
 from engine import exit_codes
 from engine.processes.agreement import compare
 from engine.store.verify import verify_session
@@ -57,7 +57,8 @@ def broken_laws(stage: Stage, exit_code: int) -> list[str]:
 def _ended_well(stage: Stage, exit_code: int) -> Iterator[str]:
     summary = stage.life.summary()
     reason = _halted_by(stage.home) if exit_code == exit_codes.HALTED else ""
-    is_safe_halt = summary.get("exchange_agrees") is True and reason in SAFE_HALTS
+    is_safe = reason in SAFE_HALTS or any(act.kind in DISK_ACTS for act in stage.plan.acts)
+    is_safe_halt = summary.get("exchange_agrees") is True and is_safe
     if exit_code != exit_codes.DONE and not is_safe_halt:
         yield f"the last stop ended with {exit_code}, {summary.get('trading_state')} {reason}"
     if not summary:

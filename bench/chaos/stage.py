@@ -110,7 +110,9 @@ class Stage:
 
     def _note_end(self, when: str) -> None:
         code = self.life.wait_end()
-        if not self._has_disk_act():
+        # Killed while it made its segments: the next start waits until nobody can be at it.
+        half_made = code == exit_codes.ENVIRONMENT and "not a finished segment" in self.life.said()
+        if not half_made and not self._has_disk_act():
             self.unexpected.append(
                 f"life {len(self.lives) - 1} ended with {code} {when}: {self.life.said()}"
             )

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.domain.instrument_row import Instrument
-from engine.processes import runner, segments
+from engine.processes import runner
 from engine.processes.brain_rings import Rings
 from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState, RoleWord
+from engine.store.instrument_segment import KIND_INSTRUMENTS
 from ringbuffer.counters import CountersSegment
 from ringbuffer.errors import InvariantError
 from ringbuffer.idle import SPINNERS, IdleKind, choose
@@ -57,9 +58,7 @@ class Brain:
         name = context.segment_name
         self.counters = CountersSegment.attach(name("counters"))
         self.page = self.counters.page(RolePage.BRAIN)
-        self.instruments_segment = Segment.attach(
-            name("instruments"), kind=segments.KIND_INSTRUMENTS
-        )
+        self.instruments_segment = Segment.attach(name("instruments"), kind=KIND_INSTRUMENTS)
         self.rings = Rings(
             Ring.attach(name("market")),
             Ring.attach(name("control-ring")),
@@ -169,7 +168,7 @@ class Brain:
         return True
 
     def _published_instruments(self) -> Sequence[Instrument]:
-        from engine.processes.session_record import published_instruments
+        from engine.store.instrument_segment import published_instruments
 
         return published_instruments(self.instruments_segment)
 

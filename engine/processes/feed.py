@@ -48,6 +48,7 @@ from engine.processes.feed_instruments import InstrumentChoice
 from engine.processes.feed_listing import ListingWatch
 from engine.processes.feed_rejects import RejectEvents
 from engine.processes.feed_supply import Supply
+from engine.store.instrument_segment import KIND_INSTRUMENTS
 from engine.venues.binance.contract_stream import ContractStream
 from engine.venues.binance.market import BinanceMarketData, cadence_words, laws
 from engine.venues.binance.rest import BinanceRest
@@ -86,9 +87,7 @@ class Feed:
         self.config = context.config
         name = context.segment_name
         self.market = Segment.attach(name("market"), kind=layout.KIND_RING)
-        self.instruments_segment = Segment.attach(
-            name("instruments"), kind=segments.KIND_INSTRUMENTS
-        )
+        self.instruments_segment = Segment.attach(name("instruments"), kind=KIND_INSTRUMENTS)
         self.board = Segment.attach(name("sources"), kind=segments.KIND_BOARD)
         self.depth = Segment.attach(name("depth"), kind=segments.KIND_DEPTH)
         self.counters = CountersSegment.attach(name("counters"))

@@ -24,6 +24,7 @@ from engine.processes.recorder import Recorder
 from engine.processes.session_record import SessionRecord
 from engine.store.drain import RingDrain, open_drain
 from engine.store.errors import JournalWriteError
+from engine.store.instrument_segment import KIND_INSTRUMENTS
 from engine.store.journal import (
     SOURCE_CONTROL,
     SOURCE_EVENTS_BRAIN,
@@ -158,7 +159,7 @@ class Orchestrator:
         name = self.context.segment_name
         self.counters = CountersSegment.attach(name("counters"))
         self.page = self.counters.page(RolePage.ORCHESTRATOR)
-        self.instruments = Segment.attach(name("instruments"), kind=segments.KIND_INSTRUMENTS)
+        self.instruments = Segment.attach(name("instruments"), kind=KIND_INSTRUMENTS)
         self._rings = [Ring.attach(name(kind)) for _, kind, _ in SOURCE_ROWS]
         by_source = dict(zip((row[0] for row in SOURCE_ROWS), self._rings, strict=True))
         self.producer = Producer(by_source[SOURCE_EVENTS_ORCHESTRATOR])

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from engine.domain.instrument import read_instruments
 from engine.domain.records import MARKET_DTYPE
 from engine.processes.control import segment_name
-from engine.processes.segments import KIND_INSTRUMENTS
+from engine.store.instrument_segment import KIND_INSTRUMENTS
 from engine.tapes.errors import TapeError
 from engine.tapes.recording import Recording
 from ringbuffer.errors import SegmentError

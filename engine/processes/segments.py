@@ -23,13 +23,13 @@ from engine.domain.instrument_row import SEGMENT_CAPACITY_OFFSET, segment_bytes
 from engine.processes.board import BOARD_BYTES
 from engine.processes.control import CONTROL_BYTES, ControlSegment, segment_name
 from engine.processes.depth_page import DEPTH_BYTES
+from engine.store.instrument_segment import KIND_INSTRUMENTS
 from ringbuffer import layout
 from ringbuffer.counters import CountersSegment
 from ringbuffer.errors import SegmentError
 from ringbuffer.ring import Ring
 from ringbuffer.segment import Segment, find_stale, owner_alive, read_prefix, unlink
 
-KIND_INSTRUMENTS = 16  # kinds below 16 belong to ringbuffer
 KIND_BOARD = 17
 KIND_DEPTH = 18
 COUNTER_PAGES = 4  # main, feed, brain, orchestrator

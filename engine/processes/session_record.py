@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.config import shown
-from engine.domain.instrument_row import SEGMENT_COUNT_OFFSET, Instrument, unpack_row
 from engine.processes.kernel_cache import cache_key
 from engine.processes.strategy_rows import strategy_rows
+from engine.store.instrument_segment import published_instruments
 from engine.store.journal import SourceWriter, chain_end
 from engine.store.session import (
     DOCUMENT_NAME,
@@ -23,7 +23,6 @@ from engine.store.session import (
     write_document,
 )
 from engine.version import VERSION
-from native_ext import _native
 
 if TYPE_CHECKING:
     from engine.processes.runner import RoleContext
@@ -101,11 +100,3 @@ class SessionRecord:
             self.document, ended_realtime_ns=time.time_ns(), seals=seals
         )
         write_document(self._directory, self.document)
-
-
-def published_instruments(segment: Segment) -> tuple[Instrument, ...]:
-    """Return the instruments the feed has published; empty before that."""
-    # MEMORY: acquire; the rows below are complete once the count is seen. Pairs with the release
-    # in the feed.
-    count = _native.load_acquire(segment.address + SEGMENT_COUNT_OFFSET)
-    return tuple(unpack_row(segment.buffer, row) for row in range(count))

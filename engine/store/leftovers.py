@@ -3,6 +3,9 @@
 Main calls this at start, so it imports neither numpy nor Numba. The session is found by the pid and
 start time of the main process that owned the ring: both stand in the ring's header and in the
 session's document. Nothing else may write that journal: its engine is dead.
+
+An engine that died while it started may have records in its rings and no instruments in its
+document: without those nobody could say what the records are about, so they are added first.
 """
 
 from __future__ import annotations
@@ -12,14 +15,17 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from engine.config import Config
 from engine.store.drain import open_drain
 from engine.store.errors import JournalError, StoreError
+from engine.store.instrument_segment import KIND_INSTRUMENTS, published_instruments
 from engine.store.journal import SOURCES, chain_end
-from engine.store.session import read_document, session_of_engine
+from engine.store.session import read_document, session_of_engine, write_document
 from ringbuffer.errors import SegmentBusyError, SegmentError
 from ringbuffer.ring import Consumer, Ring
-from ringbuffer.segment import read_prefix
+from ringbuffer.segment import Segment, read_prefix
 
 READER_JOURNAL = 0
 
@@ -72,6 +78,7 @@ def drain_ring(home: Path, name: str) -> int:
     directory = session_of_engine(home, prefix.owner_pid, prefix.owner_start_ticks)
     if directory is None or chain_end(directory, directory.name, source).is_closed:
         return 0
+    _name_instruments(directory, name.removesuffix(source) + "instruments")
     try:
         ring = Ring.attach(name)
     except SegmentError:
@@ -82,6 +89,22 @@ def drain_ring(home: Path, name: str) -> int:
         # A reader that was refused keeps its view until its error is forgotten.
         with suppress(SegmentBusyError):
             ring.close()
+
+
+def _name_instruments(directory: Path, segment_name: str) -> None:
+    document = read_document(directory)
+    if document.instruments:
+        return
+    try:
+        segment = Segment.attach(segment_name, kind=KIND_INSTRUMENTS)
+    except SegmentError:
+        return  # gone, or cut short: then the brain never learned an instrument either
+    try:
+        instruments = published_instruments(segment)
+    finally:
+        segment.close()
+    if instruments:
+        write_document(directory, msgspec.structs.replace(document, instruments=instruments))
 
 
 def _drain(ring: Ring, directory: Path, source: str) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -20,6 +21,7 @@ from engine.store.errors import JournalError
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, segment_paths
 from engine.store.leftovers import drain_leftover, drain_ring
 from engine.store.reader import read_records
+from engine.store.session import read_document, write_document
 from engine.store.verify import verify_session, verify_source
 from ringbuffer.segment import find_stale
 from tests.engine_process import wait_for
@@ -179,6 +181,24 @@ def test_what_a_dead_engine_left_is_journaled_before_its_rings_go(
     wanted = (opening_cash(1_000), decision(), request(1), request(2))
     assert events["event_type"].tolist() == [row["event_type"] for row in wanted]
     assert verify_session(directory).is_intact
+
+
+def test_what_a_dead_engine_left_is_journaled_under_its_instruments(
+    tmp_path: Path, instance_cleanup: list[str]
+) -> None:
+    child = spawn("main", tmp_path, "abandon")
+    name, _ = name_and_orchestrator(child)
+    instance_cleanup.append(name)
+    end(child)
+    directory = next(tmp_path.glob("state/*/journal/*"))
+    unnamed = msgspec.structs.replace(read_document(directory), instruments=())
+    write_document(directory, unnamed)
+
+    segments.remove_stale(name, drain_leftover(tmp_path))
+
+    found = read_document(directory)
+    assert [row.symbol for row in found.instruments] == ["BTCUSDT", "ETHUSDT"]
+    assert msgspec.structs.replace(found, instruments=()) == unnamed
 
 
 def abandoned(home: Path, instance_cleanup: list[str]) -> str:

@@ -21,7 +21,8 @@ from engine.processes import depth_page
 from engine.processes.depth_page import DEPTH_BYTES, LEVELS_MAX, DepthRequests
 from engine.processes.depth_view import DepthView
 from engine.processes.feed_depth import DepthAnswers
-from engine.processes.segments import KIND_DEPTH, KIND_INSTRUMENTS
+from engine.processes.segments import KIND_DEPTH
+from engine.store.instrument_segment import KIND_INSTRUMENTS
 from native_ext import _feed
 from ringbuffer.segment import Segment
 from tests.feed_rig import FeedRig, Frames
