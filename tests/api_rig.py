@@ -50,6 +50,12 @@ class Board:
     def orders(self) -> list[dict[str, Any]]:
         return [{"client_order_id": "a1-0-1-2"}]
 
+    def latency(self) -> dict[str, Any]:
+        return {"lag": {"label": "Lag", "below_ns": [[128, 3]]}}
+
+    def limits(self) -> list[dict[str, Any]]:
+        return [{"limit": "memory", "used": 1.0, "of": 2.0, "unit": "MB", "ratio": 0.5}]
+
     def positions(self) -> list[dict[str, Any]]:
         return [{"instrument": "BTCUSDT", "quantity": "0.5"}]
 
@@ -104,8 +110,12 @@ class Served:
         self.pages = SessionPages(home / "aegis.db", "practice-practice-paper")
         self.accounts = Accounts(home)
         self.gate = Gate(TOKEN, self.accounts, api_token)
-        self.reach = Reach(self.board, self.operator, self.pages, self.audit, SESSION)
+        self.reach = Reach(self.board, self.operator, self.pages, self.audit, SESSION, self.chart)
         self.api = ApiThread(bind("127.0.0.1", 0))
+
+    def chart(self, symbol: str) -> tuple[int, bytes]:
+        """Draw one instrument."""
+        return (200, b"<p>chart") if symbol == "BTCUSDT" else (404, b"no such instrument")
 
     def ask(
         self,

@@ -11,6 +11,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from engine.config import Config
+from engine.processes.chart_page import ChartPage
 from engine.processes.commands import Commands
 from engine.processes.operator import Operator
 from engine.processes.status import StatusBoard
@@ -47,5 +48,6 @@ def create(
         SessionPages(state_dir / "aegis.db", state_dir.name),
         ControlAudit(state_dir),
         config.session_id,
+        ChartPage(config).draw,
     )
     return create_app(reach, Gate(token, accounts, config.access.api_token))

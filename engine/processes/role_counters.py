@@ -5,8 +5,18 @@ Reading touches shared memory only. Standard library and ringbuffer only: main r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 from engine import telemetry
-from ringbuffer.counters import CounterPage, Percentiles
+from ringbuffer.counters import (
+    HISTOGRAM_BUCKETS,
+    HISTOGRAM_SUM,
+    HISTOGRAM_WORDS,
+    CounterPage,
+    Percentiles,
+    bucket_index,
+)
 
 PAGES = {
     "main": (0, telemetry.MAIN_COUNTERS, telemetry.MAIN_HISTOGRAMS),
@@ -14,6 +24,8 @@ PAGES = {
     "brain": (2, telemetry.BRAIN_COUNTERS, telemetry.BRAIN_HISTOGRAMS),
     "orchestrator": (3, telemetry.ORCHESTRATOR_COUNTERS, telemetry.ORCHESTRATOR_HISTOGRAMS),
 }
+EDGE_FIRST = 7  # 128 ns
+EDGE_LAST = 34  # 17 s; powers of two, where the buckets of shared memory end
 
 
 class Counters:
@@ -71,26 +83,38 @@ class Counters:
         lines = [line for family in samples.values() for line in family]
         for role, (_, _, histograms) in PAGES.items():
             for histogram in histograms:
-                found = self.percentiles(role, histogram.name)
-                lines += _summary_lines(role, histogram.name, found)
+                lines += _histogram_lines(role, histogram, self.words(role, histogram.name))
         return lines
 
+    def words(self, role: str, name: str) -> list[int]:
+        """Return a copy of one histogram's words."""
+        return self._pages[role].histogram(self._histograms[role][name])
 
-def _summary_lines(role: str, name: str, found: Percentiles) -> list[str]:
-    metric = f"aegis_{name.removesuffix('_ns')}_seconds"
-    quantiles = (
-        (0.5, found.p50_ns),
-        (0.9, found.p90_ns),
-        (0.99, found.p99_ns),
-        (0.999, found.p999_ns),
-    )
-    lines = [
-        f'{metric}{{role="{role}",quantile="{quantile}"}} {value_ns / 1e9:.9f}'
-        for quantile, value_ns in quantiles
+
+def edges(words: Sequence[int]) -> list[tuple[int, int]]:
+    """Return how many values of a histogram are below each power of two, as (ns, count)."""
+    sums = list(accumulate(words[HISTOGRAM_BUCKETS:HISTOGRAM_WORDS]))
+    return [
+        (1 << power, sums[bucket_index((1 << power) - 1)])
+        for power in range(EDGE_FIRST, EDGE_LAST + 1)
     ]
-    lines.append(f'{metric}_count{{role="{role}"}} {found.sample_count}')
-    lines.append(f'{metric}_sum{{role="{role}"}} {found.mean_ns * found.sample_count / 1e9:.9f}')
-    return lines
+
+
+def _histogram_lines(role: str, histogram: telemetry.Histogram, words: Sequence[int]) -> list[str]:
+    metric = f"aegis_{histogram.name.removesuffix('_ns')}_seconds"
+    total = sum(words[HISTOGRAM_BUCKETS:HISTOGRAM_WORDS])
+    lines = [
+        f'{metric}_bucket{{role="{role}",le="{upper_ns / 1e9:.9f}"}} {count}'
+        for upper_ns, count in edges(words)
+    ]
+    return [
+        f"# HELP {metric} {histogram.label}",
+        f"# TYPE {metric} histogram",
+        *lines,
+        f'{metric}_bucket{{role="{role}",le="+Inf"}} {total}',
+        f'{metric}_sum{{role="{role}"}} {words[HISTOGRAM_SUM] / 1e9:.9f}',
+        f'{metric}_count{{role="{role}"}} {total}',
+    ]
 
 
 def microseconds(found: Percentiles) -> dict[str, float]:

@@ -32,7 +32,9 @@ from engine.processes.control import (
     RoleWord,
 )
 from engine.processes.depth_view import DepthView
-from engine.processes.role_counters import PAGES, Counters, microseconds
+from engine.processes.role_counters import PAGES, Counters, edges, microseconds
+from engine.processes.used_limits import used_limits
+from engine.store.pages import SessionPages
 from engine.store.queries import StatusQueries
 from engine.version import describe
 
@@ -59,7 +61,10 @@ class StatusBoard:
         self.depth = DepthView(parts.instruments, parts.depth)
         pages = {role: parts.counters.page(page) for role, (page, _, _) in PAGES.items()}
         self.counters = Counters(pages)
-        self.queries = StatusQueries(Path(run.config.state_dir) / "aegis.db")
+        state_dir = Path(run.config.state_dir)
+        self.queries = StatusQueries(state_dir / "aegis.db")
+        self._pages = SessionPages(state_dir / "aegis.db", state_dir.name)
+        self._equity: tuple[float, float] | None = None
         self._rates: deque[tuple[float, int, int]] = deque(maxlen=RATE_SAMPLES_MAX)
         self._rates_lock = threading.Lock()  # the terminal and every reader of the API measure
 
@@ -184,6 +189,29 @@ class StatusBoard:
     def orders(self) -> list[dict[str, Any]]:
         """Return the orders that may still fill, oldest first."""
         return self.queries.orders_open()
+
+    def latency(self) -> dict[str, Any]:
+        """Return every latency histogram: how many values are below each power of two of ns."""
+        return {
+            histogram.name.removesuffix("_ns"): {
+                "label": histogram.label,
+                "below_ns": edges(self.counters.words(role, histogram.name)),
+            }
+            for role, (_, _, histograms) in PAGES.items()
+            for histogram in histograms
+        }
+
+    def limits(self) -> list[dict[str, Any]]:
+        """Return how much of each limit is used, the fullest first."""
+        return used_limits(self._run.config.limits, self.counters, self._pages, self._opened())
+
+    def _opened(self) -> tuple[float, float]:
+        """Return the first and the highest equity that were seen, quote currency."""
+        equity = self.counters.count("brain", "equity_e8") / E8
+        first, peak = self._equity or (equity, equity)
+        if equity:
+            self._equity = (first or equity, max(peak, equity))
+        return self._equity or (equity, equity)
 
     def positions(self) -> list[dict[str, Any]]:
         """Return the positions by strategy, open ones first."""

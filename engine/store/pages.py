@@ -41,6 +41,20 @@ _LAST: Final = """
     UNION ALL SELECT MAX(sequence) FROM role_states
     WHERE state_key = ? AND session_id = ? AND source = 'events-brain')"""
 
+_ENTRIES: Final = """
+    SELECT COUNT(*) FROM decisions
+    WHERE state_key = ? AND time_ns >= ? AND is_entry = 1 AND refusal_mask = 0"""
+_EXPOSURE: Final = """
+    SELECT instrument, SUM(ABS(cost_e8)) FROM positions
+    WHERE state_key = ? AND strategy <> '(net)' AND lots <> 0 GROUP BY instrument"""
+_TEXTS: Final = {  # the columns that are searched
+    "fills": "e.instrument || ' ' || e.strategy || ' ' || e.order_id || ' ' || e.trade_id",
+    "decisions": "instrument || ' ' || strategy || ' ' || reason_name || ' ' || refusal_names",
+    "refusals": "instrument || ' ' || strategy || ' ' || reason_name",
+    "controls": "role || ' ' || kind || ' ' || state_name || ' ' || message",
+}
+_LITERAL: Final = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
+
 Row = dict[str, Any]
 
 
@@ -67,11 +81,41 @@ class SessionPages:
         ]
         return sorted(found, key=lambda row: int(row["sequence"]))[:limit]
 
+    def search(self, session_id: str, text: str, limit: int) -> list[Row]:
+        """Return the newest rows of all four tables in which a text stands, newest first."""
+        key = (self._state_key, session_id)
+        pattern = f"%{text.translate(_LITERAL)}%"
+        found = [
+            {"event": table.removesuffix("s"), **columns(row)}
+            for table, (statement, columns) in _TABLES.items()
+            for row in read_rows(
+                self._path, _searching(statement, _TEXTS[table]), (*key, pattern, limit)
+            )
+        ]
+        return sorted(found, key=lambda row: -int(row["sequence"]))[:limit]
+
+    def entries_since(self, time_ns: int) -> int:
+        """Return how many entries risk let through since a wall-clock time."""
+        found = read_rows(self._path, _ENTRIES, (self._state_key, time_ns))
+        return int(found[0][0]) if found else 0
+
+    def exposure(self) -> list[tuple[str, float]]:
+        """Return each instrument's position at what it cost, quote currency; open ones only."""
+        rows = read_rows(self._path, _EXPOSURE, (self._state_key,))
+        return [(instrument, cost_e8 / E8) for instrument, cost_e8 in rows]
+
     def last_sequence(self, session_id: str) -> int:
         """Return the highest sequence of a session that has a row; -1: none has."""
         key = (self._state_key, session_id)
         found = read_rows(self._path, _LAST, key * 4)
         return int(found[0][0]) if found else -1
+
+
+def _searching(statement: str, texts: str) -> str:
+    head, _, _ = statement.rpartition("ORDER BY")
+    place = "e.sequence" if "e.sequence >" in head else "sequence"
+    where = head.replace(f"{place} > ?", f"({texts}) LIKE ? ESCAPE '\\'")
+    return f"{where} ORDER BY {place} DESC LIMIT ?"
 
 
 def _fill(row: tuple[Any, ...]) -> Row:

@@ -79,6 +79,13 @@ class ExportQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     form: Annotated[str, Meta(pattern="^(json|csv)$", description="json or csv.")] = "json"
 
 
+class SearchQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Words to look for in this session's events."""
+
+    text: Annotated[str, Meta(max_length=64, description="Stands anywhere in a row.")] = ""
+    limit: Limit = 100
+
+
 class BookQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much of a book."""
 

@@ -26,6 +26,7 @@ from engine.web.bodies import (
     PageQuery,
     Problem,
     Rows,
+    SearchQuery,
 )
 from engine.web.request_memory import Answered, RequestMemory
 from engine.web.sessions import Caller
@@ -70,6 +71,12 @@ class StatusSource(Protocol):
     def positions(self) -> list[dict[str, Any]]:
         """Return the positions by strategy."""
 
+    def latency(self) -> dict[str, Any]:
+        """Return every latency histogram."""
+
+    def limits(self) -> list[dict[str, Any]]:
+        """Return how much of each limit is used."""
+
 
 class OperatorCommands(Protocol):
     """The operator's side of an engine; each method may be called from any thread."""
@@ -95,6 +102,7 @@ class Reach(NamedTuple):
     pages: SessionPages
     audit: ControlAudit
     session_id: str
+    chart: Callable[[str], tuple[int, bytes]]
 
 
 class Answer(NamedTuple):
@@ -118,6 +126,9 @@ class Desk:
             "system_status": lambda _: Answer(200, reach.source.status()),
             "positions": lambda _: Answer(200, Listing(rows=reach.source.positions())),
             "orders": lambda _: Answer(200, Listing(rows=reach.source.orders())),
+            "latency": lambda _: Answer(200, reach.source.latency()),
+            "limits": lambda _: Answer(200, Listing(rows=reach.source.limits())),
+            "search_journal": self._search,
             "fetch_audit_trail": self._audit_trail,
             "get_trade_journal": self._trade_journal,
             "export_data": self._export,
@@ -256,6 +267,10 @@ class Desk:
 
     def _trade_journal(self, asked: PageQuery) -> Answer:
         return Answer(200, self._page("fills", asked))
+
+    def _search(self, asked: SearchQuery) -> Answer:
+        found = self._reach.pages.search(self._reach.session_id, asked.text, asked.limit)
+        return Answer(200, Listing(rows=found))
 
     def _export(self, asked: ExportQuery) -> Answer:
         page = self._page(asked.table, asked)

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.version import VERSION
 from engine.web.bodies import Effect, ExportQuery, ModuleBody, Problem
-from engine.web.operations import BOOK, OPERATIONS, STREAM, Operation, Scope
+from engine.web.operations import BOOK, CHART, OPERATIONS, STREAM, Operation, Scope
 
 REFERENCE: Final = "#/components/schemas/{name}"
 _PROBLEMS: Final = {
@@ -24,7 +24,7 @@ _PROBLEMS: Final = {
 
 def document() -> dict[str, Any]:
     """Return the whole document, OpenAPI 3.1."""
-    operations = (*OPERATIONS, BOOK, STREAM)
+    operations = (*OPERATIONS, BOOK, CHART, STREAM)
     types = {each for row in operations for each in (row.takes, row.gives)} | {Problem}
     ordered = sorted(types, key=lambda each: each.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
@@ -84,6 +84,9 @@ def _responses(row: Operation) -> dict[str, Any]:
     if row is STREAM:
         content = {"text/event-stream": {"schema": {"type": "string"}}}
         found["200"] = {"description": "Events.", "content": content}
+    elif row is CHART:
+        content = {"text/html": {"schema": {"type": "string"}}}
+        found["200"] = {"description": "The page.", "content": content}
     elif not row.missing:
         found["200"] = _told("Done.", given)
     statuses = dict(_PROBLEMS)
@@ -91,7 +94,7 @@ def _responses(row: Operation) -> dict[str, Any]:
         statuses["501"] = f"Not built: {row.missing}."
     if row.takes is ModuleBody:
         statuses["501"] = "This part has no states yet."
-    if row is BOOK or row is STREAM:
+    if row in {BOOK, CHART, STREAM}:
         statuses["404"] = "No such instrument."
         statuses["503"] = "Not now; the sentence says why."
     found |= {status: _told(text, problem) for status, text in statuses.items()}

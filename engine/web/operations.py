@@ -26,6 +26,7 @@ from engine.web.bodies import (
     Nothing,
     PageQuery,
     Rows,
+    SearchQuery,
 )
 
 
@@ -87,6 +88,8 @@ OPERATIONS: Final = (
         "healthcheck", "GET", "health", "Whether the engine lives, role by role.", Scope.NONE
     ),
     _read("system_status", "health", "Everything a running engine says of itself."),
+    _read("latency", "health", "Every latency histogram, below each power of two of ns."),
+    _read("limits", "health", "How much of each limit is used.", gives=Listing),
     # who
     Operation("whoami", "GET", "access", "Who the caller is.", Scope.NONE, gives=Identity),
     Operation(
@@ -154,6 +157,7 @@ OPERATIONS: Final = (
         "fetch_audit_trail", "audit", "Who did what, when, and what it changed.", PageQuery, Rows
     ),
     _read("get_trade_journal", "audit", "Fills of a session.", PageQuery, Rows),
+    _read("search_journal", "audit", "Newest events with a text in them.", SearchQuery, Listing),
     _read("export_data", "audit", "Rows of a session as JSON or CSV.", ExportQuery, Rows),
     # models, onboarding
     _open("submit_candidate_model", "POST", "models", _MODELS),
@@ -165,6 +169,13 @@ OPERATIONS: Final = (
 BY_NAME: Final = {operation.name: operation for operation in OPERATIONS}
 BOOK: Final = Operation(
     "book/{symbol}", "GET", "data", "A whole book, asked of the feed.", Scope.READ, BookQuery
+)
+CHART: Final = Operation(
+    "chart/{symbol}",
+    "GET",
+    "health",
+    "A page with an instrument's bars, structure, decisions and fills; drawn when asked.",
+    Scope.READ,
 )
 STREAM: Final = Operation(
     "stream",

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from engine.web import answers
@@ -18,7 +18,7 @@ from engine.web.gate import Gate, Refused
 from engine.web.live import LiveStreams
 from engine.web.lockout import Buckets
 from engine.web.openapi import document
-from engine.web.operations import BOOK, BY_NAME, OPERATIONS, STREAM, Operation, Scope
+from engine.web.operations import BOOK, BY_NAME, CHART, OPERATIONS, STREAM, Operation, Scope
 from engine.web.requests import Unreadable, read_body, read_query
 from engine.web.sessions import COOKIE, LIFE_S, Caller
 
@@ -31,6 +31,7 @@ class Version1:
     def __init__(self, reach: Reach, gate: Gate, live: LiveStreams) -> None:
         """Serve one engine; `gate` says who may."""
         self._source = reach.source
+        self._draw = reach.chart
         self._gate = gate
         self._live = live
         self._desk = Desk(reach)
@@ -51,6 +52,7 @@ class Version1:
         return [
             Route("/v1/openapi.json", self._describe),
             Route(f"/v1/{BOOK.name}", self._book),
+            Route(f"/v1/{CHART.name}", self._chart),
             Route(f"/v1/{STREAM.name}", self._stream),
             *found,
             Route("/v1/{name}", self._unknown, methods=["POST"]),
@@ -121,6 +123,15 @@ class Version1:
         symbol = request.path_params["symbol"]
         status, found = await asyncio.to_thread(self._source.book, symbol, asked.levels)
         return answers.document(found, status)
+
+    async def _chart(self, request: Request) -> Response:
+        caller = await self.admitted(request, CHART)
+        if isinstance(caller, Response):
+            return caller
+        status, page = await asyncio.to_thread(self._draw, request.path_params["symbol"])
+        if status != 200:
+            return answers.problem(status, page.decode("utf-8", "replace"))
+        return HTMLResponse(page, headers=answers.CHART_HEADERS)
 
     async def _stream(self, request: Request) -> Response:
         caller = await self.admitted(request, STREAM)

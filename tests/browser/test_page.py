@@ -109,6 +109,45 @@ def test_a_wrong_token_is_told_and_the_right_one_resumes(page: Page, engine: Eng
     assert page.evaluate("document.getElementById('acts').hidden")
 
 
+def test_the_page_shows_results_limits_histogram_journal_and_audit(page: Page) -> None:
+    page.wait(f"{text('#limits')}.includes('entries today')")
+    page.wait("document.querySelectorAll('#histogram rect').length > 0")
+    page.wait(f"{text('#found')}.includes('RECONCILED')")
+    page.wait(f"{text('#trail')}.includes('halt')")
+    page.evaluate("document.getElementById('words').value = 'no such word'")
+    page.evaluate("document.querySelector('#find button').click()")
+    page.wait(f"{text('#found')} === 'nothing found'")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_page_fits_a_phone_in_both_themes(page: Page, theme: str) -> None:
+    page.call(
+        "Emulation.setEmulatedMedia",
+        features=[{"name": "prefers-color-scheme", "value": theme}],
+    )
+    page.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=360,
+        height=780,
+        deviceScaleFactor=1,
+        mobile=True,
+    )
+    page.wait("document.documentElement.clientWidth === 360")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    style = "getComputedStyle(document.documentElement).colorScheme"
+    assert page.evaluate(style) == theme
+    page.evaluate("document.getElementById('theme').click()")
+    assert page.evaluate(style) != theme
+
+
+def test_every_button_has_a_name_and_is_reached_by_key(page: Page) -> None:
+    found = page.evaluate(
+        "[...document.querySelectorAll('button,input,select')].map(e => [e.tabIndex, "
+        "(e.textContent || e.ariaLabel || e.placeholder || '').trim()])"
+    )
+    assert [name for index, name in found if index < 0 or not name] == []
+
+
 def test_the_page_makes_no_foreign_request(page: Page, engine: Engine) -> None:
     names = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
     assert [name for name in names if not name.startswith((engine.url, "data:"))] == []

@@ -71,8 +71,20 @@ def test_reading_answers_what_the_engine_holds(served: Served) -> None:
     assert served.ask("GET", "/v1/positions").document["rows"] == served.board.positions()
     assert served.ask("GET", "/v1/orders").document["rows"] == served.board.orders()
     assert served.ask("GET", "/v1/system_status").document == served.board.status()
+    assert served.ask("GET", "/v1/limits").document["rows"] == served.board.limits()
+    assert served.ask("GET", "/v1/latency").document == served.board.latency()
+    assert served.ask("GET", "/v1/search_journal?text=x").document == {"rows": []}
+    assert served.ask("GET", f"/v1/search_journal?text={'x' * 65}").status == 400
     served.board.alive = False
     assert served.ask("GET", "/v1/healthcheck").status == 503
+
+
+def test_a_chart_is_a_page_that_may_load_nothing(served: Served) -> None:
+    answer = served.ask("GET", "/v1/chart/BTCUSDT")
+    assert (answer.status, answer.body) == (200, b"<p>chart")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert served.ask("GET", "/v1/chart/NOSUCH").status == 404
+    assert served.ask("GET", "/v1/chart/BTCUSDT", headers={"Via": "1.1 x"}).status == 401
 
 
 @pytest.mark.parametrize(

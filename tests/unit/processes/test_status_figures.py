@@ -13,11 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.processes.role_counters import PAGES, Counters
+from engine.processes.role_counters import EDGE_FIRST, EDGE_LAST, PAGES, Counters, edges
 from engine.processes.status import RATE_SAMPLES_MAX, RATE_WINDOW_S, StatusBoard
-from ringbuffer.counters import Percentiles
+from ringbuffer.counters import (
+    HISTOGRAM_BUCKETS,
+    HISTOGRAM_SUM,
+    HISTOGRAM_WORDS,
+    Percentiles,
+    bucket_index,
+)
 
 E8 = 100_000_000
+VALUES_NS = (0, 100, 127, 128, 1_000, 60_000, 60_000, 20_000_000_000)
 MONEY = st.integers(-(10**15), 10**15)
 
 
@@ -29,6 +36,13 @@ class Page:
 
     def counter(self, word: int) -> int:
         return self.words.get(word, 0)
+
+    def histogram(self, _place: int) -> list[int]:
+        words = [0] * HISTOGRAM_WORDS
+        for value_ns in VALUES_NS:
+            words[HISTOGRAM_BUCKETS + bucket_index(value_ns)] += 1
+        words[HISTOGRAM_SUM] = sum(VALUES_NS)
+        return words
 
     def percentiles(self, _place: int) -> Percentiles:
         return Percentiles(3, 60.0, 10, 20, 30, 40, 50)
@@ -125,3 +139,26 @@ def test_reasons_leave_out_the_sum_and_what_never_happened() -> None:
     put(pages, "feed", "rejected_total", 2)
     assert made.by_reason("brain", "refused_") == {"trading_state": 3}
     assert made.by_reason("feed", "rejected_") == {}
+
+
+@given(values=st.lists(st.integers(0, 2**40), max_size=50))
+def test_what_is_below_an_edge_is_counted_exactly(values: list[int]) -> None:
+    words = [0] * HISTOGRAM_WORDS
+    for value_ns in values:
+        words[HISTOGRAM_BUCKETS + bucket_index(value_ns)] += 1
+    assert edges(words) == [
+        (1 << power, sum(value_ns < 1 << power for value_ns in values))
+        for power in range(EDGE_FIRST, EDGE_LAST + 1)
+    ]
+
+
+def test_a_latency_is_a_prometheus_histogram() -> None:
+    lines = [line for line in counters()[0].exposition() if "aegis_tick_to_order_seconds" in line]
+    kinds = [line for line in lines if line.startswith("#")]
+    assert kinds[1] == "# TYPE aegis_tick_to_order_seconds histogram"
+    buckets = [int(line.rpartition(" ")[2]) for line in lines if "_bucket{" in line]
+    assert buckets == sorted(buckets)
+    assert buckets[0] == 3, "128 ns"
+    assert f'le="+Inf"}} {len(VALUES_NS)}' in lines[-3]
+    assert lines[-1].endswith(f"}} {len(VALUES_NS)}")
+    assert float(lines[-2].rpartition(" ")[2]) == pytest.approx(sum(VALUES_NS) / 1e9)

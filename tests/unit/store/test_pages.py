@@ -77,10 +77,42 @@ def test_other_accounts_and_sessions_are_not_shown(state: Path) -> None:
     assert ours.last_sequence("another") == -1
 
 
+@pytest.mark.parametrize(
+    ("text", "events"),
+    [
+        ("BTCUSDT", {"fill", "decision", "refusal"}),
+        ("smc_fvg", {"fill", "decision", "refusal"}),
+        ("501", {"fill"}),
+        ("btcusdt", {"fill", "decision", "refusal"}),
+        ("%", set()),
+        ("B_CUSDT", set()),
+        ("'; DROP TABLE decisions; --", set()),
+        ("\\", set()),
+    ],
+)
+def test_a_search_finds_what_is_written_and_nothing_by_magic(
+    state: Path, text: str, events: set[str]
+) -> None:
+    pages, session = SessionPages(state / "aegis.db", KEY), session_of(state)
+    found = pages.search(session, text, 50)
+    assert {row["event"] for row in found} == events
+    sequences = [row["sequence"] for row in found]
+    assert sequences == sorted(sequences, reverse=True)
+    assert pages.search(session, text, 1) == found[:1]
+
+
+def test_entries_and_exposure_are_those_of_the_account(state: Path) -> None:
+    pages = SessionPages(state / "aegis.db", KEY)
+    assert pages.entries_since(0) in {0, 1}
+    assert pages.entries_since(2**62) == 0
+    assert SessionPages(state / "aegis.db", "another").exposure() == []
+
+
 def test_no_database_is_no_rows(tmp_path: Path) -> None:
     pages = SessionPages(tmp_path / "none.db", KEY)
     assert pages.events("any", -1, 9) == []
     assert pages.last_sequence("any") == -1
+    assert (pages.search("any", "", 9), pages.exposure(), pages.entries_since(0)) == ([], [], 0)
 
 
 def test_it_needs_no_numpy() -> None:

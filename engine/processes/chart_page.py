@@ -1,0 +1,67 @@
+"""An instrument's chart, drawn by `research.chart` in a process of its own when somebody asks.
+
+The engine does not import research: this only starts it, with the lowest priority, one at a time,
+for a bounded time, and keeps what it drew for a few seconds.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from engine.config import Config
+
+DRAW_S: Final = 30.0
+KEEP_S: Final = 10.0
+SYMBOL_LENGTH_MAX: Final = 24
+
+
+class ChartPage:
+    """Draws charts of one run; any thread may ask."""
+
+    def __init__(self, config: Config) -> None:
+        """Draw from this run's journal."""
+        self._home = config.home
+        self._journal = f"{config.state_dir}/journal/{config.session_id}"
+        self._lock = threading.Lock()
+        self._drawn: tuple[str, float, bytes] = ("", 0.0, b"")
+
+    def draw(self, symbol: str) -> tuple[int, bytes]:
+        """Return an HTTP status and a page, or why there is none."""
+        if not (symbol.isascii() and symbol.isalnum() and len(symbol) <= SYMBOL_LENGTH_MAX):
+            return 404, b"no such instrument"
+        if not self._lock.acquire(blocking=False):
+            return 503, b"another chart is being drawn"
+        try:
+            drawn, at_s, page = self._drawn
+            if drawn == symbol and time.monotonic() - at_s < KEEP_S:
+                return 200, page
+            status, page = self._run(symbol)
+            if status == 200:
+                self._drawn = (symbol, time.monotonic(), page)
+            return status, page
+        finally:
+            self._lock.release()
+
+    def _run(self, symbol: str) -> tuple[int, bytes]:
+        with tempfile.TemporaryDirectory(prefix="aegis-chart-") as folder:
+            output = Path(folder) / "chart.html"
+            command = [
+                *("nice", "-n", "19", sys.executable, "-m", "research.chart", symbol),
+                *("--home", self._home, "--session", self._journal, "--output", str(output)),
+            ]
+            try:
+                done = subprocess.run(
+                    command, capture_output=True, timeout=DRAW_S, check=False, text=True
+                )
+            except (subprocess.TimeoutExpired, OSError) as error:
+                return 503, f"the chart was not drawn: {type(error).__name__}".encode()
+            if done.returncode:
+                said = done.stderr.strip().rpartition("\n")[2]
+                return 404, said.encode()
+            return 200, output.read_bytes()

@@ -1,0 +1,85 @@
+"""A chart is drawn beside the engine: one at a time, kept for a moment, a failure is a sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine.config import Config
+from engine.processes.chart_page import ChartPage
+
+
+class Drawer:
+    """In the place of the process."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+        self.code, self.said = 0, ""
+        self.gate = threading.Event()
+        self.gate.set()
+        self.began = threading.Event()
+
+    def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        self.commands.append(command)
+        self.began.set()
+        self.gate.wait(20)
+        if not self.code:
+            Path(command[-1]).write_bytes(b"<page>")
+        return subprocess.CompletedProcess(command, self.code, "", self.said)
+
+
+@pytest.fixture
+def drawer(monkeypatch: pytest.MonkeyPatch) -> Drawer:
+    made = Drawer()
+    monkeypatch.setattr(subprocess, "run", made)
+    return made
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> ChartPage:
+    return ChartPage(Config(home=str(tmp_path), session_id="s"))
+
+
+def test_it_is_drawn_with_the_lowest_priority_and_kept(page: ChartPage, drawer: Drawer) -> None:
+    assert page.draw("BTCUSDT") == page.draw("BTCUSDT") == (200, b"<page>")
+    (command,) = drawer.commands
+    assert command[:3] == ["nice", "-n", "19"]
+    assert "BTCUSDT" in command
+    assert not Path(command[-1]).exists()
+    page.draw("ETHUSDT")
+    assert len(drawer.commands) == 2
+
+
+@pytest.mark.parametrize("symbol", ["", "--help", "../x", "a b", "\u0661", "x" * 25, "A;B"])
+def test_what_is_no_symbol_starts_nothing(page: ChartPage, drawer: Drawer, symbol: str) -> None:
+    assert page.draw(symbol)[0] == 404
+    assert drawer.commands == []
+
+
+def test_a_failure_is_its_last_sentence(page: ChartPage, drawer: Drawer) -> None:
+    drawer.code, drawer.said = 3, "warning\naegis: no such instrument\n"
+    assert page.draw("NOSUCH") == (404, b"aegis: no such instrument")
+
+
+def test_one_that_takes_too_long_is_given_up(
+    page: ChartPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(command: list[str], **_: object) -> None:
+        raise subprocess.TimeoutExpired(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    assert page.draw("BTCUSDT") == (503, b"the chart was not drawn: TimeoutExpired")
+
+
+def test_only_one_is_drawn_at_a_time(page: ChartPage, drawer: Drawer) -> None:
+    drawer.gate.clear()
+    first = threading.Thread(target=page.draw, args=("BTCUSDT",))
+    first.start()
+    assert drawer.began.wait(20)
+    assert page.draw("ETHUSDT")[0] == 503
+    drawer.gate.set()
+    first.join()
+    assert page.draw("ETHUSDT")[0] == 200
