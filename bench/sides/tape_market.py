@@ -19,7 +19,8 @@ from engine.domain.instrument_row import (
 )
 from engine.domain.records import MARKET_DTYPE
 from engine.processes.control import segment_name
-from engine.store.instrument_segment import KIND_INSTRUMENTS, MARKET_SLOTS
+from engine.processes.segments import MARKET_SLOTS
+from engine.store.instrument_segment import KIND_INSTRUMENTS
 from engine.tapes.writer import TapeWriter
 from ringbuffer.ring import Producer, Ring
 from ringbuffer.segment import Segment, unlink

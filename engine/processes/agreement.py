@@ -21,6 +21,7 @@ from engine.domain.codes import OrderStatus, Side
 from engine.domain.instrument_row import Instrument, Rounding, grid_count
 from engine.store.errors import StoreError
 from engine.store.event_names import NET
+from engine.store.ledger import Ledger
 from engine.store.projection import project_all
 from engine.store.session import sessions
 from engine.store.sqlite import SqliteDatabase
@@ -81,6 +82,7 @@ class _Books:
             self.fills = _keyed(database.query(_FILLS), 2)
             self.positions = database.query(_POSITIONS)
             self.wallets = _keyed(database.query(_WALLETS), 1)
+            self.problems = Ledger(database, state_directory.name).problems()
             self.opened_ns = int(database.query(_OPENED)[0][0] or 0)
             self.explained, self.covered_ns = _explained(database)
         finally:
@@ -120,6 +122,7 @@ def compare(ledger: Mapping[str, Any], session_directory: Path) -> Agreement:
             *_fills(ledger, books, compared),
             *_positions(ledger, books, compared),
             *_balances(ledger, books, compared),
+            *books.problems,
         ]
     except (StoreError, LedgerError) as error:
         return Agreement(agrees=False, compared=compared, differences=[str(error)])

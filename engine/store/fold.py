@@ -17,7 +17,17 @@ from engine.domain.codes import (
     OrderStatus,
 )
 from engine.store.event_names import Event, EventNames
-from engine.store.tables import BALANCES, EXECUTIONS, ORDERS, POSITIONS, Cells, Key, Table
+from engine.store.postings import LedgerAccount, post_cash, post_fill, post_funding
+from engine.store.tables import (
+    BALANCES,
+    EXECUTIONS,
+    ORDERS,
+    POSITIONS,
+    POSTINGS,
+    Cells,
+    Key,
+    Table,
+)
 
 ADJUSTED_POSITION: Final = 1  # reasons of ADJUSTMENT, as domain.adjust numbers them
 ADJUSTED_CASH: Final = 2
@@ -241,11 +251,14 @@ class Fold:
                 "time_ns": now_ns,
             },
         )
-        change = int(event["venue_realised_pnl_e8"]) - int(event["fee_e8"])
-        if not self._is_covered(event):
-            self._change_wallet("wallet_e8", change, now_ns)
+        realised, fee = int(event["venue_realised_pnl_e8"]), int(event["fee_e8"])
+        is_taken_over = self._is_covered(event)
+        if not is_taken_over:
+            self._change_wallet("wallet_e8", realised - fee, now_ns)
         if not 0 < venue_time_ns <= self._opened_ns:
-            self._change_wallet("explained_e8", change, now_ns)
+            self._change_wallet("explained_e8", realised - fee, now_ns)
+        strategy = self._names.strategy(event) if row is None else str(row["strategy"])
+        self._post(post_fill(self._names, event, strategy, is_taken_over=is_taken_over))
 
     def _is_covered(self, event: Event) -> bool:
         covered_ns = self._covered_ns.get(self._names.instrument(event), 0)
@@ -300,7 +313,7 @@ class Fold:
             cells | dict(zip(POSITIONS.key, key, strict=True)) | {"session_id": session_id},
         )
 
-    def _restored_limits(self, event: Event, _sequence: int) -> None:
+    def _restored_limits(self, event: Event, sequence: int) -> None:
         # The first record of a restore. `qty_lots` says whether cash was ever known. A wallet
         # folded from the journal is exact to the venue's own rounding and stays.
         self._taken_over = set()
@@ -308,6 +321,8 @@ class Fold:
             row = self._wallet()
             row["wallet_e8"] = row["explained_e8"] = int(event["cash_e8"])
             row["updated_ns"] = self._names.time_ns(event)
+            opening = LedgerAccount.OPENING
+            self._post(post_cash(self._names, event, sequence, int(event["cash_e8"]), opening))
 
     def _balance(self, event: Event, _sequence: int) -> None:
         row = self._wallet()
@@ -315,16 +330,20 @@ class Fold:
         row["available_e8"] = int(event["available_e8"])
         row["updated_ns"] = self._names.time_ns(event)
 
-    def _adjustment(self, event: Event, _sequence: int) -> None:
+    def _adjustment(self, event: Event, sequence: int) -> None:
         kind = int(event["reason"])
         now_ns, venue_time_ns = self._names.time_ns(event), int(event["venue_time_ns"])
         if kind in {ADJUSTED_POSITION, WRITTEN_OFF}:
             self.cover(self._names.instrument(event), venue_time_ns)
         elif kind in {ADJUSTED_CASH, OPENING_CASH}:
             row = self._wallet()
+            change = int(event["wallet_e8"]) - _int(row["wallet_e8"] or 0)
             row["wallet_e8"] = int(event["wallet_e8"])
             row["updated_ns"] = now_ns
-            if kind == OPENING_CASH:
+            is_opening = kind == OPENING_CASH
+            reason = LedgerAccount.OPENING if is_opening else LedgerAccount.ADJUSTMENT
+            self._post(post_cash(self._names, event, sequence, change, reason))
+            if is_opening:
                 row["explained_e8"] = int(event["wallet_e8"])
                 self.open(venue_time_ns)
         if kind == WRITTEN_OFF:
@@ -343,6 +362,13 @@ class Fold:
             self._change_wallet("wallet_e8", int(event["funding_e8"]), now_ns)
             if not 0 < int(event["venue_time_ns"]) <= self._opened_ns:
                 self._change_wallet("explained_e8", int(event["funding_e8"]), now_ns)
+            self._post(post_funding(self._names, event))
+
+    def _post(self, postings: list[Cells]) -> None:
+        # Before the opening balance, which holds it, nothing is posted.
+        if self._wallet()["wallet_e8"] is not None:
+            for cells in postings:
+                self._put(POSTINGS, cells)
 
     def _wallet(self) -> Cells:
         key = (self._key, self._asset)

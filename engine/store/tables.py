@@ -99,6 +99,12 @@ BALANCES: Final = _table(
     ("state_key", "asset"),
     "wallet_e8 explained_e8 available_e8 venue_wallet_e8 updated_ns",
 )
+POSTINGS: Final = _table(
+    "postings",
+    ("state_key", "entry_id", "account"),
+    "instrument strategy amount_e8 session_id venue_time_ns time_ns",
+    is_log=True,
+)
 DECISIONS: Final = _table(
     "decisions",
     _EVENT,
@@ -139,6 +145,7 @@ TABLES: Final = (
     EXECUTIONS,
     POSITIONS,
     BALANCES,
+    POSTINGS,
     DECISIONS,
     REFUSALS,
     FAULTS,
