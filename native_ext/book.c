@@ -159,7 +159,7 @@ int aegis_book_diff(struct aegis_core *core, struct aegis_book *book, int64_t fi
 static void side_merge(struct aegis_core *core, struct aegis_book_side *side, int is_bid,
                        int64_t snapshot_id, int64_t limit) {
     struct aegis_book_level *kept =
-        core->levels + 2 * core->instrument_count * AEGIS_LEVELS_MAX; /* scratch side */
+        core->levels + 2 * core->capacity * AEGIS_LEVELS_MAX; /* scratch side */
     int32_t kept_count = 0;
     for (int32_t i = 0; i < side->count; i++)
         if (side->levels[i].update_id > snapshot_id)

@@ -264,6 +264,7 @@ struct aegis_core {
     int32_t *symbol_slots; /* hash table of symbols: instrument index or -1 */
     int32_t *dirty; /* instruments with pending records, oldest first */
     int64_t instrument_count;
+    int64_t capacity; /* instruments there is memory for */
     int64_t symbol_mask;
     int64_t dirty_count;
     int64_t unpublished_count;
@@ -317,8 +318,10 @@ static inline int64_t aegis_histogram_bucket(int64_t number) {
 
 /* ---- feed_core.c ---- */
 
-/* Prepare a zeroed core for the given rows; 0, or -1 when memory is short. Ring: see below. */
-int aegis_core_open(struct aegis_core *core, const union aegis_instrument_row *rows, int64_t count);
+/* Prepare a zeroed core for the given rows, and room for `capacity` in all; 0, or -1 when memory is
+ * short. Ring: see below. */
+int aegis_core_open(struct aegis_core *core, const union aegis_instrument_row *rows, int64_t count,
+                    int64_t capacity);
 void aegis_core_close(struct aegis_core *core);
 
 /* Publish into the ring mapped at `base` from now on; AEGIS_INVALID when it is no ring of 64-byte
@@ -328,6 +331,10 @@ int64_t aegis_core_attach(struct aegis_core *core, void *base, int64_t size_byte
 
 /* Set the receive time of what is decoded next, and the venue-time bounds that follow from it. */
 void aegis_core_set_now(struct aegis_core *core, int64_t now_ns);
+
+/* Take one more instrument, under the next index; -1 when there is no room or its symbol is taken.
+ * No channel of it is enabled. */
+int32_t aegis_core_add(struct aegis_core *core, const union aegis_instrument_row *row);
 
 /* Find a symbol as the venue spells it; -1 when it was not subscribed. */
 int32_t aegis_core_find(struct aegis_core *core, const uint8_t *symbol, int64_t length);
@@ -381,6 +388,11 @@ void aegis_emit(struct aegis_core *core, struct aegis_instrument *instrument,
 /* Publish how a book's top differs from what the ring's readers have. */
 void aegis_emit_book(struct aegis_core *core, struct aegis_instrument *instrument);
 
+/* Publish a new bound of an instrument, `offset` bytes into its row; 0 when the ring is full:
+ * nothing was published, try again. */
+int aegis_emit_filter(struct aegis_core *core, struct aegis_instrument *instrument, int32_t offset,
+                      int64_t number);
+
 /* Publish a channel's liveness if readers know another one. */
 void aegis_emit_liveness(struct aegis_core *core, struct aegis_instrument *instrument,
                          int32_t channel);
@@ -399,6 +411,11 @@ void aegis_set_liveness(struct aegis_core *core, struct aegis_instrument *instru
  * go on to the ring. */
 void aegis_hold_channel(struct aegis_core *core, struct aegis_instrument *instrument,
                         int32_t channel, int32_t is_held);
+
+/* Keep a channel's liveness no longer: it is not subscribed any more. Readers learn UNSUPPORTED, or
+ * INVALID while it is held; its book is dropped. */
+void aegis_channel_disabled(struct aegis_core *core, struct aegis_instrument *instrument,
+                            int32_t channel);
 
 /* A record of a channel arrived: it is live (a book: when it is synchronised). */
 void aegis_channel_received(struct aegis_core *core, struct aegis_instrument *instrument,

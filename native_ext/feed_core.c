@@ -45,16 +45,17 @@ static void open_instrument(struct aegis_core *core, int64_t i,
     core->symbol_slots[slot & core->symbol_mask] = (int32_t)i;
 }
 
-int aegis_core_open(struct aegis_core *core, const union aegis_instrument_row *rows,
-                    int64_t count) {
-    int64_t slot_count = power_of_two(4 * count);
+int aegis_core_open(struct aegis_core *core, const union aegis_instrument_row *rows, int64_t count,
+                    int64_t capacity) {
+    int64_t slot_count = power_of_two(4 * capacity);
     core->instrument_count = count;
+    core->capacity = capacity;
     core->symbol_mask = slot_count - 1;
-    core->instruments = calloc((size_t)count, sizeof *core->instruments);
-    core->levels = calloc((size_t)(2 * count + 1) * AEGIS_LEVELS_MAX, sizeof *core->levels);
-    core->held = calloc((size_t)count * AEGIS_HELD_MAX, sizeof *core->held);
+    core->instruments = calloc((size_t)capacity, sizeof *core->instruments);
+    core->levels = calloc((size_t)(2 * capacity + 1) * AEGIS_LEVELS_MAX, sizeof *core->levels);
+    core->held = calloc((size_t)capacity * AEGIS_HELD_MAX, sizeof *core->held);
     core->symbol_slots = malloc((size_t)slot_count * sizeof *core->symbol_slots);
-    core->dirty = calloc((size_t)count, sizeof *core->dirty);
+    core->dirty = calloc((size_t)capacity, sizeof *core->dirty);
     if (!core->instruments || !core->levels || !core->held || !core->symbol_slots || !core->dirty) {
         aegis_core_close(core);
         return -1;
@@ -65,6 +66,17 @@ int aegis_core_open(struct aegis_core *core, const union aegis_instrument_row *r
     for (int reason = 0; reason < AEGIS_REJECT_COUNT; reason++)
         core->kept[reason].instrument_index = -1;
     return 0;
+}
+
+int32_t aegis_core_add(struct aegis_core *core, const union aegis_instrument_row *row) {
+    int64_t index = core->instrument_count;
+    const char *end = memchr(row->symbol, 0, (size_t)SYMBOL_BYTES);
+    int64_t length = end == NULL ? SYMBOL_BYTES : end - row->symbol;
+    if (index >= core->capacity || aegis_core_find(core, (const uint8_t *)row->symbol, length) >= 0)
+        return -1;
+    core->instrument_count++;
+    open_instrument(core, index, row);
+    return (int32_t)index;
 }
 
 void aegis_core_close(struct aegis_core *core) {

@@ -38,7 +38,7 @@ static PyObject *words_tuple(const int64_t *words, Py_ssize_t count) {
 }
 
 static int open_core(aegis_core_object *self, const Py_buffer *rows, PyObject *laws,
-                     PyObject *cadence) {
+                     PyObject *cadence, int64_t capacity) {
     struct aegis_core *core = PyMem_Calloc(1, sizeof *core);
     if (core == NULL)
         return PyErr_NoMemory() != NULL;
@@ -49,7 +49,11 @@ static int open_core(aegis_core_object *self, const Py_buffer *rows, PyObject *l
         PyErr_SetString(PyExc_ValueError, "rows must hold 1 to 65535 instrument rows");
         return -1;
     }
-    if (aegis_core_open(core, rows->buf, count) != 0) {
+    if (capacity > UINT16_MAX) {
+        PyErr_SetString(PyExc_ValueError, "there is room for 65535 instruments at most");
+        return -1;
+    }
+    if (aegis_core_open(core, rows->buf, count, capacity > count ? capacity : count) != 0) {
         PyErr_NoMemory();
         return -1;
     }
@@ -59,13 +63,15 @@ static int open_core(aegis_core_object *self, const Py_buffer *rows, PyObject *l
 }
 
 static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"rows", "laws", "cadence", NULL};
+    static char *names[] = {"rows", "laws", "cadence", "capacity", NULL};
     Py_buffer rows;
     PyObject *laws, *cadence;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "y*OO", names, &rows, &laws, &cadence))
+    long long capacity = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "y*OO|L", names, &rows, &laws, &cadence,
+                                     &capacity))
         return NULL;
     aegis_core_object *self = (aegis_core_object *)type->tp_alloc(type, 0);
-    if (self != NULL && open_core(self, &rows, laws, cadence) != 0)
+    if (self != NULL && open_core(self, &rows, laws, cadence, capacity) != 0)
         Py_CLEAR(self);
     PyBuffer_Release(&rows);
     return (PyObject *)self;
@@ -204,6 +210,40 @@ static PyObject *core_enable(aegis_core_object *self, PyObject *args) {
     instrument->channels[channel].is_enabled = 1;
     aegis_set_liveness(self->core, instrument, (int32_t)channel, AEGIS_LIVENESS_CONNECTING);
     Py_RETURN_NONE;
+}
+
+static PyObject *core_disable(aegis_core_object *self, PyObject *args) {
+    int64_t channel, liveness;
+    struct aegis_instrument *instrument = channel_step(self, args, &channel, &liveness);
+    if (instrument == NULL)
+        return NULL;
+    aegis_channel_disabled(self->core, instrument, (int32_t)channel);
+    return PyBool_FromLong(!instrument->channels[channel].is_enabled);
+}
+
+static PyObject *core_add(aegis_core_object *self, PyObject *buffer) {
+    Py_buffer row;
+    if (PyObject_GetBuffer(buffer, &row, PyBUF_SIMPLE) != 0)
+        return NULL;
+    int32_t index = row.len == (Py_ssize_t)sizeof(union aegis_instrument_row)
+                        ? aegis_core_add(self->core, row.buf)
+                        : -1;
+    PyBuffer_Release(&row);
+    if (index < 0) {
+        PyErr_SetString(PyExc_ValueError, "no row, no room, or its symbol is taken");
+        return NULL;
+    }
+    return PyLong_FromLong(index);
+}
+
+static PyObject *core_emit_filter(aegis_core_object *self, PyObject *args) {
+    long long index, offset, number, now_ns;
+    if (!PyArg_ParseTuple(args, "LLLL", &index, &offset, &number, &now_ns) ||
+        check_place(self, index, 0) != 0)
+        return NULL;
+    aegis_core_set_now(self->core, now_ns);
+    return PyBool_FromLong(
+        aegis_emit_filter(self->core, &self->core->instruments[index], (int32_t)offset, number));
 }
 
 static PyObject *core_subscribed(aegis_core_object *self, PyObject *args) {
@@ -431,6 +471,9 @@ static PyMethodDef methods[] = {
     METHOD(reject, METH_VARARGS, "Count a refusal that was found outside."),
     METHOD(flush, METH_O, "Publish what is claimed or waits; return the instruments that wait."),
     METHOD(enable, METH_VARARGS, "Begin to keep a channel's liveness."),
+    METHOD(disable, METH_VARARGS, "Keep a channel's liveness no longer; False: not yet told."),
+    METHOD(add, METH_O, "Take one more instrument; return its index."),
+    METHOD(emit_filter, METH_VARARGS, "Publish a new bound; False: the ring is full."),
     METHOD(subscribed, METH_VARARGS, "A channel may speak from now on."),
     METHOD(disconnected, METH_VARARGS, "A channel's connection is gone."),
     METHOD(hold, METH_VARARGS, "Hold a channel invalid, or let it go."),

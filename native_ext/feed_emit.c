@@ -253,6 +253,17 @@ void aegis_emit_gap(struct aegis_core *core, struct aegis_instrument *instrument
     aegis_emit(core, instrument, &record);
 }
 
+int aegis_emit_filter(struct aegis_core *core, struct aegis_instrument *instrument, int32_t offset,
+                      int64_t number) {
+    union aegis_market_record record = {{0}};
+    record.receive_time_ns = core->now_ns;
+    record.instrument_index = (uint16_t)(instrument - core->instruments);
+    record.record_type = AEGIS_RECORD_FILTER;
+    record.aux = offset;
+    record.filter_number = number;
+    return (core->dirty_count == 0 || put_all_pending(core)) && put(core, &record, 1);
+}
+
 void aegis_emit_liveness(struct aegis_core *core, struct aegis_instrument *instrument,
                          int32_t channel) {
     int has_way = core->dirty_count == 0 || put_all_pending(core);

@@ -74,6 +74,18 @@ void aegis_channel_disconnected(struct aegis_core *core, struct aegis_instrument
     aegis_set_liveness(core, instrument, channel, AEGIS_LIVENESS_CONNECTING);
 }
 
+void aegis_channel_disabled(struct aegis_core *core, struct aegis_instrument *instrument,
+                            int32_t channel) {
+    if (channel == AEGIS_CHANNEL_TRADE)
+        aegis_heal_give_up(core, instrument);
+    if (channel == AEGIS_CHANNEL_BOOK)
+        instrument->book.state = AEGIS_BOOK_IDLE;
+    aegis_set_liveness(core, instrument, channel, AEGIS_LIVENESS_UNSUPPORTED);
+    /* What readers were not told for want of room they are told when there is some. */
+    if (instrument->channels[channel].published == instrument->channels[channel].liveness)
+        instrument->channels[channel].is_enabled = 0;
+}
+
 void aegis_channel_subscribed(struct aegis_core *core, struct aegis_instrument *instrument,
                               int32_t channel) {
     struct aegis_channel_state *state = &instrument->channels[channel];

@@ -47,7 +47,7 @@ static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNU
     if (core == Py_None)
         return (PyObject *)self;
     self->core = (aegis_core_object *)Py_NewRef(core); /* until we are gone */
-    self->delivered = PyMem_Calloc((size_t)self->core->core->instrument_count, 1);
+    self->delivered = PyMem_Calloc((size_t)self->core->core->capacity, 1);
     if (self->delivered == NULL) {
         Py_DECREF(self); /* not given to anybody yet */
         return PyErr_NoMemory();

@@ -19,6 +19,7 @@ enum aegis_record {
     AEGIS_RECORD_LIQUIDATION = 6,
     AEGIS_RECORD_LIVENESS = 7,
     AEGIS_RECORD_GAP = 8,
+    AEGIS_RECORD_FILTER = 9,
 };
 
 enum aegis_channel {
@@ -145,6 +146,8 @@ union aegis_market_record {
     struct { uint8_t before_first_id[40]; int64_t first_id; };
     struct { uint8_t before_last_id[48]; int64_t last_id; };
     struct { uint8_t before_gap_reason[56]; int64_t gap_reason; };
+    struct { uint8_t before_filter_number[32]; int64_t filter_number; };
+    struct { uint8_t before_filter_before[40]; int64_t filter_before; };
 };
 
 _Static_assert(sizeof(union aegis_market_record) == 64, "aegis_market_record");
@@ -182,6 +185,8 @@ _Static_assert(offsetof(union aegis_market_record, lost_count) == 32, "offset");
 _Static_assert(offsetof(union aegis_market_record, first_id) == 40, "offset");
 _Static_assert(offsetof(union aegis_market_record, last_id) == 48, "offset");
 _Static_assert(offsetof(union aegis_market_record, gap_reason) == 56, "offset");
+_Static_assert(offsetof(union aegis_market_record, filter_number) == 32, "offset");
+_Static_assert(offsetof(union aegis_market_record, filter_before) == 40, "offset");
 
 union aegis_instrument_row {
     int64_t words[32];

@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import harness
-from engine.domain import bars, book, codes, firewall, firewall_lanes, structure_state
+from engine.domain import (
+    bars,
+    book,
+    codes,
+    firewall,
+    firewall_lanes,
+    firewall_memory,
+    structure_state,
+)
 from engine.domain.features import micro, plan, series
 from engine.domain.features.catalogue import Catalogue, FeatureRow, catalogue_text, compile_plan
 from engine.domain.features.plan import FeaturePlan
@@ -96,7 +104,8 @@ def constants() -> Iterator[tuple[str, float]]:
         yield from ((f"{word}_{member.name}", int(member)) for member in enum)
     yield from ((f"REASON_{it.name}", int(it)) for it in StrategyReason if it > 0)
     yield from ((f"KIND_{it.name}", int(it)) for it in StrategyKind)
-    for module in (codes, bars, book, firewall, firewall_lanes, structure_state, micro):
+    laws = (firewall, firewall_lanes, firewall_memory)
+    for module in (codes, bars, book, *laws, structure_state, micro):
         for name, value in vars(module).items():
             if name.isupper() and not name.startswith("_") and type(value) is int:
                 yield name, value

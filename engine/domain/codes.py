@@ -20,6 +20,7 @@ class RecordType(IntEnum):
     LIQUIDATION = 6
     LIVENESS = 7
     GAP = 8
+    FILTER = 9  # a bound of an instrument that changed
 
 
 class Channel(IntEnum):

@@ -3,15 +3,17 @@
 `check_record` answers 0 or the FirewallReason of the first law broken; it changes only the counts
 and anchors of the firewall. A refused record changes nothing else and is never traded on. Laws, in
 order: sequence, what the record says by itself, its time, what its lane said before it
-(`engine.domain.firewall_lanes`). One poisoned record must not make every later one look stale:
-jumps are bounded, and when a run of refusals shows that the anchors were wrong,
-`resync_instrument` forgets them together with everything built on them.
+(`engine.domain.firewall_lanes`), what else its instrument said (`engine.domain.firewall_memory`).
+One poisoned record must not make every later one look stale: jumps are bounded, and when a run of
+refusals shows that the anchors were wrong, `resync_instrument` forgets them together with
+everything built on them.
 """
 
 from __future__ import annotations
 
 from engine.domain.codes import Channel, Liveness, RecordType
 from engine.domain.features.micro import forget_flow
+from engine.domain.filters import check_filter
 from engine.domain.firewall_lanes import (
     IDS,
     LANE_QUOTE,
@@ -23,6 +25,7 @@ from engine.domain.firewall_lanes import (
     is_frozen,
     judge_lane,
 )
+from engine.domain.firewall_memory import BOOK_WAITS, forget_book, judge_bar, judge_book
 from engine.domain.firewall_reasons import PRICE_TICKS_MAX, QTY_LOTS_MAX, FirewallReason
 from engine.domain.kernel import Record, Records, fused, inlined, kernel
 from engine.domain.market_state import (
@@ -30,6 +33,7 @@ from engine.domain.market_state import (
     CLOCK_OFFSET_NS,
     CLOCK_RATE_PPB,
     CLOCK_VALID,
+    INSTRUMENTS_KNOWN,
     NEVER_NS,
     SEQUENCE_LAST,
     VENUE_TIME_NEWEST_NS,
@@ -50,7 +54,7 @@ _BAR = int(RecordType.BAR)
 _MARK = int(RecordType.MARK)
 _LIQUIDATION = int(RecordType.LIQUIDATION)
 _LIVENESS = int(RecordType.LIVENESS)
-_GAP = int(RecordType.GAP)
+_FILTER = int(RecordType.FILTER)
 _CHANNELS = len(Channel)
 _LIVENESS_MAX = max(int(state) for state in Liveness)
 
@@ -72,6 +76,7 @@ _RECORD_TYPE_UNKNOWN = int(FirewallReason.RECORD_TYPE_UNKNOWN)
 _INSTRUMENT_UNKNOWN = int(FirewallReason.INSTRUMENT_UNKNOWN)
 _SEQUENCE_BROKEN = int(FirewallReason.SEQUENCE_BROKEN)
 _QUOTE_FROZEN = int(FirewallReason.QUOTE_FROZEN)
+_BOOK_DIVERGED = int(FirewallReason.BOOK_DIVERGED)
 
 MARK_PRICE_MAX_E8 = 1 << 60
 
@@ -170,7 +175,9 @@ def check_mark(slot: Record) -> int:
 
 @kernel
 def check_state_record(record_type: int, slot: Record) -> int:
-    """Return the law a LIVENESS or a GAP breaks, or 0."""
+    """Return the law a LIVENESS, a GAP or a FILTER breaks, or 0."""
+    if record_type == _FILTER:
+        return check_filter(slot)
     channel = slot["aux"]
     if channel < 0 or channel >= _CHANNELS:
         return _NUMBER_RANGE
@@ -221,6 +228,7 @@ def resync_instrument(market: MarketState, i: int) -> None:
     row = market.hot[i]
     forget_lane(row, LANE_QUOTE)
     forget_lane(row, LANE_TRADE)
+    forget_book(row)
     row["bid_price_ticks"] = 0
     row["ask_price_ticks"] = 0
     row["flow_bucket"] = 0
@@ -253,7 +261,10 @@ def check_quote_lane(market: MarketState, i: int, slot: Record) -> int:
     price = bid + (slot["ask_price_ticks"] - bid) // 2
     age_ns = slot["receive_time_ns"] - row["quote_receive_time_ns"]
     is_fresh = age_ns <= REFERENCE_AGE_NS
+    before_id = row["anchors"][LANE_QUOTE, IDS]
     reason = judge_lane(row, LANE_QUOTE, IDS, record_id, price, is_fresh)
+    if reason == 0 and row["book_check"][BOOK_WAITS] != 0 and judge_book(row, slot, before_id):
+        market.reject_counts[_BOOK_DIVERGED] += 1  # of the book: the quote is taken
     if reason != 0:
         is_newer = slot["venue_time_ns"] >= row["quote_venue_time_ns"]
         if accept_run(market, i, LANE_QUOTE, IDS, record_id, price, is_newer):
@@ -300,10 +311,10 @@ def check_content(record_type: int, slot: Record) -> int:
 def check_laws(market: MarketState, slot: Record) -> int:
     """Return the first law the record breaks, or 0."""
     record_type = slot["record_type"]
-    if record_type < _QUOTE or record_type > _GAP:
+    if record_type < _QUOTE or record_type > _FILTER:
         return _RECORD_TYPE_UNKNOWN
     i = slot["instrument_index"]
-    if i >= market.hot.shape[0]:
+    if i >= market.progress[INSTRUMENTS_KNOWN]:
         return _INSTRUMENT_UNKNOWN
     reason = check_content(record_type, slot)
     if reason != 0 or record_type >= _LIVENESS:
@@ -313,6 +324,8 @@ def check_laws(market: MarketState, slot: Record) -> int:
         return check_quote_lane(market, i, slot)
     if reason == 0 and record_type == _TRADE:
         return check_trade_lane(market, i, slot)
+    if reason == 0 and record_type == _BAR:
+        return judge_bar(market.hot[i], slot)
     return reason
 
 

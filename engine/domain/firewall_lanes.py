@@ -7,6 +7,7 @@ them is accepted. An anchor older than `REFERENCE_AGE_NS` judges no jump, for pr
 a market is quiet; a gap record forgets the anchors of its channel.
 
     row["anchors"][lane, column]   price, length of the run, its last price and id, four last ids
+    row["moves"][lane, column]     64 times the mean move, ticks; how many moves it is made of
 
 Trades have one id per (aggregated, aggressor): trades that waited under back-pressure are merged by
 side, so ids follow each other within a side only. A quote carries the low 32 bits of its id, and
@@ -23,11 +24,17 @@ LANES = 2
 PRICE, RUN_COUNT, RUN_PRICE, RUN_ID, IDS = 0, 1, 2, 3, 4
 STILL_COUNT, STILL_SINCE_NS = 5, 6  # of the quote's lane
 ANCHOR_COLUMNS = 8
+MOVE_SUM, MOVE_COUNT = 0, 1
+MOVE_COLUMNS = 2
 
 RUN_TO_ACCEPT = 8
 REFERENCE_AGE_NS = 60_000_000_000
 PRICE_JUMP_DIVISOR = 10  # from one record to the next a price moves at most a tenth
 STEPS_ALLOWED = 2  # so near is never far, however coarse the tick is
+MOVES_SHIFT = 6  # the mean move follows the market over 64 of them
+MOVES_WARM = 64  # moves before a price can be a spike
+SPIKE_SHIFT = 1  # a spike is further than 2 * 64 mean moves, a hundred standard deviations, ...
+SPIKE_FLOOR_DIVISOR = 100  # ... and than a hundredth; both twice what the feed's own layer allows
 TRADE_ID_JUMP_MAX = 1_000_000  # trade ids count per instrument
 FROZEN_QUOTES = 64  # equal quotes over FROZEN_NS; twice what the feed's own layer allows
 FROZEN_NS = 4_000_000_000
@@ -36,6 +43,7 @@ _ID_DUPLICATE = int(FirewallReason.ID_DUPLICATE)
 _ID_OUT_OF_ORDER = int(FirewallReason.ID_OUT_OF_ORDER)
 _ID_JUMP = int(FirewallReason.ID_JUMP)
 _PRICE_JUMP = int(FirewallReason.PRICE_JUMP)
+_PRICE_SPIKE = int(FirewallReason.PRICE_SPIKE)
 
 
 @fused
@@ -77,6 +85,28 @@ def continuity(
 
 
 @fused
+def judge_move(row: Record, lane: int, price: int, anchor_ticks: int) -> int:
+    """Return PRICE_SPIKE for a move no recent one of its lane is like, or 0; notes it otherwise.
+
+    A refused spike widens the bound by a quarter, so a tenth of the price is reached by twelve.
+    """
+    moves = row["moves"]
+    distance = abs(price - anchor_ticks)
+    if (
+        distance * SPIKE_FLOOR_DIVISOR > anchor_ticks
+        and distance > STEPS_ALLOWED
+        and moves[lane, MOVE_COUNT] >= MOVES_WARM
+    ):
+        bound = max(moves[lane, MOVE_SUM] << SPIKE_SHIFT, anchor_ticks // SPIKE_FLOOR_DIVISOR)
+        if distance > bound:
+            moves[lane, MOVE_SUM] = (bound + (bound >> 2) + 1) >> SPIKE_SHIFT
+            return _PRICE_SPIKE
+    moves[lane, MOVE_SUM] += distance - (moves[lane, MOVE_SUM] >> MOVES_SHIFT)
+    moves[lane, MOVE_COUNT] += 1
+    return 0
+
+
+@fused
 def judge_lane(
     row: Record,
     lane: int,
@@ -88,7 +118,10 @@ def judge_lane(
     """Return what is wrong with a record after those its lane accepted, or 0; moves the anchors."""
     anchors = row["anchors"]
     before_id = anchors[lane, id_column]
-    reason = continuity(lane, record_id, price, before_id, anchors[lane, PRICE], is_fresh)
+    anchor_ticks = anchors[lane, PRICE]
+    reason = continuity(lane, record_id, price, before_id, anchor_ticks, is_fresh)
+    if reason == 0 and is_fresh and anchor_ticks > 0:
+        reason = judge_move(row, lane, price, anchor_ticks)
     if reason == 0:
         anchors[lane, PRICE] = price
         anchors[lane, RUN_COUNT] = 0

@@ -8,8 +8,8 @@ record must not wait for them; `engine.domain.instrument` has the numpy dtype of
      0  prefix of every segment                      price    = price_ticks * tick_scaled
     64  count int64, published last                             / 10 ** price_exponent
     72  capacity int64                               quantity = qty_lots * lot_scaled
-   256  rows, 256 bytes each                                    / 10 ** qty_exponent
-                                                     notional_e8 = price_ticks * qty_lots * unit_e8
+    80  taken int64, the brain's own word                       / 10 ** qty_exponent
+   256  rows, 256 bytes each                         notional_e8 = price_ticks * qty_lots * unit_e8
 
 Rounding. A conversion to ticks or lots is exact or names its direction: `DOWN` towards zero, `UP`
 away from zero, `NEAREST` with halves away from zero. `EXACT` returns None for what is off the grid.
@@ -25,9 +25,11 @@ import msgspec
 
 INSTRUMENT_BYTES = 256
 LIVENESS_OFFSET = 224  # of a row: one byte per channel, the feed's, for display only
+STAKE_OFFSET = 232  # of a row: one byte, the brain's: a Stake
 SYMBOL_BYTES = 24
 SEGMENT_COUNT_OFFSET = 64
 SEGMENT_CAPACITY_OFFSET = 72
+SEGMENT_TAKEN_OFFSET = 80  # rows the brain knows; before that the feed sends nothing of a row
 SEGMENT_ROWS_OFFSET = 256
 E8 = 100_000_000
 EXPONENT_MAX = 12  # 10 ** 12 leaves six digits of headroom in an int64
@@ -51,6 +53,14 @@ class InstrumentFlag(IntFlag):
     TRADING = 1
     PERPETUAL = 2
     BOOK = 4  # the feed keeps a full book of it
+
+
+class Stake(IntEnum):
+    """Whether the brain has anything at stake in an instrument: a position or an open order."""
+
+    UNTOLD = 0
+    NONE = 1
+    HELD = 2
 
 
 class ContractType(IntEnum):
@@ -91,6 +101,14 @@ INSTRUMENT_FIELDS: tuple[tuple[str, str, int], ...] = (
     ("tick_size", "<f8", 208),  # for display and ratios, never for keys
     ("lot_size", "<f8", 216),
 )
+
+# What of a row may change in a run, by FILTER records (`engine.domain.filters`): flags and bounds.
+FILTER_FIELDS = (
+    "flags", "min_price_ticks", "max_price_ticks", "min_qty_lots", "max_qty_lots",
+    "market_min_qty_lots", "market_max_qty_lots", "market_step_lots", "min_notional_e8",
+    "multiplier_up_e8", "multiplier_down_e8", "max_open_orders",
+)  # fmt: skip
+FILTER_OFFSETS = {name: offset for name, _, offset in INSTRUMENT_FIELDS if name in FILTER_FIELDS}
 
 _ROW = struct.Struct("<24s16s8s8siIii" + "q" * 14 + "ii" + "qq" + "dd" + "32x")
 assert _ROW.size == INSTRUMENT_BYTES, "a row fills its place exactly"

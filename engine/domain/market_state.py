@@ -7,6 +7,7 @@ cache lines side by side; the rest is touched by book diffs or at a bar's end.
       anchors[lane, column]     the firewall's (engine.domain.firewall_lanes)
       micro[column]             features of quote and flow (engine.domain.features.micro)
       flow_sums[8], flow_buckets[bucket, 4]     what they are made of
+      moves[lane, column], book_check, bar      the firewall's memory
     books[i]             levels, best first (engine.domain.book)
     forming[i, t], closed[i, t, k & mask]                 bars
     bar_features[i, t, column], feature_memory[i, t, cell]  of the newest closed bar; their state
@@ -34,7 +35,8 @@ from engine.domain.features.series import (
     SERIES_BARS,
     SERIES_COLUMNS,
 )
-from engine.domain.firewall_lanes import ANCHOR_COLUMNS, LANES
+from engine.domain.firewall_lanes import ANCHOR_COLUMNS, LANES, MOVE_COLUMNS
+from engine.domain.firewall_memory import BAR_WORDS, BOOK_WORDS
 from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT
 from engine.domain.kernel import Bytes, Floats, Integers, Records
 from engine.domain.score import ORDERFLOW_WEIGHTS
@@ -90,9 +92,12 @@ HOT_DTYPE = np.dtype(
         ("micro", "<f8", (MICRO_COLUMNS,)),
         ("flow_sums", "<f8", (FLOW_SUMS,)),
         ("flow_buckets", "<f8", (FLOW_BUCKETS, LONG)),
+        ("moves", "<i8", (LANES, MOVE_COLUMNS)),
+        ("book_check", "<i8", (BOOK_WORDS,)),
+        ("bar", "<i8", (BAR_WORDS,)),
     ]
 )
-assert HOT_DTYPE.itemsize == 15 * CACHE_LINE_BYTES, "the hot row fills whole cache lines"
+assert HOT_DTYPE.itemsize == 18 * CACHE_LINE_BYTES, "the hot row fills whole cache lines"
 
 STRATEGY_DTYPE = np.dtype(
     [
@@ -123,13 +128,14 @@ CLOCK_OFFSET_NS = 3
 CLOCK_RATE_PPB = 4
 CLOCK_ANCHOR_NS = 5
 USES_SCORE = 6
+INSTRUMENTS_KNOWN = 7  # rows that stand for one; those behind wait for instruments to come
 PROGRESS_WORDS = 8
 
 
 class MarketState(NamedTuple):
     """Every array the market side of a step reads and writes. See the module's picture."""
 
-    instruments: Records  # INSTRUMENT_DTYPE[n], read only
+    instruments: Records  # INSTRUMENT_DTYPE[n]; FILTER records change bounds in it
     strategies: Records  # STRATEGY_DTYPE[s], read only
     parameters: Floats  # float64[s, PARAMETERS_MAX], the kinds' own parameters, read only
     timeframes_ns: Integers  # int64[t], ascending
@@ -243,6 +249,7 @@ def create_market_state(
         strategy_memory=aligned_zeros((n, s), STRATEGY_MEMORY_DTYPE),
     )
     state.progress[SEQUENCE_LAST] = -1
+    state.progress[INSTRUMENTS_KNOWN] = n
     state.progress[USES_SCORE] = any(row.kind == StrategyKind.ORDERFLOW for row in strategy_rows)
     state.hot["next_close_ns"][:] = NEVER_NS
     state.hot["micro"][:] = np.nan

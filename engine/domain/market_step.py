@@ -29,7 +29,9 @@ from engine.domain.features.micro import (
     refresh_quote,
     roll_buckets,
 )
+from engine.domain.filters import apply_filter
 from engine.domain.firewall_lanes import LANE_QUOTE, LANE_TRADE, forget_lane
+from engine.domain.firewall_memory import BOOK_DOUBTED, forget_bar, forget_book, note_book
 from engine.domain.kernel import Record, Records, inlined, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
 
@@ -41,9 +43,11 @@ _MARK = int(RecordType.MARK)
 _LIQUIDATION = int(RecordType.LIQUIDATION)
 _LIVENESS = int(RecordType.LIVENESS)
 _GAP = int(RecordType.GAP)
+_FILTER = int(RecordType.FILTER)
 _CHANNEL_TRADE = int(Channel.TRADE)
 _CHANNEL_QUOTE = int(Channel.QUOTE)
 _CHANNEL_BOOK = int(Channel.BOOK)
+_CHANNEL_BAR = int(Channel.BAR)
 
 
 @inlined
@@ -120,10 +124,13 @@ def apply_trade(market: MarketState, i: int, slot: Record) -> int:
 def apply_book_level(market: MarketState, i: int, slot: Record) -> None:
     """Apply a level; at the end of a diff refresh the depth imbalance, in place."""
     imbalance = np.nan
+    row = market.hot[i]
     book = market.books[i]
     if apply_level(book, slot) == BOOK_SETTLED:
-        imbalance = depth_imbalance(book)
-    market.hot[i]["micro"][DEPTH_IMBALANCE] = imbalance
+        note_book(row, book, slot["update_id"])
+        if row["book_check"][BOOK_DOUBTED] == 0:
+            imbalance = depth_imbalance(book)
+    row["micro"][DEPTH_IMBALANCE] = imbalance
 
 
 @inlined
@@ -134,6 +141,9 @@ def apply_gap(market: MarketState, i: int, channel: int) -> None:
     if channel == _CHANNEL_BOOK:
         market.books[i]["state"] = BOOK_EMPTY
         row["micro"][DEPTH_IMBALANCE] = np.nan
+        forget_book(row)
+    elif channel == _CHANNEL_BAR:
+        forget_bar(row)
     elif channel in (_CHANNEL_TRADE, _CHANNEL_QUOTE):
         forget_lane(row, LANE_QUOTE if channel == _CHANNEL_QUOTE else LANE_TRADE)
         forget_flow(row)
@@ -162,6 +172,8 @@ def apply_rare(market: MarketState, record_type: int, i: int, slot: Record) -> N
         market.liveness[i, slot["aux"]] = slot["liveness"]
     elif record_type == _GAP:
         apply_gap(market, i, slot["aux"])
+    elif record_type == _FILTER:
+        apply_filter(market.instruments, i, slot)
 
 
 @inlined

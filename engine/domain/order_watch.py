@@ -16,6 +16,7 @@ from engine.domain.intent import close_column
 from engine.domain.kernel import kernel
 from engine.domain.order_store import book, unbook
 from engine.domain.orders import CANCELS_MAX, TERMINAL, Stimulus, merge
+from engine.domain.risk import INSTRUMENT_TRADING
 from engine.domain.risk_reasons import RiskReason
 from engine.domain.words import Tally, Word
 
@@ -139,6 +140,16 @@ def is_in_flight(status: int) -> bool:
 
 
 @kernel
+def withdraw_entry(desk: Desk, row: int) -> None:
+    """Want an entry cancelled whose instrument winds down, in place; exits stay."""
+    orders = desk.orders
+    if orders["flags"][row] & EVENT_ENTRY == 0:
+        return
+    if desk.instruments["flags"][orders["instrument_index"][row]] & INSTRUMENT_TRADING == 0:
+        orders["cancel_wanted"][row] = 1
+
+
+@kernel
 def watch_order(desk: Desk, out: Out, row: int, now_ns: int) -> None:
     """Do what is due for one open order: at most two events and two commands."""
     orders = desk.orders
@@ -153,6 +164,7 @@ def watch_order(desk: Desk, out: Out, row: int, now_ns: int) -> None:
         lose_order(desk, row, status == OrderStatus.PENDING_NEW, now_ns)
     if desk.words[Word.CONNECTED] == 0:
         return
+    withdraw_entry(desk, row)
     unknown = orders["status"][row] == OrderStatus.UNKNOWN
     spent = orders["cancel_wanted"][row] != 0 and orders["cancel_count"][row] >= CANCELS_MAX
     # What became of an unknown order is for its lookups to find, which are bounded themselves.

@@ -64,7 +64,7 @@ MARKET_FIELDS: tuple[tuple[str, str, int], ...] = (
     ("instrument_index", "<u2", 24),
     ("record_type", "<u1", 26),
     ("flags", "<u1", 27),
-    ("aux", "<i4", 28),  # BAR: interval_s; LIVENESS, GAP: channel; QUOTE: low bits of update id
+    ("aux", "<i4", 28),  # BAR: interval_s; LIVENESS, GAP: channel; QUOTE: low bits of its id
     # QUOTE
     ("bid_price_ticks", "<i8", 32),
     ("ask_price_ticks", "<i8", 40),
@@ -98,6 +98,9 @@ MARKET_FIELDS: tuple[tuple[str, str, int], ...] = (
     ("first_id", "<i8", 40),
     ("last_id", "<i8", 48),
     ("gap_reason", "<i8", 56),
+    # FILTER
+    ("filter_number", "<i8", 32),
+    ("filter_before", "<i8", 40),
 )
 
 EVENT_FIELDS: tuple[tuple[str, str, int], ...] = (

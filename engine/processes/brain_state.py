@@ -9,7 +9,8 @@ import msgspec
 from engine.config import Config
 from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument
-from engine.domain.limits import RiskLimits
+from engine.domain.limits import RiskLimits, pack_instrument_limits
+from engine.domain.market_state import INSTRUMENTS_KNOWN
 from engine.domain.state import State, create_state
 from engine.domain.strategy_table import StrategyRow
 from engine.store.session import SessionDocument
@@ -47,7 +48,40 @@ def create_session_state(
     config: Config, instruments: Sequence[Instrument], strategies: Sequence[StrategyRow], epoch: int
 ) -> State:
     """Return the state a brain starts a session with, before its first record."""
-    return create_state(instrument_rows(instruments), strategies, risk_limits(config), epoch=epoch)
+    known = len(instruments)
+    rows = [*instruments, *(_waiting_row(k) for k in range(known, row_capacity(config, known)))]
+    state = create_state(instrument_rows(rows), strategies, risk_limits(config), epoch=epoch)
+    state.market.progress[INSTRUMENTS_KNOWN] = known
+    return state
+
+
+def row_capacity(config: Config, known: int) -> int:
+    """Return how many instruments a run may have: named ones stay those that were named."""
+    return known if config.instruments else max(known, config.instruments_max)
+
+
+def learn_instrument(state: State, config: Config, instrument: Instrument) -> None:
+    """Give the next waiting row to an instrument, in place; the feed has sent nothing of it yet."""
+    index = instrument.instrument_index
+    assert index == state.market.progress[INSTRUMENTS_KNOWN], f"row {index} comes next"
+    row = instrument_rows([instrument])
+    state.market.instruments[index] = row[0]
+    state.desk.instrument_limits[index] = pack_instrument_limits(risk_limits(config), row)[0]
+    state.market.progress[INSTRUMENTS_KNOWN] = index + 1
+
+
+def _waiting_row(index: int) -> Instrument:
+    """Return a row that stands for no instrument: nothing of it is taken, nothing entered."""
+    return Instrument(
+        symbol="-",
+        instrument_index=index,
+        flags=0,
+        price_exponent=0,
+        qty_exponent=0,
+        tick_scaled=1,
+        lot_scaled=1,
+        unit_e8=1,
+    )
 
 
 def session_state(document: SessionDocument) -> State:

@@ -12,7 +12,8 @@ from engine.telemetry import BRAIN_COUNTERS, FEED_COUNTERS
 from tests.architecture.tree import ROOT
 
 NATIVE = [path for path in (ROOT / "native_ext").glob("*.[ch]") if path.name != "records.h"]
-BRAIN = [ROOT / "engine" / "domain" / f"{name}.py" for name in ("firewall", "firewall_lanes")]
+LAYER = ("firewall", "firewall_lanes", "firewall_memory", "filters")
+BRAIN = [ROOT / "engine" / "domain" / f"{name}.py" for name in LAYER]
 ROW = re.compile(r"^\| (\d+) \| ([A-Z_]+) \| ([a-z, ]+) \| (.+) \| `(.+)` \|$", re.MULTILINE)
 
 

@@ -41,8 +41,11 @@ struct Logged {
         if (r.aux == CHANNEL_BOOK) {
             it.book.state = BOOK_EMPTY;
             it.micro[DEPTH_IMBALANCE] = UNKNOWN;
+            it.book_check = BookCheck{};
+        } else if (r.aux == CHANNEL_BAR) {
+            it.kept_bar.interval_s = 0;
         } else if (r.aux == CHANNEL_TRADE || r.aux == CHANNEL_QUOTE) {
-            it.lanes[r.aux == CHANNEL_QUOTE ? 0 : 1] = Lane{};
+            forget_lane(it.lanes[r.aux == CHANNEL_QUOTE ? 0 : 1]);
             forget_flow(it);
         }
         break;

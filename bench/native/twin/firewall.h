@@ -143,8 +143,26 @@ inline int continuity(i64 id, i64 price, i64 before, i64 anchor, bool is_fresh) 
     return is_fresh && is_far(price, anchor) ? REASON_PRICE_JUMP : 0;
 }
 
+inline int judge_move(Lane &lane, i64 price) {
+    const i64 distance = std::abs(price - lane.price);
+    if (distance * SPIKE_FLOOR_DIVISOR > lane.price && distance > STEPS_ALLOWED &&
+        lane.move_count >= MOVES_WARM) {
+        const i64 bound =
+            std::max(lane.move_sum << SPIKE_SHIFT, lane.price / SPIKE_FLOOR_DIVISOR);
+        if (distance > bound) {
+            lane.move_sum = (bound + (bound >> 2) + 1) >> SPIKE_SHIFT;
+            return REASON_PRICE_SPIKE;
+        }
+    }
+    lane.move_sum += distance - (lane.move_sum >> MOVES_SHIFT);
+    ++lane.move_count;
+    return 0;
+}
+
 template <bool QUOTE> inline int judge(Lane &lane, int column, i64 id, i64 price, bool is_fresh) {
-    const int reason = continuity<QUOTE>(id, price, lane.ids[column], lane.price, is_fresh);
+    int reason = continuity<QUOTE>(id, price, lane.ids[column], lane.price, is_fresh);
+    if (reason == 0 && is_fresh && lane.price > 0)
+        reason = judge_move(lane, price);
     if (reason == 0) {
         lane.price = price;
         lane.run_count = 0;
@@ -163,9 +181,14 @@ template <bool QUOTE> inline bool extend_run(Lane &lane, i64 id, i64 price, bool
     return lane.run_count >= RUN_TO_ACCEPT;
 }
 
+inline void forget_lane(Lane &lane) {
+    lane = {0, 0, 0, 0, {0, 0, 0, 0}, lane.move_sum, lane.move_count};
+}
+
 [[gnu::noinline]] inline void resync(Instrument &it) {
-    it.lanes[0] = Lane{};
-    it.lanes[1] = Lane{};
+    forget_lane(it.lanes[0]);
+    forget_lane(it.lanes[1]);
+    it.book_check = BookCheck{};
     it.hot.bid_price_ticks = it.hot.ask_price_ticks = it.hot.flow_bucket = 0;
     it.hot.next_close_ns = NEVER_NS;
     for (Bar &bar : it.forming) {
@@ -192,7 +215,64 @@ inline bool is_frozen(Instrument &it, const Slot &r) {
            r.receive_time_ns - ids[STILL_SINCE_NS - IDS] >= FROZEN_NS;
 }
 
-template <bool QUOTE> inline int check_lane(Instrument &it, const Slot &r) {
+// ---- against what else the instrument said ----
+
+template <class Quote> inline bool agrees_with(const BookCheck &c, const Quote &q) {
+    return q.bid_price_ticks == c.bid && q.ask_price_ticks == c.ask &&
+           q.bid_qty_lots == c.bid_lots && q.ask_qty_lots == c.ask_lots;
+}
+
+[[gnu::noinline]] inline bool judge_book(Instrument &it, const Slot &r, i64 before) {
+    BookCheck &c = it.book_check;
+    if (r.flags & CONFLATED) {
+        c.waits = 0;
+        return false;
+    }
+    const i64 ahead = ids_ahead<true>(r.aux, c.id);
+    if (ahead < 0)
+        return false;
+    c.waits = 0;
+    if (ahead > 0 && (before == 0 || ids_ahead<true>(c.id, before) < 0))
+        return false;
+    if (ahead == 0 ? agrees_with(c, r) : agrees_with(c, it.hot)) {
+        c.run = c.doubted = 0;
+        return false;
+    }
+    if (++c.run < DIVERGED_RUN)
+        return false;
+    c.doubted = 1;
+    it.micro[DEPTH_IMBALANCE] = UNKNOWN;
+    return true;
+}
+
+inline bool follows_bar(const KeptBar &kept, const Slot &r, bool is_final) {
+    if (r.aux != kept.interval_s || r.venue_time_ns > kept.start_ns)
+        return true;
+    if (r.venue_time_ns < kept.start_ns)
+        return false;
+    const bool grows = r.open_ticks == kept.open &&
+                       r.open_ticks + r.high_offset_ticks >= kept.high &&
+                       r.open_ticks + r.low_offset_ticks <= kept.low &&
+                       r.volume_lots >= kept.volume && r.bar_trade_count >= kept.trades;
+    const bool changed =
+        r.open_ticks + r.close_offset_ticks != kept.close || r.volume_lots != kept.volume;
+    return (grows || kept.trades == 0) && !(kept.is_final && (!is_final || changed));
+}
+
+inline int judge_bar(KeptBar &kept, const Slot &r) {
+    const bool is_final = r.flags & BAR_FINAL;
+    const i64 before_ns = kept.start_ns - i64(r.aux) * 1'000'000'000;
+    if (is_final && r.aux == kept.interval_s && r.venue_time_ns == before_ns)
+        return 0;
+    if (!follows_bar(kept, r, is_final) && ++kept.refused_run < RUN_TO_ACCEPT)
+        return REASON_BAR_HISTORY;
+    kept = {r.venue_time_ns, r.aux, r.open_ticks, r.open_ticks + r.high_offset_ticks,
+            r.open_ticks + r.low_offset_ticks, r.open_ticks + r.close_offset_ticks,
+            r.volume_lots, r.bar_trade_count, is_final, 0};
+    return 0;
+}
+
+template <bool QUOTE> inline int check_lane(Market &m, Instrument &it, const Slot &r) {
     if (QUOTE && is_frozen(it, r))
         return REASON_QUOTE_FROZEN;
     Lane &lane = it.lanes[QUOTE ? 0 : 1];
@@ -202,7 +282,10 @@ template <bool QUOTE> inline int check_lane(Instrument &it, const Slot &r) {
         QUOTE ? r.bid_price_ticks + (r.ask_price_ticks - r.bid_price_ticks) / 2 : r.price_ticks;
     const i64 received = QUOTE ? it.hot.quote_receive_time_ns : it.hot.trade_receive_time_ns;
     const bool is_fresh = r.receive_time_ns - received <= REFERENCE_AGE_NS;
+    const i64 before = lane.ids[0];
     const int reason = judge<QUOTE>(lane, column, id, price, is_fresh);
+    if (QUOTE && reason == 0 && it.book_check.waits && judge_book(it, r, before))
+        m.reject_counts[REASON_BOOK_DIVERGED]++;
     if (reason == 0)
         return 0;
     const i64 newest = QUOTE ? it.hot.quote_venue_time_ns : it.hot.trade_venue_time_ns;
@@ -225,8 +308,10 @@ inline int check_laws(Market &m, const Slot &r) {
         return reason;
     Instrument &it = m.instruments[r.instrument_index];
     if (r.record_type == RECORD_QUOTE)
-        return check_lane<true>(it, r);
-    return r.record_type == RECORD_TRADE ? check_lane<false>(it, r) : 0;
+        return check_lane<true>(m, it, r);
+    if (r.record_type == RECORD_TRADE)
+        return check_lane<false>(m, it, r);
+    return r.record_type == RECORD_BAR ? judge_bar(it.kept_bar, r) : 0;
 }
 
 inline int check_record(Market &m, const Slot &r) {

@@ -155,6 +155,17 @@ inline i64 apply_level(Book &book, const Slot &r) {
 }
 
 inline void apply_book_level(Instrument &it, const Slot &r) {
-    const i64 state = apply_level(it.book, r);
-    it.micro[DEPTH_IMBALANCE] = state == BOOK_SETTLED ? depth_imbalance(it.book) : UNKNOWN;
+    const Book &book = it.book;
+    it.micro[DEPTH_IMBALANCE] = UNKNOWN;
+    if (apply_level(it.book, r) != BOOK_SETTLED)
+        return;
+    const i64 update_id = r.trade_id; // the same word
+    const bool is_known = update_id != 0 && book.counts[0] > 0 && book.counts[1] > 0;
+    it.book_check.waits = is_known;
+    if (is_known)
+        it.book_check = {1, it.book_check.run, it.book_check.doubted, update_id & 0xFFFFFFFF,
+                         book.prices[0][0], book.prices[1][0], book.quantities[0][0],
+                         book.quantities[1][0]};
+    if (!it.book_check.doubted)
+        it.micro[DEPTH_IMBALANCE] = depth_imbalance(book);
 }

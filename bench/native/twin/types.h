@@ -64,6 +64,17 @@ struct Sizes {
 
 struct Lane {
     i64 price, run_count, run_price, run_id, ids[4];
+    i64 move_sum, move_count;
+};
+
+// The best levels after the last diff, until the quotes go on beyond its id.
+struct BookCheck {
+    i64 waits, run, doubted, id, bid, ask, bid_lots, ask_lots;
+};
+
+// The venue's bar as it was last said.
+struct KeptBar {
+    i64 start_ns, interval_s, open, high, low, close, volume, trades, is_final, refused_run;
 };
 
 struct Hot {
@@ -110,6 +121,8 @@ struct Timeframe {
 struct alignas(64) Instrument {
     Hot hot;
     Lane lanes[2];
+    BookCheck book_check;
+    KeptBar kept_bar;
     double micro[MICRO_COLUMNS];
     double flow_sums[8];
     Exposure exposure[STRATEGIES];

@@ -76,7 +76,7 @@ static void open_world(struct world *world) {
         rows[i].max_price_ticks = INT64_MAX;
     }
     struct aegis_core *core = &world->core;
-    MUST(aegis_core_open(core, rows, ROW_COUNT) == 0, "memory");
+    MUST(aegis_core_open(core, rows, ROW_COUNT, ROW_COUNT) == 0, "memory");
     size_t size = sizeof(struct aegis_segment) + CAPACITY * sizeof(union aegis_market_record);
     world->segment = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
     memset(world->segment, 0, size);

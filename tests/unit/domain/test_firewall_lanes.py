@@ -14,6 +14,7 @@ from engine.domain.market_state import (
     CLOCK_OFFSET_NS,
     CLOCK_RATE_PPB,
     CLOCK_VALID,
+    INSTRUMENTS_KNOWN,
     MarketState,
     create_market_state,
 )
@@ -268,7 +269,14 @@ def test_an_instrument_that_was_not_published_is_refused(market: MarketState, in
     assert feed(market, make_trade(instrument_index=index)) == [R.INSTRUMENT_UNKNOWN]
 
 
-@pytest.mark.parametrize("record_type", [0, 9, 255])
+def test_a_row_that_stands_for_no_instrument_yet_is_refused(market: MarketState) -> None:
+    market.progress[INSTRUMENTS_KNOWN] = 1
+    assert feed(market, make_trade(instrument_index=1)) == [R.INSTRUMENT_UNKNOWN]
+    market.progress[INSTRUMENTS_KNOWN] = 2
+    assert feed(market, make_trade(instrument_index=1)) == [R.NONE]
+
+
+@pytest.mark.parametrize("record_type", [0, 10, 255])
 def test_a_record_type_that_is_not_written_is_refused(
     market: MarketState, record_type: int
 ) -> None:

@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from engine.domain.codes import Channel, EventType
-from engine.domain.firewall_lanes import FROZEN_NS, FROZEN_QUOTES
+from engine.domain.codes import Channel, EventType, RecordType
+from engine.domain.features.micro import DEPTH_IMBALANCE
+from engine.domain.firewall_lanes import FROZEN_NS, FROZEN_QUOTES, MOVES_WARM
+from engine.domain.firewall_memory import DIVERGED_RUN
 from engine.domain.firewall_reasons import FirewallReason
+from engine.domain.instrument_row import FILTER_OFFSETS
 from tests import builders
 from tests.loop_rig import ASK, BID, LoopRig
 
@@ -186,3 +189,63 @@ def test_a_gap_the_feed_admits_is_no_poison(rig: LoopRig) -> None:
     rig.publish_market(builders.make_gap(channel=Channel.QUOTE))
     rig.run_until_taken()
     assert refused(rig) == {}
+
+
+def test_a_price_that_leaps_out_of_a_calm_market_is_refused(rig: LoopRig) -> None:
+    calm = [rig.quote(bid_lots=5_000 + step) for step in range(MOVES_WARM + 2)]
+    rig.publish_market(*calm)
+    leaping = entry(rig)
+    for name in ("bid_price_ticks", "ask_price_ticks"):
+        leaping[name] += BID // 50
+    rig.publish_market(leaping)
+    assert orders(rig) == 0
+    assert refused(rig) == {R.PRICE_SPIKE: 1}
+    rig.publish_market(entry(rig))
+    assert orders(rig) == 1, "the market itself is believed"
+
+
+def test_a_bar_that_contradicts_the_one_before_is_refused(rig: LoopRig) -> None:
+    minute_ns = 60_000_000_000
+    start_ns = int(rig.quote()["venue_time_ns"][0]) // minute_ns * minute_ns
+    said = stamped(rig, builders.make_bar(final=False), venue_time_ns=start_ns)
+    shrunk = stamped(rig, builders.make_bar(volume=50, final=False), venue_time_ns=start_ns)
+    grown = stamped(rig, builders.make_bar(volume=150), venue_time_ns=start_ns)
+    rig.publish_market(said, shrunk, grown)
+    rig.run_until_taken()
+    assert refused(rig) == {R.BAR_HISTORY: 1}
+    assert int(rig.state.market.hot["venue_bar_close_ticks"][0]) == int(grown["open_ticks"][0]) + 2
+
+
+def test_a_book_that_its_quotes_deny_is_not_looked_at(rig: LoopRig) -> None:
+    book = builders.make_book([(BID, 7)], [(ASK, 9)], update_id=1)
+    rig.publish_market(*(stamped(rig, book[k : k + 1]) for k in range(len(book))))
+    rig.run_until_taken()
+    imbalance = rig.state.market.hot["micro"][0]
+    assert not np.isnan(imbalance[DEPTH_IMBALANCE])
+    for step in range(DIVERGED_RUN + 1):
+        rig.publish_market(rig.quote(bid_lots=5_000 + step))
+        rig.update_id += 1
+        touch = builders.make_level(BID - 50, 1 + step, bid=True, update_id=rig.update_id)
+        rig.publish_market(stamped(rig, touch))
+        rig.run_until_taken()
+    assert refused(rig).keys() == {R.BOOK_DIVERGED}
+    assert np.isnan(rig.state.market.hot["micro"][0, DEPTH_IMBALANCE])
+
+
+def test_a_feed_that_closes_an_instrument_and_writes_nonsense_into_its_row(rig: LoopRig) -> None:
+    """Only a bound may be written, and only what is a number for it."""
+    before = rig.state.market.instruments.copy()
+    for offset in (0, 72, 168, 9_999):
+        rig.publish_market(builders.make_record(RecordType.FILTER, aux=offset, filter_number=1))
+    least = FILTER_OFFSETS["min_notional_e8"]
+    rig.publish_market(builders.make_record(RecordType.FILTER, aux=least, filter_number=-1))
+    rig.run_until_taken()
+    assert refused(rig) == {R.NUMBER_RANGE: 5}
+    assert (rig.state.market.instruments == before).all()
+    flags = FILTER_OFFSETS["flags"]
+    rig.publish_market(builders.make_record(RecordType.FILTER, aux=flags, filter_number=2))
+    rig.publish_market(entry(rig))
+    assert orders(rig) == 0, "closed: no entry"
+    rig.publish_market(builders.make_record(RecordType.FILTER, aux=flags, filter_number=3))
+    rig.publish_market(entry(rig))
+    assert orders(rig) == 1

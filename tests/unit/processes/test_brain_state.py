@@ -1,0 +1,72 @@
+"""A session's state has a row for every instrument that may come, and refuses the others."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from engine.config import Config
+from engine.domain.decide import create_out, step
+from engine.domain.firewall_reasons import FirewallReason
+from engine.domain.instrument import instrument_rows
+from engine.domain.market_state import INSTRUMENTS_KNOWN
+from engine.domain.records import EVENT_DTYPE
+from engine.domain.strategy_table import select_rows
+from engine.processes.brain_state import create_session_state, learn_instrument, row_capacity
+from tests.builders import make_instrument, make_quote
+
+ROWS = select_rows(["quote_imbalance"])
+KNOWN = [make_instrument("AUSDT"), make_instrument("BUSDT", instrument_index=1)]
+COMES = make_instrument("CUSDT", instrument_index=2, min_notional_e8=7)
+
+
+def config(**changes: object) -> Config:
+    return msgspec.structs.replace(Config(), **({"instruments_max": 5} | changes))
+
+
+def test_a_ranking_leaves_rows_for_those_that_come() -> None:
+    state = create_session_state(config(instruments_top=2), KNOWN, ROWS, 1)
+    assert len(state.market.hot) == len(state.desk.ledger) == 5
+    assert state.market.progress[INSTRUMENTS_KNOWN] == 2
+    np.testing.assert_array_equal(state.market.instruments[:2], instrument_rows(KNOWN))
+    assert (state.market.instruments["flags"][2:] == 0).all(), "closed: nothing is entered"
+
+
+@pytest.mark.parametrize(
+    ("changes", "capacity"),
+    [({"instruments": ("AUSDT", "BUSDT")}, 2), ({"instruments_max": 1}, 2), ({}, 5)],
+)
+def test_named_instruments_stay_those_that_were_named(
+    changes: dict[str, object], capacity: int
+) -> None:
+    assert row_capacity(config(**changes), 2) == capacity
+
+
+def test_what_is_learned_is_as_if_it_had_been_known() -> None:
+    settings = config(instruments_top=2)
+    grown = create_session_state(settings, KNOWN, ROWS, 1)
+    learn_instrument(grown, settings, COMES)
+    whole = create_session_state(settings, [*KNOWN, COMES], ROWS, 1)
+    for part, same in zip(grown.market[:6], whole.market[:6], strict=True):
+        np.testing.assert_array_equal(part, same)
+    np.testing.assert_array_equal(grown.desk.instrument_limits, whole.desk.instrument_limits)
+    with pytest.raises(AssertionError, match="comes next"):
+        learn_instrument(grown, settings, COMES)
+
+
+def test_a_record_of_a_row_nobody_has_is_refused_until_it_is_learned() -> None:
+    settings = config(instruments_top=2)
+    state = create_session_state(settings, KNOWN, ROWS, 1)
+    out = create_out()
+    none = np.zeros(1, dtype=EVENT_DTYPE)
+
+    def take(sequence: int) -> None:
+        quote = make_quote(instrument_index=2, sequence=sequence)
+        step(state, none, 0, 0, 0, none, 0, 0, 0, quote, 0, 1, 0, sequence, 0, out)
+
+    take(1)
+    assert state.market.reject_counts[FirewallReason.INSTRUMENT_UNKNOWN] == 1
+    assert state.market.hot["bid_price_ticks"][2] == 0
+    learn_instrument(state, settings, COMES)
+    take(2)
+    assert state.market.reject_counts[FirewallReason.INSTRUMENT_UNKNOWN] == 1
+    assert state.market.hot["bid_price_ticks"][2] > 0
