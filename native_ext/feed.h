@@ -412,6 +412,10 @@ void aegis_set_liveness(struct aegis_core *core, struct aegis_instrument *instru
 void aegis_hold_channel(struct aegis_core *core, struct aegis_instrument *instrument,
                         int32_t channel, int32_t is_held);
 
+/* Keep a channel's liveness from now on: it is to be subscribed. A book that was dropped begins. */
+void aegis_channel_enabled(struct aegis_core *core, struct aegis_instrument *instrument,
+                           int32_t channel);
+
 /* Keep a channel's liveness no longer: it is not subscribed any more. Readers learn UNSUPPORTED, or
  * INVALID while it is held; its book is dropped. */
 void aegis_channel_disabled(struct aegis_core *core, struct aegis_instrument *instrument,

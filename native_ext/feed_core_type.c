@@ -207,8 +207,7 @@ static PyObject *core_enable(aegis_core_object *self, PyObject *args) {
     struct aegis_instrument *instrument = channel_step(self, args, &channel, &liveness);
     if (instrument == NULL)
         return NULL;
-    instrument->channels[channel].is_enabled = 1;
-    aegis_set_liveness(self->core, instrument, (int32_t)channel, AEGIS_LIVENESS_CONNECTING);
+    aegis_channel_enabled(self->core, instrument, (int32_t)channel);
     Py_RETURN_NONE;
 }
 

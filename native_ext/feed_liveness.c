@@ -74,6 +74,16 @@ void aegis_channel_disconnected(struct aegis_core *core, struct aegis_instrument
     aegis_set_liveness(core, instrument, channel, AEGIS_LIVENESS_CONNECTING);
 }
 
+void aegis_channel_enabled(struct aegis_core *core, struct aegis_instrument *instrument,
+                           int32_t channel) {
+    int is_dropped = instrument->book.state == AEGIS_BOOK_IDLE;
+    if (channel == AEGIS_CHANNEL_BOOK && is_dropped &&
+        instrument->row.flags & AEGIS_INSTRUMENT_BOOK)
+        aegis_book_start(&instrument->book);
+    instrument->channels[channel].is_enabled = 1;
+    aegis_set_liveness(core, instrument, channel, AEGIS_LIVENESS_CONNECTING);
+}
+
 void aegis_channel_disabled(struct aegis_core *core, struct aegis_instrument *instrument,
                             int32_t channel) {
     if (channel == AEGIS_CHANNEL_TRADE)

@@ -31,6 +31,7 @@ from ringbuffer.segment import Segment
 if TYPE_CHECKING:
     from engine.processes.brain_thread import KernelThread
     from engine.processes.executor import Executor
+    from engine.processes.intake import Intake
     from engine.processes.kernel_image import LoopImage
     from engine.processes.runner import RoleContext
 
@@ -67,6 +68,7 @@ class Brain:
         self.instruments: Sequence[Instrument] = ()
         self._executor: Executor | None = None
         self._kernel: KernelThread | None = None
+        self._intake: Intake | None = None
         context.set_state(RoleState.ATTACHED)
         context.beat(THREAD_MAIN)
 
@@ -108,7 +110,7 @@ class Brain:
             self._kernel.stop()
             self._kernel.release()
             self._kernel = None
-        self._executor = None
+        self._executor = self._intake = None
         self.rings.close()
         self.page.release()
         self.counters.close()
@@ -184,11 +186,16 @@ class Brain:
     def _create_kernel(self, loop: LoopImage, core: int | None) -> KernelThread:
         from engine.processes.brain_state import create_session_state
         from engine.processes.brain_thread import KernelThread
+        from engine.processes.intake import Intake
         from engine.processes.strategy_rows import strategy_rows
 
         self.strategies = strategy_rows(self.config)
         state = create_session_state(
             self.config, self.instruments, self.strategies, self.config.epoch
+        )
+        assert self._executor is not None, "started"
+        self._intake = Intake(
+            self.instruments_segment, self.config, state, self._executor, self.instruments
         )
         idle = choose(
             IdleKind(self.config.idle),
@@ -241,6 +248,8 @@ class Brain:
         self.context.beat(THREAD_MAIN)
         self._check_threads()
         assert self._kernel is not None, "started"
+        if self._intake is not None:
+            self._intake.look()
         if self._kernel.is_synced and not self.context.is_in_state(RoleState.READY):
             self.context.set_state(RoleState.SYNCED)
             self.context.set_state(RoleState.READY)

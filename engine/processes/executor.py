@@ -121,6 +121,7 @@ class Executor:
         self.fatal: VenueError | None = None  # keys or account mode: retrying cannot help
         self.dispatcher: Dispatcher | None = None
         self._orders: OrderVenue | None = None
+        self.known_count = 0  # instruments the venue's side knows; 0: it has not begun
 
     def start(self) -> None:
         """Start the thread; returns when its loop runs."""
@@ -141,6 +142,11 @@ class Executor:
         """
         assert self._loop is not None, "started"
         self._loop.call_soon_threadsafe(self._restore, list(records))
+
+    def learn(self, instruments: Sequence[Instrument]) -> None:
+        """Take up more instruments, the next by index; `known_count` says when. From any thread."""
+        assert self._loop is not None, "started"
+        self._loop.call_soon_threadsafe(self._learn, instruments)
 
     @property
     def in_flight_count(self) -> int:
@@ -200,6 +206,7 @@ class Executor:
             KernelLine(self._line, self._take_all_commands),
         )
         self._orders = orders
+        self.known_count = len(instruments)
         self._table.subscribe_many(COMMAND_TYPES, orders.submit)
         self._table.seal()
         await self._open(orders)
@@ -246,6 +253,11 @@ class Executor:
             if instruments:
                 return instruments
             await asyncio.sleep(INSTRUMENTS_WAIT_S)
+
+    def _learn(self, instruments: Sequence[Instrument]) -> None:
+        assert self._orders is not None, "it knows instruments"
+        self._orders.learn(instruments)
+        self.known_count += len(instruments)
 
     async def _keep_beating(self) -> None:
         while True:

@@ -7,7 +7,8 @@
         every 10 ms  -> heartbeat, stop word, liveness, what waits for room
         some times a second -> counters, lag and silence of the connections, losses that are over
         every second -> refusals as events, the table of the connections
-        every minutes, and when the venue says so -> exchangeInfo: what changed is wound down
+        every minutes, and when the venue says so -> exchangeInfo: what comes, goes, changed
+        every 10 ms too -> what of that has become possible
 
 Python runs per connection and per timer, never per frame. Neither numpy nor Numba is imported: the
 first live record would wait for them.
@@ -46,7 +47,9 @@ from engine.processes.feed_faults import FeedFaults
 from engine.processes.feed_holds import EntryHolds
 from engine.processes.feed_instruments import InstrumentChoice
 from engine.processes.feed_listing import ListingWatch
+from engine.processes.feed_log import FeedLog
 from engine.processes.feed_rejects import RejectEvents
+from engine.processes.feed_roster import Roster
 from engine.processes.feed_supply import Supply
 from engine.store.instrument_segment import KIND_INSTRUMENTS
 from engine.venues.binance.contract_stream import ContractStream
@@ -63,7 +66,6 @@ from ringbuffer.ring import Producer, Ring
 from ringbuffer.segment import Segment
 
 if TYPE_CHECKING:
-    from engine.processes.logs import Logger, RateLimitedSite
     from engine.processes.runner import RoleContext
 
 CYCLE_S: Final = 0.01
@@ -74,7 +76,6 @@ CLOCK_FIRST_S: Final = (0.05, 0.1, 0.25, 0.5)  # then every CLOCK_PERIOD_S
 CLOCK_AGAIN_S: Final = 0.05  # after an answer that lay far off
 CLOCK_PERIOD_S: Final = 1.0  # of an exchange that may play a tape
 CLOCK_PERIOD_THIRD_PARTY_S: Final = 30.0
-UNLOGGED_MAX: Final = 64  # warnings kept until the log is open
 NS_PER_S: Final = 1_000_000_000
 
 
@@ -97,12 +98,11 @@ class Feed:
         venue = self.config.venue
         self.rest = BinanceRest(venue.rest_url, self.clock)
         self.venue = BinanceMarketData(self.rest)
-        self.instruments: list[Instrument] = []
+        self.instruments: list[Instrument] = []  # by index; the roster appends
+        self.symbols: list[str] = []  # theirs
         self.faults = FeedFaults(self.events, self._warn)
         self.choice = InstrumentChoice(self.config, self.venue, self.clock, self.faults)
-        self._site: RateLimitedSite | None = None
-        self._logger: Logger | None = None
-        self._unlogged: list[tuple[str, str, dict[str, object]]] = []  # before there is a log
+        self._log = FeedLog(self.config.home)
         self._tasks: list[asyncio.Task[None]] = []
         self._line_tasks: Callable[[], list[asyncio.Task[None]]] = list
         self._cycle_count = 0
@@ -140,25 +140,62 @@ class Feed:
         self.market.close()
 
     async def _prepare(self) -> None:
-        """Learn clock and instruments, publish them, and build the core."""
+        """Learn clock and instruments, publish them, and build what serves them."""
         await self._retry("connecting to the venue", self._learn_clock)
         await self._retry("fetching instruments", self._learn_instruments)
+        self.symbols = [instrument.symbol for instrument in self.instruments]
+        self._build_core()
+        self._build_sources()
+        self._build_watch()
+        await self._retry("reading what the venue lists", self.listing.begin)
+        self.context.set_state(RoleState.WARM)
+
+    def _build_core(self) -> None:
+        """Build the core over the rows, with room for those that may come."""
         rows = self.instruments_segment.buffer[SEGMENT_ROWS_OFFSET:]
         count = len(self.instruments)
+        capacity = count if self.config.instruments else self._row_capacity()
         is_practice = not self.config.venue.third_party
         cadence = cadence_words(may_lack_channels=is_practice)
-        with rows[: count * 256] as used:
+        with rows[: count * INSTRUMENT_BYTES] as used:
             bounds = laws(plays_tapes=is_practice, spike_sigmas=self.config.price_spike_sigmas)
-            self.core = Core(used, bounds, cadence)
+            self.core = Core(used, bounds, cadence, capacity)
         rows.release()
         self.core.attach(self.market.buffer, os.getpid(), _native.process_start_ticks(os.getpid()))
         self.core.set_healing(self.config.sources.heal_ms * 1_000_000)
         self._set_clock()
-        self.depth_answers = DepthAnswers(self.core, self.depth, count)
+
+    def _build_sources(self) -> None:
+        """Build what brings the market: snapshots and everything of the supply."""
         self.holds = EntryHolds(self.core)
         book_count = sum(1 for row in self.instruments if row.flags & InstrumentFlag.BOOK)
         self.books = BookSnapshots(
-            self.core, self.venue, self.instruments, book_count, self._on_snapshot_failure
+            self.core, self.venue, self.symbols, book_count, self._on_snapshot_failure
+        )
+        self.supply = Supply(
+            self.core,
+            self.config,
+            self.venue,
+            self.clock,
+            self.symbols,
+            book_count,
+            holds=self.holds,
+            faults=self.faults,
+            on_up=self._on_up,
+            warn=self._warn,
+            reconciled=self._log.reconciled,
+        )
+
+    def _build_watch(self) -> None:
+        """Build what follows the list of instruments, and what shows how it all stands."""
+        self.depth_answers = DepthAnswers(self.core, self.depth, self.instruments)
+        self.roster = Roster(
+            self.core,
+            self.config,
+            self.instruments_segment,
+            (self.instruments, self.symbols),
+            self.supply.sources,
+            self.faults,
         )
         self.listing = ListingWatch(
             self.holds.of("listing"),
@@ -167,20 +204,8 @@ class Feed:
             self.choice,
             self.faults,
             instruments=self.instruments,
+            roster=self.roster,
             period_s=self.config.listing_refresh_s,
-        )
-        self.supply = Supply(
-            self.core,
-            self.config,
-            self.venue,
-            self.clock,
-            [instrument.symbol for instrument in self.instruments],
-            book_count,
-            holds=self.holds,
-            faults=self.faults,
-            on_up=self._on_up,
-            warn=self._warn,
-            reconciled=self._on_reconciled,
         )
         self.feed_counters = FeedCounters(
             self.counters,
@@ -192,8 +217,6 @@ class Feed:
             self.supply.report,
         )
         self.rejects = RejectEvents(self.core, self.events)
-        await self._retry("reading what the venue lists", self.listing.begin)
-        self.context.set_state(RoleState.WARM)
 
     async def _work(self) -> None:
         supply = self.supply
@@ -201,9 +224,8 @@ class Feed:
         self._line_tasks = lambda: supply.sources.tasks
         self._start([self.books.run(), self.listing.run(), self._refresh_clock()])
         self._start(supply.jobs())
-        symbols = [instrument.symbol for instrument in self.instruments]
         contracts = ContractStream(
-            self.config.venue.stream_url, symbols, supply.attempts, self.listing.hurry
+            self.config.venue.stream_url, self.symbols, supply.attempts, self.listing.hurry
         )
         self._start([contracts.run()])
         if self.config.idle in {"spin", "yield"}:
@@ -220,6 +242,7 @@ class Feed:
         self._cycle_count += 1
         count = self._cycle_count
         self.depth_answers.look()
+        self.roster.step(now_ns)
         if count % LIVENESS_CYCLES == 0:
             self.core.check_liveness(now_ns)
             self.supply.incidents.follow(now_ns)
@@ -241,7 +264,7 @@ class Feed:
         buffer = self.instruments_segment.buffer
         self.supply.report.look()
         states, width = self.supply.report.liveness, len(Channel)
-        for row in range(len(self.instruments)):
+        for row in range(len(states) // width):
             first = SEGMENT_ROWS_OFFSET + row * INSTRUMENT_BYTES + LIVENESS_OFFSET
             buffer[first : first + width] = states[row * width : (row + 1) * width]
 
@@ -257,28 +280,7 @@ class Feed:
         connections = len(self.supply.sources.plans)
         self.context.progress(f"{len(self.instruments)} instruments, {connections} connections")
         self.context.freeze_heap()
-        self._tasks.append(asyncio.create_task(self._load_logger()))
-
-    async def _load_logger(self) -> None:
-        # structlog costs tens of ms, seconds on a busy disk: a thread imports it, after the first
-        # record.
-        loop = asyncio.get_running_loop()
-        self._site = await loop.run_in_executor(None, self._open_log)
-        for event, reason, values in self._unlogged:
-            self._warn(event, reason, **values)
-        self._unlogged.clear()
-        await asyncio.Event().wait()
-
-    def _open_log(self) -> RateLimitedSite:
-        from pathlib import Path
-
-        from engine.processes import logs
-
-        logger = logs.configure("feed", Path(self.config.home))
-        for symbol, why in self.choice.left_out.items():
-            logger.warning("INSTRUMENT_LEFT_OUT", instrument=symbol, reason=why)
-        self._logger = logger
-        return logs.RateLimitedSite(logger, "FEED_FAULT")
+        self._tasks.append(asyncio.create_task(self._log.keep(self.choice.left_out)))
 
     async def _beat(self) -> None:
         while True:
@@ -320,16 +322,19 @@ class Feed:
         if published:  # an earlier feed of this engine: indices stay what they are
             self.instruments = [unpack_row(buffer, row) for row in range(published)]
             return
-        capacity = int.from_bytes(
-            buffer[SEGMENT_CAPACITY_OFFSET : SEGMENT_CAPACITY_OFFSET + 8], "little"
-        )
-        chosen = await self.choice.choose(capacity)
+        chosen = await self.choice.choose(self._row_capacity())
         for row, instrument in enumerate(chosen):
             pack_row(instrument, buffer, row)
         # MEMORY: release; the rows are complete before their count. Pairs with the acquire in
         # every reader of the segment.
         _native.store_release(address, len(chosen))
         self.instruments = chosen
+
+    def _row_capacity(self) -> int:
+        words = self.instruments_segment.buffer
+        return int.from_bytes(
+            words[SEGMENT_CAPACITY_OFFSET : SEGMENT_CAPACITY_OFFSET + 8], "little"
+        )
 
     async def _refresh_clock(self) -> None:
         period_s = CLOCK_PERIOD_S
@@ -354,21 +359,13 @@ class Feed:
         if self.supply.sources.is_complete and not self._is_ready:
             self.context.set_state(RoleState.SYNCED)
 
-    def _on_reconciled(self, row: dict[str, Any]) -> None:
-        """Write what became of a loss: one line each, whatever its number."""
-        if self._logger is not None:
-            self._logger.info("RECONCILIATION", **row)
-
     def _on_snapshot_failure(self, symbol: str, text: str) -> None:
         self._warn("SNAPSHOT_FAILED", text, instrument=symbol)
 
     def _warn(self, event: str, reason: str, **values: object) -> None:
         if not self._is_ready:
             self.context.progress(reason)
-        if self._site is not None:
-            self._site.warn(event, text=reason, **values)
-        elif len(self._unlogged) < UNLOGGED_MAX:
-            self._unlogged.append((event, reason, values))
+        self._log.warn(event, reason, **values)
 
     def _start(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
         self._tasks += [asyncio.create_task(job) for job in jobs]

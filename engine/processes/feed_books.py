@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from engine.domain.instrument_row import Instrument
 from engine.venues.binance.market import snapshot_limit
 from engine.venues.venue import MarketDataVenue, RateLimitError, VenueError
 from native_ext import _feed
@@ -36,14 +35,17 @@ class BookSnapshots:
         self,
         core: _feed.Core,
         venue: MarketDataVenue,
-        instruments: Sequence[Instrument],
+        symbols: Sequence[str],
         book_count: int,
         on_failure: Callable[[str, str], None],
     ) -> None:
-        """Prepare; `on_failure(symbol, text)` hears about every failed fetch."""
+        """Prepare; `on_failure(symbol, text)` hears about every failed fetch.
+
+        `symbols` are by instrument index, and more may come.
+        """
         self._core = core
         self._venue = venue
-        self._symbols = [instrument.symbol for instrument in instruments]
+        self._symbols = symbols
         self._limit, self._weight = snapshot_limit(book_count)
         self._on_failure = on_failure
         self._due_s: dict[int, float] = {}

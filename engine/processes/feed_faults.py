@@ -28,7 +28,7 @@ class FeedFault(IntEnum):
     """Reasons of the feed's ROLE_FAULT events. Stored in journals: never renumbered."""
 
     DISCOVERY_FAILED = 1  # the ranking by volume could not be had: the fallback list is traded
-    DISCOVERY_BACK = 2  # it can be had again; a restart takes it
+    DISCOVERY_BACK = 2  # it can be had again: its instruments are taken
     WIND_DOWN = 3  # an instrument takes no more entries: its end is near, or its filters changed
     WIND_DOWN_OVER = 4  # it takes entries again
     LISTING_UNREACHABLE = 5  # what the venue lists could not be had several times in a row
@@ -38,6 +38,9 @@ class FeedFault(IntEnum):
     BACKUP_TAKEN = 9  # the second connection of a plan is taken
     QUOTES_POLLED = 10  # no connection carries quotes: they are asked for by request
     RECOVERED = 11  # a loss is over; the log says what was healed and what is a gap
+    INSTRUMENT_ADDED = 12  # one more instrument, under an index of its own
+    INSTRUMENT_GONE = 13  # closed, and nothing at stake: its streams were given up
+    FILTERS_CHANGED = 14  # the venue has other bounds for an instrument: they hold from now on
 
 
 def event_payload(

@@ -71,7 +71,11 @@ class Incidents:
     def until_live(self, places: Sequence[tuple[int, Channel]]) -> Callable[[], bool]:
         """Return what is over when those of some channels that are live now are so again."""
         wanted = [place for place in places if self._is_live(place)]
-        return lambda: all(self._is_live(place) for place in wanted)
+
+        def is_over() -> bool:
+            return all(self._is_live(place) or self._is_given_up(place) for place in wanted)
+
+        return is_over
 
     @property
     def open_count(self) -> int:
@@ -124,6 +128,9 @@ class Incidents:
     def _is_live(self, place: tuple[int, Channel]) -> bool:
         # Held by somebody, a channel is invalid however well its stream does.
         return self._core.channel(*place)[0] in {Liveness.LIVE, Liveness.INVALID}
+
+    def _is_given_up(self, place: tuple[int, Channel]) -> bool:
+        return self._core.channel(*place)[0] == Liveness.UNSUPPORTED
 
 
 class _Incident:

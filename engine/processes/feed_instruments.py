@@ -4,8 +4,9 @@
           + 24 h ticker, RANKING_TRIES times ---ok---> the most traded, in order of volume
                                              `fail---> the fallback list, and the fault is told
 
-Without exchangeInfo nothing is chosen: the feed asks again until the venue answers. The set is
-fixed for a run; a ranking that comes back later is told (`feed_listing`) and taken by a restart.
+Without exchangeInfo nothing is chosen: the feed asks again until the venue answers. `standing` says
+what would be chosen now; what has come to be traded goes only when it fell well behind, so that
+two of nearly the same volume do not take turns.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ from engine.config import Config
 from engine.domain.instrument_row import Instrument
 from engine.processes.feed_faults import FeedFault, FeedFaults
 from engine.venues.binance.discovery import FALLBACK, rank_by_volume
-from engine.venues.binance.exchange_info import ExchangeInfo, select_instruments
+from engine.venues.binance.exchange_info import ExchangeInfo, is_offered, select_instruments
 from engine.venues.binance.market import BinanceMarketData
 from engine.venues.binance.stream import backoff_s
 from engine.venues.venue import ProtocolError, RateLimitError, VenueError
 
+STAYS_DIVISOR: Final = 4  # of the ranking's length: how far behind it an instrument may stay
 RANKING_TRIES: Final = 4  # at start; the pauses between them stay below two seconds together
 
 
 class InstrumentChoice:
-    """Chooses once, at the start of a run."""
+    """Chooses at the start of a run, and says later what stands."""
 
     def __init__(
         self, config: Config, venue: BinanceMarketData, clock: VenueClock, faults: FeedFaults
@@ -81,6 +83,19 @@ class InstrumentChoice:
         if not ranked:
             raise ProtocolError("24 h ticker: no active perpetual USDT pair has a volume")
         return ranked
+
+    async def standing(self, info: ExchangeInfo) -> tuple[list[str], frozenset[str]]:
+        """Return what is to be traded now, the best first, and what may stay if it is traded.
+
+        Raises:
+            VenueError: no volumes to rank by.
+        """
+        top = self._config.instruments_top
+        if not top:
+            offered = [row.symbol for row in info.symbols if is_offered(row)]
+            return offered, frozenset(offered)
+        ranked = await self.rank(info)
+        return ranked[:top], frozenset(ranked[: top + -(-top // STAYS_DIVISOR)])
 
     async def _ranking(self, info: ExchangeInfo) -> list[str]:
         self.fallback_count = 0

@@ -1,14 +1,17 @@
-"""Look again and again at what the venue lists, and wind down what no longer fits.
+"""Look again and again at what the venue lists: what winds down, what comes in, other bounds.
 
         !contractInfo of one of ours --.
         every listing_refresh_s -------+-> exchangeInfo --> why_no_entries, per instrument
-                                                             | reason       | none any more
-                                                             v              v
-                              its quotes are held INVALID on the ring    let go
+                                                |            | reason       | none any more
+                                                |            v              v
+                                                |     closed, quotes held   open, let go
+                                                |-> changed_bounds -> FILTER records
+                                                `-> standing, by the clock only -> come in, drop out
 
-Liveness is what blocks entries and lets exits pass; it travels on the market ring, so a session
-that saw a wind-down decides the same when it is run again (ADR 0019). A list that cannot be had
-changes nothing: it is asked for again with a jittered back-off, and told when it stays away.
+Held quotes are INVALID on the ring, which blocks entries and lets exits pass; a closed instrument's
+resting entries are withdrawn. Both travel on the market ring, so a session that saw a wind-down
+decides the same when it is run again (ADR 0019, 0024). A list that cannot be had changes nothing:
+it is asked for again with a jittered back-off, and told when it stays away.
 """
 
 from __future__ import annotations
@@ -21,12 +24,13 @@ from contextlib import suppress
 from typing import Final
 
 from engine.clock import VenueClock
-from engine.domain.instrument_row import Instrument
+from engine.domain.instrument_row import Instrument, InstrumentError
 from engine.processes.feed_faults import FeedFault, FeedFaults
 from engine.processes.feed_holds import HELD_CHANNEL, HoldsChannels
 from engine.processes.feed_instruments import InstrumentChoice
-from engine.venues.binance.exchange_info import ExchangeInfo, SymbolRow, ends_soon
-from engine.venues.binance.listing import why_no_entries
+from engine.processes.feed_roster import Roster
+from engine.venues.binance.exchange_info import ExchangeInfo, SymbolRow, ends_soon, instrument_of
+from engine.venues.binance.listing import changed_bounds, why_no_entries
 from engine.venues.binance.market import BinanceMarketData
 from engine.venues.binance.stream import backoff_s
 from engine.venues.venue import VenueError
@@ -49,15 +53,22 @@ class ListingWatch:
         faults: FeedFaults,
         *,
         instruments: Sequence[Instrument],
+        roster: Roster,
         period_s: float,
     ) -> None:
-        """Watch `instruments` every `period_s`; nothing is asked before `begin` or `run`."""
+        """Watch `instruments` every `period_s`; nothing is asked before `begin` or `run`.
+
+        What comes of it `core` hears for the quotes and `roster` for the rest.
+        """
         self._core = core
         self._venue = venue
         self._clock = clock
         self._choice = choice
         self._faults = faults
         self._instruments = instruments
+        self._roster = roster
+        self._dropped: dict[int, str] = {}  # instrument index -> why it is traded no more
+        self._stood_s = time.monotonic()  # when it was last looked who stands
         self._period_s = period_s
         self._rows: dict[int, SymbolRow | None] = {}
         self._ranking_missing = False
@@ -102,8 +113,8 @@ class ListingWatch:
         """
         info = await self._venue.fetch_list()
         await self.apply(info)
-        if self._ranking_missing:
-            await self._look_for_ranking(info)
+        if not self._roster.is_fixed and self._is_due():
+            await self._turn_over(info)
 
     async def apply(self, info: ExchangeInfo) -> None:
         """Hold and let go by a list."""
@@ -116,11 +127,24 @@ class ListingWatch:
             if is_known and (row is None or not ends_soon(row, now_ns)):
                 continue
             self._rows[index] = row
-            self._conclude(instrument, why_no_entries(instrument, row, now_ns))
+            self._take_bounds(instrument, row)
+            self._judge(instrument, now_ns)
             looked_at += 1
             if looked_at % ROWS_AT_ONCE == 0:
                 await asyncio.sleep(0)
         self._core.flush(time.monotonic_ns())
+
+    def _take_bounds(self, instrument: Instrument, row: SymbolRow | None) -> None:
+        bounds = changed_bounds(instrument, row) if row is not None else {}
+        if bounds:
+            index, named = instrument.instrument_index, " ".join(bounds)
+            self._roster.change(index, bounds)
+            self._faults.tell(FeedFault.FILTERS_CHANGED, f"{instrument.symbol}: {named}", index)
+
+    def _judge(self, instrument: Instrument, now_ns: int) -> None:
+        index = instrument.instrument_index
+        why = why_no_entries(instrument, self._rows.get(index), now_ns)
+        self._conclude(instrument, why or self._dropped.get(index, ""))
 
     def _conclude(self, instrument: Instrument, reason: str) -> None:
         index, symbol = instrument.instrument_index, instrument.symbol
@@ -133,16 +157,54 @@ class ListingWatch:
         else:
             del self.held[index]
             self._faults.tell(FeedFault.WIND_DOWN_OVER, f"{symbol} again takes entries", index)
-        self._core.hold(index, HELD_CHANNEL, time.monotonic_ns(), int(bool(reason)))
+        now_ns = time.monotonic_ns()
+        self._core.hold(index, HELD_CHANNEL, now_ns, int(bool(reason)))
+        self._roster.close(index, now_ns, is_closed=bool(reason))
 
-    async def _look_for_ranking(self, info: ExchangeInfo) -> None:
+    def _is_due(self) -> bool:
+        """Return whether it is time to see who stands: by the clock, however much is said."""
+        return time.monotonic() - self._stood_s > self._period_s * (1 - 2 * JITTER)
+
+    async def _turn_over(self, info: ExchangeInfo) -> None:
+        """Take in what has come to stand, drop what fell behind."""
+        self._stood_s = time.monotonic()
         try:
-            await self._choice.rank(info)
+            wanted, stays = await self._choice.standing(info)
         except VenueError:
             self._choice.failure_count += 1
             return
-        self._ranking_missing = False
-        self._faults.tell(FeedFault.DISCOVERY_BACK, "ranking is back: a restart takes it")
+        if self._ranking_missing:
+            self._ranking_missing = False
+            self._faults.tell(FeedFault.DISCOVERY_BACK, "ranking is back: it is followed")
+        now_ns = self._clock.venue_ns(time.monotonic_ns())
+        self._drop_behind(stays, now_ns)
+        listed = {row.symbol: row for row in info.symbols}
+        for symbol in wanted:
+            self._take_in(listed[symbol], now_ns)
+        self._core.flush(time.monotonic_ns())
+
+    def _drop_behind(self, stays: frozenset[str], now_ns: int) -> None:
+        for instrument in list(self._instruments):
+            index, is_dropped = instrument.instrument_index, instrument.symbol not in stays
+            if is_dropped != (index in self._dropped):
+                if is_dropped:
+                    self._dropped[index] = "no longer among the most traded"
+                elif self._roster.room <= 0 and instrument.symbol not in self._roster.active:
+                    continue
+                else:
+                    del self._dropped[index]
+                self._judge(instrument, now_ns)
+
+    def _take_in(self, row: SymbolRow, now_ns: int) -> None:
+        if row.symbol in self._roster.active or self._roster.index_of(row.symbol) >= 0:
+            return
+        try:
+            listed = instrument_of(row)
+        except InstrumentError as error:
+            self._choice.left_out[row.symbol] = str(error)
+            return
+        if not why_no_entries(listed, row, now_ns):
+            self._roster.add(listed)
 
     async def _pause(self, failures: int) -> None:
         """Wait for the next look: by the clock, or sooner when something is said."""

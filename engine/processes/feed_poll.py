@@ -16,7 +16,8 @@ from engine.clock import NS_PER_MS, VenueClock
 from engine.domain.codes import Channel
 from engine.processes.feed_faults import FeedFault, FeedFaults
 from engine.processes.feed_holds import EntryHolds
-from engine.processes.feed_sources import FeedSources, PlanSources
+from engine.processes.feed_lines import PlanSources
+from engine.processes.feed_sources import FeedSources
 from engine.venues.binance.backfill import quote_frames
 from engine.venues.venue import VenueError
 from native_ext._feed import Core
@@ -58,12 +59,8 @@ class QuotePoll:
         self._holds = holds
         self._faults = faults
         self._on_failure = on_failure
-        self._index_of = {symbol: index for index, symbol in enumerate(symbols)}
-        self._plans = [
-            entry
-            for entry in sources.plans
-            if any(row.channel is Channel.QUOTE for row in entry.plan.subscriptions)
-        ]
+        self._symbols = symbols  # by index; more may come
+        self._sources = sources
         self.quote_count = 0
 
     async def run(self) -> None:
@@ -86,7 +83,13 @@ class QuotePoll:
         def is_needed(entry: PlanSources) -> bool:
             return entry.down_ns > 0 and now_ns - entry.down_ns > self._after_s * 1e9
 
-        return {index for entry in self._plans if is_needed(entry) for index in entry.indices}
+        rows = (
+            row
+            for entry in self._sources.plans
+            if is_needed(entry)
+            for row in entry.plan.subscriptions
+        )
+        return {row.instrument_index for row in rows if row.channel is Channel.QUOTE}
 
     async def _poll(self, wanted: set[int]) -> None:
         try:
@@ -97,8 +100,9 @@ class QuotePoll:
             self._on_failure("quotes", str(error))
             return
         now_ns = time.monotonic_ns()
+        wanted_symbols = {self._symbols[index] for index in wanted}
         self._core.expect_duplicates(1)  # a quote that did not change has its old number
         for symbol, frame in frames:
-            if self._index_of.get(symbol) in wanted and self._core.decode(frame, now_ns) == 0:
+            if symbol in wanted_symbols and self._core.decode(frame, now_ns) == 0:
                 self.quote_count += 1
         self._core.expect_duplicates(0)

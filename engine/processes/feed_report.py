@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,8 +17,9 @@ from engine.clock import VenueClock
 from engine.domain.codes import Channel, Liveness
 from engine.processes.board import write_board
 from engine.processes.feed_backfill import Backfill
+from engine.processes.feed_lines import Line
 from engine.processes.feed_poll import QuotePoll
-from engine.processes.feed_sources import FeedSources, Line
+from engine.processes.feed_sources import FeedSources
 from native_ext._feed import Core
 from ringbuffer.segment import Segment
 
@@ -30,25 +32,28 @@ class SourceReport:
     def __init__(
         self,
         core: Core,
-        instrument_count: int,
+        symbols: Sequence[str],
         clock: VenueClock,
         sources: FeedSources,
         backfill: Backfill,
         poll: QuotePoll,
     ) -> None:
-        """Read from them; nothing is kept but the last liveness."""
+        """Read from them; nothing is kept but the last liveness. More `symbols` may come."""
         self._core = core
-        self._places = [(row, channel) for row in range(instrument_count) for channel in Channel]
+        self._symbols = symbols
         self._clock = clock
         self._sources = sources
         self._backfill = backfill
         self._poll = poll
-        self.liveness = bytes(len(self._places))  # one byte a place, by instrument, then channel
+        self.liveness = bytes(
+            len(symbols) * len(Channel)
+        )  # one byte a place, by instrument, then channel
 
     def look(self) -> None:
         """Read every channel's liveness."""
         channel = self._core.channel
-        self.liveness = bytes(channel(row, number)[0] for row, number in self._places)
+        rows = range(len(self._symbols))
+        self.liveness = bytes(channel(row, number)[0] for row in rows for number in Channel)
 
     def counts(self) -> dict[str, int]:
         """Return the numbers of the counters page, by name."""

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from engine.clock import VenueClock
 from engine.config import SourcesConfig
@@ -27,9 +27,17 @@ from engine.processes.feed_faults import FeedFault, FeedFaults
 from engine.processes.feed_holds import EntryHolds
 from engine.processes.feed_incidents import Incidents
 from engine.processes.feed_lag import LagWatch
+from engine.processes.feed_lines import (
+    REPLACE_FIRST_S,
+    SHARED_AFTER_S,
+    Line,
+    PlanSources,
+    SourceHooks,
+    places_of,
+)
 from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.market import CADENCES
-from engine.venues.binance.routing import ConnectionPlan, Subscription
+from engine.venues.binance.routing import ConnectionPlan, Subscription, plans_of
 from engine.venues.binance.stream import MarketStream, has_delivered
 from native_ext._feed import Core
 from ringbuffer.errors import InvariantError
@@ -39,69 +47,9 @@ DEMAND_AFTER_S: Final = 1.0  # without the primary
 BACK_AFTER_S: Final = 30.0  # the primary was good for so long: the backup goes
 STALE_NS: Final = NS_PER_S  # a stream that spoke and is stale for so long ...
 LIVELY_NS: Final = NS_PER_S  # ... although it spoke so often: others may be quiet by nature
-REPLACE_FIRST_S: Final = 20.0  # between two replacements for silence, doubled each time
 REPLACE_MAX_S: Final = 1_800.0
 REFUSAL_TOLD_NS: Final = 60 * NS_PER_S
-SHARED_AFTER_S: Final = (
-    5.0  # the slower of two lines may repeat what the one that is gone delivered
-)
 PRIMARY, BACKUP = 0, 1
-
-
-class Line:
-    """One connection of a plan, its lag, and when it may be replaced for silence."""
-
-    def __init__(self, name: str, stream: MarketStream, lag: LagWatch) -> None:
-        """Start unwanted."""
-        self.name = name
-        self.stream = stream
-        self.lag = lag
-        self.task: asyncio.Task[None] | None = None
-        self.replace_after_s = 0.0
-        self.replace_pause_s = REPLACE_FIRST_S
-        self.quantiles_ns = (0, 0, 0)
-        self.connection_seen: object = None
-
-    @property
-    def is_good(self) -> bool:
-        """Return whether it is up and in time."""
-        return self.stream.is_up and not self.lag.is_late
-
-
-class PlanSources:
-    """The lines of one plan."""
-
-    def __init__(self, name: str, plan: ConnectionPlan, lines: Sequence[Line]) -> None:
-        """Start with nothing up."""
-        self.name = name
-        self.plan = plan
-        self.lines = lines
-        self.indices = sorted({row.instrument_index for row in plan.subscriptions})
-        self.was_up = False  # at least once
-        self.down_ns = 0  # since when no line carries it, of a plan that was up
-        self.shared_s = -SHARED_AFTER_S  # when two lines carried it last
-        self.is_late = False
-        self.primary_bad_since_s = time.monotonic()
-        self.primary_good_since_s = 0.0
-
-    @property
-    def is_up(self) -> bool:
-        """Return whether a line carries it."""
-        return any(line.stream.is_up for line in self.lines)
-
-    def places(self) -> list[tuple[int, Channel]]:
-        """Return each (instrument, channel) it carries, once."""
-        return list(
-            dict.fromkeys((row.instrument_index, row.channel) for row in self.plan.subscriptions)
-        )
-
-
-class SourceHooks(NamedTuple):
-    """What the feed hears: connections opened, reasons worth a log line, plans that came back."""
-
-    on_connected: Callable[[], None]
-    warn: Callable[..., None]
-    on_back: Callable[[PlanSources, int], None]  # with the time since when it was down
 
 
 class FeedSources:
@@ -148,37 +96,76 @@ class FeedSources:
         self.attempts = attempts
         self.switch_count = 0  # backups taken
         self._refusal_told_ns = -REFUSAL_TOLD_NS
-
-        def line(plan: ConnectionPlan, name: str, place: int) -> Line:
-            stream = MarketStream(
-                core,
-                (urls[place], urls[1 - place]),
-                plan,
-                attempts,
-                on_up=self._on_up,
-                on_down=self._on_down,
-                life_s=config.connection_life_s,
-            )
-            limit_ns = config.lag_limit_ms * 1_000_000
-            return Line(name, stream, LagWatch(limit_ns, is_absolute=is_third_party))
-
-        self.plans = []
+        self._urls = urls
+        self._is_third_party = is_third_party
+        self._plan_number = 0
+        self.plans: list[PlanSources] = []
         self._of: dict[MarketStream, PlanSources] = {}
-        for number, plan in enumerate(plans):
-            name = f"{plan.category}-{number}"
-            lines = [line(plan, f"{name}a", PRIMARY)]
-            if config.backup != "off":
-                lines.append(line(plan, f"{name}b", BACKUP))
-            sources = PlanSources(name, plan, lines)
-            self.plans.append(sources)
-            self._of |= {entry.stream: sources for entry in lines}
+        for plan in plans:
+            self._add(plan)
+
+    def _add(self, plan: ConnectionPlan) -> PlanSources:
+        name = f"{plan.category}-{self._plan_number}"
+        self._plan_number += 1
+        lines = [self._line(plan, f"{name}a", PRIMARY)]
+        if self._config.backup != "off":
+            lines.append(self._line(plan, f"{name}b", BACKUP))
+        sources = PlanSources(name, plan, lines)
+        self.plans.append(sources)
+        self._of |= {entry.stream: sources for entry in lines}
+        return sources
+
+    def _line(self, plan: ConnectionPlan, name: str, place: int) -> Line:
+        stream = MarketStream(
+            self._core,
+            (self._urls[place], self._urls[1 - place]),
+            plan,
+            self.attempts,
+            on_up=self._on_up,
+            on_down=self._on_down,
+            life_s=self._config.connection_life_s,
+        )
+        limit_ns = self._config.lag_limit_ms * 1_000_000
+        return Line(name, stream, LagWatch(limit_ns, is_absolute=self._is_third_party))
 
     def start(self) -> None:
         """Open every primary, and the backups that are always wanted."""
         for sources in self.plans:
-            self._want(sources.lines[PRIMARY])
-            if self._config.backup == "always":
-                self._want(sources.lines[BACKUP])
+            self._start(sources)
+
+    def _start(self, sources: PlanSources) -> None:
+        self._want(sources.lines[PRIMARY])
+        if self._config.backup == "always":
+            self._want(sources.lines[BACKUP])
+
+    def carry(self, rows: Sequence[Subscription]) -> None:
+        """Carry more streams: on connections that have room, which are replaced, or on more."""
+        room = self._config.streams_per_connection
+        for plan in plans_of(rows, room):
+            sources = next((row for row in self.plans if row.has_room(plan, room)), None)
+            if sources is None:
+                self._start(self._add(plan))
+            else:
+                both = (*sources.plan.subscriptions, *plan.subscriptions)
+                sources.change(ConnectionPlan(plan.category, both))
+
+    def drop(self, indices: Sequence[int]) -> list[tuple[int, Channel]]:
+        """Carry nothing of some instruments any more; return what was carried of them."""
+        dropped: list[tuple[int, Channel]] = []
+        for sources in list(self.plans):
+            rows = sources.plan.subscriptions
+            kept = tuple(row for row in rows if row.instrument_index not in indices)
+            if len(kept) == len(rows):
+                continue
+            dropped += [place for place in sources.places() if place[0] in indices]
+            sources.announced -= set(dropped)
+            if kept:
+                sources.change(ConnectionPlan(sources.plan.category, kept))
+                continue
+            for line in sources.lines:
+                self._forego(line)
+            self.plans.remove(sources)
+        return dropped
 
     @property
     def lines(self) -> Iterator[Line]:
@@ -212,6 +199,7 @@ class FeedSources:
         self._jumps_seen = self._clock.jump_count
         for sources in self.plans:
             self._judge_shared(sources, now_ns)
+            self._follow_plan(sources, now_ns)
             for line in sources.lines:
                 self._note_lag(line, now_s, has_jumped=has_jumped)
             self._judge_lag(sources, now_ns)
@@ -227,12 +215,33 @@ class FeedSources:
         self._judge_shared(sources, now_ns)
         if sum(line.stream.is_up for line in sources.lines) > 1:
             return
-        for index, channel in sources.places():
-            self._core.subscribed(index, channel, now_ns)
-        self._core.flush(now_ns)
+        self._announce(sources, now_ns)
         if sources.down_ns:
             self._hooks.on_back(sources, sources.down_ns)
             sources.down_ns = 0
+
+    def _announce(self, sources: PlanSources, now_ns: int) -> None:
+        """Tell the core which channels may speak that could not before."""
+        carried = {
+            place
+            for line in sources.lines
+            if line.stream.connection is not None and line.stream.carried is not None
+            for place in places_of(line.stream.carried)
+        }
+        fresh = carried.intersection(sources.places()) - sources.announced
+        for index, channel in sorted(fresh):
+            self._core.subscribed(index, channel, now_ns)
+        sources.announced |= fresh
+        self._core.flush(now_ns)
+
+    def _follow_plan(self, sources: PlanSources, now_ns: int) -> None:
+        """Replace connections that carry another plan than the one that is wanted."""
+        for line in sources.lines:
+            stream = line.stream
+            if stream.connection is not None and stream.carried is not stream.plan:
+                stream.replace("other instruments")
+        if len(sources.announced) < len(sources.plan.subscriptions):
+            self._announce(sources, now_ns)
 
     def _on_down(self, stream: MarketStream, reason: str) -> None:
         sources, now_ns = self._of[stream], time.monotonic_ns()
@@ -248,6 +257,7 @@ class FeedSources:
             self.incidents.open(sources.name, f"{line.name} down", reason, is_over, now_ns)
             for index, channel in sources.places():
                 self._core.disconnected(index, channel, now_ns)
+            sources.announced.clear()
             self._core.flush(now_ns)
         if stream.failures > 1:
             self._tell_refusal(reason, now_ns)

@@ -17,9 +17,10 @@ from engine.processes.feed_backfill import Backfill
 from engine.processes.feed_faults import FeedFault, FeedFaults
 from engine.processes.feed_holds import EntryHolds
 from engine.processes.feed_incidents import Incidents
+from engine.processes.feed_lines import PlanSources, SourceHooks
 from engine.processes.feed_poll import QuotePoll
 from engine.processes.feed_report import SourceReport
-from engine.processes.feed_sources import FeedSources, PlanSources, SourceHooks
+from engine.processes.feed_sources import FeedSources
 from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.market import BinanceMarketData
 from engine.venues.binance.routing import plan_connections
@@ -51,7 +52,7 @@ class Supply:
             config: channels, addresses, sources.
             venue: asked for history.
             clock: the venue's.
-            symbols: by instrument index.
+            symbols: by instrument index; more may come.
             book_count: the first so many keep a book.
             holds: who may not be entered.
             faults: what the journal hears.
@@ -93,9 +94,7 @@ class Supply:
             faults=faults,
             on_failure=self._on_failure,
         )
-        self.report = SourceReport(
-            core, len(symbols), clock, self.sources, self.backfill, self.poll
-        )
+        self.report = SourceReport(core, symbols, clock, self.sources, self.backfill, self.poll)
         now_ns = time.monotonic_ns()
         for plan in plans:
             for row in plan.subscriptions:

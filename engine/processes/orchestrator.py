@@ -184,7 +184,9 @@ class Orchestrator:
         consumer.close()
 
     def _complete_record(self) -> None:
-        if not self.record.is_complete and self.record.complete():
+        if self.record.is_complete:
+            self.record.extend()
+        elif self.record.complete():
             self.recorder.release()
 
     def _detach(self) -> None:

@@ -84,6 +84,19 @@ class SessionRecord:
         write_document(self._directory, self.document)
         return True
 
+    def extend(self) -> None:
+        """Add the instruments that came since; those that are named stay as they were."""
+        assert self.document is not None, "write_first comes first"
+        known = self.document.instruments
+        # MEMORY: acquire; as in `published_instruments`.
+        count = _native.load_acquire(self._instruments.address + SEGMENT_COUNT_OFFSET)
+        if count <= len(known):
+            return
+        buffer = self._instruments.buffer
+        came = tuple(unpack_row(buffer, row) for row in range(len(known), count))
+        self.document = msgspec.structs.replace(self.document, instruments=known + came)
+        write_document(self._directory, self.document)
+
     def seal(self, writers: Sequence[SourceWriter]) -> None:
         """Add where each source ended: the session was closed in order."""
         assert self.document is not None, "write_first comes first"

@@ -153,6 +153,10 @@ class OrderVenue(Protocol):
         """
         ...
 
+    def learn(self, instruments: Sequence[Instrument]) -> None:
+        """Take up more instruments, the next ones by index."""
+        ...
+
     def restore(self, records: Sequence[bytes]) -> None:
         """Hear what earlier sessions knew, before the stream runs: RESTORE_* records."""
         ...

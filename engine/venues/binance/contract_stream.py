@@ -45,9 +45,9 @@ class ContractStream:
         attempts: ConnectionAttempts,
         on_change: Callable[[], None],
     ) -> None:
-        """Prepare; `on_change` hears about a message on one of `symbols`."""
+        """Prepare; `on_change` hears about a message on one of `symbols`; more may come."""
         self._endpoint = parse_url(stream_url)
-        self._symbols = frozenset(symbols)
+        self._symbols = symbols
         self._attempts = attempts
         self._on_change = on_change
 

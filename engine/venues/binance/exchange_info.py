@@ -167,7 +167,7 @@ def select_instruments(
         is_ranking: `wanted` goes on beyond the bound; what lies there was not left out.
     """
     listed = {row.symbol: row for row in info.symbols}
-    symbols = list(wanted) or [row.symbol for row in info.symbols if _is_offered(row)]
+    symbols = list(wanted) or [row.symbol for row in info.symbols if is_offered(row)]
     chosen: list[Instrument] = []
     left_out: dict[str, str] = {}
     for symbol in dict.fromkeys(symbols):
@@ -196,7 +196,8 @@ def ends_soon(row: SymbolRow, now_ns: int) -> bool:
     return 0 < row.deliveryDate * NS_PER_MS < now_ns + END_AHEAD_NS
 
 
-def _is_offered(row: SymbolRow) -> bool:
+def is_offered(row: SymbolRow) -> bool:
+    """Return whether a row is a perpetual of this product family that trades."""
     is_perpetual = _contract_type(row.contractType) == ContractType.PERPETUAL
     return row.status == "TRADING" and is_perpetual and row.st in USD_M
 

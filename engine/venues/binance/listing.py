@@ -1,15 +1,15 @@
 """Whether an instrument that is traded may still be entered, by what the venue lists of it now.
 
-An instrument's steps and bounds are fixed for a run: rings, books and journals count in them. A
-change that makes an order of ours impossible, or an end that is near, leaves it open to exits only;
-a change that only allows more than before changes nothing.
+An instrument's steps are fixed for a run: rings, books and journals count in them, so another grid
+leaves it open to exits only, as an end that is near does; the next run counts in the new one. Other
+bounds on the same grid are taken over (`changed_bounds`).
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from engine.domain.instrument_row import Instrument, InstrumentError
+from engine.domain.instrument_row import FILTER_FIELDS, Instrument, InstrumentError
 from engine.venues.binance.exchange_info import SymbolRow, ends_soon, instrument_of
 
 # Fields that must stay what they were, by the venue's word: everything is counted in them.
@@ -20,16 +20,7 @@ GRID: Final = {
     "lot_scaled": "stepSize",
 }
 KIND: Final = ("quote", "margin", "contract_type")
-# Bounds: the venue may lower the first and raise the second.
-LOWER: Final = (
-    "min_price_ticks", "min_qty_lots", "market_min_qty_lots", "min_notional_e8",
-    "multiplier_down_e8",
-)  # fmt: skip
-UPPER: Final = (
-    "max_price_ticks", "max_qty_lots", "market_max_qty_lots", "multiplier_up_e8",
-    "max_open_orders",
-)  # fmt: skip
-ABSENT_IF_ZERO: Final = frozenset({"multiplier_up_e8", "max_open_orders"})  # 0: no such bound
+BOUNDS: Final = tuple(name for name in FILTER_FIELDS if name != "flags")
 
 
 def why_no_entries(known: Instrument, row: SymbolRow | None, now_ns: int) -> str:
@@ -55,22 +46,25 @@ def why_no_entries(known: Instrument, row: SymbolRow | None, now_ns: int) -> str
 
 
 def forbidding_changes(known: Instrument, listed: Instrument) -> list[str]:
-    """Return what the venue may now refuse although it was right for `known`, by name."""
+    """Return what is another instrument now, or counted otherwise, by name."""
 
     def differs(name: str) -> bool:
         return bool(getattr(known, name) != getattr(listed, name))
 
     grid = dict.fromkeys(word for name, word in GRID.items() if differs(name))
-    if grid:
-        return list(grid)  # bounds are counted in steps: no comparison means anything
-    found = [name for name in KIND if differs(name)]
-    found += [name for name in LOWER if getattr(listed, name) > getattr(known, name)]
-    found += [name for name in UPPER if _bound(listed, name) < _bound(known, name)]
-    if known.market_step_lots % listed.market_step_lots:
-        found.append("market_step_lots")
-    return found
+    return list(grid) or [name for name in KIND if differs(name)]
 
 
-def _bound(instrument: Instrument, name: str) -> float:
-    bound: int = getattr(instrument, name)
-    return float("inf") if bound == 0 and name in ABSENT_IF_ZERO else bound
+def changed_bounds(known: Instrument, row: SymbolRow) -> dict[str, int]:
+    """Return the bounds of a listed instrument that are not those of `known`, by field.
+
+    None where its grid is another one: bounds are counted in steps, so no number means the same.
+    """
+    try:
+        listed = instrument_of(row)
+    except InstrumentError:
+        return {}
+    if forbidding_changes(known, listed):
+        return {}
+    numbers = {name: int(getattr(listed, name)) for name in BOUNDS}
+    return {name: n for name, n in numbers.items() if n != getattr(known, name)}

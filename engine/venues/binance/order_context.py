@@ -130,6 +130,18 @@ class OrderContext:
             raise error
         return response.body
 
+    def learn(self, instruments: Sequence[Instrument]) -> None:
+        """Take up more instruments, the next ones by index.
+
+        What is lent to the kernel thread writes as before; the next line it gets knows them too.
+        """
+        self.instruments = [*self.instruments, *instruments]
+        self.encoder = OrderEncoder(self.account, self.instruments)
+        self.frames = frame_wire(self.account, self.instruments)
+        self.reader.learn(self.instruments)
+        if self.line is not None:
+            self.line.change(self.encoder.wire if self.session is None else self.frames)
+
     async def sample_clock(self) -> None:
         """Ask the venue for its time, and report the clock.
 

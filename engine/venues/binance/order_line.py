@@ -135,6 +135,11 @@ class LineEnd:
             self._kept = sent, write_ns, venue_ms, b""
         return False
 
+    def change(self, wire: _native.OrderWire) -> None:
+        """Lend with another wire from now on."""
+        self._wire = wire
+        self.renew()
+
     def renew(self) -> None:
         """Lend again what is lent, with what the clock has learned."""
         self.release()

@@ -156,6 +156,11 @@ class AccountReader:
         self.epoch = epoch
         self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
 
+    def learn(self, instruments: Sequence[Instrument]) -> None:
+        """Know these from now on; those known before are among them."""
+        self.instruments = instruments
+        self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
+
     def instrument(self, symbol: str) -> Instrument | None:
         """Return the instrument of a symbol, None for one that we do not trade."""
         return self._by_symbol.get(symbol)

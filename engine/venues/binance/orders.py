@@ -91,6 +91,10 @@ class BinanceOrders:
         if decode_view(body, PositionModeView).dualSidePosition:
             raise ProtocolError("the account is in hedge mode; switch it to one-way mode")
 
+    def learn(self, instruments: Sequence[Instrument]) -> None:
+        """Take up more instruments, the next ones by index."""
+        self.context.learn(instruments)
+
     def restore(self, records: Sequence[bytes]) -> None:
         """Ask for fills of the instruments that earlier sessions traded."""
         count = len(self.context.instruments)

@@ -126,6 +126,22 @@ def channel_stream(name: str) -> tuple[Channel, str]:
     raise RoutingError(f"unknown channel {name!r}; known: {known}")
 
 
+def subscriptions_of(
+    symbol: str, index: int, channels: Sequence[str], keeps_book: bool
+) -> list[Subscription]:
+    """Return the streams of one instrument, in the order of the channels.
+
+    Raises:
+        RoutingError: an unknown channel.
+    """
+    found = []
+    for name in channels:
+        channel, suffix = channel_stream(name)
+        if keeps_book or channel is not Channel.BOOK:
+            found.append(Subscription(f"{symbol.lower()}@{suffix}", index, channel))
+    return found
+
+
 def plan_connections(
     symbols: Sequence[str],
     channels: Sequence[str],
@@ -144,13 +160,22 @@ def plan_connections(
         RoutingError: an unknown channel.
     """
     assert 0 < streams_max <= STREAMS_PER_CONNECTION_MAX, streams_max
-    by_category: dict[str, list[Subscription]] = {_PUBLIC: [], _MARKET: []}
+    rows: list[Subscription] = []
     for name in channels:
         channel, suffix = channel_stream(name)
         count = min(book_count, len(symbols)) if channel is Channel.BOOK else len(symbols)
-        for index in range(count):
-            stream = f"{symbols[index].lower()}@{suffix}"
-            by_category[category_of(stream)].append(Subscription(stream, index, channel))
+        rows += [
+            Subscription(f"{symbols[index].lower()}@{suffix}", index, channel)
+            for index in range(count)
+        ]
+    return plans_of(rows, streams_max)
+
+
+def plans_of(rows: Iterable[Subscription], streams_max: int) -> list[ConnectionPlan]:
+    """Return the connections that carry some streams, at most `streams_max` on each."""
+    by_category: dict[str, list[Subscription]] = {_PUBLIC: [], _MARKET: []}
+    for row in rows:
+        by_category[category_of(row.stream)].append(row)
     plans = []
     for category, subscriptions in by_category.items():
         for first in range(0, len(subscriptions), streams_max):

@@ -74,6 +74,8 @@ class MarketStream:
         self._open_ones: set[StreamConnection] = set()
         self._asked: asyncio.Future[str] | None = None
         self.connection: StreamConnection | None = None  # while it is up
+        self.carried: ConnectionPlan | None = None  # by the connection that is up
+        self._opened_for = plan
         self._turn = 0  # whose address is next
         self.failures = 0
         self.connect_count = 0
@@ -134,6 +136,7 @@ class MarketStream:
 
     def _set_up(self, connection: StreamConnection) -> None:
         self.connection = connection
+        self.carried = self._opened_for
         self.since_ns = time.monotonic_ns()
         self.refusal = ""
 
@@ -170,7 +173,8 @@ class MarketStream:
     async def _open(self) -> StreamConnection:
         """Connect and subscribe to every stream of the plan."""
         endpoint = self._endpoints[self._turn % len(self._endpoints)]
-        streams = self.plan.streams
+        plan = self.plan  # another one may be wanted before this one is up
+        streams = plan.streams
         listed = "/".join(streams[:STREAMS_IN_URL])
         path = f"{endpoint.path}/{self.plan.category}/stream?streams={listed}"
         await self._attempts.take()
@@ -191,6 +195,7 @@ class MarketStream:
         except VenueError:
             connection.close("SUBSCRIBE failed")
             raise
+        self._opened_for = plan
         return connection
 
     def _make(self, core: Core | None, endpoint: Endpoint, path: str) -> StreamConnection:

@@ -30,10 +30,14 @@ class PaperAccount:
 
     def __init__(self, instruments: Sequence[Instrument], wallet_e8: int) -> None:
         """Start flat with an opening wallet."""
-        self._instruments = instruments
+        self._instruments = list(instruments)
         self.wallet_e8 = wallet_e8
         self.positions: dict[int, PaperPosition] = {}
         self._last_id = 0
+
+    def learn(self, instruments: Sequence[Instrument]) -> None:
+        """Take up more instruments, the next ones by index."""
+        self._instruments += instruments
 
     def position(self, index: int) -> PaperPosition:
         """Return an instrument's position."""

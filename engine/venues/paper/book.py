@@ -144,6 +144,10 @@ class PaperMarket:
         """Start knowing nothing."""
         self.books = [PaperBook() for _ in range(instrument_count)]
 
+    def learn(self, count: int) -> None:
+        """Keep a book for each of some more instruments."""
+        self.books += [PaperBook() for _ in range(count)]
+
     def forget(self) -> None:
         """Records were lost: levels may be wrong; quotes are replaced by the next ones."""
         for book in self.books:

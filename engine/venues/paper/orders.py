@@ -95,11 +95,9 @@ class PaperOrders:
 
         Args:
             terms: fees, latency, opening wallet and names.
-            clock: learns the time of the venue whose market data this is.
+            clock: learns the time of the venue whose data this is.
             instruments: by instrument index.
-            market_data: asked for the time.
-            records: the market, as the engine sees it.
-            emit: takes every report.
+            market_data: asked for the time; `records`: the market; `emit` takes every report.
         """
         self.account = PaperAccount(instruments, terms.wallet_e8)
         self.market = PaperMarket(len(instruments))
@@ -112,6 +110,11 @@ class PaperOrders:
         self._orders: OrderedDict[OrderKey, PaperOrder] = OrderedDict()
         self._resting: dict[int, list[PaperOrder]] = {}
         self._fills: deque[Report] = deque(maxlen=KEPT_MAX)
+
+    def learn(self, instruments: Sequence[Instrument]) -> None:
+        """Take up more instruments, the next ones by index."""
+        self.account.learn(instruments)
+        self.market.learn(len(instruments))
 
     @property
     def name(self) -> str:

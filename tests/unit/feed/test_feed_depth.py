@@ -46,7 +46,7 @@ class Pair:
         )
         self.requests = DepthRequests(self.page)
         self.view = DepthView(self.rows, self.page)
-        self.answers = DepthAnswers(self.rig.core, self.page, 2)
+        self.answers = DepthAnswers(self.rig.core, self.page, range(2))
         self.answered = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._turn)

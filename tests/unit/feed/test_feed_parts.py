@@ -91,7 +91,11 @@ def fetching(
     async def run() -> None:
         failures: list[str] = []
         books = BookSnapshots(
-            rig.core, venue, [BTC, ETH], 2, lambda symbol, text: failures.append(f"{symbol} {text}")
+            rig.core,
+            venue,
+            [BTC.symbol, ETH.symbol],
+            2,
+            lambda symbol, text: failures.append(f"{symbol} {text}"),
         )
         task = asyncio.create_task(books.run())
         try:
@@ -276,7 +280,9 @@ def test_the_counters_page_holds_the_cores_own_numbers_and_the_histogram() -> No
     counters = CountersSegment.create(name, 4)
     try:
         rig, frames = FeedRig(), Frames()
-        books = BookSnapshots(rig.core, Venue(lambda *_: b""), [BTC, ETH], 2, lambda *_: None)
+        books = BookSnapshots(
+            rig.core, Venue(lambda *_: b""), [BTC.symbol, ETH.symbol], 2, lambda *_: None
+        )
         page = FeedCounters(counters, rig.core, books, VenueClock(), Choice(), Listing(), Sources())
         rig.decode(frames.trade(rig.venue_ms))
         rig.decode(b"{")

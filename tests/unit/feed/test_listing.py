@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,137 +22,25 @@ from engine.processes.feed_faults import FeedFault, FeedFaults
 from engine.processes.feed_holds import HELD_CHANNEL
 from engine.processes.feed_instruments import InstrumentChoice
 from engine.processes.feed_listing import SPACING_S, TELL_AFTER, ListingWatch
+from engine.processes.feed_roster import Roster
 from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.contract_stream import ContractStream
-from engine.venues.binance.exchange_info import ExchangeInfo, instrument_of, parse_exchange_info
-from engine.venues.binance.listing import forbidding_changes, why_no_entries
+from engine.venues.binance.exchange_info import ExchangeInfo, instrument_of
 from engine.venues.binance.market import BinanceMarketData
 from engine.venues.venue import VenueError, VenueUnreachableError
 from native_ext._feed import Core
 from tests.exchange_process import PracticeExchange
 from tests.feed_role import FeedRole
-
-NOW_MS = 1_800_000_000_000
-NOW_NS = NOW_MS * 1_000_000
-DAY_MS = 86_400_000
-HOUR_MS = 3_600_000
-
-LISTED: dict[str, Any] = {
-    "symbol": "BTCUSDT",
-    "status": "TRADING",
-    "contractType": "PERPETUAL",
-    "baseAsset": "BTC",
-    "quoteAsset": "USDT",
-    "marginAsset": "USDT",
-    "deliveryDate": 4_133_404_800_000,
-    "filters": [
-        {"filterType": "PRICE_FILTER", "minPrice": "1", "maxPrice": "900000", "tickSize": "0.10"},
-        {"filterType": "LOT_SIZE", "minQty": "0.002", "maxQty": "1000", "stepSize": "0.001"},
-        {"filterType": "MARKET_LOT_SIZE", "minQty": "0.002", "maxQty": "120", "stepSize": "0.002"},
-        {"filterType": "MIN_NOTIONAL", "notional": "100"},
-        {"filterType": "PERCENT_PRICE", "multiplierUp": "1.05", "multiplierDown": "0.95"},
-        {"filterType": "MAX_NUM_ORDERS", "limit": 200},
-    ],
-}
-PRICE, LOT, MARKET, NOTIONAL, PERCENT, ORDERS = range(6)
-
-
-def listed(*rows: dict[str, Any]) -> ExchangeInfo:
-    return parse_exchange_info(json.dumps({"symbols": rows}).encode())
-
-
-def with_filter(place: int, **fields: object) -> dict[str, Any]:
-    row = copy.deepcopy(LISTED)
-    row["filters"][place].update(fields)
-    return row
-
-
-KNOWN: Instrument = instrument_of(listed(LISTED).symbols[0])
-
-
-def reason(row: dict[str, Any]) -> str:
-    return why_no_entries(KNOWN, listed(row).symbols[0], NOW_NS)
-
-
-def test_what_is_listed_as_before_goes_on() -> None:
-    assert reason(LISTED) == ""
-    assert reason(LISTED | {"deliveryDate": 0}) == ""
-    assert reason(LISTED | {"deliveryDate": NOW_MS + DAY_MS}) == ""
-
-
-@pytest.mark.parametrize(
-    "status",
-    ["PENDING_TRADING", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "PRE_SETTLE", "SETTLING",
-     "CLOSE", "BREAK", ""],
-)  # fmt: skip
-def test_every_status_but_trading_winds_down(status: str) -> None:
-    assert reason(LISTED | {"status": status}) == f"status {status}"
-
-
-def test_an_end_that_is_near_or_over_winds_down() -> None:
-    assert reason(LISTED | {"deliveryDate": NOW_MS + DAY_MS - 1}).startswith("ends at ")
-    assert reason(LISTED | {"deliveryDate": NOW_MS - DAY_MS}).startswith("ends at ")
-
-
-def test_what_is_listed_no_longer_winds_down() -> None:
-    assert why_no_entries(KNOWN, None, NOW_NS) == "no longer listed"
-
-
-@pytest.mark.parametrize(
-    ("place", "fields", "named"),
-    [
-        (PRICE, {"tickSize": "0.01"}, "tickSize"),
-        (PRICE, {"tickSize": "0.50"}, "tickSize"),
-        (LOT, {"stepSize": "0.01"}, "stepSize"),
-        (PRICE, {"minPrice": "2"}, "min_price_ticks"),
-        (PRICE, {"maxPrice": "800000"}, "max_price_ticks"),
-        (LOT, {"minQty": "0.003"}, "min_qty_lots"),
-        (LOT, {"maxQty": "999"}, "max_qty_lots"),
-        (MARKET, {"minQty": "0.004"}, "market_min_qty_lots"),
-        (MARKET, {"maxQty": "119"}, "market_max_qty_lots"),
-        (MARKET, {"stepSize": "0.004"}, "market_step_lots"),
-        (NOTIONAL, {"notional": "101"}, "min_notional_e8"),
-        (PERCENT, {"multiplierUp": "1.04"}, "multiplier_up_e8"),
-        (PERCENT, {"multiplierDown": "0.96"}, "multiplier_down_e8"),
-        (ORDERS, {"limit": 100}, "max_open_orders"),
-    ],
+from tests.unit.feed.test_listing_rules import (
+    DAY_MS,
+    HOUR_MS,
+    LISTED,
+    NOTIONAL,
+    NOW_MS,
+    NOW_NS,
+    listed,
+    with_filter,
 )
-def test_a_change_that_may_refuse_our_orders_winds_down_and_is_named(
-    place: int, fields: dict[str, Any], named: str
-) -> None:
-    said = reason(with_filter(place, **fields))
-    assert said.startswith("filters: ")
-    assert named in said
-
-
-@pytest.mark.parametrize(
-    ("place", "fields"),
-    [
-        (PRICE, {"minPrice": "0.5"}),
-        (PRICE, {"maxPrice": "0"}),  # no bound at all
-        (PRICE, {"tickSize": "0.100"}),
-        (LOT, {"minQty": "0.001"}),
-        (LOT, {"maxQty": "2000"}),
-        (MARKET, {"stepSize": "0.001"}),
-        (NOTIONAL, {"notional": "5"}),
-        (PERCENT, {"multiplierUp": "1.10", "multiplierDown": "0.90"}),
-        (PERCENT, {"multiplierUp": "0"}),
-        (ORDERS, {"limit": 0}),
-        (ORDERS, {"limit": 300}),
-    ],
-)
-def test_a_change_that_only_allows_more_goes_on(place: int, fields: dict[str, Any]) -> None:
-    assert reason(with_filter(place, **fields)) == ""
-
-
-def test_filters_that_cannot_be_read_wind_down() -> None:
-    assert reason(with_filter(PRICE, tickSize="abc")).startswith("filters: ")
-    assert reason(LISTED | {"filters": []}).startswith("filters: ")
-
-
-def test_another_quote_asset_is_another_instrument() -> None:
-    other = msgspec.structs.replace(KNOWN, quote="USDC", margin="USDC")
-    assert forbidding_changes(KNOWN, other) == ["quote", "margin"]
 
 
 def test_what_is_held_is_needed_by_every_entry() -> None:
@@ -195,6 +81,46 @@ class Lists(BinanceMarketData):
         return {row.symbol: 1 for row in info.symbols}
 
 
+class Rows(Roster):
+    """Keeps what it was told; symbols of `taken` are traded already."""
+
+    def __init__(self, *taken: str, room: int = 9) -> None:
+        self.taken = list(taken)
+        self.places = room
+        self.closed: list[tuple[int, bool]] = []
+        self.bounds: dict[int, dict[str, int]] = {}
+        self.added: list[str] = []
+        self.gone: set[str] = set()
+        self.is_named = False
+
+    @property
+    def is_fixed(self) -> bool:
+        return self.is_named
+
+    @property
+    def active(self) -> list[str]:
+        return [name for name in self.taken if name not in self.gone]
+
+    @property
+    def room(self) -> int:
+        return self.places
+
+    def index_of(self, symbol: str) -> int:
+        return self.taken.index(symbol) if symbol in self.taken else -1
+
+    def close(self, index: int, now_ns: int, *, is_closed: bool) -> None:
+        assert now_ns > 0
+        self.closed.append((index, is_closed))
+
+    def change(self, index: int, bounds: Mapping[str, int]) -> None:
+        self.bounds[index] = dict(bounds)
+
+    def add(self, listed: Instrument) -> bool:
+        self.added.append(listed.symbol)
+        self.taken.append(listed.symbol)
+        return True
+
+
 class Told(FeedFaults):
     """Keeps what was told instead of publishing it."""
 
@@ -221,6 +147,7 @@ class Watched:
         clock.learn(now_ns, now_ns, NOW_NS)
         self.choice = InstrumentChoice(Config(instruments_top=2), self.venue, clock, self.told)
         self.choice.info = both
+        self.roster = Rows("BTCUSDT", "ETHUSDT")
         self.watch = ListingWatch(
             cast("Core", self.core),
             self.venue,
@@ -231,6 +158,7 @@ class Watched:
                 msgspec.structs.replace(instrument_of(row), instrument_index=index)
                 for index, row in enumerate(both.symbols)
             ],
+            roster=self.roster,
             period_s=period_s,
         )
         self.both = both
@@ -263,6 +191,7 @@ def test_an_instrument_winds_down_once_and_comes_back() -> None:
     asyncio.run(scene())
     assert rig.core.held == {(0, Channel.QUOTE): 0}
     assert rig.core.calls == 2, "told the core of changes alone"
+    assert rig.roster.closed == [(0, True), (0, False)]
     assert [(fault, index) for fault, _, index in rig.told.faults] == [
         (FeedFault.WIND_DOWN, 0),
         (FeedFault.WIND_DOWN_OVER, 0),
@@ -313,10 +242,65 @@ def test_a_ranking_that_is_back_is_told_once() -> None:
     async def scene() -> None:
         await rig.watch.begin()
         assert rig.told.faults == []
-        await rig.until(lambda: rig.venue.asked >= 3)
+        await rig.until(lambda: rig.venue.asked >= 3 and bool(rig.told.faults))
 
     asyncio.run(scene())
     assert [fault for fault, _, _ in rig.told.faults] == [FeedFault.DISCOVERY_BACK]
+
+
+def all_of(*symbols: str) -> ExchangeInfo:
+    return listed(*(LISTED | {"symbol": symbol} for symbol in symbols))
+
+
+def test_who_comes_to_stand_comes_in_and_who_fell_behind_drops_out_and_may_return() -> None:
+    names = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
+    rig = Watched(all_of(*names), period_s=0.0)
+    volumes = dict(zip(names, (1, 9, 8, 7), strict=True))
+
+    async def day_volumes(info: ExchangeInfo) -> dict[str, Any]:
+        assert info.symbols
+        return volumes
+
+    rig.venue.fetch_day_volumes = day_volumes  # type: ignore[method-assign]
+
+    async def scene() -> None:
+        await rig.watch.refresh()
+        assert rig.roster.added == ["SOLUSDT"], "the two most traded stand"
+        assert rig.roster.closed == [(0, True)], "fourth: behind what may stay"
+        assert "no longer among" in rig.watch.held[0]
+        volumes["BTCUSDT"] = 8.5  # type: ignore[assignment]
+        await rig.watch.refresh()
+
+    asyncio.run(scene())
+    assert rig.roster.closed == [(0, True), (0, False)]
+    assert rig.roster.added == ["SOLUSDT"], "third: not among the two, and not driven out"
+
+
+def test_a_place_that_is_taken_is_not_given_back_to_one_that_went() -> None:
+    rig = Watched(all_of("BTCUSDT", "ETHUSDT"), period_s=0.0)
+    rig.watch._dropped[0] = "went"
+    rig.roster.gone.add("BTCUSDT")
+    rig.roster.places = 0
+    asyncio.run(rig.watch.refresh())
+    assert rig.roster.closed == [(0, True)]
+    rig.roster.places = 1
+    asyncio.run(rig.watch.refresh())
+    assert rig.roster.closed == [(0, True), (0, False)]
+
+
+def test_named_instruments_stay_whoever_else_is_traded() -> None:
+    rig = Watched(all_of("BTCUSDT", "ETHUSDT", "SOLUSDT"), period_s=0.0)
+    rig.roster.is_named = True
+    asyncio.run(rig.watch.refresh())
+    assert rig.roster.added == []
+
+
+def test_new_bounds_reach_the_roster_and_are_told() -> None:
+    cheaper = with_filter(NOTIONAL, notional="5")
+    rig = Watched(listed(cheaper, LISTED | {"symbol": "ETHUSDT"}))
+    asyncio.run(rig.watch.refresh())
+    assert rig.roster.bounds == {0: {"min_notional_e8": 5 * 10**8}}
+    assert [fault for fault, _, _ in rig.told.faults] == [FeedFault.FILTERS_CHANGED]
 
 
 def test_a_word_of_the_venue_brings_the_look_forward_but_not_a_storm_of_looks() -> None:
@@ -402,7 +386,7 @@ def test_a_feed_winds_down_what_the_exchange_delists_and_lets_it_go_again(tmp_pa
         assert last_liveness(feed, 1) == Liveness.LIVE
         exchange.fault("clear")
         feed.wait("live quotes again", lambda: last_liveness(feed, 0) == Liveness.LIVE)
-        exchange.fault("filter_change", symbol="ETHUSDT", min_notional="1000")
+        exchange.fault("filter_change", symbol="ETHUSDT", tick_size="5")
         feed.wait("the other one", lambda: last_liveness(feed, 1) == Liveness.INVALID)
         feed.wait("that it is over", lambda: heard(FeedFault.WIND_DOWN_OVER))
         down = [e for e in seen if e["reason"] == FeedFault.WIND_DOWN]

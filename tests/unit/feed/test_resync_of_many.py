@@ -59,7 +59,7 @@ def test_every_book_comes_back_with_one_request_a_few_at_a_time() -> None:
     venue = Venue({frames.symbol: frames.update_id for frames in streams})
 
     async def run() -> None:
-        books = BookSnapshots(rig.core, venue, rows, BOOKS, lambda *_: None)
+        books = BookSnapshots(rig.core, venue, [row.symbol for row in rows], BOOKS, lambda *_: None)
         task = asyncio.create_task(books.run())
         async with asyncio.timeout(DEADLINE_S):
             while books.fetched_count < BOOKS:  # noqa: ASYNC110  the state is in C
