@@ -164,6 +164,13 @@ class SourcesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     stream_url: Annotated[
         str, Meta(description="WebSocket base URL of the second connection; empty: the venue's.")
     ] = ""
+    rest_url: Annotated[
+        str,
+        Meta(
+            description="Second REST base URL for market data (snapshots, history, clock, quotes): "
+            "asked while the venue's first does not answer; empty: none."
+        ),
+    ] = ""
     connection_life_s: Annotated[
         Positive,
         Meta(

@@ -97,7 +97,9 @@ class Feed:
         self.clock = VenueClock()
         venue = self.config.venue
         self.rest = BinanceRest(venue.rest_url, self.clock)
-        self.venue = BinanceMarketData(self.rest)
+        second_url = self.config.sources.rest_url
+        second = BinanceRest(second_url, self.clock) if second_url else None
+        self.venue = BinanceMarketData(self.rest, second)
         self.instruments: list[Instrument] = []  # by index; the roster appends
         self.symbols: list[str] = []  # theirs
         self.faults = FeedFaults(self.events, self._warn)

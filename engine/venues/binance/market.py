@@ -29,10 +29,19 @@ from engine.venues.binance.exchange_info import (
     parse_exchange_info,
     select_instruments,
 )
-from engine.venues.binance.rest import BinanceRest, Params
-from engine.venues.venue import ClockSample, ProtocolError, RateLimitError
+from engine.venues.binance.rest import TIMEOUT_S, BinanceRest, Params
+from engine.venues.venue import (
+    ClockSample,
+    NotExecutedError,
+    OutcomeUnknownError,
+    ProtocolError,
+    RateLimitError,
+    VenueUnreachableError,
+)
 
 S = 1_000_000_000  # ns
+SECOND_AFTER_S = 2.0  # an address that does not answer so long is not asked for a while
+FIRST_AGAIN_S = 30.0  # then the first address is tried again
 Laws = tuple[int, int, int, int, int, int, int, int, int, int]
 
 # Bounds of the laws in C, in the order of `Laws` in _feed.pyi.
@@ -125,13 +134,21 @@ def snapshot_limit(book_count: int) -> tuple[int, int]:
 
 
 class BinanceMarketData:
-    """The market-data side of a venue, over a shared REST client."""
+    """The market-data side of a venue, over REST clients that stay the caller's.
+
+    With a second address a request that the first does not answer in SECOND_AFTER_S, or answers
+    with a failure of its own (5xx), goes there, and so do those of the next FIRST_AGAIN_S. What the
+    venue refuses (418, 429, 4xx) both would refuse: it is counted by address of ours.
+    """
 
     name = "binance"
 
-    def __init__(self, rest: BinanceRest) -> None:
-        """Use a client; it stays the caller's."""
+    def __init__(self, rest: BinanceRest, second: BinanceRest | None = None) -> None:
+        """Ask `rest`, or where it does not answer `second`."""
         self._rest = rest
+        self._second = second
+        self._second_until_s = 0.0  # monotonic: the first is asked again from then on
+        self.switch_count = 0  # times the second stepped in
 
     async def fetch_list(self) -> ExchangeInfo:
         """Return every instrument with its filters, as listed now.
@@ -149,7 +166,7 @@ class BinanceMarketData:
             VenueError: no answer, or not this one.
         """
         limit = weight_limit(info)
-        used = self._rest.used_weight
+        used = self.used_weight
         if used + DAY_TICKER_WEIGHT > WEIGHT_SHARE * limit:
             message = f"24 h ticker: {used} of {limit} weight is used this minute"
             raise RateLimitError(message, retry_after_s=60.0)
@@ -192,15 +209,39 @@ class BinanceMarketData:
     @property
     def used_weight(self) -> int:
         """Return the request weight of this minute, as the venue last counted it."""
-        return self._rest.used_weight
+        return self._asked().used_weight
 
     async def close(self) -> None:
-        """Close the client's idle connections."""
+        """Close the clients' idle connections."""
         await self._rest.close()
+        if self._second is not None:
+            await self._second.close()
+
+    def _asked(self) -> BinanceRest:
+        """Return the client whose turn it is."""
+        if self._second is not None and time.monotonic() < self._second_until_s:
+            return self._second
+        return self._rest
 
     async def _get(self, path: str, params: Params | None = None) -> bytes:
-        response = await self._rest.request("GET", path, params)
-        error = classify(response)
-        if error is not None:
-            raise error
-        return response.body
+        if self._second is None:
+            return await _body(self._rest, path, params, TIMEOUT_S)
+        asked = self._asked()
+        try:
+            return await _body(asked, path, params, SECOND_AFTER_S)
+        except (VenueUnreachableError, OutcomeUnknownError, NotExecutedError):
+            pass
+        if asked is self._rest:
+            self.switch_count += 1
+            self._second_until_s = time.monotonic() + FIRST_AGAIN_S
+            return await _body(self._second, path, params, TIMEOUT_S)
+        self._second_until_s = 0.0
+        return await _body(self._rest, path, params, TIMEOUT_S)
+
+
+async def _body(rest: BinanceRest, path: str, params: Params | None, timeout_s: float) -> bytes:
+    response = await rest.request("GET", path, params, timeout_s=timeout_s)
+    error = classify(response)
+    if error is not None:
+        raise error
+    return response.body

@@ -20,11 +20,17 @@ from picows import WSError, WSTransport, ws_connect
 from picows.picows import WSAutoPingStrategy
 
 from engine.venues.binance.account import ask
+from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.order_views import AccountReader, ListenKeyView, decode_view
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.binance.text_listener import TextListener
 from engine.venues.binance.user_events import UserEvents, decode_user_frame
-from engine.venues.venue import RejectedError, VenueError, VenueUnreachableError
+from engine.venues.venue import (
+    RateLimitError,
+    RejectedError,
+    VenueError,
+    VenueUnreachableError,
+)
 
 LISTEN_KEY_PATH: Final = "/fapi/v1/listenKey"
 RENEWAL_S: Final = 1_800.0  # the key lives 60 min
@@ -35,6 +41,7 @@ BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 15.0
 HEALTHY_S: Final = 10.0  # a connection that held this long resets the backoff
 CODE_KEY_GONE: Final = -1125
+ATTEMPTS_MAX: Final = 60  # of the venue's 300 in five minutes; the feed has 200
 
 
 class UserStream:
@@ -58,6 +65,7 @@ class UserStream:
         self._on_events = on_events
         self._on_lost = on_lost
         self._failures = 0
+        self.attempts = ConnectionAttempts(ATTEMPTS_MAX)
         self.connected = asyncio.Event()
 
     async def run(self) -> None:
@@ -73,11 +81,14 @@ class UserStream:
 
     async def _one_connection(self) -> VenueError:
         """Open, stay until it ends, and return why it ended."""
+        await self.attempts.take()
         try:
             key = await self._create_key()
             listener = TextListener(self._hear)
             transport = await self._connect(listener, key)
         except VenueError as error:
+            if isinstance(error, RateLimitError):
+                self.attempts.pause(error.retry_after_s)
             return error
         self.connected.set()
         self._on_connected()
