@@ -72,6 +72,22 @@ class Options:
     history: int = HISTORY_CAPACITY  # aggregated trades kept for requests, over all symbols
 
 
+def _venue(source: EventSource, options: Options, clock: VirtualClock) -> Venue:
+    """Return the venue with its markets and accounts, before its first event."""
+    venue = Venue(clock, options.balance)
+    for spec in source.specs:
+        venue.add_market(spec)
+    for market, yesterday in zip(venue.markets.values(), source.yesterdays, strict=False):
+        market.listing.yesterday = yesterday
+    if options.variants:
+        venue.list_variants(variants())
+    for key, secret in options.accounts:
+        venue.add_account(key, secret)
+    if options.ledger_path is not None:
+        ledger_file.load(options.ledger_path, venue)
+    return venue
+
+
 class Exchange:
     """Everything of one practice exchange, wired."""
 
@@ -80,17 +96,7 @@ class Exchange:
         self._options = options
         self._source = source
         self.clock = VirtualClock(speed=options.speed, start_ms=options.start_ms)
-        self.venue = Venue(self.clock, options.balance)
-        for spec in source.specs:
-            self.venue.add_market(spec)
-        for market, yesterday in zip(self.venue.markets.values(), source.yesterdays, strict=False):
-            market.listing.yesterday = yesterday
-        if options.variants:
-            self.venue.list_variants(variants())
-        for key, secret in options.accounts:
-            self.venue.add_account(key, secret)
-        if options.ledger_path is not None:
-            ledger_file.load(options.ledger_path, self.venue)
+        self.venue = _venue(source, options, self.clock)
         self.hub = Hub(list(self.venue.markets))
         markets = list(self.venue.markets.values())
         self.derived = DerivedStreams(markets, self.hub, options.history)

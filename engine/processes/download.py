@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -42,12 +41,12 @@ def download_command(options: argparse.Namespace, config: Config) -> int:
     try:
         first_ms, last_ms = _day_ms(options.first), _day_ms(options.last)
     except ValueError as error:
-        return _fail(f"a day is written as 2024-01-31: {error}", exit_codes.USAGE)
+        return exit_codes.fail(f"a day is written as 2024-01-31: {error}", exit_codes.USAGE)
     if options.interval not in INTERVAL_MS:
         known = ", ".join(INTERVAL_MS)
-        return _fail(f"--interval {options.interval}: one of {known}", exit_codes.USAGE)
+        return exit_codes.fail(f"--interval {options.interval}: one of {known}", exit_codes.USAGE)
     if last_ms <= first_ms:
-        return _fail("--to is the day after the last one: after --from", exit_codes.USAGE)
+        return exit_codes.fail("--to is the day after the last one: after --from", exit_codes.USAGE)
     return _fetch(options, config, (first_ms, last_ms))
 
 
@@ -68,9 +67,9 @@ def _fetch(options: argparse.Namespace, config: Config, span_ms: tuple[int, int]
             line.end()
             client.close()
     except MissingExtraError as error:
-        return _fail(str(error), exit_codes.USAGE)
+        return exit_codes.fail(str(error), exit_codes.USAGE)
     except (TapeError, VenueError) as error:
-        return _fail(f"{error}; run it again to go on", exit_codes.ENVIRONMENT)
+        return exit_codes.fail(f"{error}; run it again to go on", exit_codes.ENVIRONMENT)
     document = download.summary()
     text = (
         f"{document['rows']:,} rows in {document['written']} new parts in {root}; "
@@ -236,8 +235,3 @@ def _client(url: str) -> Any:  # noqa: ANN401  its module is loaded only here
 def _day_ms(text: str) -> int:
     day = date.fromisoformat(text)
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"aegis: {text}", file=sys.stderr)  # noqa: T201  the command's own output
-    return code

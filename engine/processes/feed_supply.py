@@ -23,7 +23,7 @@ from engine.processes.feed_report import SourceReport
 from engine.processes.feed_sources import FeedSources
 from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.market import BinanceMarketData
-from engine.venues.binance.routing import plan_connections
+from engine.venues.binance.routing import ConnectionPlan, plan_connections
 from native_ext._feed import Core
 
 
@@ -68,20 +68,8 @@ class Supply:
         plans = plan_connections(
             symbols, config.channels, book_count, config.sources.streams_per_connection
         )
-        url = config.venue.stream_url
-        self.sources = FeedSources(
-            core,
-            plans,
-            config.sources,
-            (url, config.sources.stream_url or url),
-            self.attempts,
-            clock,
-            holds=holds,
-            faults=faults,
-            incidents=self.incidents,
-            hooks=SourceHooks(on_up, warn, self._on_back),
-            is_third_party=config.venue.third_party,
-        )
+        hooks = SourceHooks(on_up, warn, self._on_back)
+        self.sources = self._connections(core, config, clock, plans, holds, hooks)
         self.backfill = Backfill(core, venue, clock, symbols, self._on_failure, self._on_bar)
         self.poll = QuotePoll(
             core,
@@ -99,6 +87,31 @@ class Supply:
         for plan in plans:
             for row in plan.subscriptions:
                 core.enable(row.instrument_index, row.channel, now_ns)
+
+    def _connections(
+        self,
+        core: Core,
+        config: Config,
+        clock: VenueClock,
+        plans: Sequence[ConnectionPlan],
+        holds: EntryHolds,
+        hooks: SourceHooks,
+    ) -> FeedSources:
+        """Return the connections of some plans; none is open."""
+        url = config.venue.stream_url
+        return FeedSources(
+            core,
+            plans,
+            config.sources,
+            (url, config.sources.stream_url or url),
+            self.attempts,
+            clock,
+            holds=holds,
+            faults=self._faults,
+            incidents=self.incidents,
+            hooks=hooks,
+            is_third_party=config.venue.third_party,
+        )
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """Return what runs beside the connections."""

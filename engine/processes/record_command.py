@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -41,10 +40,10 @@ def record_command(options: argparse.Namespace, config: Config) -> int:
             return exit_codes.DONE if stopping.is_set() else exit_codes.ENVIRONMENT
         return _record(options, ear, folder, policy, line, stopping)
     except MissingExtraError as error:
-        return _fail(str(error), exit_codes.USAGE)
+        return exit_codes.fail(str(error), exit_codes.USAGE)
     except (TapeError, UploadError) as error:
         line.end()
-        return _fail(str(error), exit_codes.ENVIRONMENT)
+        return exit_codes.fail(str(error), exit_codes.ENVIRONMENT)
 
 
 def policy_of(options: argparse.Namespace, config: Config, folder: TapeFolder) -> Policy:
@@ -88,7 +87,7 @@ def _attach(
         if ear is not None and len(ear.instruments()):
             return ear
         if ear is None and time.monotonic() >= end_s:
-            _fail(f"no engine named {options.name!r} to record ({reason})", 0)
+            exit_codes.fail(f"no engine named {options.name!r} to record ({reason})", 0)
             return None
         line.show(f"waiting for engine {options.name!r}")
         stopping.wait(WAIT_POLL_S)
@@ -184,8 +183,3 @@ def _obey_signals() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     return stopping
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"aegis: {text}", file=sys.stderr)  # noqa: T201  the command's own output
-    return code

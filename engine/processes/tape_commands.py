@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -31,11 +30,11 @@ def tape_command(options: argparse.Namespace) -> int:
     try:
         return _ACTIONS[options.action](options)
     except MissingExtraError as error:
-        return _fail(str(error), exit_codes.USAGE)
+        return exit_codes.fail(str(error), exit_codes.USAGE)
     except (ImportFormatError, TapeError) as error:
-        return _fail(str(error), exit_codes.ENVIRONMENT)
+        return exit_codes.fail(str(error), exit_codes.ENVIRONMENT)
     except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}", exit_codes.ENVIRONMENT)
+        return exit_codes.fail(f"{error.filename}: {error.strerror}", exit_codes.ENVIRONMENT)
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -168,8 +167,3 @@ def _time_text(wall_ns: int) -> str:
 
 def _show(document: dict[str, Any], text: str, *, as_json: bool) -> None:
     print(json.dumps(document) if as_json else text)  # noqa: T201  the command's own output
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"aegis: {text}", file=sys.stderr)  # noqa: T201  the command's own output
-    return code
