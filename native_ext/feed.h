@@ -388,6 +388,10 @@ void aegis_emit(struct aegis_core *core, struct aegis_instrument *instrument,
 /* Publish how a book's top differs from what the ring's readers have. */
 void aegis_emit_book(struct aegis_core *core, struct aegis_instrument *instrument);
 
+/* Publish the whole top of a live book again, as a fresh one: for readers that came late. A book
+ * that is held back, or not whole, says nothing. Returns whether it was published or waits. */
+int aegis_emit_book_again(struct aegis_core *core, struct aegis_instrument *instrument);
+
 /* Publish a new bound of an instrument, `offset` bytes into its row; 0 when the ring is full:
  * nothing was published, try again. */
 int aegis_emit_filter(struct aegis_core *core, struct aegis_instrument *instrument, int32_t offset,

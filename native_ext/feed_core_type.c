@@ -339,6 +339,14 @@ static PyObject *core_give_up(aegis_core_object *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static PyObject *core_repeat_book(aegis_core_object *self, PyObject *args) {
+    long long index, now_ns;
+    if (!PyArg_ParseTuple(args, "LL", &index, &now_ns) || check_place(self, index, 0) != 0)
+        return NULL;
+    aegis_core_set_now(self->core, now_ns);
+    return PyBool_FromLong(aegis_emit_book_again(self->core, &self->core->instruments[index]));
+}
+
 static PyObject *core_books_wanting(aegis_core_object *self, PyObject *Py_UNUSED(unused)) {
     PyObject *list = PyList_New(0);
     for (int64_t i = 0; list != NULL && i < self->core->instrument_count; i++) {
@@ -483,6 +491,7 @@ static PyMethodDef methods[] = {
     METHOD(expect_duplicates, METH_O, "Say whether what is decoded may have come before."),
     METHOD(holes, METH_NOARGS, "Return the holes in trade ids."),
     METHOD(give_up, METH_VARARGS, "Wait no longer for an instrument's hole."),
+    METHOD(repeat_book, METH_VARARGS, "Publish a live book's top again; False: not whole."),
     METHOD(books_wanting, METH_NOARGS, "Return the instruments whose book wants a snapshot."),
     METHOD(book, METH_O, "Return a copy of a book."),
     METHOD(copy_book, METH_VARARGS, "Copy a whole book into a page."),

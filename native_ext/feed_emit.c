@@ -240,6 +240,15 @@ void aegis_emit_book(struct aegis_core *core, struct aegis_instrument *instrumen
     list_dirty(core, instrument);
 }
 
+int aegis_emit_book_again(struct aegis_core *core, struct aegis_instrument *instrument) {
+    struct aegis_book *book = &instrument->book;
+    if (book->state != AEGIS_BOOK_LIVE || !book->is_published || book->is_held || book->is_doubted)
+        return 0;
+    book->is_published = 0;
+    aegis_emit_book(core, instrument);
+    return 1;
+}
+
 void aegis_emit_gap(struct aegis_core *core, struct aegis_instrument *instrument, int32_t channel,
                     int32_t gap_reason, int64_t first_id, int64_t last_id, int64_t lost_count) {
     union aegis_market_record record = {{0}};

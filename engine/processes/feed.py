@@ -40,7 +40,7 @@ from engine.domain.instrument_row import (
 from engine.processes import runner, segments
 from engine.processes.awake import stay_awake
 from engine.processes.control import RolePage, RoleState, RoleWord
-from engine.processes.feed_books import BookSnapshots
+from engine.processes.feed_books import BookRepeats, BookSnapshots
 from engine.processes.feed_counters import FeedCounters
 from engine.processes.feed_depth import DepthAnswers
 from engine.processes.feed_faults import FeedFaults
@@ -190,6 +190,7 @@ class Feed:
 
     def _build_watch(self) -> None:
         """Build what follows the list of instruments, and what shows how it all stands."""
+        self.repeats = BookRepeats(self.core, self.symbols)
         self.depth_answers = DepthAnswers(self.core, self.depth, self.instruments)
         self.roster = Roster(
             self.core,
@@ -245,6 +246,7 @@ class Feed:
         count = self._cycle_count
         self.depth_answers.look()
         self.roster.step(now_ns)
+        self.repeats.step(now_ns)
         if count % LIVENESS_CYCLES == 0:
             self.core.check_liveness(now_ns)
             self.supply.incidents.follow(now_ns)

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from engine.venues.binance.market import snapshot_limit
 from engine.venues.venue import MarketDataVenue, RateLimitError, VenueError
@@ -25,7 +25,42 @@ WEIGHT_PER_S: Final = 20.0  # half of 2400 a minute
 BURST_WEIGHT: Final = 1000.0  # all books of a default start at once; the minute still fits
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 10.0
+REPEAT_NS: Final = 30_000_000_000  # every book once in so long, 40 records each
 STALE_RETRY_S: Final = 0.05  # too old: the next one will not be
+
+
+class RepeatsBooks(Protocol):
+    """What a core does for it."""
+
+    def repeat_book(self, index: int, now_ns: int, /) -> bool:
+        """Publish a book whole; False: there is none to show."""
+        ...
+
+
+class BookRepeats:
+    """Publishes every live book whole from time to time: for readers that came late.
+
+    A book travels as changes; a recorder, or whoever else begins to read in the middle of a run,
+    knows it REPEAT_S later at the latest. One book at a time, evenly spread.
+    """
+
+    def __init__(self, core: RepeatsBooks, symbols: Sequence[str]) -> None:
+        """Repeat the books of `symbols`, by instrument index; more may come."""
+        self._core = core
+        self._symbols = symbols
+        self._next = 0
+        self._due_ns = time.monotonic_ns()
+
+    def step(self, now_ns: int) -> None:
+        """Publish the next book when it is its turn; the core publishes it with its next batch."""
+        if now_ns < self._due_ns or not self._symbols:
+            return
+        count = len(self._symbols)
+        self._due_ns = now_ns + REPEAT_NS // count
+        for _ in range(count):
+            index, self._next = self._next % count, (self._next + 1) % count
+            if self._core.repeat_book(index, now_ns):
+                return
 
 
 class BookSnapshots:

@@ -23,11 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.instrument import read_instruments
+from engine.domain.instrument_row import SEGMENT_COUNT_OFFSET
 from engine.domain.records import MARKET_DTYPE
 from engine.processes.control import segment_name
 from engine.store.instrument_segment import KIND_INSTRUMENTS
 from engine.tapes.errors import TapeError
 from engine.tapes.recording import Recording
+from native_ext import _native
 from ringbuffer.errors import SegmentError
 from ringbuffer.ring import Observer, Ring
 from ringbuffer.segment import Segment, owner_alive
@@ -92,6 +94,11 @@ class MarketEar:
         self._observer.seek(start)
         self._expected = last_word or start
         return start == last_word
+
+    @property
+    def instrument_count(self) -> int:
+        """How many instruments the feed has published."""
+        return _native.load_acquire(self._instruments.address + SEGMENT_COUNT_OFFSET)
 
     def instruments(self) -> Records:
         """Return the instrument rows; none before the feed knows them."""
@@ -217,6 +224,8 @@ class Recorder:
             self._free.put(batch.block)
 
     def _write(self, batch: Batch) -> None:
+        if self._ear.instrument_count > self._recording.instrument_count:
+            self._recording.know(self._ear.instruments())
         if batch.lost:
             now_ns = int(batch.records["receive_time_ns"][0])
             self._recording.lose(batch.first - batch.lost, batch.lost, now_ns, batch.wall_offset_ns)

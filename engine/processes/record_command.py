@@ -122,7 +122,7 @@ def _record(
     if resumed.last_word and is_whole:
         line.say(f"going on behind record {resumed.last_word:,} of an earlier recording")
     elif not is_whole:
-        line.say("the ring has lapped: books are known from their next snapshot on")
+        line.say("the ring has lapped: each book is known when the feed repeats it, within 30 s")
     began_s = time.monotonic()
     end_s = began_s + (options.seconds or float("inf"))
     finishing.start()

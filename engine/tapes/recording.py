@@ -89,6 +89,20 @@ class Recording:
         return writer
 
     @property
+    def instrument_count(self) -> int:
+        """How many instruments the tape being written knows."""
+        return len(self._instruments)
+
+    def know(self, instruments: Records) -> None:
+        """Go on with more instruments: in a tape of its own, for each begins with its table.
+
+        Raises:
+            TapeError: the disk refuses.
+        """
+        self._instruments = instruments
+        self._turn()
+
+    @property
     def path(self) -> Path:
         """The tape that is being written."""
         return self._writer.path

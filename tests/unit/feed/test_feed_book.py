@@ -13,6 +13,7 @@ from engine.domain.codes import (
     RecordType,
 )
 from engine.domain.firewall_reasons import FirewallReason
+from engine.processes.feed_books import REPEAT_NS, BookRepeats
 from native_ext import _feed
 from tests.feed_decoder import LevelReader
 from tests.feed_rig import FeedRig, Frame, Frames, instrument
@@ -274,3 +275,56 @@ def test_a_crossed_book_is_held_back_and_then_fetched_again() -> None:
     assert rig.core.books_wanting() == []  # until the next diff starts its chain
     rig.decode(frames.depth(rig.venue_ms))
     assert rig.core.books_wanting() == [0]
+
+
+def test_a_live_book_is_repeated_whole_for_readers_that_came_late() -> None:
+    rig, frames = live()
+    rig.decode(frames.depth(rig.venue_ms, [("61799.00", "2.000")]))
+    rig.records()
+    assert rig.core.repeat_book(0, rig.now_ns)
+    rig.core.flush(rig.now_ns)
+    levels = rig.records(RecordType.LEVEL)
+    assert levels["flags"][0] & LEVEL_SNAPSHOT_FIRST
+    assert levels["flags"][-1] & LEVEL_LAST_OF_DIFF
+    _, update_id, bids, asks = rig.core.book(0)
+    assert set(levels["update_id"].tolist()) == {update_id}
+    assert sorted(levels["price_ticks"].tolist()) == sorted(price for price, _ in [*bids, *asks])
+    rig.decode(frames.depth(rig.venue_ms, [("61799.00", "0.000")]))
+    (gone,) = rig.records(RecordType.LEVEL)
+    assert (gone["price_ticks"], gone["qty_lots"]) == (617_990, 0), "changes go on behind it"
+
+
+def test_what_is_no_whole_book_is_not_repeated() -> None:
+    rig, frames = FeedRig(), Frames()
+    assert not rig.core.repeat_book(0, rig.now_ns), "none yet"
+    rig.decode(frames.depth(rig.venue_ms))
+    assert not rig.core.repeat_book(0, rig.now_ns), "no snapshot"
+    with pytest.raises(IndexError):
+        rig.core.repeat_book(9, rig.now_ns)
+
+
+class Repeats:
+    """A core of books some of which are live."""
+
+    def __init__(self, *live: int) -> None:
+        self.live = live
+        self.repeated: list[int] = []
+
+    def repeat_book(self, index: int, _now_ns: int) -> bool:
+        if index in self.live:
+            self.repeated.append(index)
+        return index in self.live
+
+
+def test_every_live_book_has_its_turn_once_in_a_round_and_newcomers_join() -> None:
+    core, symbols = Repeats(0, 2, 3, 4), ["A", "B", "C", "D"]
+    repeats = BookRepeats(core, symbols)
+    now_ns = repeats._due_ns
+    for step in range(3_000):
+        repeats.step(now_ns + step * REPEAT_NS // 3_000)
+    assert core.repeated[:3] == [0, 2, 3]
+    assert 3 <= len(core.repeated) <= 5, "evenly spread, never more than one at a time"
+    symbols.append("E")
+    for step in range(3_000):
+        repeats.step(now_ns + REPEAT_NS + step * REPEAT_NS // 3_000)
+    assert 4 in core.repeated

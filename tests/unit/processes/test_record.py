@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -115,6 +117,8 @@ def test_a_loss_in_the_middle_of_a_block_stands_in_its_place(tmp_path: Path) -> 
     records = market(12)
 
     class Ear:
+        instrument_count = 2
+
         def __init__(self) -> None:
             self.gives = [(0, records[:3], 0), (8, records[8:], 5)]
 
@@ -255,3 +259,30 @@ def test_another_run_of_the_engine_is_another_recording(
     ear = MarketEar(fake_engine.name)
     assert resume_from(TapeFolder(tmp_path), ear.run).last_word == 0
     ear.close()
+
+
+def test_an_instrument_that_comes_in_begins_a_tape_that_knows_it(
+    fake_engine: FakeEngine, tmp_path: Path
+) -> None:
+    third = msgspec.structs.replace(ETH, symbol="SOLUSDT", instrument_index=2)
+    ear = MarketEar(fake_engine.name)
+    ear.begin(0)
+    running = Running(ear, tmp_path)
+    first = fake_engine.publish(300)
+    deadline = time.monotonic() + 30
+    while running.recording.record_count < 300:
+        assert time.monotonic() < deadline, "the first records are on the tape"
+        time.sleep(0.01)
+    fake_engine.know(BTC, ETH, third)
+    rest = fake_engine.publish(300)
+    running.stop()
+    ear.close()
+    paths = TapeFolder(tmp_path).finished()
+    known = []
+    for path in paths:
+        with TapeReader(path) as tape:
+            known.append([row.symbol for row in tape.instruments])
+    assert known == [["BTCUSDT", "ETHUSDT"], ["BTCUSDT", "ETHUSDT", "SOLUSDT"]]
+    found = recorded(tmp_path)
+    assert found[: len(first)].tobytes() == first.tobytes()
+    assert found[-len(rest) :].tobytes() == rest.tobytes()
