@@ -18,17 +18,16 @@ import numpy as np
 from engine.config import Config
 from engine.domain.instrument_row import (
     INSTRUMENT_BYTES,
-    SEGMENT_COUNT_OFFSET,
     SEGMENT_ROWS_OFFSET,
     SEGMENT_TAKEN_OFFSET,
     STAKE_OFFSET,
     Instrument,
     Stake,
-    unpack_row,
 )
 from engine.domain.state import State
 from engine.domain.words import Word
 from engine.processes.brain_state import learn_instrument
+from engine.store.instrument_segment import published_count, published_instruments
 from native_ext import _native
 from ringbuffer.segment import Segment
 
@@ -70,9 +69,7 @@ class Intake:
 
     def look(self) -> None:
         """Take over what has come, as far as it goes; say what is at stake when it is time."""
-        # MEMORY: acquire; the rows below are complete once the count covers them. Pairs with the
-        # release in the feed.
-        count = _native.load_acquire(self._segment.address + SEGMENT_COUNT_OFFSET)
+        count = published_count(self._segment)
         if self._executor.known_count and self._is_taken_up(count):
             self._take(count)
         if time.monotonic() - self._told_s > STAKES_S:
@@ -84,13 +81,12 @@ class Intake:
         first = max(self._asked, self._executor.known_count)
         if first < count:
             self._asked = count
-            buffer = self._segment.buffer
-            self._executor.learn([unpack_row(buffer, row) for row in range(first, count)])
+            self._executor.learn(published_instruments(self._segment, first)[: count - first])
         return self._executor.known_count >= count
 
     def _take(self, count: int) -> None:
-        for row in range(len(self.instruments), count):
-            instrument = unpack_row(self._segment.buffer, row)
+        first = len(self.instruments)
+        for instrument in published_instruments(self._segment, first)[: count - first]:
             learn_instrument(self._state, self._config, instrument)
             self.instruments.append(instrument)
         # MEMORY: release; rows of the kernel and of the executor are complete before the feed may

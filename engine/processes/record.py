@@ -23,13 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.instrument import read_instruments
-from engine.domain.instrument_row import SEGMENT_COUNT_OFFSET
 from engine.domain.records import MARKET_DTYPE
 from engine.processes.control import segment_name
-from engine.store.instrument_segment import KIND_INSTRUMENTS
+from engine.store.instrument_segment import KIND_INSTRUMENTS, published_count
 from engine.tapes.errors import TapeError
 from engine.tapes.recording import Recording
-from native_ext import _native
 from ringbuffer.errors import SegmentError
 from ringbuffer.ring import Observer, Ring
 from ringbuffer.segment import Segment, owner_alive
@@ -98,7 +96,7 @@ class MarketEar:
     @property
     def instrument_count(self) -> int:
         """How many instruments the feed has published."""
-        return _native.load_acquire(self._instruments.address + SEGMENT_COUNT_OFFSET)
+        return published_count(self._instruments)
 
     def instruments(self) -> Records:
         """Return the instrument rows; none before the feed knows them."""

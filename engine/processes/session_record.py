@@ -12,7 +12,7 @@ import msgspec
 from engine.config import shown
 from engine.processes.kernel_cache import cache_key
 from engine.processes.strategy_rows import strategy_rows
-from engine.store.instrument_segment import published_instruments
+from engine.store.instrument_segment import published_count, published_instruments
 from engine.store.journal import SourceWriter, chain_end
 from engine.store.session import (
     DOCUMENT_NAME,
@@ -88,12 +88,9 @@ class SessionRecord:
         """Add the instruments that came since; those that are named stay as they were."""
         assert self.document is not None, "write_first comes first"
         known = self.document.instruments
-        # MEMORY: acquire; as in `published_instruments`.
-        count = _native.load_acquire(self._instruments.address + SEGMENT_COUNT_OFFSET)
-        if count <= len(known):
+        if published_count(self._instruments) <= len(known):
             return
-        buffer = self._instruments.buffer
-        came = tuple(unpack_row(buffer, row) for row in range(len(known), count))
+        came = published_instruments(self._instruments, len(known))
         self.document = msgspec.structs.replace(self.document, instruments=known + came)
         write_document(self._directory, self.document)
 

@@ -14,9 +14,13 @@ from ringbuffer.segment import Segment
 KIND_INSTRUMENTS: Final = 16  # kinds below 16 belong to ringbuffer
 
 
-def published_instruments(segment: Segment) -> tuple[Instrument, ...]:
-    """Return the instruments the feed has published; empty before that."""
-    # MEMORY: acquire; the rows below are complete once the count is seen. Pairs with the release
-    # in the feed.
-    count = _native.load_acquire(segment.address + SEGMENT_COUNT_OFFSET)
-    return tuple(unpack_row(segment.buffer, row) for row in range(count))
+def published_count(segment: Segment) -> int:
+    """Return how many instruments the feed has published so far."""
+    # MEMORY: acquire; the rows are complete once the count covers them. Pairs with the release in
+    # the feed.
+    return _native.load_acquire(segment.address + SEGMENT_COUNT_OFFSET)
+
+
+def published_instruments(segment: Segment, first: int = 0) -> tuple[Instrument, ...]:
+    """Return the instruments the feed has published, from an index on; empty before that."""
+    return tuple(unpack_row(segment.buffer, row) for row in range(first, published_count(segment)))

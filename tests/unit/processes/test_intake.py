@@ -25,7 +25,7 @@ from engine.domain.strategy_table import select_rows
 from engine.domain.words import Word
 from engine.processes.brain_state import create_session_state
 from engine.processes.intake import STAKES_S, Intake, at_stake
-from engine.processes.segments import KIND_INSTRUMENTS
+from engine.store.instrument_segment import KIND_INSTRUMENTS
 from native_ext import _native
 from ringbuffer.segment import Segment
 from tests.builders import make_instrument
