@@ -192,7 +192,10 @@ def _add_journal_commands(add: Callable[[str, str, str], argparse.ArgumentParser
     )
     journal.add_argument("--json", action="store_true", help="verify: print one JSON object")
     journal.add_argument(
-        "--format", choices=("jsonl", "csv"), default="jsonl", help="export: how rows are written"
+        "--format",
+        choices=("jsonl", "csv", "parquet"),
+        default="jsonl",
+        help="export: how rows are written",
     )
     journal.add_argument(
         "--output", type=_path, metavar="FILE", help="export: a file that is not there yet"

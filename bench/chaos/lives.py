@@ -19,8 +19,8 @@ from tests.engine_process import AEGIS, alive, fetch, share_kernels, wait_for
 READY_S: Final = 60.0  # kernels are expected in the cache that tests share
 END_S: Final = 30.0
 ROLES: Final = ("orchestrator", "feed", "brain")
-RECONCILED: Final = re.compile(rb"^aegis_reconciled_total\{[^}]*\} (\d+)", re.MULTILINE)
-OPEN_ORDERS: Final = re.compile(rb"^aegis_orders_open\{[^}]*\} (\d+)", re.MULTILINE)
+RECONCILED: Final = re.compile(r"^aegis_reconciled_total\{[^}]*\} (\d+)", re.MULTILINE)
+OPEN_ORDERS: Final = re.compile(r"^aegis_orders_open\{[^}]*\} (\d+)", re.MULTILINE)
 SHM: Final = Path("/dev/shm")  # noqa: S108  where shared memory lives
 
 
@@ -91,13 +91,17 @@ class Life:
         """Return how often the engine found itself equal to the venue; -1: it does not answer."""
         return self._metric(RECONCILED)
 
-    def _metric(self, line: re.Pattern[bytes]) -> int:
+    def metrics(self) -> str:
+        """Return `/metrics`; empty: nobody answers."""
         with suppress(OSError, ValueError, http.client.HTTPException):
             port = json.loads(self._run_file.read_text("utf-8"))["port"]
             with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-                found = line.search(answer.read())
-                return int(found[1]) if found else -1
-        return -1
+                return str(answer.read(), "utf-8")
+        return ""
+
+    def _metric(self, line: re.Pattern[str]) -> int:
+        found = line.search(self.metrics())
+        return int(found[1]) if found else -1
 
     def wait_looked(self, looks: int = 1, limit_s: float = READY_S) -> None:
         """Wait until the engine has found itself equal to the venue so many times more."""

@@ -11,8 +11,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import chain, islice
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from engine import exit_codes
 from engine.processes.journal_verify import session_directories
@@ -21,6 +22,11 @@ from engine.store.errors import StoreError
 from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.reader import read_batches
 from engine.store.session import read_document
+from engine.tapes.errors import MissingExtraError
+
+ROW_GROUP: Final = 50_000  # rows of Parquet in memory at a time
+WHOLE: Final = frozenset({"sequence", "trade_id", "suppressed"})
+MONEY: Final = frozenset({"pnl", "fee"})  # quantities and prices stay exact decimals, as text
 
 
 def export_command(place: Path, output: Path | None, *, form: str) -> int:
@@ -29,21 +35,28 @@ def export_command(place: Path, output: Path | None, *, form: str) -> int:
     Args:
         place: a session's journal, or any folder above some.
         output: the file to write; None: standard output. Never one that exists.
-        form: jsonl or csv.
+        form: jsonl, csv, or parquet, which needs a file.
     """
+    if form == "parquet" and output is None:
+        return exit_codes.fail(
+            "parquet is written to a file: name it by --output", exit_codes.USAGE
+        )
     directories = session_directories(place)
     if not directories:
         return exit_codes.fail(f"no journal in {place}", exit_codes.ENVIRONMENT)
     try:
-        target = output.open("x", encoding="utf-8") if output else nullcontext(sys.stdout)
-        with target as file:
-            count = _write(file, directories, form)
+        if form == "parquet" and output is not None:
+            count = _write_parquet(output, directories)
+        else:
+            target = output.open("x", encoding="utf-8") if output else nullcontext(sys.stdout)
+            with target as file:
+                count = _write(file, directories, form)
     except FileExistsError:
         return exit_codes.fail(f"{output} exists already; name another file", exit_codes.USAGE)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has enough
         return exit_codes.DONE
-    except (StoreError, OSError) as error:
+    except (StoreError, MissingExtraError, OSError) as error:
         return exit_codes.fail(str(error), exit_codes.ENVIRONMENT)
     print(f"{count:,} rows of {len(directories)} sessions", file=sys.stderr)  # noqa: T201
     return exit_codes.DONE
@@ -62,6 +75,24 @@ def _write(file: TextIO, directories: list[Path], form: str) -> int:
             else:
                 file.write(json.dumps(row) + "\n")
     file.flush()
+    return count
+
+
+def _write_parquet(output: Path, directories: list[Path]) -> int:
+    from engine.tapes.parquet import pyarrow
+
+    arrow = pyarrow()
+    kinds = {**dict.fromkeys(WHOLE, arrow.int64()), **dict.fromkeys(MONEY, arrow.float64())}
+    schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in COLUMNS])
+    rows = chain.from_iterable(_rows(directory) for directory in directories)
+    count = 0
+    with (
+        output.open("xb") as file,
+        arrow.parquet.ParquetWriter(file, schema, compression="zstd") as table,
+    ):
+        while group := list(islice(rows, ROW_GROUP)):
+            table.write_table(arrow.Table.from_pylist(group, schema=schema))
+            count += len(group)
     return count
 
 

@@ -163,8 +163,9 @@ class AccountFetcher:
             if instrument is not None:
                 traded.add(instrument.instrument_index)
         fills = await self._fills(sorted(traded), since_ms, venue_ms)
-        payments = await self._payments(since_ms, venue_ms)
         balances = decode_view(await ask(self._rest, "GET", BALANCES_PATH), list[BalanceView])
+        self.funding.see_wallet(" ".join(row.balance for row in balances))
+        payments = await self._payments(since_ms, venue_ms)
         spoiled = await self._positions() != positions or self._fill_count() != fills_before
         if spoiled:
             return None

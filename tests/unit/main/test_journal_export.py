@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.processes import journal_export
 from engine.store.audit import COLUMNS
 from tests.engine_process import aegis
 from tests.store_builders import write_session
@@ -34,6 +35,26 @@ def test_lines_and_table_hold_the_same_rows(home: Path) -> None:
     assert [
         {name: str(row[name] or "") for name in ("symbol", "reason", "price")} for row in rows
     ] == [{name: row[name] for name in ("symbol", "reason", "price")} for row in table]
+
+
+def test_parquet_holds_the_same_rows_with_their_types(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra history is not installed")
+    monkeypatch.setattr(journal_export, "ROW_GROUP", 1)
+    lines = [json.loads(line) for line in aegis(home, "journal", "export").stdout.splitlines()]
+    target = home / "trades.parquet"
+    assert journal_export.export_command(home, target, form="parquet") == 0
+    file = parquet.ParquetFile(target)
+    assert file.num_row_groups == 2
+    assert file.read().to_pylist() == lines
+    assert journal_export.export_command(home, target, form="parquet") == 2, "never over another"
+
+
+def test_parquet_needs_a_file(home: Path) -> None:
+    asked = aegis(home, "journal", "export", "--format", "parquet")
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert "--output" in asked.stderr
 
 
 def test_a_file_is_written_once_and_never_over_another(home: Path) -> None:

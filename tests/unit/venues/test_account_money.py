@@ -9,7 +9,12 @@ from decimal import Decimal
 import pytest
 
 from engine.domain.codes import EventType, OrderStatus, Side
-from engine.venues.binance.funding import LOOK_AGAIN_NS, FundingWatch
+from engine.venues.binance.funding import (
+    ASKS_MAX,
+    ASKS_SPAN_NS,
+    LOOK_AGAIN_NS,
+    FundingWatch,
+)
 from engine.venues.order_records import Report
 from tests.order_side import Exchange, OrderSide, open_order_side, running_exchange
 from tests.unit.venues.test_orders_on_exchange import enough_lots
@@ -100,3 +105,35 @@ def test_the_venue_is_asked_at_first_after_an_event_and_now_and_then() -> None:
     for now[0] in (LOOK_AGAIN_NS, LOOK_AGAIN_NS + 1):
         due.append(watch.is_due)
     assert due == [True, False, True, False, True]
+
+
+def test_a_wallet_that_changed_is_a_reason_within_a_budget() -> None:
+    now = [1]
+    watch = FundingWatch(lambda: now[0])
+    watch.see_wallet("5.0")
+    watch.asked()
+    watch.see_wallet("5.0")
+    due = [watch.is_due]
+    for turn in range(ASKS_MAX - 1):
+        watch.see_wallet(f"{turn}.5")
+        due.append(watch.is_due)
+        watch.asked()
+    watch.see_wallet("6.0")
+    due.append(watch.is_due)  # the budget of this minute is spent
+    now[0] += ASKS_SPAN_NS + 1
+    due.append(watch.is_due)
+    assert due == [False, *[True] * (ASKS_MAX - 1), False, True]
+
+
+def test_funding_whose_event_was_lost_is_booked_with_the_next_picture(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            side.new_order(Side.BUY, enough_lots(side))
+            await side.wait(EventType.FILL)
+            await fetched(side, 1)
+            exchange.fault(kind="drop", account="practice", duration_ms=2_000)
+            exchange.fault(kind="funding", account="practice", rate_ppm=700)
+            told = await fetched(side, 2)
+            assert EventType.FUNDING in {report.event_type for report in told}
+
+    asyncio.run(scenario())
