@@ -5,7 +5,7 @@
 Question: `durability = "ring"` writes the intent into shared memory before the first byte (it
 survives kill -9 of every process), `"disk"` waits until the journal is synced as well (it survives
 the host). Load: a whole engine that trades as fast as its limits let it against a practice
-exchange, `PLAY_S` seconds a pass; the engine's own histogram from decision to first byte, and what
+exchange, `PLAY_S` seconds a pass; the engine's own histogram from frame to first byte, and what
 one 4 KiB append with fdatasync costs on the same file system in the same run.
 """
 
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def sync_cost(folder: Path) -> Pass:
 
 
 def engine(durability: str) -> Pass:
-    """Measure one engine from decision to first byte."""
+    """Measure one engine from the frame that caused an order to its first byte."""
     with tempfile.TemporaryDirectory(prefix="aegis-durability-") as name:
         folder = Path(name)
         file = folder / "aegis.toml"
@@ -66,26 +67,19 @@ def engine(durability: str) -> Pass:
         try:
             assert life.wait_ready(), life.said()
             time.sleep(PLAY_S)
-            found = _decision_to_order(life)
             code = life.terminate()
             assert code == 0, f"{code}: {life.said()}"
-            return found
+            return _tick_to_order(life.summary())
         finally:
             life.kill_all()
             life.process.wait()
             venue.kill()
 
 
-def _decision_to_order(life: Life) -> Pass:
-    text = life.metrics()
-    head = "aegis_decision_to_order_seconds"
-    lines = [line for line in text.splitlines() if line.startswith(head)]
-    found: Pass = {}
-    for name, share in QUANTILES.items():
-        (line,) = [one for one in lines if f'quantile="{share:g}"' in one]
-        found[name] = float(line.rsplit(" ", 1)[1]) * 1e6
-    (count,) = [one for one in lines if one.startswith(f"{head}_count")]
-    return {**found, "count": float(count.rsplit(" ", 1)[1])}
+def _tick_to_order(summary: dict[str, Any]) -> Pass:
+    shown = summary["tick_to_order_us"]
+    assert shown["count"], "no order was sent"
+    return {name: float(shown[name]) for name in (*QUANTILES, "max", "count")}
 
 
 def main() -> None:

@@ -1,37 +1,27 @@
 """The bench of durability reads the engine's own histogram, and a disk that is there."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
 
 from bench import durability
-from bench.chaos.lives import Life
 from bench.chaos.plan import settings
 from engine.config import JournalConfig
 
-METRICS = """
-aegis_decision_to_order_seconds{role="brain",quantile="0.5"} 1.5e-05
-aegis_decision_to_order_seconds{role="brain",quantile="0.99"} 0.0002
-aegis_decision_to_order_seconds_count{role="brain"} 41
-aegis_tick_to_order_seconds{role="brain",quantile="0.5"} 9
-"""
+SUMMARY = {"tick_to_order_us": {"p50": 90.0, "p99": 2_228.0, "p999": 1.0, "max": 4e3, "count": 41}}
 
 
-def life_of(text: str) -> Life:
-    return cast("Life", SimpleNamespace(metrics=lambda: text))
+def test_the_right_latency_is_read() -> None:
+    found = durability._tick_to_order(SUMMARY)
+    assert found == {"p50": 90.0, "p99": 2_228.0, "max": 4e3, "count": 41}
 
 
-def test_the_right_histogram_is_read_in_microseconds() -> None:
-    found = durability._decision_to_order(life_of(METRICS))
-    assert found == pytest.approx({"p50": 15.0, "p99": 200.0, "count": 41.0})
-
-
-def test_an_engine_that_says_nothing_is_no_measurement() -> None:
-    with pytest.raises(ValueError, match="not enough values"):
-        durability._decision_to_order(life_of(""))
+def test_an_engine_that_sent_nothing_is_no_measurement() -> None:
+    nothing = {"tick_to_order_us": {"p50": 0.0, "p99": 0.0, "max": 0.0, "count": 0}}
+    with pytest.raises(AssertionError, match="no order was sent"):
+        durability._tick_to_order(nothing)
 
 
 def test_a_sync_takes_time_and_its_quantiles_are_in_order(
