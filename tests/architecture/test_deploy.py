@@ -123,7 +123,7 @@ def test_ecs_task_never_waits_for_its_log() -> None:
 
 def test_ecs_task_keeps_secrets_out_of_the_environment() -> None:
     names = {secret["name"] for secret in container()["secrets"]}
-    assert {"BINANCE_API_KEY", "BINANCE_API_SECRET", "DATABASE_URL"} == names
+    assert names == {"API_TOKEN", "BINANCE_API_KEY", "BINANCE_API_SECRET", "DATABASE_URL"}
     assert not names & {variable["name"] for variable in container()["environment"]}
 
 

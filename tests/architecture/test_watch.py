@@ -1,0 +1,104 @@
+"""What watches the engine asks for metrics that the engine has."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine.processes.role_counters import PAGES
+from tests.architecture.tree import ROOT, text
+
+METRIC = re.compile(r"\baegis_[a-z0-9_]+")
+WATCH = Path("deploy/watch")
+OURS = {"aegis_trading_state", "aegis_role_state", "aegis_connection_up", "aegis_connection_lag_ms"}
+
+
+def names() -> set[str]:
+    """Return every metric that an engine shows."""
+    found = set(OURS)
+    for _, counters, histograms in PAGES.values():
+        found |= {f"aegis_{row.name}" for row in counters}
+        for row in histograms:
+            name = f"aegis_{row.name.removesuffix('_ns')}_seconds"
+            found |= {f"{name}_{part}" for part in ("bucket", "sum", "count")}
+    return found
+
+
+def alerts() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(text(WATCH / "alerts.yaml"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def board() -> dict[str, Any]:
+    return dict(json.loads(text(WATCH / "board.json")))
+
+
+def expressions() -> list[str]:
+    panels = [target["expr"] for panel in board()["panels"] for target in panel["targets"]]
+    return [*panels, *(rule["expr"] for rule in alerts())]
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_each_expression_asks_for_what_there_is(expression: str) -> None:
+    patterns = re.findall(r'__name__=~"([^"]+)"', expression)
+    asked = set(METRIC.findall(re.sub(r'__name__=~"[^"]+"', "", expression)))
+    assert asked <= names()
+    for pattern in patterns:
+        assert any(re.fullmatch(pattern, name) for name in names()), pattern
+    assert asked or patterns or expression.startswith("up{")
+    assert expression.count("(") == expression.count(")")
+
+
+def test_the_expression_of_a_metric_that_is_not_there_is_found_out() -> None:
+    with pytest.raises(AssertionError):
+        test_each_expression_asks_for_what_there_is("rate(aegis_records_totl[1m])")
+
+
+def test_each_alert_says_who_is_woken_and_why() -> None:
+    assert len({rule["alert"] for rule in alerts()}) == len(alerts())
+    for rule in alerts():
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+        assert rule["annotations"]["summary"].endswith(".")
+
+
+def test_panels_do_not_lie_on_each_other() -> None:
+    cells: set[tuple[int, int]] = set()
+    for panel in board()["panels"]:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24
+        covered = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not covered & cells, panel["title"]
+        cells |= covered
+
+
+def test_compose_drains_keeps_secrets_out_and_stays_on_this_host() -> None:
+    services = yaml.safe_load(text(Path("deploy/compose.yaml")))["services"]
+    engine = services["aegis"]
+    assert int(engine["stop_grace_period"].removesuffix("s")) >= 30
+    assert engine["read_only"] is True
+    assert engine["cap_drop"] == ["ALL"]
+    for service in services.values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+        for name, entry in service.get("environment", {}).items():
+            if "PASSWORD" in name or "TOKEN" in name:
+                assert re.fullmatch(r"\$\{[A-Z_]+:\?.+\}", entry), name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("./") and not source.endswith("/token"):
+                assert (Path("deploy") / source).name in {path.name for path in watched()}
+
+
+def watched() -> list[Path]:
+    return sorted((ROOT / WATCH).iterdir())
+
+
+def test_prometheus_reads_with_a_token_from_a_file() -> None:
+    (job,) = yaml.safe_load(text(WATCH / "prometheus.yaml"))["scrape_configs"]
+    assert set(job["authorization"]) == {"type", "credentials_file"}
