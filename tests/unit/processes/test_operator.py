@@ -175,3 +175,19 @@ def test_a_shutdown_stops_entries_and_then_the_engine(rig: Rig) -> None:
 def test_a_name_nobody_knows_is_a_programmers_error(rig: Rig) -> None:
     with pytest.raises(KeyError):
         rig.told("explode")
+
+
+def test_a_quote_that_comes_back_while_it_is_looked_at_counts(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator_module, "LOOK_S", 20.0)
+    rig.board.quotes = ["STALE"]
+    looks = []
+
+    def instruments() -> list[dict[str, Any]]:
+        looks.append(1)
+        state = "LIVE" if len(looks) > 3 else "STALE"
+        return [{"symbol": "S", "liveness": {"QUOTE": state}}]
+
+    monkeypatch.setattr(rig.board, "instruments", instruments)
+    assert rig.told("resume").accepted
