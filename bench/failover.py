@@ -36,6 +36,7 @@ from bench.harness import Bench, Pass
 from bench.tick_to_order import call, share_kernels, wait_for
 
 INSTRUMENTS = 50
+STOP_S = 60.0  # then the engine is killed
 RATE_EACH = 40  # messages a second of one instrument
 METRIC = re.compile(r'^aegis_(\w+)\{role="feed"\} (-?\d+)', re.MULTILINE)
 COUNTED = {
@@ -138,7 +139,11 @@ def engine(home: Path, exchange_url: str, settings: str) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def is_whole(url: str) -> bool:
@@ -206,7 +211,12 @@ def main() -> None:
         patience = harness.Patience(asked.patience)
         results: dict[str, list[Pass]] = {}
         for name in asked.case or CASES:
-            found, foreign = harness.quiet_pass(partial(suffer, home, CASES[name]), patience)
+            case = partial(suffer, home, CASES[name])
+            try:
+                found, foreign = harness.quiet_pass(case, patience)
+            except (TimeoutError, OSError, KeyError, subprocess.TimeoutExpired) as error:
+                print(f"{name}: not measured: {error!r}", file=sys.stderr)
+                continue  # one case that does not come to its end costs only itself
             results[name] = [{**found, "foreign cores": foreign}]
     harness.finish(BENCH, results, about, asked.json)
 
