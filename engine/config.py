@@ -228,6 +228,9 @@ class StrategyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     timeframe_s: Annotated[Positive, Meta(description="Bar length it reads.")] = 1
     notional: Annotated[Amount, Meta(description="Entry size, quote currency.")] = 200.0
     parameters: Annotated[dict[str, float], Meta(description="Named parameters of the kind.")] = {}
+    rules: Annotated[
+        dict[str, str], Meta(description="Of kind rules: rules and the features they read.")
+    ] = {}
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -17,7 +17,8 @@ cache lines side by side; the rest is touched by book diffs or at a bar's end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -44,10 +45,13 @@ from engine.domain.strategy_table import (
     COMMON_PARAMETERS,
     PARAMETERS_MAX,
     STRATEGIES_MAX,
+    Rule,
+    StrategyError,
     StrategyKind,
     StrategyRow,
     check_row,
     parameters_of,
+    rule_of,
 )
 from engine.domain.structure import create_structure
 
@@ -110,6 +114,7 @@ STRATEGY_DTYPE = np.dtype(
         ("min_hold_ns", "<i8"),
         ("cooldown_ns", "<i8"),
         ("limit_slip_ticks", "<i8"),
+        ("size_atr_bps", "<f8"),
     ]
 )
 
@@ -119,6 +124,10 @@ STRATEGY_MEMORY_DTYPE = np.dtype(
         ("take_ticks", "<f8"),
     ]
 )
+
+# Where a row of kind RULES keeps its rules in its parameters, behind KIND_PARAMETERS: rule, column.
+RULE_CELLS = {"entry": (3, 4), "exit": (5, 6), "filter": (7, 8)}
+MICRO_BASE = 10_000  # columns from here on are of quotes and trades
 
 # Words of `progress`.
 SEQUENCE_LAST = 0
@@ -177,11 +186,21 @@ def timeframes_of(rows: Sequence[StrategyRow]) -> tuple[int, ...]:
 
 
 def pack_strategies(
-    rows: Sequence[StrategyRow], timeframes_s: Sequence[int]
+    rows: Sequence[StrategyRow],
+    timeframes_s: Sequence[int],
+    columns: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Records, Floats]:
     """Return STRATEGY_DTYPE[rows] and float64[rows, PARAMETERS_MAX], the kinds' own parameters.
 
     Parameters that a row does not set take their default.
+
+    Args:
+        rows: to run.
+        timeframes_s: bar lengths, ascending.
+        columns: where features stand that rules may name, as `feature_columns` says.
+
+    Raises:
+        StrategyError: a row is wrong, or names a feature that is not computed.
     """
     assert 0 < len(rows) <= STRATEGIES_MAX, f"strategy rows: {len(rows)}"
     packed = np.zeros(len(rows), dtype=STRATEGY_DTYPE)
@@ -194,13 +213,40 @@ def pack_strategies(
         packed["notional_e8"][s] = round(row.notional * E8)
         packed["stop_atr"][s] = numbers["stop_atr"]
         packed["take_atr"][s] = numbers["take_atr"]
+        packed["size_atr_bps"][s] = numbers["size_atr_bps"]
         for name in ("max_hold", "min_hold", "cooldown"):
             packed[f"{name}_ns"][s] = round(numbers[f"{name}_s"] * S_TO_NS)
         packed["limit_slip_ticks"][s] = round(numbers["limit_slip_ticks"])
         own = parameters_of(row.kind)[len(COMMON_PARAMETERS) :]
         for k, parameter in enumerate(own):
             own_parameters[s, k] = numbers[parameter.name]
+        for place, (rule, column) in RULE_CELLS.items():
+            if place in row.rules:
+                own_parameters[s, rule] = rule_of(row, place)
+                own_parameters[s, column] = column_of(row, place, columns)
     return packed, own_parameters
+
+
+def feature_columns(catalogue: Catalogue) -> dict[str, int]:
+    """Return where rules find each feature: a column of bars, or MICRO_BASE and one of quotes."""
+    found = {name: column for column, name in enumerate(catalogue.bar_columns)}
+    return found | {row.name: MICRO_BASE + k for k, row in enumerate(catalogue.micro_rows)}
+
+
+def column_of(row: StrategyRow, place: str, columns: Mapping[str, int]) -> int:
+    """Return where the feature of one of a row's rules stands.
+
+    Raises:
+        StrategyError: it is not computed, or an event's age does not follow it.
+    """
+    name = row.rules[f"{place}_feature"]
+    if name not in columns:
+        raise StrategyError(f"strategy {row.name}: no feature is named {name}")
+    is_event = rule_of(row, place) in {Rule.EVENT, Rule.EVENT_AGAINST}
+    age = f"{name.rpartition('.')[0]}.age"
+    if is_event and columns.get(age) != columns[name] + 1:
+        raise StrategyError(f"strategy {row.name}: {name} has no age")
+    return columns[name]
 
 
 def create_market_state(
@@ -221,7 +267,7 @@ def create_market_state(
     n, t, s = len(instrument_rows), len(timeframes), len(strategy_rows)
     assert n > 0, "at least one instrument"
     asked = catalogue or compile_plan(catalogue_text())
-    strategies, parameters = pack_strategies(strategy_rows, timeframes)
+    strategies, parameters = pack_strategies(strategy_rows, timeframes, feature_columns(asked))
     state = MarketState(
         instruments=instrument_rows.copy(),
         strategies=strategies,

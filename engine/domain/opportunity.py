@@ -11,9 +11,11 @@ import numpy as np
 from engine.domain.codes import EVENT_REDUCE_ONLY, OrderType, TimeInForce
 from engine.domain.kernel import Records, fused, inlined, kernel
 from engine.domain.market_state import MarketState
-from engine.domain.strategy_table import STRATEGIES_MAX
 
-OPPORTUNITIES_PER_RECORD_MAX = STRATEGIES_MAX  # a strategy acts at most once per record
+# A strategy acts at most once per record, and so many of them do: others are asked again when
+# their next quote or bar comes.
+OPPORTUNITIES_PER_RECORD_MAX = 256
+TO_BPS = 10_000.0
 
 EXPOSURE_DTYPE = np.dtype(
     [
@@ -129,6 +131,18 @@ def write_inputs(
 
 
 @kernel
+def entry_notional_e8(market: MarketState, i: int, s: int, touch: int) -> int:
+    """Return what an entry is worth: the row's notional, less where bars range further."""
+    notional_e8 = market.strategies["notional_e8"][s]
+    bound_bps = market.strategies["size_atr_bps"][s]
+    atr_ticks = market.atr_ticks[i, market.strategies["timeframe_index"][s]]
+    atr_bps = atr_ticks / touch * TO_BPS
+    if bound_bps > 0.0 and atr_bps > bound_bps:
+        return int(notional_e8 * (bound_bps / atr_bps))
+    return int(notional_e8)
+
+
+@kernel
 def propose_entry(
     market: MarketState, opportunities: Records, count: int, i: int, s: int, side: int, reason: int
 ) -> int:
@@ -142,7 +156,7 @@ def propose_entry(
     touch = hot["ask_price_ticks"][i] if side > 0 else hot["bid_price_ticks"][i]
     if touch <= 0:
         return count
-    qty = entry_qty_lots(market.instruments, i, touch, market.strategies["notional_e8"][s])
+    qty = entry_qty_lots(market.instruments, i, touch, entry_notional_e8(market, i, s, touch))
     if qty <= 0:
         return count
     write_order(market, opportunities, count, i, s, side, True)
@@ -176,8 +190,9 @@ def propose_exit(
 
 @inlined
 def is_warm(market: MarketState, i: int, s: int) -> bool:
-    """Return whether the distances of stop and target are known, or none are asked for."""
-    if market.strategies["stop_atr"][s] == 0.0 and market.strategies["take_atr"][s] == 0.0:
+    """Return whether what the row says in average true ranges is known, or it says nothing so."""
+    rows = market.strategies
+    if rows["stop_atr"][s] == 0.0 and rows["take_atr"][s] == 0.0 and rows["size_atr_bps"][s] == 0.0:
         return True
     atr_ticks = market.atr_ticks[i, market.strategies["timeframe_index"][s]]
     return bool(atr_ticks > 0.0)

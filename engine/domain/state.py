@@ -100,7 +100,7 @@ def create_desk(
         refusals=np.zeros((n, s + 1), dtype=REFUSAL_DTYPE),
         venue=np.zeros(n, dtype=VENUE_DTYPE),
         draft=np.zeros(1, dtype=DRAFT_DTYPE),
-        opportunities=np.zeros(OPPORTUNITIES_PER_RECORD_MAX, dtype=OPPORTUNITY_DTYPE),
+        opportunities=np.zeros(min(s, OPPORTUNITIES_PER_RECORD_MAX), dtype=OPPORTUNITY_DTYPE),
         rejects=np.zeros((FIREWALL_REASON_COUNT, 2), dtype=np.int64),
     )
 

@@ -25,6 +25,7 @@ from engine.domain.opportunity import (
     propose_exit,
     write_inputs,
 )
+from engine.domain.rules import rules_entry, rules_exit, rules_inputs
 from engine.domain.score import linear_score
 from engine.domain.strategy_kinds import (
     imbalance_entry,
@@ -42,6 +43,7 @@ from engine.domain.strategy_table import StrategyKind, StrategyReason
 
 _SMC = int(StrategyKind.SMC)
 _ORDERFLOW = int(StrategyKind.ORDERFLOW)
+_RULES = int(StrategyKind.RULES)
 _QUOTE_IMBALANCE = int(StrategyKind.QUOTE_IMBALANCE)
 _FLOW_SCORE = int(StrategyReason.FLOW_SCORE)
 _IMBALANCE = int(StrategyReason.QUOTE_IMBALANCE)
@@ -60,6 +62,8 @@ def show_inputs(
         imbalance_inputs(market, i, opportunities, count)
     elif kind == _SMC:
         smc_inputs(market, i, s, opportunities, count)
+    elif kind == _RULES:
+        rules_inputs(market, i, s, opportunities, count)
     else:
         write_inputs(opportunities, count, score, np.nan, np.nan, np.nan, np.nan)
 
@@ -154,6 +158,8 @@ def entry_on_bar(market: MarketState, i: int, s: int) -> int:
     kind = market.strategies["kind"][s]
     if kind == _SMC:
         return smc_entry(market, i, s)
+    if kind == _RULES:
+        return rules_entry(market, i, s)
     return 0
 
 
@@ -163,6 +169,8 @@ def exit_on_bar(market: MarketState, i: int, s: int, position_lots: int) -> int:
     kind = market.strategies["kind"][s]
     if kind == _SMC:
         return smc_exit(market, i, s, position_lots)
+    if kind == _RULES:
+        return rules_exit(market, i, s, position_lots)
     return 0
 
 

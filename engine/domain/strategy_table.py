@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
-STRATEGIES_MAX = 16  # rows at once; bounds the opportunities one record can cause
-PARAMETERS_MAX = 8  # parameters of a kind's own, beside the common ones
+STRATEGIES_MAX = 640  # rows at once
+PARAMETERS_MAX = 10  # parameters of a kind's own, beside the common ones
 
 
 class StrategyKind(IntEnum):
@@ -24,6 +25,19 @@ class StrategyKind(IntEnum):
     SMC = 1
     ORDERFLOW = 2
     QUOTE_IMBALANCE = 3
+    RULES = 4  # rules over features, named by the row
+
+
+class Rule(IntEnum):
+    """How a rule reads a feature; names in a row are these in lower case."""
+
+    NONE = 0
+    WITH = 1  # the side on which it lies beyond its bound
+    AGAINST = 2  # the other one
+    EVENT = 3  # its side, while its age (the next column) is at most the bound, in bars
+    EVENT_AGAINST = 4
+    ABOVE = 5  # filters: at or above the bound
+    BELOW = 6
 
 
 class StrategyReason(IntEnum):
@@ -35,6 +49,10 @@ class StrategyReason(IntEnum):
     BOS_LIVE = 2  # a close went beyond the last locked swing
     FLOW_SCORE = 3  # the order-flow score passed its entry threshold
     QUOTE_IMBALANCE = 4  # the quote's imbalance passed its entry threshold
+    RULE_WITH = 5  # a feature lay beyond the row's bound: with it
+    RULE_AGAINST = 6  # the same: against it
+    RULE_EVENT = 7  # something happened at most so many bars ago: with its side
+    RULE_EVENT_AGAINST = 8
     # Exits.
     STOP_LOSS = 50
     TAKE_PROFIT = 51
@@ -42,6 +60,7 @@ class StrategyReason(IntEnum):
     STRUCTURE_REVERSED = 53  # the structure turned against the position
     FLOW_REVERSED = 54  # the score passed the exit threshold of the other side
     IMBALANCE_REVERSED = 55
+    RULE_REVERSED = 56  # the exit rule's feature came back to its bound, or its side turned
 
 
 class Parameter(NamedTuple):
@@ -58,6 +77,7 @@ COMMON_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("max_hold_s", 0.0, "Longest time in a position, s; 0: no bound."),
     Parameter("min_hold_s", 0.0, "No exit by opinion before this time, s; stop and target work."),
     Parameter("cooldown_s", 0.0, "No entry for this time after an exit, s."),
+    Parameter("size_atr_bps", 0.0, "Smaller entries where the ATR is above this, bps; 0: never."),
     Parameter("limit_slip_ticks", -1.0, "-1: MARKET; else LIMIT IOC this far through the quote."),
 )
 
@@ -77,6 +97,20 @@ KIND_PARAMETERS: Mapping[StrategyKind, tuple[Parameter, ...]] = MappingProxyType
         StrategyKind.QUOTE_IMBALANCE: (
             Parameter("threshold", 0.9, "Enter beyond this imbalance, leave beyond its opposite."),
         ),
+        StrategyKind.RULES: (
+            Parameter("entry_at", 1.0, "Bound of the entry rule: the feature's unit, or bars."),
+            Parameter("exit_at", 0.0, "Bound of the exit rule, on the position's side."),
+            Parameter("filter_at", 0.0, "Bound of the filter."),
+        ),
+    }
+)
+
+# Rules a row of kind RULES may name, and which of them each place takes.
+RULE_PLACES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
+    {
+        "entry": (Rule.WITH, Rule.AGAINST, Rule.EVENT, Rule.EVENT_AGAINST),
+        "exit": (Rule.WITH, Rule.AGAINST, Rule.EVENT, Rule.EVENT_AGAINST),
+        "filter": (Rule.ABOVE, Rule.BELOW),
     }
 )
 
@@ -91,6 +125,7 @@ INPUT_NAMES: Mapping[StrategyKind, tuple[str, str, str, str]] = MappingProxyType
             "microprice_bps",
             "spread_bps",
         ),
+        StrategyKind.RULES: ("entry_feature", "exit_feature", "filter_feature", "atr_ticks"),
     }
 )
 
@@ -105,6 +140,8 @@ class StrategyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         notional: size of an entry, quote currency; rounded down to lots, at least the minimum.
         parameters: those of the kind and the common ones that differ from their defaults.
         rationale: one line that says why this could work.
+        rules: of kind RULES: `entry`, `exit` and `filter` name a Rule, `entry_feature` and so on
+            the columns of the catalogue they read.
     """
 
     name: str
@@ -113,6 +150,7 @@ class StrategyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     notional: float = 200.0
     parameters: dict[str, float] = {}
     rationale: str = ""
+    rules: dict[str, str] = {}
 
 
 class StrategyError(ValueError):
@@ -167,6 +205,30 @@ def parameters_of(kind: StrategyKind) -> tuple[Parameter, ...]:
     return COMMON_PARAMETERS + KIND_PARAMETERS[kind]
 
 
+def rule_of(row: StrategyRow, place: str) -> Rule:
+    """Return the rule a row names for `entry`, `exit` or `filter`; NONE where it names none."""
+    return Rule[row.rules[place].upper()] if place in row.rules else Rule.NONE
+
+
+def check_rules(row: StrategyRow) -> None:
+    """Check what a row says of rules.
+
+    Raises:
+        StrategyError: a rule is unknown or out of place, or its feature is missing.
+    """
+    known = {key for place in RULE_PLACES for key in (place, f"{place}_feature")}
+    for key in sorted(set(row.rules) - known):
+        raise StrategyError(f"strategy {row.name}: unknown rule {key}")
+    if (row.kind is StrategyKind.RULES) != ("entry" in row.rules):
+        raise StrategyError(f"strategy {row.name}: kind rules, and it only, has an entry rule")
+    for place, taken in RULE_PLACES.items():
+        names = [rule.name.lower() for rule in taken]
+        if place in row.rules and row.rules[place] not in names:
+            raise StrategyError(f"strategy {row.name}: {place} is none of {', '.join(names)}")
+        if (place in row.rules) != (f"{place}_feature" in row.rules):
+            raise StrategyError(f"strategy {row.name}: {place} and {place}_feature go together")
+
+
 def check_row(row: StrategyRow) -> StrategyRow:
     """Return the row.
 
@@ -181,6 +243,7 @@ def check_row(row: StrategyRow) -> StrategyRow:
         raise StrategyError(f"strategy {row.name}: timeframe_s must be positive")
     if not 0 < row.notional < float("inf"):
         raise StrategyError(f"strategy {row.name}: notional must be positive and finite")
+    check_rules(row)
     for name, number in row.parameters.items():
         if not -1e9 < number < 1e9:
             raise StrategyError(f"strategy {row.name}: {name} is out of range")
@@ -192,15 +255,20 @@ def select_rows(
 ) -> tuple[StrategyRow, ...]:
     """Return the rows to run, in the order of `names`; own rows add to or replace the table's.
 
-    Without names: the default set and every own row.
+    A name may be a pattern with `*`: every row it fits, in the order of the table. Without names:
+    the default set and every own row.
 
     Raises:
         StrategyError: a name is unknown or doubled, a row is wrong, or there are too many.
     """
-    table = {row.name: row for row in STRATEGY_TABLE}
     own = {row.name: row for row in own_rows}
-    table.update(own)
-    chosen = tuple(names) or tuple(dict.fromkeys((*DEFAULT_STRATEGIES, *own)))
+    table = {row.name: row for row in STRATEGY_TABLE} | own
+    asked = tuple(names) or tuple(dict.fromkeys((*DEFAULT_STRATEGIES, *own)))
+    if not set(asked) <= set(table):
+        from engine.domain.strategy_grid import expanded_rows
+
+        table = {row.name: row for row in expanded_rows()} | table
+    chosen = tuple(found for name in asked for found in fitting(name, table))
     if len(set(chosen)) != len(chosen):
         raise StrategyError(f"strategies: a name is doubled in {', '.join(chosen)}")
     if len(chosen) > STRATEGIES_MAX:
@@ -211,8 +279,21 @@ def select_rows(
     return tuple(check_row(table[name]) for name in chosen)
 
 
+def fitting(name: str, table: Iterable[str]) -> tuple[str, ...]:
+    """Return the names that a pattern fits, or the name itself."""
+    if "*" not in name:
+        return (name,)
+    return tuple(known for known in table if fnmatchcase(known, name)) or (name,)
+
+
 def row_from_words(
-    *, name: str, kind: str, timeframe_s: int, notional: float, parameters: Mapping[str, float]
+    *,
+    name: str,
+    kind: str,
+    timeframe_s: int,
+    notional: float,
+    parameters: Mapping[str, float],
+    rules: Mapping[str, str] = MappingProxyType({}),
 ) -> StrategyRow:
     """Return a checked row from the words of a configuration file.
 
@@ -228,5 +309,6 @@ def row_from_words(
         timeframe_s=timeframe_s,
         notional=notional,
         parameters=dict(parameters),
+        rules=dict(rules),
     )
     return check_row(row)

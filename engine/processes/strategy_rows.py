@@ -19,6 +19,7 @@ def strategy_rows(config: Config) -> tuple[StrategyRow, ...]:
             timeframe_s=row.timeframe_s,
             notional=row.notional,
             parameters=row.parameters,
+            rules=row.rules,
         )
         for row in config.strategy
     ]

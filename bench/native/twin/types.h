@@ -52,6 +52,7 @@ struct StrategyRow {
     i64 notional_e8;
     double stop_atr, take_atr;
     i64 max_hold_ns, min_hold_ns, cooldown_ns, limit_slip_ticks;
+    double size_atr_bps;
 };
 
 // Order sizes of an instrument, as the venue says.

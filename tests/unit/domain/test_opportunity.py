@@ -1,12 +1,15 @@
 """Sizes and orders of opportunities: rounded down, at least the least, never above the most."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.codes import EVENT_REDUCE_ONLY, OrderType, TimeInForce
+from engine.domain.decide import create_out, create_state, events_least
 from engine.domain.instrument import instrument_rows
+from engine.domain.limits import RiskLimits
 from engine.domain.market_state import MarketState, create_market_state
 from engine.domain.opportunity import (
     OPPORTUNITIES_PER_RECORD_MAX,
@@ -18,6 +21,7 @@ from engine.domain.opportunity import (
 )
 from engine.domain.strategy_table import (
     STRATEGIES_MAX,
+    STRATEGY_TABLE,
     StrategyKind,
     StrategyReason,
     StrategyRow,
@@ -138,8 +142,18 @@ def test_when_there_is_no_room_nothing_is_written() -> None:
     assert (found["qty_lots"] == 0).all()
 
 
-def test_there_is_room_for_every_strategy_to_act_once() -> None:
-    assert OPPORTUNITIES_PER_RECORD_MAX >= STRATEGIES_MAX
+def test_what_one_record_causes_fits_what_a_step_hands_back() -> None:
+    instruments = make_instruments(1)
+    for count in (1, 16, STRATEGIES_MAX):
+        rows = [msgspec.structs.replace(STRATEGY_TABLE[0], name=f"s{k}") for k in range(count)]
+        desk = create_state(instruments, rows, RiskLimits(), epoch=1).desk
+        assert len(desk.opportunities) == min(count, OPPORTUNITIES_PER_RECORD_MAX)
+        out = create_out()
+        assert events_least(desk) <= len(out.events)
+        assert len(desk.opportunities) < len(out.commands)
+
+
+def test_a_strategy_acts_once_per_record() -> None:
     found = opportunities()
     found["strategy_index"][:3] = [4, 0, 2]
     assert acted_already(found, 3, 2)
