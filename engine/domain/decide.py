@@ -62,6 +62,13 @@ def events_least(desk: Desk) -> int:
     return max(int(report_room(desk, _FETCH_END)), opportunities, 2 * EVENTS_RESERVED)
 
 
+def create_room(state: State) -> Out:
+    """Return room for what a step emits: more than usual where very many strategies run."""
+    usual = create_out()
+    least = events_least(state.desk)
+    return usual if least <= len(usual.events) else create_out(events=least)
+
+
 @kernel
 def apply_report(desk: Desk, out: Out, records: Records, place: int, now_ns: int) -> None:
     """Echo one report and apply it."""
@@ -218,4 +225,4 @@ def step(
     return consumed
 
 
-__all__ = ["Out", "State", "create_out", "create_state", "events_least", "step"]
+__all__ = ["Out", "State", "create_out", "create_room", "create_state", "events_least", "step"]

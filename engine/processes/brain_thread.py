@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from engine.domain.codes import OrderStatus
-from engine.domain.decide import create_out
+from engine.domain.decide import create_room
 from engine.domain.desk import Out
 from engine.domain.state import State
 from engine.domain.words import Word
@@ -45,7 +45,7 @@ class KernelThread:
         self._loop = loop
         self._rings = rings
         self._state: State | None = state
-        self._out: Out | None = create_out()
+        self._out: Out | None = create_room(state)
         self._core = core
         self._idle = idle
         self._clock = _native.Clock()

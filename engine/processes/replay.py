@@ -117,14 +117,16 @@ class _Run:
             NotReplayableError: inputs are missing.
             StoreError: the journal cannot be read.
         """
-        from engine.domain.desk import OUT_EVENTS, create_out
+        from engine.domain.decide import create_room
+        from engine.domain.desk import OUT_EVENTS
         from engine.processes.brain_state import session_state
         from engine.processes.replay_journal import MarketWindow, NotReplayableError, StepReader
         from engine.processes.replay_loop import replay_step
 
         document = read_document(self.directory)
-        out, window, steps = create_out(), MarketWindow(self.directory), StepReader(self.directory)
+        window, steps = MarketWindow(self.directory), StepReader(self.directory)
         state = session_state(document)
+        out = create_room(state)
         for step in steps:
             if step.is_first and self.step_count:
                 state = session_state(document)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.codes import EVENT_REDUCE_ONLY, OrderType, TimeInForce
-from engine.domain.decide import create_out, create_state, events_least
+from engine.domain.decide import create_room, create_state, events_least
 from engine.domain.instrument import instrument_rows
 from engine.domain.limits import RiskLimits
 from engine.domain.market_state import MarketState, create_market_state
@@ -146,9 +146,9 @@ def test_what_one_record_causes_fits_what_a_step_hands_back() -> None:
     instruments = make_instruments(1)
     for count in (1, 16, STRATEGIES_MAX):
         rows = [msgspec.structs.replace(STRATEGY_TABLE[0], name=f"s{k}") for k in range(count)]
-        desk = create_state(instruments, rows, RiskLimits(), epoch=1).desk
+        state = create_state(instruments, rows, RiskLimits(), epoch=1)
+        desk, out = state.desk, create_room(state)
         assert len(desk.opportunities) == min(count, OPPORTUNITIES_PER_RECORD_MAX)
-        out = create_out()
         assert events_least(desk) <= len(out.events)
         assert len(desk.opportunities) < len(out.commands)
 
