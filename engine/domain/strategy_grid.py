@@ -56,11 +56,10 @@ def family_rows(family: Family) -> list[StrategyRow]:
         StrategyError: a row is wrong.
     """
     rows = []
-    for *values, timeframe_s in product(*family.grid.values(), family.timeframes_s):
-        chosen = dict(zip(family.grid, values, strict=True))
-        words = [f"{it:g}" if isinstance(it, float) else str(it) for it in values]
-        numbers = {k: float(it) for k, it in chosen.items() if k in PARAMETER_NAMES}
+    for values, timeframe_s in product(product(*family.grid.values()), family.timeframes_s):
+        words = [f"{it:g}" if isinstance(it, float) else it for it in values]
         texts = dict(zip(family.grid, words, strict=True))
+        numbers = {key: float(text) for key, text in texts.items() if key in PARAMETER_NAMES}
         row = StrategyRow(
             name="_".join([family.name, *words]) + f"@{bar_word(timeframe_s)}",
             kind=StrategyKind.RULES,
