@@ -46,6 +46,16 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             "over a session that is logged on once; never printed, logged or stored."
         ),
     ] = ""
+    leverage: Annotated[
+        Count, Meta(le=125, description="Set for every instrument at the start; 0: left as it is.")
+    ] = 0
+    margin_type: Annotated[
+        str,
+        Meta(
+            pattern="^(|cross|isolated)$",
+            description="Set for every instrument at the start: cross, isolated; empty: left.",
+        ),
+    ] = ""
     account: Annotated[Name, Meta(description="Account tag; state is kept per account.")] = (
         "practice"
     )
@@ -327,6 +337,14 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Positive, Meta(description="A warm role that beats less often is hung.")
     ] = 5_000
     warm_timeout_s: Annotated[Positive, Meta(description="Longest step of a warm-up.")] = 180
+    resting_order_countdown_s: Annotated[
+        Count,
+        Meta(
+            le=3_600,
+            description="The venue cancels what rests when it hears nothing of us for so long; "
+            "below 10 it may act on a slow line; 0: never.",
+        ),
+    ] = 120
     keep_resting_orders: Annotated[
         bool, Meta(description="On stop leave resting orders at the venue.")
     ] = False

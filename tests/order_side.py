@@ -89,6 +89,7 @@ class OrderSide:
         secret: str = "practice",
         timeout_ms: int = 1_000,
         epoch: int = 0,
+        countdown_ms: int = 0,
     ) -> None:
         """Connect to a running exchange; use `open_order_side`."""
         self.exchange = exchange
@@ -107,6 +108,7 @@ class OrderSide:
             self.epoch,
             timeout_ms,
             exchange.stream_url,
+            countdown_ms,
         )
         self.orders = BinanceOrders(
             account, self.clock, self.instruments, self.reports.append, offload_to(self.dispatcher)

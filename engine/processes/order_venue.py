@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BATCH_RECORDS: Final = 1_024
 BATCHES_MAX: Final = 64  # at one look; the rest comes with the next
 E8: Final = 100_000_000
+MS_PER_S: Final = 1_000
 PPM_PER_BPS: Final = 100
 
 
@@ -61,6 +62,9 @@ def create_order_venue(
         config.epoch,
         config.order_timeout_ms,
         venue.order_url,
+        config.resting_order_countdown_s * MS_PER_S,
+        venue.leverage,
+        venue.margin_type,
     )
     return BinanceOrders(account, clock, instruments, emit, offload, kernel_line)
 

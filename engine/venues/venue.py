@@ -12,6 +12,7 @@ library's exception is translated where it is caught, chained.
          |- CredentialError         key or signature refused; halt
          |- RejectedError           the venue refused this request for good; has `code`
          |   |- FilterError         price, quantity or format; refresh the instrument
+         |   |- AlreadySetError     a setting is already what was asked for: as good as done
          |   `- OrderAbsentError    no such order; right after a send no proof of absence
          `- ProtocolError           bytes that are not the protocol
 
@@ -85,6 +86,10 @@ class FilterError(RejectedError):
 
 class InstrumentClosedError(RejectedError):
     """The venue takes no order of the instrument: it settles, is delivered or not open yet."""
+
+
+class AlreadySetError(RejectedError):
+    """The setting is already what was asked for."""
 
 
 class OrderAbsentError(RejectedError):

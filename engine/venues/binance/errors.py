@@ -6,11 +6,15 @@ never resent; what was certainly not executed may be sent again; the rest is fin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 import msgspec
 
 from engine.venues.binance.http import Response
 from engine.venues.binance.refusals import sentence
 from engine.venues.venue import (
+    AlreadySetError,
     ClockError,
     CredentialError,
     FilterError,
@@ -23,16 +27,57 @@ from engine.venues.venue import (
     VenueError,
 )
 
-UNKNOWN_CODES = frozenset({-1006, -1007})
-NOT_EXECUTED_CODES = frozenset({-1001, -1008})
-RATE_CODES = frozenset({-1003, -1015})
-CLOCK_CODES = frozenset({-1021})
-CREDENTIAL_CODES = frozenset({-1022, -2014, -2015})
-ABSENT_CODES = frozenset({-2011, -2013})
-FILTER_CODES = frozenset(
-    {-1013, -1102, -1111, -1121, -4003, -4005, -4014, -4016, -4023, -4024, -4131, -4164}
+# Every code that an order, a request about one, or a setting can be answered with, by what it
+# proves. A code that is not listed, of an answer that is a refusal, is a refusal for good.
+ROWS: Final[tuple[tuple[type[VenueError], tuple[int, ...]], ...]] = (
+    # It may have been executed: query by the client id, never send again.
+    (OutcomeUnknownError, (-1006, -1007)),
+    # Certainly not executed; may be sent again, after a query.
+    (NotExecutedError, (-1001, -1008, -1016)),
+    (RateLimitError, (-1003, -1015)),
+    (ClockError, (-1021, -5028)),
+    # The key or the signature: nothing more can be sent with it.
+    (CredentialError, (-1002, -1022, -2014, -2015)),
+    # The order breaks a filter, or the request its format.
+    (
+        FilterError,
+        (
+            *(-1013, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1111, -1114, -1115, -1116),
+            *(-1117, -1121, -1128, -1130, -1135, -4001, -4002, -4003, -4004, -4005, -4013, -4014),
+            *(-4015, -4016, -4023, -4024, -4029, -4030, -4131, -4164),
+        ),
+    ),
+    (InstrumentClosedError, (-4108, -4141)),
+    # No proof right after a send, and of a conditional order no proof at all.
+    (OrderAbsentError, (-2011, -2013)),
+    (AlreadySetError, (-4046, -4059, -4067)),
+    # Refused by what the account or the order is; terminal for this order.
+    (
+        RejectedError,
+        (
+            *(
+                -1125,
+                -2007,
+                -2010,
+                -2018,
+                -2019,
+                -2020,
+                -2021,
+                -2022,
+                -2024,
+                -2025,
+                -2026,
+                -2027,
+                -2028,
+            ),
+            *(-4000, -4028, -4045, -4047, -4048, -4061, -4068, -4116, -4118, -4120, -4130, -4136),
+            *(-4137, -5021, -5022, -5024, -5025, -5026, -5027, -5047),
+        ),
+    ),
 )
-CLOSED_CODES = frozenset({-4108, -4141})
+KIND_OF: Final[Mapping[int, type[VenueError]]] = {
+    code: kind for kind, codes in ROWS for code in codes
+}
 UNKNOWN_STATUS = frozenset({408, 500, 502, 504})
 RATE_STATUS = frozenset({418, 429})
 RETRY_AFTER_S = 30.0  # when the venue does not say
@@ -62,7 +107,7 @@ def classify(response: Response) -> VenueError | None:
     if response.status in {403, 418, 429, 451}:
         message = f"{sentence(response.status, retry_after_s(response))} ({text})"
     status, code = response.status, refusal.code
-    if status in RATE_STATUS or code in RATE_CODES:
+    if status in RATE_STATUS or KIND_OF.get(code) is RateLimitError:
         return RateLimitError(
             message, retry_after_s=retry_after_s(response), code=code, http_status=status
         )
@@ -77,9 +122,8 @@ def retry_after_s(response: Response) -> float:
 
 def _kind(response: Response, refusal: _Refusal) -> type[VenueError]:
     code = refusal.code
-    for codes, kind in _KINDS:
-        if code in codes:
-            return kind
+    if code in KIND_OF:
+        return KIND_OF[code]
     if response.status == 503:
         is_certain = refusal.msg.startswith(NOT_EXECUTED_503)
         return NotExecutedError if is_certain else OutcomeUnknownError
@@ -88,14 +132,3 @@ def _kind(response: Response, refusal: _Refusal) -> type[VenueError]:
     if code == 0 and response.status != 403:
         return OutcomeUnknownError  # an answer we cannot read proves nothing
     return RejectedError
-
-
-_KINDS: tuple[tuple[frozenset[int], type[VenueError]], ...] = (
-    (UNKNOWN_CODES, OutcomeUnknownError),
-    (NOT_EXECUTED_CODES, NotExecutedError),
-    (CLOCK_CODES, ClockError),
-    (CREDENTIAL_CODES, CredentialError),
-    (ABSENT_CODES, OrderAbsentError),
-    (FILTER_CODES, FilterError),
-    (CLOSED_CODES, InstrumentClosedError),
-)

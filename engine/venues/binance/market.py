@@ -156,7 +156,9 @@ class BinanceMarketData:
         Raises:
             VenueError: no answer, or not this one.
         """
-        return parse_exchange_info(await self._get("/fapi/v1/exchangeInfo"))
+        body = await self._get("/fapi/v1/exchangeInfo")
+        self._rest.budget.learn_limits(body)
+        return parse_exchange_info(body)
 
     async def fetch_day_volumes(self, info: ExchangeInfo) -> dict[str, Decimal]:
         """Return the quote volume of the last 24 h by symbol.

@@ -12,6 +12,8 @@ from engine.domain.client_id import ClientId, encode_client_id
 from engine.domain.codes import EventType, OrderStatus
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import ORDER_PATH, KnownOrders, ask
+from engine.venues.binance.countdown import PATH as COUNTDOWN_PATH
+from engine.venues.binance.countdown import Countdown
 from engine.venues.binance.errors import classify
 from engine.venues.binance.order_line import KernelLine, LineEnd
 from engine.venues.binance.order_session import OrderSession
@@ -36,6 +38,7 @@ from engine.venues.venue import (
 )
 
 HTTP_METHODS: Final = {"order.cancel": "DELETE", "order.status": "GET", "order.modify": "PUT"}
+LISTING_PATH: Final = "/fapi/v1/exchangeInfo"
 TIME_PATH: Final = "/fapi/v1/time"
 CLOCK_SPACING_S: Final = 0.05  # the endpoint answers in ms: 2 % of rate error at most
 
@@ -79,6 +82,7 @@ class OrderContext:
         self.line = self._make_line(kernel_line)
         self.reader = AccountReader(instruments, account.engine_tag, account.epoch)
         self.known = KnownOrders()
+        self.countdown = self._make_countdown()
         self.traded: set[int] = set()
         self.last_error: VenueError | None = None
 
@@ -97,14 +101,24 @@ class OrderContext:
             relearn_clock=self.relearn_clock,
         )
 
+    def _make_countdown(self) -> Countdown | None:
+        countdown_ms = self.account.countdown_ms
+        return Countdown(countdown_ms, self._set_countdown) if countdown_ms else None
+
+    async def _set_countdown(self, index: int, countdown_ms: int) -> object:
+        symbol = self.instruments[index].symbol
+        params: Params = {"symbol": symbol, "countdownTime": countdown_ms}
+        return await ask(self.rest, "POST", COUNTDOWN_PATH, params)
+
     def _make_line(self, kernel_line: KernelLine | None) -> LineEnd | None:
         if kernel_line is None:
             return None
+        wait_s = self.rest.budget.order_wait_s
         if self.session is not None:
-            return LineEnd(kernel_line, self.session, self.clock, self.frames)
+            return LineEnd(kernel_line, self.session, self.clock, self.frames, wait_s)
         if signer_of(self.account.api_secret).logs_on:
             return None  # its requests are signed in Python
-        return LineEnd(kernel_line, self.rest, self.clock, self.encoder.wire)
+        return LineEnd(kernel_line, self.rest, self.clock, self.encoder.wire, wait_s)
 
     async def ask_order(self, method: str, params: Params) -> bytes:
         """Return the body of an answer about one order: over a session, else over HTTP.
@@ -121,7 +135,7 @@ class OrderContext:
         if session is not None and session.is_ready:
             response = await session.ask(method, params)
         elif http_method == "GET":
-            return await ask(self.rest, "GET", ORDER_PATH, params)
+            return await ask(self.rest, "GET", ORDER_PATH, params, urgent=True)
         else:
             request = self.encoder.encode_about(http_method, params, self.clock.now_ms())
             response = await self.rest.exchange_bytes(request)
@@ -158,6 +172,13 @@ class OrderContext:
         if self.line is not None:
             self.line.renew()
         self.emit(clock_report(self.clock))
+
+    async def learn_limits(self) -> None:
+        """Ask the venue how much it lets us ask and order."""
+        try:
+            self.rest.budget.learn_limits(await ask(self.rest, "GET", LISTING_PATH, signed=False))
+        except VenueError as error:
+            self.last_error = error  # the usual limits stand
 
     async def relearn_clock(self) -> None:
         """Learn the clock anew after the venue called a timestamp of ours wrong.
@@ -248,6 +269,8 @@ class OrderContext:
             symbol = self.instruments[report.instrument_index].symbol
             self.known.add(symbol, report.venue_order_id, report.text)
             self.traded.add(report.instrument_index)
+            if self.countdown is not None:
+                self.countdown.note(report)
 
 
 def reason_of(error: VenueError) -> int:

@@ -151,6 +151,7 @@ class OrderErrands:
             Report(EventType.FETCH_BEGIN, venue_time_ns=begin_ns, request_id=command.request_id)
         )
         since_ms = command.since_venue_time_ns // NS_PER_MS
+        resting = context.countdown.resting() if context.countdown else set()
         try:
             picture = await self._fetcher.take_picture(context.traded, since_ms)
         except VenueError as error:
@@ -158,11 +159,12 @@ class OrderErrands:
             self._report_fetch_failed(command, reason_of(error))
             return
         for report in picture.reports:
-            if report.instrument_index >= 0:
-                context.traded.add(report.instrument_index)
+            context.remember(report)
             context.emit(report._replace(request_id=command.request_id))
             if report.event_type == EventType.VENUE_ORDER:
                 self._cancel_if_forgotten(report)
+        if context.countdown is not None:
+            context.countdown.forget_absent(resting, picture.reports)
         context.emit(
             Report(
                 EventType.FETCH_END,

@@ -86,9 +86,23 @@ class LineEnd:
     """Lends one connection of a client at a time. One event loop."""
 
     def __init__(
-        self, kernel: KernelLine, lender: Lender, clock: VenueClock, wire: _native.OrderWire
+        self,
+        kernel: KernelLine,
+        lender: Lender,
+        clock: VenueClock,
+        wire: _native.OrderWire,
+        order_wait_s: Callable[[], float],
     ) -> None:
-        """Take care of the lender's reserved connection; nothing is lent before `arm`."""
+        """Take care of the lender's reserved connection; nothing is lent before `arm`.
+
+        Args:
+            kernel: the line, and how its commands are taken.
+            lender: has the connections.
+            clock: the venue's.
+            wire: writes what the lender's connections take.
+            order_wait_s: for how long the venue would take no further order.
+        """
+        self._order_wait_s = order_wait_s
         self._line: Final = kernel.line
         self._take_commands: Final = kernel.take_commands
         self._lender = lender
@@ -103,6 +117,8 @@ class LineEnd:
     def arm(self) -> None:
         """Lend an idle connection, where that is possible and none is lent."""
         if self._connection is not None or self._closed or not self._clock.is_known:
+            return
+        if self._order_wait_s() > 0:
             return
         connection = self._lender.reserve()
         if connection is None:

@@ -70,7 +70,7 @@ class OrderSender:
     def send(self, command: Command, attempt: int = 1) -> None:
         """Write one order now, on an idle connection; reports what comes of it."""
         context = self._context
-        if context.rest.blocked_s() > 0:
+        if context.rest.blocked_s() > 0 or context.rest.budget.order_wait_s() > 0:
             context.report_rejected(command, LocalReason.RATE_PAUSED)
             return
         written = self._write(command)
@@ -118,6 +118,7 @@ class OrderSender:
     ) -> None:
         context = self._context
         client_order_id = context.client_order_id(command)
+        context.rest.budget.note_order()
         if attempt == 1:
             context.emit(context.about(EventType.ORDER_SENT, command)._replace(word_2=write_ns))
         deadline_ns = write_ns + context.account.order_timeout_ms * NS_PER_MS

@@ -61,6 +61,9 @@ class Account(NamedTuple):
     epoch: int
     order_timeout_ms: int
     order_url: str = ""  # of the order API over a WebSocket
+    countdown_ms: int = 0  # silence after which the venue cancels what rests; 0: never
+    leverage: int = 0  # 0: as the account has it
+    margin_type: str = ""  # cross, isolated; empty: as the account has it
 
 
 class OrderEncoder:

@@ -21,20 +21,19 @@ from typing import Final
 from engine.clock import VenueClock
 from engine.domain.codes import EventType
 from engine.domain.instrument_row import Instrument
-from engine.venues.binance.account import AccountFetcher, ask
+from engine.venues.binance.account import AccountFetcher
+from engine.venues.binance.account_terms import require_one_way_mode, set_terms
 from engine.venues.binance.order_context import Emit, Offload, OrderContext, reason_of
 from engine.venues.binance.order_errands import OrderErrands
 from engine.venues.binance.order_line import KernelLine
 from engine.venues.binance.order_sender import OrderSender
-from engine.venues.binance.order_views import PositionModeView, decode_view
 from engine.venues.binance.order_wire import Account
 from engine.venues.binance.user_events import UserEvents
 from engine.venues.binance.user_stream import UserStream
 from engine.venues.order_records import Command, LocalReason, Report, event_instrument
-from engine.venues.venue import ProtocolError, VenueError
+from engine.venues.venue import VenueError
 
 CONNECTIONS: Final = 4  # kept warm; an order takes one until its answer
-POSITION_MODE_PATH: Final = "/fapi/v1/positionSide/dual"
 
 
 class BinanceOrders:
@@ -80,16 +79,18 @@ class BinanceOrders:
         return self._sender.in_flight_count
 
     async def open(self) -> None:
-        """Connect, learn the clock and check that the account is in one-way mode.
+        """Connect, learn the clock, and see that the account is set as it must be.
 
         Raises:
             VenueError: unreachable, or the keys or the mode are not usable.
         """
         await self.context.rest.connect(CONNECTIONS)
         await self.context.sample_clock()
-        body = await ask(self.context.rest, "GET", POSITION_MODE_PATH)
-        if decode_view(body, PositionModeView).dualSidePosition:
-            raise ProtocolError("the account is in hedge mode; switch it to one-way mode")
+        context = self.context
+        await require_one_way_mode(context.rest)
+        account = context.account
+        await set_terms(context.rest, context.instruments, account.leverage, account.margin_type)
+        self.context.offload.reconcile("limits", self.context.learn_limits)
 
     def learn(self, instruments: Sequence[Instrument]) -> None:
         """Take up more instruments, the next ones by index."""
@@ -110,6 +111,8 @@ class BinanceOrders:
         if self.context.session is not None:
             job = self.context.session.run()
             tasks.append(asyncio.create_task(job, name="order session"))
+        if self.context.countdown is not None:
+            tasks.append(asyncio.create_task(self.context.countdown.run(), name="countdown"))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             done.pop().result()  # neither ends by itself
@@ -140,6 +143,8 @@ class BinanceOrders:
         """Close every connection; orders still in flight become unknown."""
         if self.context.line is not None:
             self.context.line.close()
+        if self.context.countdown is not None:
+            await self.context.countdown.disarm()
         self._sender.abandon()
         if self.context.session is not None:
             self.context.session.close()

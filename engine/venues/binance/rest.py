@@ -22,6 +22,7 @@ from urllib.parse import quote
 from weakref import WeakSet
 
 from engine.clock import VenueClock
+from engine.venues.binance.budget import NS_PER_MS, Budget
 from engine.venues.binance.errors import RATE_STATUS, retry_after_s
 from engine.venues.binance.http import (
     Endpoint,
@@ -79,8 +80,7 @@ class BinanceRest:
         self.is_shared = False  # a connection that is lent carries nothing else meanwhile
         self._places = asyncio.Semaphore(connections_max)
         self._blocked_until_ns = 0
-        self.used_weight = 0
-        self.order_count_10s = 0
+        self.budget = Budget()
 
     async def connect(self, connection_count: int = 1) -> None:
         """Open connections ahead of the first request.
@@ -186,6 +186,11 @@ class BinanceRest:
         reserved = self._reserved is not None and self._reserved.usable
         return sum(connection.usable for connection in self._idle) + reserved
 
+    @property
+    def used_weight(self) -> int:
+        """Return what this minute's requests have weighed, over all processes of the address."""
+        return self.budget.weight.count(time.time_ns() // NS_PER_MS)
+
     def blocked_s(self) -> float:
         """Return for how long the venue asked us not to send; 0: not at all."""
         if self._blocked_until_ns == 0:
@@ -249,12 +254,7 @@ class BinanceRest:
 
     def learn_limits(self, response: Response) -> None:
         """Hear what an answer, of whatever connection, says about the limits."""
-        weight = response.headers.get("x-mbx-used-weight-1m", "")
-        orders = response.headers.get("x-mbx-order-count-10s", "")
-        if weight.isdecimal():
-            self.used_weight = int(weight)
-        if orders.isdecimal():
-            self.order_count_10s = int(orders)
+        self.budget.hear(response.headers)
         if response.status in RATE_STATUS:
             until = time.monotonic_ns() + int(retry_after_s(response) * NS_PER_S)
             self._blocked_until_ns = max(self._blocked_until_ns, until)
@@ -264,6 +264,10 @@ class BinanceRest:
         wait_s = self.blocked_s()
         if wait_s > 0 and not urgent:
             raise RateLimitError("the venue asked us to stop", retry_after_s=wait_s)
+        wait_s = self.budget.request_wait_s(urgent=urgent)
+        if wait_s > 0:
+            message = "only the reserve for cancels is left of this minute's weight"
+            raise RateLimitError(message, retry_after_s=wait_s)
 
     def _build(self, method: str, path: str, params: Params | None, signed: bool) -> bytes:
         query = encode_query(params) if params else b""

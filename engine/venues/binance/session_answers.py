@@ -6,25 +6,11 @@ from typing import Final
 
 import msgspec
 
+from engine.venues.binance.budget import RateLimit
 from engine.venues.binance.http import Response
 from engine.venues.venue import ProtocolError
 
 MS_PER_S: Final = 1_000
-HEADER_OF_LIMIT: Final = {
-    ("REQUEST_WEIGHT", "MINUTE", 1): "x-mbx-used-weight-1m",
-    ("ORDERS", "SECOND", 10): "x-mbx-order-count-10s",
-    ("ORDERS", "MINUTE", 1): "x-mbx-order-count-1m",
-}
-
-
-class RateLimit(msgspec.Struct, frozen=True):
-    """One row of `rateLimits`."""
-
-    rateLimitType: str  # noqa: N815  the venue's spelling
-    interval: str
-    intervalNum: int  # noqa: N815
-    limit: int = 0
-    count: int = 0
 
 
 class _Times(msgspec.Struct, frozen=True):
@@ -49,11 +35,7 @@ class SessionAnswer(msgspec.Struct, frozen=True):
     def response(self) -> Response:
         """Return what HTTP would have answered; an answer that contradicts itself is a failure."""
         body = bytes(self.result if self.status == 200 else self.error)
-        headers = {
-            name: str(row.count)
-            for row in self.rateLimits
-            if (name := HEADER_OF_LIMIT.get((row.rateLimitType, row.interval, row.intervalNum)))
-        }
+        headers = {row.header: str(row.count) for row in self.rateLimits if row.header}
         if self.status != 200:
             headers |= _retry_after(body)
         return Response(self.status, headers, body)

@@ -146,6 +146,8 @@ def test_recorded_lists_and_tickers_of_the_venue_are_read(shared_data: Path) -> 
 class Rest(BinanceRest):
     """Answers from a table instead of a venue."""
 
+    used_weight = 0  # of the test, not of a budget
+
     def __init__(self, answers: dict[str, Callable[[], Response]], used_weight: int = 0) -> None:
         super().__init__("http://127.0.0.1:1", VenueClock())
         self.answers = answers

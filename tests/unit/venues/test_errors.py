@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from engine.venues.binance.errors import classify
+from engine.venues.binance.errors import KIND_OF, ROWS, classify
 from engine.venues.binance.http import Response
-from engine.venues.venue import NotExecutedError, OutcomeUnknownError, RejectedError
+from engine.venues.venue import (
+    AlreadySetError,
+    ClockError,
+    CredentialError,
+    FilterError,
+    InstrumentClosedError,
+    NotExecutedError,
+    OrderAbsentError,
+    OutcomeUnknownError,
+    RateLimitError,
+    RejectedError,
+)
+from exchange.errors import STATUS_OF_CODE, TEXT_OF_CODE
+
+REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "venues.md"
 
 PROVES_NOTHING = [
     (503, b""),
@@ -44,3 +61,48 @@ def test_only_the_venues_own_word_says_that_nothing_was_done(status: int, body: 
 
 def test_a_refusal_with_a_code_is_a_refusal() -> None:
     assert kind_of(400, b'{"code":-2019,"msg":"Margin is insufficient."}') is RejectedError
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in ROWS])
+def test_each_code_has_one_row_and_says_its_kind(kind: type[Exception]) -> None:
+    (codes,) = [codes for row, codes in ROWS if row is kind]
+    for code in codes:
+        body = f'{{"code":{code},"msg":"no"}}'.encode()
+        assert kind_of(400, body) is kind
+        assert KIND_OF[code] is kind
+    assert sum(len(codes) for _, codes in ROWS) == len(KIND_OF)
+
+
+def test_codes_that_decide_what_happens_to_money() -> None:
+    expected = {
+        -1007: OutcomeUnknownError,
+        -1001: NotExecutedError,
+        -1015: RateLimitError,
+        -1021: ClockError,
+        -2015: CredentialError,
+        -1111: FilterError,
+        -4108: InstrumentClosedError,
+        -2013: OrderAbsentError,
+        -4046: AlreadySetError,
+        -2022: RejectedError,
+        -4116: RejectedError,
+        -5022: RejectedError,
+    }
+    for code, kind in expected.items():
+        assert kind_of(400, f'{{"code":{code}}}'.encode()) is kind
+
+
+@pytest.mark.parametrize("code", sorted(set(TEXT_OF_CODE) - {-1000, -1099}))
+def test_every_refusal_of_the_practice_exchange_is_in_the_table(code: int) -> None:
+    status = STATUS_OF_CODE.get(code, 400)
+    body = f'{{"code":{code},"msg":"{TEXT_OF_CODE[code]}"}}'.encode()
+    assert kind_of(status, body) is KIND_OF[code]
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the venue reference is not on this machine")
+def test_every_code_of_the_reference_is_in_the_table() -> None:
+    text = REFERENCE.read_text(encoding="utf-8")
+    section = text.split("### 1.11")[1].split("### 1.12")[0]
+    codes = {int(code) for code in re.findall(r"-\d{4}", section)}
+    assert len(codes) > 30
+    assert codes <= set(KIND_OF)

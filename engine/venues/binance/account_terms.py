@@ -1,0 +1,81 @@
+"""What an account must be set to before it trades: position mode, leverage, margin type.
+
+Settings are read first and changed only where they differ; "already so" is as good as done. Hedge
+mode is respected by refusing to trade: an order of ours names no position side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from engine.domain.instrument_row import Instrument
+from engine.venues.binance.account import ask
+from engine.venues.binance.order_views import PositionModeView, decode_view
+from engine.venues.binance.rest import BinanceRest, Params
+from engine.venues.venue import AlreadySetError, ProtocolError
+
+POSITION_MODE_PATH: Final = "/fapi/v1/positionSide/dual"
+SETTINGS_PATH: Final = "/fapi/v2/positionRisk"
+LEVERAGE_PATH: Final = "/fapi/v1/leverage"
+MARGIN_TYPE_PATH: Final = "/fapi/v1/marginType"
+MARGIN_TYPES: Final = {"cross": "CROSSED", "isolated": "ISOLATED"}
+
+
+class SettingView(msgspec.Struct, frozen=True):
+    """What a row of positionRisk says about the settings of a symbol."""
+
+    symbol: str
+    leverage: str = ""
+    marginType: str = ""  # noqa: N815  the venue's spelling
+
+
+async def require_one_way_mode(rest: BinanceRest) -> None:
+    """Check the position mode.
+
+    Raises:
+        ProtocolError: the account is in hedge mode.
+        VenueError: by kind.
+    """
+    body = await ask(rest, "GET", POSITION_MODE_PATH)
+    if decode_view(body, PositionModeView).dualSidePosition:
+        raise ProtocolError("the account is in hedge mode; switch it to one-way mode")
+
+
+async def set_terms(
+    rest: BinanceRest, instruments: Sequence[Instrument], leverage: int, margin_type: str
+) -> int:
+    """Set leverage and margin type where they differ; return how many requests that took.
+
+    Args:
+        rest: the client of the account.
+        instruments: those to set.
+        leverage: 0 leaves it.
+        margin_type: `cross` or `isolated`; empty leaves it.
+
+    Raises:
+        VenueError: by kind; the venue may refuse a margin type while orders or a position exist.
+    """
+    if not leverage and not margin_type:
+        return 0
+    listed = decode_view(await ask(rest, "GET", SETTINGS_PATH), list[SettingView])
+    found = {row.symbol: row for row in listed}
+    count = 0
+    for instrument in instruments:
+        now = found.get(instrument.symbol, SettingView(instrument.symbol))
+        if leverage and now.leverage != str(leverage):
+            await _set(rest, LEVERAGE_PATH, {"symbol": now.symbol, "leverage": leverage})
+            count += 1
+        if margin_type and now.marginType != margin_type:
+            wanted = MARGIN_TYPES[margin_type]
+            await _set(rest, MARGIN_TYPE_PATH, {"symbol": now.symbol, "marginType": wanted})
+            count += 1
+    return count
+
+
+async def _set(rest: BinanceRest, path: str, params: Params) -> None:
+    with suppress(AlreadySetError):
+        await ask(rest, "POST", path, params)

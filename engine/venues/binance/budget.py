@@ -1,0 +1,133 @@
+"""What the venue lets an address ask and an account order, and what of it is kept for cancels.
+
+The counts are the venue's own: every answer tells what this minute's requests have weighed, over
+all processes of an address, and how many orders an account has sent. What was sent since is added.
+A tenth of the weight is a reserve that only urgent requests (cancels, queries) may use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from engine.venues.venue import ProtocolError
+
+MINUTE_MS: Final = 60_000
+TEN_SECONDS_MS: Final = 10_000
+WEIGHT_1M: Final = 2_400  # the venue's, until it says otherwise
+ORDERS_10S: Final = 300
+ORDERS_1M: Final = 1_200
+RESERVE_SHARE: Final = 0.1
+NS_PER_MS: Final = 1_000_000
+HEADERS: Final = ("x-mbx-used-weight-1m", "x-mbx-order-count-10s", "x-mbx-order-count-1m")
+ROW_OF: Final = {
+    ("REQUEST_WEIGHT", "MINUTE", 1): HEADERS[0],
+    ("ORDERS", "SECOND", 10): HEADERS[1],
+    ("ORDERS", "MINUTE", 1): HEADERS[2],
+}
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """One row of `rateLimits`, in exchangeInfo or in an answer of a session."""
+
+    rateLimitType: str  # noqa: N815  the venue's spelling
+    interval: str
+    intervalNum: int  # noqa: N815
+    limit: int = 0
+    count: int = 0
+
+    @property
+    def header(self) -> str:
+        """Return the name of the header that tells the same count; empty: none does."""
+        return ROW_OF.get((self.rateLimitType, self.interval, self.intervalNum), "")
+
+
+class _Listed(msgspec.Struct):
+    rateLimits: list[RateLimit] = []  # noqa: N815
+
+
+_LISTED: Final = msgspec.json.Decoder(_Listed)
+
+
+class Window:
+    """A count that starts again with each interval of the clock."""
+
+    def __init__(self, span_ms: int, limit: int) -> None:
+        """Start with nothing counted."""
+        self.span_ms = span_ms
+        self.limit = limit
+        self._period = 0
+        self._count = 0
+
+    def count(self, now_ms: int) -> int:
+        """Return what is counted in the present interval."""
+        return self._count if now_ms // self.span_ms == self._period else 0
+
+    def add(self, amount: int, now_ms: int) -> None:
+        """Count what we send."""
+        self._count = self.count(now_ms) + amount
+        self._period = now_ms // self.span_ms
+
+    def hear(self, count: int, now_ms: int) -> None:
+        """Take the venue's count; one that is behind ours is of an answer before our last sends."""
+        self.add(max(0, count - self.count(now_ms)), now_ms)
+
+    def left_s(self, now_ms: int) -> float:
+        """Return how long the present interval lasts."""
+        return (self.span_ms - now_ms % self.span_ms) / 1_000
+
+
+class Budget:
+    """The limits of one address and account."""
+
+    def __init__(self) -> None:
+        """Start with the venue's usual limits."""
+        self.weight = Window(MINUTE_MS, WEIGHT_1M)
+        self._orders = (Window(TEN_SECONDS_MS, ORDERS_10S), Window(MINUTE_MS, ORDERS_1M))
+        self._by_header = dict(zip(HEADERS, (self.weight, *self._orders), strict=True))
+
+    def learn_limits(self, listing: bytes) -> None:
+        """Take the limits that an answer of exchangeInfo announces.
+
+        Raises:
+            ProtocolError: it is none.
+        """
+        try:
+            rows = _LISTED.decode(listing).rateLimits
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ProtocolError(f"exchangeInfo: {error}") from error
+        for row in rows:
+            window = self._by_header.get(row.header)
+            if window is not None and row.limit > 0:
+                window.limit = row.limit
+
+    def hear(self, headers: Mapping[str, str]) -> None:
+        """Take the counts that come with an answer."""
+        now_ms = time.time_ns() // NS_PER_MS
+        for name, window in self._by_header.items():
+            text = headers.get(name, "")
+            if text.isdecimal():
+                window.hear(int(text), now_ms)
+
+    def note_order(self) -> None:
+        """Count an order that is on its way."""
+        now_ms = time.time_ns() // NS_PER_MS
+        for window in self._orders:
+            window.add(1, now_ms)
+
+    def order_wait_s(self) -> float:
+        """Return for how long no further order would be taken; 0: one would be now."""
+        now_ms = time.time_ns() // NS_PER_MS
+        full = [window for window in self._orders if window.count(now_ms) >= window.limit]
+        return max((window.left_s(now_ms) for window in full), default=0.0)
+
+    def request_wait_s(self, *, urgent: bool) -> float:
+        """Return for how long no further request should be sent; 0: one may be now."""
+        if urgent:
+            return 0.0
+        now_ms = time.time_ns() // NS_PER_MS
+        bound = self.weight.limit * (1 - RESERVE_SHARE)
+        return self.weight.left_s(now_ms) if self.weight.count(now_ms) >= bound else 0.0

@@ -1,0 +1,100 @@
+"""Settings of the account against the practice exchange: read, changed where they differ, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import pytest
+
+from engine.domain.codes import EventType, OrderStatus, Side
+from engine.venues.binance.account_terms import set_terms
+from engine.venues.binance.countdown import PATH as COUNTDOWN_PATH
+from engine.venues.venue import ProtocolError, RejectedError
+from tests.order_side import Exchange, OrderSide, open_order_side, running_exchange
+from tests.unit.venues.test_orders_on_exchange import enough_lots, far_bid_ticks
+
+Json: TypeAlias = Any  # what the client passes on
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Exchange]:
+    with running_exchange("--generate", "2", "--seed", "3") as running:
+        running.wait_for_quotes(running.instruments()[0].symbol)
+        yield running
+
+
+def test_settings_are_changed_where_they_differ_and_only_there(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            rest, instruments = side.orders.context.rest, side.instruments
+            assert await set_terms(rest, instruments, 7, "isolated") == 4
+            assert await set_terms(rest, instruments, 7, "isolated") == 0
+            assert await set_terms(rest, instruments[:1], 8, "") == 1
+            assert await set_terms(rest, instruments, 0, "") == 0
+            assert await set_terms(rest, instruments, 20, "cross") == 4
+
+    asyncio.run(scenario())
+
+
+def test_already_so_is_as_good_as_done(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            rest, instruments = side.orders.context.rest, side.instruments
+            stale = [{"symbol": instruments[0].symbol, "leverage": "9", "marginType": "isolated"}]
+            exchange.fault(kind="rest", path="/fapi/v2/positionRisk", status=200, body=stale)
+            assert await set_terms(rest, instruments[:1], 20, "cross") == 2  # -4046 and no change
+
+    asyncio.run(scenario())
+
+
+def test_margin_type_that_orders_forbid_is_an_error(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            command = side.new_order(Side.BUY, enough_lots(side), far_bid_ticks(side))
+            await side.wait(EventType.ORDER_UPDATE, OrderStatus.NEW)
+            with pytest.raises(RejectedError) as refused:
+                await set_terms(side.orders.context.rest, side.instruments[:1], 0, "isolated")
+            assert refused.value.code == -4047
+            side.orders.submit(command._replace(event_type=EventType.COMMAND_CANCEL))
+            await side.wait(EventType.ORDER_UPDATE, OrderStatus.CANCELED)
+
+    asyncio.run(scenario())
+
+
+def test_hedge_mode_is_refused_at_the_start(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        side = OrderSide(exchange)
+        path = "/fapi/v1/positionSide/dual"
+        exchange.fault(kind="rest", path=path, status=200, body={"dualSidePosition": True})
+        with pytest.raises(ProtocolError, match="hedge"):
+            await side.orders.open()
+        await side.orders.close()
+
+    asyncio.run(scenario())
+
+
+def test_resting_order_is_cancelled_by_the_venue_when_we_fall_silent(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange, countdown_ms=2_000) as side:
+            rest, asked = side.orders.context.rest, []
+            request = rest.request
+
+            async def counted(method: str, path: str, *words: Json, **more: Json) -> Json:
+                asked.append(path)
+                return await request(method, path, *words, **more)
+
+            rest.request = counted  # type: ignore[method-assign]
+            side.new_order(Side.BUY, enough_lots(side), far_bid_ticks(side))
+            await side.wait(EventType.ORDER_UPDATE, OrderStatus.NEW)
+            # Seven refreshes are more than two countdowns.
+            await side.wait_until(lambda: asked.count(COUNTDOWN_PATH) == 8, "not refreshed")
+            assert {row.order_status for row in side.of_type(EventType.ORDER_UPDATE)} == {
+                OrderStatus.NEW
+            }
+            exchange.fault(kind="http_status", path=COUNTDOWN_PATH, status=503, count=1_000)
+            await side.wait(EventType.ORDER_UPDATE, OrderStatus.CANCELED)
+            exchange.fault(kind="clear")
+
+    asyncio.run(scenario())
