@@ -9,10 +9,15 @@ INVARIANT: one recorded trade never fills more than its own quantity.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from exchange.book import BUY, Book, Diff, Quote
 from exchange.listing import perpetual
 from exchange.orders import Order
 from exchange.symbols import PERCENT_PRICE_DOWN, PERCENT_PRICE_UP, SymbolSpec
+
+if TYPE_CHECKING:
+    from exchange.algo import AlgoOrder
 
 PassiveFill = tuple[Order, int]  # resting order, quantity
 
@@ -28,6 +33,7 @@ class Market:
         self.book = Book()
         self.last_price = 0
         self.resting: list[Order] = []  # in order of arrival
+        self.algos: list[AlgoOrder] = []  # conditional orders that wait for a price
 
     def mark_price(self) -> int:
         """Return the middle of the book, else the last trade, else 0."""

@@ -191,12 +191,16 @@ class Player:
                     market.on_quote(fields)
                 else:
                     market.book.quote = fields
+                if market.algos:
+                    self._venue.algo_desk.watch(market)
             elif kind == TRADE:
                 market.last_price = fields[0]
                 if market.resting:
                     self._clock.peg(due_ns)  # fills carry the time of the trade that made them
                     aggressor = SELL if fields[2] else BUY
                     self._venue.public_trade(market, fields[0], fields[1], aggressor)
+                if market.algos:
+                    self._venue.algo_desk.watch(market)
                 on_trade(index, fields)
             elif kind == DIFF:
                 market.on_diff(fields[:5])
@@ -217,6 +221,7 @@ class Player:
         """End of the tape: orders are cancelled, market streams close, perhaps it starts again."""
         for account in self._venue.accounts.values():
             self._venue.cancel_all(account)
+            self._venue.algo_desk.cancel_all(account)
         self.deliver()
         self.on_end()
         if not self._loop_tape:

@@ -14,9 +14,13 @@ MAX_ROWS = 1_000
 
 def place_order(api: Api, call: Call) -> object:
     """Place an order; ACK tells of its acceptance, RESULT of its first matching."""
-    order = api.venue.place(call.account, call.params)
+    return acknowledgement(api.venue.place(call.account, call.params), call.params)
+
+
+def acknowledgement(order: Order, params: dict[str, str]) -> dict[str, object]:
+    """Return what the answer to a new order says of it, as its request asked."""
     view = order.view()
-    result_kind = call.params.get("newOrderRespType", "ACK")
+    result_kind = params.get("newOrderRespType", "ACK")
     settled = order.status in {FILLED, EXPIRED} or order.time_in_force in {"IOC", "FOK"}
     if result_kind == "RESULT" and (order.order_type == "MARKET" or settled):
         return view

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote_plus
 
 from exchange import ledger_file, userdata
 from exchange.clock import VirtualClock
@@ -31,6 +32,7 @@ from exchange.practice import Practice
 from exchange.probe import Probe
 from exchange.rest import Api, dispatch
 from exchange.rest_account import account_routes
+from exchange.rest_algo import algo_routes
 from exchange.rest_history import history_routes
 from exchange.rest_market import market_routes
 from exchange.rest_trade import trade_routes
@@ -43,7 +45,7 @@ CHORES_PERIOD_S = 0.25
 MAX_SENT_IDS = 100_000
 BAD_REQUEST = 400
 UNTIMELY = b'"code":-1021,'
-CLIENT_ID = re.compile(r"(?:^|&)newClientOrderId=([^&]*)")
+CLIENT_ID = re.compile(r'(?:^|&|")newClientOrderId(?:=|": ?")([^&"]*)')
 LIFE_S = 86_400.0  # of a stream connection
 
 
@@ -121,6 +123,7 @@ class Exchange:
             **market_routes(),
             **history_routes(),
             **trade_routes(),
+            **algo_routes(),
             **account_routes(),
             **Practice(self).routes(),
         }
@@ -239,7 +242,7 @@ class Exchange:
             control: it came over the port that no fault reaches.
             own: answers it in the place of the routes.
         """
-        if request.method == "POST" and request.path.endswith("/order"):
+        if request.method == "POST" and request.path.endswith(("/order", "/batchOrders")):
             return self._answer_order(request, control=control, own=own)
         return self._answer(request, control=control, own=own)
 
@@ -335,7 +338,8 @@ class Exchange:
 def _words_of(request: Request) -> str:
     if request.payload is not None:
         return request.payload
-    return f"{request.query}&{request.body.decode('latin-1')}"
+    text = f"{request.query}&{request.body.decode('latin-1')}"
+    return unquote_plus(text) if request.path.endswith("/batchOrders") else text
 
 
 async def _opened(port_of: Openable, host: str, port: int) -> Openable:

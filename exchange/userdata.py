@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from exchange.account import Account, Position
 from exchange.orders import Fill, Order
 from exchange.symbols import money_text
+
+if TYPE_CHECKING:
+    from exchange.algo import AlgoOrder
 
 Event = dict[str, object]
 
@@ -55,6 +59,44 @@ def order_event(order: Order, execution: str, now_ms: int, fill: Fill | None = N
             "pm": "NONE",
             "gtd": order.good_till_ms,
             "er": "0",
+        },
+    }
+
+
+def algo_event(order: AlgoOrder, now_ms: int) -> Event:
+    """Return ALGO_UPDATE for one change of a conditional order."""
+    spec = order.spec
+    return {
+        "e": "ALGO_UPDATE",
+        "E": now_ms,
+        "T": order.updated_ms,
+        "o": {
+            "caid": order.client_id,
+            "aid": order.algo_id,
+            "at": "CONDITIONAL",
+            "o": order.order_type,
+            "s": spec.symbol,
+            "S": "BUY" if order.side > 0 else "SELL",
+            "ps": "BOTH",
+            "f": order.time_in_force,
+            "q": spec.qty_text(order.qty),
+            "X": order.status,
+            "ai": str(order.order_id) if order.order_id else "",
+            "ap": spec.price_text(0),
+            "aq": spec.qty_text(0),
+            "act": "",
+            "tp": spec.price_text(order.trigger_price),
+            "p": spec.price_text(order.price),
+            "V": "EXPIRE_MAKER",
+            "wt": order.working_type,
+            "pm": "NONE",
+            "cp": order.close_position,
+            "pP": False,
+            "R": order.reduce_only,
+            "tt": order.triggered_ms,
+            "gtd": 0,
+            "rm": order.reason,
+            "ia": order.active,
         },
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from exchange import userdata
 from exchange.account import Account
+from exchange.algo import AlgoDesk
 from exchange.clock import VirtualClock
 from exchange.errors import ApiError
 from exchange.filters import (
@@ -44,6 +45,7 @@ class Venue:
         self.accounts: dict[str, Account] = {}
         self.outbox: list[tuple[Account, userdata.Event]] = []
         self.found_qty: Callable[[int], int] = int  # of a quantity that wants to be taken
+        self.algo_desk = AlgoDesk(self)
         self.last_order_id = FIRST_ORDER_ID - 1
         self.last_trade_id = FIRST_TRADE_ID - 1
 

@@ -245,3 +245,52 @@ def test_it_trades_over_the_order_api(tmp_path: Path) -> None:
                 await client.ws_future.__aexit__(None, None, None)  # the library leaves it open
 
     run(test())
+
+
+def test_it_places_conditional_orders_and_batches(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(lasting_tape(tmp_path), Options(autostart=True)) as exchange:
+            await exchange.until(lambda: exchange.exchange.player.event_count == 9)
+            async with (
+                client_of(exchange) as (client, sockets),
+                sockets.futures_user_socket() as user,
+            ):
+                stop = await client.futures_create_order(
+                    symbol="BTCUSDT", side="SELL", type="STOP_MARKET", quantity="0.010",
+                    stopPrice="59000.00", clientAlgoId="stop-1",
+                )  # fmt: skip
+                assert (stop["algoStatus"], stop["clientAlgoId"]) == ("NEW", "stop-1")
+                trail = await client.futures_create_algo_order(
+                    algoType="CONDITIONAL", symbol="BTCUSDT", side="SELL", quantity="0.010",
+                    type="TRAILING_STOP_MARKET", callbackRate="1.0", clientAlgoId="trail-1",
+                )  # fmt: skip
+                assert trail["callbackRate"] == "1.0"
+                opened = await client.futures_get_open_algo_orders(symbol="BTCUSDT")
+                assert [row["clientAlgoId"] for row in opened] == ["stop-1", "trail-1"]
+                assert await client.futures_get_open_orders(symbol="BTCUSDT") == []
+                gone = await client.futures_cancel_algo_order(clientAlgoId="trail-1")
+                assert gone["code"] == "200"
+                exchange.exchange.venue.markets["BTCUSDT"].last_price = 58_000_00
+                exchange.exchange.venue.algo_desk.watch(exchange.exchange.venue.market("BTCUSDT"))
+                exchange.exchange.player.deliver()
+                states = []
+                while "FINISHED" not in states:
+                    states.append((await next_of(user, "ALGO_UPDATE"))["o"]["X"])
+                assert states == ["NEW", "NEW", "CANCELED", "TRIGGERED", "FINISHED"]
+                found = await client.futures_get_algo_order(clientAlgoId="stop-1")
+                child = await client.futures_get_order(
+                    symbol="BTCUSDT", orderId=found["actualOrderId"]
+                )
+                assert (child["status"], child["clientOrderId"]) == ("FILLED", "stop-1")
+                batch = await client.futures_place_batch_order(
+                    batchOrders=[
+                        {
+                            "symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT",
+                            "timeInForce": "GTC", "quantity": "0.010", "price": price,
+                        }
+                        for price in ("59000.00", "59001.00")
+                    ]
+                )  # fmt: skip
+                assert [row["status"] for row in batch] == ["NEW", "NEW"]
+
+    run(test())

@@ -32,6 +32,7 @@ from engine.venues.binance.order_views import (
     FillView,
     OrderView,
     PositionView,
+    SymbolView,
     decode_view,
 )
 from engine.venues.binance.rest import BinanceRest, Params
@@ -39,6 +40,7 @@ from engine.venues.order_records import Report
 from engine.venues.venue import NotExecutedError, VenueError
 
 OPEN_ORDERS_PATH: Final = "/fapi/v1/openOrders"
+OPEN_ALGOS_PATH: Final = "/fapi/v1/openAlgoOrders"
 POSITIONS_PATH: Final = "/fapi/v3/positionRisk"
 BALANCES_PATH: Final = "/fapi/v3/balance"
 FILLS_PATH: Final = "/fapi/v1/userTrades"
@@ -143,13 +145,16 @@ class AccountFetcher:
         raise NotExecutedError(f"the account did not hold still in {ATTEMPTS_MAX} attempts")
 
     async def instruments_with_orders(self) -> list[int]:
-        """Return the instruments of ours that have open orders.
+        """Return the instruments of ours that have open orders, conditional ones too.
 
         Raises:
             VenueError: by kind.
         """
-        orders = decode_view(await ask(self._rest, "GET", OPEN_ORDERS_PATH), list[OrderView])
-        found = (self._reader.instrument(order.symbol) for order in orders)
+        symbols: set[str] = set()
+        for path in (OPEN_ORDERS_PATH, OPEN_ALGOS_PATH):
+            body = await ask(self._rest, "GET", path, urgent=True)
+            symbols.update(row.symbol for row in decode_view(body, list[SymbolView]))
+        found = (self._reader.instrument(symbol) for symbol in symbols)
         return sorted({row.instrument_index for row in found if row is not None})
 
     async def _try_picture(self, traded: set[int], since_ms: int) -> Picture | None:

@@ -23,6 +23,7 @@ from engine.venues.venue import (
     VenueUnreachableError,
 )
 
+ALGO_OPEN_PATH: Final = "/fapi/v1/algoOpenOrders"
 CANCEL_ATTEMPTS_MAX: Final = 5
 CANCEL_PAUSE_S: Final = 0.1
 
@@ -114,6 +115,8 @@ class OrderErrands:
                 error = classify(await context.rest.exchange_bytes(request))
                 if error is not None:
                     raise error
+                symbol = context.instruments[index].symbol
+                await ask(context.rest, "DELETE", ALGO_OPEN_PATH, {"symbol": symbol}, urgent=True)
         except VenueError as error:
             context.last_error = error
             self._report_cancel_all_failed(command, reason_of(error))

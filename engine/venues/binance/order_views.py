@@ -70,6 +70,12 @@ class OrderView(msgspec.Struct, frozen=True):
     updateTime: int = 0  # noqa: N815
 
 
+class SymbolView(msgspec.Struct, frozen=True):
+    """Whatever names a symbol."""
+
+    symbol: str
+
+
 class FillView(msgspec.Struct, frozen=True):
     """A row of userTrades."""
 
