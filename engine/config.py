@@ -32,11 +32,7 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         str, Meta(description="WebSocket base URL, without a category; empty: the venue's own.")
     ] = ""
     order_url: Annotated[
-        str,
-        Meta(
-            description="WebSocket base URL of the order API, used with an Ed25519 key only; "
-            "empty: the venue's own."
-        ),
+        str, Meta(description="WebSocket base URL of the order API; empty: the venue's own.")
     ] = ""
     api_key: Annotated[str, Meta(description="Public half of the API key.")] = ""
     api_secret: Annotated[
