@@ -26,6 +26,7 @@ from engine import exit_codes
 DISK_MB: Final = 512  # above the floor below which an engine opens nothing
 DATABASE: Final = "state/practice-practice-paper/aegis.db"
 LIVES_MAX: Final = 8  # engines of one run
+RESTART_S: Final = 0.3
 
 
 class Stage:
@@ -91,22 +92,24 @@ class Stage:
             if self.life.wait_ready():
                 return
             self._note_end("while it started")
+            time.sleep(RESTART_S)  # a platform waits too, and a full disk may be emptied meanwhile
+            self._undo_due()
         message = f"not ready in {LIVES_MAX} lives; the last said: {self.life.said()}"
         raise AssertionError(message)
 
     def _wait(self, until: float) -> None:
         while (left := until - time.monotonic()) > 0:
-            for due in [entry for entry in self._later if entry[0] <= time.monotonic()]:
-                self._later.remove(due)
-                due[1]()
+            self._undo_due()
             time.sleep(min(left, 0.01))
             if self.life.ended:
                 self._note_end("while it traded")
                 self._start()
-        for due in self._later[:]:
-            if due[0] <= time.monotonic():
-                self._later.remove(due)
-                due[1]()
+        self._undo_due()
+
+    def _undo_due(self) -> None:
+        for entry in [one for one in self._later if one[0] <= time.monotonic()]:
+            self._later.remove(entry)
+            entry[1]()
 
     def _note_end(self, when: str) -> None:
         code = self.life.wait_end()
