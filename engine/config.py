@@ -335,11 +335,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     warm_timeout_s: Annotated[Positive, Meta(description="Longest step of a warm-up.")] = 180
     resting_order_countdown_s: Annotated[
         Count,
-        Meta(
-            le=3_600,
-            description="The venue cancels what rests when it hears nothing of us for so long; "
-            "below 10 it may act on a slow line; 0: never.",
-        ),
+        Meta(le=3_600, description="Silence after which the venue cancels what rests; 0: no."),
     ] = 120
     keep_resting_orders: Annotated[
         bool, Meta(description="On stop leave resting orders at the venue.")
