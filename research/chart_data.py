@@ -153,7 +153,7 @@ def bars_and_structure(
             close()
         if is_trade:
             is_buy = bool(flags & TRADE_BUYER_AGGRESSOR)
-            apply_trade_to_bar(forming, 0, 0, timeframe_ns, time_ns, price, qty, is_buy)
+            apply_trade_to_bar(forming[0, 0], timeframe_ns, time_ns, price, qty, is_buy)
     made = np.array(bars, dtype=BAR_DTYPE) if bars else np.zeros(0, dtype=BAR_DTYPE)
     return made, tuple(events)
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from engine.domain.codes import EventType, Liveness
 from engine.domain.decide import create_out
-from engine.domain.instrument import instrument_rows
 from engine.domain.records import EVENT_DTYPE, MARK_WORD_FIRST, MARKET_DTYPE, MARKS_PER_RECORD
 from engine.domain.state import create_state
 from engine.domain.strategy_table import StrategyKind, StrategyRow
@@ -23,7 +22,7 @@ from native_ext import _native
 from ringbuffer.counters import PAGE_WORDS, CounterPage
 from ringbuffer.idle import IdleKind, choose
 from ringbuffer.ring import Consumer, Producer
-from tests.builders import make_instrument, make_quote
+from tests.builders import make_instruments, make_quote
 from tests.desk_rig import GENEROUS, WALLET_E8, make_event
 
 MS = 1_000_000
@@ -51,6 +50,7 @@ class LoopRig:
         market_slots: int = 1_024,
         disk: bool = False,
         idle: IdleKind = IdleKind.SLEEP,
+        instruments: int = 1,
     ) -> None:
         self.rings = Rings(
             create_local_ring("market", market_slots, MARKET_DTYPE.itemsize),
@@ -60,7 +60,7 @@ class LoopRig:
         self.market = Producer(self.rings.market_ring)
         self.control = Producer(self.rings.control.ring)
         self.journal = Consumer(self.rings.events.ring, 0)
-        self.state = create_state(instrument_rows([make_instrument()]), ROWS, GENEROUS, epoch=1)
+        self.state = create_state(make_instruments(instruments), ROWS, GENEROUS, epoch=1)
         self.out = create_out()
         self.desk = self.state.desk
         self.shown = np.zeros(8, dtype=np.int64)

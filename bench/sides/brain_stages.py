@@ -129,10 +129,11 @@ def trade_up_to(market: MarketState, i: int, slot: Record, depth: int) -> int:
     if depth >= BARS:
         forming = market.forming
         for t in range(market.timeframes_ns.shape[0]):
-            opened |= forming["trade_count"][i, t] == 0
+            bar = forming[i, t]
+            opened |= bar["trade_count"] == 0
             timeframe_ns = market.timeframes_ns[t]
             late |= not apply_trade_to_bar(
-                forming, i, t, timeframe_ns, venue_time_ns, price_ticks, qty_lots, is_buy
+                bar, timeframe_ns, venue_time_ns, price_ticks, qty_lots, is_buy
             )
         if opened:
             row["next_close_ns"] = next_close(forming, market.timeframes_ns, i, NEVER_NS)

@@ -27,6 +27,7 @@ from ringbuffer.segment import SHM_FOLDER, find_stale, unlink
 
 CAPACITY = 4096
 SLOT_BYTES = 64
+EVENT_SLOT_BYTES = 256
 PASS_TIMEOUT_S = 120
 DEEP = 65_536  # slots: readers that share a core are away for tens of milliseconds
 BATCH = 64
@@ -86,10 +87,16 @@ class Pairs:
         """The children that live through all passes."""
         return [child.pid for child in self._children]
 
-    def ring(self, capacity: int = CAPACITY, *, gating: Sequence[int] = (0,)) -> Ring:
+    def ring(
+        self,
+        capacity: int = CAPACITY,
+        slot_bytes: int = SLOT_BYTES,
+        *,
+        gating: Sequence[int] = (0,),
+    ) -> Ring:
         """Create a ring, by default with one reserved reader."""
         name = f"aegis-bench-{os.getpid()}-{len(self._rings)}"
-        self._rings.append(Ring.create(name, capacity, SLOT_BYTES, gating=gating))
+        self._rings.append(Ring.create(name, capacity, slot_bytes, gating=gating))
         return self._rings[-1]
 
     def child(self, side: str, role: str, ring: Ring) -> subprocess.Popen[str]:
@@ -172,16 +179,24 @@ class Pairs:
 
     def hop(self) -> Callable[[int, int], Pass]:
         """Return a function (count, step) that runs one pass of ticks and orders through ours."""
-        market, orders = self.ring(), self.ring()
+        return self._hop("hop_child", "relay", SLOT_BYTES)
+
+    def brain_hop(self) -> Callable[[int, int], Pass]:
+        """Return a function (orders, step) that runs one pass through the brain's own loop."""
+        return self._hop("brain_hop_child", "brain", EVENT_SLOT_BYTES)
+
+    def _hop(self, module: str, other: str, slot_bytes: int) -> Callable[[int, int], Pass]:
+        market, orders = self.ring(), self.ring(slot_bytes=slot_bytes)
         names = (market.name, orders.name)
-        relay = self.start("hop_child", "relay", *names, self.cores[1])
-        edge = self.start("hop_child", "edge", *names, self.cores[0])
+        answering = self.start(module, other, *names, self.cores[1])
+        edge = self.start(module, "edge", *names, self.cores[0])
 
         def one_pass(count: int, step: int) -> Pass:
-            send(relay, f"{count} {step}\n")
+            send(answering, f"{count} {step}\n")
             send(edge, f"{count} {step}\n")
-            answer(relay)
-            return answer(edge)
+            found = answer(edge)
+            answer(answering)
+            return found
 
         return one_pass
 

@@ -27,6 +27,7 @@ from engine.domain import (
     firewall_memory,
     structure_state,
 )
+from engine.domain.arrays import aligned_zeros
 from engine.domain.features import micro, plan, series
 from engine.domain.features.catalogue import Catalogue, FeatureRow, catalogue_text, compile_plan
 from engine.domain.features.plan import FeaturePlan
@@ -34,7 +35,7 @@ from engine.domain.features.volatility import ATR_BARS
 from engine.domain.features.zones import CHANGES_MAX
 from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT, FirewallReason
 from engine.domain.leg import OTE_FAR, OTE_NEAR
-from engine.domain.market_state import MarketState, aligned_zeros
+from engine.domain.market_state import MarketState
 from engine.domain.pools import POOL_ATR
 from engine.domain.score import ORDERFLOW_WEIGHTS
 from engine.domain.spans import SESSION_CLOSES_S, SESSION_OPENS_S
@@ -105,7 +106,7 @@ def constants() -> Iterator[tuple[str, float]]:
     yield from ((f"REASON_{it.name}", int(it)) for it in StrategyReason if it > 0)
     yield from ((f"KIND_{it.name}", int(it)) for it in StrategyKind)
     laws = (firewall, firewall_lanes, firewall_memory)
-    for module in (codes, bars, book, *laws, structure_state, micro):
+    for module in (codes, bars, book, *laws, structure_state, micro, series):
         for name, value in vars(module).items():
             if name.isupper() and not name.startswith("_") and type(value) is int:
                 yield name, value

@@ -117,14 +117,15 @@ def add_to_kind(
         qty_lots: of the trade.
         is_buy: whether the aggressor bought.
     """
-    if state.forming["trade_count"][i, 0] == 0:
+    bar = state.forming[i, 0]
+    if bar["trade_count"] == 0:
         start_ns = venue_time_ns
         if state.closed_count[i, 0] > 0:
             # INVARIANT: closing leaves here the first time at which the next bar may start.
-            start_ns = max(venue_time_ns, state.forming["start_ns"][i, 0])
-        open_bar(state.forming, i, 0, start_ns, price_ticks)
+            start_ns = max(venue_time_ns, bar["start_ns"])
+        open_bar(bar, start_ns, price_ticks)
         state.measure[i] = 0
-    add_trade(state.forming, i, 0, price_ticks, qty_lots, is_buy)
+    add_trade(bar, price_ticks, qty_lots, is_buy)
     state.measure[i] += measure_of(kind, price_ticks, qty_lots, is_buy)
     if abs(state.measure[i]) < threshold:
         return False

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.domain.kernel import Integers, Records, fused, kernel
+from engine.domain.kernel import Integers, Record, Records, fused, kernel
 
 BAR_RING_BARS = 64  # closed bars kept per timeframe; a power of two, at least every lookback
 BAR_MASK = BAR_RING_BARS - 1
@@ -43,30 +43,28 @@ assert BAR_DTYPE.itemsize == 64, "a bar fills one cache line"
 
 
 @fused
-def open_bar(forming: Records, i: int, t: int, start_ns: int, price_ticks: int) -> None:
-    """Start the bar of (instrument `i`, timeframe `t`) at a first price, in place."""
-    forming["start_ns"][i, t] = start_ns
-    forming["open_ticks"][i, t] = price_ticks
-    forming["high_ticks"][i, t] = price_ticks
-    forming["low_ticks"][i, t] = price_ticks
-    forming["close_ticks"][i, t] = price_ticks
-    forming["volume_lots"][i, t] = 0
-    forming["buy_lots"][i, t] = 0
-    forming["trade_count"][i, t] = 0
+def open_bar(bar: Record, start_ns: int, price_ticks: int) -> None:
+    """Start a bar at a first price, in place."""
+    bar["start_ns"] = start_ns
+    bar["open_ticks"] = price_ticks
+    bar["high_ticks"] = price_ticks
+    bar["low_ticks"] = price_ticks
+    bar["close_ticks"] = price_ticks
+    bar["volume_lots"] = 0
+    bar["buy_lots"] = 0
+    bar["trade_count"] = 0
 
 
 @fused
-def add_trade(
-    forming: Records, i: int, t: int, price_ticks: int, qty_lots: int, is_buy: bool
-) -> None:
+def add_trade(bar: Record, price_ticks: int, qty_lots: int, is_buy: bool) -> None:
     """Fold one trade into the open bar, in place."""
-    forming["high_ticks"][i, t] = max(forming["high_ticks"][i, t], price_ticks)
-    forming["low_ticks"][i, t] = min(forming["low_ticks"][i, t], price_ticks)
-    forming["close_ticks"][i, t] = price_ticks
-    forming["volume_lots"][i, t] += qty_lots
+    bar["high_ticks"] = max(bar["high_ticks"], price_ticks)
+    bar["low_ticks"] = min(bar["low_ticks"], price_ticks)
+    bar["close_ticks"] = price_ticks
+    bar["volume_lots"] += qty_lots
     if is_buy:
-        forming["buy_lots"][i, t] += qty_lots
-    forming["trade_count"][i, t] += 1
+        bar["buy_lots"] += qty_lots
+    bar["trade_count"] += 1
 
 
 @kernel
@@ -85,9 +83,7 @@ def close_bar(
 
 @fused
 def apply_trade_to_bar(
-    forming: Records,
-    i: int,
-    t: int,
+    bar: Record,
     timeframe_ns: int,
     venue_time_ns: int,
     price_ticks: int,
@@ -98,11 +94,11 @@ def apply_trade_to_bar(
 
     Invariants: the caller closed the open bar first if the trade lies at or after its end.
     """
-    if venue_time_ns < forming["start_ns"][i, t]:
+    if venue_time_ns < bar["start_ns"]:
         return False
-    if forming["trade_count"][i, t] == 0:
-        open_bar(forming, i, t, venue_time_ns - venue_time_ns % timeframe_ns, price_ticks)
-    add_trade(forming, i, t, price_ticks, qty_lots, is_buy)
+    if bar["trade_count"] == 0:
+        open_bar(bar, venue_time_ns - venue_time_ns % timeframe_ns, price_ticks)
+    add_trade(bar, price_ticks, qty_lots, is_buy)
     return True
 
 

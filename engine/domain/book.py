@@ -17,6 +17,7 @@ from engine.domain.codes import LEVEL_BID, LEVEL_LAST_OF_DIFF, LEVEL_SNAPSHOT_FI
 from engine.domain.kernel import Record, fused
 
 BOOK_LEVELS = 20
+PLACE_MASK = 31  # every place lies within it, so that it is known not to be negative
 IMBALANCE_LEVELS = 5  # levels per side that the depth imbalance sums
 
 # States of a book.
@@ -61,7 +62,7 @@ def set_level(book: Record, side: int, price: int, qty: int) -> None:
     prices = book["price_ticks"]
     quantities = book["qty_lots"]
     count = int(book["count"][side])
-    k = find_level(book, side, price, count)
+    k = find_level(book, side, price, count) & PLACE_MASK
     found = k < count and prices[side, k] == price
     if qty == 0:
         if found:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from llvmlite.binding import Linkage
+
 _WAITING = "_aegis_waiting"  # linked, neither optimised nor machine code
 
 
@@ -41,7 +43,7 @@ def finish_on_demand() -> None:
             defined = [it.name for it in self._final_module.functions if not it.is_declaration]
             if name not in defined:
                 return 0
-            _finish(self)
+            _finish(self, name)
         return int(pointer(self, name))
 
     def serialize_linked(self: Any) -> Any:  # noqa: ANN401
@@ -84,9 +86,20 @@ def _wait(self: Any) -> None:  # noqa: ANN401
     setattr(self, _WAITING, True)
 
 
-def _finish(self: Any) -> None:  # noqa: ANN401
+def _finish(self: Any, name: str) -> None:  # noqa: ANN401
     # The second half of CPUCodeLibrary.finalize.
     setattr(self, _WAITING, False)
+    _hide_callees(self._final_module, name)
     self._optimize_final_module()
     self._final_module.verify()
     self._finalize_final_module()
+
+
+def _hide_callees(module: Any, name: str) -> None:  # noqa: ANN401
+    # Numba passes a tuple of arrays word by word: five words an array and two per dimension, to
+    # kernels that read three of forty arrays. Nobody else will ask for what was linked in, so the
+    # optimiser may leave out the words that are not read (a call of a bar's end had 300).
+    for function in module.functions:
+        is_linked_in = function.linkage is Linkage.linkonce_odr and not function.is_declaration
+        if is_linked_in and function.name != name:
+            function.linkage = Linkage.internal

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.domain.arrays import CACHE_LINE_BYTES, aligned_zeros
 from engine.domain.bars import BAR_DTYPE, BAR_RING_BARS
 from engine.domain.book import BOOK_DTYPE
 from engine.domain.codes import Channel
@@ -55,7 +56,6 @@ from engine.domain.strategy_table import (
 )
 from engine.domain.structure import create_structure
 
-CACHE_LINE_BYTES = 64
 DEFAULT_TIMEFRAMES_S = (1, 5, 60)
 TIMEFRAMES_MAX = 8
 NEVER_NS = np.iinfo(np.int64).max  # no bar is open
@@ -170,14 +170,6 @@ class MarketState(NamedTuple):
     strategy_memory: Records  # STRATEGY_MEMORY_DTYPE[n, s]
 
 
-def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[np.void]) -> Records:
-    """Return zeroed records whose first byte lies on a cache line."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    raw = np.zeros(size + CACHE_LINE_BYTES, dtype=np.uint8)
-    skip = -raw.ctypes.data % CACHE_LINE_BYTES
-    return raw[skip : skip + size].view(dtype).reshape(shape)
-
-
 def timeframes_of(rows: Sequence[StrategyRow]) -> tuple[int, ...]:
     """Return the bar lengths to build, s, ascending: the default ones and those rows read."""
     timeframes = tuple(sorted({*DEFAULT_TIMEFRAMES_S, *(row.timeframe_s for row in rows)}))
@@ -284,13 +276,13 @@ def create_market_state(
         closed_count=np.zeros((n, t), dtype=np.int64),
         atr_ticks=np.full((n, t), np.nan),
         atr_seed=np.zeros((n, t)),
-        series=np.zeros((n, t, SERIES_COLUMNS, 2 * SERIES_BARS)),
+        series=aligned_zeros((n, t, SERIES_COLUMNS, 2 * SERIES_BARS), np.float64),
         series_count=np.zeros((n, t), dtype=np.int64),
         bar_inputs=np.zeros(BAR_INPUTS),
         bar_context=np.zeros(CONTEXT_WORDS),
         plan=asked.plan,
         bar_features=np.full((n, t, len(asked.bar_columns)), np.nan),
-        feature_memory=np.zeros((n, t, asked.cell_count)),
+        feature_memory=aligned_zeros((n, t, asked.cell_count), np.float64),
         structure=create_structure(n, t),
         strategy_memory=aligned_zeros((n, s), STRATEGY_MEMORY_DTYPE),
     )

@@ -98,16 +98,11 @@ def apply_trade(market: MarketState, i: int, slot: Record) -> int:
     opened = False
     late = False
     for t in range(market.timeframes_ns.shape[0]):
-        opened |= market.forming["trade_count"][i, t] == 0
+        bar = market.forming[i, t]
+        opened |= bar["trade_count"] == 0
+        timeframe_ns = market.timeframes_ns[t]
         late |= not apply_trade_to_bar(
-            market.forming,
-            i,
-            t,
-            market.timeframes_ns[t],
-            venue_time_ns,
-            price_ticks,
-            qty_lots,
-            is_buy,
+            bar, timeframe_ns, venue_time_ns, price_ticks, qty_lots, is_buy
         )
     if opened:
         row["next_close_ns"] = next_close(market.forming, market.timeframes_ns, i, NEVER_NS)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.domain.arrays import aligned_zeros
 from engine.domain.desk import (
     DRAFT_DTYPE,
     LEDGER_DTYPE,
@@ -93,7 +94,7 @@ def create_desk(
         positions=np.zeros((n, s + 2), dtype=POSITION_DTYPE),
         pending=np.zeros((n, s + 1, 2), dtype=np.int64),
         ledger=np.zeros(n, dtype=LEDGER_DTYPE),
-        exposure=np.zeros((n, s), dtype=EXPOSURE_DTYPE),
+        exposure=aligned_zeros((n, s), EXPOSURE_DTYPE),
         limits=pack_limits(limits),
         instrument_limits=pack_instrument_limits(limits, instruments),
         rates=pack_rates(limits, n),

@@ -76,10 +76,12 @@ def exit_on_quote(
     reason = protective_exit(market, exposure, i, s, now_ns)
     if reason != 0:
         return reason
-    if now_ns - exposure["entry_time_ns"][i, s] < market.strategies["min_hold_ns"][s]:
+    row = market.strategies[s]
+    held = exposure[i, s]
+    if now_ns - held["entry_time_ns"] < row["min_hold_ns"]:
         return 0
-    kind = market.strategies["kind"][s]
-    position_lots = exposure["position_lots"][i, s]
+    kind = row["kind"]
+    position_lots = held["position_lots"]
     if kind == _ORDERFLOW:
         return orderflow_exit(market, s, position_lots, score)
     if kind == _QUOTE_IMBALANCE:
@@ -90,8 +92,8 @@ def exit_on_quote(
 @inlined
 def may_enter(market: MarketState, exposure: Records, i: int, s: int, now_ns: int) -> bool:
     """Return whether a flat strategy is past its cooldown and knows its distances."""
-    last_exit_ns = exposure["last_exit_time_ns"][i, s]
-    cooldown_ns = market.strategies["cooldown_ns"][s]
+    last_exit_ns = exposure[i, s]["last_exit_time_ns"]
+    cooldown_ns = market.strategies[s]["cooldown_ns"]
     if last_exit_ns != 0 and now_ns - last_exit_ns < cooldown_ns:
         return False
     return is_warm(market, i, s)
@@ -109,7 +111,7 @@ def enter_on_quote(
     count: int,
 ) -> int:
     """Write an entry if the strategy's kind wants one at this quote; return the count after it."""
-    kind = market.strategies["kind"][s]
+    kind = market.strategies[s]["kind"]
     side = 0
     reason = 0
     if kind == _ORDERFLOW:
@@ -137,10 +139,11 @@ def run_on_quote(
     if market.progress[USES_SCORE] != 0:
         score = linear_score(market.score_weights, market.hot[i]["micro"])
     for s in range(market.strategies.shape[0]):
-        if exposure["in_flight"][i, s] != 0 or acted_already(opportunities, count, s):
+        held = exposure[i, s]
+        if held["in_flight"] != 0 or acted_already(opportunities, count, s):
             continue
         before = count
-        position_lots = exposure["position_lots"][i, s]
+        position_lots = held["position_lots"]
         if position_lots == 0:
             count = enter_on_quote(market, exposure, i, s, score, now_ns, opportunities, count)
         else:

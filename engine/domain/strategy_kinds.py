@@ -16,7 +16,7 @@ from engine.domain.features.micro import (
     TRADE_FLOW_LONG,
 )
 from engine.domain.features.series import CLOSE, place_of
-from engine.domain.kernel import Records, fused, inlined, kernel
+from engine.domain.kernel import Records, fused, inlined
 from engine.domain.market_state import MarketState
 from engine.domain.opportunity import write_inputs
 from engine.domain.strategy_table import StrategyReason
@@ -83,13 +83,13 @@ def orderflow_inputs(
 @inlined
 def imbalance_entry(market: MarketState, i: int, s: int) -> int:
     """Return the side of an extreme quote imbalance, or 0."""
-    return side_beyond(market.hot["micro"][i, IMBALANCE], market.parameters[s, THRESHOLD])
+    return side_beyond(market.hot[i]["micro"][IMBALANCE], market.parameters[s, THRESHOLD])
 
 
 @inlined
 def imbalance_exit(market: MarketState, i: int, s: int, position_lots: int) -> int:
     """Return IMBALANCE_REVERSED at the opposite extreme, or 0."""
-    side = side_beyond(market.hot["micro"][i, IMBALANCE], market.parameters[s, THRESHOLD])
+    side = side_beyond(market.hot[i]["micro"][IMBALANCE], market.parameters[s, THRESHOLD])
     return _IMBALANCE_REVERSED if side * position_lots < 0 else 0
 
 
@@ -170,35 +170,34 @@ def smc_inputs(market: MarketState, i: int, s: int, opportunities: Records, coun
     )
 
 
-@kernel
+@inlined
 def protective_exit(market: MarketState, exposure: Records, i: int, s: int, now_ns: int) -> int:
     """Return STOP_LOSS, TAKE_PROFIT or MAX_HOLD when one is due for an open position, or 0.
 
     The move is measured at the price an exit would take: the bid for a long, the ask for a short.
     A position whose distances are not known (restored from an earlier session) takes those of now.
     """
-    rows = market.strategies
-    memory = market.strategy_memory
-    max_hold_ns = rows["max_hold_ns"][s]
-    if max_hold_ns > 0 and now_ns - exposure["entry_time_ns"][i, s] >= max_hold_ns:
+    row = market.strategies[s]
+    held = exposure[i, s]
+    if row["max_hold_ns"] > 0 and now_ns - held["entry_time_ns"] >= row["max_hold_ns"]:
         return _MAX_HOLD
-    if rows["stop_atr"][s] == 0.0 and rows["take_atr"][s] == 0.0:
+    if row["stop_atr"] == 0.0 and row["take_atr"] == 0.0:
         return 0
-    stop_ticks = memory["stop_ticks"][i, s]
-    take_ticks = memory["take_ticks"][i, s]
+    memory = market.strategy_memory[i, s]
+    stop_ticks = memory["stop_ticks"]
+    take_ticks = memory["take_ticks"]
     if stop_ticks == 0.0 and take_ticks == 0.0:
-        atr_ticks = market.atr_ticks[i, rows["timeframe_index"][s]]
+        atr_ticks = market.atr_ticks[i, row["timeframe_index"]]
         if not atr_ticks > 0.0:
             return 0
-        stop_ticks = rows["stop_atr"][s] * atr_ticks
-        take_ticks = rows["take_atr"][s] * atr_ticks
-        memory["stop_ticks"][i, s] = stop_ticks
-        memory["take_ticks"][i, s] = take_ticks
-    entry = exposure["entry_price_ticks"][i, s]
-    if exposure["position_lots"][i, s] > 0:
-        move = market.hot["bid_price_ticks"][i] - entry
+        stop_ticks = row["stop_atr"] * atr_ticks
+        take_ticks = row["take_atr"] * atr_ticks
+        memory["stop_ticks"] = stop_ticks
+        memory["take_ticks"] = take_ticks
+    if held["position_lots"] > 0:
+        move = market.hot["bid_price_ticks"][i] - held["entry_price_ticks"]
     else:
-        move = entry - market.hot["ask_price_ticks"][i]
+        move = held["entry_price_ticks"] - market.hot["ask_price_ticks"][i]
     if stop_ticks > 0.0 and move <= -stop_ticks:
         return _STOP_LOSS
     if take_ticks > 0.0 and move >= take_ticks:

@@ -21,6 +21,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.domain.arrays import aligned_zeros
 from engine.domain.kernel import Record, kernel
 
 SWING_BARS = 5  # a swing is the extreme of this many bars on either side
@@ -156,7 +157,7 @@ STRUCTURE_DTYPE = np.dtype(
 
 def create_structure(*shape: int) -> NDArray[np.void]:
     """Return STRUCTURE_DTYPE[shape], before the first bar."""
-    return np.zeros(shape, dtype=STRUCTURE_DTYPE)
+    return aligned_zeros(shape, STRUCTURE_DTYPE)
 
 
 @kernel

@@ -66,9 +66,8 @@ class OneBar:
             at_ns = trade.time_ms * MS
             if at_ns >= market.hot["next_close_ns"][0]:
                 close_due_bars(market, 0, at_ns)
-            apply_trade_to_bar(
-                market.forming, 0, 1, self.timeframe_ns, at_ns, trade.price, trade.qty, trade.is_buy
-            )
+            bar = market.forming[0, 1]
+            apply_trade_to_bar(bar, self.timeframe_ns, at_ns, trade.price, trade.qty, trade.is_buy)
             due_ns = next_close(market.forming, market.timeframes_ns, 0, NEVER_NS)
             market.hot["next_close_ns"][0] = due_ns
 

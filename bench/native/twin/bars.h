@@ -4,12 +4,38 @@
 #include "flow.h"
 #include "zones.h"
 
-inline void update_atr(Timeframe &tf, i64 number) {
+using Series = double[SERIES_COLUMNS][2 * SERIES_BARS];
+
+// Take over a closed bar: what it brings, and what is computed from it once for all windows.
+inline void push_bar(Series &series, i64 number, const Bar &bar) {
+    if (number > 0 && (number & (SERIES_BARS - 1)) == 0)
+        for (double (&column)[2 *SERIES_BARS] : series)
+            std::memcpy(column, column + SERIES_BARS, SERIES_BARS * sizeof(double));
+    const i64 place = place_of(number);
+    const double open = double(bar.open_ticks), close = double(bar.close_ticks);
+    const double high = double(bar.high_ticks), low = double(bar.low_ticks);
+    const double before = number > 0 ? series[CLOSE][place - 1] : close;
+    const double range = std::log(high / low), body = std::log(close / open);
+    const double up = std::log(high / open), down = up - range;
+    series[OPEN][place] = open;
+    series[HIGH][place] = high;
+    series[LOW][place] = low;
+    series[CLOSE][place] = close;
+    series[VOLUME][place] = double(bar.volume_lots);
+    series[BOUGHT][place] = double(bar.buy_lots);
+    series[TRADES][place] = double(bar.trade_count);
+    series[START_S][place] = double(bar.start_ns) / 1e9;
+    series[RETURN][place] = (close - before) / before;
+    series[TRUE_RANGE][place] = std::max(high, before) - std::min(low, before);
+    series[TYPICAL][place] = (high + low + close) / 3.0;
+    series[LOG_RANGE_SQUARE][place] = range * range;
+    series[LOG_BODY_SQUARE][place] = body * body;
+    series[LOG_DRIFT][place] = up * (up - body) + down * (down - body);
+}
+
+inline void update_atr(Timeframe &tf, i64 number, double range) {
     if (number < 1)
         return;
-    const Bar &bar = bar_of(tf, number);
-    const i64 before = bar_of(tf, number - 1).close_ticks;
-    const double range = double(std::max(bar.high_ticks, before) - std::min(bar.low_ticks, before));
     if (number <= ATR_BARS) {
         tf.atr_seed += range;
         if (number == ATR_BARS)
@@ -19,11 +45,11 @@ inline void update_atr(Timeframe &tf, i64 number) {
     tf.atr_ticks = (tf.atr_ticks * (ATR_BARS - 1) + range) / ATR_BARS;
 }
 
-inline double change(const Timeframe &tf, i64 number, i64 lookback) {
-    if (number < lookback || !(tf.atr_ticks > 0.0))
-        return UNKNOWN;
-    const i64 move = bar_of(tf, number).close_ticks - bar_of(tf, number - lookback).close_ticks;
-    return double(move) / tf.atr_ticks;
+inline double window_sum(const double *newest, i64 span) {
+    double total = 0.0;
+    for (const double *at = newest - span + 1; at <= newest; ++at)
+        total += *at;
+    return total;
 }
 
 inline double update_ema(double &cell, i64 number, i64 span, double close) {
@@ -53,48 +79,35 @@ inline double update_rsi(double *cells, i64 number, i64 span, double move) {
     return total == 0.0 ? UNKNOWN : (cells[0] - cells[1]) / total;
 }
 
-inline double deviation_bps(const Timeframe &tf, i64 number, i64 span) {
+inline double deviation_bps(const double *returned, i64 number, i64 span) {
     if (number < span)
         return UNKNOWN;
     double squares = 0.0;
-    for (i64 back = 0; back < span; ++back) {
-        const i64 close = bar_of(tf, number - back).close_ticks;
-        const i64 before = bar_of(tf, number - back - 1).close_ticks;
-        const double moved = double(close - before) / double(before);
-        squares += moved * moved;
-    }
+    for (i64 back = 0; back < span; ++back)
+        squares += returned[-back] * returned[-back];
     return std::sqrt(squares / double(span)) * 10'000.0;
 }
 
-inline double relative_volume(const Timeframe &tf, i64 number, i64 span) {
+inline double relative_volume(const double *volume, i64 number, i64 span) {
     if (number < span)
         return UNKNOWN;
-    i64 total = 0;
-    for (i64 back = 1; back <= span; ++back)
-        total += bar_of(tf, number - back).volume_lots;
-    if (total == 0)
-        return UNKNOWN;
-    return double(bar_of(tf, number).volume_lots * span) / double(total);
+    const double total = window_sum(volume - 1, span);
+    return total == 0.0 ? UNKNOWN : *volume * double(span) / total;
 }
 
-inline double taker_balance(const Timeframe &tf, i64 number, i64 span) {
+inline double taker_balance(const double *bought, const double *volume, i64 number, i64 span) {
     if (number < span - 1)
         return UNKNOWN;
-    i64 bought = 0, total = 0;
-    for (i64 back = 0; back < span; ++back) {
-        bought += bar_of(tf, number - back).buy_lots;
-        total += bar_of(tf, number - back).volume_lots;
-    }
-    return total == 0 ? UNKNOWN : double(2 * bought - total) / double(total);
+    const double total = window_sum(volume, span);
+    return total == 0.0 ? UNKNOWN : (2.0 * window_sum(bought, span) - total) / total;
 }
 
-inline double deviation(const Timeframe &tf, i64 number, i64 span) {
+inline double deviation(const double *close, i64 number, i64 span) {
     if (number < span - 1)
         return UNKNOWN;
-    const i64 close = bar_of(tf, number).close_ticks;
     double total = 0.0, squares = 0.0;
     for (i64 back = 0; back < span; ++back) {
-        const double difference = double(bar_of(tf, number - back).close_ticks - close);
+        const double difference = close[-back] - *close;
         total += difference;
         squares += difference * difference;
     }
@@ -104,46 +117,46 @@ inline double deviation(const Timeframe &tf, i64 number, i64 span) {
 }
 
 inline double bar_feature(const Plan &plan, Timeframe &tf, int kernel, i64 k, i64 number) {
-    const Bar &bar = bar_of(tf, number);
-    const double atr = tf.atr_ticks, close = double(bar.close_ticks);
-    const i64 span = i64(plan.params[k][0]), width = bar.high_ticks - bar.low_ticks;
+    const auto newest = [&](int column) { return tf.series[column] + place_of(number); };
+    const double atr = tf.atr_ticks, close = *newest(CLOSE), high = *newest(HIGH);
+    const double low = *newest(LOW), width = high - low;
+    const i64 span = i64(plan.params[k][0]);
     double *cells = tf.memory + plan.cell[k];
     switch (kernel) {
     case FEATURE_CHANGE:
-        return change(tf, number, span);
-    case FEATURE_BODY:
-        return width == 0 ? UNKNOWN : double(bar.close_ticks - bar.open_ticks) / double(width);
-    case FEATURE_CLOSE_PLACE:
-        if (width == 0)
+        if (number < span || !(atr > 0.0))
             return UNKNOWN;
-        return double(2 * bar.close_ticks - bar.high_ticks - bar.low_ticks) / double(width);
+        return (close - newest(CLOSE)[-span]) / atr;
+    case FEATURE_BODY:
+        return width == 0.0 ? UNKNOWN : (close - *newest(OPEN)) / width;
+    case FEATURE_CLOSE_PLACE:
+        return width == 0.0 ? UNKNOWN : (2.0 * close - high - low) / width;
     case FEATURE_EMA_DISTANCE: {
         const double average = update_ema(cells[0], number, span, close);
         return atr > 0.0 ? (close - average) / atr : UNKNOWN;
     }
-    case FEATURE_RSI: {
+    case FEATURE_RSI:
         if (number == 0)
             return UNKNOWN;
-        const i64 move = bar.close_ticks - bar_of(tf, number - 1).close_ticks;
-        return update_rsi(cells, number, span, double(move));
-    }
+        return update_rsi(cells, number, span, close - newest(CLOSE)[-1]);
     case FEATURE_ATR_BPS:
         return atr / close * 10'000.0;
     case FEATURE_RANGE_ATR:
-        return atr > 0.0 ? double(width) / atr : UNKNOWN;
+        return atr > 0.0 ? width / atr : UNKNOWN;
     case FEATURE_DEVIATION_BPS:
-        return deviation_bps(tf, number, span);
+        return deviation_bps(newest(RETURN), number, span);
     case FEATURE_RELATIVE:
-        return relative_volume(tf, number, span);
+        return relative_volume(newest(VOLUME), number, span);
     case FEATURE_TAKER_BALANCE:
-        return taker_balance(tf, number, span);
+        return taker_balance(newest(BOUGHT), newest(VOLUME), number, span);
     default:
-        return deviation(tf, number, span);
+        return deviation(newest(CLOSE), number, span);
     }
 }
 
-inline void update_features(const Plan &plan, Timeframe &tf, i64 number) {
-    update_atr(tf, number);
+inline void update_features(const Plan &plan, Timeframe &tf, const Bar &bar, i64 number) {
+    push_bar(tf.series, number, bar);
+    update_atr(tf, number, tf.series[TRUE_RANGE][place_of(number)]);
     for (int kernel = 0; kernel < FEATURE_KERNELS; ++kernel)
         for (i64 k = plan.first[kernel]; k < plan.first[kernel + 1]; ++k)
             tf.features[plan.column[k]] = bar_feature(plan, tf, kernel, k, number);
@@ -170,7 +183,7 @@ inline i64 next_close(const Market &m, const Instrument &it) {
         bar.is_final = 0;
         bar.trade_count = 0;
         bar.start_ns += m.timeframes_ns[t];
-        update_features(m.plan, tf, number);
+        update_features(m.plan, tf, bar_of(tf, number), number);
         update_structure(m.plan, tf, number);
         closed |= 1u << t;
     }

@@ -125,6 +125,7 @@ const Member MEMBERS[] = {
     PER_TIMEFRAME("atr_seed", atr_seed),
     PER_TIMEFRAME("bar_features", features),
     PER_TIMEFRAME("feature_memory", memory),
+    PER_TIMEFRAME("series", series),
     PER_TIMEFRAME("structure", structure),
     PER_TIMEFRAME("closed", closed),
 };

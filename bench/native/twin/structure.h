@@ -5,6 +5,9 @@
 
 #include "types.h"
 
+// Where bar `number` stands in the columns of the series.
+inline i64 place_of(i64 number) { return SERIES_BARS + (number & (SERIES_BARS - 1)); }
+
 inline const Bar &bar_of(const Timeframe &tf, i64 number) {
     return tf.closed[number & (BAR_RING_BARS - 1)];
 }

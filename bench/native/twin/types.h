@@ -114,8 +114,8 @@ struct Timeframe {
     i64 closed_count;
     double atr_ticks, atr_seed;
     double features[BAR_FEATURES], memory[MEMORY_CELLS];
+    double series[SERIES_COLUMNS][2 * SERIES_BARS]; // two laps of closed bars, for windows
     Structure structure;
-    double highs[SERIES_BARS], lows[SERIES_BARS];
     Bar closed[BAR_RING_BARS];
 };
 

@@ -50,8 +50,9 @@ inline void push_block(Timeframe &tf, i64 side, i64 number) {
     Structure &s = tf.structure;
     const int row = row_of(side);
     const i64 bars = std::min<i64>(number - 1 - s.broken_bar[row], WINDOW_MAX);
-    const auto high = [&](i64 back) { return tf.highs[(number - back) & (SERIES_BARS - 1)]; };
-    const auto low = [&](i64 back) { return tf.lows[(number - back) & (SERIES_BARS - 1)]; };
+    const i64 place = place_of(number);
+    const auto high = [&](i64 back) { return tf.series[HIGH][place - back]; };
+    const auto low = [&](i64 back) { return tf.series[LOW][place - back]; };
     i64 found = 1;
     for (i64 back = 2; back <= bars; ++back)
         if (side > 0 ? low(back) < low(found) : high(back) > high(found))
@@ -151,9 +152,7 @@ inline void update_pools(Timeframe &tf, i64 number) {
 
 // ---- spans ----
 
-inline i64 floor_of(i64 part, i64 whole) {
-    return part / whole - (part % whole < 0);
-}
+inline i64 floor_of(i64 part, i64 whole) { return part / whole - (part % whole < 0); }
 
 inline i64 month_of(i64 day) {
     const i64 since = day + 719'468, era = floor_of(since, 146'097), in_era = since - era * 146'097;
@@ -244,9 +243,6 @@ inline void update_leg(Timeframe &tf, i64 number) {
 }
 
 inline void update_structure(const Plan &plan, Timeframe &tf, i64 number) {
-    const Bar &bar = bar_of(tf, number);
-    tf.highs[number & (SERIES_BARS - 1)] = double(bar.high_ticks);
-    tf.lows[number & (SERIES_BARS - 1)] = double(bar.low_ticks);
     update_swings(tf, number);
     update_gaps(tf, number);
     update_blocks(tf, number);

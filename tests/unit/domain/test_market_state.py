@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
+from engine.domain.arrays import CACHE_LINE_BYTES, aligned_zeros
 from engine.domain.codes import Channel, Liveness
 from engine.domain.market_state import (
-    CACHE_LINE_BYTES,
     HOT_DTYPE,
     SEQUENCE_LAST,
     USES_SCORE,
     MarketState,
-    aligned_zeros,
     create_market_state,
 )
 from engine.domain.strategy_table import select_rows

@@ -49,11 +49,19 @@ print(answers, hits, waiting)
 """
 
 
-def run(folder: Path) -> str:
+VISIBLE = """
+from llvmlite.binding import Linkage
+module = next(iter(asked_twice.overloads.values())).library._final_module
+seen = [it for it in module.functions if it.linkage is not Linkage.internal]
+print([it.name for it in seen if not it.is_declaration and "asked_twice" not in it.name])
+"""
+
+
+def run(folder: Path, script: str = RUN) -> str:
     unset = {"NUMBA_DISABLE_JIT"}
     clean = {name: text for name, text in os.environ.items() if name not in unset}
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(folder)],
+        [sys.executable, "-c", script, str(folder)],
         env=clean | {"NUMBA_CACHE_DIR": str(folder / "cache")},
         capture_output=True,
         text=True,
@@ -82,3 +90,9 @@ def test_an_entry_compiled_later_links_what_the_cache_kept(tmp_path: Path) -> No
         it.unlink()
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert run(tmp_path).startswith("(15, 30, 6) 0")
+
+
+def test_what_an_entry_calls_can_be_seen_by_nobody_else(tmp_path: Path) -> None:
+    """So the optimiser may leave out the words of an argument that a callee does not read."""
+    (tmp_path / "kernels_under_test.py").write_text(SOURCE, encoding="utf-8")
+    assert run(tmp_path, RUN + VISIBLE).splitlines()[-1] == "[]"

@@ -1,0 +1,55 @@
+"""Closed bars as columns: every window lies in one piece, and a bar costs one place a column."""
+
+import numpy as np
+import pytest
+
+from engine.domain.features.series import (
+    BAR_INPUTS,
+    CLOSE,
+    SERIES_BARS,
+    SERIES_COLUMNS,
+    WINDOW_MAX,
+    place_of,
+    push_bar,
+)
+from tests.feature_bars import random_bars
+
+BARS = np.array(random_bars(3 * SERIES_BARS + 9), dtype=np.float64)
+
+
+def empty() -> np.ndarray:
+    return np.zeros((SERIES_COLUMNS, 2 * SERIES_BARS))
+
+
+def test_every_window_holds_the_newest_bars_oldest_first() -> None:
+    series = empty()
+    for number, bar in enumerate(BARS):
+        assert push_bar(series, number, bar)
+        place = place_of(number)
+        bars = min(number + 1, WINDOW_MAX + 1)  # and the bar before the longest window
+        found = series[:BAR_INPUTS, place - bars + 1 : place + 1]
+        np.testing.assert_array_equal(found, BARS[number - bars + 1 : number + 1].T)
+
+
+def test_a_bar_writes_one_place_of_each_column_but_for_the_first_of_a_lap() -> None:
+    series = empty()
+    for number, bar in enumerate(BARS):
+        before = series.copy()
+        push_bar(series, number, bar)
+        written = np.flatnonzero((series != before).any(axis=0))
+        if number % SERIES_BARS or number == 0:
+            assert written.tolist() == [place_of(number)]
+        else:
+            assert np.array_equal(series[:, :SERIES_BARS], before[:, SERIES_BARS:])
+
+
+@pytest.mark.parametrize("number", [5, SERIES_BARS, 2 * SERIES_BARS])
+def test_what_is_no_bar_changes_nothing_and_begins_no_lap(number: int) -> None:
+    series = empty()
+    for k in range(number):
+        push_bar(series, k, BARS[k])
+    before = series.copy()
+    broken = BARS[number].copy()
+    broken[CLOSE] = np.nan
+    assert not push_bar(series, number, broken)
+    np.testing.assert_array_equal(series, before)
