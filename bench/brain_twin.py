@@ -122,6 +122,8 @@ def member(arrays: dict[str, NDArray[np.void]], name: str) -> NDArray[np.void]:
     if name == "hot":
         names = [key for key in arrays if key.startswith("hot.")][: HOT_BYTES // 8]
         return np.stack([arrays[key] for key in names], axis=1)
+    if name == "anchors":  # the twin's lane holds its moves too
+        return np.concatenate([arrays["hot.anchors"], arrays["hot.moves"]], axis=2)
     if name.startswith("books."):
         return arrays[name].astype(np.int64)
     return np.ascontiguousarray(arrays.get(f"hot.{name}", arrays.get(name)))
