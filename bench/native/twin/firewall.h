@@ -147,8 +147,7 @@ inline int judge_move(Lane &lane, i64 price) {
     const i64 distance = std::abs(price - lane.price);
     if (distance * SPIKE_FLOOR_DIVISOR > lane.price && distance > STEPS_ALLOWED &&
         lane.move_count >= MOVES_WARM) {
-        const i64 bound =
-            std::max(lane.move_sum << SPIKE_SHIFT, lane.price / SPIKE_FLOOR_DIVISOR);
+        const i64 bound = std::max(lane.move_sum << SPIKE_SHIFT, lane.price / SPIKE_FLOOR_DIVISOR);
         if (distance > bound) {
             lane.move_sum = (bound + (bound >> 2) + 1) >> SPIKE_SHIFT;
             return REASON_PRICE_SPIKE;
@@ -266,9 +265,16 @@ inline int judge_bar(KeptBar &kept, const Slot &r) {
         return 0;
     if (!follows_bar(kept, r, is_final) && ++kept.refused_run < RUN_TO_ACCEPT)
         return REASON_BAR_HISTORY;
-    kept = {r.venue_time_ns, r.aux, r.open_ticks, r.open_ticks + r.high_offset_ticks,
-            r.open_ticks + r.low_offset_ticks, r.open_ticks + r.close_offset_ticks,
-            r.volume_lots, r.bar_trade_count, is_final, 0};
+    kept = {r.venue_time_ns,
+            r.aux,
+            r.open_ticks,
+            r.open_ticks + r.high_offset_ticks,
+            r.open_ticks + r.low_offset_ticks,
+            r.open_ticks + r.close_offset_ticks,
+            r.volume_lots,
+            r.bar_trade_count,
+            is_final,
+            0};
     return 0;
 }
 

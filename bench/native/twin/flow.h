@@ -163,8 +163,13 @@ inline void apply_book_level(Instrument &it, const Slot &r) {
     const bool is_known = update_id != 0 && book.counts[0] > 0 && book.counts[1] > 0;
     it.book_check.waits = is_known;
     if (is_known)
-        it.book_check = {1, it.book_check.run, it.book_check.doubted, update_id & 0xFFFFFFFF,
-                         book.prices[0][0], book.prices[1][0], book.quantities[0][0],
+        it.book_check = {1,
+                         it.book_check.run,
+                         it.book_check.doubted,
+                         update_id & 0xFFFFFFFF,
+                         book.prices[0][0],
+                         book.prices[1][0],
+                         book.quantities[0][0],
                          book.quantities[1][0]};
     if (!it.book_check.doubted)
         it.micro[DEPTH_IMBALANCE] = depth_imbalance(book);
