@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite.binding import Linkage
-
 _WAITING = "_aegis_waiting"  # linked, neither optimised nor machine code
 
 
@@ -100,6 +98,6 @@ def _hide_callees(module: Any, name: str) -> None:  # noqa: ANN401
     # kernels that read three of forty arrays. Nobody else will ask for what was linked in, so the
     # optimiser may leave out the words that are not read (a call of a bar's end had 300).
     for function in module.functions:
-        is_linked_in = function.linkage is Linkage.linkonce_odr and not function.is_declaration
+        is_linked_in = function.linkage.name == "linkonce_odr" and not function.is_declaration
         if is_linked_in and function.name != name:
-            function.linkage = Linkage.internal
+            function.linkage = "internal"
