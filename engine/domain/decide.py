@@ -25,7 +25,7 @@ from engine.domain.equity import mark_all
 from engine.domain.fetch import ask_fetch
 from engine.domain.fill_reports import apply_order_report
 from engine.domain.intent import EVENTS_PER_OPPORTUNITY, decide_opportunity
-from engine.domain.kernel import Records, inlined, kernel
+from engine.domain.kernel import Records, inlined, kernel, python_of
 from engine.domain.order_watch import flatten, watch_orders
 from engine.domain.reconcile import ADJUSTMENTS_PER_ROUND_MAX
 from engine.domain.restore import apply_restore
@@ -59,7 +59,7 @@ def report_room(desk: Desk, kind: int) -> int:
 def events_least(desk: Desk) -> int:
     """Return the fewest events `out` must hold: below it some record would never fit."""
     opportunities = len(desk.opportunities) * EVENTS_PER_OPPORTUNITY + 1
-    return max(int(report_room(desk, _FETCH_END)), opportunities, 2 * EVENTS_RESERVED)
+    return max(python_of(report_room)(desk, _FETCH_END), opportunities, 2 * EVENTS_RESERVED)
 
 
 def create_room(state: State) -> Out:

@@ -107,6 +107,15 @@ def fused(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer
     return _declare(function, forceinline=True, **(_HIDDEN if _hidden else {}))
 
 
+def python_of(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
+    """Return the Python behind a kernel that calls none: for callers in Python.
+
+    An inner kernel has no way in from Python where it was compiled for other kernels only; such a
+    call ends the process.
+    """
+    return cast("Callable[Parameters, Answer]", getattr(function, "py_func", function))
+
+
 def inlined(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
     """Return a kernel that is compiled into its callers: for one large kernel with one caller.
 
