@@ -15,7 +15,8 @@ export AEGIS_HOME PORT
 case "${1:-}" in
 '' | -*) set -- aegis run "$@" ;;
 run | exchange | chart | record | tape | download | status | top | orders | positions | halt | \
-    resume | stop | replay | why | doctor | journal | config | version) set -- aegis "$@" ;;
+    pause | reduce | flatten | cancel-all | reconcile | resume | stop | access | replay | why | \
+    doctor | journal | config | version) set -- aegis "$@" ;;
 esac
 
 if ! mkdir -p "$AEGIS_HOME" 2>/dev/null || [ ! -w "$AEGIS_HOME" ]; then

@@ -54,6 +54,7 @@ FIELDS: Final[dict[int, tuple[str, ...]]] = {
     RecordType.LIQUIDATION: ("price_ticks", "qty_lots", "average_price_ticks", "trade_count"),
     RecordType.LIVENESS: ("liveness", "liveness_before", "since_ns", "trade_count"),
     RecordType.GAP: ("lost_count", "first_id", "last_id", "gap_reason"),
+    RecordType.FILTER: ("filter_number", "filter_before"),
 }
 
 
