@@ -20,7 +20,13 @@ from exchange import userdata
 from exchange.account import Account
 from exchange.book import BUY
 from exchange.errors import ApiError
-from exchange.filters import CLIENT_ORDER_ID, CONDITIONAL_TYPES, SIDES, TIMES_IN_FORCE, required
+from exchange.filters import (
+    CONDITIONAL_TYPES,
+    TIMES_IN_FORCE,
+    market_and_side,
+    one_way_name,
+    required,
+)
 from exchange.matching import Market
 from exchange.symbols import SymbolSpec, format_units, is_whole, parse_units
 
@@ -284,20 +290,11 @@ def parse_algo(
     """
     if required(params, "algoType") != "CONDITIONAL":
         raise ApiError(-1102, "Parameter 'algoType' is malformed.")
-    market = markets.get(required(params, "symbol"))
-    if market is None:
-        raise ApiError(-1121)
-    side = SIDES.get(required(params, "side"))
-    if side is None:
-        raise ApiError(-1117)
+    market, side = market_and_side(params, markets)
     kind = required(params, "type")
     if kind not in CONDITIONAL_TYPES:
         raise ApiError(-1116)
-    if params.get("positionSide", "BOTH") != "BOTH":
-        raise ApiError(-4061)
-    client_id = params.get("clientAlgoId", "")
-    if client_id and CLIENT_ORDER_ID.match(client_id) is None:
-        raise ApiError(-4015 if len(client_id) > 36 else -1100)
+    client_id = one_way_name(params, "clientAlgoId")
     working_type = params.get("workingType", "CONTRACT_PRICE")
     if working_type not in PRICES:
         raise ApiError(-1102, "Parameter 'workingType' is malformed.")

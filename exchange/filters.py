@@ -60,11 +60,11 @@ def required(params: Mapping[str, str], name: str) -> str:
     return text
 
 
-def parse_order(params: Mapping[str, str], markets: Mapping[str, Market]) -> OrderRequest:
-    """Return the order a request describes.
+def market_and_side(params: Mapping[str, str], markets: Mapping[str, Market]) -> tuple[Market, int]:
+    """Return what an order is for, and its side.
 
     Raises:
-        ApiError: for missing, malformed or unsupported parameters.
+        ApiError: one of them is missing or unknown.
     """
     market = markets.get(required(params, "symbol"))
     if market is None:
@@ -72,16 +72,36 @@ def parse_order(params: Mapping[str, str], markets: Mapping[str, Market]) -> Ord
     side = SIDES.get(required(params, "side"))
     if side is None:
         raise ApiError(-1117)
+    return market, side
+
+
+def one_way_name(params: Mapping[str, str], name: str) -> str:
+    """Return the client's own id of an order of one-way mode, or nothing.
+
+    Raises:
+        ApiError: the order is of hedge mode, or its id is malformed.
+    """
+    if params.get("positionSide", "BOTH") != "BOTH":
+        raise ApiError(-4061)
+    client_id = params.get(name, "")
+    if client_id and CLIENT_ORDER_ID.match(client_id) is None:
+        raise ApiError(-4015 if len(client_id) > 36 else -1100)
+    return client_id
+
+
+def parse_order(params: Mapping[str, str], markets: Mapping[str, Market]) -> OrderRequest:
+    """Return the order a request describes.
+
+    Raises:
+        ApiError: for missing, malformed or unsupported parameters.
+    """
+    market, side = market_and_side(params, markets)
     order_type = required(params, "type")
     if order_type in CONDITIONAL_TYPES:
         raise ApiError(-4120)
     if order_type not in {"LIMIT", "MARKET"}:
         raise ApiError(-1116)
-    if params.get("positionSide", "BOTH") != "BOTH":
-        raise ApiError(-4061)
-    client_order_id = params.get("newClientOrderId", "")
-    if client_order_id and CLIENT_ORDER_ID.match(client_order_id) is None:
-        raise ApiError(-4015 if len(client_order_id) > 36 else -1100)
+    client_order_id = one_way_name(params, "newClientOrderId")
     spec = market.spec
     qty = parse_units(required(params, "quantity"), spec.qty_decimals)
     price, time_in_force, good_till_ms = 0, "GTC", 0

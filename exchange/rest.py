@@ -6,7 +6,7 @@ and a `Call` and return something to be sent as JSON, or raise ApiError.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import orjson
@@ -55,6 +55,7 @@ class Api:
 
 
 Answer = Callable[[Api, Call], object]
+Weight = int | Callable[[dict[str, str]], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,19 @@ class Route:
     """One row of the table; `weight` may depend on parameters."""
 
     security: str
-    weight: int | Callable[[dict[str, str]], int]
+    weight: Weight
     answer: Answer
 
 
 RouteTable = dict[tuple[str, str], Route]
+
+
+def table_of(rows: Iterable[tuple[str, str, str, Weight, Answer]]) -> RouteTable:
+    """Return the table of rows of method, path, security, weight and what answers."""
+    return {
+        (method, path): Route(security, weight, answer)
+        for method, path, security, weight, answer in rows
+    }
 
 
 class Raw(bytes):

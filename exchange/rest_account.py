@@ -9,7 +9,7 @@ from exchange import userdata
 from exchange.account import MAX_LEVERAGE, Account, Position
 from exchange.errors import ApiError
 from exchange.filters import required
-from exchange.rest import KEYED, SIGNED, Api, Call, Route, RouteTable, integer
+from exchange.rest import KEYED, SIGNED, Api, Call, RouteTable, integer, table_of
 from exchange.symbols import is_whole, money_text
 
 LISTEN_KEY_LIFE_S = 3_600.0
@@ -259,7 +259,4 @@ def account_routes() -> RouteTable:
         ("PUT", "/fapi/v1/listenKey", KEYED, 1, extend_listen_key),
         ("DELETE", "/fapi/v1/listenKey", KEYED, 1, close_listen_key),
     )
-    return {
-        (method, path): Route(security, weight, answer)
-        for method, path, security, weight, answer in rows
-    }
+    return table_of(rows)

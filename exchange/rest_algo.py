@@ -8,8 +8,8 @@ import orjson
 
 from exchange.errors import ApiError
 from exchange.filters import required
-from exchange.rest import ORDER, SIGNED, Api, Call, Route, RouteTable, integer
-from exchange.rest_trade import MAX_ROWS, acknowledgement
+from exchange.rest import ORDER, SIGNED, Api, Call, RouteTable, integer, table_of
+from exchange.rest_trade import MAX_ROWS, acknowledgement, open_orders_weight
 
 BATCH_ORDERS = 5  # placed or amended at once
 BATCH_CANCELS = 10
@@ -132,18 +132,11 @@ def algo_routes() -> RouteTable:
         ("POST", "/fapi/v1/algoOrder", ORDER, 0, place_algo),
         ("GET", "/fapi/v1/algoOrder", SIGNED, 1, query_algo),
         ("DELETE", "/fapi/v1/algoOrder", SIGNED, 1, cancel_algo),
-        ("GET", "/fapi/v1/openAlgoOrders", SIGNED, _open_weight, open_algos),
+        ("GET", "/fapi/v1/openAlgoOrders", SIGNED, open_orders_weight, open_algos),
         ("GET", "/fapi/v1/allAlgoOrders", SIGNED, 5, all_algos),
         ("DELETE", "/fapi/v1/algoOpenOrders", SIGNED, 1, cancel_all_algos),
         ("POST", "/fapi/v1/batchOrders", ORDER, 5, place_batch),
         ("PUT", "/fapi/v1/batchOrders", ORDER, 5, amend_batch),
         ("DELETE", "/fapi/v1/batchOrders", SIGNED, 1, cancel_batch),
     )
-    return {
-        (method, path): Route(security, weight, answer)
-        for method, path, security, weight, answer in rows
-    }
-
-
-def _open_weight(params: dict[str, str]) -> int:
-    return 1 if params.get("symbol") else 40
+    return table_of(rows)

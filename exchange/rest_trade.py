@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from exchange.errors import ApiError
 from exchange.filters import required
 from exchange.orders import EXPIRED, FILLED, Order
-from exchange.rest import ORDER, SIGNED, Api, Call, Route, RouteTable, integer
+from exchange.rest import ORDER, SIGNED, Api, Call, RouteTable, integer, table_of
 
 MAX_ROWS = 1_000
 
@@ -167,7 +167,4 @@ def trade_routes() -> RouteTable:
         ("GET", "/fapi/v1/userTrades", SIGNED, 5, user_trades),
         ("GET", "/fapi/v1/income", SIGNED, 30, income),
     )
-    return {
-        (method, path): Route(security, weight, answer)
-        for method, path, security, weight, answer in rows
-    }
+    return table_of(rows)

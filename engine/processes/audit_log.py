@@ -20,6 +20,7 @@ import msgspec
 from engine.store.audit import AuditRows
 from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.reader import SourceReader
+from engine.store.rotation import rotate, rotated
 from engine.store.session import SessionDocument, sessions
 
 FILE_NAME: Final = "trade_audit_log.jsonl"
@@ -80,7 +81,7 @@ class AuditLog:
 
     def _append(self, lines: list[bytes]) -> int:
         """Append lines; return how many of them stand whole in the file."""
-        self._rotate()
+        rotate(self._path, FILE_BYTES_MAX, FILES_KEPT)
         text = b"".join(lines)
         file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
         try:
@@ -102,21 +103,10 @@ class AuditLog:
             if file.read(1) != b"\n":
                 file.write(b"\n")
 
-    def _rotate(self) -> None:
-        if not self._path.exists() or self._path.stat().st_size < FILE_BYTES_MAX:
-            return
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        self._path.rename(self._path.with_name(f"{self._path.stem}-{stamp}.jsonl"))
-        for path in self._rotated()[:-FILES_KEPT]:
-            path.unlink(missing_ok=True)
-
-    def _rotated(self) -> list[Path]:
-        return sorted(self._path.parent.glob(f"{self._path.stem}-*.jsonl"))
-
     def _last(self, document: SessionDocument) -> int:
         """Return the last sequence of a session that the files hold; -1: none of it."""
         begun = datetime.fromtimestamp(document.started_realtime_ns / NS_PER_S, UTC)
-        for path in (self._path, *self._rotated()[-1:]):
+        for path in (self._path, *rotated(self._path)[-1:]):
             for line in _lines_backward(path):
                 try:
                     place = _PLACE.decode(line)

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from engine.store.rotation import rotate, rotated
+
 FILE_NAME: Final = "control_audit_log.jsonl"
 FILE_BYTES_MAX: Final = 16 << 20
 FILES_KEPT: Final = 16  # rotated ones, beside the one being written
@@ -43,7 +45,7 @@ class ControlAudit:
             OSError: it cannot be written; the next line is linked to the last one that was.
         """
         with self._lock:
-            self._rotate()
+            rotate(self._path, FILE_BYTES_MAX, FILES_KEPT)
             number = self._number + 1
             time = datetime.now(UTC).isoformat(timespec="microseconds")
             entry = {"number": number, "time": time, **row, "before_link": self._link}
@@ -54,7 +56,7 @@ class ControlAudit:
     def rows(self, after: int, limit: int) -> list[Row]:
         """Return the actions whose number is above `after`, in order."""
         found: list[Row] = []
-        for path in (*self._rotated(), self._path):
+        for path in (*rotated(self._path), self._path):
             for row in _lines(path):
                 if row["number"] > after:
                     found.append(row)
@@ -65,17 +67,6 @@ class ControlAudit:
     def tail(self) -> list[Row]:
         """Return the newest actions that the last bytes of the file hold, in order."""
         return list(_lines(self._path, TAIL_BYTES))
-
-    def _rotate(self) -> None:
-        if not self._path.exists() or self._path.stat().st_size < FILE_BYTES_MAX:
-            return
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        self._path.rename(self._path.with_name(f"{self._path.stem}-{stamp}.jsonl"))
-        for path in self._rotated()[:-FILES_KEPT]:
-            path.unlink(missing_ok=True)
-
-    def _rotated(self) -> list[Path]:
-        return sorted(self._path.parent.glob(f"{self._path.stem}-*.jsonl"))
 
 
 def link_of(row: Row) -> str:
