@@ -7,15 +7,14 @@ A line `ORDERS GAP` asks for one pass; the answer is one JSON line, empty for th
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from bench.sides.passes import Answer, Step, serve
 from engine.processes import kernel_cache
 from native_ext import _native
 from ringbuffer.idle import IdleKind
@@ -26,9 +25,6 @@ INSTRUMENTS: Final = 300
 EVERY: Final = 500  # quotes per order
 SLICE_NS: Final = 10_000_000
 PATIENCE_NS: Final = 20_000_000_000  # other programs may hold a core for a while
-
-Answer = dict[str, float]
-Step = Callable[[int, int], Answer]
 
 
 def edge(market: Ring, commands: Ring) -> Step:
@@ -125,13 +121,7 @@ def brain(market: Ring, commands: Ring) -> Step:
 def main(role: str, market: str, commands: str, core: int) -> None:
     """Answer one line per pass until standard input ends."""
     step = {"edge": edge, "brain": brain}[role](Ring.attach(market), Ring.attach(commands))
-    os.sched_setaffinity(0, {core})
-    sys.stdout.write("{}\n")
-    sys.stdout.flush()
-    for line in sys.stdin:
-        count, gap = line.split()
-        sys.stdout.write(json.dumps(step(int(count), int(gap))) + "\n")
-        sys.stdout.flush()
+    serve(step, core)
 
 
 if __name__ == "__main__":

@@ -7,24 +7,20 @@ A line `COUNT GAP` asks for one pass; the answer is one JSON line, empty for the
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import threading
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.harness import percentiles
 from bench.sides import hop_kernels
+from bench.sides.passes import Answer, Step, serve
 from bench.sides.ring_child import ns_per_tick
 from bench.sides.ring_kernels import BENCH_RECORD
 from native_ext import _native
 from ringbuffer.ring import Consumer, Producer, Ring
 
-Answer = dict[str, float]
-Step = Callable[[int, int], Answer]
 METRICS = {hop_kernels.DUE: "since due", hop_kernels.WRITTEN: "order written"}
 
 
@@ -85,13 +81,7 @@ def main(role: str, market: str, orders: str, core: int) -> None:
     """Answer one line per pass until standard input ends."""
     compile_kernels()
     step = {"edge": edge, "relay": relay}[role](Ring.attach(market), Ring.attach(orders))
-    os.sched_setaffinity(0, {core})
-    sys.stdout.write("{}\n")
-    sys.stdout.flush()
-    for line in sys.stdin:
-        count, gap = line.split()
-        sys.stdout.write(json.dumps(step(int(count), int(gap))) + "\n")
-        sys.stdout.flush()
+    serve(step, core)
 
 
 if __name__ == "__main__":
