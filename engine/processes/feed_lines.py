@@ -10,10 +10,9 @@ from typing import Final, NamedTuple
 from engine.domain.codes import Channel
 from engine.processes.feed_lag import LagWatch
 from engine.venues.binance.routing import ConnectionPlan
-from engine.venues.binance.stream import MarketStream
+from engine.venues.binance.stream import SHARED_AFTER_S, MarketStream
 
 REPLACE_FIRST_S: Final = 20.0  # between two replacements for silence, doubled each time
-SHARED_AFTER_S: Final = 5.0  # the slower of two lines may repeat what the one that went delivered
 
 
 class Line:

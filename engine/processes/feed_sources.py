@@ -29,7 +29,6 @@ from engine.processes.feed_incidents import Incidents
 from engine.processes.feed_lag import LagWatch
 from engine.processes.feed_lines import (
     REPLACE_FIRST_S,
-    SHARED_AFTER_S,
     Line,
     PlanSources,
     SourceHooks,
@@ -38,7 +37,7 @@ from engine.processes.feed_lines import (
 from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.market import CADENCES
 from engine.venues.binance.routing import ConnectionPlan, Subscription, plans_of
-from engine.venues.binance.stream import MarketStream, has_delivered
+from engine.venues.binance.stream import SHARED_AFTER_S, MarketStream, has_delivered
 from native_ext._feed import Core
 from ringbuffer.errors import InvariantError
 

@@ -29,6 +29,7 @@ from native_ext._feed import Core
 
 LIFE_S: Final = 23 * 3600.0  # the venue closes after 24 h
 LIFE_JITTER: Final = 0.05  # of the life, so that connections opened together do not go together
+SHARED_AFTER_S: Final = 5.0  # the slower of two may repeat what the one that went delivered
 DELIVER_S: Final = 10.0  # a replacement must deliver before the first connection is closed
 EXPECT_AGE_NS: Final = 2_000_000_000  # channels that spoke so lately must speak on it too
 EXPECT_INTERVAL_NS: Final = 1_000_000_000  # and speak so often that they can
@@ -71,6 +72,7 @@ class MarketStream:
         self._on_down = on_down
         self._life_s = life_s
         self._is_shared = False
+        self._repeats_until_s = 0.0  # what a replaced connection delivered
         self._open_ones: set[StreamConnection] = set()
         self._asked: asyncio.Future[str] | None = None
         self.connection: StreamConnection | None = None  # while it is up
@@ -92,8 +94,9 @@ class MarketStream:
     def share(self, is_shared: bool) -> None:
         """Say whether another connection delivers the same, so that duplicates are expected."""
         self._is_shared = is_shared
+        repeats = len(self._open_ones) > 1 or time.monotonic() < self._repeats_until_s
         for connection in self._open_ones:
-            connection.is_shared = int(is_shared or len(self._open_ones) > 1)
+            connection.is_shared = int(is_shared or repeats)
 
     def replace(self, reason: str) -> bool:
         """Ask for a replacement of the connection; return whether it was not asked for before."""
@@ -208,6 +211,8 @@ class MarketStream:
 
     def _forget(self, connection: StreamConnection) -> None:
         self._open_ones.discard(connection)
+        if self._open_ones:
+            self._repeats_until_s = time.monotonic() + SHARED_AFTER_S
         self.share(self._is_shared)
 
     async def _replacement(self, first: StreamConnection) -> StreamConnection | None:

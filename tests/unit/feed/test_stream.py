@@ -199,6 +199,33 @@ def test_what_a_replacement_repeats_is_no_refusal() -> None:
     assert len(rig.records(RecordType.QUOTE)) == 1
 
 
+def test_what_a_slow_replacement_repeats_after_the_first_one_went_is_no_refusal() -> None:
+    rig, frames = lively(FeedRig()), Frames()
+    first, second = frames.book_ticker(rig.venue_ms), frames.book_ticker(rig.venue_ms)
+    sessions: list[Session] = []
+
+    async def handler(session: Session) -> None:
+        sessions.append(session)
+        await session.shake()
+        session.send(first)
+        await session.receive()
+
+    async def body(url: str) -> None:
+        market, _ = market_stream(rig, url)
+        async with wanted(market):
+            await until(lambda: rig.liveness(0, Channel.QUOTE) is Liveness.LIVE)
+            assert market.replace("a test says so")
+            await until(lambda: market.replaced_count == 1)
+            market.share(False)  # as the feed does each time it looks
+            rig.records()
+            sessions[1].send(first)
+            sessions[1].send(second)
+            await until(lambda: len(rig.records(RecordType.QUOTE)) > 0)
+
+    against(handler, body)
+    assert rig.rejects() == {}
+
+
 def test_a_replacement_that_does_not_deliver_is_closed_and_the_first_one_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
