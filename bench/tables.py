@@ -34,6 +34,10 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("whole", "score", "strategies", "risk", "write", "put together", "production"),
     ),
     "brain_twin": (("ns", "records", "decisions"),),
+    "brain_hop": (
+        ("p50", "p99", "p99.9", "max", "count"),
+        ("p50 since due", "p99 since due"),
+    ),
     "ring_hop": (
         ("p50", "p99", "p99.9", "max", "count"),
         ("p50 since due", "p99 since due", "p50 order written"),
