@@ -16,172 +16,17 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import Final
 
 from engine import exit_codes
 from engine.domain.kernel import leave_plain
 from engine.store.errors import StoreError
-from engine.store.session import SessionDocument, read_document
-
-if TYPE_CHECKING:
-    from research.chart_data import ChartData, Mark
+from engine.store.session import SessionDocument, find_session, read_document
 
 BARS_DRAWN_MAX: Final = 20_000  # what a browser still moves about smoothly
 NS_PER_S: Final = 1_000_000_000
 TIME_MAX_NS: Final = 2**63 - 1
-UP, DOWN, QUIET = "#1a9850", "#d73027", "#888888"
 PLOTLY_MISSING: Final = "aegis chart needs plotly: pip install 'aegis-engine[research]'"
-
-
-def figure(data: ChartData) -> Any:  # noqa: ANN401  plotly has no types
-    """Return the picture of what a chart shows."""
-    from plotly.subplots import make_subplots
-
-    made = make_subplots(
-        rows=3,
-        cols=1,
-        shared_xaxes=True,
-        row_heights=[0.7, 0.15, 0.15],
-        vertical_spacing=0.02,
-        subplot_titles=("", "volume: bought and sold by takers", "position"),
-    )
-    times = _times(data.bars["start_ns"])
-    _add_bars(made, data, times)
-    _add_structure(made, data, times)
-    _add_decisions(made, data)
-    _add_fills(made, data)
-    made.update_layout(
-        title=f"{data.symbol}, bars of {data.timeframe_s} s, venue time (UTC)",
-        xaxis_rangeslider_visible=False,
-        hovermode="closest",
-        template="plotly_white",
-        legend={"orientation": "h", "y": 1.04},
-        margin={"t": 90, "l": 70, "r": 20, "b": 40},
-    )
-    made.update_yaxes(tickformat=",~f", row=1, col=1)
-    return made
-
-
-def _times(stamps_ns: Any) -> Any:  # noqa: ANN401  an array or a list
-    return np.asarray(stamps_ns, dtype="datetime64[ns]")
-
-
-def _add_bars(made: Any, data: ChartData, times: Any) -> None:  # noqa: ANN401  plotly's
-    from plotly import graph_objects as go
-
-    prices = {
-        name: data.bars[f"{name}_ticks"] * data.tick for name in ("open", "high", "low", "close")
-    }
-    made.add_trace(
-        go.Candlestick(
-            x=times,
-            **prices,
-            name="bars",
-            increasing_line_color=UP,
-            decreasing_line_color=DOWN,
-        ),
-        row=1,
-        col=1,
-    )
-    bought = data.bars["buy_lots"] * data.lot
-    sold = (data.bars["volume_lots"] - data.bars["buy_lots"]) * data.lot
-    for name, volume, color in (("bought", bought, UP), ("sold", -sold, DOWN)):
-        trace = go.Bar(x=times, y=volume, name=name, marker_color=color, showlegend=False)
-        made.add_trace(trace, row=2, col=1)
-    made.update_layout(barmode="relative")
-
-
-def _add_structure(made: Any, data: ChartData, times: Any) -> None:  # noqa: ANN401  plotly's
-    """Draw swings as points, breaks as lines from swing to break, gaps until they were met."""
-    from plotly import graph_objects as go
-
-    met = {
-        (e.side, e.bar, e.level): e.known_at
-        for e in data.structure
-        if e.kind.name == "GAP_MITIGATED"
-    }
-    points: dict[str, list[tuple[Any, float, str]]] = {}
-    for event in data.structure:
-        name, known = event.kind.name, times[event.known_at]
-        told = f"{name} {'up' if event.side > 0 else 'down'}, known {known}"
-        if event.kind.name == "GAP":
-            end = met.get((event.side, event.known_at, event.level), len(times) - 1)
-            made.add_shape(
-                type="rect", x0=known, x1=times[end], y0=event.level, y1=event.far,
-                fillcolor=UP if event.side > 0 else DOWN, opacity=0.15, line_width=0, row=1, col=1,
-            )  # fmt: skip
-        elif event.broken_at >= 0:
-            made.add_shape(
-                type="line", x0=times[event.bar], x1=times[event.broken_at], y0=event.level,
-                y1=event.level, line={"dash": "dot", "color": QUIET}, row=1, col=1,
-            )  # fmt: skip
-            points.setdefault(name, []).append((times[event.broken_at], event.level, told))
-        elif name in {"SWING", "SWING_REPLACED"}:
-            points.setdefault("swing", []).append((times[event.bar], event.level, told))
-    for name, found in points.items():
-        x, y, text = zip(*found, strict=True)
-        symbol = "circle-open" if name == "swing" else "x-thin-open"
-        marker = {"symbol": symbol, "size": 7, "color": QUIET}
-        trace = go.Scatter(x=x, y=y, text=text, mode="markers", name=name, marker=marker)
-        made.add_trace(trace, row=1, col=1)
-
-
-def _add_decisions(made: Any, data: ChartData) -> None:  # noqa: ANN401  plotly's
-    for name, refused, color in (("decisions", False, "#4575b4"), ("refused", True, "#bdbdbd")):
-        found = [mark for mark in data.decisions if mark.is_refused is refused]
-        if found:
-            _add_marks(made, name, found, [_price(data, mark) for mark in found], color, "diamond")
-
-
-def _add_fills(made: Any, data: ChartData) -> None:  # noqa: ANN401  plotly's
-    from plotly import graph_objects as go
-
-    for side, name, color in ((1, "buys", UP), (-1, "sells", DOWN)):
-        found = [mark for mark in data.fills if mark.side == side]
-        if found:
-            symbol = "triangle-up" if side > 0 else "triangle-down"
-            _add_marks(made, name, found, [mark.price for mark in found], color, symbol)
-    for strategy in sorted({mark.label for mark in data.fills}):
-        found = [mark for mark in data.fills if mark.label == strategy]
-        trace = go.Scatter(
-            x=_times([mark.time_ns for mark in found]),
-            y=[mark.position for mark in found],
-            line={"shape": "hv"},
-            name=f"position of {strategy}",
-        )
-        made.add_trace(trace, row=3, col=1)
-
-
-def _add_marks(
-    made: Any,  # noqa: ANN401  plotly's
-    name: str,
-    found: Sequence[Mark],
-    prices: Sequence[float],
-    color: str,
-    symbol: str,
-) -> None:
-    from plotly import graph_objects as go
-
-    trace = go.Scatter(
-        x=_times([mark.time_ns for mark in found]),
-        y=prices,
-        text=[mark.detail for mark in found],
-        hovertemplate="%{text}<extra></extra>",
-        mode="markers",
-        name=name,
-        marker={"symbol": symbol, "size": 11, "color": color, "line": {"width": 1}},
-    )
-    made.add_trace(trace, row=1, col=1)
-
-
-def _price(data: ChartData, mark: Mark) -> float:
-    """Return where to draw a decision: its limit price, else the close of the bar it fell into."""
-    if mark.price > 0:
-        return mark.price
-    place = int(np.searchsorted(data.bars["start_ns"], mark.time_ns, side="right")) - 1
-    return float(data.bars["close_ticks"][max(place, 0)]) * data.tick
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -207,22 +52,6 @@ def _seconds(text: str) -> int:
     if not 0 < seconds <= 86_400:
         raise ValueError(text)
     return seconds
-
-
-def find_session(home: Path, session: str | None) -> Path:
-    """Return the journal directory that is meant.
-
-    Raises:
-        LookupError: there is none.
-    """
-    if session is not None and (Path(session) / "session.json").is_file():
-        return Path(session)
-    found = [path.parent for path in (home / "state").glob("*/journal/*/session.json")]
-    if session is not None:
-        found = [path for path in found if path.name == session]
-    if not found:
-        raise LookupError(f"no journal {session or 'of any session'} in {home}/state")
-    return max(found, key=lambda path: (path / "session.json").stat().st_mtime_ns)
 
 
 def instrument_index(directory: Path, document: SessionDocument, symbol: str | None) -> int:
@@ -263,6 +92,7 @@ def moment_ns(text: str, day_of_ns: int, otherwise_ns: int) -> int:
 
 def _draw(options: argparse.Namespace) -> dict[str, object]:
     from research.chart_data import Span, chart_data, within
+    from research.chart_figure import figure
 
     directory = find_session(options.home, options.session)
     document = read_document(directory)

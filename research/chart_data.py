@@ -38,13 +38,16 @@ from engine.domain.records import MARKET_DTYPE
 from engine.domain.risk_reasons import reasons_of
 from engine.domain.strategy_table import StrategyReason
 from engine.domain.structure import StructureKind
-from engine.domain.structure_state import EVENT_MASK, EVENT_RING
+from engine.domain.structure_state import EVENT_MASK, EVENT_RING, Part
 from engine.store.event_names import EventNames, member_name
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET
 from engine.store.reader import join_records, read_batches
 from engine.store.session import SessionDocument
+from research.chart_shapes import Shapes, StructureEvent, clipped, shapes
 
 NS_PER_S: Final = 1_000_000_000
+SESSION_FIRST: Final = Part.ASIA - 1  # place of the first session among the spans
+SESSION_BITS: Final = np.array([1, 2, 4])
 Records = NDArray[np.void]
 
 
@@ -57,18 +60,6 @@ class Span(NamedTuple):
     def holds(self, time_ns: int) -> bool:
         """Return whether a time lies in it."""
         return self.begin_ns <= time_ns <= self.end_ns
-
-
-class StructureEvent(NamedTuple):
-    """What became known at a bar's close; `bar`, `known_at` and `broken_at` are bar numbers."""
-
-    kind: StructureKind
-    side: int
-    bar: int
-    known_at: int
-    broken_at: int
-    level: float
-    far: float
 
 
 class Mark(NamedTuple):
@@ -92,6 +83,8 @@ class ChartData(NamedTuple):
     tick: float
     lot: float
     structure: tuple[StructureEvent, ...]
+    drawn: Shapes  # what the structure looks like
+    open_sessions: NDArray[np.int64]  # int64[n], bit k: the k-th of Asia, London, New York is open
     decisions: tuple[Mark, ...]
     fills: tuple[Mark, ...]
 
@@ -116,9 +109,15 @@ def busiest_instrument(directory: Path) -> int:
     return int(counts.argmax()) if counts.any() else -1
 
 
-def bars_and_structure(
-    records: Records, timeframe_s: int
-) -> tuple[Records, tuple[StructureEvent, ...]]:
+class Seen(NamedTuple):
+    """What the brain saw of an instrument's bars."""
+
+    bars: Records  # BAR_DTYPE[n]
+    events: tuple[StructureEvent, ...]
+    open_sessions: NDArray[np.int64]  # int64[n], as of ChartData
+
+
+def bars_and_structure(records: Records, timeframe_s: int) -> Seen:
     """Return the closed bars of quotes and trades, and what their structure made known.
 
     Args:
@@ -134,6 +133,7 @@ def bars_and_structure(
     inputs = np.zeros(BAR_INPUTS)
     bars: list[np.void] = []
     events: list[StructureEvent] = []
+    sessions: list[int] = []
 
     def close() -> None:
         """Close the bar that is being built, and let the structure see it."""
@@ -144,6 +144,8 @@ def bars_and_structure(
         read_bar(bars[-1], inputs)
         fold_structure(catalogue.plan, state, inputs)
         events.extend(_structure_events(state.structure[0], before))
+        shares = state.structure["session_share"][0, SESSION_FIRST:]
+        sessions.append(int(np.isfinite(shares) @ SESSION_BITS))
 
     for kind, flags, time_ns, price, qty in _columns(records):
         is_trade = kind == RecordType.TRADE
@@ -155,7 +157,7 @@ def bars_and_structure(
             is_buy = bool(flags & TRADE_BUYER_AGGRESSOR)
             apply_trade_to_bar(forming[0, 0], timeframe_ns, time_ns, price, qty, is_buy)
     made = np.array(bars, dtype=BAR_DTYPE) if bars else np.zeros(0, dtype=BAR_DTYPE)
-    return made, tuple(events)
+    return Seen(made, tuple(events), np.array(sessions, dtype=np.int64))
 
 
 def _columns(records: Records) -> Iterator[tuple[int, ...]]:
@@ -175,6 +177,7 @@ def _structure_events(row: np.void, before: int) -> Iterator[StructureEvent]:
             int(row["event_broken_at"][k]),
             float(row["event_level_ticks"][k]),
             float(row["event_far_ticks"][k]),
+            int(row["event_part"][k]),
         )
 
 
@@ -239,8 +242,9 @@ def chart_data(
 ) -> ChartData:
     """Return what a chart of an instrument shows, over its whole session."""
     instrument = document.instruments[index]
-    bars, events = bars_and_structure(instrument_records(directory, index), timeframe_s)
+    bars, events, sessions = bars_and_structure(instrument_records(directory, index), timeframe_s)
     tick = instrument.tick_size
+    structure = tuple(e._replace(level=e.level * tick, far=e.far * tick) for e in events)
     decisions, fills = marks(directory, document, index)
     return ChartData(
         symbol=instrument.symbol,
@@ -248,7 +252,9 @@ def chart_data(
         bars=bars,
         tick=tick,
         lot=instrument.lot_size,
-        structure=tuple(e._replace(level=e.level * tick, far=e.far * tick) for e in events),
+        structure=structure,
+        drawn=shapes(structure, len(bars)),
+        open_sessions=sessions,
         decisions=decisions,
         fills=fills,
     )
@@ -261,6 +267,8 @@ def within(data: ChartData, span: Span) -> ChartData:
     first, behind = (int(shown[0]), int(shown[-1]) + 1) if len(shown) else (0, 0)
     return data._replace(
         bars=data.bars[first:behind],
+        drawn=clipped(data.drawn, first, behind),
+        open_sessions=data.open_sessions[first:behind],
         structure=tuple(
             event._replace(
                 bar=event.bar - first,

@@ -147,6 +147,21 @@ def sessions(state_directory: Path) -> list[tuple[Path, SessionDocument]]:
     return sorted(found, key=lambda pair: (pair[1].epoch, pair[1].started_realtime_ns))
 
 
+def find_session(home: Path, asked: str | None) -> Path:
+    """Return the journal directory that is meant: a path, a session's id, or the newest of a home.
+
+    Raises:
+        LookupError: there is none.
+    """
+    if asked is not None and (Path(asked) / DOCUMENT_NAME).is_file():
+        return Path(asked)
+    paths = (home / "state").glob(f"*/{JOURNAL_FOLDER}/*/{DOCUMENT_NAME}")
+    found = [path for path in paths if asked is None or path.parent.name == asked]
+    if not found:
+        raise LookupError(f"no journal {asked or 'of any session'} in {home}/state")
+    return max(found, key=lambda path: (path.stat().st_mtime_ns, path)).parent
+
+
 def session_of_engine(home: Path, main_pid: int, main_start_ticks: int) -> Path | None:
     """Return the directory of the session an engine wrote, by its main process; None: none."""
     paths = (home / "state").glob(f"*/{JOURNAL_FOLDER}/*/{DOCUMENT_NAME}")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from research.chart import find_session, moment_ns
+from engine.store.session import find_session
+from research.chart import moment_ns
 from tests.engine_process import aegis
 from tests.store_builders import as_bytes, open_market, write_session
 from tests.store_events import decision, fill
@@ -41,7 +42,8 @@ def test_a_page_holds_bars_structure_decisions_and_fills(home: Path) -> None:
     assert told | {"instrument": "BTCUSDT", "bars": 120, "decisions": 1, "fills": 1} == told
     assert told["structure"] > 10
     page = target.read_text(encoding="utf-8")
-    for word in ("candlestick", "FLOW_SCORE", "BOS", "swing", "position of smc_fvg_bos"):
+    drawn = ("BOS", "swing", "gap below", "order block above", "pool", "sweep", "leg", "OTE below")
+    for word in ("candlestick", "FLOW_SCORE", *drawn, "position of smc_fvg_bos"):
         assert word in page, word
     assert "cdn.plot.ly" not in page.split("plotly-latest")[0][:2_000], "it needs no network"
 

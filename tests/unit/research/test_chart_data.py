@@ -72,9 +72,9 @@ def journal(tmp_path: Path, *records: Records) -> Path:
 
 
 def test_bars_hold_what_was_traded_in_them() -> None:
-    bars, _ = bars_and_structure(
+    bars = bars_and_structure(
         joined(trade(0, 100, 3), trade(0.5, 97, 2, buys=False), trade(1.2, 105)), 1
-    )
+    ).bars
     assert len(bars) == 1, "the newest is not closed"
     (bar,) = bars
     assert [int(bar[f"{name}_ticks"]) for name in ("open", "high", "low", "close")] == [
@@ -89,16 +89,16 @@ def test_bars_hold_what_was_traded_in_them() -> None:
 
 def test_a_quote_closes_a_bar_only_after_the_grace_of_late_trades() -> None:
     early = joined(trade(0, 100), quote(1.1))
-    assert len(bars_and_structure(early, 1)[0]) == 0
+    assert len(bars_and_structure(early, 1).bars) == 0
     late = joined(trade(0, 100), quote(1.2), trade(0.9, 90))
-    bars, _ = bars_and_structure(late, 1)
+    bars = bars_and_structure(late, 1).bars
     assert [int(bar["low_ticks"]) for bar in bars] == [100], "a closed bar never changes"
 
 
 @given(st.integers(0, 50))
 def test_the_structure_is_what_the_brain_knew_bar_by_bar(seed: int) -> None:
     walk = coarse_walk(120, seed)
-    bars, events = bars_and_structure(trades_of(walk), 1)
+    bars, events, _ = bars_and_structure(trades_of(walk), 1)
     assert len(bars) == len(walk)
     told = [
         (event.kind, event.side, event.bar, event.known_at, event.level, event.far)
