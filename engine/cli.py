@@ -105,6 +105,16 @@ def build_parser() -> argparse.ArgumentParser:
         "Draw an instrument's bars, structure, decisions and fills as a page.",
         "example: aegis chart BTCUSDT --timeframe 5 --output btc.html",
     )
+    _add_looking_commands(add)
+    _add_control_commands(add)
+    _add_journal_commands(add)
+    add_tape_commands(add)
+    _add_machine_commands(add)
+    return parser
+
+
+def _add_looking_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add what looks at a running engine, and `stop`."""
     for name, summary in (
         ("status", "Show a running engine."),
         ("orders", "List the orders of a running engine that may still fill."),
@@ -116,9 +126,10 @@ def build_parser() -> argparse.ArgumentParser:
     top.add_argument("--every", type=_seconds, default=1.0, help="seconds between looks (1)")
     top.add_argument("--once", action="store_true", help="print one screen and end")
     top.add_argument("--name", default="main", help="instance name (main)")
-    _add_control_commands(add)
-    _add_journal_commands(add)
-    add_tape_commands(add)
+
+
+def _add_machine_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add what is asked of this machine and this build."""
     doctor = add("doctor", "Check this machine and say what to do.", "example: aegis doctor --warm")
     doctor.add_argument("--warm", action="store_true", help="compile every kernel into the cache")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
@@ -128,7 +139,6 @@ def build_parser() -> argparse.ArgumentParser:
     config.add_argument("--json", action="store_true", help="print one JSON object")
     version = add("version", "Show version and build.", "example: aegis version --json")
     version.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
 
 
 def _add_control_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:

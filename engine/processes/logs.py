@@ -39,41 +39,14 @@ def configure(role: str, home: Path, *, stderr_level: int = logging.INFO) -> Log
     are. `stderr_level` keeps those off a terminal. When the file cannot be written the process
     goes on with standard error and says so there.
     """
-    stderr = logging.StreamHandler(sys.stderr)
-    stderr.setLevel(stderr_level)
-    handlers: list[logging.Handler] = [stderr]
-    unwritable = ""
-    try:
-        folder = home / "logs"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handlers.append(
-            logging.handlers.RotatingFileHandler(
-                folder / f"{role}.log", maxBytes=FILE_BYTES_MAX, backupCount=FILE_COUNT
-            )
-        )
-    except OSError as error:
-        unwritable = str(error)
+    handlers, unwritable = _handlers(role, home, stderr_level)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer(),
-        ],
-    )
-    root = logging.getLogger()
-    for stale in root.handlers[:]:
-        root.removeHandler(stale)
-        stale.close()
-    for handler in handlers:
-        handler.setFormatter(formatter)
-        root.addHandler(handler)
-    root.setLevel(logging.WARNING)
+    _replace_root_handlers(handlers, _formatter(shared))
     logging.getLogger(LOGGER_NAME).setLevel(logging.INFO)
     structlog.configure(
         processors=[
@@ -89,6 +62,42 @@ def configure(role: str, home: Path, *, stderr_level: int = logging.INFO) -> Log
     if unwritable:
         logger.warning("LOG_FILE_UNWRITABLE", error=unwritable)
     return logger
+
+
+def _handlers(role: str, home: Path, stderr_level: int) -> tuple[list[logging.Handler], str]:
+    """Return standard error and the rotating file; and why there is no file, if there is none."""
+    stderr = logging.StreamHandler(sys.stderr)
+    stderr.setLevel(stderr_level)
+    try:
+        folder = home / "logs"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = logging.handlers.RotatingFileHandler(
+            folder / f"{role}.log", maxBytes=FILE_BYTES_MAX, backupCount=FILE_COUNT
+        )
+    except OSError as error:
+        return [stderr], str(error)
+    return [stderr, file], ""
+
+
+def _formatter(shared: list[Any]) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+
+
+def _replace_root_handlers(handlers: list[logging.Handler], formatter: logging.Formatter) -> None:
+    root = logging.getLogger()
+    for stale in root.handlers[:]:
+        root.removeHandler(stale)
+        stale.close()
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        root.addHandler(handler)
+    root.setLevel(logging.WARNING)
 
 
 class RateLimitedSite:
