@@ -35,6 +35,16 @@ command other than `run`.
 """
 
 
+DOCTOR_EXAMPLE = """\
+example: aegis doctor
+         aegis doctor --venue binance        is it reached, is the key good, may it trade
+         aegis doctor --warm                 compile every kernel into the cache
+
+Each line is ok, warn or FAIL, with what to do. Exit code 0: nothing failed; 3: something did, and
+the engine would not start or not trade.
+"""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -130,9 +140,11 @@ def _add_looking_commands(add: Callable[[str, str, str], argparse.ArgumentParser
 
 def _add_machine_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add what is asked of this machine and this build."""
-    doctor = add("doctor", "Check this machine and say what to do.", "example: aegis doctor --warm")
+    doctor = add("doctor", "Check machine, venue and state.", DOCTOR_EXAMPLE)
     doctor.add_argument("--warm", action="store_true", help="compile every kernel into the cache")
-    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    doctor.add_argument("--config", default=None, help="TOML file; default aegis.toml here")
+    doctor.add_argument("--venue", default=None, choices=("practice", "binance"))
+    _instance(doctor)
     config = add("config", "Write or show the configuration.", "example: aegis config init")
     config.add_argument("action", choices=("init", "show"))
     config.add_argument("--config", help="TOML file; default aegis.toml here")

@@ -139,7 +139,8 @@ def _access(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 def _doctor(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from engine.processes.doctor import examine
 
-    config = load_config(environment)
+    chosen = {"name": options.name, **({"venue.name": options.venue} if options.venue else {})}
+    config = load_config(environment, options.config, chosen)
     return examine(config, warm=options.warm, as_json=options.json)
 
 

@@ -29,6 +29,7 @@ TEXT = (struct.Struct("<40s"), 200)
 REQUEST_ID = (struct.Struct("<q"), 240)
 
 RESUME_REASON_LENGTH_MIN = 3
+STATE_FILE = "trading_state.json"  # in the state directory; a halt survives a restart
 
 
 class ControlRing(Protocol):

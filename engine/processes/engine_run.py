@@ -17,7 +17,7 @@ import msgspec
 from engine import exit_codes
 from engine.domain.codes import TradingState
 from engine.processes import segments
-from engine.processes.commands import Commands
+from engine.processes.commands import STATE_FILE, Commands
 from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState, RoleWord
 from engine.processes.engine_start import (
     StartError,
@@ -126,7 +126,7 @@ class EngineRun:
             control,
             Producer(parts.rings["control-ring"]),
             parts.rings["market"],
-            Path(self.config.state_dir) / "trading_state.json",
+            Path(self.config.state_dir) / STATE_FILE,
         )
         self._restored = self.commands.restore()
         self.token = secrets.token_urlsafe(24)

@@ -102,6 +102,25 @@ class InstanceLock:
         os.close(self._descriptor)
 
 
+def lock_holder(path: Path) -> str:
+    """Return the process that holds an instance's lock, as text; empty: nobody does.
+
+    Raises:
+        OSError: the file is not ours to read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+    finally:
+        os.close(descriptor)
+    return ""
+
+
 def home_of_dead(instance: str) -> Path | None:
     """Return AEGIS_HOME of a dead engine of this name whose segments are left; None: unknown."""
     name = segment_name(instance, "control")

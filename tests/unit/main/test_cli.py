@@ -167,7 +167,7 @@ def test_ctrl_c_before_there_is_an_engine_is_no_traceback() -> None:
 def test_doctor_says_whether_the_kernels_are_compiled(tmp_path: Path) -> None:
     done = aegis(tmp_path, "doctor")
     assert done.returncode == 0
-    assert "note  kernels" in done.stdout
+    assert "warn  kernels" in done.stdout
     # Written as the brain writes it: an image of no code is enough for a file to be there.
     image = object.__new__(LoopImage)
     image.symbol, image.layout, image.code = "loop", "none", b""

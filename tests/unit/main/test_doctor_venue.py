@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from engine.config import Config, VenueConfig
-from engine.processes.doctor import look_at_venue
+from engine.processes.doctor_venue import look_at_venue
 
 
 class OneAnswer:
