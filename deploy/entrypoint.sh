@@ -16,7 +16,8 @@ case "${1:-}" in
 '' | -*) set -- aegis run "$@" ;;
 run | exchange | chart | record | tape | download | status | top | orders | positions | halt | \
     pause | reduce | flatten | cancel-all | reconcile | resume | stop | access | replay | why | \
-    doctor | journal | config | version) set -- aegis "$@" ;;
+    report | verify | readiness | audit | completion | doctor | journal | config | \
+    version) set -- aegis "$@" ;;
 esac
 
 if ! mkdir -p "$AEGIS_HOME" 2>/dev/null || [ ! -w "$AEGIS_HOME" ]; then

@@ -1,7 +1,7 @@
 """The `aegis` command. `run` binds before it parses; everything else is imported when asked for.
 
-Exit codes, stable: 0 done, 1 a role died or hung, 2 usage or configuration, 3 environment (port,
-/dev/shm, disk, data), 4 halted by a limit, or books that differ from the venue's.
+Exit codes, stable: 0 done, 1 a role died or hung or a check failed, 2 usage or configuration,
+3 environment (port, /dev/shm, disk, data), 4 halted by a limit or books that differ.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Aegis: a multiprocess shared-memory trading engine.
   aegis resume --reason "why"     undo a halt or a tripped limit
 """
 EPILOG = """\
-Exit codes: 0 done; 1 a role died or hung; 2 usage or configuration; 3 environment (port,
-/dev/shm, disk, data); 4 halted by a limit or books that differ from the venue's; 130 Ctrl-C in a
-command other than `run`.
+Exit codes: 0 done; 1 a role died or hung, or a check failed; 2 usage or configuration; 3
+environment (port, /dev/shm, disk, data); 4 halted by a limit or books that differ from the
+venue's; 130 Ctrl-C in a command other than `run`.
 `aegis COMMAND --help` explains a command with examples.
 """
 
@@ -88,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command, with help that teaches."""
     import argparse
 
+    from engine.cli_reports import add_report_commands
     from engine.cli_tapes import add_tape_commands
 
     formatter = argparse.RawDescriptionHelpFormatter
@@ -119,6 +120,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_control_commands(add)
     _add_journal_commands(add)
     add_tape_commands(add)
+    add_report_commands(add)
     _add_machine_commands(add)
     return parser
 
@@ -265,6 +267,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         metavar="WORD",
         help="what to trade: BTC, ETH-USDT, BTC/USDT:USDT ..., or top:N for the N most traded",
+    )
+    run.add_argument(
+        "--unready",
+        default="",
+        metavar="REASON",
+        help="trade live without `aegis readiness`; the audit keeps who and why",
     )
     run.add_argument("--on-role-death", default=None, choices=("exit", "restart"))
 

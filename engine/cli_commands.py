@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import cli_views, exit_codes
+from engine import cli_reports, cli_views, exit_codes
 from engine.api_client import call, find, silent
 from engine.cli_control import COMMANDS, control
 from engine.config import shown
@@ -182,6 +182,11 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "record": _record,
     "tape": _tape,
     "download": _download,
+    "report": cli_reports.report_command,
+    "verify": cli_reports.verify_command,
+    "readiness": cli_reports.readiness_command,
+    "audit": cli_reports.audit_command,
+    "completion": cli_reports.completion_command,
     "doctor": _doctor,
     "config": _config,
     "version": _version,

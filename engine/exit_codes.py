@@ -6,6 +6,7 @@ import sys
 
 DONE = 0
 ROLE_DIED = 1  # a role died or hung
+CHECK_FAILED = 1  # of verify, readiness, audit; replay that differs
 USAGE = 2  # usage or configuration
 ENVIRONMENT = 3  # port, /dev/shm, disk, data, platform
 HALTED = 4  # halted by a limit, or books that differ from the venue's

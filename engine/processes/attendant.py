@@ -21,7 +21,7 @@ from engine.processes.events import SubscriberTable
 from engine.processes.follower import Follower
 from engine.processes.guard import GuardReason
 from engine.processes.projector import Projector, open_databases
-from engine.processes.role_events import fault_payload
+from engine.processes.role_events import fault_payload, look_payload
 from engine.store.errors import JournalError, StoreError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 UPKEEP_PERIOD_S: Final = 1.0
 BOUND_PERIOD_S: Final = 30.0  # between looks at the size of all journals
 HEARTBEAT_LINE_S: Final = 900.0
+LOOK_PERIOD_S: Final = 60.0  # between two journaled looks at memory and disk
 LAG_ALARM_RATIO: Final = 0.5  # of a ring's capacity
 COUNTER: Final = {row.name: word for word, row in enumerate(telemetry.ORCHESTRATOR_COUNTERS)}
 
@@ -59,7 +60,7 @@ class Attendant:
             for open_database in open_databases(config)
         ]
         now = time.monotonic()
-        self._upkeep_due = self._bound_due = now
+        self._upkeep_due = self._bound_due = self._look_due = now
         self._heartbeat_due = now + HEARTBEAT_LINE_S
 
     def start(self) -> None:
@@ -174,11 +175,19 @@ class Attendant:
             owner.hold(GuardReason.MEMORY, f"{resident >> 20} MB in use, limit {limit_mb} MB")
         else:
             owner.guard.release(GuardReason.MEMORY)
+        self._journal_look(resident >> 20, free >> 20)
         self._watch_lag()
         self._write_audit()
         self._store("disk_free_mb", free >> 20)
         self._store("memory_mb", resident >> 20)
         self._count()
+
+    def _journal_look(self, memory_mb: int, disk_free_mb: int) -> None:
+        now = time.monotonic()
+        if now >= self._look_due:
+            self._look_due = now + LOOK_PERIOD_S
+            self._owner.producer.try_publish(look_payload(memory_mb, disk_free_mb))
+            self._owner.producer.wake()
 
     def _watch_lag(self) -> None:
         worst = 0

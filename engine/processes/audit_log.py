@@ -22,8 +22,8 @@ from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.reader import SourceReader
 from engine.store.rotation import rotate, rotated
 from engine.store.session import SessionDocument, sessions
+from engine.store.trade_log import FILE_NAME
 
-FILE_NAME: Final = "trade_audit_log.jsonl"
 FILE_BYTES_MAX: Final = 64 << 20
 FILES_KEPT: Final = 16  # rotated ones, beside the one being written
 NS_PER_S: Final = 1_000_000_000

@@ -26,6 +26,7 @@ from engine.processes.engine_start import (
     conclude_config,
     open_exchange,
     read_config,
+    require_readiness,
     take_instance,
 )
 from engine.processes.practice import Market, PracticeError, PracticeExchange
@@ -102,6 +103,7 @@ class EngineRun:
         self._install_signals()
         self.exchange = open_exchange(self.config, self.options, self.market)
         self.config = conclude_config(self.config, self.options, self.exchange)
+        self._readiness = require_readiness(self.config, self.options.unready)
         self._segments = claim_segments(self.config, self._say)
         try:
             self._wire()
@@ -151,6 +153,8 @@ class EngineRun:
         self._say(f"page     {scheme}://{host}:{self.api.port}/")
         self._say(f"journal  {config.state_dir}/journal/{config.session_id}")
         self._say(f"token    {self.run_file.token_path} (mode 0600)")
+        if self._readiness:
+            self._say(f"ready    {self._readiness}")
         if self._restored:
             self._say(f"trading  {self._restored.name} since the last run; `aegis resume` re-arms")
 

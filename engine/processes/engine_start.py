@@ -21,6 +21,7 @@ from engine.config_load import ConfigError, load_config
 from engine.domain.strategy_table import StrategyError
 from engine.processes import segments
 from engine.processes.practice import Market, PracticeError, PracticeExchange
+from engine.processes.ready_record import NotReadyError, check_ready
 from engine.processes.session_start import StateError, conclude
 from engine.processes.strategy_rows import strategy_rows
 from engine.store.errors import StoreError
@@ -164,6 +165,20 @@ def conclude_config(
         return conclude(config, options, exchange)
     except StateError as error:
         raise StartError(str(error)) from error
+
+
+def require_readiness(config: Config, override: str) -> str:
+    """Return what is to be said of readiness before a run; empty: it is not armed.
+
+    Raises:
+        StartError: it is armed for live trading without readiness or an override on record.
+    """
+    try:
+        return check_ready(config, override)
+    except NotReadyError as error:
+        raise StartError(str(error), exit_codes.USAGE) from error
+    except OSError as error:
+        raise StartError(f"{config.state_dir}: cannot be written ({error.strerror})") from error
 
 
 def claim_segments(config: Config, say: Callable[[str], None]) -> segments.Segments:

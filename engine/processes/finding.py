@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+NAME_WIDTH: Final = 14
 
 
 class Finding(NamedTuple):
@@ -22,11 +24,22 @@ class Finding(NamedTuple):
         return "fail" if self.fatal else "warn"
 
 
-def line(finding: Finding) -> str:
-    """Return a finding as a person reads it, with the remedy of what is not good."""
+def line(finding: Finding, width: int = NAME_WIDTH) -> str:
+    """Return a finding as a person reads it, with the remedy of what is not good.
+
+    Args:
+        finding: what was found.
+        width: of the column of names, characters.
+    """
     mark = finding.level.upper() if finding.level == "fail" else finding.level
     tail = f"  -> {finding.remedy}" if finding.remedy and not finding.good else ""
-    return f"{mark:<4}  {finding.name:<14} {finding.found}{tail}"
+    return f"{mark:<4}  {finding.name:<{width}} {finding.found}{tail}"
+
+
+def lines(findings: list[Finding]) -> str:
+    """Return findings under each other, their names in one column."""
+    width = max((len(finding.name) for finding in findings), default=NAME_WIDTH)
+    return "\n".join(line(finding, width) for finding in findings)
 
 
 def document(finding: Finding) -> dict[str, object]:

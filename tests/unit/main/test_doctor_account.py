@@ -38,7 +38,7 @@ def calm(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def found_at(url: str, **changed: Any) -> dict[str, Finding]:  # noqa: ANN401  fields of a Config
-    venue = {"rest_url": url, "api_key": "practice", "api_secret": "practice"}
+    venue: dict[str, Any] = {"rest_url": url, "api_key": "practice", "api_secret": "practice"}
     venue |= changed.pop("venue", {})
     config = Config(venue=VenueConfig(**venue), **changed)
     return {finding.name: finding for finding in look_at_account(config)}

@@ -17,6 +17,7 @@ from engine.processes.control import RolePage
 from engine.processes.guard import GuardReason
 from engine.processes.orchestrator import Orchestrator
 from engine.processes.runner import RoleContext
+from engine.store.facts import read_facts
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_EVENTS_ORCHESTRATOR
 from engine.store.reader import read_records
 from tests.engine_process import wait_for
@@ -118,10 +119,30 @@ def test_a_full_disk_pauses_entries_until_there_is_room(
 
     def journaled_reasons() -> list[int]:
         found = read_records(role.rig.directory, SOURCE_EVENTS_ORCHESTRATOR)
-        return [int(reason) for reason in found["reason"]]
+        return [
+            int(reason) for reason in found[found["event_type"] == EventType.ROLE_FAULT]["reason"]
+        ]
 
     role.work_until("the fault", lambda: journaled_reasons() == [GuardReason.DISK_SPACE])
     assert "floor 256 MB" in role.lines("ALARM")[0]["text"]
+
+
+def test_memory_is_journaled_at_the_start_and_then_once_a_minute(
+    role: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def journaled() -> int:
+        found = read_records(role.rig.directory, SOURCE_EVENTS_ORCHESTRATOR)
+        return int((found["event_type"] == EventType.ROLE_STATE_CHANGED).sum())
+
+    role.work_until("the first look", lambda: journaled() == 1)
+    monkeypatch.setattr(upkeep, "resident_bytes", lambda _: 700 << 20)
+    for _ in range(3):
+        role.attendant._upkeep_due = 0.0
+        role.orchestrator.do_work()
+    assert journaled() == 1, "not each second"
+    role.attendant._look_due = 0.0
+    role.work_until("the second look", lambda: journaled() == 2)
+    assert read_facts(role.rig.directory).memory_mb_max == 700
 
 
 def test_memory_over_its_limit_pauses_entries(tmp_path: Path) -> None:
@@ -176,10 +197,11 @@ def test_counters_show_what_was_done(role: InProcess) -> None:
     role.rig.publish_events(decision(), decision())
     word = attendant_module.COUNTER["events_synced"]
     role.work_until("sync", lambda: role.orchestrator.page.counter(word) == 2)
+    # The first look at memory is the third.
     journaled = attendant_module.COUNTER["journaled_total"]
-    role.work_until("count", lambda: role.orchestrator.page.counter(journaled) == 2)
+    role.work_until("count", lambda: role.orchestrator.page.counter(journaled) == 3)
     projected = attendant_module.COUNTER["projected_total"]
-    role.work_until("projection", lambda: role.orchestrator.page.counter(projected) == 2)
+    role.work_until("projection", lambda: role.orchestrator.page.counter(projected) == 3)
 
 
 def test_states_adjustments_and_rejects_are_lines(role: InProcess) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from engine.processes import audit_log
-from engine.processes.audit_log import FILE_NAME, AuditLog
+from engine.processes.audit_log import AuditLog
 from engine.store.journal import SourceWriter
 from engine.store.session import read_document
+from engine.store.trade_log import FILE_NAME
 from tests.store_builders import as_bytes, event_records, open_events, write_session
 from tests.store_events import fill, request
 

@@ -263,4 +263,5 @@ def test_a_journal_that_cannot_be_written_halts_until_it_can_and_somebody_resume
         assert rig.stop() == 0
 
         faults = read_records(rig.directory, "events-orchestrator")
+        faults = faults[faults["event_type"] == EventType.ROLE_FAULT]
         assert faults["reason"].tolist()[0] == GuardReason.JOURNAL_UNWRITABLE
