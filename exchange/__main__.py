@@ -53,8 +53,27 @@ def parser() -> argparse.ArgumentParser:
         prog="exchange",
         description="A practice exchange that speaks the Binance USD-M wire protocol.",
     )
+    _add_ports(made)
+    _add_market(made)
+    _add_accounts(made)
+    made.add_argument("--scenario", metavar="FILE", help="faults by time or events, in TOML")
+    made.add_argument(
+        "--follow-stdin", action="store_true", help="stop when standard input is closed"
+    )
+    return made
+
+
+def _add_ports(made: argparse.ArgumentParser) -> None:
     made.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     made.add_argument("--port", type=int, required=True, help="port to listen on; 0 picks one")
+    made.add_argument("--control-port", type=int, help="a further port that no fault reaches")
+    made.add_argument("--names-port", type=int, help="a name server that stands in for DNS")
+    made.add_argument("--tls-port", type=int, help="listen with TLS on this port too")
+    made.add_argument("--tls-certificate", metavar="PEM", help="certificate chain for --tls-port")
+    made.add_argument("--tls-key", metavar="PEM", help="its private key")
+
+
+def _add_market(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--tape", nargs="+", metavar="PATH", help="tapes or captures, or a folder of them"
     )
@@ -66,19 +85,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--start-ms", type=int, help="venue time of the first event (now)")
     made.add_argument("--autostart", action="store_true", help="play before anyone subscribes")
     made.add_argument("--hold", action="store_true", help="play only after POST /practice/play")
-    made.add_argument("--key", default="practice", help="API key (practice)")
-    made.add_argument("--secret", default="practice", help="API secret (practice)")
-    made.add_argument(
-        "--account", action="append", default=[], metavar="KEY:SECRET", help=ACCOUNT_HELP
-    )
-    made.add_argument("--balance", default="10000", help="USDT each account starts with (10000)")
-    made.add_argument("--weight-limit", type=int, default=2_400, help="request weight per minute")
-    made.add_argument("--order-limit-10s", type=int, default=300, help="orders per 10 seconds")
-    made.add_argument("--order-limit-1m", type=int, default=1_200, help="orders per minute")
-    made.add_argument("--ledger", metavar="FILE", help="read accounts at start, write at stop")
-    made.add_argument("--scenario", metavar="FILE", help="faults by time or events, in TOML")
-    made.add_argument("--control-port", type=int, help="a further port that no fault reaches")
-    made.add_argument("--names-port", type=int, help="a name server that stands in for DNS")
     made.add_argument(
         "--variants", action="store_true", help="list symbols a discovery must pass over"
     )
@@ -89,13 +95,19 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"aggregated trades kept for requests ({HISTORY_CAPACITY})",
     )
+
+
+def _add_accounts(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--key", default="practice", help="API key (practice)")
+    made.add_argument("--secret", default="practice", help="API secret (practice)")
     made.add_argument(
-        "--follow-stdin", action="store_true", help="stop when standard input is closed"
+        "--account", action="append", default=[], metavar="KEY:SECRET", help=ACCOUNT_HELP
     )
-    made.add_argument("--tls-port", type=int, help="listen with TLS on this port too")
-    made.add_argument("--tls-certificate", metavar="PEM", help="certificate chain for --tls-port")
-    made.add_argument("--tls-key", metavar="PEM", help="its private key")
-    return made
+    made.add_argument("--balance", default="10000", help="USDT each account starts with (10000)")
+    made.add_argument("--weight-limit", type=int, default=2_400, help="request weight per minute")
+    made.add_argument("--order-limit-10s", type=int, default=300, help="orders per 10 seconds")
+    made.add_argument("--order-limit-1m", type=int, default=1_200, help="orders per minute")
+    made.add_argument("--ledger", metavar="FILE", help="read accounts at start, write at stop")
 
 
 def check_numbers(arguments: argparse.Namespace) -> None:

@@ -291,16 +291,12 @@ def parse_algo(
     if required(params, "algoType") != "CONDITIONAL":
         raise ApiError(-1102, "Parameter 'algoType' is malformed.")
     market, side = market_and_side(params, markets)
-    kind = required(params, "type")
-    if kind not in CONDITIONAL_TYPES:
-        raise ApiError(-1116)
+    kind = _kind_of(params)
     client_id = one_way_name(params, "clientAlgoId")
     working_type = params.get("workingType", "CONTRACT_PRICE")
     if working_type not in PRICES:
         raise ApiError(-1102, "Parameter 'workingType' is malformed.")
-    closes = _is_true(params, "closePosition")
-    if closes and (kind not in CLOSING or params.get("quantity") or params.get("reduceOnly")):
-        raise ApiError(-4136)
+    closes = _is_closing(params, kind)
     spec = market.spec
     is_trailing, is_limited = kind == TRAILING, kind in LIMITED
     order = AlgoOrder(
@@ -325,6 +321,20 @@ def parse_algo(
     )
     _check(order)
     return order
+
+
+def _kind_of(params: Mapping[str, str]) -> str:
+    kind = required(params, "type")
+    if kind not in CONDITIONAL_TYPES:
+        raise ApiError(-1116)
+    return kind
+
+
+def _is_closing(params: Mapping[str, str], kind: str) -> bool:
+    closes = _is_true(params, "closePosition")
+    if closes and (kind not in CLOSING or params.get("quantity") or params.get("reduceOnly")):
+        raise ApiError(-4136)
+    return closes
 
 
 def _check(order: AlgoOrder) -> None:

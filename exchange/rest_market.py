@@ -35,8 +35,6 @@ def server_time(api: Api, _call: Call) -> object:
 
 def symbol_view(spec: SymbolSpec, listing: Listing) -> dict[str, object]:
     """Return a symbol as exchangeInfo describes it."""
-    price, qty = spec.price_text, spec.qty_text
-    lot = {"minQty": qty(spec.min_qty), "stepSize": qty(spec.step)}
     family = {"st": listing.family} if listing.family else {}
     return {
         "symbol": spec.symbol,
@@ -61,27 +59,33 @@ def symbol_view(spec: SymbolSpec, listing: Listing) -> dict[str, object]:
         "liquidationFee": "0.012500",
         "marketTakeBound": "0.05",
         "maxMoveOrderLimit": 10000,
-        "filters": [
-            {
-                "filterType": "PRICE_FILTER",
-                "minPrice": price(spec.min_price),
-                "maxPrice": price(spec.max_price),
-                "tickSize": price(spec.tick),
-            },
-            {"filterType": "LOT_SIZE", "maxQty": qty(spec.max_qty), **lot},
-            {"filterType": "MARKET_LOT_SIZE", "maxQty": qty(spec.market_max_qty), **lot},
-            {"filterType": "MAX_NUM_ORDERS", "limit": MAX_OPEN_ORDERS},
-            {"filterType": "MIN_NOTIONAL", "notional": _notional_text(spec)},
-            {
-                "filterType": "PERCENT_PRICE",
-                "multiplierUp": "1.0500",
-                "multiplierDown": "0.9500",
-                "multiplierDecimal": "4",
-            },
-        ],
+        "filters": _filters_view(spec),
         "orderTypes": ["LIMIT", "MARKET"],
         "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
     }
+
+
+def _filters_view(spec: SymbolSpec) -> list[dict[str, object]]:
+    price, qty = spec.price_text, spec.qty_text
+    lot = {"minQty": qty(spec.min_qty), "stepSize": qty(spec.step)}
+    return [
+        {
+            "filterType": "PRICE_FILTER",
+            "minPrice": price(spec.min_price),
+            "maxPrice": price(spec.max_price),
+            "tickSize": price(spec.tick),
+        },
+        {"filterType": "LOT_SIZE", "maxQty": qty(spec.max_qty), **lot},
+        {"filterType": "MARKET_LOT_SIZE", "maxQty": qty(spec.market_max_qty), **lot},
+        {"filterType": "MAX_NUM_ORDERS", "limit": MAX_OPEN_ORDERS},
+        {"filterType": "MIN_NOTIONAL", "notional": _notional_text(spec)},
+        {
+            "filterType": "PERCENT_PRICE",
+            "multiplierUp": "1.0500",
+            "multiplierDown": "0.9500",
+            "multiplierDecimal": "4",
+        },
+    ]
 
 
 def _notional_text(spec: SymbolSpec) -> str:

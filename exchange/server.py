@@ -47,7 +47,13 @@ BAD_REQUEST = 400
 UNTIMELY = b'"code":-1021,'
 CLIENT_ID = re.compile(r'(?:^|&|")newClientOrderId(?:=|": ?")([^&"]*)')
 LIFE_S = 86_400.0  # of a stream connection
-
+VENUE_ROUTES = {
+    **market_routes(),
+    **history_routes(),
+    **trade_routes(),
+    **algo_routes(),
+    **account_routes(),
+}
 
 Openable = TypeVar("Openable", Door, NameServer)
 
@@ -103,30 +109,14 @@ class Exchange:
         markets = list(self.venue.markets.values())
         self.derived = DerivedStreams(markets, self.hub, options.history)
         self.derived.variants = self.venue.variants
-        self.player = Player(
-            self.venue,
-            source,
-            self.hub,
-            self.derived,
-            loop_tape=options.loop_tape,
-            autostart=options.autostart,
-            hold=options.hold,
-        )
-        self.player.on_end = self._market_ended
+        self.player = self._player_of(source)
         self.api = Api(self.venue, self.hub, self.derived, Budgets(options.limits))
         self.names: NameServer | None = None if options.names_port is None else NameServer()
         self.faults = Faults(self)
         self.probe = Probe(self.hub, self.venue)
         self.scenario = ScenarioRunner(self, options.scenario or Scenario())
         self.player.on_start = self.scenario.play_began
-        self.routes = {
-            **market_routes(),
-            **history_routes(),
-            **trade_routes(),
-            **algo_routes(),
-            **account_routes(),
-            **Practice(self).routes(),
-        }
+        self.routes = {**VENUE_ROUTES, **Practice(self).routes()}
         self.connections: set[Connection] = set()
         self.slow_clients = 0
         self.sent_ids: deque[str] = deque(maxlen=MAX_SENT_IDS)  # of new orders, as they came
@@ -141,6 +131,20 @@ class Exchange:
         self._chores: asyncio.TimerHandle | None = None
         self._next_ping_s = 0.0
         self._serial = 0
+
+    def _player_of(self, source: EventSource) -> Player:
+        options = self._options
+        player = Player(
+            self.venue,
+            source,
+            self.hub,
+            self.derived,
+            loop_tape=options.loop_tape,
+            autostart=options.autostart,
+            hold=options.hold,
+        )
+        player.on_end = self._market_ended
+        return player
 
     async def listen(self, host: str, port: int) -> int:
         """Start to listen and return the port.

@@ -102,6 +102,15 @@ class Engine:
         found = fetch(self.url, "/status")
         return found if found and "roles" in found else None
 
+    def instruments(self) -> list[dict[str, Any]]:
+        """Return the rows of `/status` about instruments; none while the routes are not there."""
+        return list((self.status() or {}).get("instruments", []))
+
+    def journal(self) -> Path:
+        """Return the folder of its only journal."""
+        (found,) = (self.home / "state").glob("*/journal/*")
+        return found
+
     def wait_ready(self) -> dict[str, Any]:
         """Return the status in which every role is ready."""
 
@@ -148,6 +157,20 @@ class Engine:
             output, errors = self.process.communicate()
             message = f"the engine ended with {self.process.returncode}:\n{output}\n{errors}"
             raise AssertionError(message)
+
+
+def attached(home: Path, exchange_url: str, settings: str) -> Engine:
+    """Start an engine on an exchange that runs already, with settings in TOML; wait until ready."""
+    path = home / "aegis.toml"
+    path.write_text(settings, "utf-8")
+    engine = Engine(home, "--exchange", exchange_url, "--json", "--config", str(path))
+    engine.wait_ready()
+    return engine
+
+
+def entry_states(row: dict[str, Any]) -> set[str]:
+    """Return the liveness of what an entry needs of one instrument of `/status`."""
+    return {row["liveness"][channel] for channel in ("QUOTE", "TRADE", "BOOK")}
 
 
 def aegis(home: Path, *words: str) -> subprocess.CompletedProcess[str]:

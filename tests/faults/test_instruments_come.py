@@ -17,7 +17,7 @@ from engine.domain.instrument_row import FILTER_OFFSETS, InstrumentFlag
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET
 from engine.store.reader import read_records
 from engine.store.session import read_document
-from tests.engine_process import AEGIS, Engine, wait_for
+from tests.engine_process import AEGIS, attached, entry_states, wait_for
 from tests.exchange_process import PracticeExchange
 
 pytestmark = pytest.mark.slow  # a whole engine
@@ -30,14 +30,10 @@ class Session:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        settings = home / "aegis.toml"
-        settings.write_text("listing_refresh_s = 1\n", "utf-8")
         self.exchange = PracticeExchange("--generate", "3", "--seed", "5")
         self.symbols = self.listed()
         self.exchange.fault("symbol_status", symbol=self.symbols[2], status="PENDING_TRADING")
-        words = ["--exchange", self.exchange.url, "--json", "--config", str(settings)]
-        self.engine = Engine(home, *words)
-        self.engine.wait_ready()
+        self.engine = attached(home, self.exchange.url, "listing_refresh_s = 1\n")
         assert self.shown() == self.symbols[:2]
         self.exchange.fault("clear")
         wait_for("the third, live", lambda: self.states(2) == {"LIVE"})
@@ -48,26 +44,18 @@ class Session:
         wait_for("the first, closed", lambda: "INVALID" in self.states(0))
         self.wait_decisions(2)
         self.code, _, _ = self.engine.terminate()
-        (self.journal,) = (home / "state").glob("*/journal/*")
+        self.journal = self.engine.journal()
 
     def listed(self) -> list[str]:
         with urllib.request.urlopen(f"{self.exchange.url}/fapi/v1/exchangeInfo", timeout=10) as got:
             return [row["symbol"] for row in json.load(got)["symbols"]]
 
-    def rows(self) -> list[dict[str, object]]:
-        return list((self.engine.status() or {}).get("instruments", []))
-
     def shown(self) -> list[object]:
-        return [row["symbol"] for row in self.rows()]
+        return [row["symbol"] for row in self.engine.instruments()]
 
     def states(self, index: int) -> set[str]:
-        """Return the liveness of what an entry needs."""
-        rows = self.rows()
-        if index >= len(rows):
-            return set()
-        states = rows[index]["liveness"]
-        assert isinstance(states, dict)
-        return {states[channel] for channel in ("QUOTE", "TRADE", "BOOK")}
+        """Return the liveness of what an entry needs; nothing for one that is not there yet."""
+        return set().union(*map(entry_states, self.engine.instruments()[index : index + 1]))
 
     def wait_decisions(self, index: int) -> None:
         """Wait until the brain has decided something about an instrument."""

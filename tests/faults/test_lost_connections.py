@@ -18,7 +18,7 @@ import pytest
 from engine.domain.codes import EVENT_ENTRY, Channel, EventType, Liveness, RecordType
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_EVENTS_FEED, SOURCE_MARKET
 from engine.store.reader import read_records
-from tests.engine_process import Engine, fetch, wait_for
+from tests.engine_process import attached, entry_states, fetch, wait_for
 from tests.exchange_process import PracticeExchange
 
 pytestmark = pytest.mark.slow  # a whole engine
@@ -32,12 +32,9 @@ class Suffered:
     def __init__(self, home: Path) -> None:
         """Start, lose, stop."""
         self.home = home
-        settings = home / "aegis.toml"
-        settings.write_text('[sources]\nbackup = "off"\nlag_limit_ms = 300\n', "utf-8")
         self.exchange = PracticeExchange("--generate", str(INSTRUMENTS), "--seed", "11")
-        words = ["--exchange", self.exchange.url, "--json", "--config", str(settings)]
-        self.engine = Engine(home, *words)
-        self.engine.wait_ready()
+        settings = '[sources]\nbackup = "off"\nlag_limit_ms = 300\n'
+        self.engine = attached(home, self.exchange.url, settings)
         self.wait_live()
         for _ in range(2):
             self.lose(kind="disconnect", category="market")
@@ -47,7 +44,7 @@ class Suffered:
             self.metrics = answer.read().decode()
         self.code, output, _ = self.engine.terminate()
         self.summary: dict[str, Any] = json.loads(output)
-        (self.journal,) = (home / "state").glob("*/journal/*")
+        self.journal = self.engine.journal()
 
     def incidents(self, state: str) -> list[dict[str, Any]]:
         """Return the losses that the engine reports."""
@@ -59,10 +56,7 @@ class Suffered:
         """Wait until every quote, trade and book is live."""
 
         def live() -> bool:
-            rows = (self.engine.status() or {}).get("instruments", [])
-            wanted = ("QUOTE", "TRADE", "BOOK")
-            states = {row["liveness"][channel] for row in rows for channel in wanted}
-            return states == {"LIVE"}
+            return set().union(*map(entry_states, self.engine.instruments())) == {"LIVE"}
 
         wait_for("a live market", live)
 

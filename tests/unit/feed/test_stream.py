@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -15,7 +15,7 @@ from engine.venues.binance import stream, stream_connection
 from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.routing import ConnectionPlan, Subscription
 from engine.venues.binance.stream import MarketStream, backoff_s
-from tests.feed_rig import FeedRig, Frames
+from tests.feed_rig import FeedRig, Frame, Frames
 from tests.stream_server import CLOSE, Session, against, hold_clock, until
 
 PLAN = ConnectionPlan("public", (Subscription("btcusdt@bookTicker", 0, Channel.QUOTE),))
@@ -177,31 +177,15 @@ def test_a_connection_is_replaced_before_the_first_one_closes() -> None:
     assert len(rig.records(RecordType.QUOTE)) == 2
 
 
-def test_what_a_replacement_repeats_is_no_refusal() -> None:
-    rig, frames = lively(FeedRig()), Frames()
-    first = frames.book_ticker(rig.venue_ms)
-
-    async def handler(session: Session) -> None:
-        await session.shake()
-        session.send(first)
-        await session.receive()
-
-    async def body(url: str) -> None:
-        market, _ = market_stream(rig, url)
-        async with wanted(market):
-            await until(lambda: rig.liveness(0, Channel.QUOTE) is Liveness.LIVE)
-            assert market.replace("a test says so")
-            assert not market.replace("and again"), "asked for already"
-            await until(lambda: market.replaced_count == 1)
-
-    against(handler, body)
-    assert rig.rejects() == {}
-    assert len(rig.records(RecordType.QUOTE)) == 1
+After = Callable[[MarketStream, list[Session]], Awaitable[None]]
 
 
-def test_what_a_slow_replacement_repeats_after_the_first_one_went_is_no_refusal() -> None:
-    rig, frames = lively(FeedRig()), Frames()
-    first, second = frames.book_ticker(rig.venue_ms), frames.book_ticker(rig.venue_ms)
+async def nothing_more(_market: MarketStream, _sessions: list[Session]) -> None:
+    """Let a test end with the replacement."""
+
+
+def replaced_by_one_that_repeats(rig: FeedRig, first: Frame, after: After = nothing_more) -> None:
+    """Replace a connection by one that begins with the same frame; then do `after`."""
     sessions: list[Session] = []
 
     async def handler(session: Session) -> None:
@@ -215,15 +199,32 @@ def test_what_a_slow_replacement_repeats_after_the_first_one_went_is_no_refusal(
         async with wanted(market):
             await until(lambda: rig.liveness(0, Channel.QUOTE) is Liveness.LIVE)
             assert market.replace("a test says so")
+            assert not market.replace("and again"), "asked for already"
             await until(lambda: market.replaced_count == 1)
-            market.share(False)  # as the feed does each time it looks
-            rig.records()
-            sessions[1].send(first)
-            sessions[1].send(second)
-            await until(lambda: len(rig.records(RecordType.QUOTE)) > 0)
+            await after(market, sessions)
 
     against(handler, body)
     assert rig.rejects() == {}
+
+
+def test_what_a_replacement_repeats_is_no_refusal() -> None:
+    rig, frames = lively(FeedRig()), Frames()
+    replaced_by_one_that_repeats(rig, frames.book_ticker(rig.venue_ms))
+    assert len(rig.records(RecordType.QUOTE)) == 1
+
+
+def test_what_a_slow_replacement_repeats_after_the_first_one_went_is_no_refusal() -> None:
+    rig, frames = lively(FeedRig()), Frames()
+    first, second = frames.book_ticker(rig.venue_ms), frames.book_ticker(rig.venue_ms)
+
+    async def after(market: MarketStream, sessions: list[Session]) -> None:
+        market.share(False)  # as the feed does each time it looks
+        rig.records()
+        sessions[1].send(first)
+        sessions[1].send(second)
+        await until(lambda: len(rig.records(RecordType.QUOTE)) > 0)
+
+    replaced_by_one_that_repeats(rig, first, after)
 
 
 def test_a_replacement_that_does_not_deliver_is_closed_and_the_first_one_stays(
