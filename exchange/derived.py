@@ -12,7 +12,8 @@ from exchange.candles import DAY_MS, Candle, CandleSeries, opened
 from exchange.events import Fields
 from exchange.history import HISTORY_CAPACITY, AggText, TradeHistory
 from exchange.listing import Listing
-from exchange.market_arrays import day_row, mark_array, mark_row, mark_text
+from exchange.market_arrays import day_row, mark_array
+from exchange.marks import is_silent, mark_of, mark_row
 from exchange.matching import Market
 from exchange.streams import (
     AGG_TRADE,
@@ -24,6 +25,7 @@ from exchange.streams import (
     MINI_ARRAY,
     MINI_TICKER,
     PARTIAL_DEPTH,
+    TOLD_PERIOD,
     Hub,
     StreamKey,
 )
@@ -176,9 +178,9 @@ class DerivedStreams:
 
     def _emit_mark(self, key: StreamKey, now_ms: int) -> None:
         market = self._markets[key[1]]
-        if not market.mark_price():
+        if is_silent(market) or (market.tells_marks and key[2] == TOLD_PERIOD):
             return
-        row = mark_row(market.spec.symbol, mark_text(market), now_ms)
+        row = mark_row(market.spec.symbol, mark_of(market, now_ms), now_ms)
         self._hub.emit(key, orjson.dumps(row))
 
     def _emit_mark_array(self, key: StreamKey, now_ms: int) -> None:

@@ -7,11 +7,13 @@ fields of QUOTE: u, bid, bid quantity, ask, ask quantity, T ms, E ms
 fields of TRADE: price, quantity, buyer is maker, trade id, T ms, E ms
 fields of DIFF: U, u, pu, bids, asks, T ms, E ms
 fields of SNAPSHOT: lastUpdateId, bids, asks, T ms, E ms
+fields of MARK: a `Mark`, E ms
+fields of LIQUIDATION: a `Liquidation`
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from exchange.listing import Yesterday
 from exchange.symbols import SymbolSpec
@@ -20,6 +22,8 @@ QUOTE = 0
 TRADE = 1
 DIFF = 2
 SNAPSHOT = 3
+MARK = 7  # and the next: numbers that the streams of these payloads have too
+LIQUIDATION = 8
 HOT_KINDS = (QUOTE, TRADE, DIFF)
 
 # The fields are heterogeneous by kind; the comment above is their type.
@@ -27,11 +31,32 @@ Fields = tuple[Any, ...]
 Event = tuple[int, int, int, Fields, bytes | None]
 
 
+class Mark(NamedTuple):
+    """A mark price and its funding; prices and rate in 1e-8."""
+
+    price_e8: int
+    index_e8: int
+    rate_e8: int
+    next_funding_ms: int
+
+
+class Liquidation(NamedTuple):
+    """An order of the venue's liquidation engine; prices and quantity in the symbol's units."""
+
+    side: int
+    price: int
+    qty: int
+    average_price: int
+    trade_ms: int
+    event_ms: int
+
+
 class EventSource(Protocol):
     """A market that can be played once or over and over."""
 
     specs: list[SymbolSpec]
     yesterdays: list[Yesterday]  # by symbol; empty when nothing is known
+    marked: frozenset[int]  # markets whose marks it tells, as far as it knows beforehand
 
     def prepare(self) -> None:
         """Load what playing needs; optional, and without effect the second time."""

@@ -24,6 +24,7 @@ class Generator:
     def __init__(self, count: int, seed: int, rate: float | None = None) -> None:
         """Name `count` instruments; `rate` is messages per second over all of them."""
         self.specs, self._prices = generated_specs(count)
+        self.marked: frozenset[int] = frozenset()
         self.yesterdays = generated_yesterdays(self.specs, self._prices, seed)
         default = min(DEFAULT_RATE_PER_INSTRUMENT * count, DEFAULT_RATE_MAX)
         self.rate = default if rate is None or rate <= 0 else rate

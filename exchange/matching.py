@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exchange.book import BUY, Book, Diff, Quote
+from exchange.events import Mark
 from exchange.listing import perpetual
 from exchange.orders import Order
-from exchange.symbols import PERCENT_PRICE_DOWN, PERCENT_PRICE_UP, SymbolSpec
+from exchange.symbols import PERCENT_PRICE_DOWN, PERCENT_PRICE_UP, SymbolSpec, nearest_units
 
 if TYPE_CHECKING:
     from exchange.algo import AlgoOrder
@@ -32,11 +33,15 @@ class Market:
         self.index = index
         self.book = Book()
         self.last_price = 0
+        self.told_mark: Mark | None = None  # the last that its source told
+        self.tells_marks = False  # the source tells marks: none is derived
         self.resting: list[Order] = []  # in order of arrival
         self.algos: list[AlgoOrder] = []  # conditional orders that wait for a price
 
     def mark_price(self) -> int:
-        """Return the middle of the book, else the last trade, else 0."""
+        """Return the mark told, else the middle of the book, else the last trade, else 0."""
+        if self.told_mark is not None:
+            return nearest_units(self.told_mark.price_e8, self.spec.price_decimals)
         bid, ask = self.book.best(BUY), self.book.best(-BUY)
         if bid and ask:
             return (bid + ask) // 2

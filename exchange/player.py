@@ -14,8 +14,9 @@ from exchange.book import BUY, SELL, Book
 from exchange.clock import VirtualClock
 from exchange.derived import DerivedStreams
 from exchange.errors import TapeError
-from exchange.events import DIFF, QUOTE, SNAPSHOT, TRADE, Event, EventSource
-from exchange.streams import Hub
+from exchange.events import DIFF, LIQUIDATION, MARK, QUOTE, SNAPSHOT, TRADE, Event, EventSource
+from exchange.matching import Market
+from exchange.streams import TOLD_PERIOD, Hub
 from exchange.venue import Venue
 
 TURN_EVENTS = 2_048  # at most this many per turn, so that requests are served in between
@@ -48,6 +49,8 @@ class Player:
         self._derived = derived
         self._clock: VirtualClock = venue.clock
         self._markets = list(venue.markets.values())
+        for index in source.marked:
+            self._markets[index].tells_marks = True
         self._loop_tape = loop_tape
         self._autostart = autostart
         self._hold = hold  # until POST /practice/play
@@ -204,9 +207,11 @@ class Player:
                 on_trade(index, fields)
             elif kind == DIFF:
                 market.on_diff(fields[:5])
-            else:
-                assert kind == SNAPSHOT, kind
+            elif kind == SNAPSHOT:
                 market.book.apply_snapshot(fields[0], fields[1], fields[2])
+                continue
+            else:
+                self._play_rare(market, event)
                 continue
             outlets = hot[kind][index]
             if outlets:
@@ -216,6 +221,21 @@ class Player:
                     continue
                 for outlet in outlets:
                     outlet.send(payload)
+
+    def _play_rare(self, market: Market, event: Event) -> None:
+        """Tell a mark or a liquidation; a mark is the market's from here on."""
+        _, index, kind, fields, body = event
+        argument = ""
+        if kind == MARK:
+            argument = TOLD_PERIOD
+            market.told_mark, market.tells_marks = fields[0], True
+            if market.algos:
+                self._venue.algo_desk.watch(market)
+        else:
+            assert kind == LIQUIDATION, kind
+        key = (kind, index, argument)
+        if self._hub.cold.get(key):
+            self._hub.emit(key, self._source.body_of(event) if body is None else body)
 
     def _finish(self) -> None:
         """End of the tape: orders are cancelled, market streams close, perhaps it starts again."""
@@ -230,6 +250,7 @@ class Player:
             return
         for market in self._markets:
             market.book = Book()
+            market.told_mark = None
         self.started = False
         self._timer = None
         if self._autostart:

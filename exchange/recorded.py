@@ -2,8 +2,8 @@
 
 The format is described in docs/tapes.md; this reader is its own, so that what an engine wrote is
 read by somebody who shares no code with it. Several tapes are one market, merged by receive time.
-What is played: quotes, trades and the best levels of the books. Marks, bars and mini tickers are
-derived from those as for every market here; liquidations are not played.
+What is played: quotes, trades, the best levels of the books, marks and liquidations. Bars and mini
+tickers are derived from those as for every market here; so are marks where a tape has none.
 
 A record keeps the low 32 bits of a quote's update id; the rest comes from the book's ids beside it.
 """
@@ -16,14 +16,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from exchange.book import Level
+from exchange.book import BUY, SELL, Level
 from exchange.clock import NS_PER_MS
 from exchange.errors import TapeError
-from exchange.events import DIFF, QUOTE, SNAPSHOT, TRADE, Event, EventSource
+from exchange.events import (
+    DIFF,
+    LIQUIDATION,
+    MARK,
+    QUOTE,
+    SNAPSHOT,
+    TRADE,
+    Event,
+    EventSource,
+    Liquidation,
+    Mark,
+)
 from exchange.instruments import Instrument, NumberText
 from exchange.listing import Yesterday
+from exchange.marks import liquidation_body, mark_body
 from exchange.recorded_file import (
     RECORD_LEVEL,
+    RECORD_LIQUIDATION,
+    RECORD_MARK,
     RECORD_QUOTE,
     RECORD_TRADE,
     RecordedFile,
@@ -36,6 +50,7 @@ from exchange.tape import LOOP_PAUSE_NS, Tape, find_tapes
 BATCH_RECORDS = 256
 INSPECT_RECORDS = 20_000  # read at start to learn where update ids stand
 BUYER_AGGRESSOR = 1
+LIQUIDATION_BUY = 1
 LEVEL_BID, LEVEL_LAST, LEVEL_FIRST = 1, 2, 4
 ID_SPAN = 1 << 32
 ID_MAX = 1 << 62
@@ -120,6 +135,7 @@ class RecordedMarket:
             raise TapeError(f"{self.files[0].path}: no quote, trade or book of a USD-M instrument")
         self._first_wall_ns = seen[0][0]
         self._first_ids = {row[1]: row[11] for row in reversed(seen) if row[6] == RECORD_LEVEL}
+        self.marked = frozenset(row[1] for row in seen if row[6] == RECORD_MARK)
         # The quickest record stands for no latency: no other is stamped later than it is due.
         leads_ns = ((row[4] or row[0]) - row[0] for row in seen)
         self._first_venue_ms = (self._first_wall_ns + max(leads_ns)) // NS_PER_MS
@@ -211,6 +227,10 @@ class RecordedMarket:
 
     def body_of(self, event: Event) -> bytes:
         """Return the payload of an event."""
+        if event[2] == MARK:
+            return mark_body(self.specs[event[1]], event)
+        if event[2] == LIQUIDATION:
+            return liquidation_body(self.specs[event[1]], event)
         return self._texts[event[1]].body(event)
 
     def _event(self, row: Row) -> Event | None:
@@ -222,24 +242,39 @@ class RecordedMarket:
         self._last_wall_ns = max(self._last_wall_ns, wall_ns)
         stamp_ms = (venue_ns or wall_ns) // NS_PER_MS + self._shift_ms
         if kind == RECORD_QUOTE:
-            near = max(played.quote_id, played.update_id) or self._first_ids.get(index, 0)
-            found = _unwrapped(aux, near)
-            played.quote_id = found if found > played.quote_id else played.quote_id + 1
-            self._note(0, played.quote_id)
+            update_id = self._next_quote_id(index, aux)
             numbers = (first * spec.tick, third * spec.step, second * spec.tick, fourth * spec.step)
-            update_id = played.quote_id + self._id_shift
             return (due_ns, index, QUOTE, (update_id, *numbers, stamp_ms, stamp_ms), None)
+        price, qty = first * spec.tick, second * spec.step
         if kind == RECORD_TRADE:
-            played.trade_id = max(third, played.trade_id + 1)
-            self._note(1, played.trade_id)
             maker = not flags & BUYER_AGGRESSOR
-            trade_id = played.trade_id + self._trade_shift
-            told = (first * spec.tick, second * spec.step, maker, trade_id, stamp_ms, stamp_ms)
+            told = (price, qty, maker, self._next_trade_id(index, third), stamp_ms, stamp_ms)
             return (due_ns, index, TRADE, told, None)
-        played.take_level(flags, first * spec.tick, second * spec.step)
+        if kind == RECORD_MARK:
+            next_ms = fourth // NS_PER_MS + self._shift_ms if fourth else 0
+            return (due_ns, index, MARK, (Mark(first, second, third, next_ms), stamp_ms), None)
+        if kind == RECORD_LIQUIDATION:
+            side = BUY if flags & LIQUIDATION_BUY else SELL
+            order = Liquidation(side, price, qty, third * spec.tick, stamp_ms, stamp_ms)
+            return (due_ns, index, LIQUIDATION, order, None)
+        played.take_level(flags, price, qty)
         if not flags & LEVEL_LAST:
             return None
         return self._book_event(due_ns, index, third, stamp_ms)
+
+    def _next_quote_id(self, index: int, low_bits: int) -> int:
+        played = self._played[index]
+        near = max(played.quote_id, played.update_id) or self._first_ids.get(index, 0)
+        found = _unwrapped(low_bits, near)
+        played.quote_id = found if found > played.quote_id else played.quote_id + 1
+        self._note(0, played.quote_id)
+        return played.quote_id + self._id_shift
+
+    def _next_trade_id(self, index: int, recorded_id: int) -> int:
+        played = self._played[index]
+        played.trade_id = max(recorded_id, played.trade_id + 1)
+        self._note(1, played.trade_id)
+        return played.trade_id + self._trade_shift
 
     def _book_event(self, due_ns: int, index: int, update_id: int, stamp_ms: int) -> Event | None:
         played, shift = self._played[index], self._id_shift

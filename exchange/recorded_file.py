@@ -19,7 +19,8 @@ KIND_RECORDS, KIND_INSTRUMENTS = 1, 2
 RECORD = struct.Struct("<qqqHBBiqqqq")
 ROW = struct.Struct("<24s40xiiqqqqqqqqqq")
 ROW_BYTES = 256
-RECORD_QUOTE, RECORD_TRADE, RECORD_LEVEL = 1, 2, 3
+RECORD_QUOTE, RECORD_TRADE, RECORD_LEVEL, RECORD_MARK, RECORD_LIQUIDATION = 1, 2, 3, 5, 6
+PLAYED = frozenset({RECORD_QUOTE, RECORD_TRADE, RECORD_LEVEL, RECORD_MARK, RECORD_LIQUIDATION})
 
 Row = tuple[int, ...]  # wall ns, market index, then the record's fields
 
@@ -93,7 +94,7 @@ class RecordedFile:
             if kind != KIND_RECORDS:
                 continue
             for fields in RECORD.iter_unpack(payload):
-                if fields[4] > RECORD_LEVEL or fields[3] >= len(markets):
+                if fields[4] not in PLAYED or fields[3] >= len(markets):
                     continue
                 market = markets[fields[3]]
                 if market >= 0:

@@ -11,7 +11,7 @@ from exchange.candles import Candle, opened
 from exchange.errors import ApiError
 from exchange.filters import required
 from exchange.listing import Listing
-from exchange.market_arrays import FUNDING_RATE, mark_text, next_funding_ms
+from exchange.marks import FUNDING_RATE_E8, mark_of
 from exchange.matching import Market
 from exchange.rest import OPEN, Api, Call, Route, RouteTable, integer
 from exchange.symbols import MAX_OPEN_ORDERS, SymbolSpec, format_units, is_whole, money_text
@@ -165,20 +165,21 @@ def _per_symbol(api: Api, call: Call, view: Callable[[Api, Market], dict[str, ob
 
 
 def premium_index(api: Api, call: Call) -> object:
-    """Answer mark prices; the index equals the mark here."""
+    """Answer mark prices: those a tape tells, else derived ones with the index equal."""
     return _per_symbol(api, call, _premium_view)
 
 
 def _premium_view(api: Api, market: Market) -> dict[str, object]:
-    now_ms, mark = api.venue.clock.now_ms(), mark_text(market)
+    now_ms = api.venue.clock.now_ms()
+    mark = mark_of(market, now_ms)
     return {
         "symbol": market.spec.symbol,
-        "markPrice": mark,
-        "indexPrice": mark,
-        "estimatedSettlePrice": mark,
-        "lastFundingRate": FUNDING_RATE,
-        "interestRate": FUNDING_RATE,
-        "nextFundingTime": next_funding_ms(now_ms),
+        "markPrice": money_text(mark.price_e8),
+        "indexPrice": money_text(mark.index_e8),
+        "estimatedSettlePrice": money_text(mark.price_e8),
+        "lastFundingRate": money_text(mark.rate_e8),
+        "interestRate": money_text(FUNDING_RATE_E8),
+        "nextFundingTime": mark.next_funding_ms,
         "time": now_ms,
     }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 
 from exchange.account import Account
-from exchange.events import DIFF, HOT_KINDS, QUOTE, TRADE
+from exchange.events import DIFF, HOT_KINDS, LIQUIDATION, MARK, QUOTE, TRADE
 from exchange.frames import HEADERS_KEPT, TEXT, TEXT_HEADERS, frame_header
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 AGG_TRADE = 4
 KLINE = 5
 CONTINUOUS_KLINE = 6
-MARK_PRICE = 7
-FORCE_ORDER = 8
+MARK_PRICE = MARK
+FORCE_ORDER = LIQUIDATION
 PARTIAL_DEPTH = 9
 MINI_TICKER = 10
 CONTRACT_INFO = 11
@@ -49,7 +49,8 @@ INTERVAL_MS: dict[str, int] = {
     "12h": 43_200_000,
     "1d": 86_400_000,
 }
-MARK_PERIODS = ("3000", "1000")
+TOLD_PERIOD = "1000"  # of the stream that carries a source's marks as they are told
+MARK_PERIODS = ("3000", TOLD_PERIOD)
 PARTIAL_LEVELS = (5, 10, 20)
 PARTIAL_PERIODS = (100, 250, 500)
 _DIFF_NAME = re.compile(r"depth(@\d+ms)?\Z")

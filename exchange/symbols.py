@@ -37,6 +37,12 @@ def format_units(units: int, decimals: int) -> str:
     return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
 
 
+def nearest_units(value_e8: int, decimals: int) -> int:
+    """Return a positive number of 1e-8 as the nearest number of a symbol's units, halves up."""
+    scale: int = 10 ** (MONEY_DECIMALS - decimals)
+    return (value_e8 + scale // 2) // scale
+
+
 def parse_units(text: str, decimals: int) -> int:
     """Return plain decimal text as units; trailing zeros beyond the precision are allowed.
 

@@ -13,16 +13,27 @@ import itertools
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import orjson
 
-from exchange.book import Level
+from exchange.book import BUY, SELL, Level
 from exchange.clock import NS_PER_MS
 from exchange.errors import ApiError, TapeError
-from exchange.events import DIFF, QUOTE, SNAPSHOT, TRADE, Event, Fields
+from exchange.events import (
+    DIFF,
+    LIQUIDATION,
+    MARK,
+    QUOTE,
+    SNAPSHOT,
+    TRADE,
+    Event,
+    Fields,
+    Liquidation,
+    Mark,
+)
 from exchange.listing import Yesterday
-from exchange.symbols import SymbolSpec, infer_spec, known_spec
+from exchange.symbols import MONEY_DECIMALS, SymbolSpec, infer_spec, known_spec, nearest_units
 
 BATCH_LINES = 64  # parsed per call: about half a millisecond
 INSPECT_LINES = 400  # read at start to learn symbols and filters
@@ -32,6 +43,13 @@ MAX_BAD_LINES = 1_000  # a tape with more is refused in the middle
 _WRAPPER = b'{"stream":"'
 _DATA = b'","data":'
 _SNAPSHOT_START = b'{"lastUpdateId"'
+_KINDS: dict[str, tuple[int, tuple[str, ...]]] = {  # of the event, and what of it are ids
+    "bookTicker": (QUOTE, ("u",)),
+    "trade": (TRADE, ("t",)),
+    "depthUpdate": (DIFF, ("U", "u", "pu")),
+    "markPriceUpdate": (MARK, ()),
+    "forceOrder": (LIQUIDATION, ()),
+}
 
 TaggedLine = tuple[bytes, str]
 
@@ -97,6 +115,7 @@ class TapeFile:
         except (ApiError, ValueError) as fault:
             raise TapeError(f"{path}: not a capture ({fault})") from fault
         self.first_event_ms = int(str(named[0]["E"]))
+        self.is_marked = any(frame.get("e") == "markPriceUpdate" for frame in named)
 
     def _infer(self, samples: list[dict[str, object]]) -> SymbolSpec:
         prices: list[str] = []
@@ -148,6 +167,7 @@ class Tape:
         self.specs = list(by_symbol.values())
         self.yesterdays: list[Yesterday] = []  # a tape knows nothing of the day before
         self._index = {symbol: index for index, symbol in enumerate(by_symbol)}
+        self.marked = frozenset(self._index[file.symbol] for file in self.files if file.is_marked)
         self.bad_lines = 0
         self._lines: Iterator[TaggedLine] = iter(())
         self._base_ns = 0
@@ -233,53 +253,47 @@ class Tape:
 
     def _market_event(self, due_ns: int, body: bytes) -> Event | None:
         frame = orjson.loads(body)
-        index = self._index[frame["s"]]
-        spec = self.specs[index]
         name = frame["e"]
-        event_ms = frame["E"] + self._shift_ms
-        transaction_ms = frame["T"] + self._shift_ms
-        body = _restamp(body, b'"E":', frame["E"], event_ms)
-        body = _restamp(body, b'"T":', frame["T"], transaction_ms)
+        if name not in _KINDS:
+            if isinstance(name, str):
+                return None  # a stream that is not played
+            raise ValueError(name)
+        kind, ids = _KINDS[name]
+        row = frame["o"] if kind == LIQUIDATION else frame
+        index = self._index[row["s"]]
+        times = (row["T"] + self._shift_ms, frame["E"] + self._shift_ms)
+        body = _restamp(body, b'"E":', frame["E"], times[1])
+        body = _restamp(body, b'"T":', row["T"], times[0])
+        fields = self._fields(kind, row, self.specs[index], times)
+        return (due_ns, index, kind, fields, self._shift_ids(body, frame, ids))
+
+    def _fields(
+        self, kind: int, row: dict[str, Any], spec: SymbolSpec, times: tuple[int, int]
+    ) -> Fields:
         decimals, qty_decimals = spec.price_decimals, spec.qty_decimals
-        fields: Fields
-        if name == "bookTicker":
-            self._note("u", frame["u"])
-            update_id = frame["u"] + self._id_shift
-            fields = (
-                update_id,
-                _units(frame["b"], decimals),
-                _units(frame["B"], qty_decimals),
-                _units(frame["a"], decimals),
-                _units(frame["A"], qty_decimals),
-                transaction_ms,
-                event_ms,
-            )
-            return (due_ns, index, QUOTE, fields, self._shift_ids(body, frame, ("u",)))
-        if name == "trade":
-            self._note("t", frame["t"])
-            fields = (
-                _units(frame["p"], decimals),
-                _units(frame["q"], qty_decimals),
-                frame["m"],
-                frame["t"] + self._trade_shift,
-                transaction_ms,
-                event_ms,
-            )
-            return (due_ns, index, TRADE, fields, self._shift_ids(body, frame, ("t",)))
-        if name == "depthUpdate":
-            self._note("u", frame["u"], low=frame["pu"])
-            shift = self._id_shift
-            fields = (
-                frame["U"] + shift,
-                frame["u"] + shift,
-                frame["pu"] + shift,
-                _levels(frame["b"], decimals, qty_decimals),
-                _levels(frame["a"], decimals, qty_decimals),
-                transaction_ms,
-                event_ms,
-            )
-            return (due_ns, index, DIFF, fields, self._shift_ids(body, frame, ("U", "u", "pu")))
-        return None
+        if kind == QUOTE:
+            self._note("u", row["u"])
+            bid = (_units(row["b"], decimals), _units(row["B"], qty_decimals))
+            ask = (_units(row["a"], decimals), _units(row["A"], qty_decimals))
+            return (row["u"] + self._id_shift, *bid, *ask, *times)
+        if kind == TRADE:
+            self._note("t", row["t"])
+            price, qty = _units(row["p"], decimals), _units(row["q"], qty_decimals)
+            return (price, qty, row["m"], row["t"] + self._trade_shift, *times)
+        if kind == DIFF:
+            self._note("u", row["u"], low=row["pu"])
+            ids = (row[name] + self._id_shift for name in ("U", "u", "pu"))
+            sides = (_levels(row[name], decimals, qty_decimals) for name in ("b", "a"))
+            return (*ids, *sides, *times)
+        if kind == MARK:
+            prices = (_units(row[name], MONEY_DECIMALS) for name in ("p", "i", "r"))
+            return (Mark(*prices, times[0]), times[1])
+        assert kind == LIQUIDATION, kind
+        price, average = (
+            nearest_units(_units(row[name], MONEY_DECIMALS), decimals) for name in ("p", "ap")
+        )
+        side = BUY if row["S"] == "BUY" else SELL
+        return Liquidation(side, price, _units(row["q"], qty_decimals), average, *times)
 
     def _snapshot_event(self, due_ns: int, frame: bytes, symbol: str) -> Event:
         index = self._index[symbol]

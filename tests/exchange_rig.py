@@ -105,6 +105,18 @@ class TapeWriter:
         stamp = START_NS + int(at_ms * 1_000_000)
         self.lines.append(f"{stamp} {json.dumps(body, separators=(',', ':'))}")
 
+    def mark(self, at_ms: float, price: str, index: str, rate: str, next_ms: int) -> None:
+        body: dict[str, Any] = {"e": "markPriceUpdate"} | self._times(at_ms)
+        body |= {"s": self.symbol, "p": price, "i": index, "P": price, "r": rate, "T": next_ms}
+        self._wrap(at_ms, "markPrice@1s", body)
+
+    def liquidation(self, at_ms: float, side: str, qty: str, price: str, average: str) -> None:
+        times = self._times(at_ms)
+        order = {"s": self.symbol, "S": side, "o": "LIMIT", "f": "IOC", "q": qty, "p": price}
+        order |= {"ap": average, "X": "FILLED", "l": qty, "z": qty, "T": times["T"]}
+        body = {"e": "forceOrder", "E": times["E"], "o": order}
+        self._wrap(at_ms, "forceOrder", body)
+
     def write(self, path: Path) -> Path:
         path.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
         return path

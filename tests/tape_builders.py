@@ -11,6 +11,7 @@ from engine.domain.codes import (
     LEVEL_BID,
     LEVEL_LAST_OF_DIFF,
     LEVEL_SNAPSHOT_FIRST,
+    LIQUIDATION_BUY,
     TRADE_AGGREGATED,
     TRADE_BUYER_AGGRESSOR,
     Channel,
@@ -86,6 +87,19 @@ def _marks(records: Records, mids: NDArray[np.int64], _chance: np.random.Generat
     records["index_price_e8"] = mids * 10**7 - 5
     records["funding_rate_e8"] = 10_000
     return records
+
+
+def liquidation(place: int, *, is_buy: bool, price: int, qty: int, average: int) -> Records:
+    """Return one LIQUIDATION record of BTC, in its ticks and lots."""
+    record = np.zeros(1, dtype=MARKET_DTYPE)
+    record["sequence"] = place + 1
+    record["receive_time_ns"] = START_NS + place * STEP_NS
+    record["venue_time_ns"] = WALL_NS + place * STEP_NS
+    record["record_type"] = RecordType.LIQUIDATION
+    record["flags"] = LIQUIDATION_BUY * is_buy
+    record["price_ticks"], record["qty_lots"] = price, qty
+    record["average_price_ticks"] = average
+    return record
 
 
 def gap(instrument_index: int = 0, channel: Channel = Channel.BOOK) -> Records:

@@ -19,7 +19,11 @@ from tests.recorder_rig import recorded
 
 DEADLINE_S = 180.0
 QUOTE_FIELDS = ("bid_price_ticks", "ask_price_ticks", "bid_qty_lots", "ask_qty_lots")
-TRADE_FIELDS = ("price_ticks", "qty_lots", "flags")
+FIELDS = {
+    RecordType.QUOTE: QUOTE_FIELDS,
+    RecordType.TRADE: ("price_ticks", "qty_lots", "flags"),
+    RecordType.MARK: ("mark_price_e8", "index_price_e8", "funding_rate_e8"),
+}
 
 
 def record_run(tmp_path: Path, name: str, *market: str) -> tuple[Records, dict[str, Any]]:
@@ -57,10 +61,9 @@ def record_run(tmp_path: Path, name: str, *market: str) -> tuple[Records, dict[s
 
 def told(records: Records, instrument_index: int, kind: RecordType) -> list[tuple[int, ...]]:
     """Return what the records of a kind say, without times and ids."""
-    fields = QUOTE_FIELDS if kind == RecordType.QUOTE else TRADE_FIELDS
     chosen = (records["record_type"] == kind) & (records["instrument_index"] == instrument_index)
     mine = records[chosen]
-    columns = [mine[field].tolist() for field in fields]
+    columns = [mine[field].tolist() for field in FIELDS[kind]]
     return list(zip(*columns, strict=True))
 
 
@@ -76,6 +79,9 @@ def test_a_market_recorded_played_and_recorded_again_is_the_same(tmp_path: Path)
         quotes = told(first, index, RecordType.QUOTE)
         assert told(again, index, RecordType.QUOTE) == quotes
         assert len(quotes) > 100
+        marks = told(first, index, RecordType.MARK)
+        assert told(again, index, RecordType.MARK) == marks
+        assert len(marks) > 2
         # Trades are aggregated anew, and one that still gathers when the tape ends is never told.
         sums = np.cumsum([row[1] for row in told(first, index, RecordType.TRADE)]).tolist()
         assert sum(row[1] for row in told(again, index, RecordType.TRADE)) in sums[-4:]

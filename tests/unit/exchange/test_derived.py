@@ -7,9 +7,10 @@ from exchange.book import BUY
 from exchange.candles import MINUTE_MS
 from exchange.derived import AGG_TRADE_WINDOW_MS, DerivedStreams
 from exchange.listing import variants
-from exchange.market_arrays import mark_text, next_funding_ms
+from exchange.marks import mark_of, next_funding_ms
 from exchange.matching import Market
 from exchange.streams import Hub
+from exchange.symbols import money_text
 from tests.exchange_rig import btc, fill_book
 
 T0 = 1_700_000_040_000 - 1_700_000_040_000 % MINUTE_MS
@@ -165,10 +166,10 @@ def test_mark_price_comes_each_period_and_is_the_exact_middle() -> None:
     assert counts["3s"] == 4
 
 
-def test_mark_text_without_a_book_is_the_last_trade() -> None:
+def test_the_mark_without_a_book_is_the_last_trade() -> None:
     market = Market(btc(), 0)
     market.on_trade(60_000_00, 1, BUY)
-    assert mark_text(market) == "60000.00000000"
+    assert mark_of(market, 0).price_e8 == 60_000 * 10**8
 
 
 def test_funding_is_always_ahead() -> None:
@@ -212,7 +213,7 @@ def test_arrays_of_all_markets_carry_both_families() -> None:
     assert [(row["s"], row["st"]) for row in marks] == [
         ("BTCUSDT", 1), ("BTCUSD_PERP", 2), ("LIKEUSDT", 2)
     ]  # fmt: skip
-    assert marks[0]["p"] == mark_text(rig.market)
+    assert marks[0]["p"] == money_text(mark_of(rig.market, 0).price_e8)
     assert [(row["s"], row["v"], row["st"]) for row in days] == [("BTCUSDT", "0.005", 1)]
     assert rig.arrays(2_100) == []
     assert len(rig.arrays(3_100)) == 2

@@ -188,6 +188,7 @@ class ManyTrades:
     def __init__(self, count: int) -> None:
         self.specs: list[SymbolSpec] = [btc()]
         self.yesterdays: list[Yesterday] = []
+        self.marked: frozenset[int] = frozenset()
         self._count = count
         self._next = 0
         self._start_ns = 0
