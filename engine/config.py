@@ -14,6 +14,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from engine.config_paper import PaperConfig
+
 NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,23}$"
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
@@ -59,21 +61,6 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         bool,
         Meta(description="Derived: somebody else's market. Orders leave for it in mode live only."),
     ] = False
-
-
-class PaperConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A paper account on a third party's market data: orders are filled on this machine."""
-
-    taker_fee_bps: Annotated[
-        Amount, Meta(description="Fee of fills that took liquidity, basis points.")
-    ] = 5.0
-    maker_fee_bps: Annotated[
-        Amount, Meta(description="Fee of fills that rested, basis points.")
-    ] = 2.0
-    latency_ms: Annotated[
-        Count, Meta(description="From a command to its effect; matching looks every 5 ms.")
-    ] = 20
-    wallet: Annotated[Amount, Meta(description="Opening balance, quote currency.")] = 10_000.0
 
 
 class ArmingConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

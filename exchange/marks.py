@@ -65,7 +65,7 @@ def mark_body(spec: SymbolSpec, event: Event) -> bytes:
 
 def liquidation_body(spec: SymbolSpec, event: Event) -> bytes:
     """Return the payload of a LIQUIDATION event: an order that is filled whole."""
-    told: Liquidation = event[3]
+    told = Liquidation(*event[3])
     qty = spec.qty_text(told.qty)
     order = {
         "s": spec.symbol,

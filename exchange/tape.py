@@ -286,8 +286,8 @@ class Tape:
             sides = (_levels(row[name], decimals, qty_decimals) for name in ("b", "a"))
             return (*ids, *sides, *times)
         if kind == MARK:
-            prices = (_units(row[name], MONEY_DECIMALS) for name in ("p", "i", "r"))
-            return (Mark(*prices, times[0]), times[1])
+            price, index, rate = (_units(row[name], MONEY_DECIMALS) for name in ("p", "i", "r"))
+            return (Mark(price, index, rate, times[0]), times[1])
         assert kind == LIQUIDATION, kind
         price, average = (
             nearest_units(_units(row[name], MONEY_DECIMALS), decimals) for name in ("p", "ap")

@@ -112,7 +112,14 @@ class TapeWriter:
 
     def liquidation(self, at_ms: float, side: str, qty: str, price: str, average: str) -> None:
         times = self._times(at_ms)
-        order = {"s": self.symbol, "S": side, "o": "LIMIT", "f": "IOC", "q": qty, "p": price}
+        order: dict[str, Any] = {
+            "s": self.symbol,
+            "S": side,
+            "o": "LIMIT",
+            "f": "IOC",
+            "q": qty,
+            "p": price,
+        }
         order |= {"ap": average, "X": "FILLED", "l": qty, "z": qty, "T": times["T"]}
         body = {"e": "forceOrder", "E": times["E"], "o": order}
         self._wrap(at_ms, "forceOrder", body)

@@ -79,7 +79,9 @@ def _paper_orders(
     # Needs numpy, which an order side without paper starts without.
     from engine.venues.binance.market import BinanceMarketData
     from engine.venues.binance.rest import BinanceRest
-    from engine.venues.paper.orders import PaperOrders, PaperTerms
+    from engine.venues.paper.orders import PaperOrders
+    from engine.venues.paper.queue import QueueModel
+    from engine.venues.paper.reports import PaperTerms
 
     paper = config.paper
     terms = PaperTerms(
@@ -89,6 +91,8 @@ def _paper_orders(
         wallet_e8=round(paper.wallet * E8),
         engine_tag=config.engine_tag,
         epoch=config.epoch,
+        queue=QueueModel(paper.queue),
+        is_latency_measured=paper.latency == "measured",
     )
     market_data = BinanceMarketData(BinanceRest(config.venue.rest_url, clock))
     return PaperOrders(terms, clock, instruments, market_data, ObservedMarket(market), emit)

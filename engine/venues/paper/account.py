@@ -2,7 +2,7 @@
 
 Money that was realised and fees move the wallet, as at the venue; exact integers. Nothing of it is
 stored here: the engine's journal is the account's memory, and what it restored to the brain is
-restored to the account too. Funding and liquidation are not modelled.
+restored to the account too. Liquidation is not modelled.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ from engine.domain.codes import (
 
 WORDS: Final = 8  # int64 words of a market record; the last four depend on its type
 FIRST_WORD: Final = 4
+HEAD: Final = ("record_type", "instrument_index", "flags", "aux", "venue_time_ns")
+SEEN: Final = frozenset({RecordType.QUOTE, RecordType.TRADE, RecordType.LEVEL, RecordType.MARK})
 
 
 class Taken(NamedTuple):
@@ -34,11 +36,18 @@ class Taken(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A market record that may go through resting orders: prices at which others dealt or offer."""
+    """A market record that may move queues or fill: QUOTE, TRADE, LEVEL, or a MARK."""
 
+    kind: int
     instrument_index: int
-    low_ticks: int  # somebody sells as low as this
-    high_ticks: int  # somebody buys as high as this
+    flags: int
+    venue_ns: int
+    words: list[int]  # the last four of the record
+
+    @property
+    def level_side(self) -> Side:
+        """Return the side of a LEVEL."""
+        return Side.BUY if self.flags & LEVEL_BID else Side.SELL
 
 
 class _OneSide:
@@ -65,6 +74,16 @@ class _OneSide:
         behind = sorted((p for p in self.levels if (best - p) * sign > 0), reverse=sign > 0)
         return [(best, self.qty_lots), *((price, self.levels[price]) for price in behind)]
 
+    def displayed(self, price_ticks: int) -> int | None:
+        """Return the quantity at a price; None where nothing is known: beyond the levels told."""
+        better = (price_ticks - self.price_ticks) * self.sign
+        if better >= 0:
+            return 0 if better else self.qty_lots
+        if price_ticks in self.levels:
+            return self.levels[price_ticks]
+        is_within = any((price_ticks - known) * self.sign > 0 for known in self.levels)
+        return 0 if is_within else None
+
     def remove(self, price_ticks: int, qty_lots: int) -> None:
         """Take a quantity off one price."""
         if price_ticks == self.price_ticks:
@@ -79,12 +98,24 @@ class PaperBook:
     def __init__(self) -> None:
         """Start knowing nothing."""
         self.is_live = False
+        self.venue_ns = 0  # of the newest record
         self._sides = {Side.BUY: _OneSide(1), Side.SELL: _OneSide(-1)}
 
     @property
     def is_tradable(self) -> bool:
         """Return whether there is a live quote to trade against."""
         return self.is_live and all(side.price_ticks > 0 for side in self._sides.values())
+
+    def take_over(self, seen: Seen) -> None:
+        """Take over a QUOTE or a LEVEL; other records change no book."""
+        words = seen.words
+        if seen.kind == RecordType.QUOTE:
+            self.is_live = True
+            self.set_quote((words[0], words[2]), (words[1], words[3]))
+        elif seen.kind == RecordType.LEVEL:
+            if seen.flags & LEVEL_SNAPSHOT_FIRST:
+                self.forget_levels()
+            self.set_level(seen.level_side, words[0], words[1])
 
     def set_quote(self, bid: tuple[int, int], ask: tuple[int, int]) -> None:
         """Take over a quote: (price, quantity) of both sides."""
@@ -100,6 +131,10 @@ class PaperBook:
         """Drop the levels of both sides."""
         for side in self._sides.values():
             side.levels.clear()
+
+    def displayed(self, side: Side, price_ticks: int) -> int | None:
+        """Return the quantity shown at a price of one side; None: not known."""
+        return self._sides[side].displayed(price_ticks)
 
     def crosses(self, side: int, price_ticks: int) -> bool:
         """Return whether a limit price meets the other side's best."""
@@ -154,31 +189,19 @@ class PaperMarket:
             book.forget_levels()
 
     def apply(self, records: NDArray[np.void]) -> Iterator[Seen]:
-        """Take over MARKET_DTYPE[n] in order; yields what may go through resting orders.
+        """Take over MARKET_DTYPE[n] in order; yields what may move queues, fill, or pay.
 
         Each record has been taken over when what it shows is yielded.
         """
-        heads = zip(
-            records["record_type"].tolist(),
-            records["instrument_index"].tolist(),
-            records["flags"].tolist(),
-            records["aux"].tolist(),
-            strict=True,
-        )
+        columns = [records[name].tolist() for name in HEAD]
         words = records.view(np.int64).reshape(-1, WORDS)[:, FIRST_WORD:].tolist()
-        for (kind, index, flags, aux), row in zip(heads, words, strict=True):
+        for kind, index, flags, aux, venue_ns, row in zip(*columns, words, strict=True):
             book = self.books[index]
-            if kind == RecordType.QUOTE:
-                bid_ticks, ask_ticks, bid_lots, ask_lots = row
-                book.is_live = True
-                book.set_quote((bid_ticks, bid_lots), (ask_ticks, ask_lots))
-                yield Seen(index, ask_ticks, bid_ticks)
-            elif kind == RecordType.TRADE:
-                yield Seen(index, row[0], row[0])
-            elif kind == RecordType.LEVEL:
-                if flags & LEVEL_SNAPSHOT_FIRST:
-                    book.forget_levels()
-                book.set_level(Side.BUY if flags & LEVEL_BID else Side.SELL, row[0], row[1])
+            if kind in SEEN:
+                book.venue_ns = max(book.venue_ns, venue_ns)
+                seen = Seen(kind, index, flags, venue_ns, row)
+                book.take_over(seen)
+                yield seen
             elif kind == RecordType.LIVENESS and aux == Channel.QUOTE:
                 book.is_live = row[0] == Liveness.LIVE
             elif kind == RecordType.GAP and aux == Channel.BOOK:

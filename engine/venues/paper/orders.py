@@ -3,8 +3,9 @@
         submit(command) -> ORDER_SENT -> after `latency` -> matched against the book as it is then
         MARKET, IOC, FOK     take what is offered, best price first; the rest expires
         LIMIT that crosses   takes up to its price; the rest of a GTC order rests
-        resting LIMIT        filled whole when a trade or the other side's quote goes THROUGH its
-                             price; at its price it waits behind everybody else
+        resting LIMIT        waits behind what was displayed at its price (`queue`), and is filled
+                             by what trades there after that, or through it (`resting`)
+        a position           pays or receives funding (`funding`)
 
 Reports are those of a real venue, in its order, so the kernel cannot tell the difference: it
 reconciles with this account as with any other. Everything due is done in one turn, in the order it
@@ -17,13 +18,12 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.clock import NS_PER_MS, VenueClock
-from engine.domain.client_id import ClientId, encode_client_id
+from engine.clock import VenueClock
 from engine.domain.codes import (
     EVENT_POST_ONLY,
     EVENT_REDUCE_ONLY,
@@ -31,13 +31,16 @@ from engine.domain.codes import (
     Liquidity,
     OrderStatus,
     OrderType,
+    RecordType,
     TimeInForce,
 )
 from engine.domain.instrument_row import Instrument
 from engine.domain.records import EVENT_DTYPE
 from engine.venues.order_records import Command, LocalReason, Report, clock_report
 from engine.venues.paper.account import PaperAccount
-from engine.venues.paper.book import PaperMarket, Seen, Taken
+from engine.venues.paper.book import PaperMarket, Taken
+from engine.venues.paper.funding import Funding, FundingWatch, mark_of, payment_e8
+from engine.venues.paper.latency import LineLatency
 from engine.venues.paper.order import (
     OPEN,
     STRATEGY_NET,
@@ -46,25 +49,17 @@ from engine.venues.paper.order import (
     key_of,
     order_of,
 )
+from engine.venues.paper.reports import PaperReports, PaperTerms, picture
+from engine.venues.paper.resting import Owner, RestingOrders
 from engine.venues.venue import MarketDataVenue
 
 POLL_S: Final = 0.005  # how often market and commands are looked at; adds to the latency
-KEPT_MAX: Final = 4_096  # closed orders and fills that can still be asked for
+KEPT_MAX: Final = 4_096  # closed orders, fills and payments that can still be asked for
+OPENING_SAMPLES: Final = 8  # of the line, before the first order
 CODE_ABSENT: Final = -2013
 CODE_CANCEL_ABSENT: Final = -2011
 
 Emit = Callable[[Report], None]
-
-
-class PaperTerms(NamedTuple):
-    """What a paper account costs, and how far away it is."""
-
-    taker_fee_ppm: int
-    maker_fee_ppm: int
-    latency_ns: int
-    wallet_e8: int
-    engine_tag: str
-    epoch: int
 
 
 class MarketRecords(Protocol):
@@ -101,20 +96,31 @@ class PaperOrders:
         """
         self.account = PaperAccount(instruments, terms.wallet_e8)
         self.market = PaperMarket(len(instruments))
+        self._instruments = list(instruments)
         self._terms = terms
         self._clock = clock
         self._market_data = market_data
         self._records = records
         self._emit = emit
+        self._reports = PaperReports(terms, clock)
         self._due: deque[tuple[int, Command]] = deque()
         self._orders: OrderedDict[OrderKey, PaperOrder] = OrderedDict()
-        self._resting: dict[int, list[PaperOrder]] = {}
-        self._fills: deque[Report] = deque(maxlen=KEPT_MAX)
+        self._resting = RestingOrders(
+            self.market,
+            terms.queue,
+            Owner(self._fill_resting, self._fillable_lots, self._expire_resting),
+        )
+        self._fills: deque[Report] = deque(maxlen=KEPT_MAX)  # and payments of funding
+        self._funding = FundingWatch()
+        self._latency = LineLatency(
+            terms.latency_ns, is_measured=terms.is_latency_measured, seed=terms.epoch
+        )
 
     def learn(self, instruments: Sequence[Instrument]) -> None:
         """Take up more instruments, the next ones by index."""
         self.account.learn(instruments)
         self.market.learn(len(instruments))
+        self._instruments += instruments
 
     @property
     def name(self) -> str:
@@ -127,11 +133,13 @@ class PaperOrders:
         return sum(command.event_type == EventType.COMMAND_NEW for _, command in self._due)
 
     async def open(self) -> None:
-        """Learn the clock.
+        """Learn the clock, and how long the line is.
 
         Raises:
             VenueError: the market data's venue does not answer.
         """
+        for _ in range(OPENING_SAMPLES - 1):
+            await self._sample()
         await self.sample_clock()
 
     async def run_stream(self) -> None:
@@ -147,9 +155,13 @@ class PaperOrders:
         Raises:
             VenueError: by kind.
         """
+        await self._sample()
+        self._emit(clock_report(self._clock))
+
+    async def _sample(self) -> None:
         sample = await self._market_data.fetch_clock()
         self._clock.learn(sample.sent_ns, sample.received_ns, sample.venue_ns)
-        self._emit(clock_report(self._clock))
+        self._latency.note(sample.received_ns - sample.sent_ns)
 
     async def keep_warm(self) -> None:
         """Nothing to keep: there is no connection for orders."""
@@ -166,8 +178,11 @@ class PaperOrders:
     def submit(self, command: Command) -> None:
         """Take one command; it is acted on when the latency has passed."""
         if command.event_type == EventType.COMMAND_NEW:
-            self._emit(self._report(order_of(command), EventType.ORDER_SENT, command))
-        self._due.append((time.monotonic_ns() + self._terms.latency_ns, command))
+            self._emit(self._reports.of(order_of(command), EventType.ORDER_SENT, command))
+        due_ns = time.monotonic_ns() + self._latency.draw_ns()
+        if self._due:
+            due_ns = max(due_ns, self._due[-1][0])  # one connection: nothing overtakes
+        self._due.append((due_ns, command))
 
     def restore(self, records: Sequence[bytes]) -> None:
         """Take over wallet, positions and resting orders from RESTORE_* records of 256 bytes."""
@@ -184,7 +199,7 @@ class PaperOrders:
                 order = PaperOrder.restored(row)
                 if order is not None:
                     self._keep(order)
-                    self._rest(order)
+                    self._resting.add(order)
 
     def advance(self, now_ns: int) -> None:
         """Take over the market records that are there, then act on every command that is due."""
@@ -192,8 +207,10 @@ class PaperOrders:
             if is_lost:
                 self.market.forget()
             for seen in self.market.apply(records):
-                if seen.instrument_index in self._resting:
-                    self._fill_resting(seen)
+                if seen.kind == RecordType.MARK:
+                    self._pay(self._funding.see(seen.instrument_index, *mark_of(seen)))
+                else:
+                    self._resting.see(seen)
         while self._due and self._due[0][0] <= now_ns:
             self._act(self._due.popleft()[1])
 
@@ -203,7 +220,7 @@ class PaperOrders:
         elif command.event_type == EventType.COMMAND_CANCEL:
             self._cancel(command)
         elif command.event_type == EventType.COMMAND_CANCEL_ALL:
-            for order in list(self._open_orders()):
+            for order in list(self._resting):
                 if command.instrument_index in {-1, order.instrument_index}:
                     self._close(order, OrderStatus.CANCELED)
         elif command.event_type == EventType.COMMAND_FETCH and command.order_sequence > 0:
@@ -213,7 +230,7 @@ class PaperOrders:
         else:
             reason = LocalReason.UNSUPPORTED
             order = order_of(command)
-            self._emit(self._report(order, EventType.CANCEL_REJECTED)._replace(reason=reason))
+            self._emit(self._reports.of(order, EventType.CANCEL_REJECTED)._replace(reason=reason))
 
     # New orders
 
@@ -228,7 +245,7 @@ class PaperOrders:
             return
         order.venue_order_id = self.account.next_id(self._clock.now_ms())
         self._keep(order)
-        self._emit(self._report(order, EventType.ORDER_UPDATE))
+        self._emit(self._reports.of(order, EventType.ORDER_UPDATE))
         is_market = order.order_type == OrderType.MARKET
         if is_market or book.crosses(order.side, order.price_ticks):
             if order.flags & EVENT_POST_ONLY:
@@ -243,23 +260,37 @@ class PaperOrders:
         if is_market or order.time_in_force != TimeInForce.GTC:
             self._close(order, OrderStatus.EXPIRED)
         else:
-            self._rest(order)
+            self._resting.add(order)
 
     def _refuse(self, order: PaperOrder, reason: LocalReason) -> None:
         order.order_status = OrderStatus.REJECTED
-        self._emit(self._report(order, EventType.ORDER_UPDATE)._replace(reason=int(reason)))
+        self._emit(self._reports.of(order, EventType.ORDER_UPDATE)._replace(reason=int(reason)))
 
-    def _fill_resting(self, seen: Seen) -> None:
-        for order in list(self._resting[seen.instrument_index]):
-            limit = order.price_ticks
-            is_through = seen.low_ticks < limit if order.side > 0 else seen.high_ticks > limit
-            if not is_through:
-                continue
-            wanted = self._fillable_lots(order)
-            if wanted > 0:
-                self._fill(order, Taken(limit, wanted), Liquidity.MAKER)
-            else:
-                self._close(order, OrderStatus.EXPIRED)  # its position is gone
+    def _fill_resting(self, order: PaperOrder, qty_lots: int) -> None:
+        self._fill(order, Taken(order.price_ticks, qty_lots), Liquidity.MAKER)
+
+    def _expire_resting(self, order: PaperOrder) -> None:
+        self._close(order, OrderStatus.EXPIRED)
+
+    def _pay(self, funding: Funding | None) -> None:
+        """Book a payment of funding on the position held, if there is one."""
+        if funding is None:
+            return
+        index = funding.instrument_index
+        amount_e8 = payment_e8(funding, self.account.position(index).lots, self._instruments)
+        if amount_e8 == 0:
+            return
+        self.account.wallet_e8 += amount_e8
+        report = Report(
+            EventType.FUNDING,
+            index,
+            venue_time_ns=funding.venue_time_ns,
+            trade_id=self.account.next_id(self._clock.now_ms()),
+            venue_realised_pnl_e8=amount_e8,
+            text=self._instruments[index].margin,
+        )
+        self._fills.append(report)
+        self._emit(report)
 
     def _fillable_lots(self, order: PaperOrder) -> int:
         """Return how much of an order may be filled now: reduce-only, what there is to reduce."""
@@ -278,7 +309,7 @@ class PaperOrders:
         order.cum_qty_lots += qty_lots
         is_filled = order.cum_qty_lots == order.qty_lots
         order.order_status = OrderStatus.FILLED if is_filled else OrderStatus.PARTIALLY_FILLED
-        report = self._report(order, EventType.FILL)._replace(
+        report = self._reports.of(order, EventType.FILL)._replace(
             last_price_ticks=price_ticks,
             last_qty_lots=qty_lots,
             trade_id=self.account.next_id(self._clock.now_ms()),
@@ -289,7 +320,7 @@ class PaperOrders:
         self._fills.append(report)
         self._emit(report)
         if is_filled:
-            self._unrest(order)
+            self._resting.remove(order)
 
     # Cancels and questions
 
@@ -299,7 +330,7 @@ class PaperOrders:
             self._close(order, OrderStatus.CANCELED)
             return
         about = order_of(command)
-        rejected = self._report(about, EventType.CANCEL_REJECTED)
+        rejected = self._reports.of(about, EventType.CANCEL_REJECTED)
         self._emit(rejected._replace(reason=CODE_CANCEL_ABSENT))
         self._answer_query(command)
 
@@ -308,41 +339,20 @@ class PaperOrders:
         if order is None:
             about = order_of(command)
             about.order_status = OrderStatus.NONE
-            nothing = self._report(about, EventType.ORDER_UPDATE)
+            nothing = self._reports.of(about, EventType.ORDER_UPDATE)
             self._emit(nothing._replace(reason=CODE_ABSENT))
             return
         for fill in self._fills:
             if fill.venue_order_id == order.venue_order_id:
                 self._emit(fill)
-        self._emit(self._report(order, EventType.ORDER_UPDATE))
+        self._emit(self._reports.of(order, EventType.ORDER_UPDATE))
 
     def _tell_account(self, command: Command) -> None:
-        begin = Report(EventType.FETCH_BEGIN, venue_time_ns=self._venue_ns())
-        reports = [begin]
-        reports += [self._report(order, EventType.VENUE_ORDER) for order in self._open_orders()]
-        reports += [
-            Report(
-                EventType.VENUE_POSITION,
-                index,
-                venue_time_ns=begin.venue_time_ns,
-                position_lots=position.lots,
-                position_cost_e8=position.cost_e8,
-            )
-            for index, position in self.account.positions.items()
-            if position.lots
-        ]
-        wallet_e8 = self.account.wallet_e8
-        reports.append(Report(EventType.VENUE_BALANCE, word_0=wallet_e8, word_1=wallet_e8))
-        since_ns = command.since_venue_time_ns
-        reports += [fill for fill in self._fills if fill.venue_time_ns >= since_ns]
-        reports.append(Report(EventType.FETCH_END, venue_time_ns=begin.venue_time_ns))
+        reports = picture(self.account, self._reports, self._resting, self._fills, command)
         for report in reports:
             self._emit(report._replace(request_id=command.request_id))
 
     # Orders
-
-    def _open_orders(self) -> Iterable[PaperOrder]:
-        return (order for orders in self._resting.values() for order in orders)
 
     def _keep(self, order: PaperOrder) -> None:
         self._orders[order.key] = order
@@ -351,50 +361,7 @@ class PaperOrders:
             if oldest is not None:
                 del self._orders[oldest]
 
-    def _rest(self, order: PaperOrder) -> None:
-        self._resting.setdefault(order.instrument_index, []).append(order)
-
-    def _unrest(self, order: PaperOrder) -> None:
-        orders = self._resting.get(order.instrument_index, [])
-        if order in orders:
-            orders.remove(order)
-            if not orders:
-                del self._resting[order.instrument_index]
-
     def _close(self, order: PaperOrder, status: OrderStatus) -> None:
         order.order_status = status
-        self._unrest(order)
-        self._emit(self._report(order, EventType.ORDER_UPDATE))
-
-    def _venue_ns(self) -> int:
-        return self._clock.now_ms() * NS_PER_MS
-
-    def _report(
-        self, order: PaperOrder, event_type: EventType, command: Command | None = None
-    ) -> Report:
-        epoch = self._terms.epoch
-        whole_epoch = epoch - ((epoch - order.epoch_low) & 255)
-        identity = ClientId(
-            whole_epoch, order.strategy_index, order.order_sequence, order.cause_sequence
-        )
-        return Report(
-            event_type,
-            order.instrument_index,
-            order.strategy_index,
-            venue_time_ns=self._venue_ns(),
-            flags=order.flags,
-            side=order.side,
-            order_type=order.order_type,
-            time_in_force=order.time_in_force,
-            order_status=0 if event_type == EventType.ORDER_SENT else order.order_status,
-            order_sequence=order.order_sequence,
-            cause_sequence=order.cause_sequence,
-            price_ticks=order.price_ticks,
-            qty_lots=order.qty_lots,
-            cum_qty_lots=order.cum_qty_lots,
-            venue_order_id=order.venue_order_id,
-            epoch_low=order.epoch_low,
-            word_0=command.cause_receive_time_ns if command else 0,
-            word_1=command.decision_time_ns if command else 0,
-            text=encode_client_id(self._terms.engine_tag, identity),
-        )
+        self._resting.remove(order)
+        self._emit(self._reports.of(order, EventType.ORDER_UPDATE))

@@ -141,7 +141,7 @@ def test_numbers_of_a_capture_are_in_units(tmp_path: Path) -> None:
     assert mark == FUNDING._replace(next_funding_ms=NEXT_MS + shift_ms)
     assert event_ms == BASE_MS + 170
     assert forced[3][:4] == (SELL, 60_000_12, 14, 59_999_95)
-    assert forced[3].trade_ms == forced[3].event_ms == BASE_MS + 180
+    assert forced[3][4:] == (BASE_MS + 180, BASE_MS + 180)
 
 
 def test_other_streams_of_a_capture_are_passed_over_and_are_no_bad_lines(tmp_path: Path) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
-from engine.clock import VenueClock
 from engine.domain.codes import (
     EVENT_POST_ONLY,
     EVENT_REDUCE_ONLY,
@@ -25,106 +23,16 @@ from engine.domain.codes import (
 )
 from engine.domain.desk import STRATEGY_NET
 from engine.domain.records import MARKET_DTYPE
-from engine.venues.order_records import Command, LocalReason, Report
+from engine.venues.order_records import Command, LocalReason
 from engine.venues.paper import order as paper_order
-from engine.venues.paper.orders import CODE_ABSENT, CODE_CANCEL_ABSENT, PaperOrders, PaperTerms
-from engine.venues.venue import ClockSample, MarketDataVenue
-from tests.builders import make_instrument, make_level, make_quote, make_trade
+from engine.venues.paper.latency import SAMPLES_MIN
+from engine.venues.paper.orders import CODE_ABSENT, CODE_CANCEL_ABSENT
+from tests.builders import (
+    make_level,
+    make_quote,
+)
 from tests.desk_rig import make_event
-
-E8 = 100_000_000
-WALLET_E8 = 10_000 * E8
-LATENCY_NS = 20_000_000
-BID, ASK = 60_000, 60_001
-FOREVER_NS = 2**62
-
-
-class Data:
-    """Market data whose clock reads one fixed time."""
-
-    name = "binance"
-
-    async def fetch_clock(self) -> ClockSample:
-        return ClockSample(1_000, 1_001, 1_700_000_000_000_000_000)
-
-    async def close(self) -> None:
-        return
-
-
-class Paper:
-    """A paper account, the records it will read next, and what it said."""
-
-    def __init__(self, *, epoch: int = 1, wallet_e8: int = WALLET_E8) -> None:
-        self.batches: list[tuple[np.ndarray, bool]] = []
-        self.said: list[Report] = []
-        self.instruments = [make_instrument(f"T{k}USDT", instrument_index=k) for k in range(2)]
-        terms = PaperTerms(500, 200, LATENCY_NS, wallet_e8, "a", epoch)
-        self.orders = PaperOrders(
-            terms,
-            VenueClock(),
-            self.instruments,
-            cast(MarketDataVenue, Data()),  # only the clock is asked
-            self,
-            self.said.append,
-        )
-        self.next_sequence = 1
-        self.is_closed = False
-
-    def read(self) -> Iterator[tuple[np.ndarray, bool]]:
-        while self.batches:
-            yield self.batches.pop(0)
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def market(self, *records: np.ndarray, lost: bool = False) -> None:
-        """Let the account read these, and act on nothing that is not due."""
-        rows = b"".join(record.tobytes() for record in records)
-        self.batches.append((np.frombuffer(rows, dtype=MARKET_DTYPE), lost))
-        self.orders.advance(0)
-
-    def quote(self, bid: int = BID, ask: int = ASK, qty: int = 10, index: int = 0) -> None:
-        self.market(
-            make_quote(bid, ask, qty, qty, instrument_index=index),
-        )
-
-    def ask(self, event_type: EventType, sequence: int = 0, **changes: int) -> Command:
-        values: dict[str, Any] = dict.fromkeys(Command._fields, 0)
-        values |= {"client_order_id": "", "epoch_low": 1, "order_sequence": sequence}
-        command = Command(**(values | {"event_type": event_type} | changes))
-        self.orders.submit(command)
-        self.orders.advance(FOREVER_NS)
-        return command
-
-    def new(
-        self, side: Side, qty_lots: int, price_ticks: int = 0, *, flags: int = 0, **changes: int
-    ) -> int:
-        """Send an order, wait out the latency, return its number."""
-        sequence = self.next_sequence
-        self.next_sequence += 1
-        kind = OrderType.LIMIT if price_ticks else OrderType.MARKET
-        words = {"order_type": kind, "time_in_force": TimeInForce.GTC, "side": side} | changes
-        self.ask(
-            EventType.COMMAND_NEW,
-            sequence,
-            qty_lots=qty_lots,
-            price_ticks=price_ticks,
-            flags=flags,
-            **words,
-        )
-        return sequence
-
-    def cancel(self, sequence: int) -> None:
-        self.ask(EventType.COMMAND_CANCEL, sequence)
-
-    def of(self, event_type: EventType) -> list[Report]:
-        return [report for report in self.said if report.event_type == event_type]
-
-    def fills(self) -> list[tuple[int, int]]:
-        return [(r.last_price_ticks, r.last_qty_lots) for r in self.of(EventType.FILL)]
-
-    def last_status(self) -> OrderStatus:
-        return OrderStatus(self.said[-1].order_status)
+from tests.paper_rig import ASK, BID, WALLET_E8, Paper
 
 
 @pytest.fixture
@@ -194,27 +102,6 @@ def test_fees_are_taken_from_the_wallet_and_differ_by_liquidity(paper: Paper) ->
     assert maker.venue_realised_pnl_e8 == 5 * 4 * unit_e8
     wallet_e8 = WALLET_E8 + 5 * 4 * unit_e8 - taker.fee_e8 - maker.fee_e8
     assert paper.orders.account.wallet_e8 == wallet_e8
-
-
-def test_a_resting_order_is_filled_through_its_price_and_not_at_it(paper: Paper) -> None:
-    paper.quote()
-    paper.new(Side.BUY, 3, BID)
-    paper.market(make_trade(BID, 1_000, instrument_index=0))
-    paper.quote(bid=BID - 1, ask=BID)
-    paper.market(make_trade(BID - 9, 1_000, instrument_index=1))
-    assert paper.fills() == []
-    paper.market(make_trade(BID - 1, 1, instrument_index=0))
-    assert paper.fills() == [(BID, 3)]
-    assert paper.last_status() == OrderStatus.FILLED
-
-
-def test_a_sell_rests_until_somebody_pays_more(paper: Paper) -> None:
-    paper.quote()
-    paper.new(Side.SELL, 2, ASK)
-    paper.quote(bid=ASK, ask=ASK + 1)
-    assert paper.fills() == []
-    paper.quote(bid=ASK + 1, ask=ASK + 2)
-    assert paper.fills() == [(ASK, 2)]
 
 
 def test_a_limit_that_crosses_takes_to_its_price_and_rests_with_the_remainder(
@@ -422,7 +309,7 @@ def test_what_never_rested_is_not_restored(paper: Paper, changes: dict[str, int]
     }
     record = make_event(EventType.RESTORE_ORDER, **(words | changes))
     paper.orders.restore([record.tobytes()])
-    assert list(paper.orders._open_orders()) == []
+    assert list(paper.orders._resting) == []
 
 
 def test_the_kernels_number_of_the_net_column_is_ours() -> None:
@@ -431,6 +318,7 @@ def test_the_kernels_number_of_the_net_column_is_ours() -> None:
 
 def test_opening_learns_the_clock_and_tells_it(paper: Paper) -> None:
     asyncio.run(paper.orders.open())
+    assert len(paper.orders._latency._samples) >= SAMPLES_MIN, "the line is measured"
     assert [report.event_type for report in paper.said] == [EventType.VENUE_CLOCK]
     assert paper.said[0].venue_time_ns == 1_700_000_000_000_000_000
 
