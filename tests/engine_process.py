@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,16 +70,20 @@ class Engine:
     """One `aegis run` process."""
 
     def __init__(
-        self, home: Path, *arguments: str, environment: dict[str, str] | None = None
+        self,
+        home: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> None:
-        """Start it on a free port; nothing is waited for."""
+        """Start it on a free port; nothing is waited for. `before`: words that run the command."""
         self.home = home
         share_kernels(home)
         self.name = "test"
         for position, word in enumerate(arguments):
             if word == "--name":
                 self.name = arguments[position + 1]
-        words = [*AEGIS, "run", "--port", "0", *arguments]
+        words = [*before, *AEGIS, "run", "--port", "0", *arguments]
         if "--name" not in arguments:
             words += ["--name", self.name]
         self.process = subprocess.Popen(
