@@ -13,10 +13,8 @@ same cores, where every tick is answered and nothing is decided.
 
 from __future__ import annotations
 
-from functools import partial
-
-from bench.harness import Bench, Case, arguments, finish, machine, measure, two_cores
-from bench.ring_hop import RATES, SECONDS, TIMES
+from bench.harness import Bench
+from bench.ring_hop import RATES, TIMES, run_hops
 from bench.sides.ring_pairs import Pairs
 
 ORDERS = 150
@@ -40,18 +38,7 @@ BENCH = Bench(
 
 def main() -> None:
     """Run the bench."""
-    asked, about = arguments(__doc__ or ""), machine()
-    cores = two_cores()
-    with Pairs(*cores) as pairs:
-        brain = pairs.brain_hop()
-        cases: dict[str, Case] = {}
-        for rate, per_second in RATES.items():
-            gap = round(1e9 / per_second / pairs.ns_per_tick)
-            count = round(per_second * SECONDS)
-            cases[f"C++ SPSC, {rate}"] = partial(pairs.baseline_hop, count, gap)
-            cases[f"brain, {rate}"] = partial(brain, ORDERS, gap)
-        results = measure(cases, asked, pairs.pids)
-    finish(BENCH, results, {**about, "pinned": list(cores)}, asked.json)
+    run_hops(BENCH, __doc__ or "", "brain", Pairs.brain_hop, ORDERS)
 
 
 if __name__ == "__main__":

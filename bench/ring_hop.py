@@ -11,9 +11,10 @@ written` ends where the second process stamps the order, just before its publish
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
-from bench.harness import Bench, Case, arguments, finish, machine, measure, two_cores
+from bench.harness import Bench, Case, Pass, arguments, finish, machine, measure, two_cores
 from bench.sides.ring_pairs import Pairs
 
 RATES = {"100,000/s": 100_000, "1,000,000/s": 1_000_000}
@@ -39,20 +40,39 @@ BENCH = Bench(
 )
 
 
-def main() -> None:
-    """Run the bench."""
-    asked, about = arguments(__doc__ or ""), machine()
+def run_hops(
+    bench: Bench,
+    text: str,
+    name: str,
+    begin: Callable[[Pairs], Callable[[int, int], Pass]],
+    orders: int | None = None,
+) -> None:
+    """Run a hop bench: ours, called `name`, beside the C++ queue at every rate.
+
+    Args:
+        bench: what is measured.
+        text: of the module, for its arguments.
+        name: of our cases.
+        begin: starts our children; what it returns runs a pass of so many orders at a gap.
+        orders: of one of our passes; None: as many as the C++ queue's.
+    """
+    asked, about = arguments(text), machine()
     cores = two_cores()
     with Pairs(*cores) as pairs:
-        ours = pairs.hop()
+        ours = begin(pairs)
         cases: dict[str, Case] = {}
         for rate, per_second in RATES.items():
             count = round(per_second * SECONDS)
             gap = round(1e9 / per_second / pairs.ns_per_tick)
             cases[f"C++ SPSC, {rate}"] = partial(pairs.baseline_hop, count, gap)
-            cases[f"ring, Numba, {rate}"] = partial(ours, count, gap)
+            cases[f"{name}, {rate}"] = partial(ours, orders or count, gap)
         results = measure(cases, asked, pairs.pids)
-    finish(BENCH, results, {**about, "pinned": list(cores)}, asked.json)
+    finish(bench, results, {**about, "pinned": list(cores)}, asked.json)
+
+
+def main() -> None:
+    """Run the bench."""
+    run_hops(BENCH, __doc__ or "", "ring, Numba", Pairs.hop)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ Python looks up how long to spin, as `engine/processes/brain_thread.py` does.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.sides.ring_child import Answer, latency_answer, ns_per_tick
+from bench.sides.passes import Answer, serve_words
+from bench.sides.ring_child import latency_answer, ns_per_tick
 from bench.sides.ring_kernels import BENCH_RECORD, announce, stamp
 from native_ext import _native
 from ringbuffer import kernels
@@ -98,12 +98,7 @@ def main(name: str) -> None:
 
     announce(handle, 0)  # compiled, like the next, before the first pass
     take_for(handle, slots, np.ones((1, 2), np.int64), 0, words, 0, False, turns)
-    sys.stdout.write("{}\n")
-    sys.stdout.flush()
-    for line in sys.stdin:
-        kind, count = line.split()
-        sys.stdout.write(json.dumps(one_pass(IdleKind(kind), int(count))) + "\n")
-        sys.stdout.flush()
+    serve_words(lambda kind, count: one_pass(IdleKind(kind), int(count)))
 
 
 if __name__ == "__main__":

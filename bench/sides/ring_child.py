@@ -8,7 +8,6 @@ answer is one JSON line. Kernels are compiled before the first answer.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -18,6 +17,7 @@ import numpy as np
 
 from bench.harness import percentiles
 from bench.sides import ring_kernels
+from bench.sides.passes import Answer, serve_words
 from bench.sides.ring_kernels import BENCH_RECORD, WORDS
 from native_ext import _native
 from ringbuffer import kernels
@@ -26,7 +26,6 @@ from ringbuffer.ring import Consumer, Producer, Ring
 SPIN_NS = 30_000
 BLOCK = 64
 
-Answer = dict[str, float]
 Step = Callable[[str, int, int], Answer]
 
 
@@ -172,12 +171,7 @@ def main(side: str, role: str, name: str, core: int) -> None:
         compile_kernels()
     step = SIDES[side, role](Ring.attach(name))
     os.sched_setaffinity(0, {core})
-    sys.stdout.write("{}\n")
-    sys.stdout.flush()
-    for line in sys.stdin:
-        kind, count, size = line.split()
-        sys.stdout.write(json.dumps(step(kind, int(count), int(size))) + "\n")
-        sys.stdout.flush()
+    serve_words(lambda kind, count, size: step(kind, int(count), int(size)))
 
 
 if __name__ == "__main__":
