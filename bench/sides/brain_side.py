@@ -198,14 +198,11 @@ def load_image() -> LoopImage:
     image = kernel_image.read(folder)
     if image is None:
         from engine.domain.instrument import instrument_rows
-        from engine.domain.instrument_row import Instrument
+        from engine.domain.instrument_row import unit_instrument
         from engine.domain.strategy_table import STRATEGY_TABLE
 
-        blank = Instrument(
-            symbol="NONE", price_exponent=0, qty_exponent=0, tick_scaled=1, lot_scaled=1, unit_e8=1
-        )
         ring = create_local_ring("market", 256, MARKET_DTYPE.itemsize)
-        side = BrainSide(ring, instrument_rows([blank]), STRATEGY_TABLE)
+        side = BrainSide(ring, instrument_rows([unit_instrument("NONE")]), STRATEGY_TABLE)
         image = kernel_image.compile_for(run_noted, *side.arguments())
         image.save(folder)
         side.sync(image, 0)

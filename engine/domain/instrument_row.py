@@ -175,6 +175,25 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         return price_ticks * qty_lots * self.unit_e8
 
 
+_PERPETUAL = InstrumentFlag.TRADING | InstrumentFlag.PERPETUAL
+
+
+def unit_instrument(
+    symbol: str, *, instrument_index: int = 0, flags: int = _PERPETUAL
+) -> Instrument:
+    """Return an instrument of whole ticks and lots: a row where there is, or matters, none."""
+    return Instrument(
+        symbol=symbol,
+        instrument_index=instrument_index,
+        flags=flags,
+        price_exponent=0,
+        qty_exponent=0,
+        tick_scaled=1,
+        lot_scaled=1,
+        unit_e8=1,
+    )
+
+
 class InstrumentError(ValueError):
     """An instrument cannot be held in exact integers; the message names the field."""
 

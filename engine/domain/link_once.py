@@ -27,47 +27,56 @@ def finish_on_demand() -> None:
     jit: Any = codegen.JITCPUCodegen
     if library.finalize is _link:
         return
-    originals = (
-        library.get_pointer_to_function,
-        library.serialize_using_object_code,
-        library._unserialize.__func__,  # noqa: SLF001  Numba has no setting for it
-        jit.set_env,
-    )
-    pointer, serialize, unserialize, set_env = originals
+    unserialize = library._unserialize.__func__  # noqa: SLF001  Numba has no setting for it
+    library.finalize = _link
+    library.get_pointer_to_function = _pointer_on_demand(library.get_pointer_to_function)
+    library.serialize_using_object_code = _serialize_linked(library.serialize_using_object_code)
+    library._unserialize = classmethod(_unserialize_linked(codegen, unserialize))  # noqa: SLF001
+    jit.set_env = _set_known_env(jit.set_env)
 
-    def pointer_on_demand(self: Any, name: str) -> int:  # noqa: ANN401  Numba has no types
+
+def _pointer_on_demand(its_own: Any) -> Any:  # noqa: ANN401  Numba has no types
+    def pointer(self: Any, name: str) -> int:  # noqa: ANN401
         self._ensure_finalized()
         if getattr(self, _WAITING, False):
             defined = [it.name for it in self._final_module.functions if not it.is_declaration]
             if name not in defined:
                 return 0
             _finish(self, name)
-        return int(pointer(self, name))
+        return int(its_own(self, name))
 
-    def serialize_linked(self: Any) -> Any:  # noqa: ANN401
+    return pointer
+
+
+def _serialize_linked(its_own: Any) -> Any:  # noqa: ANN401
+    def serialize(self: Any) -> Any:  # noqa: ANN401
         if not getattr(self, _WAITING, False):
-            return serialize(self)
+            return its_own(self)
         return self.name, "bitcode", self._get_module_for_linking().as_bitcode()
 
-    def unserialize_linked(cls: Any, codegen_: Any, state: Any) -> Any:  # noqa: ANN401
+    return serialize
+
+
+def _unserialize_linked(codegen: Any, its_own: Any) -> Any:  # noqa: ANN401
+    def unserialize(cls: Any, codegen_: Any, state: Any) -> Any:  # noqa: ANN401
         name, kind, code = state
         if kind != "bitcode":
-            return unserialize(cls, codegen_, state)
+            return its_own(cls, codegen_, state)
         found = codegen_.create_library(name)
         found._final_module = codegen.ll.parse_bitcode(code)  # noqa: SLF001
         _wait(found)
         return found
 
-    def set_known_env(self: Any, name: str, env: object) -> None:  # noqa: ANN401
+    return unserialize
+
+
+def _set_known_env(its_own: Any) -> Any:  # noqa: ANN401
+    def set_env(self: Any, name: str, env: object) -> None:  # noqa: ANN401
         # Only entries have an environment that code reads; a waiting function has no address.
         if self._engine.is_symbol_defined(name):
-            set_env(self, name, env)
+            its_own(self, name, env)
 
-    library.finalize = _link
-    library.get_pointer_to_function = pointer_on_demand
-    library.serialize_using_object_code = serialize_linked
-    library._unserialize = classmethod(unserialize_linked)  # noqa: SLF001
-    jit.set_env = set_known_env
+    return set_env
 
 
 def _link(self: Any) -> None:  # noqa: ANN401

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.domain.decide import create_out, create_state
 from engine.domain.desk import Out
 from engine.domain.instrument import instrument_rows
-from engine.domain.instrument_row import Instrument
+from engine.domain.instrument_row import Instrument, unit_instrument
 from engine.domain.limits import RiskLimits
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.domain.risk_reasons import RISK_REASON_TEXT
@@ -87,15 +87,8 @@ class LoopAddresses(NamedTuple):
     outer: tuple[int, ...]  # trading states of everybody else
 
 
-def create_ports(
-    rings: Rings,
-    state: State,
-    page: CounterPage,
-    addresses: LoopAddresses,
-    clock: _native.Clock,
-    idle: IdleStrategy,
-) -> Ports:
-    """Return the arrays the kernel thread works on; all of them borrowed."""
+def loop_words(rings: Rings, addresses: LoopAddresses, idle: IdleStrategy) -> NDArray[np.int64]:
+    """Return the words the loop starts with, by LoopWord."""
     words = np.zeros(LOOP_WORDS, dtype=np.int64)
     words[LoopWord.STOP_ADDRESS] = words.ctypes.data + 8 * LoopWord.STOP
     words[LoopWord.SPIN_NS] = idle.spin_ns
@@ -113,9 +106,21 @@ def create_ports(
     words[LoopWord.LINE_TAKE] = take
     words[LoopWord.LINE_WRITE] = write
     words[LoopWord.REJECT_COUNTER] = counter_index("rejected_none_total")
+    return words
+
+
+def create_ports(
+    rings: Rings,
+    state: State,
+    page: CounterPage,
+    addresses: LoopAddresses,
+    clock: _native.Clock,
+    idle: IdleStrategy,
+) -> Ports:
+    """Return the arrays the kernel thread works on; all of them borrowed."""
     event_slots = rings.events.ring.slots(EVENT_DTYPE)
     return Ports(
-        words=words,
+        words=loop_words(rings, addresses, idle),
         clock=np.frombuffer(memoryview(clock), np.int64),
         market_ring=rings.market.addresses(),
         market_slots=rings.market_ring.slots(MARKET_DTYPE),
@@ -194,8 +199,5 @@ def _on_trial(use: Callable[[Ports, State, Out], Answer]) -> Answer:
 
 def small_state(instruments: Sequence[Instrument] = ()) -> tuple[State, Out]:
     """Return a state of one instrument, or of those given, and room for what a step emits."""
-    blank = Instrument(
-        symbol="NONE", price_exponent=0, qty_exponent=0, tick_scaled=1, lot_scaled=1, unit_e8=1
-    )
-    rows = instrument_rows(instruments or (blank,))
+    rows = instrument_rows(instruments or (unit_instrument("NONE"),))
     return create_state(rows, STRATEGY_TABLE, RiskLimits(), epoch=1), create_out()

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.config import Config
 from engine.domain.instrument import instrument_rows
-from engine.domain.instrument_row import Instrument
+from engine.domain.instrument_row import Instrument, unit_instrument
 from engine.domain.limits import RiskLimits, pack_instrument_limits
 from engine.domain.market_state import INSTRUMENTS_KNOWN
 from engine.domain.state import State, create_state
@@ -49,8 +49,14 @@ def create_session_state(
 ) -> State:
     """Return the state a brain starts a session with, before its first record."""
     known = len(instruments)
-    rows = [*instruments, *(_waiting_row(k) for k in range(known, row_capacity(config, known)))]
-    state = create_state(instrument_rows(rows), strategies, risk_limits(config), epoch=epoch)
+    # A waiting row stands for no instrument: nothing of it is taken, nothing entered.
+    waiting = [
+        unit_instrument("-", instrument_index=k, flags=0)
+        for k in range(known, row_capacity(config, known))
+    ]
+    state = create_state(
+        instrument_rows([*instruments, *waiting]), strategies, risk_limits(config), epoch=epoch
+    )
     state.market.progress[INSTRUMENTS_KNOWN] = known
     return state
 
@@ -68,20 +74,6 @@ def learn_instrument(state: State, config: Config, instrument: Instrument) -> No
     state.market.instruments[index] = row[0]
     state.desk.instrument_limits[index] = pack_instrument_limits(risk_limits(config), row)[0]
     state.market.progress[INSTRUMENTS_KNOWN] = index + 1
-
-
-def _waiting_row(index: int) -> Instrument:
-    """Return a row that stands for no instrument: nothing of it is taken, nothing entered."""
-    return Instrument(
-        symbol="-",
-        instrument_index=index,
-        flags=0,
-        price_exponent=0,
-        qty_exponent=0,
-        tick_scaled=1,
-        lot_scaled=1,
-        unit_e8=1,
-    )
 
 
 def session_state(document: SessionDocument) -> State:

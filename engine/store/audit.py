@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.codes import EVENT_DUPLICATE, EventType, Side
-from engine.domain.instrument_row import E8, Instrument
+from engine.domain.instrument_row import E8, Instrument, unit_instrument
 from engine.domain.risk_reasons import RiskReason, reasons_of
 from engine.domain.strategy_table import StrategyReason
 from engine.store.event_names import Event, EventNames, member_name
@@ -46,9 +46,7 @@ COLUMNS: Final = (
 )
 REASONS_KEPT: Final = 10_000  # orders whose reason is known; a fill of an older one has none
 NS_PER_S: Final = 1_000_000_000
-_COUNTED: Final = Instrument(
-    symbol="", price_exponent=0, qty_exponent=0, tick_scaled=1, lot_scaled=1, unit_e8=1
-)
+_COUNTED: Final = unit_instrument("")
 _KINDS: Final = (EventType.ORDER_REQUEST, EventType.FILL, EventType.RISK_REFUSAL)
 
 Row = dict[str, Any]
