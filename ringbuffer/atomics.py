@@ -70,9 +70,9 @@ __all__ = [
     "fence_acquire",
     "fence_release",
     "fence_seq_cst",
+    "fused",
     "futex_wait",
     "futex_wake",
-    "inlined",
     "kernel",
     "load32_relaxed",
     "load_acquire",
@@ -95,7 +95,7 @@ def kernel(function: Function) -> Function:
     return _compiled(function)
 
 
-def inlined(function: Function) -> Function:
+def fused(function: Function) -> Function:
     """Compile a few hot lines so that they are copied into every kernel that calls them."""
     return _compiled(function, forceinline=True)
 

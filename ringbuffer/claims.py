@@ -8,7 +8,7 @@ from ringbuffer.atomics import (
     address_of,
     fence_release,
     fence_seq_cst,
-    inlined,
+    fused,
     kernel,
     load_acquire,
     load_relaxed,
@@ -48,7 +48,7 @@ else:
     Handle = Any
 
 
-@inlined
+@fused
 def slot_at(slots: int, mask: int, slot_size: int, sequence: int) -> int:
     """Return the address of the slot of `sequence`."""
     return slots + (sequence & mask) * slot_size
@@ -98,7 +98,7 @@ def make_room(words: int, end: int) -> bool:
     return False
 
 
-@inlined
+@fused
 def try_claim(ring: Handle, n: int) -> int:
     """Reserve the next n slots; each is the producer's from its `begin` on.
 
@@ -119,7 +119,7 @@ def try_claim(ring: Handle, n: int) -> int:
     return first
 
 
-@inlined
+@fused
 def begin(ring: Handle, sequence: int) -> int:
     """Mark a claimed slot busy, before its payload is written; return its index in the slots."""
     words = address_of(ring)
@@ -136,7 +136,7 @@ def begin(ring: Handle, sequence: int) -> int:
     return sequence & mask
 
 
-@inlined
+@fused
 def commit(ring: Handle, sequence: int) -> None:
     """Declare a begun slot written; ascending, each slot once. `publish` shows it."""
     words = address_of(ring)
@@ -150,7 +150,7 @@ def commit(ring: Handle, sequence: int) -> None:
     store_release(slot_at(slots, mask, slot_size, sequence), sequence + 1)
 
 
-@inlined
+@fused
 def publish(ring: Handle) -> int:
     """Make all claimed slots, every one committed, visible by one store.
 

@@ -28,9 +28,9 @@ from ringbuffer.atomics import (
     address_of,
     fence_acquire,
     fence_seq_cst,
+    fused,
     futex_wait,
     futex_wake,
-    inlined,
     kernel,
     load32_relaxed,
     load_acquire,
@@ -116,27 +116,27 @@ SPIN_ROUNDS = 32  # looks between two readings of the clock
 READERS_ALL = 2**31 - 1
 
 
-@inlined
+@fused
 def reader_address(ring: Handle, reader_index: int) -> int:
     """Return the address of a reader block."""
     return int(ring[HANDLE_READERS]) + reader_index * READER_STRIDE
 
 
-@inlined
+@fused
 def published(ring: Handle) -> int:
     """Return how many records were ever published."""
     # MEMORY: acquire; slots below it are valid. Pairs with the release in publish.
     return load_acquire(ring[HANDLE_PUBLISHED])
 
 
-@inlined
+@fused
 def next_sequence(ring: Handle, reader_index: int) -> int:
     """Return the next sequence this reader will take."""
     # MEMORY: relaxed; the reader is its own writer. Others display it: no partner.
     return load_relaxed(ring[HANDLE_READERS] + reader_index * READER_STRIDE + READER_SEQUENCE)
 
 
-@inlined
+@fused
 def ready(ring: Handle, sequence: int) -> bool:
     """Return whether record `sequence` can be taken."""
     slot = slot_at(ring[HANDLE_SLOTS], ring[HANDLE_MASK], ring[HANDLE_SLOT_SIZE], sequence)
@@ -144,7 +144,7 @@ def ready(ring: Handle, sequence: int) -> bool:
     return load_acquire(slot) > sequence
 
 
-@inlined
+@fused
 def poll(ring: Handle, reader_index: int, limit: int) -> int:
     """Return how many contiguous records the reader may take from `next_sequence` on.
 
@@ -169,7 +169,7 @@ def poll(ring: Handle, reader_index: int, limit: int) -> int:
     return count
 
 
-@inlined
+@fused
 def advance(ring: Handle, reader_index: int, sequence: int) -> int:
     """Give every record below `sequence` back to the producer.
 

@@ -25,7 +25,7 @@ from engine.domain.features.micro import (
 from engine.domain.features.series import read_bar
 from engine.domain.features.update import take_bar
 from engine.domain.firewall import check_record
-from engine.domain.kernel import Record, Records, entry, inlined, kernel
+from engine.domain.kernel import Record, Records, entry, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
 from engine.domain.market_step import advance_flow, apply_book_level, apply_rare, apply_record
 from engine.domain.score import linear_score
@@ -85,7 +85,7 @@ def close_bars(market: MarketState, i: int, until_ns: int, depth: int) -> int:
     return closed
 
 
-@inlined
+@kernel
 def quote_up_to(market: MarketState, i: int, slot: Record, depth: int) -> int:
     """Apply a quote as far as the depth goes; return the mask of timeframes closed."""
     row = market.hot[i]
@@ -110,7 +110,7 @@ def quote_up_to(market: MarketState, i: int, slot: Record, depth: int) -> int:
     return closed
 
 
-@inlined
+@kernel
 def trade_up_to(market: MarketState, i: int, slot: Record, depth: int) -> int:
     """Apply a trade as far as the depth goes; return the mask of timeframes closed."""
     row = market.hot[i]

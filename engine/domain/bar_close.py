@@ -17,7 +17,7 @@ from engine.domain.features.series import (
     read_bar,
 )
 from engine.domain.features.update import fold_bar
-from engine.domain.kernel import Floats, Record, inlined, kernel
+from engine.domain.kernel import Floats, Record, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
 
 _UNSUPPORTED = int(Liveness.UNSUPPORTED)
@@ -42,7 +42,7 @@ def read_context(row: Record, is_liquidation_fed: bool, context: Floats) -> None
         context[LIQUIDATED_SELLS] = row["liquidation_sell_lots"]
 
 
-@inlined
+@kernel
 def update_features(market: MarketState, i: int, t: int, number: int) -> None:
     """Compute structure and every feature of closed bar `number`, in place."""
     read_bar(market.closed[i, t, number & BAR_MASK], market.bar_inputs)

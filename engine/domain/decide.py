@@ -25,7 +25,7 @@ from engine.domain.equity import mark_all
 from engine.domain.fetch import ask_fetch
 from engine.domain.fill_reports import apply_order_report
 from engine.domain.intent import EVENTS_PER_OPPORTUNITY, decide_opportunity
-from engine.domain.kernel import Records, inlined, kernel, python_of
+from engine.domain.kernel import Records, kernel, python_of
 from engine.domain.order_watch import flatten, watch_orders
 from engine.domain.reconcile import ADJUSTMENTS_PER_ROUND_MAX
 from engine.domain.restore import apply_restore
@@ -86,7 +86,7 @@ def apply_report(desk: Desk, out: Out, records: Records, place: int, now_ns: int
         out.events["trading_state"][n] = desk.words[Word.EFFECTIVE_STATE]
 
 
-@inlined
+@kernel
 def drain_controls(
     desk: Desk, out: Out, controls: Records, first: int, count: int, mask: int
 ) -> int:
@@ -98,7 +98,7 @@ def drain_controls(
     return count
 
 
-@inlined
+@kernel
 def drain_reports(
     desk: Desk, out: Out, reports: Records, first: int, count: int, mask: int, now_ns: int
 ) -> int:
@@ -112,7 +112,7 @@ def drain_reports(
     return count
 
 
-@inlined
+@kernel
 def do_due_work(desk: Desk, out: Out, now_ns: int) -> None:
     """What time makes due, at most once per step: marks, fetches, order timeouts, flattening."""
     if now_ns >= desk.words[Word.NEXT_MARK_NS]:
@@ -148,7 +148,7 @@ def note_reject(
     rejects[reason, 1] = 0
 
 
-@inlined
+@kernel
 def drain_market(
     state: State, out: Out, market: Records, first: int, count: int, mask: int, now_ns: int
 ) -> int:

@@ -27,7 +27,7 @@ from engine.domain.firewall_lanes import (
 )
 from engine.domain.firewall_memory import BOOK_WAITS, forget_book, judge_bar, judge_book
 from engine.domain.firewall_reasons import PRICE_TICKS_MAX, QTY_LOTS_MAX, FirewallReason
-from engine.domain.kernel import Record, Records, fused, inlined, kernel
+from engine.domain.kernel import Record, Records, fused, kernel
 from engine.domain.market_state import (
     CLOCK_ANCHOR_NS,
     CLOCK_OFFSET_NS,
@@ -188,7 +188,7 @@ def check_state_record(record_type: int, slot: Record) -> int:
     return 0
 
 
-@inlined
+@kernel
 def check_time(market: MarketState, record_type: int, slot: Record) -> int:
     """Return the law a record's venue time breaks, or 0.
 
@@ -250,7 +250,7 @@ def accept_run(
     return judge_lane(market.hot[i], lane, column, record_id, price, False) == 0
 
 
-@inlined
+@kernel
 def check_quote_lane(market: MarketState, i: int, slot: Record) -> int:
     """Return the law a QUOTE breaks against the quotes before it, or 0."""
     row = market.hot[i]
@@ -272,7 +272,7 @@ def check_quote_lane(market: MarketState, i: int, slot: Record) -> int:
     return reason
 
 
-@inlined
+@kernel
 def check_trade_lane(market: MarketState, i: int, slot: Record) -> int:
     """Return the law a TRADE breaks against the trades of its kind before it, or 0."""
     row = market.hot[i]
@@ -289,7 +289,7 @@ def check_trade_lane(market: MarketState, i: int, slot: Record) -> int:
     return reason
 
 
-@inlined
+@kernel
 def check_content(record_type: int, slot: Record) -> int:
     """Return the law the record breaks by itself, or 0."""
     if record_type == _QUOTE:
@@ -307,7 +307,7 @@ def check_content(record_type: int, slot: Record) -> int:
     return check_state_record(record_type, slot)
 
 
-@inlined
+@kernel
 def check_laws(market: MarketState, slot: Record) -> int:
     """Return the first law the record breaks, or 0."""
     record_type = slot["record_type"]
@@ -329,7 +329,7 @@ def check_laws(market: MarketState, slot: Record) -> int:
     return reason
 
 
-@inlined
+@kernel
 def check_record(market: MarketState, slots: Records, slot_index: int) -> int:
     """Return 0, or the FirewallReason for which the record must not be used; counts it.
 

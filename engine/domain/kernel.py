@@ -116,15 +116,6 @@ def python_of(function: Callable[Parameters, Answer]) -> Callable[Parameters, An
     return cast("Callable[Parameters, Answer]", getattr(function, "py_func", function))
 
 
-def inlined(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
-    """Return a kernel that is compiled into its callers: for one large kernel with one caller.
-
-    A kernel is optimised together with all it calls, once more for every kernel above it; leaving
-    out a level near the top spares one such pass over nearly everything.
-    """
-    return _declare(function, inline="always")
-
-
 def _declare(
     function: Callable[Parameters, Answer], **options: bool | str
 ) -> Callable[Parameters, Answer]:
@@ -132,6 +123,9 @@ def _declare(
         return function
     from numba import njit
 
+    from engine.domain import array_tuples
+
+    array_tuples.install()
     compiler: Any = njit  # its stub leaves some options out
     compiled = compiler(**{**_OPTIONS, **options})(function)
     resolve = getattr(compiled, "get_call_template", None)

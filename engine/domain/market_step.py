@@ -32,7 +32,7 @@ from engine.domain.features.micro import (
 from engine.domain.filters import apply_filter
 from engine.domain.firewall_lanes import LANE_QUOTE, LANE_TRADE, forget_lane
 from engine.domain.firewall_memory import BOOK_DOUBTED, forget_bar, forget_book, note_book
-from engine.domain.kernel import Record, Records, inlined, kernel
+from engine.domain.kernel import Record, Records, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
 
 _QUOTE = int(RecordType.QUOTE)
@@ -50,7 +50,7 @@ _CHANNEL_BOOK = int(Channel.BOOK)
 _CHANNEL_BAR = int(Channel.BAR)
 
 
-@inlined
+@kernel
 def advance_flow(row: Record, venue_time_ns: int) -> None:
     """Move the flow windows on when the record opens a bucket, in place."""
     bucket = venue_time_ns >> BUCKET_SHIFT
@@ -58,7 +58,7 @@ def advance_flow(row: Record, venue_time_ns: int) -> None:
         roll_buckets(row, bucket)
 
 
-@inlined
+@kernel
 def apply_quote(market: MarketState, i: int, slot: Record) -> int:
     """Take over a quote; its venue time may close bars. Return the mask of timeframes closed."""
     row = market.hot[i]
@@ -81,7 +81,7 @@ def apply_quote(market: MarketState, i: int, slot: Record) -> int:
     return closed
 
 
-@inlined
+@kernel
 def apply_trade(market: MarketState, i: int, slot: Record) -> int:
     """Fold a trade into flow and bars; return the mask of timeframes it closed first."""
     row = market.hot[i]
@@ -115,7 +115,7 @@ def apply_trade(market: MarketState, i: int, slot: Record) -> int:
     return closed
 
 
-@inlined
+@kernel
 def apply_book_level(market: MarketState, i: int, slot: Record) -> None:
     """Apply a level; at the end of a diff refresh the depth imbalance, in place."""
     imbalance = np.nan
@@ -128,7 +128,7 @@ def apply_book_level(market: MarketState, i: int, slot: Record) -> None:
     row["micro"][DEPTH_IMBALANCE] = imbalance
 
 
-@inlined
+@kernel
 def apply_gap(market: MarketState, i: int, channel: int) -> None:
     """Forget what a loss of records made unknown, in place."""
     row = market.hot[i]
@@ -171,7 +171,7 @@ def apply_rare(market: MarketState, record_type: int, i: int, slot: Record) -> N
         apply_filter(market.instruments, i, slot)
 
 
-@inlined
+@kernel
 def apply_record(market: MarketState, slots: Records, slot_index: int) -> int:
     """Apply one accepted record in place; return the mask of timeframes whose bar it closed."""
     slot = slots[slot_index]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.codes import EVENT_REDUCE_ONLY, OrderType, TimeInForce
-from engine.domain.kernel import Records, fused, inlined, kernel
+from engine.domain.kernel import Records, fused, kernel
 from engine.domain.market_state import MarketState
 
 # A strategy acts at most once per record, and so many of them do: others are asked again when
@@ -188,7 +188,7 @@ def propose_exit(
     return count + 1
 
 
-@inlined
+@kernel
 def is_warm(market: MarketState, i: int, s: int) -> bool:
     """Return whether what the row says in average true ranges is known, or it says nothing so."""
     rows = market.strategies

@@ -6,7 +6,7 @@ in the row. Unknown features (NaN) neither enter nor leave; stop, target and tim
 
 from __future__ import annotations
 
-from engine.domain.kernel import Records, fused, inlined, kernel
+from engine.domain.kernel import Records, fused, kernel
 from engine.domain.market_state import MICRO_BASE, RULE_CELLS, MarketState
 from engine.domain.opportunity import write_inputs
 from engine.domain.strategy_kinds import side_beyond
@@ -95,7 +95,7 @@ def rules_exit(market: MarketState, i: int, s: int, position_lots: int) -> int:
     return _REVERSED if is_reversed(int(own[EXIT_RULE]), number, own[EXIT_AT], side) else 0
 
 
-@inlined
+@kernel
 def rules_inputs(market: MarketState, i: int, s: int, opportunities: Records, count: int) -> None:
     """Show what the rules read, and the ATR; in place."""
     own = market.parameters[s]

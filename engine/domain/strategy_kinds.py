@@ -16,7 +16,7 @@ from engine.domain.features.micro import (
     TRADE_FLOW_LONG,
 )
 from engine.domain.features.series import CLOSE, place_of
-from engine.domain.kernel import Records, fused, inlined
+from engine.domain.kernel import Records, fused, kernel
 from engine.domain.market_state import MarketState
 from engine.domain.opportunity import write_inputs
 from engine.domain.strategy_table import StrategyReason
@@ -47,13 +47,13 @@ def side_beyond(number: float, bound: float) -> int:
     return 0
 
 
-@inlined
+@kernel
 def orderflow_entry(market: MarketState, s: int, score: float) -> int:
     """Return the side the order-flow score is sure of, or 0."""
     return side_beyond(score, market.parameters[s, ENTER_SCORE])
 
 
-@inlined
+@kernel
 def orderflow_exit(market: MarketState, s: int, position_lots: int, score: float) -> int:
     """Return FLOW_REVERSED when the score turned against the position, or 0.
 
@@ -63,7 +63,7 @@ def orderflow_exit(market: MarketState, s: int, position_lots: int, score: float
     return _FLOW_REVERSED if side * position_lots < 0 else 0
 
 
-@inlined
+@kernel
 def orderflow_inputs(
     market: MarketState, i: int, score: float, opportunities: Records, count: int
 ) -> None:
@@ -80,20 +80,20 @@ def orderflow_inputs(
     )
 
 
-@inlined
+@kernel
 def imbalance_entry(market: MarketState, i: int, s: int) -> int:
     """Return the side of an extreme quote imbalance, or 0."""
     return side_beyond(market.hot[i]["micro"][IMBALANCE], market.parameters[s, THRESHOLD])
 
 
-@inlined
+@kernel
 def imbalance_exit(market: MarketState, i: int, s: int, position_lots: int) -> int:
     """Return IMBALANCE_REVERSED at the opposite extreme, or 0."""
     side = side_beyond(market.hot[i]["micro"][IMBALANCE], market.parameters[s, THRESHOLD])
     return _IMBALANCE_REVERSED if side * position_lots < 0 else 0
 
 
-@inlined
+@kernel
 def imbalance_inputs(market: MarketState, i: int, opportunities: Records, count: int) -> None:
     """Show the quote, in place."""
     micro = market.hot["micro"]
@@ -108,7 +108,7 @@ def imbalance_inputs(market: MarketState, i: int, opportunities: Records, count:
     )
 
 
-@inlined
+@kernel
 def smc_entry(market: MarketState, i: int, s: int) -> int:
     """Return side * StrategyReason of an entry at the end of a bar, or 0.
 
@@ -139,7 +139,7 @@ def smc_entry(market: MarketState, i: int, s: int) -> int:
     return 0
 
 
-@inlined
+@kernel
 def smc_exit(market: MarketState, i: int, s: int, position_lots: int) -> int:
     """Return STRUCTURE_REVERSED when the newest bar turned the structure against it, or 0."""
     t = market.strategies["timeframe_index"][s]
@@ -150,7 +150,7 @@ def smc_exit(market: MarketState, i: int, s: int, position_lots: int) -> int:
     return 0
 
 
-@inlined
+@kernel
 def smc_inputs(market: MarketState, i: int, s: int, opportunities: Records, count: int) -> None:
     """Show the structure: its side, the level of the entry, the flow, the ATR; in place."""
     t = market.strategies["timeframe_index"][s]
@@ -170,7 +170,7 @@ def smc_inputs(market: MarketState, i: int, s: int, opportunities: Records, coun
     )
 
 
-@inlined
+@kernel
 def protective_exit(market: MarketState, exposure: Records, i: int, s: int, now_ns: int) -> int:
     """Return STOP_LOSS, TAKE_PROFIT or MAX_HOLD when one is due for an open position, or 0.
 

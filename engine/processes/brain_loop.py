@@ -15,7 +15,7 @@ from __future__ import annotations
 from engine.domain.codes import EventType, TradingState
 from engine.domain.decide import step
 from engine.domain.desk import OUT_CONTROLS_CONSUMED, OUT_REPORTS_CONSUMED, Out
-from engine.domain.kernel import Integers, exported, inlined, kernel
+from engine.domain.kernel import Integers, exported, kernel
 from engine.domain.state import State
 from engine.domain.words import Word
 from engine.processes.brain_publish import flush_marks, hold_mark, publish_step
@@ -95,7 +95,7 @@ def show_state(words: Integers, desk_words: Integers) -> None:
     store_relaxed(words[LoopWord.STATE_ADDRESS], own)
 
 
-@inlined
+@kernel
 def note_resume(ports: Ports, first: int, count: int) -> None:
     """Let an operator's resume end the halt of a full event ring."""
     mask = ports.control_ring[HANDLE_MASK]
@@ -104,7 +104,7 @@ def note_resume(ports: Ports, first: int, count: int) -> None:
             ports.words[LoopWord.EVENTS_FULL] = 0
 
 
-@inlined
+@kernel
 def note_latency(ports: Ports, first: int, count: int, before_ns: int, after_ns: int) -> None:
     """Count the lag of every record of a batch and the duration of its step.
 
@@ -120,7 +120,7 @@ def note_latency(ports: Ports, first: int, count: int, before_ns: int, after_ns:
         record_latency(ports.decide, after_ns - before_ns)
 
 
-@inlined
+@kernel
 def run_step(
     ports: Ports, state: State, out: Out, markets: int, reports: int, controls: int, time_ns: int
 ) -> int:
@@ -165,7 +165,7 @@ def run_step(
     return after_ns
 
 
-@inlined
+@kernel
 def halt_for_room(ports: Ports, state: State) -> None:
     """The journal does not keep up: halt, and look again after a pause."""
     words = ports.words
@@ -185,7 +185,7 @@ def has_work(ports: Ports) -> bool:
     return ready(ports.control_ring, next_sequence(ports.control_ring, READER))
 
 
-@inlined
+@kernel
 def wait_for_work(ports: Ports, until_ns: int, time_ns: int) -> int:
     """Wait for a record, a stop or `until_ns`: spin, then sleep on the market ring; return now.
 
@@ -217,7 +217,7 @@ def wait_for_work(ports: Ports, until_ns: int, time_ns: int) -> int:
     return now_ns(ports.clock)
 
 
-@inlined
+@kernel
 def show_counts(ports: Ports, desk_words: Integers) -> None:
     """Show the state's counts and levels in the counters page."""
     for row in range(ports.tally_map.shape[0]):

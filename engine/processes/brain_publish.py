@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from engine.domain.codes import COMMAND_ON_LINE, EventType, Role
 from engine.domain.desk import OUT_COMMANDS, OUT_EVENTS, Out
-from engine.domain.kernel import Integers, Records, inlined, kernel
+from engine.domain.kernel import Integers, Records, kernel
 from engine.domain.records import MARK_WORD_FIRST, MARKS_PER_RECORD
 from engine.processes.brain_rings import READER
 from engine.processes.brain_words import MARK_ROWS_FIRST, ROOM_PAUSE_NS, LoopWord, Ports
@@ -93,7 +93,7 @@ def flush_marks(ports: Ports) -> None:
     words[LoopWord.MARK_ROWS] = 0
 
 
-@inlined
+@kernel
 def hold_mark(ports: Ports, time_ns: int, outer: int) -> None:
     """Add this step's row; publishes the record when it is full."""
     words = ports.words
@@ -107,7 +107,7 @@ def hold_mark(ports: Ports, time_ns: int, outer: int) -> None:
         flush_marks(ports)
 
 
-@inlined
+@kernel
 def await_journal(ports: Ports, sequence: int) -> None:
     """Wait until the journal has every event below `sequence` on the disk, or a stop."""
     words = ports.words
@@ -146,7 +146,7 @@ def take_line(words: Integers, ring: Integers, events_end: int) -> bool:
     return call_at(words[LoopWord.LINE_TAKE], words[LoopWord.LINE], 0) != 0
 
 
-@inlined
+@kernel
 def publish_commands(ports: Ports, out: Out, commands: int, events_end: int) -> None:
     """Publish a step's commands, and write a new order that is alone to a connection lent to us.
 
@@ -162,7 +162,7 @@ def publish_commands(ports: Ports, out: Out, commands: int, events_end: int) -> 
         call_at(words[LoopWord.LINE_WRITE], words[LoopWord.LINE], address_of(out.commands))
 
 
-@inlined
+@kernel
 def publish_step(ports: Ports, out: Out) -> None:
     """Publish what a step emitted: earlier marks, events, then commands."""
     events = out.counts[OUT_EVENTS]

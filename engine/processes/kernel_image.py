@@ -6,11 +6,11 @@ came out of LLVM, in the directory that is named by every kernel source, CPU and
 
         loop.image      one line of JSON: symbol, layout, checksum | the object file
 
-The object is loaded by llvmlite and called by its address, with the numbers Numba would pass: for
-each array its owner (none), size, item size, address, shape and strides, in the order of the
-arguments' fields. `layout` is a hash of those types. A missing or damaged file is no image, and the
-kernels are compiled. An intact image of another layout cannot be under this name unless a source of
-the types is missing from it: that is a programmer's error. An image is written only after it ran.
+The object is loaded by llvmlite and called by its address, with what Numba would pass: for a tuple
+of arrays the address of a table of words (`engine.domain.array_tuples`). `layout` is a hash of the
+arrays' types. A missing or damaged file is no image, and the kernels are compiled. An intact image
+of another layout cannot be under this name unless a source of the types is missing from it: that is
+a programmer's error. An image is written only after it ran.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from ringbuffer.errors import InvariantError
 
 FILE_NAME: Final = "loop.image"
 HEADER: Final = ("symbol", "layout", "sha256")
-RESULT_WORDS: Final = 2  # of a call: where its answer goes, and where Numba would put an exception
 
 Call = Callable[[int], int]  # slice_ns to a SliceEnd
 
@@ -58,12 +57,14 @@ class LoopImage:
         layout = layout_of(arguments)
         if layout != self.layout:
             raise InvariantError(f"kernel image of layout {self.layout}, arguments of {layout}")
-        numbers = [ctypes.c_int64(number) for number in flattened(arguments)]
         answer, error = ctypes.c_int64(), ctypes.c_void_p()
-        words = RESULT_WORDS + len(numbers) + 1
+        fixed = [ctypes.pointer(answer), ctypes.pointer(error)]
+        for argument in arguments:
+            fixed += passed(argument)
+        kinds = [ctypes.c_int64 if isinstance(it, int) else ctypes.c_void_p for it in fixed]
         # The call gives up the GIL, as the kernel would.
-        function = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * words)(self._address)
-        fixed = [ctypes.addressof(answer), ctypes.addressof(error), *numbers]
+        made = ctypes.CFUNCTYPE(ctypes.c_int32, *kinds, ctypes.c_int64)
+        function = made(self._address)
 
         def call(slice_ns: int) -> int:
             status = function(*fixed, slice_ns)
@@ -123,15 +124,20 @@ def leaves(argument: object) -> Iterator[Any]:
         yield argument
 
 
-def flattened(arguments: Sequence[object]) -> list[int]:
-    """Return the numbers that stand for the arguments in a call of compiled code."""
-    numbers: list[int] = []
-    for argument in arguments:
-        for array in leaves(argument):
-            numbers += (0, 0, array.size, array.itemsize, array.ctypes.data)
-            numbers += array.shape
-            numbers += array.strides
-    return numbers
+def words_of(argument: object) -> list[int]:
+    """Return the words that say where the arrays of an argument lie."""
+    words: list[int] = []
+    for array in leaves(argument):
+        words += (0, 0, array.size, array.itemsize, array.ctypes.data)
+        words += array.shape
+        words += array.strides
+    return words
+
+
+def passed(argument: object) -> list[Any]:
+    """Return what stands for an argument in a call: an array's words; a tuple's, by address."""
+    words = words_of(argument)
+    return [(ctypes.c_int64 * len(words))(*words)] if isinstance(argument, tuple) else words
 
 
 def layout_of(arguments: Sequence[object]) -> str:

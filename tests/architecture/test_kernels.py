@@ -6,7 +6,7 @@ from itertools import chain
 
 from tests.architecture.tree import Module, modules
 
-INNER = {"kernel", "fused", "inlined"}
+INNER = {"kernel", "fused"}
 COMPILED = INNER | {"entry", "exported"}
 
 

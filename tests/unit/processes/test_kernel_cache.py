@@ -13,7 +13,7 @@ from engine.processes import kernel_cache
 
 SOURCES = {
     "engine/domain/decide.py": "@kernel\ndef step():\n    pass\n",
-    "engine/domain/features/rsi.py": "@inlined\ndef rsi():\n    pass\n",
+    "engine/domain/features/rsi.py": "@cache\ndef rsi():\n    pass\n",
     "engine/domain/features/catalogue.toml": "[feature]\n",
     "engine/processes/brain_loop.py": "@entry\ndef run_slice():\n    pass\n",
     "engine/processes/kernel_image.py": "x = 2\n",
@@ -123,7 +123,7 @@ def test_the_key_is_stable(root: Path) -> None:
     assert kernel_cache.DIRECTORY_PATTERN.match(kernel_cache.cache_directory("/h", root).name)
 
 
-def test_progress_counts_kernels_and_entries_but_not_what_is_inlined(root: Path) -> None:
+def test_progress_counts_kernels_and_entries_but_no_other_function(root: Path) -> None:
     assert kernel_cache.kernel_count(root) == 2
 
 

@@ -266,6 +266,6 @@ def test_scale_is_exact_through_128_bits(delta: int, multiplier: int) -> None:
 
 
 def test_every_name_of_atomics_exists_in_both_forms() -> None:
-    names = set(atomics.__all__) - {"kernel", "inlined"}
+    names = set(atomics.__all__) - {"kernel", "fused"}
     assert all(hasattr(_native, name) for name in names)
     assert all(hasattr(atomics, name) for name in names)
