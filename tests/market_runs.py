@@ -21,6 +21,7 @@ from engine.domain.codes import (
 )
 from engine.domain.kernel import entry, kernel
 from engine.domain.market_state import MarketState, create_market_state
+from engine.domain.row_bits import mark_row, pack_bits
 from engine.domain.strategy import (
     EXPOSURE_DTYPE,
     OPPORTUNITIES_PER_RECORD_MAX,
@@ -66,6 +67,7 @@ def fill_at_quote(
     side = opportunities["side"][k]
     price = market.hot["ask_price_ticks"][i] if side > 0 else market.hot["bid_price_ticks"][i]
     exposure["position_lots"][i, s] += side * opportunities["qty_lots"][k]
+    mark_row(market.held_rows[i], s, exposure["position_lots"][i, s] != 0)
     if opportunities["is_entry"][k] != 0:
         exposure["entry_price_ticks"][i, s] = price
         exposure["entry_time_ns"][i, s] = now_ns
@@ -139,9 +141,16 @@ def play(
     instruments: np.ndarray,
     strategies: Sequence[StrategyRow],
     timeframes_s: Sequence[int] | None = None,
+    *,
+    asks_all: bool = False,
 ) -> PaperRun:
-    """Run a market from the start through a fresh state."""
+    """Run a market from the start through a fresh state.
+
+    `asks_all`: every strategy is asked about every quote, as if each were of a kind for quotes.
+    """
     market = create_market_state(instruments, strategies, timeframes_s)
+    if asks_all:
+        market.quote_rows[:] = pack_bits([True] * len(strategies))
     exposure = np.zeros((len(instruments), len(strategies)), dtype=EXPOSURE_DTYPE)
     opportunities = np.zeros(OPPORTUNITIES_PER_RECORD_MAX, dtype=OPPORTUNITY_DTYPE)
     log = np.zeros(LOG_MAX, dtype=LOG_DTYPE)

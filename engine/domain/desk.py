@@ -1,7 +1,7 @@
 """The order side of the state: one tuple of preallocated arrays, handed to every kernel of it.
 
-The market side of the state (`engine.domain.market_state`) is read here through three of its
-arrays: `hot` (quotes), `liveness` and `progress` (the venue's clock).
+The market side of the state (`engine.domain.market_state`) is reached here through four of its
+arrays: `hot` (quotes), `liveness`, `progress` (the venue's clock) and `held_rows`.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class Desk(NamedTuple):
     pending: Integers  # int64[n, s + 1, 2], lots reserved by open buys and sells
     ledger: Records  # LEDGER_DTYPE[n]
     exposure: Records  # EXPOSURE_DTYPE[n, s], for the strategies to read
+    held_rows: Integers  # int64[n, words], the market side's: strategies that hold a position
     limits: Records  # LIMITS_DTYPE[1]
     instrument_limits: Records  # INSTRUMENT_LIMITS_DTYPE[n]
     rates: Records  # RATE_DTYPE[RATE_FIRST + n]

@@ -13,6 +13,8 @@ cache lines side by side; the rest is touched by book diffs or at a bar's end.
     bar_features[i, t, column], feature_memory[i, t, cell]  of the newest closed bar; their state
     structure[i, t]                                       smart-money structure of closed bars
     strategy_memory[i, s]                                 what a strategy remembers of its entry
+    quote_rows[word], held_rows[i, word]                  bits: strategies asked at every quote, and
+                                                          those that hold a position
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from engine.domain.firewall_lanes import ANCHOR_COLUMNS, LANES, MOVE_COLUMNS
 from engine.domain.firewall_memory import BAR_WORDS, BOOK_WORDS
 from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT
 from engine.domain.kernel import Bytes, Floats, Integers, Records
+from engine.domain.row_bits import pack_bits, words_for
 from engine.domain.score import ORDERFLOW_WEIGHTS
 from engine.domain.strategy_table import (
     COMMON_PARAMETERS,
@@ -129,6 +132,9 @@ STRATEGY_MEMORY_DTYPE = np.dtype(
 RULE_CELLS = {"entry": (3, 4), "exit": (5, 6), "filter": (7, 8)}
 MICRO_BASE = 10_000  # columns from here on are of quotes and trades
 
+# Kinds that may enter at a quote; those of others are asked at a quote while they hold a position.
+QUOTE_KINDS = (StrategyKind.ORDERFLOW, StrategyKind.QUOTE_IMBALANCE)
+
 # Words of `progress`.
 SEQUENCE_LAST = 0
 VENUE_TIME_NEWEST_NS = 1
@@ -168,6 +174,8 @@ class MarketState(NamedTuple):
     feature_memory: Floats  # float64[n, t, cells]
     structure: Records  # STRUCTURE_DTYPE[n, t], smart-money structure of closed bars
     strategy_memory: Records  # STRATEGY_MEMORY_DTYPE[n, s]
+    quote_rows: Integers  # int64[words], by engine.domain.row_bits; read only
+    held_rows: Integers  # int64[n, words]; written by the order side
 
 
 def timeframes_of(rows: Sequence[StrategyRow]) -> tuple[int, ...]:
@@ -285,6 +293,8 @@ def create_market_state(
         feature_memory=aligned_zeros((n, t, asked.cell_count), np.float64),
         structure=create_structure(n, t),
         strategy_memory=aligned_zeros((n, s), STRATEGY_MEMORY_DTYPE),
+        quote_rows=pack_bits([row.kind in QUOTE_KINDS for row in strategy_rows]),
+        held_rows=np.zeros((n, words_for(s)), dtype=np.int64),
     )
     state.progress[SEQUENCE_LAST] = -1
     state.progress[INSTRUMENTS_KNOWN] = n

@@ -19,6 +19,7 @@ from engine.domain.desk import Desk
 from engine.domain.kernel import kernel
 from engine.domain.key_index import ABSENT, find_key, insert_key, remove_key
 from engine.domain.orders import ORDER_DTYPE, TERMINAL, is_settled, reserved_lots
+from engine.domain.row_bits import mark_row
 from engine.domain.words import Word
 
 EPOCH_PLACES = 256
@@ -107,6 +108,7 @@ def refresh_exposure(desk: Desk, i: int, column: int) -> None:
     desk.exposure["entry_price_ticks"][i, column] = entry_ticks
     desk.exposure["entry_time_ns"][i, column] = desk.positions["entry_time_ns"][i, column]
     desk.exposure["last_exit_time_ns"][i, column] = desk.positions["last_exit_time_ns"][i, column]
+    mark_row(desk.held_rows[i], column, lots != 0)
     reserved = desk.pending[i, column, 0] + desk.pending[i, column, 1]
     desk.exposure["in_flight"][i, column] = 1 if reserved > 0 else 0
 

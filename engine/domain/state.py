@@ -95,6 +95,7 @@ def create_desk(
         pending=np.zeros((n, s + 1, 2), dtype=np.int64),
         ledger=np.zeros(n, dtype=LEDGER_DTYPE),
         exposure=aligned_zeros((n, s), EXPOSURE_DTYPE),
+        held_rows=market.held_rows,
         limits=pack_limits(limits),
         instrument_limits=pack_instrument_limits(limits, instruments),
         rates=pack_rates(limits, n),

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.domain.codes import RecordType
 from engine.domain.firewall import check_record
-from engine.domain.kernel import Records, inlined, kernel
+from engine.domain.kernel import Records, kernel
 from engine.domain.market_state import USES_SCORE, MarketState
 from engine.domain.market_step import apply_record
 from engine.domain.opportunity import (
@@ -25,6 +25,7 @@ from engine.domain.opportunity import (
     propose_exit,
     write_inputs,
 )
+from engine.domain.row_bits import next_row
 from engine.domain.rules import rules_entry, rules_exit, rules_inputs
 from engine.domain.score import linear_score
 from engine.domain.strategy_kinds import (
@@ -50,7 +51,7 @@ _IMBALANCE = int(StrategyReason.QUOTE_IMBALANCE)
 _QUOTE = int(RecordType.QUOTE)
 
 
-@inlined
+@kernel
 def show_inputs(
     market: MarketState, i: int, s: int, score: float, opportunities: Records, count: int
 ) -> None:
@@ -68,7 +69,7 @@ def show_inputs(
         write_inputs(opportunities, count, score, np.nan, np.nan, np.nan, np.nan)
 
 
-@inlined
+@kernel
 def exit_on_quote(
     market: MarketState, exposure: Records, i: int, s: int, score: float, now_ns: int
 ) -> int:
@@ -89,7 +90,7 @@ def exit_on_quote(
     return 0
 
 
-@inlined
+@kernel
 def may_enter(market: MarketState, exposure: Records, i: int, s: int, now_ns: int) -> bool:
     """Return whether a flat strategy is past its cooldown and knows its distances."""
     last_exit_ns = exposure[i, s]["last_exit_time_ns"]
@@ -99,7 +100,7 @@ def may_enter(market: MarketState, exposure: Records, i: int, s: int, now_ns: in
     return is_warm(market, i, s)
 
 
-@inlined
+@kernel
 def enter_on_quote(
     market: MarketState,
     exposure: Records,
@@ -125,7 +126,35 @@ def enter_on_quote(
     return propose_entry(market, opportunities, count, i, s, side, reason)
 
 
-@inlined
+@kernel
+def ask_on_quote(
+    market: MarketState,
+    exposure: Records,
+    i: int,
+    s: int,
+    score: float,
+    now_ns: int,
+    opportunities: Records,
+    count: int,
+) -> int:
+    """Ask one strategy about the instrument's quote; return the count of opportunities."""
+    held = exposure[i, s]
+    if held["in_flight"] != 0 or acted_already(opportunities, count, s):
+        return count
+    before = count
+    position_lots = held["position_lots"]
+    if position_lots == 0:
+        count = enter_on_quote(market, exposure, i, s, score, now_ns, opportunities, count)
+    else:
+        reason = exit_on_quote(market, exposure, i, s, score, now_ns)
+        if reason != 0:
+            count = propose_exit(market, opportunities, count, i, s, position_lots, reason)
+    if count > before:
+        show_inputs(market, i, s, score, opportunities, before)
+    return count
+
+
+@kernel
 def run_on_quote(
     market: MarketState,
     exposure: Records,
@@ -134,28 +163,23 @@ def run_on_quote(
     opportunities: Records,
     count: int,
 ) -> int:
-    """Ask every strategy about the instrument's quote; return the count of opportunities."""
+    """Ask the strategies a quote concerns: those of its kinds, and who holds a position.
+
+    Returns:
+        The count of opportunities.
+    """
     score = 0.0
     if market.progress[USES_SCORE] != 0:
         score = linear_score(market.score_weights, market.hot[i]["micro"])
-    for s in range(market.strategies.shape[0]):
-        held = exposure[i, s]
-        if held["in_flight"] != 0 or acted_already(opportunities, count, s):
-            continue
-        before = count
-        position_lots = held["position_lots"]
-        if position_lots == 0:
-            count = enter_on_quote(market, exposure, i, s, score, now_ns, opportunities, count)
-        else:
-            reason = exit_on_quote(market, exposure, i, s, score, now_ns)
-            if reason != 0:
-                count = propose_exit(market, opportunities, count, i, s, position_lots, reason)
-        if count > before:
-            show_inputs(market, i, s, score, opportunities, before)
+    held_rows = market.held_rows[i]
+    s = next_row(market.quote_rows, held_rows, 0)
+    while s >= 0:
+        count = ask_on_quote(market, exposure, i, s, score, now_ns, opportunities, count)
+        s = next_row(market.quote_rows, held_rows, s + 1)
     return count
 
 
-@inlined
+@kernel
 def entry_on_bar(market: MarketState, i: int, s: int) -> int:
     """Return side * StrategyReason of an entry that a kind wants at the end of its bar, or 0."""
     kind = market.strategies["kind"][s]
@@ -166,7 +190,7 @@ def entry_on_bar(market: MarketState, i: int, s: int) -> int:
     return 0
 
 
-@inlined
+@kernel
 def exit_on_bar(market: MarketState, i: int, s: int, position_lots: int) -> int:
     """Return why a kind wants to leave at the end of its bar, or 0."""
     kind = market.strategies["kind"][s]
@@ -210,7 +234,7 @@ def run_on_bars(
     return count
 
 
-@inlined
+@kernel
 def apply_market(
     market_state: MarketState,
     exposure: Records,

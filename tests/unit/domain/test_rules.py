@@ -7,6 +7,7 @@ import pytest
 from engine.domain.features.catalogue import catalogue_text, compile_plan
 from engine.domain.market_state import MarketState, create_market_state, feature_columns
 from engine.domain.opportunity import entry_notional_e8, is_warm
+from engine.domain.row_bits import pack_bits
 from engine.domain.rules import is_reversed, passes, rule_side, rules_entry, rules_exit
 from engine.domain.strategy_grid import expanded_rows
 from engine.domain.strategy_table import (
@@ -190,3 +191,25 @@ def test_every_strategy_runs_at_once_and_has_a_position_of_its_own() -> None:
         held = run.exposure["position_lots"][:, s]
         assert int((mine["side"] * mine["qty_lots"]).sum()) == int(held.sum())
     assert len(np.unique(run.log["strategy_index"])) > 100
+
+
+def test_asking_every_strategy_at_every_quote_would_decide_the_same() -> None:
+    """Who is not asked has nothing to say: neither kind nor position, whatever the market does."""
+    rows = [*STRATEGY_TABLE, *fast(list(expanded_rows())[::4]), *STRATEGY_TABLE]
+    records, instruments = synthetic_market(6_000), make_instruments(3)
+    usual = play(records, instruments, rows, (1, 5, 60))
+    every = play(records, instruments, rows, (1, 5, 60), asks_all=True)
+    assert usual.log.tobytes() == every.log.tobytes()
+    assert len(np.unique(usual.log["strategy_index"])) > 30, "there was something to compare"
+    by_quotes = usual.reasons(0).keys() | usual.reasons(1).keys() | usual.reasons(2).keys()
+    assert by_quotes, "kinds for quotes decided too"
+
+
+def test_the_strategies_that_hold_a_position_are_marked() -> None:
+    rows = [*STRATEGY_TABLE, *fast(list(expanded_rows())[::3])]
+    run = play(synthetic_market(3_000), make_instruments(2), rows, (1, 5, 60))
+    holds = run.exposure["position_lots"] != 0
+    assert holds.any()
+    assert not holds.all()
+    for marked, held in zip(run.market.held_rows, holds, strict=True):
+        assert marked.tolist() == pack_bits(held.tolist()).tolist()

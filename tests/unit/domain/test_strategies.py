@@ -8,6 +8,7 @@ import pytest
 from engine.domain.features import micro
 from engine.domain.firewall_reasons import FirewallReason
 from engine.domain.market_state import MarketState, create_market_state
+from engine.domain.row_bits import mark_row
 from engine.domain.strategy import (
     EXPOSURE_DTYPE,
     OPPORTUNITIES_PER_RECORD_MAX,
@@ -73,6 +74,7 @@ class Desk:
     def hold(self, lots: int, price: int = ASK, at_ms: int = 0, s: int = 0) -> None:
         """Give strategy `s` a position."""
         self.exposure["position_lots"][0, s] = lots
+        mark_row(self.market.held_rows[0], s, lots != 0)
         self.exposure["entry_price_ticks"][0, s] = price
         self.exposure["entry_time_ns"][0, s] = START_RECEIVE_NS + at_ms * MS
 
