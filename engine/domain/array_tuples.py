@@ -20,21 +20,24 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
-from llvmlite import ir
 from numba import extending
 from numba.core import cgutils, types
 from numba.core.typing.templates import AttributeTemplate
 
 Context: TypeAlias = Any  # Numba's compiler context, and what it converts with
 Kind: TypeAlias = Any  # a type of Numba's
-WORD: Final = ir.IntType(64)
-HEAD_WORDS: Final = 5  # of an array, before its shape
-SHAPE_MEMBER, STRIDES_MEMBER = 5, 6  # of Numba's structure of an array
+Builder: TypeAlias = Any  # writes instructions
+Value: TypeAlias = Any  # what an instruction answers
 
 # WHY: the library's own types leave most of these undeclared.
 _cgutils: Any = cgutils
 _numba: Any = extending
 _dispatch: Any = _numba.typeof_impl
+ir: Any = _cgutils.ir  # the instructions, as Numba has them
+
+WORD: Final = ir.IntType(64)
+HEAD_WORDS: Final = 5  # of an array, before its shape
+SHAPE_MEMBER, STRIDES_MEMBER = 5, 6  # of Numba's structure of an array
 
 
 class ArrayTuple(types.Type):
@@ -81,27 +84,26 @@ class _Fields(AttributeTemplate):
     key = ArrayTuple
 
     def generic_resolve(self, kind: ArrayTuple, name: str) -> Kind:  # type: ignore[override]
+        """Return the type of a field; None when there is no such field."""
         found, _ = kind.places.get(name, (None, 0))
         return found
 
 
 def _read_field(
-    context: Context, builder: ir.IRBuilder, kind: ArrayTuple, table: ir.Value, name: str
-) -> ir.Value:
+    context: Context, builder: Builder, kind: ArrayTuple, table: Value, name: str
+) -> Value:
     found, place = kind.places[name]
     words = builder.bitcast(table, WORD.as_pointer())
     at = builder.gep(words, [ir.Constant(WORD, place)])
     if isinstance(found, ArrayTuple):
         return builder.bitcast(at, _cgutils.voidptr_t)
-    array: ir.Type = context.get_value_type(found)
+    array = context.get_value_type(found)
     read = builder.load(builder.bitcast(at, array.as_pointer()))
     read.set_metadata("tbaa", _never_written(builder.module))
     return _with_known_strides(context, builder, found, read) if found.layout == "C" else read
 
 
-def _with_known_strides(
-    context: Context, builder: ir.IRBuilder, kind: Kind, read: ir.Value
-) -> ir.Value:
+def _with_known_strides(context: Context, builder: Builder, kind: Kind, read: Value) -> Value:
     # Rows lie side by side: a field of row i is a constant away from that of the next.
     stride = ir.Constant(WORD, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
     for dimension in reversed(range(kind.ndim)):
@@ -112,14 +114,14 @@ def _with_known_strides(
     return read
 
 
-def _never_written(module: ir.Module) -> ir.Value:
+def _never_written(module: Context) -> Value:
     # Of what LLVM knows of types only this is used: that memory read so is constant.
     root = module.add_metadata(["tables of arrays"])
     word = module.add_metadata(["word", root, ir.Constant(WORD, 0)])
     return module.add_metadata([word, word, ir.Constant(WORD, 0), ir.Constant(WORD, 1)])
 
 
-def _from_python(kind: ArrayTuple, value: ir.Value, context: Context) -> Any:  # noqa: ANN401
+def _from_python(kind: ArrayTuple, value: Value, context: Context) -> Any:  # noqa: ANN401
     builder = context.builder
     table = _cgutils.alloca_once(builder, ir.ArrayType(WORD, kind.words))
     # WHY: the optimiser must not see that the table it may take for constant was just written.
@@ -133,7 +135,7 @@ def _from_python(kind: ArrayTuple, value: ir.Value, context: Context) -> Any:  #
     return _numba.NativeValue(hidden, is_error=failed)
 
 
-def _fill(kind: ArrayTuple, value: ir.Value, context: Context, words: ir.Value) -> ir.Value:
+def _fill(kind: ArrayTuple, value: Value, context: Context, words: Value) -> Value:
     """Write where the arrays of a tuple lie, borrowed from it; return 0, or what went wrong."""
     builder, code = context.builder, ir.IntType(32)
     adapt = _cgutils.get_or_insert_function(
