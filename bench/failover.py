@@ -77,7 +77,7 @@ CASES: dict[str, Case] = {
         ({"kind": "disconnect", "first_of": "market"},), 'backup = "always"'
     ),
     "everything cut": Case(CUT_ALL, rest_s=60.0),
-    "everything cut at once after the start": Case(CUT_ALL),
+    "everything cut at the start": Case(CUT_ALL),
     "everything cut, 300 books": Case(CUT_ALL, instruments=300, rest_s=30.0),
     "venue gone for 3 s": Case(
         ({"kind": "slow_handshake", "delay_ms": 3_000, "duration_ms": 2_000}, *CUT_ALL)
