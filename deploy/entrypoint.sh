@@ -16,7 +16,7 @@ case "${1:-}" in
 '' | -*) set -- aegis run "$@" ;;
 run | exchange | chart | record | tape | download | status | top | orders | positions | halt | \
     pause | reduce | flatten | cancel-all | reconcile | resume | stop | access | replay | why | \
-    report | verify | readiness | audit | completion | doctor | journal | config | \
+    report | verify | readiness | audit | alert | completion | doctor | journal | config | \
     version) set -- aegis "$@" ;;
 esac
 

@@ -15,12 +15,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from engine.config_paper import PaperConfig
+from engine.config_people import AccessConfig, AlertsConfig, Count, Positive
 
 NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,23}$"
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(gt=0)]
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
 Amount = Annotated[float, Meta(ge=0.0)]
 
@@ -197,22 +196,6 @@ class SourcesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 1_000
 
 
-class AccessConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who reaches the API from elsewhere; accounts are made by `aegis access`."""
-
-    api_token: Annotated[
-        str,
-        Meta(description="Token of an admin without an account (API_TOKEN); 24 characters."),
-    ] = ""
-    tls_certificate: Annotated[
-        str, Meta(description="PEM file; with tls_key the API speaks TLS only.")
-    ] = ""
-    tls_key: Annotated[str, Meta(description="PEM file of the certificate's key.")] = ""
-    tls_client_ca: Annotated[
-        str, Meta(description="PEM file; clients must show a certificate that it signed.")
-    ] = ""
-
-
 class StrategyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One row added to, or replacing, a row of the built-in strategy table."""
 
@@ -246,6 +229,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     journal: JournalConfig = JournalConfig()
     sources: SourcesConfig = SourcesConfig()
     access: AccessConfig = AccessConfig()
+    alerts: AlertsConfig = AlertsConfig()
     instruments: Annotated[
         tuple[str, ...],
         Meta(
@@ -357,7 +341,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return f"{self.home}/state/{self.venue.name}-{self.venue.account}-{self.trading_mode}"
 
 
-SECRET_FIELDS = frozenset({"api_secret", "api_key", "api_token", "database_url"})
+SECRET_FIELDS = frozenset(
+    {"api_secret", "api_key", "api_token", "database_url", "urls", "escalate_urls"}
+)
 
 
 def compiler_target() -> tuple[str | None, str | None]:

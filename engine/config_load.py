@@ -80,6 +80,7 @@ ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "BINANCE_API_SECRET": ("venue.api_secret", str),
     "DATABASE_URL": ("database_url", str),
     "API_TOKEN": ("access.api_token", str),
+    "ALERT_URLS": ("alerts.urls", str),
     "ALLOW_ORDERS": ("arming.allow_orders", _boolean),
     "DRY_RUN": ("arming.dry_run", _boolean),
     "ENABLE_ORDER_EXEC": ("arming.enable_order_exec", _boolean),

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 from engine import telemetry
 from engine.domain.codes import EventType, TradingState
 from engine.processes import logs, upkeep
+from engine.processes.alert_events import AlertEvents
+from engine.processes.alert_sender import AlertError, AlertSender, Apprise, rules_of
 from engine.processes.audit_log import AuditLog
 from engine.processes.control import RolePage, RoleState, RoleWord
 from engine.processes.event_lines import EventLines
@@ -50,6 +52,7 @@ class Attendant:
         table = SubscriberTable()
         lines = EventLines(self.logger, lambda: orchestrator.record.document)
         lines.subscribe(table)
+        self._alerts = self._make_alerts(table)
         table.subscribe(EventType.CONTROL_RESUME, lambda _: orchestrator.guard.resume())
         table.seal()
         self._audit: AuditLog | None = None  # once the session has its instruments
@@ -64,7 +67,9 @@ class Attendant:
         self._heartbeat_due = now + HEARTBEAT_LINE_S
 
     def start(self) -> None:
-        """Start the projectors."""
+        """Start the projectors, and the thread that tells people."""
+        if self._alerts is not None:
+            self._alerts[0].start()
         for projector in self._projectors:
             projector.start()
 
@@ -98,9 +103,16 @@ class Attendant:
         while self._write_audit() and time.monotonic() < deadline:
             pass
         self._tell_alarms()
+        if self._alerts is not None:
+            self._alerts[0].stop(max(deadline - time.monotonic(), 0.1))
         for projector in self._projectors:
             projector.stop(max(deadline - time.monotonic(), 0.1))
         self._count()
+
+    def tell_end(self) -> None:
+        """Tell people that the engine did not stop in order."""
+        if self._alerts is not None:
+            self._alerts[0].offer("stopped", "the engine ended, not in order: see its log")
 
     def write_heartbeat(self) -> None:
         """Write the line that says, every quarter of an hour, what this engine is doing."""
@@ -123,6 +135,22 @@ class Attendant:
             disk_free_mb=upkeep.free_bytes(self._home) >> 20,
             memory_mb=upkeep.resident_bytes(self._pids()) >> 20,
         )
+
+    def _make_alerts(self, table: SubscriberTable) -> tuple[AlertSender, AlertEvents] | None:
+        """Return who tells people and who notices; None: nobody is to be told."""
+        config = self._owner.config
+        if not config.alerts.urls.split():
+            return None
+        try:
+            rules = rules_of(config.alerts)
+        except AlertError as error:
+            self.logger.warning("ALERTS_OFF", error=str(error))
+            return None
+        name = f"aegis {config.name}"
+        sender = AlertSender(rules, lambda: Apprise(config.alerts, name), self.logger.warning)
+        events = AlertEvents(sender, lambda: self._owner.record.document)
+        events.subscribe(table)
+        return sender, events
 
     def _follow(self) -> int:
         try:
@@ -156,6 +184,8 @@ class Attendant:
         while owner.alarms:
             alarm = owner.alarms.popleft()
             self._alarm_site.warn(alarm.reason.name, text=alarm.text)
+            if self._alerts is not None:
+                self._alerts[1].alarm(alarm.reason, alarm.text)
             owner.producer.try_publish(fault_payload(alarm.reason, alarm.text))
             owner.producer.wake()
 

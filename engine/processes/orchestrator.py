@@ -143,6 +143,8 @@ class Orchestrator:
                 is_end = False
         if is_end:
             self.record.seal([writer for drain in self.drains for writer in drain.writers])
+        if not is_orderly:
+            self._attendant.tell_end()
         self._attendant.stop(budget_s / 2)
         self._detach()
 

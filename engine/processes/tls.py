@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import ssl
 
-    from engine.config import AccessConfig
+    from engine.config_people import AccessConfig
 
 
 def tls_options(access: AccessConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.api_client import call
-from engine.config import AccessConfig
+from engine.config_people import AccessConfig
 from engine.processes.api import ApiThread
 from engine.processes.runfile import RunningEngine
 from engine.processes.tls import own_context, tls_options

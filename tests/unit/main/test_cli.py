@@ -44,6 +44,7 @@ COMMANDS = (
     "readiness",
     "audit",
     "completion",
+    "alert",
     "doctor",
     "config",
     "version",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import AccessConfig, Config
+from engine.config import Config
+from engine.config_people import AccessConfig
 from engine.processes.engine_start import StartError, check_access, is_weak
 from engine.web.accounts import read_access
 from tests.engine_process import AEGIS, aegis

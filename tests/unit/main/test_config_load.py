@@ -135,7 +135,16 @@ def test_the_example_file_is_valid_and_changes_nothing() -> None:
         {},
         {
             name: {}
-            for name in ("venue", "paper", "arming", "limits", "journal", "sources", "access")
+            for name in (
+                "venue",
+                "paper",
+                "arming",
+                "limits",
+                "journal",
+                "sources",
+                "access",
+                "alerts",
+            )
         },
     )
 
