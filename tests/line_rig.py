@@ -1,10 +1,16 @@
 """The order line with both ends in this process; the test plays the kernel thread."""
 
+import asyncio
 import socket
+import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from engine.clock import VenueClock
 from engine.domain.codes import (
     COMMAND_ON_LINE,
     EVENT_POST_ONLY,
@@ -14,7 +20,11 @@ from engine.domain.codes import (
     TimeInForce,
 )
 from engine.domain.records import EVENT_DTYPE
+from engine.venues.binance.order_context import Offload, OrderContext
+from engine.venues.binance.order_line import KernelLine
+from engine.venues.binance.order_sender import OrderSender
 from engine.venues.binance.order_wire import Account, OrderEncoder
+from engine.venues.order_records import Report, read_command
 from native_ext._native import OrderLine, OrderWire, call_at
 from tests.builders import make_instrument
 
@@ -61,6 +71,57 @@ def write(line: OrderLine, record: np.ndarray) -> bool:
     """Write a record's order on a line that was taken, as the kernel thread does."""
     address, _, write_address = line.addresses
     return call_at(write_address, address, record.ctypes.data) == 1
+
+
+class LineSide:
+    """An order side whose ring is a list; the test is the kernel thread."""
+
+    def __init__(
+        self, account: Account, clock: VenueClock, later: Callable[[str, Callable[[], Any]], bool]
+    ) -> None:
+        """Make the order side of one instrument; what it puts off goes to `later`."""
+        self.reports: list[Report] = []
+        self.ring: deque[np.ndarray] = deque()
+        self.line: Any = OrderLine()
+        self.context = OrderContext(
+            account,
+            clock,
+            [make_instrument()],
+            self.reports.append,
+            Offload(later, later, later),
+            KernelLine(self.line, self.take_commands),
+        )
+        assert self.context.line is not None
+        self.end = self.context.line
+        self.sender = OrderSender(self.context)
+
+    def take_commands(self) -> None:
+        """Take what is in the ring, as the executor does: a place is free when it was taken."""
+        while self.ring:
+            self.sender.submit(read_command(self.ring[0].tobytes()[8:]))
+            self.ring.popleft()
+
+    def decide(self, number: int = 1) -> bool:
+        """Decide an order as the kernel thread does; return whether it took the line."""
+        record = make_command(order_sequence=number)
+        taken = take(self.line)
+        if not taken:
+            record["order_status"] = 0
+        self.ring.append(record)
+        if taken:
+            write(self.line, record)
+        return taken
+
+    async def until(self, holds: Callable[[], bool], what: str) -> None:
+        """Wait for a condition with a deadline."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not holds():
+            assert time.monotonic() < deadline, f"{what}: {self.kinds()}"
+            await asyncio.sleep(0.001)
+
+    def kinds(self) -> list[EventType]:
+        """Return the types of the reports about orders."""
+        return [row.event_type for row in self.reports if row.event_type != EventType.VENUE_CLOCK]
 
 
 def arm(line: OrderLine, wire: OrderWire, lent: socket.socket, *clock: int) -> bool:

@@ -60,6 +60,15 @@ def running_exchange(*arguments: str) -> Iterator[Exchange]:
         exchange.stop()
 
 
+@contextlib.contextmanager
+def quoted_exchange(instruments: int) -> Iterator[Exchange]:
+    """Run an exchange of generated instruments that all have quotes."""
+    with running_exchange("--generate", str(instruments), "--seed", "3") as running:
+        for instrument in running.instruments():
+            running.wait_for_quotes(instrument.symbol)
+        yield running
+
+
 def _instrument(index: int, symbol: dict[str, Any]) -> Instrument:
     filters = {row["filterType"]: row for row in symbol["filters"]}
     tick, lot = filters["PRICE_FILTER"]["tickSize"], filters["LOT_SIZE"]["stepSize"]

@@ -144,6 +144,16 @@ def instance_cleanup() -> Iterator[list[str]]:
         segments.remove(name)
 
 
+def abandoned(home: Path, instance_cleanup: list[str]) -> str:
+    """Leave segments of a dead engine that hold what its journal has not; return its name."""
+    child = spawn("main", home, "abandon")
+    name, orchestrator = name_and_orchestrator(child)
+    instance_cleanup.append(name)
+    end(child)
+    assert gone(orchestrator)
+    return name
+
+
 def test_an_orchestrator_whose_main_died_drains_before_it_ends(
     tmp_path: Path, instance_cleanup: list[str]
 ) -> None:
@@ -163,11 +173,7 @@ def test_an_orchestrator_whose_main_died_drains_before_it_ends(
 def test_what_a_dead_engine_left_is_journaled_before_its_rings_go(
     tmp_path: Path, instance_cleanup: list[str]
 ) -> None:
-    child = spawn("main", tmp_path, "abandon")
-    name, orchestrator = name_and_orchestrator(child)
-    instance_cleanup.append(name)
-    end(child)
-    assert gone(orchestrator)
+    name = abandoned(tmp_path, instance_cleanup)
     directory = next(tmp_path.glob("state/*/journal/*"))
     before = len(read_records(directory, SOURCE_EVENTS_BRAIN))
     assert before < 4
@@ -186,10 +192,7 @@ def test_what_a_dead_engine_left_is_journaled_before_its_rings_go(
 def test_what_a_dead_engine_left_is_journaled_under_its_instruments(
     tmp_path: Path, instance_cleanup: list[str]
 ) -> None:
-    child = spawn("main", tmp_path, "abandon")
-    name, _ = name_and_orchestrator(child)
-    instance_cleanup.append(name)
-    end(child)
+    name = abandoned(tmp_path, instance_cleanup)
     directory = next(tmp_path.glob("state/*/journal/*"))
     unnamed = msgspec.structs.replace(read_document(directory), instruments=())
     write_document(directory, unnamed)
@@ -199,15 +202,6 @@ def test_what_a_dead_engine_left_is_journaled_under_its_instruments(
     found = read_document(directory)
     assert [row.symbol for row in found.instruments] == ["BTCUSDT", "ETHUSDT"]
     assert msgspec.structs.replace(found, instruments=()) == unnamed
-
-
-def abandoned(home: Path, instance_cleanup: list[str]) -> str:
-    """Leave segments of a dead engine that hold what its journal has not; return its name."""
-    child = spawn("main", home, "abandon")
-    name, _ = name_and_orchestrator(child)
-    instance_cleanup.append(name)
-    end(child)
-    return name
 
 
 def test_what_a_dead_engine_left_goes_to_its_own_home(

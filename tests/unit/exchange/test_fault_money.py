@@ -1,5 +1,7 @@
 """Funding, liquidation, deleveraging and trades by hand: exact books, told as the venue tells."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,20 +31,20 @@ def books_balance(ledger: dict[str, Any]) -> bool:
     return Decimal(wallet["walletBalance"]) == Decimal(wallet["deposit"]) + income
 
 
-async def ready(exchange: Running) -> Rest:
-    """Start the market and wait for its book."""
-    rest = exchange.rest()
-    exchange.exchange.player.start()
-    market = exchange.exchange.venue.markets[SYMBOL]
-    await until(lambda: market.mark_price() > 0)
-    return rest
+@asynccontextmanager
+async def trading(folder: Path) -> AsyncIterator[tuple[Running, Rest]]:
+    """Run a market that has its book."""
+    async with running(tape_of(short_tape(folder / "a"))) as exchange:
+        exchange.exchange.player.start()
+        market = exchange.exchange.venue.markets[SYMBOL]
+        await until(lambda: market.mark_price() > 0)
+        yield exchange, exchange.rest()
 
 
 @pytest.mark.parametrize("rate_ppm", [100, -250])
 def test_funding_is_paid_by_one_side_and_has_its_income_row(tmp_path: Path, rate_ppm: int) -> None:
     async def test() -> None:
-        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
-            rest = await ready(exchange)
+        async with trading(tmp_path) as (exchange, rest):
             user = await exchange.user_stream(rest)
             await bought(rest)
             answer = await fault(rest, kind="funding", account=KEY, rate_ppm=rate_ppm)
@@ -78,8 +80,7 @@ def test_the_venues_own_trades_close_what_is_held_under_their_names(
     tmp_path: Path, kind: str, name: str, execution: str
 ) -> None:
     async def test() -> None:
-        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
-            rest = await ready(exchange)
+        async with trading(tmp_path) as (exchange, rest):
             await bought(rest)
             user = await exchange.user_stream(rest)
             assert (await fault(rest, kind=kind, account=KEY)).json == {"fills": 1}
@@ -99,8 +100,7 @@ def test_the_venues_own_trades_close_what_is_held_under_their_names(
 
 def test_a_trade_by_hand_of_a_size_needs_a_side(tmp_path: Path) -> None:
     async def test() -> None:
-        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
-            rest = await ready(exchange)
+        async with trading(tmp_path) as (_exchange, rest):
             order = {"kind": "manual_trade", "account": KEY, "symbol": SYMBOL, "qty": "0.002"}
             assert (await rest.practice("/practice/fault", order)).status == 400
             assert (await fault(rest, **order, side="SELL")).json == {"fills": 1}
@@ -113,8 +113,7 @@ def test_a_trade_by_hand_of_a_size_needs_a_side(tmp_path: Path) -> None:
 
 def test_a_partial_fill_expires_the_rest_and_can_cut_the_stream_first(tmp_path: Path) -> None:
     async def test() -> None:
-        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
-            rest = await ready(exchange)
+        async with trading(tmp_path) as (exchange, rest):
             user = await exchange.user_stream(rest)
             await fault(rest, kind="partial_fill", share=0.5, count=1, cut=True)
             await bought(rest, "0.010")

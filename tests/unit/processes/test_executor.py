@@ -20,16 +20,14 @@ from tests.desk_rig import make_event
 from tests.executor_rig import DEADLINE_S, ExecutorRig
 from tests.line_rig import ARMED, make_command, take, write
 from tests.order_api_client import pem_of, secret_of
-from tests.order_side import Exchange, running_exchange
+from tests.order_side import Exchange, quoted_exchange, running_exchange
 
 QTY_LOTS = 20
 
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[Exchange]:
-    with running_exchange("--generate", "1", "--seed", "3") as running:
-        for instrument in running.instruments():
-            running.wait_for_quotes(instrument.symbol)
+    with quoted_exchange(1) as running:
         yield running
 
 

@@ -16,7 +16,7 @@ from engine.venues.binance.funding import (
     FundingWatch,
 )
 from engine.venues.order_records import Report
-from tests.order_side import Exchange, OrderSide, open_order_side, running_exchange
+from tests.order_side import Exchange, OrderSide, open_order_side, quoted_exchange
 from tests.unit.venues.test_orders_on_exchange import enough_lots
 
 FUNDING = "FUNDING_FEE"
@@ -24,9 +24,7 @@ FUNDING = "FUNDING_FEE"
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[Exchange]:
-    with running_exchange("--generate", "2", "--seed", "3") as running:
-        for instrument in running.instruments():
-            running.wait_for_quotes(instrument.symbol)
+    with quoted_exchange(2) as running:
         yield running
 
 

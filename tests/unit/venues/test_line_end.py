@@ -13,29 +13,25 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from engine.clock import VenueClock
 from engine.domain.codes import EventType, OrderStatus
-from engine.venues.binance.order_context import Offload, OrderContext
 from engine.venues.binance.order_line import KernelLine
-from engine.venues.binance.order_sender import OrderSender
 from engine.venues.binance.order_wire import Account
 from engine.venues.binance.orders import BinanceOrders
 from engine.venues.binance.rest import BinanceRest
-from engine.venues.order_records import LocalReason, Report, read_command
+from engine.venues.order_records import LocalReason, read_command
 from native_ext._native import OrderLine
-from tests.builders import make_instrument
 from tests.line_rig import (
     ARMED,
     DEADLINE_S,
     EMPTY,
     UNSENT,
+    LineSide,
     make_command,
     open_descriptors,
     take,
-    write,
 )
 
 ORDERS = 300
@@ -91,65 +87,23 @@ class Peer:
         return [int(found[1], 36) for found in map(NAME.search, self.requests) if found]
 
 
-class Side:
-    """The order side with a ring that is a list; the test is the kernel thread."""
+class Side(LineSide):
+    """An order side over requests, with what it puts off done by tasks."""
 
     def __init__(self, url: str, peer: Peer) -> None:
         self.peer = peer
-        self.reports: list[Report] = []
-        self.ring: deque[np.ndarray] = deque()
-        self.line: Any = OrderLine()
         self.clock = VenueClock()
-        account = Account(url, "", "key", "secret", "a", 1, 5_000)
         self.jobs: list[asyncio.Task[None]] = []
-        self.context = OrderContext(
-            account,
-            self.clock,
-            [make_instrument()],
-            self.reports.append,
-            Offload(self._later, self._later, self._later),
-            KernelLine(self.line, self.take_commands),
-        )
+        account = Account(url, "", "key", "secret", "a", 1, 5_000)
+        super().__init__(account, self.clock, self._later)
         self.rest = self.context.rest
-        self.end = self.context.line
-        assert self.end is not None
-        self.sender = OrderSender(self.context)
 
     def _later(self, _name: str, job: Callable[[], Any]) -> bool:
         self.jobs.append(asyncio.get_running_loop().create_task(job()))
         return True
 
-    def take_commands(self) -> None:
-        """Take what is in the ring, as the executor does: a place is free when it was taken."""
-        while self.ring:
-            self.sender.submit(read_command(self.ring[0].tobytes()[8:]))
-            self.ring.popleft()
-
-    def decide(self, number: int = 1) -> bool:
-        """Decide an order as the kernel thread does; return whether it took the line."""
-        record = make_command(order_sequence=number)
-        taken = take(self.line)
-        if not taken:
-            record["order_status"] = 0
-        self.ring.append(record)
-        if taken:
-            write(self.line, record)
-        return taken
-
-    async def until(self, holds: Callable[[], bool], what: str) -> None:
-        """Wait for a condition with a deadline."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not holds():
-            assert time.monotonic() < deadline, f"{what}: {self.kinds()}"
-            await asyncio.sleep(0.001)
-
-    def kinds(self) -> list[EventType]:
-        """Return the types of the reports about orders."""
-        return [row.event_type for row in self.reports if row.event_type != EventType.VENUE_CLOCK]
-
     async def close(self) -> None:
         """Close as the order side does."""
-        assert self.end is not None
         self.end.close()
         self.sender.abandon()
         await asyncio.sleep(0)

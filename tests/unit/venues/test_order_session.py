@@ -97,6 +97,13 @@ def break_order(exchange: Exchange, **answer: Json) -> None:
     exchange.fault(kind="rest", path=ORDER_PATH, method="POST", **answer)
 
 
+def refuse_logon(exchange: Exchange, status: int, code: int, *, count: int = 1) -> None:
+    body = {"code": code, "msg": "no"}
+    exchange.fault(
+        kind="rest", path=LOGON_PATH, status=status, body=body, execute=False, count=count
+    )
+
+
 def test_orders_cancels_and_queries_go_over_the_session(exchange: Exchange) -> None:
     async def scene(s: Scene) -> None:
         command = s.rest_order()
@@ -175,14 +182,7 @@ def test_late_answer_leaves_the_session_up_and_is_not_taken_for_another(
 
 
 def test_without_a_session_signed_requests_carry_the_orders(exchange: Exchange) -> None:
-    exchange.fault(
-        kind="rest",
-        path=LOGON_PATH,
-        status=401,
-        body={"code": -2015, "msg": "no"},
-        execute=False,
-        count=1_000,
-    )
+    refuse_logon(exchange, 401, -2015, count=1_000)
 
     async def scenario() -> None:
         async with open_order_side(exchange, key=PAIR, secret=pem_of()) as side:
@@ -222,13 +222,7 @@ def test_clock_that_is_off_is_learned_and_the_order_sent_once_more(exchange: Exc
 
 
 def test_clock_that_is_off_at_the_logon_is_learned_first(exchange: Exchange) -> None:
-    exchange.fault(
-        kind="rest",
-        path=LOGON_PATH,
-        status=400,
-        body={"code": -1021, "msg": "time"},
-        execute=False,
-    )
+    refuse_logon(exchange, 400, -1021)
 
     async def scene(s: Scene) -> None:
         assert s.session.logon_count == 1

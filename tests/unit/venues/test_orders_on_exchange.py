@@ -12,16 +12,14 @@ from engine.domain.client_id import parse_client_id
 from engine.domain.codes import EventType, OrderStatus, Side, TimeInForce
 from engine.venues.order_records import LocalReason
 from engine.venues.venue import CredentialError
-from tests.order_side import Exchange, OrderSide, open_order_side, running_exchange
+from tests.order_side import Exchange, OrderSide, open_order_side, quoted_exchange
 
 QTY_LOTS = 50
 
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[Exchange]:
-    with running_exchange("--generate", "2", "--seed", "3") as running:
-        for instrument in running.instruments():
-            running.wait_for_quotes(instrument.symbol)
+    with quoted_exchange(2) as running:
         yield running
 
 

@@ -7,33 +7,26 @@ import contextlib
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from engine.clock import VenueClock
 from engine.domain.codes import EventType
-from engine.venues.binance.order_context import Offload, OrderContext
-from engine.venues.binance.order_line import KernelLine
-from engine.venues.binance.order_sender import OrderSender
 from engine.venues.binance.order_wire import Account
-from engine.venues.order_records import LocalReason, Report, read_command
-from native_ext._native import OrderLine
-from tests.builders import make_instrument
+from engine.venues.order_records import LocalReason, read_command
 from tests.line_rig import (
     ARMED,
     DEADLINE_S,
     EMPTY,
     TAKEN,
     WRITTEN,
+    LineSide,
     make_command,
     open_descriptors,
     take,
-    write,
 )
 from tests.order_api_client import Json, pem_of
 
@@ -85,64 +78,23 @@ class Peer:
         return [row["method"] for row in self.requests[1:]]
 
 
-class Side:
-    """The order side with a ring that is a list; the test is the kernel thread."""
+class Side(LineSide):
+    """An order side over a session; it may put nothing off."""
 
     def __init__(self, port: int, peer: Peer) -> None:
         self.peer = peer
-        self.reports: list[Report] = []
-        self.ring: deque[np.ndarray] = deque()
-        self.line: Any = OrderLine()
         clock = VenueClock()
         clock.learn(0, 0, 1_723_000_000_000_000_000)
         url = f"http://127.0.0.1:{port}"
         account = Account(url, "", "pair", pem_of(), "a", 1, 5_000, url.replace("http", "ws"))
-        self.context = OrderContext(
-            account,
-            clock,
-            [make_instrument()],
-            self.reports.append,
-            Offload(self._refuse, self._refuse, self._refuse),
-            KernelLine(self.line, self.take_commands),
-        )
+        super().__init__(account, clock, self._refuse)
         session = self.context.session
         assert session is not None
         self.session = session
-        assert self.context.line is not None
-        self.end = self.context.line
-        self.sender = OrderSender(self.context)
         self.on_line = 0
 
     def _refuse(self, _name: str, _job: Callable[[], Any]) -> bool:
         return False
-
-    def take_commands(self) -> None:
-        """Take what is in the ring, as the executor does."""
-        while self.ring:
-            self.sender.submit(read_command(self.ring[0].tobytes()[8:]))
-            self.ring.popleft()
-
-    def decide(self, number: int = 1) -> bool:
-        """Decide an order as the kernel thread does; return whether it took the line."""
-        record = make_command(order_sequence=number)
-        taken = take(self.line)
-        if not taken:
-            record["order_status"] = 0
-        self.ring.append(record)
-        if taken:
-            write(self.line, record)
-        return taken
-
-    async def until(self, holds: Callable[[], bool], what: str) -> None:
-        """Wait for a condition with a deadline."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not holds():
-            assert time.monotonic() < deadline, f"{what}: {self.kinds()}"
-            await asyncio.sleep(0.001)
-
-    def kinds(self) -> list[EventType]:
-        """Return the types of the reports about orders."""
-        return [row.event_type for row in self.reports if row.event_type != CLOCK]
 
 
 @contextlib.asynccontextmanager
