@@ -5,8 +5,11 @@ the positions read before the fills equal the positions read after them and no f
 the stream meanwhile; otherwise it is taken again, a bounded number of times. A picture that cannot
 be had is `FETCH_FAILED`, which never means flat.
 
-        openOrders -> positionRisk (1) -> userTrades per instrument -> balance -> positionRisk (2)
-                           `------------------- equal? ----------------------------'
+        openAlgoOrders -> openOrders -> positionRisk (1) -> userTrades per instrument -> balance
+                                             |  equal?
+                                        positionRisk (2)
+
+Conditional orders are read first: one that triggers meanwhile is seen twice rather than not at all.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from engine.venues.binance.funding import (
 )
 from engine.venues.binance.order_views import (
     AccountReader,
+    AlgoView,
     BalanceView,
     FillView,
     OrderView,
@@ -161,10 +165,12 @@ class AccountFetcher:
         venue_ms = self._rest.clock.now_ms()
         fills_before = self._fill_count()
         self._found = []
+        algos = decode_view(await ask(self._rest, "GET", OPEN_ALGOS_PATH), list[AlgoView])
         orders = decode_view(await ask(self._rest, "GET", OPEN_ORDERS_PATH), list[OrderView])
         positions = await self._positions()
-        for symbol in [row.symbol for row in orders] + [row.symbol for row in positions]:
-            instrument = self._reader.instrument(symbol)
+        named: list[AlgoView | OrderView | PositionView] = [*algos, *orders, *positions]
+        for row in named:
+            instrument = self._reader.instrument(row.symbol)
             if instrument is not None:
                 traded.add(instrument.instrument_index)
         fills = await self._fills(sorted(traded), since_ms, venue_ms)
@@ -175,7 +181,10 @@ class AccountFetcher:
         if spoiled:
             return None
         rest = (*fills, *payments, *self._found)
-        return Picture(tuple(self._reports(orders, positions, balances)) + rest, venue_ms)
+        waiting = (self._reader.algo_report(algo) for algo in algos)
+        conditional = tuple(report for report in waiting if report is not None)
+        told = tuple(self._reports(orders, positions, balances))
+        return Picture((*conditional, *told, *rest), venue_ms)
 
     def _reports(
         self,

@@ -59,7 +59,7 @@ class OrderErrands:
     def fetch(self, command: Command) -> None:
         """Fetch the whole account."""
         if not self._context.offload.reconcile("fetch", partial(self._fetch, command)):
-            self._report_fetch_failed(command, LocalReason.QUEUE_FULL)
+            self._report_fetch_failed(command, LocalReason.QUEUE_FULL, "too much to do")
 
     async def _cancel(self, command: Command) -> None:
         for attempt in range(CANCEL_ATTEMPTS_MAX):
@@ -159,7 +159,7 @@ class OrderErrands:
             picture = await self._fetcher.take_picture(context.traded, since_ms)
         except VenueError as error:
             context.last_error = error
-            self._report_fetch_failed(command, reason_of(error))
+            self._report_fetch_failed(command, reason_of(error), str(error))
             return
         for report in picture.reports:
             context.remember(report)
@@ -178,7 +178,7 @@ class OrderErrands:
 
     def _cancel_if_forgotten(self, order: Report) -> None:
         # It rests from a home that was lost: whoever asked for it no longer remembers why.
-        if self._context.reader.is_forgotten(order.text):
+        if order.venue_order_id and self._context.reader.is_forgotten(order.text):
             # Full: the next fetch lists the order again.
             self._context.offload.cancel("forgotten order", partial(self._cancel_forgotten, order))
 
@@ -194,10 +194,9 @@ class OrderErrands:
     def _report_unknown(self, command: Command, reason: int) -> None:
         self._context.emit(self._context.about(EventType.ORDER_UNKNOWN, command, reason))
 
-    def _report_fetch_failed(self, command: Command, reason: int) -> None:
-        self._context.emit(
-            Report(EventType.FETCH_FAILED, reason=int(reason), request_id=command.request_id)
-        )
+    def _report_fetch_failed(self, command: Command, reason: int, text: str) -> None:
+        report = Report(EventType.FETCH_FAILED, reason=int(reason), request_id=command.request_id)
+        self._context.emit(report._replace(text=text))
 
     def _report_cancel_all_failed(self, command: Command, reason: int) -> None:
         self._context.emit(

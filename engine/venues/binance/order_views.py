@@ -76,6 +76,18 @@ class SymbolView(msgspec.Struct, frozen=True):
     symbol: str
 
 
+class AlgoView(msgspec.Struct, frozen=True):
+    """A conditional order as REST describes it."""
+
+    symbol: str
+    clientAlgoId: str  # noqa: N815  the venue's spelling
+    side: str
+    quantity: str = "0"
+    closePosition: bool = False  # noqa: N815
+    reduceOnly: bool = False  # noqa: N815
+    updateTime: int = 0  # noqa: N815
+
+
 class FillView(msgspec.Struct, frozen=True):
     """A row of userTrades."""
 
@@ -209,6 +221,26 @@ class AccountReader:
                 venue_order_id=view.orderId,
             ),
             view.clientOrderId,
+        )
+
+    def algo_report(self, view: AlgoView) -> Report | None:
+        """Return a conditional order as a VENUE_ORDER of somebody else; None: a symbol not traded.
+
+        The engine places none, whatever its id looks like, and the venue numbers them apart from
+        orders: `venue_order_id` stays 0. One that closes a position has no quantity of its own.
+        """
+        instrument = self.instrument(view.symbol)
+        if instrument is None:
+            return None
+        return Report(
+            EventType.VENUE_ORDER,
+            instrument.instrument_index,
+            venue_time_ns=view.updateTime * NS_PER_MS,
+            flags=EVENT_REDUCE_ONLY if view.reduceOnly or view.closePosition else 0,
+            side=SIDE.get(view.side, Side.NONE),
+            order_status=OrderStatus.NEW,
+            qty_lots=qty_lots(instrument, view.quantity),
+            text=view.clientAlgoId,
         )
 
     def fill_report(self, view: FillView, client_order_id: str) -> Report | None:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from engine.domain.codes import EventType, OrderStatus
+from engine.domain.codes import EVENT_REDUCE_ONLY, EventType, OrderStatus, Side
 from engine.venues.binance.account import ask
-from tests.order_side import Exchange, OrderSide, open_order_side, running_exchange
+from engine.venues.order_records import Report
+from tests.order_side import Exchange, OrderSide, open_order_side, quoted_exchange
 from tests.unit.venues.test_orders_on_exchange import enough_lots, far_bid_ticks
 
 ALGO_PATH = "/fapi/v1/algoOrder"
@@ -18,9 +19,7 @@ ALGO_PATH = "/fapi/v1/algoOrder"
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[Exchange]:
-    with running_exchange("--generate", "2", "--seed", "3") as running:
-        for instrument in running.instruments():
-            running.wait_for_quotes(instrument.symbol)
+    with quoted_exchange(2) as running:
         yield running
 
 
@@ -44,6 +43,15 @@ async def open_symbols(side: OrderSide) -> list[str]:
     return [row["symbol"] for row in msgspec.json.decode(body)]
 
 
+async def until_open(side: OrderSide, symbols: list[str]) -> None:
+    """Wait until conditional orders of just these symbols are open."""
+    for _ in range(500):
+        if await open_symbols(side) == symbols:
+            return
+        await asyncio.sleep(0.02)
+    assert await open_symbols(side) == symbols
+
+
 @pytest.mark.parametrize("index", [0, -1])
 def test_cancel_all_withdraws_conditional_orders_too(exchange: Exchange, index: int) -> None:
     async def scenario() -> None:
@@ -55,17 +63,10 @@ def test_cancel_all_withdraws_conditional_orders_too(exchange: Exchange, index: 
             cancel_all = side.command(EventType.COMMAND_CANCEL_ALL, instrument_index=index)
             side.orders.submit(cancel_all)
             left = names[1:] if index == 0 else []
-            for _ in range(500):
-                if await open_symbols(side) == left:
-                    break
-                await asyncio.sleep(0.02)
-            assert await open_symbols(side) == left
+            await until_open(side, left)
             assert side.of_type(EventType.CANCEL_REJECTED) == []
             side.orders.submit(cancel_all._replace(instrument_index=-1))
-            for _ in range(500):
-                if not await open_symbols(side):
-                    break
-                await asyncio.sleep(0.02)
+            await until_open(side, [])
 
     asyncio.run(scenario())
 
@@ -94,5 +95,79 @@ def test_order_that_a_conditional_one_became_is_told_as_foreign(exchange: Exchan
             fill = next(row for row in side.of_type(EventType.FILL) if row.text == "by-hand")
             assert (fill.order_sequence, fill.strategy_index) == (0, -1)
             assert fill.order_status in {OrderStatus.FILLED, OrderStatus.PARTIALLY_FILLED}
+
+    asyncio.run(scenario())
+
+
+async def place_closing_stop(side: OrderSide, index: int) -> None:
+    """Place a stop that closes whatever is held, under an id that looks like one of ours."""
+    instrument = side.instruments[index]
+    params = {
+        "algoType": "CONDITIONAL",
+        "symbol": instrument.symbol,
+        "side": "SELL",
+        "type": "STOP_MARKET",
+        "closePosition": "true",
+        "triggerPrice": instrument.price_text(far_bid_ticks(side, index)),
+        "clientAlgoId": "a1-0-7-1",
+    }
+    await ask(side.orders.context.rest, "POST", ALGO_PATH, params)
+
+
+async def fetched(side: OrderSide, last: EventType = EventType.FETCH_END) -> list[Report]:
+    """Fetch the account and return what was told until the last report."""
+    first = len(side.reports)
+    side.orders.submit(side.command(EventType.COMMAND_FETCH, request_id=first + 1))
+    await side.wait(last, first=first)
+    return side.reports[first:]
+
+
+def test_a_fetch_tells_conditional_orders_as_somebody_elses(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            lots = enough_lots(side, 0)
+            await place_stop(side, 0)
+            await place_closing_stop(side, 1)
+            told = [row for row in await fetched(side) if row.event_type == EventType.VENUE_ORDER]
+            assert [(row.instrument_index, row.side, row.venue_order_id) for row in told] == [
+                (0, Side.SELL, 0),
+                (1, Side.SELL, 0),
+            ]
+            assert abs(told[0].qty_lots - lots) <= max(1, lots // 20), "counted into risk"
+            assert (told[1].qty_lots, told[1].flags) == (0, EVENT_REDUCE_ONLY)
+            assert {row.order_sequence for row in told} == {0}, "never taken for one of ours"
+            assert {0, 1} <= side.orders.context.traded, "their fills are asked for"
+            side.orders.submit(side.command(EventType.COMMAND_CANCEL_ALL, instrument_index=-1))
+            await until_open(side, [])
+            assert EventType.VENUE_ORDER not in {row.event_type for row in await fetched(side)}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/fapi/v1/openAlgoOrders",
+        "/fapi/v1/openOrders",
+        "/fapi/v3/positionRisk",
+        "/fapi/v3/balance",
+    ],
+)
+def test_a_fetch_that_does_not_decode_fails_with_its_reason_and_says_nothing_else(
+    exchange: Exchange, path: str
+) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            for body in ('[{"symbol": 1}]', "<html>no</html>"):
+                answer = {"path": path, "method": "GET", "status": 200, "body": body}
+                exchange.fault(kind="rest", **answer, count=1_000)
+                told = await fetched(side, EventType.FETCH_FAILED)
+                kinds = [row.event_type for row in told if row.event_type != EventType.VENUE_CLOCK]
+                assert kinds == [EventType.FETCH_BEGIN, EventType.FETCH_FAILED]
+                assert told[-1].reason != 0
+                assert told[-1].text.startswith("unreadable answer")
+            exchange.fault(kind="clear")
+            again = {row.event_type for row in await fetched(side)}
+            assert EventType.VENUE_BALANCE in again, "the next one is whole"
 
     asyncio.run(scenario())

@@ -43,7 +43,8 @@ def told(
     sequence: int = 1,
     kind: EventType = EventType.ORDER_UPDATE,
 ) -> Report:
-    return Report(kind, index, order_status=status, order_sequence=sequence, text=name)
+    number = {"order_sequence": sequence, "venue_order_id": 7}
+    return Report(kind, index, order_status=status, text=name, **number)
 
 
 def play(scene: Callable[[Countdown, Venue], Awaitable[None]]) -> None:
@@ -110,6 +111,18 @@ def test_instrument_with_a_foreign_order_is_left_alone() -> None:
         await until(lambda: countdown.armed == {1, 2})
         countdown.note(told("again", OrderStatus.NEW, 1, sequence=0))
         await until(lambda: countdown.armed == {2})
+
+    play(scene)
+
+
+def test_a_conditional_order_of_somebody_else_takes_no_protection_away() -> None:
+    async def scene(countdown: Countdown, _venue: Venue) -> None:
+        waiting = told("stop by hand", OrderStatus.NEW, 1, sequence=0, kind=EventType.VENUE_ORDER)
+        countdown.note(waiting._replace(venue_order_id=0))
+        countdown.note(told("a", OrderStatus.NEW, 1))
+        await until(lambda: countdown.armed == {1})
+        countdown.note(waiting)
+        await until(lambda: not countdown.armed)
 
     play(scene)
 
