@@ -35,10 +35,10 @@ KINDS: Final = ("orders", "fills", "positions", "balances")
 _ORDERS: Final = """
     SELECT client_order_id, CASE epoch WHEN 0 THEN venue_order_id ELSE 0 END,
            instrument, side, qty_lots, cum_qty_lots, price_ticks, status, filled_lots
-    FROM orders"""
+    FROM order_states"""
 _FILLS: Final = """
     SELECT instrument, trade_id, side, qty_lots, price_ticks, fee_e8, venue_realised_pnl_e8
-    FROM executions"""
+    FROM fills"""
 _POSITIONS: Final = "SELECT instrument, strategy, lots FROM positions"
 _WALLETS: Final = "SELECT asset, wallet_e8, explained_e8 FROM balances"
 _OPENED: Final = "SELECT MIN(venue_time_ns) FROM adjustments WHERE kind = 'OPENING_CASH'"
@@ -49,7 +49,7 @@ _TAKEN_OVER: Final = """
     SELECT a.instrument, a.side * a.qty_lots, a.venue_time_ns, s.epoch, a.sequence
     FROM adjustments a JOIN sessions s USING (state_key, session_id)
     WHERE a.kind = 'POSITION'"""
-_MOVED: Final = "SELECT instrument, side * qty_lots, venue_time_ns FROM executions"
+_MOVED: Final = "SELECT instrument, side * qty_lots, venue_time_ns FROM fills"
 
 
 class Agreement(NamedTuple):

@@ -45,8 +45,8 @@ class Replayed(NamedTuple):
     differences: list[str]
 
 
-def replay_command(directory: Path, *, as_json: bool) -> int:
-    """Replay a session, print what it showed, and return the exit code.
+def replay_command(directory: Path, *, as_json: bool, until: int | None = None) -> int:
+    """Replay a session, or its steps up to one event; print what it showed, return the exit code.
 
     0: identical; 1: different; 2: not a session's journal directory; 3: cannot be replayed.
     """
@@ -54,7 +54,7 @@ def replay_command(directory: Path, *, as_json: bool) -> int:
         read_document(directory)
         # Kernels come from the cache of the home the journal lies in, as the engine's did.
         kernel_cache.activate(str(directory.resolve().parents[3]))
-        result = replay(directory)
+        result = replay(directory, until)
     except (StoreError, IndexError) as error:
         return exit_codes.fail(str(error), exit_codes.USAGE)
     print(json.dumps(result._asdict()) if as_json else _text(result))  # noqa: T201
@@ -63,8 +63,12 @@ def replay_command(directory: Path, *, as_json: bool) -> int:
     return exit_codes.DONE if result.identical else exit_codes.ROLE_DIED
 
 
-def replay(directory: Path) -> Replayed:
+def replay(directory: Path, until: int | None = None) -> Replayed:
     """Run a session again; imports Numba.
+
+    Args:
+        directory: the session's journal.
+        until: place of a brain's event: the step that wrote it is the last; None: to the end.
 
     Raises:
         StoreError: the journal or its document cannot be read.
@@ -73,7 +77,7 @@ def replay(directory: Path) -> Replayed:
 
     document = read_document(directory)
     reason = why_not_replayable(directory, document)
-    run = _Run(directory)
+    run = _Run(directory, until)
     if not reason:
         try:
             run.play()
@@ -81,6 +85,8 @@ def replay(directory: Path) -> Replayed:
             reason = str(error)
     if not reason and run.step_count == 0:
         reason = "its brain left no drain mark"
+    elif not reason and until is not None and not run.has_reached:
+        reason = f"no step of it wrote event {until}"
     return Replayed(
         session=document.session_id,
         replayable=not reason,
@@ -102,8 +108,10 @@ def replay(directory: Path) -> Replayed:
 class _Run:
     """One pass over a session's steps."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, until: int | None) -> None:
         self.directory = directory
+        self._until = until
+        self.has_reached = False
         self.step_count = self.record_count = self.decision_count = 0
         self.order_count = self.output_count = self.unmarked_count = 0
         self.decisions_hash = hashlib.sha256()
@@ -152,6 +160,10 @@ class _Run:
             self.step_count += 1
             self.record_count += consumed
             self._compare(step.outputs, out.events[: out.counts[OUT_EVENTS]].copy())
+            # A slot's word is one above the place of its event.
+            if self._until is not None and (step.outputs["sequence"] == self._until + 1).any():
+                self.has_reached = True
+                return
         self.unmarked_count = steps.unmarked_count
 
     def _compare(self, journaled: Records, written: Records) -> None:

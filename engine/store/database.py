@@ -1,11 +1,13 @@
 """What the projection needs of a database: the seam that SQLite and PostgreSQL both fill.
 
 Statements are written once, with `?` for parameters, in the part of SQL that both understand. The
-schema is the numbered files in `migrations/`, each applied once, in a transaction of its own.
+schema is the numbered files in `migrations/`, each applied once, in a transaction of its own; the
+one word of theirs that no database has, `utc_text(column)`, each database translates.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from importlib import resources
@@ -19,6 +21,8 @@ VERSIONS_TABLE: Final = (
     "version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_ns BIGINT NOT NULL)"
 )
 
+_UTC_TEXT: Final = re.compile(r"utc_text\(([a-z_.]+)\)")
+
 
 class Database(Protocol):
     """One open database, used by one thread.
@@ -29,6 +33,10 @@ class Database(Protocol):
     @property
     def name(self) -> str:
         """What it is and where, without secrets."""
+
+    @staticmethod
+    def utc_text(column: str) -> str:
+        """Return the expression that writes a column of ns since the epoch as UTC text."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Do what is inside altogether or not at all."""
@@ -72,7 +80,7 @@ def migrate(database: Database, now_ns: int) -> int:
             continue
         with database.transaction():
             for statement in statements:
-                database.execute(statement)
+                database.execute(_UTC_TEXT.sub(lambda m: database.utc_text(m[1]), statement))
             database.execute(
                 "INSERT INTO schema_versions VALUES (?, ?, ?)", (version, name, now_ns)
             )

@@ -20,7 +20,7 @@ from engine.store.event_names import Event, EventNames
 from engine.store.postings import LedgerAccount, post_cash, post_fill, post_funding
 from engine.store.tables import (
     BALANCES,
-    EXECUTIONS,
+    FILLS,
     ORDERS,
     POSITIONS,
     POSTINGS,
@@ -216,7 +216,7 @@ class Fold:
         key = (self._key, self._names.instrument(event), int(event["trade_id"]))
         # A repeated fill may still tell something of its order: both flags, and no fill.
         is_applied = int(event["flags"]) & (EVENT_APPLIED | EVENT_DUPLICATE) == EVENT_APPLIED
-        is_news = bool(qty_lots) and is_applied and self._row(EXECUTIONS, key) is None
+        is_news = bool(qty_lots) and is_applied and self._row(FILLS, key) is None
         if row is not None:
             if is_news:
                 missing = max(_int(row["cum_qty_lots"]) - _int(row["filled_lots"]), 0)
@@ -230,7 +230,7 @@ class Fold:
         instrument = self._names.instrument(event)
         venue_time_ns = int(event["venue_time_ns"])
         self._put(
-            EXECUTIONS,
+            FILLS,
             {
                 "state_key": self._key,
                 "instrument": instrument,

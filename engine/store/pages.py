@@ -17,7 +17,7 @@ _FILLS: Final = """
     SELECT e.sequence, e.time_ns, e.instrument, e.strategy, e.side, e.price_ticks, e.qty_lots,
            e.fee_e8, e.realised_pnl_e8, e.liquidity, e.trade_id, e.order_id,
            i.tick_scaled, i.price_exponent, i.lot_scaled, i.qty_exponent
-    FROM executions e JOIN instruments i USING (state_key, instrument)
+    FROM fills e JOIN instruments i USING (state_key, instrument)
     WHERE e.state_key = ? AND e.session_id = ? AND e.sequence > ? ORDER BY e.sequence LIMIT ?"""
 _DECISIONS: Final = """
     SELECT sequence, time_ns, instrument, strategy, side, is_entry, reason_name, score,
@@ -35,7 +35,7 @@ _CONTROLS: Final = """
 
 _LAST: Final = """
     SELECT COALESCE(MAX(last), -1) FROM (
-    SELECT MAX(sequence) AS last FROM executions WHERE state_key = ? AND session_id = ?
+    SELECT MAX(sequence) AS last FROM fills WHERE state_key = ? AND session_id = ?
     UNION ALL SELECT MAX(sequence) FROM decisions WHERE state_key = ? AND session_id = ?
     UNION ALL SELECT MAX(sequence) FROM refusals WHERE state_key = ? AND session_id = ?
     UNION ALL SELECT MAX(sequence) FROM role_states
@@ -118,15 +118,21 @@ def _searching(statement: str, texts: str) -> str:
     return f"{where} ORDER BY {place} DESC LIMIT ?"
 
 
-def _fill(row: tuple[Any, ...]) -> Row:
-    sequence, time_ns, instrument, strategy, side, price, qty, fee, pnl, liquidity = row[:10]
-    trade_id, order_id, tick_scaled, price_exponent, lot_scaled, qty_exponent = row[10:]
+def _head(sequence: int, time_ns: int, instrument: str, strategy: str, side: int) -> Row:
     return {
         "sequence": sequence,
         "time": time_text(time_ns),
         "instrument": instrument,
         "strategy": strategy,
         "side": Side(side).name,
+    }
+
+
+def _fill(row: tuple[Any, ...]) -> Row:
+    sequence, time_ns, instrument, strategy, side, price, qty, fee, pnl, liquidity = row[:10]
+    trade_id, order_id, tick_scaled, price_exponent, lot_scaled, qty_exponent = row[10:]
+    return {
+        **_head(sequence, time_ns, instrument, strategy, side),
         "price": decimal_text(price * tick_scaled, price_exponent),
         "quantity": decimal_text(qty * lot_scaled, qty_exponent),
         "fee": fee / E8,
@@ -140,11 +146,7 @@ def _fill(row: tuple[Any, ...]) -> Row:
 def _decision(row: tuple[Any, ...]) -> Row:
     sequence, time_ns, instrument, strategy, side, is_entry, reason, score, refusals = row
     return {
-        "sequence": sequence,
-        "time": time_text(time_ns),
-        "instrument": instrument,
-        "strategy": strategy,
-        "side": Side(side).name,
+        **_head(sequence, time_ns, instrument, strategy, side),
         "is_entry": bool(is_entry),
         "reason": reason,
         "score": score,
@@ -155,11 +157,7 @@ def _decision(row: tuple[Any, ...]) -> Row:
 def _refusal(row: tuple[Any, ...]) -> Row:
     sequence, time_ns, instrument, strategy, side, reason, suppressed = row
     return {
-        "sequence": sequence,
-        "time": time_text(time_ns),
-        "instrument": instrument,
-        "strategy": strategy,
-        "side": Side(side).name,
+        **_head(sequence, time_ns, instrument, strategy, side),
         "reason": reason,
         "suppressed": suppressed,
     }

@@ -30,6 +30,15 @@ class PostgresDatabase:
         self._url = url
         self._connection: psycopg.Connection[Row] | None = None
 
+    @staticmethod
+    def utc_text(column: str) -> str:
+        """Return the expression that writes a column of ns since the epoch as UTC text."""
+        return (
+            f"to_char(to_timestamp({column} / 1000000000) AT TIME ZONE 'UTC',"
+            " 'YYYY-MM-DD\"T\"HH24:MI:SS')"
+            f" || '.' || lpad(CAST({column} % 1000000000 / 1000 AS TEXT), 6, '0') || 'Z'"
+        )
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Do what is inside altogether or not at all."""

@@ -1,6 +1,6 @@
 """The journal's events as tables: read from the files, batch by batch, each in one transaction.
 
-        events-brain   -> orders, executions, positions, balances, decisions, refusals, adjustments
+        events-brain   -> order states, fills, positions, balances, decisions, refusals, adjustments
         every source   -> faults, role states
 
 A batch and the cursor behind it are written together, so a record is projected exactly once
@@ -11,13 +11,16 @@ echoed by the brain with what came of them; its own source is not projected.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 
+from engine.domain.strategy_table import StrategyRow
 from engine.store.database import Database, migrate
-from engine.store.event_names import EventNames
+from engine.store.event_names import Event, EventNames
 from engine.store.fold import Fold
 from engine.store.frames import FrameKind
 from engine.store.journal import (
@@ -30,7 +33,9 @@ from engine.store.reader import Batch, SourceReader
 from engine.store.session import SessionDocument, sessions
 from engine.store.tables import (
     CURSORS,
+    DECISIONS,
     INSTRUMENTS,
+    PLANS,
     POSITIONS,
     SESSIONS,
     TABLES,
@@ -38,6 +43,7 @@ from engine.store.tables import (
     Key,
     Table,
 )
+from engine.store.windows import MarketIndex
 
 PROJECTED: Final = (SOURCE_EVENTS_BRAIN, SOURCE_EVENTS_FEED, SOURCE_EVENTS_ORCHESTRATOR)
 
@@ -66,7 +72,7 @@ class StoredRows:
     def order_id(self, instrument: str, venue_order_id: int) -> str:
         """Return the order that has the venue's number; empty: none."""
         rows = self._database.query(
-            "SELECT order_id FROM orders WHERE state_key = ? AND instrument = ? "
+            "SELECT order_id FROM order_states WHERE state_key = ? AND instrument = ? "
             "AND venue_order_id = ? ORDER BY created_ns DESC LIMIT 1",
             (self._key, instrument, venue_order_id),
         )
@@ -87,6 +93,7 @@ class SessionProjection:
         self._names = EventNames(document)
         asset = document.instruments[0].margin if document.instruments else ""
         self._fold = Fold(self._names, StoredRows(database, document.state_key), asset)
+        self._market = MarketIndex(directory)
         self._recall()
         self._readers = [
             SourceReader(directory, source, self._cursor(source)[0])
@@ -118,6 +125,7 @@ class SessionProjection:
         batches = reader.poll()
         if not batches:
             return 0
+        self._market.look()
         try:
             with self._database.transaction():
                 for batch in batches:
@@ -138,6 +146,8 @@ class SessionProjection:
             event_type = int(event["event_type"])
             if event_type in MAKERS:
                 table, cells = log_row(self._names, source, event, sequence)
+                if table is DECISIONS:
+                    cells |= self._window(event, cells)
                 logs.setdefault(table, []).append(cells)
             if source == SOURCE_EVENTS_BRAIN and event_type in self._fold.event_types:
                 self._fold.apply(event, sequence)
@@ -145,6 +155,14 @@ class SessionProjection:
         for table in TABLES:
             if table in touched:
                 table.write(self._database, touched[table])
+
+    def _window(self, event: Event, cells: Cells) -> Cells:
+        """Return where the journal holds what a decision saw."""
+        place, strategies = int(event["strategy_index"]), self._document.strategies
+        timeframe_s = strategies[place].timeframe_s if 0 <= place < len(strategies) else 1
+        time_ns, cause = int(cells["time_ns"] or 0), int(cells["cause_sequence"] or 0)
+        first, last = self._market.window(time_ns, timeframe_s, cause)
+        return {"window_first": first, "window_last": last}
 
     def _write_cursor(self, reader: SourceReader, batches: list[Batch]) -> None:
         CURSORS.write(
@@ -213,6 +231,18 @@ class SessionProjection:
         with self._database.transaction():
             SESSIONS.write(self._database, [session])
             INSTRUMENTS.write(self._database, rows)
+            PLANS.write(self._database, [_plan(document, row) for row in document.strategies])
+
+
+def _plan(document: SessionDocument, row: StrategyRow) -> Cells:
+    plan = msgspec.json.encode(row, order="deterministic")
+    return {
+        "state_key": document.state_key,
+        "session_id": document.session_id,
+        "strategy": row.name,
+        "plan_hash": hashlib.sha256(plan).hexdigest(),
+        "plan": plan.decode(),
+    }
 
 
 def project_all(database: Database, state_directory: Path, now_ns: int = 0) -> int:

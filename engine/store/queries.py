@@ -38,7 +38,7 @@ _ORDERS: Final = f"""
     SELECT o.instrument, o.strategy, o.side, o.order_type, o.price_ticks, o.qty_lots,
            o.cum_qty_lots, o.status, o.client_order_id,
            i.tick_scaled, i.price_exponent, i.lot_scaled, i.qty_exponent
-    FROM orders o JOIN instruments i USING (state_key, instrument)
+    FROM order_states o JOIN instruments i USING (state_key, instrument)
     WHERE o.status IN ({", ".join(str(int(status)) for status in OPEN_STATUSES)})
     ORDER BY o.created_ns"""  # noqa: S608  numbers of an enumeration
 _DECISIONS: Final = """

@@ -93,7 +93,7 @@ class SourceReader:
         candidates = [
             (header.first_sequence, path)
             for path in segment_paths(self._directory, self.source)
-            if (header := _segment_header(path)) is not None
+            if (header := segment_header(path)) is not None
         ]
         if not candidates:
             return False
@@ -111,7 +111,7 @@ class SourceReader:
         assert self._path is not None
         number = segment_index(self._path) + 1
         path = segment_path(self._directory, self.source, number)
-        return path if path.exists() and _segment_header(path) is not None else None
+        return path if path.exists() and segment_header(path) is not None else None
 
     def _read(self, chunk_bytes: int) -> list[Batch]:
         assert self._path is not None
@@ -192,7 +192,8 @@ def join_records(parts: Iterable[NDArray[np.void]], dtype: np.dtype[np.void]) ->
     return np.frombuffer(joined, dtype=dtype)
 
 
-def _segment_header(path: Path) -> frames.SegmentHeader | None:
+def segment_header(path: Path) -> frames.SegmentHeader | None:
+    """Return what a segment says of itself; None: it is gone, or has no whole header yet."""
     try:
         with path.open("rb") as file:
             return frames.decode_segment_header(file.read(frames.SEGMENT_HEADER_BYTES))

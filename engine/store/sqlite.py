@@ -38,6 +38,14 @@ class SqliteDatabase:
             self.close()
             raise ProjectionError(f"{self.name} cannot be opened: {error}") from error
 
+    @staticmethod
+    def utc_text(column: str) -> str:
+        """Return the expression that writes a column of ns since the epoch as UTC text."""
+        return (
+            f"strftime('%Y-%m-%dT%H:%M:%S', {column} / 1000000000, 'unixepoch')"
+            f" || printf('.%06dZ', {column} % 1000000000 / 1000)"
+        )
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Do what is inside altogether or not at all."""

@@ -77,14 +77,14 @@ INSTRUMENTS: Final = _table(
     "quote tick_scaled price_exponent lot_scaled qty_exponent unit_e8",
 )
 ORDERS: Final = _table(
-    "orders",
+    "order_states",
     ("state_key", "order_id"),
     "session_id client_order_id venue_order_id epoch order_sequence cause_sequence instrument "
     "strategy side order_type time_in_force flags price_ticks qty_lots cum_qty_lots filled_lots "
     "status reason created_ns sent_ns updated_ns",
 )
-EXECUTIONS: Final = _table(
-    "executions",
+FILLS: Final = _table(
+    "fills",
     ("state_key", "instrument", "trade_id"),
     "order_id session_id sequence strategy side price_ticks qty_lots fee_e8 realised_pnl_e8 "
     "venue_realised_pnl_e8 liquidity flags venue_time_ns time_ns",
@@ -110,8 +110,14 @@ DECISIONS: Final = _table(
     _EVENT,
     "time_ns instrument strategy side is_entry reason reason_name score input_1 input_2 input_3 "
     "input_4 price_ticks qty_lots position_lots cause_sequence request_id refusal_mask "
-    "refusal_names",
+    "refusal_names window_first window_last",
     is_log=True,
+)
+PLANS: Final = _table("plans", ("state_key", "session_id", "strategy"), "plan_hash plan")
+OUTCOMES: Final = _table(
+    "shadow_outcomes",
+    _EVENT,
+    "graded_ns mid after_10s_bps after_60s_bps after_300s_bps filled_lots exit_ns pnl_e8",
 )
 REFUSALS: Final = _table(
     "refusals",
@@ -141,12 +147,14 @@ ROLE_STATES: Final = _table(
 TABLES: Final = (
     SESSIONS,
     INSTRUMENTS,
+    PLANS,
     ORDERS,
-    EXECUTIONS,
+    FILLS,
     POSITIONS,
     BALANCES,
     POSTINGS,
     DECISIONS,
+    OUTCOMES,
     REFUSALS,
     FAULTS,
     ADJUSTMENTS,

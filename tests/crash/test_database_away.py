@@ -43,7 +43,7 @@ def fill_count(server: PostgresServer) -> int:
     """Return how many fills the database knows; 0 while it has no tables."""
     with psycopg.connect(server.url) as connection:
         try:
-            found = connection.execute("SELECT COUNT(*) FROM executions").fetchone()
+            found = connection.execute("SELECT COUNT(*) FROM fills").fetchone()
         except psycopg.errors.UndefinedTable:
             return 0
     return int(found[0]) if found else 0
@@ -93,7 +93,7 @@ def test_a_database_that_goes_away_delays_nothing_and_catches_up(
     (state,) = (tmp_path / "state").iterdir()
     compare_with_journal(server, state)
     with psycopg.connect(server.url) as connection:
-        known = connection.execute("SELECT instrument, trade_id FROM executions").fetchall()
+        known = connection.execute("SELECT instrument, trade_id FROM fills").fetchall()
     trades = exchange.ledger()["trades"]
     assert sorted(known) == sorted((row["symbol"], row["id"]) for row in trades)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.config import Config, JournalConfig
+from engine.config import Config
+from engine.config_journal import JournalConfig
 from engine.domain.codes import EventType, OrderStatus, TradingState
 from engine.domain.strategy_table import INPUT_NAMES, StrategyKind
 from engine.processes.control import RolePage, RoleWord
@@ -48,8 +49,8 @@ def test_every_record_is_journaled_projected_and_sealed(tmp_path: Path) -> None:
         document = read_document(rig.directory)
         assert [row.symbol for row in document.instruments] == ["BTCUSDT", "ETHUSDT"]
         assert document.seals["market"].next_sequence == 5_000
-        assert table(rig, "SELECT trade_id, qty_lots FROM executions") == [(501, 5)]
-        assert table(rig, "SELECT status FROM orders") == [(OrderStatus.PARTIALLY_FILLED,)]
+        assert table(rig, "SELECT trade_id, qty_lots FROM fills") == [(501, 5)]
+        assert table(rig, "SELECT status FROM order_states") == [(OrderStatus.PARTIALLY_FILLED,)]
         assert table(rig, "SELECT ended_ns > 0 FROM sessions") == [(1,)]
 
 

@@ -101,12 +101,12 @@ def test_a_round_trip_is_projected_exactly(database: Database, state: Path) -> N
 
     project_all(database, state)
 
-    orders = rows(database, "orders", "order_id", "client_order_id", "status", "cum_qty_lots")
+    orders = rows(database, "order_states", "order_id", "client_order_id", "status", "cum_qty_lots")
     assert orders == [
         ("1-1", "a1-1-1-25", OrderStatus.FILLED, 5),
         ("1-2", "a1-1-2-25", OrderStatus.FILLED, 5),
     ]
-    trades = rows(database, "executions", "trade_id", "order_id", "qty_lots", "strategy")
+    trades = rows(database, "fills", "trade_id", "order_id", "qty_lots", "strategy")
     assert trades == [
         (501, "1-1", 2, "smc_fvg_bos"),
         (502, "1-1", 3, "smc_fvg_bos"),
@@ -161,8 +161,8 @@ def test_a_repeated_fill_changes_nothing(database: Database, state: Path) -> Non
 
     project_all(database, state)
 
-    assert rows(database, "orders", "cum_qty_lots", "filled_lots") == [(5, 5)]
-    assert rows(database, "executions", "trade_id") == [(501,)]
+    assert rows(database, "order_states", "cum_qty_lots", "filled_lots") == [(5, 5)]
+    assert rows(database, "fills", "trade_id") == [(501,)]
     assert rows(database, "balances", "wallet_e8") == [(960,)]
 
 
@@ -174,7 +174,7 @@ def test_a_total_that_comes_before_its_fill_is_not_counted_twice(
 
     project_all(database, state)
 
-    assert rows(database, "orders", "cum_qty_lots", "filled_lots") == [(2, 2)]
+    assert rows(database, "order_states", "cum_qty_lots", "filled_lots") == [(2, 2)]
 
 
 def test_an_order_of_an_earlier_epoch_keeps_its_row(database: Database, state: Path) -> None:
@@ -184,7 +184,7 @@ def test_an_order_of_an_earlier_epoch_keeps_its_row(database: Database, state: P
 
     project_all(database, state)
 
-    found = rows(database, "orders", "order_id", "session_id", "status")
+    found = rows(database, "order_states", "order_id", "session_id", "status")
     assert found == [
         ("1-1", "one", OrderStatus.CANCELED),
         ("2-1", "two", OrderStatus.PENDING_NEW),
@@ -206,9 +206,9 @@ def test_foreign_orders_and_fills_are_kept_apart(database: Database, state: Path
 
     project_all(database, state)
 
-    orders = rows(database, "orders", "order_id", "client_order_id", "strategy", "status")
+    orders = rows(database, "order_states", "order_id", "client_order_id", "strategy", "status")
     assert orders == [("venue-BTCUSDT-42", "web_123", "(external)", OrderStatus.PARTIALLY_FILLED)]
-    assert rows(database, "executions", "order_id", "qty_lots") == [("venue-BTCUSDT-42", 4)]
+    assert rows(database, "fills", "order_id", "qty_lots") == [("venue-BTCUSDT-42", 4)]
 
 
 def test_fills_that_an_adjustment_covers_do_not_move_the_wallet(
@@ -240,8 +240,8 @@ def test_a_fill_named_by_the_venue_alone_finds_its_order(database: Database, sta
 
     project_all(database, state)
 
-    assert rows(database, "orders", "order_id", "status") == [("1-1", OrderStatus.FILLED)]
-    trades = rows(database, "executions", "trade_id", "order_id", "strategy")
+    assert rows(database, "order_states", "order_id", "status") == [("1-1", OrderStatus.FILLED)]
+    trades = rows(database, "fills", "trade_id", "order_id", "strategy")
     assert trades == [(501, "1-1", "smc_fvg_bos"), (502, "1-1", "smc_fvg_bos")]
 
 
@@ -255,7 +255,7 @@ def test_a_repeated_fill_that_tells_of_its_order_is_no_second_fill(
 
     project_all(database, state)
 
-    assert rows(database, "orders", *database_rows) == [(OrderStatus.CANCELED, 2)]
+    assert rows(database, "order_states", *database_rows) == [(OrderStatus.CANCELED, 2)]
     assert rows(database, "balances", "wallet_e8") == [(960,)]
 
 
@@ -286,7 +286,7 @@ def test_fills_written_off_are_not_counted_twice_when_they_come(
 
     project_all(database, state)
 
-    order = rows(database, "orders", "status", "cum_qty_lots", "filled_lots")
+    order = rows(database, "order_states", "status", "cum_qty_lots", "filled_lots")
     assert order == [(OrderStatus.FILLED, 5, 5)]
     # The wallet has the late fee by its adjustment; what our fills explain has it by the fill.
     assert rows(database, "balances", "wallet_e8", "explained_e8") == [(900, 920)]
@@ -330,6 +330,6 @@ def test_a_refused_transaction_leaves_nothing_and_comes_again(
     while projection.project():
         pass
 
-    assert len(rows(database, "executions", "trade_id")) == 3
+    assert len(rows(database, "fills", "trade_id")) == 3
     assert POSITIONS.load(database, (state.name, "BTCUSDT", "smc_fvg_bos")) is not None
     assert rows(database, "balances", "wallet_e8") == [(1_000_580,)]

@@ -49,7 +49,7 @@ def test_restored_columns_add_up_and_trade_ids_are_no_orders(
     project_all(database, state)
 
     assert rows(database, "positions", "strategy", "lots", "cost_e8") == [("(external)", 7, 20)]
-    assert rows(database, "orders", "order_id") == []
+    assert rows(database, "order_states", "order_id") == []
     assert rows(database, "balances", "wallet_e8") == [(777,)]
 
 

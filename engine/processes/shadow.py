@@ -1,0 +1,130 @@
+"""`aegis shadow`: every decision, sent or refused, what it saw, and what came of it.
+
+aegis shadow                      the newest decisions
+aegis shadow show SESSION/NUMBER  one of them: its plan, scores, gates, ticks and bars
+aegis shadow grade                fill in what came of them since
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from engine import exit_codes
+from engine.cli_views import table
+from engine.processes.projected import open_projected
+from engine.store.database import Database
+from engine.store.errors import StoreError
+from engine.store.session import read_document, sessions
+from engine.store.shadow import COLUMNS, grade
+from engine.store.windows import read_window
+
+LISTED: Final = (
+    "timestamp",
+    "session_id",
+    "sequence",
+    "symbol",
+    "strategy",
+    "side",
+    "verdict",
+    "filters",
+    "probability",
+    *COLUMNS,
+    "pnl",
+)
+SHOWN: Final = (
+    *LISTED,
+    "is_entry",
+    "reason",
+    "input_1",
+    "input_2",
+    "input_3",
+    "input_4",
+    "model_version",
+    "plan_hash",
+    "window_first",
+    "window_last",
+)
+_SELECT: Final = "SELECT {columns} FROM shadow WHERE account = ?"
+_PLAN: Final = "SELECT plan FROM plans WHERE state_key = ? AND session_id = ? AND strategy = ?"
+Fields = dict[str, Any]
+
+
+def shadow_command(
+    home: Path, action: str, which: str | None, state: str | None, *, limit: int, as_json: bool
+) -> int:
+    """List, show or grade decisions of an account; return the exit code.
+
+    Args:
+        home: AEGIS_HOME.
+        action: list, show or grade.
+        which: SESSION/NUMBER of the decision to show.
+        state: VENUE-ACCOUNT-MODE; None: the account written last.
+        limit: how many are listed.
+        as_json: print one JSON object.
+    """
+    try:
+        with open_projected(home, state) as (database, folder):
+            if action == "grade":
+                return _grade(database, folder, as_json=as_json)
+            if action == "show":
+                return _show(database, folder, which or "", as_json=as_json)
+            rows = newest_decisions(database, folder.name, limit)
+    except StoreError as error:
+        return exit_codes.fail(str(error), exit_codes.ENVIRONMENT)
+    text = "\n".join(table(rows, LISTED)) if rows else "no decision yet"
+    print(json.dumps({"decisions": rows}) if as_json else text)  # noqa: T201
+    return exit_codes.DONE
+
+
+def newest_decisions(database: Database, account: str, limit: int) -> list[Fields]:
+    """Return the newest decisions of an account, the newest first.
+
+    Raises:
+        ProjectionError: the database cannot be read.
+    """
+    order = " ORDER BY timestamp DESC, sequence DESC LIMIT ?"
+    found = database.query(_SELECT.format(columns=", ".join(LISTED)) + order, (account, limit))
+    return [dict(zip(LISTED, row, strict=True)) for row in found]
+
+
+def _grade(database: Database, folder: Path, *, as_json: bool) -> int:
+    counts = {
+        document.session_id: grade(database, directory, document, time.time_ns())
+        for directory, document in sessions(folder)
+    }
+    total = sum(counts.values())
+    text = f"{total:,} decisions of {len(counts)} sessions of {folder.name} looked at"
+    print(json.dumps({"graded": counts}) if as_json else text)  # noqa: T201
+    return exit_codes.DONE
+
+
+def _show(database: Database, folder: Path, which: str, *, as_json: bool) -> int:
+    session_id, _, number = which.rpartition("/")
+    if not session_id or not number.isdecimal():
+        text = f"{which!r} names no decision; `aegis shadow` lists them: SESSION/NUMBER"
+        return exit_codes.fail(text, exit_codes.USAGE)
+    statement = _SELECT.format(columns=", ".join(SHOWN)) + " AND session_id = ? AND sequence = ?"
+    found = database.query(statement, (folder.name, session_id, int(number)))
+    if not found:
+        return exit_codes.fail(f"{folder.name} has no decision {which}", exit_codes.USAGE)
+    document: Fields = dict(zip(SHOWN, found[0], strict=True))
+    plan = database.query(_PLAN, (folder.name, session_id, document["strategy"]))
+    document["plan"] = json.loads(str(plan[0][0])) if plan else None
+    document |= _seen(folder / "journal" / session_id, document)
+    lines = (f"{name.replace('_', ' '):<16} {entry}" for name, entry in document.items())
+    print(json.dumps(document) if as_json else "\n".join(lines))  # noqa: T201
+    return exit_codes.DONE
+
+
+def _seen(directory: Path, document: Fields) -> Fields:
+    """Return what the journal still holds of a decision's window, and how to run it again."""
+    first, last = document["window_first"], document["window_last"]
+    if last < 0:
+        return {"ticks": None, "bars": None, "replay": None}
+    symbols = [row.symbol for row in read_document(directory).instruments]
+    window = read_window(directory, symbols.index(document["symbol"]), first, last)
+    again = f"aegis replay {directory} --until {document['sequence']}"
+    return {"ticks": len(window.ticks), "bars": len(window.bars), "replay": again}
