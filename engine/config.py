@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from engine.config_journal import JournalConfig
 from engine.config_paper import PaperConfig
 from engine.config_people import AccessConfig, AlertsConfig, Count, Positive
 
@@ -121,25 +122,6 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     max_memory_mb: Annotated[
         Positive, Meta(description="RSS of all roles; above it no entries (MAX_MEMORY_MB).")
     ] = 6_000
-
-
-class JournalConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is written down, and how hard."""
-
-    market: Annotated[
-        str,
-        Meta(pattern="^(all|off)$", description="off: the session cannot be replayed."),
-    ] = "all"
-    max_bytes: Annotated[
-        Positive, Meta(description="Bound of all journals; oldest market segments go first.")
-    ] = 10_000_000_000
-    durability: Annotated[
-        str,
-        Meta(
-            pattern="^(ring|disk)$",
-            description="ring survives kill -9 of any process; disk also the host, at its cost.",
-        ),
-    ] = "ring"
 
 
 class SourcesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -16,6 +16,7 @@ from engine.domain.codes import EventType, TradingState
 from engine.processes import logs, upkeep
 from engine.processes.alert_events import AlertEvents
 from engine.processes.alert_sender import AlertError, AlertSender, Apprise, rules_of
+from engine.processes.archive import Archivist
 from engine.processes.audit_log import AuditLog
 from engine.processes.control import RolePage, RoleState, RoleWord
 from engine.processes.event_lines import EventLines
@@ -25,6 +26,7 @@ from engine.processes.guard import GuardReason
 from engine.processes.projector import Projector, open_databases
 from engine.processes.role_events import fault_payload, look_payload
 from engine.store.errors import JournalError, StoreError
+from engine.store.retention import retire_sessions
 
 if TYPE_CHECKING:
     from engine.processes.orchestrator import Orchestrator
@@ -62,6 +64,7 @@ class Attendant:
             Projector(open_database, orchestrator.directory, on_alarm=self._on_projection_alarm)
             for open_database in open_databases(config)
         ]
+        self._archivist = Archivist(config, self._on_archive_alarm)
         now = time.monotonic()
         self._upkeep_due = self._bound_due = self._look_due = now
         self._heartbeat_due = now + HEARTBEAT_LINE_S
@@ -72,6 +75,7 @@ class Attendant:
             self._alerts[0].start()
         for projector in self._projectors:
             projector.start()
+        self._archivist.start()
 
     def do_work(self) -> None:
         """Follow, alarm and look after everything that is due.
@@ -107,6 +111,7 @@ class Attendant:
             self._alerts[0].stop(max(deadline - time.monotonic(), 0.1))
         for projector in self._projectors:
             projector.stop(max(deadline - time.monotonic(), 0.1))
+        self._archivist.stop(max(deadline - time.monotonic(), 0.1))
         self._count()
 
     def tell_end(self) -> None:
@@ -239,6 +244,22 @@ class Attendant:
                 removed_bytes=size.removed_bytes,
                 kept_bytes=size.total_bytes,
             )
+        journal = self._owner.config.journal
+        if journal.archive and size.unarchived_count:
+            text = f"{size.unarchived_count} market segments went without a copy in the archive"
+            self._owner.raise_alarm(GuardReason.UNARCHIVED_REMOVED, text)
+        self._retire_sessions(journal.keep_days)
+
+    def _retire_sessions(self, keep_days: int) -> None:
+        directory = self._owner.directory
+        try:
+            state = directory.parent.parent
+            gone = retire_sessions(state, directory, keep_days, time.time_ns())
+        except (OSError, StoreError) as error:
+            self._owner.raise_alarm(GuardReason.JOURNAL_UNREADABLE, str(error))
+            return
+        if gone:
+            self.logger.warning("SESSIONS_RETIRED", sessions=gone)
 
     def _count(self) -> None:
         self._store("journaled_total", self._owner.recorder.journaled_count)
@@ -252,6 +273,9 @@ class Attendant:
         control = self._owner.context.control
         pids = [control.role(page, RoleWord.PID) for page in RolePage]
         return [control.segment.prefix.owner_pid, *(pid for pid in pids if pid)]
+
+    def _on_archive_alarm(self, text: str) -> None:
+        self._owner.raise_alarm(GuardReason.ARCHIVE_AWAY, text)
 
     def _on_projection_alarm(self, text: str) -> None:
         # A database that is away never delays an order: an alarm, and the files wait for it.

@@ -59,11 +59,11 @@ class AuditLog:
         self._path = home / FILE_NAME
         self._end_line()
         left = [
-            _Session(other, earlier, self._last(earlier))
+            SessionRows(other, earlier, self._last(earlier))
             for other, earlier in sessions(directory.parents[1])[-2:]
             if other != directory and earlier.ended_realtime_ns == 0
         ]
-        self._sessions = deque([*left, _Session(directory, document, self._last(document))])
+        self._sessions = deque([*left, SessionRows(directory, document, self._last(document))])
 
     def poll(self) -> bool:
         """Append the rows of the next piece of journal; return whether there may be more now.
@@ -131,13 +131,14 @@ def _lines_backward(path: Path) -> Iterator[bytes]:
             end = begin
 
 
-class _Session:
+class SessionRows:
     """The rows of one session that are not written yet."""
 
     def __init__(self, directory: Path, document: SessionDocument, last: int) -> None:
+        """Start behind the row with sequence `last`; -1: with the first."""
         self._reader = SourceReader(directory, SOURCE_EVENTS_BRAIN)
         self._rows = AuditRows(document)
-        self._last = last
+        self.last = last
         self._pending: list[bytes] = []
 
     def write(self, append: Callable[[list[bytes]], int]) -> bool:
@@ -150,9 +151,9 @@ class _Session:
         batches = self._reader.poll()
         for batch in batches:
             for row in self._rows.rows(batch.records):
-                if row["sequence"] > self._last:
+                if row["sequence"] > self.last:
                     self._pending.append(msgspec.json.encode(row) + b"\n")
-                    self._last = row["sequence"]
+                    self.last = row["sequence"]
         self._flush(append)
         return bool(batches)
 

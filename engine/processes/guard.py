@@ -32,6 +32,8 @@ class GuardReason(IntEnum):
     DATABASE_AWAY = 21  # the projection waits for its database
     JOURNAL_UNREADABLE = 22  # the follower cannot read what was written
     AUDIT_UNWRITABLE = 23  # the audit trail waits for its file, or for a journal it cannot read
+    ARCHIVE_AWAY = 24  # copies of journals or of the audit trail wait for their storage
+    UNARCHIVED_REMOVED = 25  # the journal's bound took market records that had no copy yet
 
 
 SEVERITY: Final = {

@@ -1,7 +1,8 @@
 """What the orchestrator looks after every second: room on the disk, memory, the journal's bound.
 
 Journals are bounded together: while they exceed `max_bytes` the oldest segment of market records
-or drain marks of any session goes, never an event segment and never one that is being written.
+or drain marks of any session goes, one that was archived before any that was not, never an event
+segment and never one that is being written.
 Below the floor of free space no new positions are opened, because the next order could not be
 recorded.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from engine.store.journal import REPLAY_SOURCES, SEGMENT_SUFFIX, segment_index, source_of
+from engine.store.retention import is_archived
 
 DISK_FLOOR_BYTES: Final = 256 << 20  # 40 s of market records at 100,000/s, hours of events
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -25,6 +27,7 @@ class JournalSize(NamedTuple):
     total_bytes: int
     removed_bytes: int
     removed_count: int
+    unarchived_count: int  # of them: without a verified copy
 
 
 def bound_journals(home: Path, max_bytes: int) -> JournalSize:
@@ -32,19 +35,20 @@ def bound_journals(home: Path, max_bytes: int) -> JournalSize:
 
     The newest one of each source of a session stays: its writer may be alive.
     """
-    sizes: list[tuple[int, Path, int]] = []
+    sizes: list[tuple[bool, int, Path, int]] = []
+    notes: dict[Path, dict[str, str]] = {}
     newest: dict[tuple[Path, str], int] = {}
     for path in (home / "state").glob(f"*/journal/*/*{SEGMENT_SUFFIX}"):
         try:
             stat = path.stat()
         except FileNotFoundError:
             continue
-        sizes.append((stat.st_mtime_ns, path, stat.st_size))
+        sizes.append((not is_archived(path, notes), stat.st_mtime_ns, path, stat.st_size))
         key = (path.parent, source_of(path))
         newest[key] = max(newest.get(key, 0), segment_index(path))
-    total = sum(size for _, _, size in sizes)
-    removed_bytes = removed_count = 0
-    for _, path, size in sorted(sizes):
+    total = sum(row[-1] for row in sizes)
+    removed_bytes = removed_count = unarchived_count = 0
+    for is_only_copy, _, path, size in sorted(sizes):
         if total - removed_bytes <= max_bytes:
             break
         source = source_of(path)
@@ -52,7 +56,8 @@ def bound_journals(home: Path, max_bytes: int) -> JournalSize:
             path.unlink(missing_ok=True)
             removed_bytes += size
             removed_count += 1
-    return JournalSize(total - removed_bytes, removed_bytes, removed_count)
+            unarchived_count += is_only_copy
+    return JournalSize(total - removed_bytes, removed_bytes, removed_count, unarchived_count)
 
 
 def free_bytes(directory: Path) -> int:

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.codes import EVENT_APPLIED, EventType
+from engine.domain.codes import EventType
 from engine.domain.fold import Fold
 from engine.domain.instrument_row import Instrument
 from engine.domain.orders import TERMINAL
@@ -26,6 +26,7 @@ from engine.store.frames import FrameKind
 from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.reader import read_batches
 from engine.store.reindex import Numbering
+from engine.store.retention import was_restored
 from engine.store.session import SessionDocument, sessions
 
 Events = NDArray[np.void]
@@ -73,18 +74,9 @@ def load_restore_records(
 
 def _needed(found: list[tuple[Path, SessionDocument]]) -> list[tuple[Path, SessionDocument]]:
     for place in range(len(found) - 1, -1, -1):
-        if _was_restored(found[place][0]):
+        if was_restored(found[place][0]):
             return found[place:]
     return found
-
-
-def _was_restored(directory: Path) -> bool:
-    for batch in read_batches(directory, SOURCE_EVENTS_BRAIN):
-        records = batch.records
-        ends = records["event_type"] == EventType.RESTORE_END
-        if (records["flags"][ends] & EVENT_APPLIED).any():
-            return True
-    return False
 
 
 def _in_this_session(records: Events, numbering: Numbering) -> Events:

@@ -8,7 +8,7 @@ import pytest
 
 from bench import durability
 from bench.chaos.plan import settings
-from engine.config import JournalConfig
+from engine.config_journal import JournalConfig
 
 SUMMARY = {"tick_to_order_us": {"p50": 90.0, "p99": 2_228.0, "p999": 1.0, "max": 4e3, "count": 41}}
 

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.config import Config, JournalConfig, LimitsConfig
+from engine.config import Config, LimitsConfig
+from engine.config_journal import JournalConfig
 from engine.domain.codes import EventType, TradingState
 from engine.processes import attendant as attendant_module
 from engine.processes import upkeep

@@ -62,11 +62,11 @@ def test_journals_inside_the_bound_are_left_alone(tmp_path: Path) -> None:
     segment(tmp_path, "one", "market-000000", age=2)
     segment(tmp_path, "one", "market-000001", age=1)
 
-    assert bound_journals(tmp_path, 200) == (200, 0, 0)
+    assert bound_journals(tmp_path, 200) == (200, 0, 0, 0)
 
 
 def test_a_home_without_state_holds_nothing(tmp_path: Path) -> None:
-    assert bound_journals(tmp_path, 1) == (0, 0, 0)
+    assert bound_journals(tmp_path, 1) == (0, 0, 0, 0)
 
 
 def test_free_bytes_is_what_the_file_system_says(tmp_path: Path) -> None:
