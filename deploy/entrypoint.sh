@@ -16,8 +16,8 @@ case "${1:-}" in
 '' | -*) set -- aegis run "$@" ;;
 run | exchange | chart | record | tape | download | status | top | orders | positions | halt | \
     pause | reduce | flatten | cancel-all | reconcile | resume | stop | access | replay | why | \
-    report | verify | readiness | audit | alert | completion | doctor | journal | config | \
-    version) set -- aegis "$@" ;;
+    ledger | shadow | report | verify | readiness | audit | alert | completion | doctor | \
+    journal | config | version) set -- aegis "$@" ;;
 esac
 
 if ! mkdir -p "$AEGIS_HOME" 2>/dev/null || [ ! -w "$AEGIS_HOME" ]; then

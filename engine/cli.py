@@ -190,6 +190,9 @@ def _add_journal_commands(add: Callable[[str, str, str], argparse.ArgumentParser
         "example: aegis replay ~/.local/state/aegis/state/practice-.../journal/SESSION",
     )
     replay.add_argument("journal", help="a session's journal directory")
+    replay.add_argument(
+        "--until", type=int, metavar="NUMBER", help="end with the step that wrote this event"
+    )
     replay.add_argument("--json", action="store_true", help="print one JSON object")
     why = add(
         "why",
@@ -202,6 +205,16 @@ def _add_journal_commands(add: Callable[[str, str, str], argparse.ArgumentParser
     why.add_argument("order", nargs="?", default=None, help="an order; default: list the newest")
     why.add_argument("--state", default=None, help="VENUE-ACCOUNT-MODE, where several know it")
     why.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_shadow(add)
+    ledger = add(
+        "ledger",
+        "The double-entry ledger of an account: what was made by whom, and that it sums to zero.",
+        "example: aegis ledger --state practice-practice-paper\n\n"
+        "Exit code 0: every entry, and all of them together, sum to zero, and the wallet is what\n"
+        "was posted to it; 4: they do not; 3: there is no ledger.",
+    )
+    ledger.add_argument("--state", default=None, help="VENUE-ACCOUNT-MODE; default: the last used")
+    ledger.add_argument("--json", action="store_true", help="print one JSON object")
     journal = add(
         "journal",
         "Check that a journal is what was written, or write its audit trail.",
@@ -226,6 +239,21 @@ def _add_journal_commands(add: Callable[[str, str, str], argparse.ArgumentParser
     journal.add_argument(
         "--output", type=_path, metavar="FILE", help="export: a file that is not there yet"
     )
+
+
+def _add_shadow(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    shadow = add(
+        "shadow",
+        "Every decision, sent or refused: what it saw, which gates failed, what came of it.",
+        "example: aegis shadow                    the newest decisions\n"
+        "         aegis shadow grade              fill in what came of them since\n"
+        "         aegis shadow show SESSION/77    one of them, with its plan and its window",
+    )
+    shadow.add_argument("action", nargs="?", default="list", choices=("list", "show", "grade"))
+    shadow.add_argument("decision", nargs="?", default=None, help="show: SESSION/NUMBER")
+    shadow.add_argument("--state", default=None, help="VENUE-ACCOUNT-MODE; default: the last used")
+    shadow.add_argument("--limit", type=int, default=20, help="list: how many (20)")
+    shadow.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

@@ -91,7 +91,7 @@ def _stop(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 def _replay(options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
     from engine.processes.replay import replay_command
 
-    return replay_command(Path(options.journal), as_json=options.json)
+    return replay_command(Path(options.journal), as_json=options.json, until=options.until)
 
 
 def _why(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -99,6 +99,20 @@ def _why(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
     home = Path(load_config(environment).home)
     return why_command(home, options.order, options.state, as_json=options.json)
+
+
+def _ledger(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    from engine.processes.ledger_page import ledger_command
+
+    return ledger_command(Path(load_config(environment).home), options.state, as_json=options.json)
+
+
+def _shadow(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    from engine.processes.shadow import shadow_command
+
+    home = Path(load_config(environment).home)
+    words = (home, options.action, options.decision, options.state)
+    return shadow_command(*words, limit=options.limit, as_json=options.json)
 
 
 def _journal(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -178,6 +192,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "stop": _stop,
     "replay": _replay,
     "why": _why,
+    "ledger": _ledger,
+    "shadow": _shadow,
     "journal": _journal,
     "record": _record,
     "tape": _tape,

@@ -53,6 +53,9 @@ class Board:
     def latency(self) -> dict[str, Any]:
         return {"lag": {"label": "Lag", "below_ns": [[128, 3]]}}
 
+    def ledger(self) -> dict[str, Any]:
+        return {"account": "practice-practice-paper", "sums_to_zero": True}
+
     def limits(self) -> list[dict[str, Any]]:
         return [{"limit": "memory", "used": 1.0, "of": 2.0, "unit": "MB", "ratio": 0.5}]
 

@@ -213,6 +213,16 @@ class StatusBoard:
             self._equity = (first or equity, max(peak, equity))
         return self._equity or (equity, equity)
 
+    def ledger(self) -> dict[str, Any]:
+        """Return the account's ledger, what is open at mids of now.
+
+        Raises:
+            ProjectionError: the database cannot be read now.
+        """
+        from engine.processes.ledger_page import account_ledger  # not before the API answers
+
+        return account_ledger(Path(self._run.config.state_dir), self.book)
+
     def positions(self) -> list[dict[str, Any]]:
         """Return the positions by strategy, open ones first."""
         return self.queries.positions()

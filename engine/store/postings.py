@@ -7,16 +7,19 @@
 
 A fill that came after an adjustment had taken its money over is posted against ADJUSTMENT: it says
 what that change was. Realised money is the venue's, average cost over the whole account; by
-strategy see `executions.realised_pnl_e8`. Nothing here rounds.
+strategy see `fills.realised_pnl_e8`. Nothing here rounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from engine.store.event_names import Event, EventNames
 from engine.store.tables import Cells
+
+if TYPE_CHECKING:
+    from engine.store.event_names import Event, EventNames  # numpy, which main must not import
 
 
 class LedgerAccount(StrEnum):

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.store.control_audit import ControlAudit
+from engine.store.errors import ProjectionError
 from engine.store.pages import SessionPages
 from engine.web.bodies import (
     CommandBody,
@@ -74,6 +75,9 @@ class StatusSource(Protocol):
     def latency(self) -> dict[str, Any]:
         """Return every latency histogram."""
 
+    def ledger(self) -> dict[str, Any]:
+        """Return the account's double-entry ledger, or raise ProjectionError: not now."""
+
     def limits(self) -> list[dict[str, Any]]:
         """Return how much of each limit is used."""
 
@@ -127,6 +131,7 @@ class Desk:
             "positions": lambda _: Answer(200, Listing(rows=reach.source.positions())),
             "orders": lambda _: Answer(200, Listing(rows=reach.source.orders())),
             "latency": lambda _: Answer(200, reach.source.latency()),
+            "ledger": self._ledger,
             "limits": lambda _: Answer(200, Listing(rows=reach.source.limits())),
             "search_journal": self._search,
             "fetch_audit_trail": self._audit_trail,
@@ -259,6 +264,12 @@ class Desk:
     def _health(self, _asked: Struct) -> Answer:
         alive, document = self._reach.source.health()
         return Answer(200 if alive else 503, document)
+
+    def _ledger(self, _asked: Struct) -> Answer:
+        try:
+            return Answer(200, self._reach.source.ledger())
+        except ProjectionError as error:
+            return Answer(503, {"error": str(error)})
 
     def _audit_trail(self, asked: PageQuery) -> Answer:
         rows = self._reach.audit.rows(asked.after, asked.limit)

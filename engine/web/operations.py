@@ -89,6 +89,11 @@ OPERATIONS: Final = (
     ),
     _read("system_status", "health", "Everything a running engine says of itself."),
     _read("latency", "health", "Every latency histogram, below each power of two of ns."),
+    _read(
+        "ledger",
+        "execution",
+        "The double-entry ledger: by strategy and instrument, what is open, the wallet's curve.",
+    ),
     _read("limits", "health", "How much of each limit is used.", gives=Listing),
     # who
     Operation("whoami", "GET", "access", "Who the caller is.", Scope.NONE, gives=Identity),

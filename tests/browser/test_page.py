@@ -111,6 +111,7 @@ def test_a_wrong_token_is_told_and_the_right_one_resumes(page: Page, engine: Eng
 
 def test_the_page_shows_results_limits_histogram_journal_and_audit(page: Page) -> None:
     page.wait(f"{text('#limits')}.includes('entries today')")
+    page.wait(f"{text('#balance')}.includes('sums to zero')")
     page.wait("document.querySelectorAll('#histogram rect').length > 0")
     page.wait(f"{text('#found')}.includes('RECONCILED')")
     page.wait(f"{text('#trail')}.includes('halt')")

@@ -35,6 +35,8 @@ COMMANDS = (
     "stop",
     "replay",
     "why",
+    "shadow",
+    "ledger",
     "journal",
     "record",
     "tape",

@@ -72,6 +72,7 @@ def test_reading_answers_what_the_engine_holds(served: Served) -> None:
     assert served.ask("GET", "/v1/orders").document["rows"] == served.board.orders()
     assert served.ask("GET", "/v1/system_status").document == served.board.status()
     assert served.ask("GET", "/v1/limits").document["rows"] == served.board.limits()
+    assert served.ask("GET", "/v1/ledger").document == served.board.ledger()
     assert served.ask("GET", "/v1/latency").document == served.board.latency()
     assert served.ask("GET", "/v1/search_journal?text=x").document == {"rows": []}
     assert served.ask("GET", f"/v1/search_journal?text={'x' * 65}").status == 400
