@@ -118,7 +118,13 @@ def _by_name(drawn: Iterable[Named]) -> dict[str, list[Named]]:
     return found
 
 
-def _add_zones(made: Any, name: str, zones: Sequence[Zone], times: Any, color: str) -> None:  # noqa: ANN401
+def _add_zones(
+    made: Any,  # noqa: ANN401
+    name: str,
+    zones: Sequence[Zone],
+    times: Any,  # noqa: ANN401
+    color: str,
+) -> None:
     from plotly import graph_objects as go
 
     x: list[Any] = []

@@ -48,6 +48,7 @@ class MainWord(IntEnum):
     STOP_FEED = 19  # 0 none, 1 drain, 2 now; one per role because they stop in order
     STOP_BRAIN = 20
     STOP_ORCHESTRATOR = 21
+    MARKET_HELD = 22  # 1 while the practice market waits for a brain that can see it
 
 
 class OperatorWord(IntEnum):

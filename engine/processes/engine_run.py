@@ -124,6 +124,7 @@ class EngineRun:
         arming = self.config.arming
         armed = arming.allow_orders | (not arming.dry_run) << 1 | arming.enable_order_exec << 2
         control.set_main(MainWord.ARMED, armed)
+        control.set_main(MainWord.MARKET_HELD, int(self._holds_market()))
         self.commands = Commands(
             control,
             Producer(parts.rings["control-ring"]),
@@ -228,6 +229,9 @@ class EngineRun:
     def _brain_state(self) -> RoleState:
         return RoleState(self._segments.control.role(RolePage.BRAIN, RoleWord.STATE))
 
+    def _holds_market(self) -> bool:
+        return self.exchange is not None and self.exchange.pid != 0
+
     def _ends_with_tape(self) -> bool:
         options = self.options
         return not (options.loop or options.exchange or options.seconds is not None)
@@ -239,6 +243,7 @@ class EngineRun:
                 return
         if self.exchange is not None:
             self._play(self.exchange)
+        self._segments.control.set_main(MainWord.MARKET_HELD, 0)
         self._playing_since = time.monotonic()
         if self.exchange is None or not self._ends_with_tape():
             return

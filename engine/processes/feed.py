@@ -39,7 +39,7 @@ from engine.domain.instrument_row import (
 )
 from engine.processes import runner, segments
 from engine.processes.awake import stay_awake
-from engine.processes.control import RolePage, RoleState, RoleWord
+from engine.processes.control import MainWord, RolePage, RoleState, RoleWord
 from engine.processes.feed_books import BookRepeats, BookSnapshots
 from engine.processes.feed_counters import FeedCounters
 from engine.processes.feed_depth import DepthAnswers
@@ -253,7 +253,8 @@ class Feed:
         else:
             self.core.flush(now_ns)
         if count % COUNTER_CYCLES == 0:
-            self.supply.sources.watch(now_ns)
+            is_held = self.context.control.main(MainWord.MARKET_HELD) != 0
+            self.supply.sources.watch(now_ns, is_held=is_held)
             self._show_liveness()
             self.feed_counters.store(now_ns)
         if count % REJECT_CYCLES == 0:

@@ -94,6 +94,7 @@ class FeedSources:
         self.incidents = incidents
         self.attempts = attempts
         self.switch_count = 0  # backups taken
+        self._held_ns = 0  # when the market was last seen held
         self._refusal_told_ns = -REFUSAL_TOLD_NS
         self._urls = urls
         self._is_third_party = is_third_party
@@ -191,8 +192,10 @@ class FeedSources:
             if line.task is not None and line.task.done():
                 raise InvariantError(f"{line.name} ended: {line.task.exception()!r}")
 
-    def watch(self, now_ns: int) -> None:
-        """Look at lag, silence and the need for backups."""
+    def watch(self, now_ns: int, *, is_held: bool) -> None:
+        """Look at lag, silence and the need for backups; a market that is held may be silent."""
+        if is_held:
+            self._held_ns = now_ns
         now_s = now_ns / NS_PER_S
         has_jumped = self._clock.jump_count != self._jumps_seen
         self._jumps_seen = self._clock.jump_count
@@ -366,7 +369,7 @@ class FeedSources:
             return False
         if liveness == Liveness.STALE and pace_ns < LIVELY_NS:
             return now_ns - since_ns > STALE_NS and now_ns - line.stream.since_ns > STALE_NS
-        age_ns = now_ns - line.stream.since_ns
+        age_ns = now_ns - max(line.stream.since_ns, self._held_ns)
         return age_ns > deadline_ns and not has_delivered(connection, row)
 
     # ---- backups

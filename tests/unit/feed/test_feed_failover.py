@@ -16,10 +16,12 @@ from engine.config import SourcesConfig
 from engine.domain.codes import Channel, Liveness, RecordType
 from engine.domain.firewall_reasons import FirewallReason
 from engine.processes.board import read_board
+from engine.processes.control import MainWord, RolePage
 from tests.exchange_process import PracticeExchange
 from tests.feed_role import FeedRole
 
 NAMES = itertools.count()
+LOOKS_NS = 1_000_000_000  # of the feed at its connections: several
 Scene = Callable[..., "Running"]
 
 
@@ -285,6 +287,27 @@ def test_a_stream_that_never_spoke_is_asked_for_on_another_connection(tmp_path: 
         feed.wait("silent", lambda: running.liveness(0, Channel.QUOTE) is Liveness.SILENT)
         feed.wait("live", running.is_live)
         feed.wait("it", lambda: running.connection("public-0a").get("replaced", 0) >= 1)
+    finally:
+        running.close()
+
+
+def test_a_market_that_waits_for_its_brain_is_not_called_silent(tmp_path: Path) -> None:
+    exchange = PracticeExchange("--seed", "3", "--generate", "3", "--hold")
+    feed = FeedRole("failover-held", tmp_path, exchange.port)
+    feed.segments.control.set_main(MainWord.MARKET_HELD, 1)
+    running = Running.over(exchange, feed)
+    try:
+        feed.wait("silent", lambda: running.liveness(0, Channel.QUOTE) is Liveness.SILENT)
+        control = feed.segments.control
+        silent_ns = control.heartbeat_ns(RolePage.FEED, 0)
+        feed.wait("looks", lambda: control.heartbeat_ns(RolePage.FEED, 0) > silent_ns + LOOKS_NS)
+        first = feed.counter("incidents_total")
+        exchange.call("POST", "/practice/play")
+        feed.segments.control.set_main(MainWord.MARKET_HELD, 0)
+        feed.wait("live", running.is_live)
+        running.trades_after(20)
+        assert (first, feed.counter("incidents_total")) == (0, 0)
+        assert running.connection("public-0a").get("replaced", 0) == 0
     finally:
         running.close()
 
