@@ -85,6 +85,8 @@ class PaperOrders:
         market_data: MarketDataVenue,
         records: MarketRecords,
         emit: Emit,
+        *,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Prepare.
 
@@ -93,6 +95,7 @@ class PaperOrders:
             clock: learns the time of the venue whose data this is.
             instruments: by instrument index.
             market_data: asked for the time; `records`: the market; `emit` takes every report.
+            monotonic_ns: the time commands are sent at; a recorded market has its own.
         """
         self.account = PaperAccount(instruments, terms.wallet_e8)
         self.market = PaperMarket(len(instruments))
@@ -102,6 +105,7 @@ class PaperOrders:
         self._market_data = market_data
         self._records = records
         self._emit = emit
+        self._monotonic_ns = monotonic_ns
         self._reports = PaperReports(terms, clock)
         self._due: deque[tuple[int, Command]] = deque()
         self._orders: OrderedDict[OrderKey, PaperOrder] = OrderedDict()
@@ -146,7 +150,7 @@ class PaperOrders:
         """Match until cancelled."""
         self._emit(Report(EventType.VENUE_CONNECTED))
         while True:
-            self.advance(time.monotonic_ns())
+            self.advance(self._monotonic_ns())
             await asyncio.sleep(POLL_S)
 
     async def sample_clock(self) -> None:
@@ -179,7 +183,7 @@ class PaperOrders:
         """Take one command; it is acted on when the latency has passed."""
         if command.event_type == EventType.COMMAND_NEW:
             self._emit(self._reports.of(order_of(command), EventType.ORDER_SENT, command))
-        due_ns = time.monotonic_ns() + self._latency.draw_ns()
+        due_ns = self._monotonic_ns() + self._latency.draw_ns()
         if self._due:
             due_ns = max(due_ns, self._due[-1][0])  # one connection: nothing overtakes
         self._due.append((due_ns, command))

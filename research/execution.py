@@ -1,0 +1,133 @@
+"""Work a parent order on a recorded market, on paper, and say what it cost.
+
+    python -m research.execution day.tape BTCUSDT --algorithm twap --lots 500 --minutes 10
+
+The algorithms are those of `engine.domain.execution`, the fills those of the paper account
+(`engine.venues.paper`): the queue, partial fills and latency it has live, on the recording's time.
+The book that was recorded does not notice the order: a large one costs more than this says. VWAP
+follows the recording's own volume, which nobody knows beforehand: the best a forecast could do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from engine import exit_codes
+from engine.domain.codes import RecordType
+from engine.domain.execution.algorithms import Iceberg, Participation, Peg, Scheduled
+from engine.domain.execution.curve import by_volume, even, shortfall
+from engine.domain.execution.parent import Algorithm, Parent
+from engine.store.execution_costs import lines_of
+from engine.tapes.errors import TapeError
+from engine.tapes.reader import TapeReader
+from engine.venues.paper.queue import QueueModel
+from research.paper_work import MS_NS, Records, Terms, worked
+
+MINUTE_NS: Final = 60_000_000_000
+PPM: Final = 1_000_000
+ALGORITHMS: Final = ("twap", "vwap", "shortfall", "pov", "iceberg", "peg")
+STEPS: Final = 30  # of a shortfall schedule
+URGENCY: Final = 3.0  # kappa times its time
+
+
+def algorithm_of(
+    options: argparse.Namespace, start_ns: int, bars: Sequence[tuple[int, int]]
+) -> Algorithm:
+    """Return the algorithm that is asked for, from a start."""
+    end_ns = start_ns + round(options.minutes * MINUTE_NS)
+    patience_ns = options.patience_ms * MS_NS
+    if options.algorithm == "pov":
+        return Participation(round(options.rate * PPM))
+    if options.algorithm == "iceberg":
+        return Iceberg(options.display, options.limit)
+    if options.algorithm == "peg":
+        return Peg(end_ns=end_ns)
+    curves = {
+        "twap": lambda: even(start_ns, end_ns),
+        "vwap": lambda: by_volume(start_ns, end_ns, bars),
+        "shortfall": lambda: shortfall(start_ns, end_ns, options.urgency, STEPS),
+    }
+    return Scheduled(curves[options.algorithm](), patience_ns)
+
+
+def volume_bars(batches: Iterable[Records], index: int) -> list[tuple[int, int]]:
+    """Return (open time, lots) of each minute of an instrument's trades."""
+    found: dict[int, int] = {}
+    for records in batches:
+        own = records[
+            (records["instrument_index"] == index) & (records["record_type"] == RecordType.TRADE)
+        ]
+        for time_ns, lots in zip(
+            own["receive_time_ns"].tolist(), own["qty_lots"].tolist(), strict=True
+        ):
+            minute = time_ns - time_ns % MINUTE_NS
+            found[minute] = found.get(minute, 0) + lots
+    return sorted(found.items())
+
+
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command."""
+    parser = argparse.ArgumentParser(
+        "research.execution",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("tape", type=Path)
+    parser.add_argument("instrument")
+    parser.add_argument("--algorithm", choices=ALGORITHMS, default="twap")
+    parser.add_argument("--side", choices=("buy", "sell"), default="buy")
+    parser.add_argument("--lots", type=int, required=True)
+    parser.add_argument("--limit", type=int, default=0, help="worst price in ticks; 0: any")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--patience-ms", type=int, default=5_000, help="to rest before it takes")
+    parser.add_argument("--rate", type=float, default=0.1, help="pov: part of the volume")
+    parser.add_argument("--display", type=int, default=1, help="iceberg: lots shown")
+    parser.add_argument("--urgency", type=float, default=URGENCY, help="shortfall: 0 is TWAP")
+    parser.add_argument("--queue", choices=[m.value for m in QueueModel], default="trades")
+    parser.add_argument("--latency-ms", type=int, default=20)
+    return parser.parse_args(words)
+
+
+def run(options: argparse.Namespace) -> list[str]:
+    """Work the order the options describe; return what to print.
+
+    Raises:
+        LookupError: the tape has no such instrument, or no record.
+        ValueError: the order or its schedule make no sense.
+        TapeError: the tape cannot be read.
+    """
+    with TapeReader(options.tape) as tape:
+        symbols = [row.symbol for row in tape.instruments]
+        if options.instrument not in symbols or not tape.record_count:
+            raise LookupError(f"{options.instrument} is not on {options.tape}")
+        index = symbols.index(options.instrument)
+        row = tape.instruments[index]
+        least = max(row.min_qty_lots, 1)
+        side = 1 if options.side == "buy" else -1
+        parent = Parent(side, options.lots, options.limit, least)
+        start_ns = tape.record_blocks[0].first_receive_ns
+        bars = volume_bars(tape.batches(), index) if options.algorithm == "vwap" else []
+        algorithm = algorithm_of(options, start_ns, bars)
+        terms = Terms(options.latency_ms * MS_NS, QueueModel(options.queue))
+        _, costs = worked(tape.batches(), tape.instruments, index, parent, algorithm, terms=terms)
+        return lines_of(f"{options.instrument} {options.algorithm}", costs)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Work an order and print its costs; return a documented exit code."""
+    try:
+        lines = run(arguments(sys.argv[1:] if words is None else words))
+    except ValueError as error:
+        return exit_codes.fail(str(error), exit_codes.USAGE)
+    except (LookupError, TapeError, OSError) as error:
+        return exit_codes.fail(str(error.args[0] if error.args else error), exit_codes.ENVIRONMENT)
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
