@@ -247,12 +247,15 @@ def _add_shadow(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None
         "Every decision, sent or refused: what it saw, which gates failed, what came of it.",
         "example: aegis shadow                    the newest decisions\n"
         "         aegis shadow grade              fill in what came of them since\n"
-        "         aegis shadow show SESSION/77    one of them, with its plan and its window",
+        "         aegis shadow show SESSION/77    one of them, with its plan and its window\n"
+        "         aegis shadow trades             closed trades: were rules and regime right\n"
+        "         aegis shadow performance        what strategies made by regime",
     )
-    shadow.add_argument("action", nargs="?", default="list", choices=("list", "show", "grade"))
+    actions = ("list", "show", "grade", "trades", "performance")
+    shadow.add_argument("action", nargs="?", default="list", choices=actions)
     shadow.add_argument("decision", nargs="?", default=None, help="show: SESSION/NUMBER")
     shadow.add_argument("--state", default=None, help="VENUE-ACCOUNT-MODE; default: the last used")
-    shadow.add_argument("--limit", type=int, default=20, help="list: how many (20)")
+    shadow.add_argument("--limit", type=int, default=20, help="list, trades: how many (20)")
     shadow.add_argument("--json", action="store_true", help="print one JSON object")
 
 

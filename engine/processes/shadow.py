@@ -3,6 +3,8 @@
 aegis shadow                      the newest decisions
 aegis shadow show SESSION/NUMBER  one of them: its plan, scores, gates, ticks and bars
 aegis shadow grade                fill in what came of them since
+aegis shadow trades               closed trades: were entry rule, exit rule and regime right
+aegis shadow performance          what strategies made by regime
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any, Final
 from engine import exit_codes
 from engine.cli_views import table
 from engine.processes.projected import open_projected
+from engine.processes.shadow_trades import trades_command
 from engine.store.database import Database
 from engine.store.errors import StoreError
 from engine.store.session import read_document, sessions
@@ -59,7 +62,7 @@ def shadow_command(
 
     Args:
         home: AEGIS_HOME.
-        action: list, show or grade.
+        action: list, show, grade, trades or performance.
         which: SESSION/NUMBER of the decision to show.
         state: VENUE-ACCOUNT-MODE; None: the account written last.
         limit: how many are listed.
@@ -69,6 +72,8 @@ def shadow_command(
         with open_projected(home, state) as (database, folder):
             if action == "grade":
                 return _grade(database, folder, as_json=as_json)
+            if action in {"trades", "performance"}:
+                return trades_command(database, folder, action, limit, as_json=as_json)
             if action == "show":
                 return _show(database, folder, which or "", as_json=as_json)
             rows = newest_decisions(database, folder.name, limit)
