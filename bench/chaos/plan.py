@@ -16,6 +16,12 @@ CALM_FROM_MS: Final = 2_300  # no act begins later
 ACTS: Final = (2, 5)  # fewest and most in one run
 ENDINGS_MAX: Final = 2  # acts after which an engine must start again
 ORDER_PATH: Final = "/fapi/v1/order"
+FETCHED: Final = (
+    "/fapi/v1/userTrades",
+    "/fapi/v3/positionRisk",
+    "/fapi/v1/openOrders",
+    "/fapi/v1/openAlgoOrders",
+)
 ORDER_NOTIONAL_MAX: Final = 260.0  # quote currency; as `settings` writes it
 POSITION_NOTIONAL_MAX: Final = 800.0
 TIMEOUT_MS: Final = 400  # order_timeout_ms
@@ -94,7 +100,7 @@ VENUE_ACTS: Final[dict[str, Draw]] = {
     "nobody_listens": lambda r: {"kind": "refuse_connections", "duration_ms": r.randint(100, 900)},
     "half_fetch": lambda r: {
         "kind": "half_answer", "count": r.randint(1, 3),
-        "path": r.choice(("/fapi/v1/userTrades", "/fapi/v3/positionRisk", "/fapi/v1/openOrders")),
+        "path": r.choice(FETCHED),
     },
     "fetch_unknown": lambda r: {
         "kind": "rest", "status": 503, "execute": False, "count": r.randint(1, 4), "method": "GET",

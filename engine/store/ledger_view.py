@@ -7,7 +7,7 @@ caller brings; without one it is not valued, and neither is equity. No numpy: ma
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -131,7 +131,7 @@ def _rows(
     ]
 
 
-def _grouped(results: Iterable[Result], name: Any) -> list[Fields]:  # noqa: ANN401  Result -> str
+def _grouped(results: Iterable[Result], name: Callable[[Result], str]) -> list[Fields]:
     groups: dict[str, list[Result]] = defaultdict(list)
     for row in results:
         groups[name(row)].append(row)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from engine.domain.codes import RecordType
 from engine.domain.records import MARKET_DTYPE
+from engine.store.errors import JournalError
 from engine.store.journal import SOURCE_MARKET, segment_paths
 from engine.store.reader import join_records, read_batches, segment_header
 
@@ -73,12 +74,15 @@ def read_window(directory: Path, instrument_index: int, first: int, last: int) -
     Raises:
         JournalError: part of it was removed, or cannot be read.
     """
-    parts = []
+    parts, behind = [], first
     for batch in read_batches(directory, SOURCE_MARKET, first):
         records = batch.records[: max(last + 1 - batch.first_sequence, 0)]
         parts.append(records[records["instrument_index"] == instrument_index])
-        if batch.first_sequence + batch.record_count > last:
+        behind = batch.first_sequence + batch.record_count
+        if behind > last:
             break
+    if behind <= last:
+        raise JournalError(f"{directory.name}: market record {behind} is not in the journal")
     found = join_records(parts, MARKET_DTYPE)
     is_tick = np.isin(found["record_type"], TICK_TYPES)
     return Window(found[is_tick], found[found["record_type"] == RecordType.BAR])

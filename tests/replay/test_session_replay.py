@@ -238,6 +238,32 @@ def test_a_session_decided_by_other_kernels_says_so(write: Write) -> None:
     assert "decided by other kernels" in text
 
 
+def test_one_decision_is_run_again_without_what_came_after_it(write: Write) -> None:
+    directory, decisions = write(3_000)
+    events = read_records(directory, SOURCE_EVENTS_BRAIN).copy()
+    places = np.flatnonzero(events["event_type"] == EventType.SIGNAL_GENERATED)
+    early, late = places[1], places[-1]
+    events["price_ticks"][late] += 1  # somebody changed a later one
+    rewrite(directory, SOURCE_EVENTS_BRAIN, events)
+
+    def until(place: int) -> tuple[int, dict[str, Any]]:
+        number = int(events["sequence"][place]) - 1  # a slot's word is one above its place
+        code, text = replay(directory, "--until", str(number), "--json")
+        return code, json.loads(text.splitlines()[-1])
+
+    code, first = until(int(early))
+    assert (code, first["identical"], first["differences"]) == (0, True, [])
+    assert 2 <= first["decisions"] < decisions
+    assert 0 < first["records"] < 3_000
+    code, second = until(int(late))
+    assert (code, second["identical"]) == (1, False)
+    assert "price_ticks" in second["differences"][0]
+
+    code, text = replay(directory, "--until", str(10**9))
+    assert code == 3
+    assert f"no step of it wrote event {10**9}" in text
+
+
 def test_what_is_no_journal_is_a_usage_error(tmp_path: Path) -> None:
     code, text = replay(tmp_path)
 
