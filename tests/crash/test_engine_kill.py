@@ -13,9 +13,13 @@ import signal
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engine.domain.codes import EventType
+from engine.store.journal import SOURCE_EVENTS_BRAIN
+from engine.store.reader import read_records
 from engine.store.verify import verify_session
 from tests.engine_process import Engine, aegis, alive, wait_for
 from tests.exchange_process import PracticeExchange
@@ -245,3 +249,45 @@ def test_a_halt_survives_kill_9_and_restart(
         again.terminate()
     finally:
         again.kill()
+
+
+def told(engine: Engine) -> dict[str, Any]:
+    """Return the status, once there is one."""
+    found: dict[str, Any] = wait_for("a status", engine.status)
+    return found
+
+
+@pytest.mark.slow
+def test_a_days_loss_survives_kill_9_and_only_an_operator_with_a_reason_re_arms(
+    tmp_path: Path, exchange: PracticeExchange, name: str
+) -> None:
+    config = tmp_path / "strict.toml"
+    config.write_text("[limits]\nmax_daily_loss_ratio = 0.000001\n")  # the first fee is too much
+    strict = ("--config", str(config))
+    engine = start(tmp_path, exchange, name, *strict)
+    try:
+        pids = engine.wait_ready()["pids"]
+        wait_for("the halt", lambda: told(engine)["trading_state"] == "HALTED")
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+        wait_for("everybody's end", lambda: not [p for p in pids.values() if alive(p)])
+    finally:
+        engine.kill()
+    again = start(tmp_path, exchange, name, *strict)
+    try:
+        assert again.wait_ready()["trading_state"] == "HALTED"
+        wait_for("a refusal", lambda: sum(told(again)["refusals"].values()) > 0)
+        assert told(again)["counts"]["orders"] == 0
+        assert aegis(tmp_path, "resume", "--name", name).returncode == 2, "why is not said"
+        assert told(again)["trading_state"] == "HALTED"
+        done = aegis(tmp_path, "resume", "--reason", "looked at the loss", "--name", name)
+        assert done.returncode == 0, done.stderr
+        again.wait_count("orders", 1)
+        again.terminate()
+    finally:
+        again.kill()
+    journaled = [read_records(path, SOURCE_EVENTS_BRAIN) for path in journals(tmp_path)]
+    kinds = [records["event_type"].tolist() for records in journaled]
+    assert EventType.CONTROL_RESUME not in kinds[0]
+    (resumed,) = [row for row in journaled[1] if row["event_type"] == EventType.CONTROL_RESUME]
+    assert resumed["text"].decode() == "cli: looked at the loss"

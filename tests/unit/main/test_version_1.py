@@ -6,10 +6,12 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.store.control_audit import broken_links
+from engine.store.errors import ProjectionError
 from engine.web import request_memory
 from engine.web.bodies import Effect
 from engine.web.operations import OPERATIONS, Operation, Scope
@@ -78,6 +80,19 @@ def test_reading_answers_what_the_engine_holds(served: Served) -> None:
     assert served.ask("GET", f"/v1/search_journal?text={'x' * 65}").status == 400
     served.board.alive = False
     assert served.ask("GET", "/v1/healthcheck").status == 503
+
+
+def test_a_ledger_that_cannot_be_read_now_is_a_503_with_its_reason(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> dict[str, Any]:
+        raise ProjectionError("sqlite aegis.db cannot be opened: it is not there yet")
+
+    monkeypatch.setattr(served.board, "ledger", away)
+    answer = served.ask("GET", "/v1/ledger")
+    assert answer.status == 503
+    assert "not there yet" in answer.document["error"]
+    assert served.ask("GET", "/v1/ledger", headers={"Via": "1.1 x"}).status == 401
 
 
 def test_a_chart_is_a_page_that_may_load_nothing(served: Served) -> None:

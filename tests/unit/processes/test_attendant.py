@@ -10,7 +10,7 @@ import pytest
 
 from engine.config import Config, LimitsConfig
 from engine.config_journal import JournalConfig
-from engine.domain.codes import EventType, TradingState
+from engine.domain.codes import EVENT_APPLIED, EventType, TradingState
 from engine.processes import attendant as attendant_module
 from engine.processes import upkeep
 from engine.processes.attendant import Attendant
@@ -21,9 +21,11 @@ from engine.processes.runner import RoleContext
 from engine.store.facts import read_facts
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_EVENTS_ORCHESTRATOR
 from engine.store.reader import read_records
+from engine.store.verify import verify_session
 from tests.engine_process import wait_for
 from tests.orchestrator_rig import OrchestratorRig
 from tests.ring_builders import unique_name
+from tests.store_builders import write_session
 from tests.store_events import decision, event, fill, request
 
 pytestmark = pytest.mark.usefixtures("root_as_it_was")
@@ -223,3 +225,71 @@ def test_states_adjustments_and_rejects_are_lines(role: InProcess) -> None:
     (adjusted,) = role.lines("ADJUSTMENT")
     assert (adjusted["kind"], adjusted["instrument"]) == ("POSITION", "ETHUSDT")
     assert adjusted["position_lots"] == 4
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Path:
+    pytest.importorskip("fsspec", reason="the history extra is not installed")
+    return tmp_path / "away"
+
+
+def test_old_sessions_go_once_they_are_archived_and_the_audit_is_copied(
+    tmp_path: Path, away: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attendant_module, "BOUND_PERIOD_S", 0.0)
+    journal = JournalConfig(archive=str(away), keep_days=1, audit_copy=away.as_uri())
+    config = Config(home=str(tmp_path), journal=journal)
+    state = Path(config.state_dir)
+    old = write_session(
+        state, request(1), fill(1, 501, 1), session_id="a0", epoch=1, ended_realtime_ns=1
+    )
+    role = InProcess(tmp_path, journal=journal, epoch=2)
+    try:
+        restored = event(EventType.RESTORE_END, flags=EVENT_APPLIED)
+        role.rig.publish_events(restored, request(2), fill(2, 502, 1))
+        role.work_until("the session to go", lambda: role.lines("SESSIONS_RETIRED"))
+        (line,) = role.lines("SESSIONS_RETIRED")
+        assert line["sessions"] == ["a0"]
+        assert not old.exists()
+        copied = away / "journal" / state.name / "a0"
+        assert verify_session(copied).is_intact
+    finally:
+        role.close()
+    audits = sorted((away / "audit" / state.name).glob("*.jsonl"))
+    trades = [
+        json.loads(line)["trade_id"] for path in audits for line in path.read_text().splitlines()
+    ]
+    assert trades == [501, 502]
+
+
+def test_a_storage_that_is_away_is_one_alarm_and_trading_goes_on(
+    tmp_path: Path, away: Path
+) -> None:
+    away.write_text("no folder")
+    role = InProcess(tmp_path, journal=JournalConfig(archive=str(away), audit_copy=str(away)))
+    try:
+        role.rig.publish_events(request(1), fill(1, 501, 1))
+        role.work_until("an alarm", lambda: role.lines("ALARM"))
+        (line,) = role.lines("ALARM")
+        assert line["reason"] == "ARCHIVE_AWAY"
+        assert role.rig.trading_state() == TradingState.ENABLED
+    finally:
+        role.close()
+
+
+def test_market_records_that_go_without_a_copy_are_told(
+    tmp_path: Path, away: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = tmp_path / "state" / "practice-old-paper" / "journal" / "s0"
+    stale.mkdir(parents=True)
+    for number in range(3):
+        (stale / f"market-{number:06d}.segment").write_bytes(bytes(1_000))
+    monkeypatch.setattr(attendant_module, "BOUND_PERIOD_S", 0.0)
+    role = InProcess(tmp_path, journal=JournalConfig(max_bytes=1_500, archive=str(away)))
+    try:
+        role.work_until("an alarm", lambda: role.lines("ALARM"))
+        (line,) = role.lines("ALARM")
+        assert line["reason"] == "UNARCHIVED_REMOVED"
+        assert "2 market segments" in line["text"]
+    finally:
+        role.close()
