@@ -9,7 +9,8 @@ be had is `FETCH_FAILED`, which never means flat.
                                              |  equal?
                                         positionRisk (2)
 
-Conditional orders are read first: one that triggers meanwhile is seen twice rather than not at all.
+Conditional orders are read first, and once however often the rest has to be: one that triggers
+meanwhile is seen twice rather than not at all.
 """
 
 from __future__ import annotations
@@ -141,8 +142,9 @@ class AccountFetcher:
         Raises:
             VenueError: an answer was refused or unreadable, or the account did not hold still.
         """
+        algos = decode_view(await ask(self._rest, "GET", OPEN_ALGOS_PATH), list[AlgoView])
         for _ in range(ATTEMPTS_MAX):
-            picture = await self._try_picture(set(traded), since_ms)
+            picture = await self._try_picture(set(traded), since_ms, algos)
             if picture is not None:
                 return picture
             await asyncio.sleep(RETRY_PAUSE_S)
@@ -161,11 +163,12 @@ class AccountFetcher:
         found = (self._reader.instrument(symbol) for symbol in symbols)
         return sorted({row.instrument_index for row in found if row is not None})
 
-    async def _try_picture(self, traded: set[int], since_ms: int) -> Picture | None:
+    async def _try_picture(
+        self, traded: set[int], since_ms: int, algos: Sequence[AlgoView]
+    ) -> Picture | None:
         venue_ms = self._rest.clock.now_ms()
         fills_before = self._fill_count()
         self._found = []
-        algos = decode_view(await ask(self._rest, "GET", OPEN_ALGOS_PATH), list[AlgoView])
         orders = decode_view(await ask(self._rest, "GET", OPEN_ORDERS_PATH), list[OrderView])
         positions = await self._positions()
         named: list[AlgoView | OrderView | PositionView] = [*algos, *orders, *positions]

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from engine.domain.codes import EVENT_REDUCE_ONLY, EventType, OrderStatus, Side
-from engine.venues.binance.account import ask
+from engine.venues.binance import account
+from engine.venues.binance.account import AccountFetcher, ask
+from engine.venues.binance.rest import BinanceRest, Params
 from engine.venues.order_records import Report
 from tests.order_side import Exchange, OrderSide, open_order_side, quoted_exchange
 from tests.unit.venues.test_orders_on_exchange import enough_lots, far_bid_ticks
@@ -144,6 +146,31 @@ def test_a_fetch_tells_conditional_orders_as_somebody_elses(exchange: Exchange) 
     asyncio.run(scenario())
 
 
+def test_a_picture_that_is_taken_again_asks_for_conditional_orders_once(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            context = side.orders.context
+            asked: list[str] = []
+
+            async def counted(rest: BinanceRest, method: str, path: str, *words: Params) -> bytes:
+                asked.append(path)
+                return await ask(rest, method, path, *words)
+
+            monkeypatch.setattr(account, "ask", counted)
+            fills = iter((0, 1, 1, 1))  # one came through the stream during the first attempt
+            fetcher = AccountFetcher(
+                context.rest, context.reader, context.known, lambda: next(fills)
+            )
+            await fetcher.take_picture((), 0)
+            assert asked[0] == "/fapi/v1/openAlgoOrders", "before anything it could become"
+            assert asked.count("/fapi/v1/openAlgoOrders") == 1
+            assert asked.count("/fapi/v1/openOrders") == 2
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -154,7 +181,7 @@ def test_a_fetch_tells_conditional_orders_as_somebody_elses(exchange: Exchange) 
     ],
 )
 def test_a_fetch_that_does_not_decode_fails_with_its_reason_and_says_nothing_else(
-    exchange: Exchange, path: str
+    path: str,
 ) -> None:
     async def scenario() -> None:
         async with open_order_side(exchange) as side:
@@ -170,4 +197,5 @@ def test_a_fetch_that_does_not_decode_fails_with_its_reason_and_says_nothing_els
             again = {row.event_type for row in await fetched(side)}
             assert EventType.VENUE_BALANCE in again, "the next one is whole"
 
-    asyncio.run(scenario())
+    with quoted_exchange(1) as exchange:  # with a whole minute's weight to fetch
+        asyncio.run(scenario())
