@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from engine.domain.features.series import CLOSE, HIGH, LOW, OPEN
 from engine.domain.kernel import Floats, Record, kernel
-from engine.domain.structure_state import GAPS_MAX, StructureKind, emit_zone, row_of
+from engine.domain.structure_state import (
+    GAPS_MAX,
+    StructureKind,
+    close_up,
+    emit_zone,
+    row_of,
+)
 
 _GAP = int(StructureKind.GAP)
 _GAP_MITIGATED = int(StructureKind.GAP_MITIGATED)
@@ -50,11 +56,10 @@ def push_gap(row: Record, side: int, near: float, far: float, number: int) -> No
     r = row_of(side)
     count = row["gap_count"][r]
     if count == GAPS_MAX:
-        for k in range(GAPS_MAX - 1):
-            row["gap_near_ticks"][r, k] = row["gap_near_ticks"][r, k + 1]
-            row["gap_far_ticks"][r, k] = row["gap_far_ticks"][r, k + 1]
-            row["gap_known_at"][r, k] = row["gap_known_at"][r, k + 1]
         count -= 1
+        close_up(row["gap_near_ticks"][r], 0, count)
+        close_up(row["gap_far_ticks"][r], 0, count)
+        close_up(row["gap_known_at"][r], 0, count)
         row["dropped_gaps"] += 1
     row["gap_near_ticks"][r, count] = near
     row["gap_far_ticks"][r, count] = far

@@ -31,6 +31,7 @@ Records = NDArray[np.void]
 Record = np.void  # one row of Records: a pointer where compiled
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Numbers = Floats | Integers  # of a kernel compiled for both
 Bytes = NDArray[np.uint8]
 
 _OPTIONS: Final = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}

@@ -17,6 +17,7 @@ from engine.domain.structure_state import (
     BLOCKS_MAX,
     BlockState,
     StructureKind,
+    close_up,
     emit_zone,
     row_of,
 )
@@ -34,11 +35,10 @@ _BREAKER = int(BlockState.BREAKER)
 def drop_block(row: Record, r: int, place: int) -> None:
     """Remove one block, in place."""
     last = row["block_count"][r] - 1
-    for k in range(place, last):
-        row["block_near_ticks"][r, k] = row["block_near_ticks"][r, k + 1]
-        row["block_far_ticks"][r, k] = row["block_far_ticks"][r, k + 1]
-        row["block_bar"][r, k] = row["block_bar"][r, k + 1]
-        row["block_state"][r, k] = row["block_state"][r, k + 1]
+    close_up(row["block_near_ticks"][r], place, last)
+    close_up(row["block_far_ticks"][r], place, last)
+    close_up(row["block_bar"][r], place, last)
+    close_up(row["block_state"][r], place, last)
     row["block_count"][r] = last
 
 

@@ -13,6 +13,7 @@ from engine.domain.structure_state import (
     POOLS_MAX,
     SWING_MASK,
     StructureKind,
+    close_up,
     emit,
     emit_broken,
     row_of,
@@ -27,10 +28,9 @@ _SWEPT = int(StructureKind.POOL_SWEPT)
 def drop_pool(row: Record, r: int, place: int) -> None:
     """Remove one level, in place."""
     last = row["pool_count"][r] - 1
-    for k in range(place, last):
-        row["pool_level_ticks"][r, k] = row["pool_level_ticks"][r, k + 1]
-        row["pool_width_ticks"][r, k] = row["pool_width_ticks"][r, k + 1]
-        row["pool_touches"][r, k] = row["pool_touches"][r, k + 1]
+    close_up(row["pool_level_ticks"][r], place, last)
+    close_up(row["pool_width_ticks"][r], place, last)
+    close_up(row["pool_touches"][r], place, last)
     row["pool_count"][r] = last
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.arrays import aligned_zeros
-from engine.domain.kernel import Record, kernel
+from engine.domain.kernel import Numbers, Record, fused, kernel
 
 SWING_BARS = 5  # a swing is the extreme of this many bars on either side
 SWING_RING = 8
@@ -195,6 +195,13 @@ def emit_broken(
     k = emit(row, kind, side, bar, number, level)
     row["event_broken_at"][k] = broken_at
     return k
+
+
+@fused
+def close_up(numbers: Numbers, place: int, last: int) -> None:
+    """Move the numbers behind `place`, up to `last`, one place forward, in place."""
+    for k in range(place, last):
+        numbers[k] = numbers[k + 1]
 
 
 @kernel

@@ -16,6 +16,7 @@ from engine.domain.structure_state import (
     SWING_MASK,
     SWING_RING,
     StructureKind,
+    close_up,
     emit,
     emit_broken,
     row_of,
@@ -238,11 +239,10 @@ def break_levels(row: Record, close: float, number: int) -> None:
 def drop_pending(row: Record, place: int) -> None:
     """Remove one waiting pattern, in place."""
     last = row["pending_count"] - 1
-    for k in range(place, last):
-        row["pending_bar"][k] = row["pending_bar"][k + 1]
-        row["pending_level_ticks"][k] = row["pending_level_ticks"][k + 1]
-        row["pending_side"][k] = row["pending_side"][k + 1]
-        row["pending_kind"][k] = row["pending_kind"][k + 1]
+    close_up(row["pending_bar"], place, last)
+    close_up(row["pending_level_ticks"], place, last)
+    close_up(row["pending_side"], place, last)
+    close_up(row["pending_kind"], place, last)
     row["pending_count"] = last
 
 
