@@ -228,6 +228,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         ),
     ] = 0
     instruments_max: Annotated[Positive, Meta(le=500, description="Bound on instruments.")] = 300
+    leader: Annotated[str, Meta(description="Symbol others are compared with.")] = "BTCUSDT"
     listing_refresh_s: Annotated[
         Positive,
         Meta(description="Between two looks at what the venue lists: statuses, ends, filters."),

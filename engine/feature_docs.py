@@ -29,12 +29,19 @@ catalogue, not this page.
 {micro_columns} more change with quotes and trades. One kernel per kind of row is called in one loop
 over its rows by its family's file in `engine/domain/features/`; the same call serves the brain, a
 replay, a batch for training and a peek at a bar still open (`engine/domain/features/batch.py`).
-Every timeframe has its own columns; a feature over several is a column of each.
+Every timeframe has its own columns.
 
+- **`@5`, `@15`, `@60`**: the same kernel over bars made of so many of the timeframe's own, by the
+  clock ([bars.md](bars.md#made-of-several)): of minutes those are five and fifteen minutes and an
+  hour. The value stays until the next such bar closes.
 - **Warm-up** is the number of bars whose value is NaN, for all outputs of a row alike; `+ 1 day`
   means from the first change of the UTC day on that was seen.
 - **NaN has a reason** (`why_unknown`): the venue does not supply what the row reads, too few bars,
   or no such number exists of these bars (flat, without volume, without flow). Never a zero instead.
+- **Inputs that are not always there**: `mark` and `liquidations` where the venue has such streams;
+  `leader` while the instrument that the setting of that name says is traded; `others` with two
+  instruments or more. No feed here supplies `open_interest` and `news`: they are words of the
+  context, NaN unless whoever computes a batch gives them.
 - **Nothing depends on the price's level** nor on later bars. Both are tests over every row, as are
   the warm-up, the oracle or slow twin, a copied state, and a leak of one bar that must be noticed.
 - **What cannot be a bar** (a number missing, high below low, a price not above zero, a time not

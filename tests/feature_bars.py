@@ -1,8 +1,10 @@
 """Bars for tests of bar features, and the ways features are computed of them."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from engine.domain.bar_close import update_features
@@ -78,7 +80,46 @@ def scaled_bars(bars: Sequence[Bar], factor: float) -> list[Bar]:
     ]
 
 
-def random_context(count: int, seed: int = 2) -> np.ndarray:
+class Made(NamedTuple):
+    """A bar made of several, and the bar that made it known."""
+
+    bar: Bar
+    known_at: int
+
+
+def made_of(bars: Sequence[Bar], every: int, timeframe_s: float = HOUR_S) -> list[Made]:
+    """Return the bars that stretches of `every` timeframes make, by brute force."""
+    span_s = every * timeframe_s
+    found = []
+    numbered = groupby(enumerate(bars), lambda it: it[1].start_s // span_s)
+    for part, members in numbered:
+        at, group = zip(*members, strict=True)
+        whole = Bar(
+            open=group[0].open,
+            high=max(bar.high for bar in group),
+            low=min(bar.low for bar in group),
+            close=group[-1].close,
+            volume=sum(bar.volume for bar in group),
+            bought=sum(bar.bought for bar in group),
+            trades=sum(bar.trades for bar in group),
+            start_s=part * span_s,
+        )
+        is_ended = group[-1].start_s + timeframe_s >= (part + 1) * span_s
+        known_at = at[-1] if is_ended else at[-1] + 1
+        if known_at < len(bars):
+            found.append(Made(whole, known_at))
+    return found
+
+
+def held(made: Sequence[Made], values: np.ndarray, count: int) -> np.ndarray:
+    """Return values of bars made of several as they stand after each of `count` bars."""
+    found = np.full((count, *values.shape[1:]), np.nan)
+    for it, value in zip(made, values, strict=True):
+        found[it.known_at :] = value
+    return found
+
+
+def random_context(count: int, seed: int = 2, timeframe_s: float = HOUR_S) -> np.ndarray:
     """Return float64[count, CONTEXT_WORDS] of a perpetual: totals of liquidations only grow."""
     random = np.random.default_rng(seed)
     hours = np.arange(count)
@@ -86,7 +127,12 @@ def random_context(count: int, seed: int = 2) -> np.ndarray:
     context[:, 0] = random.normal(1.0, 0.5, count)
     context[:, 1] = random.normal(0.0, 3.0, count)
     context[:, 2] = FIRST_S + 28_800 * (1 + (WAIT_S + HOUR_S * hours) // 28_800)
-    context[:, 3:] = np.cumsum(random.integers(0, 30, (count, 2)), axis=0)
+    context[:, 3:5] = np.cumsum(random.integers(0, 30, (count, 2)), axis=0)
+    context[:, 5] = 90_000 + np.cumsum(random.integers(-50, 51, count))
+    context[:, 6] = random.integers(0, 2, count)
+    context[:, 7] = 600_000 + np.cumsum(random.integers(-90, 91, count))
+    context[:, 8] = random.integers(-20, 21, count) / 20
+    context[:, 9] = timeframe_s
     return context
 
 
@@ -98,21 +144,25 @@ def shipped_catalogue() -> Catalogue:
 CATALOGUE = shipped_catalogue()
 
 
-def batch(bars: Sequence[Bar], context: np.ndarray | None = None) -> np.ndarray:
+def batch(
+    bars: Sequence[Bar], context: np.ndarray | None = None, timeframe_s: float = HOUR_S
+) -> np.ndarray:
     """Return float64[bars, columns], of a perpetual whose context is known."""
-    known = random_context(len(bars)) if context is None else context
+    known = random_context(len(bars), timeframe_s=timeframe_s) if context is None else context
     return batch_features(CATALOGUE, np.array(bars, dtype=np.float64), known)
 
 
-def fresh_market() -> MarketState:
-    """Return a state of one instrument and one timeframe."""
-    return create_market_state(make_instruments(1), select_rows(["quote_imbalance"]), (1,))
+def fresh_market(instruments: int = 1) -> MarketState:
+    """Return a state of some instruments and one timeframe, an hour."""
+    rows = select_rows(["quote_imbalance"])
+    hourly = [msgspec.structs.replace(row, timeframe_s=HOUR_S) for row in rows]
+    return create_market_state(make_instruments(instruments), hourly, (HOUR_S,))
 
 
-def push_bar(market: MarketState, bar: Bar) -> int:
-    """Put one closed bar into the ring, in place; return its number."""
-    number = int(market.closed_count[0, 0])
-    row = market.closed[0, 0]
+def push_bar(market: MarketState, bar: Bar, i: int = 0) -> int:
+    """Put one closed bar of instrument `i` into its ring, in place; return its number."""
+    number = int(market.closed_count[i, 0])
+    row = market.closed[i, 0]
     place = number & BAR_MASK
     row["start_ns"][place] = int(bar.start_s) * 1_000_000_000
     row["open_ticks"][place] = bar.open
@@ -123,7 +173,7 @@ def push_bar(market: MarketState, bar: Bar) -> int:
     row["buy_lots"][place] = bar.bought
     row["trade_count"][place] = bar.trades
     row["is_final"][place] = 1
-    market.closed_count[0, 0] = number + 1
+    market.closed_count[i, 0] = number + 1
     return number
 
 

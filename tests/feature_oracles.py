@@ -78,6 +78,24 @@ def band_width(tape: Tape, bars: float) -> list[Floats]:
     return [(upper - lower) / middle * 1e4, tape.atrs((upper - middle) / 1.5)]
 
 
+def hilbert(tape: Tape) -> list[Floats]:
+    """Ehlers' cycle; functions that begin earlier than the others are given less."""
+    skipped = 25  # of 37 bars before the others begin, these need 12
+    missing = np.full(skipped, np.nan)
+    period = talib.HT_DCPERIOD(tape.close[skipped:]) / 50
+    in_phase, quadrature = talib.HT_PHASOR(tape.close[skipped:])
+    angle = np.arctan2(quadrature, in_phase) / np.pi
+    sine, lead = talib.HT_SINE(tape.close)
+    return [
+        np.concatenate([missing, period]),
+        talib.HT_DCPHASE(tape.close) / 180,
+        sine,
+        lead,
+        np.asarray(talib.HT_TRENDMODE(tape.close), dtype=np.float64),
+        np.concatenate([missing, angle]),
+    ]
+
+
 def channel(tape: Tape, bars: float) -> list[Floats]:
     """Place in the range, and the range."""
     high, low = talib.MAX(tape.high, int(bars)), talib.MIN(tape.low, int(bars))
@@ -129,6 +147,7 @@ ORACLES: dict[str, Callable[..., Floats | list[Floats]]] = {
     "momentum.trix": lambda t, n: talib.TRIX(t.close, int(n)) * 100,
     "volatility.atr_bps": lambda t: talib.NATR(t.high, t.low, t.close, ATR_BARS) * 100,
     "volatility.natr_bps": lambda t, n: talib.NATR(t.high, t.low, t.close, int(n)) * 100,
+    "cycle.hilbert": hilbert,
     "volatility.band_width": band_width,
     "volatility.channel": channel,
     "volume.direction": lambda t, n: window_change(talib.OBV(t.close, t.volume), t.volume, n),

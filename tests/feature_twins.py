@@ -6,6 +6,7 @@ state and shares no code with the kernels.
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -152,6 +153,19 @@ def supertrend(seen: Seen, width: float) -> Outputs:
     return side, seen.atrs(seen.close[-1] - (lower if side > 0 else upper))
 
 
+def fractals(seen: Seen, bars: int) -> Outputs:
+    """Newest high, and low, strictly beyond their neighbours."""
+    above, below = [], []
+    for k in range(bars, seen.count - bars):
+        near = [n for n in range(k - bars, k + bars + 1) if n != k]
+        if all(seen.high[k] > seen.high[n] for n in near):
+            above.append(seen.high[k])
+        if all(seen.low[k] < seen.low[n] for n in near):
+            below.append(seen.low[k])
+    high, low = above[-1] if above else NAN, below[-1] if below else NAN
+    return seen.atrs(high - seen.close[-1]), seen.atrs(seen.close[-1] - low)
+
+
 def vortex(seen: Seen, bars: int) -> Outputs:
     """Movement between bars over the true range."""
     if seen.count <= bars:
@@ -209,6 +223,43 @@ def awesome(seen: Seen, short: int, long: int) -> float:
     return (
         seen.atrs(middles[-short:].mean() - middles[-long:].mean()) if (seen.count >= long) else NAN
     )
+
+
+# ---- cycles ----
+
+
+def high_pass(curves: Floats, weight: float) -> list[float]:
+    """Second-order high-pass of second differences."""
+    passed = [0.0, 0.0]
+    for curve in curves:
+        value = (1 - weight / 2) ** 2 * curve
+        passed.append(value + 2 * (1 - weight) * passed[-1] - (1 - weight) ** 2 * passed[-2])
+    return passed
+
+
+def cyber(seen: Seen, weight: float) -> float:
+    """Ehlers' cyber cycle from the seventh bar on."""
+    if seen.count < 7:
+        return NAN
+    middles = (seen.high + seen.low) / 2
+    smoothed = np.convolve(middles, [1 / 6, 2 / 6, 2 / 6, 1 / 6], "valid")
+    return seen.atrs(high_pass(np.diff(smoothed, 2)[1:], weight)[-1])
+
+
+def roofing(seen: Seen, short: int, long: int) -> float:
+    """High-pass, then super smoother."""
+    if seen.count <= long:
+        return NAN
+    angle = math.sqrt(2) * math.pi / long
+    weight = (math.cos(angle) + math.sin(angle) - 1) / math.cos(angle)
+    passed = high_pass(np.diff(seen.close, 2), weight)[1:]
+    decay = math.exp(-math.sqrt(2) * math.pi / short)
+    first = 2 * decay * math.cos(math.sqrt(2) * math.pi / short)
+    smoothed = [0.0, 0.0]
+    for before, now in pairwise(passed):
+        value = (1 - first + decay**2) * (before + now) / 2
+        smoothed.append(value + first * smoothed[-1] - decay**2 * smoothed[-2])
+    return seen.atrs(smoothed[-1])
 
 
 # ---- volatility ----
@@ -292,6 +343,9 @@ TWINS: dict[str, Callable[..., float | Outputs]] = {
     "momentum.efficiency": efficiency,
     "momentum.vhf": vhf,
     "momentum.awesome": awesome,
+    "cycle.cyber": cyber,
+    "cycle.roofing": roofing,
+    "trend.fractals": fractals,
     "volatility.atr_bps": lambda s: s.atr / s.close[-1] * 1e4,
     "volatility.range_atr": lambda s: s.atrs(s.high[-1] - s.low[-1]),
     "volatility.deviation_bps": lambda s, bars: root_mean_square(s, bars) * 1e4,

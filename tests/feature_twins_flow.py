@@ -8,6 +8,8 @@ import numpy as np
 
 from tests.feature_twins import DAY_S, NAN, Outputs, Seen, ema, newest, over
 from tests.feature_twins import TWINS as PRICE_TWINS
+from tests.feature_twins_crowd import CROWD_TWINS
+from tests.feature_twins_patterns import PATTERN_TWINS
 from tests.feature_twins_structure import STRUCTURE_TWINS
 
 # ---- volume and impact ----
@@ -67,6 +69,37 @@ def day_vwap_distance(seen: Seen) -> float:
     today = seen.days == seen.days[-1]
     mean, _ = weighted_deviation(seen.typical[today], seen.volume[today])
     return seen.atrs(seen.close[-1] - mean)
+
+
+def day_delta(seen: Seen) -> float:
+    """Bought minus sold of the day, if it was seen whole."""
+    if seen.days[-1] == seen.days[0]:
+        return NAN
+    today = seen.days == seen.days[-1]
+    bought, volume = seen.bought[today].sum(), seen.volume[today].sum()
+    return over(bought - (volume - bought), volume)
+
+
+def value_area(seen: Seen, bars: int) -> Outputs:
+    """Point of control, edges of the value area, and place between them."""
+    if seen.count < bars:
+        return (NAN,) * 4
+    low, high = seen.low[-bars:].min(), seen.high[-bars:].max()
+    if high == low or not seen.volume[-bars:].any():
+        return (NAN,) * 4
+    width = (high - low) / 24
+    places = np.minimum(((seen.typical[-bars:] - low) / width).astype(int), 23)
+    held = [float(seen.volume[-bars:][places == b].sum()) for b in range(24)]
+    control = held.index(max(held))
+    inside = {control}
+    while sum(held[b] for b in inside) < 0.7 * sum(held):
+        edges = [b for b in (max(inside) + 1, min(inside) - 1) if 0 <= b < 24]
+        inside.add(max(edges, key=lambda b: held[b]))
+    lower, upper = low + min(inside) * width, low + (max(inside) + 1) * width
+    close = seen.close[-1]
+    place = (close - lower) / (upper - lower) * 2 - 1
+    middle = low + (control + 0.5) * width
+    return seen.atrs(close - middle), seen.atrs(upper - close), seen.atrs(close - lower), place
 
 
 def amihud(seen: Seen, bars: int) -> float:
@@ -193,7 +226,7 @@ def liquidations(seen: Seen, span: int) -> Outputs:
         return NAN, NAN
     weights = [2 / (span + 1) * (1 - 2 / (span + 1)) ** back for back in range(seen.count - 1)]
     decay = np.array(weights[::-1])
-    bought, sold = (np.diff(seen.context[:, 3:], axis=0) * decay[:, None]).sum(axis=0)
+    bought, sold = (np.diff(seen.context[:, 3:5], axis=0) * decay[:, None]).sum(axis=0)
     volume = (seen.volume[1:] * decay).sum()
     return over(bought - sold, bought + sold), over(bought + sold, volume)
 
@@ -235,6 +268,8 @@ def volatility_regime(seen: Seen, short: int, long: int, enter: float, leave: fl
 TWINS: dict[str, Callable[..., float | Outputs]] = (
     PRICE_TWINS
     | STRUCTURE_TWINS
+    | PATTERN_TWINS
+    | CROWD_TWINS
     | {
         "volume.relative": relative,
         "volume.taker_balance": taker_balance,
@@ -243,6 +278,8 @@ TWINS: dict[str, Callable[..., float | Outputs]] = (
         "volume.force": force,
         "volume.vwap_distance": vwap_distance,
         "volume.day_vwap_distance": day_vwap_distance,
+        "volume.day_delta": day_delta,
+        "profile.value_area": value_area,
         "impact.amihud_bps": amihud,
         "impact.kyle_bps": kyle,
         "impact.vpin": vpin,

@@ -27,6 +27,16 @@ def before(seen: Seen, part: int) -> Outputs:
     return seen.atrs(last.level - seen.close[-1]), seen.atrs(seen.close[-1] - last.far)
 
 
+def running(seen: Seen, part: int) -> Outputs:
+    """High and low of the span the newest bar lies in, unless the first bar does."""
+    keys = [span_key(Part(part), start_s) for start_s in seen.start_s]
+    if keys[-1] == keys[0]:
+        return NAN, NAN
+    inside = np.array([key == keys[-1] for key in keys])
+    high, low = seen.high[inside].max(), seen.low[inside].min()
+    return seen.atrs(high - seen.close[-1]), seen.atrs(seen.close[-1] - low)
+
+
 def passed(seen: Seen, part: int) -> float:
     """Share of the session behind the bar's start."""
     if span_key(Part(part), seen.start_s[-1]) is None:
@@ -171,6 +181,7 @@ def confluence(seen: Seen, bars: int) -> Outputs:
 
 STRUCTURE_TWINS: dict[str, Callable[..., float | Outputs]] = {
     "calendar.before": before,
+    "calendar.running": running,
     "sessions.before": before,
     "sessions.passed": passed,
     "sessions.open_count": open_count,

@@ -19,7 +19,7 @@ from engine.domain.features.batch import (
 )
 from engine.domain.features.catalogue import Catalogue, catalogue_text, compile_plan
 from engine.domain.features.plan import FeaturePlan
-from engine.domain.features.series import CONTEXT_WORDS
+from engine.domain.features.series import CONTEXT_WORDS, TIMEFRAME_S
 from engine.domain.features.update import fold_bar
 from engine.domain.kernel import Floats, Integers, Records, entry
 
@@ -64,6 +64,7 @@ def fold_structures(plan: FeaturePlan, state: FeatureState, bars: Floats) -> int
 def fold_crowd(
     plan: FeaturePlan,
     series: Floats,
+    coarse: Floats,
     structure: Records,
     counts: Integers,
     atr: Floats,
@@ -80,6 +81,7 @@ def fold_crowd(
             if fold_bar(
                 plan,
                 series[i],
+                coarse[i],
                 structure[i],
                 counts[i],
                 atr[i],
@@ -104,17 +106,19 @@ class Crowd:
         self._structure = np.concatenate([one.structure] * count)
         self._counts = np.stack([one.counts] * count)
         self._floats = [
-            np.stack([it] * count) for it in (one.series, one.atr, one.seed, one.memory)
+            np.stack([it] * count) for it in (one.series, one.coarse, one.atr, one.seed, one.memory)
         ]
         self._features = np.full((count, len(catalogue.bar_columns)), np.nan)
         self._context = np.full(CONTEXT_WORDS, np.nan)
+        self._context[TIMEFRAME_S] = 60.0
 
     def run(self, bars: Floats) -> int:
         """Give every instrument these bars; return how many were taken."""
-        series, atr, seed, memory = self._floats
+        series, coarse, atr, seed, memory = self._floats
         return fold_crowd(
             self._plan,
             series,
+            coarse,
             self._structure,
             self._counts,
             atr,

@@ -86,7 +86,7 @@ def twin_catalogue() -> Catalogue:
 
     def is_shared(row: FeatureRow) -> bool:
         fits = all(number < bars.BAR_RING_BARS for number in row.params)
-        return row.kernel in TWIN_KERNELS and fits
+        return row.kernel in TWIN_KERNELS and row.every == 1 and fits
 
     return compile_plan(catalogue_text(), is_shared)
 

@@ -7,18 +7,21 @@ import numpy as np
 from engine.domain.bars import BAR_MASK, close_bar, next_close
 from engine.domain.codes import Channel, Liveness
 from engine.domain.features.series import (
+    BREADTH,
     FUNDING_RATE_BPS,
+    LEADER_PRICE,
     LIQUIDATED_BUYS,
     LIQUIDATED_SELLS,
     MARK_BASIS_BPS,
     NEXT_FUNDING_S,
     S_TO_NS,
+    TIMEFRAME_S,
     TO_BPS,
     read_bar,
 )
 from engine.domain.features.update import fold_bar
 from engine.domain.kernel import Floats, Record, kernel
-from engine.domain.market_state import NEVER_NS, MarketState
+from engine.domain.market_state import LEADER, NEVER_NS, MarketState
 
 _UNSUPPORTED = int(Liveness.UNSUPPORTED)
 _LIQUIDATION = int(Channel.LIQUIDATION)
@@ -43,14 +46,46 @@ def read_context(row: Record, is_liquidation_fed: bool, context: Floats) -> None
 
 
 @kernel
+def note_direction(market: MarketState, i: int, t: int, bar: Record) -> None:
+    """Let a closed bar's direction stand for its instrument in the breadth, in place."""
+    before = market.directions[i, t]
+    move = bar["close_ticks"] - bar["open_ticks"]
+    now = 2 + int(move > 0) - int(move < 0)
+    market.directions[i, t] = now
+    if before == 0:
+        market.breadth[t, 0] += now - 2
+        market.breadth[t, 1] += 1
+    else:
+        market.breadth[t, 0] += now - before
+
+
+@kernel
+def read_others(market: MarketState, t: int, context: Floats) -> None:
+    """Write what other instruments are known to do when a bar ends, in place.
+
+    A leader without a trade, and a market of one instrument, leave NaN.
+    """
+    leader = market.progress[LEADER]
+    if leader >= 0 and market.hot["last_price_ticks"][leader] > 0:
+        context[LEADER_PRICE] = market.hot["last_price_ticks"][leader]
+    if market.breadth[t, 1] > 1:
+        context[BREADTH] = market.breadth[t, 0] / market.breadth[t, 1]
+    context[TIMEFRAME_S] = market.timeframes_ns[t] / S_TO_NS
+
+
+@kernel
 def update_features(market: MarketState, i: int, t: int, number: int) -> None:
     """Compute structure and every feature of closed bar `number`, in place."""
-    read_bar(market.closed[i, t, number & BAR_MASK], market.bar_inputs)
+    bar = market.closed[i, t, number & BAR_MASK]
+    read_bar(bar, market.bar_inputs)
+    note_direction(market, i, t, bar)
     is_liquidation_fed = market.liveness[i, _LIQUIDATION] != _UNSUPPORTED
     read_context(market.hot[i], is_liquidation_fed, market.bar_context)
+    read_others(market, t, market.bar_context)
     fold_bar(
         market.plan,
         market.series[i, t],
+        market.coarse[i, t],
         market.structure[i, t],
         market.series_count[i],
         market.atr_ticks[i],

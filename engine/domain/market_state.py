@@ -31,6 +31,7 @@ from engine.domain.bars import BAR_DTYPE, BAR_RING_BARS
 from engine.domain.book import BOOK_DTYPE
 from engine.domain.codes import Channel
 from engine.domain.features.catalogue import Catalogue, catalogue_text, compile_plan
+from engine.domain.features.coarse import create_coarse
 from engine.domain.features.micro import FLOW_BUCKETS, FLOW_SUMS, LONG, MICRO_COLUMNS
 from engine.domain.features.plan import FeaturePlan
 from engine.domain.features.series import (
@@ -144,7 +145,8 @@ CLOCK_RATE_PPB = 4
 CLOCK_ANCHOR_NS = 5
 USES_SCORE = 6
 INSTRUMENTS_KNOWN = 7  # rows that stand for one; those behind wait for instruments to come
-PROGRESS_WORDS = 8
+LEADER = 8  # instrument that others are compared with; -1: none
+PROGRESS_WORDS = 9
 
 
 class MarketState(NamedTuple):
@@ -166,6 +168,9 @@ class MarketState(NamedTuple):
     atr_ticks: Floats  # float64[n, t], NaN until warm
     atr_seed: Floats  # float64[n, t], sum of the true ranges that seed it
     series: Floats  # float64[n, t, SERIES_COLUMNS, 2 * SERIES_BARS], closed bars for windows
+    coarse: Floats  # float64[n, t, layers, COARSE_ROWS, 2 * COARSE_BARS], bars of several
+    directions: Integers  # int64[n, t], newest bar: 1 fell, 2 neither, 3 rose; 0: none yet
+    breadth: Integers  # int64[t, 2], instruments that rose minus those that fell, and all
     series_count: Integers  # int64[n, t]
     bar_inputs: Floats  # float64[BAR_INPUTS], the bar being closed
     bar_context: Floats  # float64[CONTEXT_WORDS], what is known beside it
@@ -285,6 +290,9 @@ def create_market_state(
         atr_ticks=np.full((n, t), np.nan),
         atr_seed=np.zeros((n, t)),
         series=aligned_zeros((n, t, SERIES_COLUMNS, 2 * SERIES_BARS), np.float64),
+        coarse=create_coarse(asked.plan, n, t),
+        directions=np.zeros((n, t), dtype=np.int64),
+        breadth=np.zeros((t, 2), dtype=np.int64),
         series_count=np.zeros((n, t), dtype=np.int64),
         bar_inputs=np.zeros(BAR_INPUTS),
         bar_context=np.zeros(CONTEXT_WORDS),
@@ -298,6 +306,7 @@ def create_market_state(
     )
     state.progress[SEQUENCE_LAST] = -1
     state.progress[INSTRUMENTS_KNOWN] = n
+    state.progress[LEADER] = -1
     state.progress[USES_SCORE] = any(row.kind == StrategyKind.ORDERFLOW for row in strategy_rows)
     state.hot["next_close_ns"][:] = NEVER_NS
     state.hot["micro"][:] = np.nan

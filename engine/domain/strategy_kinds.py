@@ -130,7 +130,7 @@ def smc_entry(market: MarketState, i: int, s: int) -> int:
         return 0
     if number - structure["return_at"][i, t] > market.parameters[s, WAIT_BARS]:
         return 0
-    close = market.series[i, t, CLOSE, place_of(number)]
+    close = market.series[i, t, CLOSE, place_of(market.series[i, t], number)]
     near = structure["return_near_ticks"][i, t]
     far = structure["return_far_ticks"][i, t]
     least = market.parameters[s, GAP_ATR_MIN] * market.atr_ticks[i, t]

@@ -10,7 +10,7 @@ from engine.config import Config
 from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument, unit_instrument
 from engine.domain.limits import RiskLimits, pack_instrument_limits
-from engine.domain.market_state import INSTRUMENTS_KNOWN
+from engine.domain.market_state import INSTRUMENTS_KNOWN, LEADER
 from engine.domain.state import State, create_state
 from engine.domain.strategy_table import StrategyRow
 from engine.store.session import SessionDocument
@@ -58,6 +58,8 @@ def create_session_state(
         instrument_rows([*instruments, *waiting]), strategies, risk_limits(config), epoch=epoch
     )
     state.market.progress[INSTRUMENTS_KNOWN] = known
+    for instrument in instruments:
+        _note_leader(state, config, instrument)
     return state
 
 
@@ -74,6 +76,12 @@ def learn_instrument(state: State, config: Config, instrument: Instrument) -> No
     state.market.instruments[index] = row[0]
     state.desk.instrument_limits[index] = pack_instrument_limits(risk_limits(config), row)[0]
     state.market.progress[INSTRUMENTS_KNOWN] = index + 1
+    _note_leader(state, config, instrument)
+
+
+def _note_leader(state: State, config: Config, instrument: Instrument) -> None:
+    if instrument.symbol == config.leader:
+        state.market.progress[LEADER] = instrument.instrument_index
 
 
 def session_state(document: SessionDocument) -> State:

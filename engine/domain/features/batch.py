@@ -10,12 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.domain.features.catalogue import Catalogue
+from engine.domain.features.coarse import create_coarse
 from engine.domain.features.plan import FeaturePlan
 from engine.domain.features.series import (
     BAR_INPUTS,
     CONTEXT_WORDS,
     SERIES_BARS,
     SERIES_COLUMNS,
+    TIMEFRAME_S,
 )
 from engine.domain.features.update import fold_bar, take_bar
 from engine.domain.kernel import Floats, Integers, Records, entry
@@ -26,6 +28,7 @@ class FeatureState(NamedTuple):
     """What the features of one instrument and timeframe remember."""
 
     series: Floats  # float64[SERIES_COLUMNS, 2 * SERIES_BARS]
+    coarse: Floats  # float64[layers, COARSE_ROWS, 2 * COARSE_BARS]
     counts: Integers  # int64[1]
     atr: Floats  # float64[1]
     seed: Floats  # float64[1]
@@ -37,6 +40,7 @@ def create_features(catalogue: Catalogue) -> FeatureState:
     """Return the state before the first bar."""
     return FeatureState(
         series=np.zeros((SERIES_COLUMNS, 2 * SERIES_BARS)),
+        coarse=create_coarse(catalogue.plan),
         counts=np.zeros(1, dtype=np.int64),
         atr=np.full(1, np.nan),
         seed=np.zeros(1),
@@ -63,6 +67,7 @@ def fold_bars(
         if fold_bar(
             plan,
             state.series,
+            state.coarse,
             state.structure[0],
             state.counts,
             state.atr,
@@ -121,9 +126,14 @@ def peek_bar(
     scratch.atr[0] = state.atr[0]
     scratch.seed[0] = state.seed[0]
     scratch.structure[0] = state.structure[0]
+    for layer in range(state.coarse.shape[0]):
+        for row in range(state.coarse.shape[1]):
+            for at in range(state.coarse.shape[2]):
+                scratch.coarse[layer, row, at] = state.coarse[layer, row, at]
     return fold_bar(
         plan,
         state.series,
+        scratch.coarse,
         scratch.structure[0],
         scratch.counts,
         scratch.atr,
@@ -141,6 +151,7 @@ def batch_features(
     bars: Floats,
     context: Floats | None = None,
     state: FeatureState | None = None,
+    timeframe_s: float | None = None,
 ) -> Floats:
     """Return float64[n, columns]: every feature after every bar; NaN rows where there was no bar.
 
@@ -149,10 +160,13 @@ def batch_features(
         bars: float64[n, BAR_INPUTS], prices in ticks or any unit, oldest first.
         context: float64[n, CONTEXT_WORDS]; None: nothing is known beside the bars.
         state: goes on from there, and is changed in place; None: starts afresh.
+        timeframe_s: length of a bar, s; None: as the context says.
     """
     assert bars.ndim == 2, f"bars of {bars.ndim} dimensions"
     assert bars.shape[1] == BAR_INPUTS, f"bars of {bars.shape[1]} numbers"
-    known = np.full((len(bars), CONTEXT_WORDS), np.nan) if context is None else context
+    known = np.full((len(bars), CONTEXT_WORDS), np.nan) if context is None else context.copy()
+    if timeframe_s is not None:
+        known[:, TIMEFRAME_S] = timeframe_s
     features = np.full((len(bars), len(catalogue.bar_columns)), np.nan)
     fold_bars(
         catalogue.plan,

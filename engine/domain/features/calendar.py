@@ -13,6 +13,7 @@ from engine.domain.kernel import Floats, Record, kernel
 DAY_CIRCLE = kernel_number("calendar.day_circle")
 WEEK_CIRCLE = kernel_number("calendar.week_circle")
 BEFORE = kernel_number("calendar.before")
+RUNNING = kernel_number("calendar.running")
 WEEK_S = 7.0 * DAY_S
 MONDAY_S = 4.0 * DAY_S  # 1970-01-01 was a Thursday: the first Monday is four days on
 
@@ -47,16 +48,41 @@ def write_before(
 
 
 @kernel
+def write_running(
+    row: Record, part: int, close: float, atr: float, features: Floats, column: int
+) -> None:
+    """Write how far the running span's high so far lies above, its low below, in place; in ATRs.
+
+    NaN of a span whose beginning was not seen.
+    """
+    features[column] = np.nan
+    features[column + 1] = np.nan
+    if row["span_is_whole"][part - 1] != 0:
+        features[column] = in_atrs(row["span_high_ticks"][part - 1] - close, atr)
+        features[column + 1] = in_atrs(close - row["span_low_ticks"][part - 1], atr)
+
+
+@kernel
+def update_before(
+    plan: FeaturePlan, number: int, row: Record, close: float, atr: float, features: Floats
+) -> None:
+    """Write the rows of kernel `number`, which speak of the last whole spans, in place."""
+    for k in range(plan.first[number], plan.first[number + 1]):
+        write_before(row, int(plan.params[k, 0]), close, atr, features, plan.column[k])
+
+
+@kernel
 def update_calendar(
     plan: FeaturePlan, row: Record, series: Floats, place: int, atr: float, features: Floats
 ) -> None:
     """Write this family's columns, in place; the structure has seen the bar."""
-    first, params, column = plan.first, plan.params, plan.column
+    first, column = plan.first, plan.column
     start_s = series[START_S, place]
     for k in range(first[DAY_CIRCLE], first[DAY_CIRCLE + 1]):
         circle(start_s, DAY_S, features, column[k])
     for k in range(first[WEEK_CIRCLE], first[WEEK_CIRCLE + 1]):
         circle(start_s - MONDAY_S, WEEK_S, features, column[k])
     close = series[CLOSE, place]
-    for k in range(first[BEFORE], first[BEFORE + 1]):
-        write_before(row, int(params[k, 0]), close, atr, features, column[k])
+    update_before(plan, BEFORE, row, close, atr, features)
+    for k in range(first[RUNNING], first[RUNNING + 1]):
+        write_running(row, int(plan.params[k, 0]), close, atr, features, column[k])

@@ -9,21 +9,23 @@ from __future__ import annotations
 import hashlib
 import math
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from importlib import resources
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.domain.bars import BAR_DTYPE
 from engine.domain.features import micro
+from engine.domain.features.coarse import COARSE_BARS
 from engine.domain.features.plan import KERNELS, PARAMS_MAX, SHAPES, FeaturePlan, Shape
 from engine.domain.features.series import WINDOW_MAX
 from engine.domain.features.zones import zone_tables
+from engine.domain.kernel import Integers
 from engine.domain.structure_state import STRUCTURE_DTYPE, Part
 
 SCALES: Final = ("atr", "ratio", "bps", "deviations", "count", "flag")
@@ -38,9 +40,18 @@ INPUTS: Final = (
     "liquidations",
     "quote",
     "book",
+    "open_interest",
+    "news",
+    "leader",
+    "others",
 )
 WINDOW_PARAMS: Final = ("bars", "shift", "smooth", "signal", "lag", "step")
 SPAN_MAX: Final = 1_000
+# Rows over bars made of several.
+LAYERS_MAX: Final = 4
+LAYER_COLUMNS_MAX: Final = 2 * COARSE_BARS
+LAYER_WINDOW_MAX: Final = COARSE_BARS - 2
+LAYER_FAMILIES: Final = ("returns", "averages", "trend", "momentum", "volatility", "volume")
 PACKAGE: Final = "engine.domain.features"
 # Kernels beside the package that features are computed of.
 STRUCTURE_FILES: Final = ("gaps", "leg", "order_blocks", "pools", "spans", "structure", "swings")
@@ -70,6 +81,7 @@ class FeatureRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     meaning: str
     warm_days: int = 0
     is_sparse: bool = False
+    every: int = 1
 
     @property
     def family(self) -> str:
@@ -106,6 +118,7 @@ def check_params(row: FeatureRow, shape: Shape) -> None:
     if len(row.params) != len(shape.params):
         raise CatalogueError(f"{row.name}: {row.kernel} takes {', '.join(shape.params) or 'none'}")
     window = 0.0
+    window_max = LAYER_WINDOW_MAX if row.every > 1 else WINDOW_MAX
     for name, number in zip(shape.params, row.params, strict=True):
         kind = name.partition("_")[0]
         if not math.isfinite(number) or (number <= 0 and kind != "shift"):
@@ -116,8 +129,20 @@ def check_params(row: FeatureRow, shape: Shape) -> None:
             raise CatalogueError(f"{row.name}: {name} is no day, week, month or session")
         if kind in WINDOW_PARAMS:
             window += number
-            if number != int(number) or window > WINDOW_MAX:
-                raise CatalogueError(f"{row.name}: a lookback lies outside 1..{WINDOW_MAX}")
+            if number != int(number) or window > window_max:
+                raise CatalogueError(f"{row.name}: a lookback lies outside 1..{window_max}")
+
+
+def check_layer(row: FeatureRow) -> None:
+    """Check a row over bars made of several.
+
+    Raises:
+        CatalogueError: its name does not say so, or its family reads more than those bars.
+    """
+    if row.every < 1 or row.trigger != "bar" or not row.name.endswith(f"@{row.every}"):
+        raise CatalogueError(f"{row.name}: a row over {row.every} bars is named @{row.every}")
+    if row.family not in LAYER_FAMILIES:
+        raise CatalogueError(f"{row.name}: only {', '.join(LAYER_FAMILIES)} may be over several")
 
 
 def check_row(row: FeatureRow) -> None:
@@ -141,32 +166,69 @@ def check_row(row: FeatureRow) -> None:
         raise CatalogueError(f"{row.name}: inputs are some of {', '.join(INPUTS)}")
     if row.warm_up < 0 or row.warm_days < 0 or not 0 <= row.tolerance < 1:
         raise CatalogueError(f"{row.name}: warm_up, warm_days or tolerance is out of range")
+    if row.every != 1:
+        check_layer(row)
     check_params(row, SHAPES[row.kernel] if row.trigger == "bar" else Shape())
+
+
+def layers_of(rows: Sequence[FeatureRow]) -> list[int]:
+    """Return how many bars make one, for each layer, in the order of the catalogue.
+
+    Raises:
+        CatalogueError: rows of a layer lie apart, or there are too many layers or columns in one.
+    """
+    found = [every for every, _ in groupby(row.every for row in rows)]
+    layers = [every for every in found if every > 1]
+    if len(set(layers)) < len(layers) or len(layers) > LAYERS_MAX:
+        raise CatalogueError(f"rows over several bars lie apart, or in too many layers: {layers}")
+    for every in layers:
+        if sum(len(row.columns) for row in rows if row.every == every) > LAYER_COLUMNS_MAX:
+            raise CatalogueError(f"more than {LAYER_COLUMNS_MAX} columns over {every} bars")
+    return layers
+
+
+def first_rows(rows: Sequence[FeatureRow], order: Sequence[int], every: int) -> Integers:
+    """Return int64[kernels + 1]: where in `order` each kernel's rows over `every` bars begin."""
+    places = [place for place, k in enumerate(order) if rows[k].every == every]
+    numbers = [KERNELS.index(rows[order[place]].kernel) for place in places]
+    begin = places[0] if places else 0
+    return begin + np.searchsorted(numbers, np.arange(len(KERNELS) + 1)).astype(np.int64)
 
 
 def pack_plan(rows: Sequence[FeatureRow]) -> tuple[FeaturePlan, int]:
     """Return the arrays of the bar rows, and how many cells of state they need."""
-    order = sorted(range(len(rows)), key=lambda k: KERNELS.index(rows[k].kernel))
-    numbers = [KERNELS.index(rows[k].kernel) for k in order]
+    layers = layers_of(rows)
+    order = sorted(range(len(rows)), key=lambda k: (rows[k].every, KERNELS.index(rows[k].kernel)))
     widths = [len(row.columns) for row in rows]
     starts = [0, *accumulate(widths)]
+    begins = {row.every: starts[k] for k, row in reversed(list(enumerate(rows)))} | {1: 0}
+    sizes = [SHAPES[rows[k].kernel].cells for k in order]
     params = np.zeros((len(rows), PARAMS_MAX))
-    cell: NDArray[np.int64] = np.zeros(len(rows), dtype=np.int64)
-    cell_count = 0
     for position, k in enumerate(order):
         params[position, : len(rows[k].params)] = rows[k].params
-        cell[position] = cell_count
-        cell_count += SHAPES[rows[k].kernel].cells
     zone_from_s, zone_offset_s = zone_tables()
+    coarse_first = np.zeros((len(layers), len(KERNELS) + 1), dtype=np.int64)
+    for layer, every in enumerate(layers):
+        coarse_first[layer] = first_rows(rows, order, every)
     plan = FeaturePlan(
-        first=np.searchsorted(numbers, np.arange(len(KERNELS) + 1)).astype(np.int64),
+        first=first_rows(rows, order, 1),
         params=params,
-        column=np.array([starts[k] for k in order], dtype=np.int64),
-        cell=cell,
+        column=np.array([starts[k] - begins[rows[k].every] for k in order], dtype=np.int64),
+        cell=np.array([0, *accumulate(sizes)][:-1], dtype=np.int64),
         zone_from_s=zone_from_s,
         zone_offset_s=zone_offset_s,
+        coarse_first=coarse_first,
+        coarse_bars=np.array(layers, dtype=np.int64),
+        coarse_column=np.array([begins[every] for every in layers], dtype=np.int64),
+        coarse_width=np.array(
+            [
+                sum(width for row, width in zip(rows, widths, strict=True) if row.every == every)
+                for every in layers
+            ],
+            dtype=np.int64,
+        ),
     )
-    return plan, max(cell_count, 1)
+    return plan, max(sum(sizes), 1)
 
 
 def compile_plan(text: str, keep: Callable[[FeatureRow], bool] | None = None) -> Catalogue:
@@ -180,10 +242,10 @@ def compile_plan(text: str, keep: Callable[[FeatureRow], bool] | None = None) ->
         CatalogueError: a row is wrong, a name is doubled, or a quote row is out of its place.
     """
     rows = msgspec.convert(tomllib.loads(text).get("feature", []), list[FeatureRow])
-    names = [row.name for row in rows]
+    counts = Counter(row.name for row in rows)
     for row in rows:
         check_row(row)
-        if names.count(row.name) > 1:
+        if counts[row.name] > 1:
             raise CatalogueError(f"{row.name}: the name is doubled")
     bar_rows = tuple(row for row in rows if row.trigger == "bar" and (keep is None or keep(row)))
     micro_rows = tuple(row for row in rows if row.trigger == "quote")

@@ -10,6 +10,10 @@ alone; `engine.domain.features.catalogue` reads the catalogue and makes them.
     cell[k]              where row k keeps its state, in a memory of `cell_count` numbers
 
     zone_from_s[zone, k], zone_offset_s[zone, k]    when clocks change, and what they then are ahead
+    coarse_first[layer, kernel]   `first` of the rows over bars made of several (`coarse.py`), whose
+                                  `column` counts from the layer's own first
+    coarse_bars[layer]            of how many
+    coarse_column[layer], coarse_width[layer]   first column of a layer's rows, and how many
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from typing import Final, NamedTuple
 from engine.domain.kernel import Floats, Integers
 
 PARAMS_MAX: Final = 4
+HILBERT_CELLS: Final = 101  # rings of 64, 16 and 8 values, 13 words (cycle.py)
+PROFILE_BINS: Final = 24  # prices between a window's low and high are told apart so far
 
 
 class Shape(NamedTuple):
@@ -62,6 +68,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "trend.supertrend": Shape(("width_atr",), 3, ("side", "distance")),
         "trend.vortex": Shape(("bars",), outputs=("plus", "minus")),
         "trend.midpoint_distance": Shape(("bars", "shift")),
+        "trend.fractals": Shape(("bars",), 2, ("high", "low")),
         "momentum.rsi": Shape(("span",), cells=2),
         "momentum.stochastic": Shape(("bars", "smooth", "signal"), outputs=("k", "d")),
         "momentum.cci": Shape(("bars",)),
@@ -96,6 +103,15 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "volume.force": Shape(("span",), cells=2),
         "volume.vwap_distance": Shape(("bars",), outputs=("atr", "deviations")),
         "volume.day_vwap_distance": Shape(cells=4),
+        "volume.day_delta": Shape(cells=4),
+        "profile.value_area": Shape(
+            ("bars",), PROFILE_BINS, ("control", "upper", "lower", "place")
+        ),
+        "cycle.hilbert": Shape(
+            cells=HILBERT_CELLS, outputs=("period", "phase", "sine", "lead", "trend", "angle")
+        ),
+        "cycle.cyber": Shape(("weight",), cells=2),
+        "cycle.roofing": Shape(("span_short", "span_long"), cells=4),
         "statistics.deviation": Shape(("bars",)),
         "statistics.moments": Shape(("bars",), outputs=("skew", "kurtosis")),
         "statistics.autocorrelation": Shape(("bars", "lag")),
@@ -122,6 +138,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "calendar.day_circle": Shape(outputs=("sine", "cosine")),
         "calendar.week_circle": Shape(outputs=("sine", "cosine")),
         "calendar.before": Shape(("part",), outputs=("high", "low")),
+        "calendar.running": Shape(("part",), outputs=("high", "low")),
         "sessions.open_count": Shape(),
         "sessions.passed": Shape(("part",)),
         "sessions.before": Shape(("part",), outputs=("high", "low")),
@@ -136,10 +153,25 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "smart_money.pools": Shape(outputs=("above", "below")),
         "smart_money.sweep": Shape(outputs=("side", "age")),
         "smart_money.confluence": Shape(("bars",), outputs=("bullish", "bearish")),
+        "patterns.double": Shape(("near_atr", "deep_atr"), 7, ("side", "age")),
+        "patterns.head_shoulders": Shape(("near_atr", "deep_atr"), 7, ("side", "age")),
+        "patterns.triangle": Shape(("near_atr",), 7, ("side", "age")),
+        "patterns.wedge": Shape(("near_atr",), 7, ("side", "age")),
+        "patterns.flag": Shape(("pole_atr",), 7, ("side", "age")),
         "carry.funding_bps": Shape(),
         "carry.basis_bps": Shape(),
         "carry.funding_wait": Shape(),
         "carry.liquidations": Shape(("span",), cells=6, outputs=("balance", "share")),
+        "crowd.funding_extreme": Shape(("span",), cells=3),
+        "crowd.basis_extreme": Shape(("span",), cells=3),
+        "crowd.liquidation_extreme": Shape(("span",), cells=5),
+        "crowd.open_interest": Shape(("span",), 4, ("bps", "extreme")),
+        "crowd.greed": Shape(("bars", "span"), cells=3),
+        "crowd.news": Shape(),
+        "cross.leader": Shape(
+            ("span",), 9, ("beta", "correlation", "residual_bps", "lead", "follow")
+        ),
+        "cross.breadth": Shape(("span",), 2, ("newest", "mean")),
         "regime.trend": Shape(("bars", "enter", "leave"), 1, ("label", "confidence")),
         "regime.volatility": Shape(
             ("bars_short", "bars_long", "enter_log", "leave_log"), 1, ("label", "confidence")
@@ -163,3 +195,7 @@ class FeaturePlan(NamedTuple):
     cell: Integers
     zone_from_s: Floats
     zone_offset_s: Floats
+    coarse_first: Integers
+    coarse_bars: Integers
+    coarse_column: Integers
+    coarse_width: Integers

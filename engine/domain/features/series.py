@@ -7,6 +7,8 @@ window up to a lap's length lies in one piece and needs no mask:
     place = 128 + (n & 127)                  where bar n is found
     a window of `bars`:  place - bars + 1 .. place
 
+Bars made of several (`coarse.py`) are kept alike, in laps of 16.
+
 So a bar touches one line of each column, and one bar in 128 moves 14 kB.
 
 `context` holds what is known of the instrument beside its bars at this bar's end.
@@ -25,7 +27,6 @@ import numpy as np
 from engine.domain.kernel import Floats, Record, fused, kernel
 
 SERIES_BARS = 128
-SERIES_MASK = SERIES_BARS - 1
 WINDOW_MAX = 120  # what is behind it is free for the bar before a window and a bar peeked at
 
 # What a bar brings.
@@ -37,7 +38,8 @@ SERIES_COLUMNS = 14
 
 # Words of the context; NaN where the venue does not say.
 FUNDING_RATE_BPS, MARK_BASIS_BPS, NEXT_FUNDING_S, LIQUIDATED_BUYS, LIQUIDATED_SELLS = 0, 1, 2, 3, 4
-CONTEXT_WORDS = 5
+OPEN_INTEREST_LOTS, NEWS_FLAG, LEADER_PRICE, BREADTH, TIMEFRAME_S = 5, 6, 7, 8, 9
+CONTEXT_WORDS = 10
 S_TO_NS = 1_000_000_000
 DAY_S = 86_400.0
 TO_BPS = 10_000.0
@@ -45,9 +47,10 @@ RETURN_VARIANCE_MIN = 1e-24  # what is below is rounding that equal returns left
 
 
 @fused
-def place_of(number: int) -> int:
-    """Return where bar `number` is found in its columns."""
-    return SERIES_BARS + (number & SERIES_MASK)
+def place_of(series: Floats, number: int) -> int:
+    """Return where bar `number` is found in its columns, whose lap is half of their length."""
+    lap = series.shape[1] >> 1
+    return lap + (number & (lap - 1))
 
 
 @fused
@@ -94,15 +97,16 @@ def is_bar(series: Floats, number: int, inputs: Floats) -> bool:
     is_whole = is_whole and inputs[TRADES] >= 0.0 and high < math.inf
     if number == 0:
         return is_whole and inputs[START_S] > -math.inf
-    return is_whole and inputs[START_S] > series[START_S, place_of(number - 1)]
+    return is_whole and inputs[START_S] > series[START_S, place_of(series, number - 1)]
 
 
 @kernel
 def begin_lap(series: Floats) -> None:
     """Move the lap that ended in front of the one that begins, in place."""
+    lap = series.shape[1] >> 1
     for column in range(SERIES_COLUMNS):
-        for at in range(SERIES_BARS):
-            series[column, at] = series[column, SERIES_BARS + at]
+        for at in range(lap):
+            series[column, at] = series[column, lap + at]
 
 
 @kernel
@@ -110,15 +114,15 @@ def push_bar(series: Floats, number: int, inputs: Floats) -> bool:
     """Write bar `number` into the columns, in place; False, and nothing, when it cannot be one.
 
     Args:
-        series: float64[SERIES_COLUMNS, 2 * SERIES_BARS].
+        series: float64[SERIES_COLUMNS or more, 2 * a lap].
         number: how many bars were taken before.
-        inputs: float64[BAR_INPUTS].
+        inputs: float64[BAR_INPUTS or more].
     """
     if not is_bar(series, number, inputs):
         return False
-    if number > 0 and number & SERIES_MASK == 0:
+    place = place_of(series, number)
+    if number > 0 and place == series.shape[1] >> 1:
         begin_lap(series)
-    place = place_of(number)
     high, low, close = inputs[HIGH], inputs[LOW], inputs[CLOSE]
     before = close
     if number > 0:

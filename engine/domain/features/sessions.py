@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.domain.features.calendar import write_before
+from engine.domain.features.calendar import update_before
 from engine.domain.features.plan import FeaturePlan, kernel_number
 from engine.domain.features.series import CLOSE
 from engine.domain.kernel import Floats, Record, kernel
@@ -34,6 +34,4 @@ def update_sessions(
         features[column[k]] = open_count(row)
     for k in range(first[PASSED], first[PASSED + 1]):
         features[column[k]] = row["session_share"][int(params[k, 0]) - 1]
-    close = series[CLOSE, place]
-    for k in range(first[BEFORE], first[BEFORE + 1]):
-        write_before(row, int(params[k, 0]), close, atr, features, column[k])
+    update_before(plan, BEFORE, row, series[CLOSE, place], atr, features)

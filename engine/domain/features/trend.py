@@ -25,6 +25,7 @@ AROON = kernel_number("trend.aroon")
 SUPERTREND = kernel_number("trend.supertrend")
 VORTEX = kernel_number("trend.vortex")
 MIDPOINT_DISTANCE = kernel_number("trend.midpoint_distance")
+FRACTALS = kernel_number("trend.fractals")
 
 
 @kernel
@@ -202,6 +203,41 @@ def midpoint_distance(
 
 
 @kernel
+def fractals(
+    series: Floats,
+    place: int,
+    number: int,
+    bars: int,
+    atr_ticks: float,
+    memory: Floats,
+    cell: int,
+    features: Floats,
+    column: int,
+) -> None:
+    """Write the newest high above `bars` bars on either side minus close, and low alike, in place.
+
+    Known when the last of those bars closes. Cells: that high, that low; 0: none yet.
+    """
+    at = place - bars
+    is_high = number >= 2 * bars
+    is_low = is_high
+    for back in range(1, bars + 1):
+        is_high &= series[HIGH, at] > max(series[HIGH, at - back], series[HIGH, at + back])
+        is_low &= series[LOW, at] < min(series[LOW, at - back], series[LOW, at + back])
+    if is_high:
+        memory[cell] = series[HIGH, at]
+    if is_low:
+        memory[cell + 1] = series[LOW, at]
+    close = series[CLOSE, place]
+    features[column] = np.nan
+    features[column + 1] = np.nan
+    if memory[cell] > 0.0:
+        features[column] = in_atrs(memory[cell] - close, atr_ticks)
+    if memory[cell + 1] > 0.0:
+        features[column + 1] = in_atrs(close - memory[cell + 1], atr_ticks)
+
+
+@kernel
 def update_trend(
     plan: FeaturePlan,
     series: Floats,
@@ -228,3 +264,6 @@ def update_trend(
     for k in range(first[MIDPOINT_DISTANCE], first[MIDPOINT_DISTANCE + 1]):
         bars, shift = int(params[k, 0]), int(params[k, 1])
         features[column[k]] = midpoint_distance(series, place, number, bars, shift, atr)
+    for k in range(first[FRACTALS], first[FRACTALS + 1]):
+        bars, c = int(params[k, 0]), column[k]
+        fractals(series, place, number, bars, atr, memory, cell[k], features, c)

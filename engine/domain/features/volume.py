@@ -35,6 +35,7 @@ WEIGHTED_RETURN_BPS = kernel_number("volume.weighted_return_bps")
 FORCE = kernel_number("volume.force")
 VWAP_DISTANCE = kernel_number("volume.vwap_distance")
 DAY_VWAP_DISTANCE = kernel_number("volume.day_vwap_distance")
+DAY_DELTA = kernel_number("volume.day_delta")
 
 
 @kernel
@@ -190,6 +191,21 @@ def day_vwap_distance(
 
 
 @kernel
+def day_delta(series: Floats, place: int, memory: Floats, cell: int) -> float:
+    """Return volume bought minus sold since midnight UTC, over all volume since then.
+
+    NaN on the first day, which was not seen whole. Cells: two of `begin_day`, then both sums.
+    """
+    if begin_day(series, place, memory, cell):
+        memory[cell + 2] = 0.0
+        memory[cell + 3] = 0.0
+    volume = series[VOLUME, place]
+    memory[cell + 2] += 2.0 * series[BOUGHT, place] - volume
+    memory[cell + 3] += volume
+    return ratio(memory[cell + 2], memory[cell + 3]) if memory[cell] >= 2.0 else np.nan
+
+
+@kernel
 def update_volume(
     plan: FeaturePlan,
     series: Floats,
@@ -222,3 +238,5 @@ def update_volume(
         vwap_distance(series, place, number, int(params[k, 0]), atr, features, column[k])
     for k in range(first[DAY_VWAP_DISTANCE], first[DAY_VWAP_DISTANCE + 1]):
         features[column[k]] = day_vwap_distance(series, place, atr, memory, cell[k])
+    for k in range(first[DAY_DELTA], first[DAY_DELTA + 1]):
+        features[column[k]] = day_delta(series, place, memory, cell[k])

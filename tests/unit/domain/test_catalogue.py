@@ -28,6 +28,7 @@ oracle = "twin"
 tolerance = 1e-9
 meaning = "one more"
 """
+LAYER_ROW = BAR_ROW.replace('change_7"', 'change_7@7"\nevery = 7')
 
 
 def test_the_shipped_catalogue_has_rows_of_both_triggers() -> None:
@@ -39,29 +40,57 @@ def test_the_shipped_catalogue_has_rows_of_both_triggers() -> None:
 
 def by_plan(catalogue: Catalogue) -> list[FeatureRow]:
     """Return the bar rows in the order in which the plan runs them."""
-    names = [catalogue.bar_columns[first] for first in catalogue.plan.column]
-    return [next(row for row in catalogue.bar_rows if row.columns[0] == name) for name in names]
+    rows = catalogue.bar_rows
+    return sorted(rows, key=lambda row: (row.every, KERNELS.index(row.kernel)))
+
+
+def base_of(catalogue: Catalogue, row: FeatureRow) -> int:
+    """Return the column from which the row's own counts."""
+    layers = dict(zip(catalogue.plan.coarse_bars, catalogue.plan.coarse_column, strict=True))
+    return int(layers.get(row.every, 0))
 
 
 def test_each_row_is_run_once_and_writes_its_own_column() -> None:
     catalogue = compile_plan(TEXT)
     taken: list[int] = []
-    for row, first in zip(by_plan(catalogue), catalogue.plan.column, strict=True):
+    for row, column in zip(by_plan(catalogue), catalogue.plan.column, strict=True):
+        first = base_of(catalogue, row) + column
+        names = catalogue.bar_columns[first : first + len(row.columns)]
+        assert names == row.columns
         taken.extend(range(first, first + len(row.columns)))
     assert sorted(taken) == list(range(len(catalogue.bar_columns)))
-    assert catalogue.plan.first[0] == 0
-    assert catalogue.plan.first[-1] == len(catalogue.bar_rows)
-    assert (np.diff(catalogue.plan.first) >= 0).all()
+
+
+def test_layers_follow_the_rows_over_one_bar_and_each_other() -> None:
+    plan = compile_plan(TEXT).plan
+    firsts = [plan.first, *plan.coarse_first]
+    assert [it[0] for it in firsts] == [0, *(it[-1] for it in firsts[:-1])]
+    assert firsts[-1][-1] == len(plan.column)
+    assert all((np.diff(it) >= 0).all() for it in firsts)
+    assert plan.coarse_bars.tolist() == [5, 15, 60]
+    ends = plan.coarse_column + plan.coarse_width
+    assert ends.tolist() == [*plan.coarse_column[1:], len(compile_plan(TEXT).bar_columns)]
+
+
+def test_every_layer_has_the_same_rows() -> None:
+    rows = compile_plan(TEXT).bar_rows
+    layers = {
+        every: [row.name.partition("@")[0] for row in rows if row.every == every]
+        for every in (5, 15, 60)
+    }
+    assert layers[5] == layers[15] == layers[60]
+    assert len(layers[5]) == 12
 
 
 def test_rows_of_a_kernel_lie_together_with_their_numbers() -> None:
     catalogue = compile_plan(TEXT)
     rows = by_plan(catalogue)
     for number, kernel in enumerate(KERNELS):
-        for k in range(catalogue.plan.first[number], catalogue.plan.first[number + 1]):
-            row = rows[k]
-            assert row.kernel == kernel
-            assert list(catalogue.plan.params[k, : len(row.params)]) == row.params
+        for first in (catalogue.plan.first, *catalogue.plan.coarse_first):
+            for k in range(first[number], first[number + 1]):
+                row = rows[k]
+                assert row.kernel == kernel
+                assert list(catalogue.plan.params[k, : len(row.params)]) == row.params
 
 
 def test_cells_of_state_do_not_overlap() -> None:
@@ -102,7 +131,10 @@ def test_quote_rows_stand_where_their_kernel_writes() -> None:
         ("params = [7]", "params = [nan]", "above 0"),
         ("params = [7]", "params = [1, 2]", "takes bars"),
         ('inputs = ["price"]', "inputs = []", "inputs are"),
-        ('inputs = ["price"]', 'inputs = ["news"]', "inputs are"),
+        ('inputs = ["price"]', 'inputs = ["rumour"]', "inputs are"),
+        ("warm_up = 14", "warm_up = 14\nevery = 5", "is named @5"),
+        ("warm_up = 14", "warm_up = 14\nevery = 0", "is named @0"),
+        ('change_7"', 'change_7@5"\nevery = 5', "lie apart"),
         ("warm_up = 14", "warm_up = -1", "out of range"),
         ("tolerance = 1e-9", "tolerance = 2.0", "out of range"),
         ('name = "returns.change_7"', 'name = "returns.change_1"', "doubled"),
@@ -111,6 +143,21 @@ def test_quote_rows_stand_where_their_kernel_writes() -> None:
 def test_a_wrong_row_is_named(before: str, after: str, what: str) -> None:
     with pytest.raises(CatalogueError, match=what):
         compile_plan(TEXT + BAR_ROW.replace(before, after))
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        (LAYER_ROW.replace("[7]", "[15]"), "lookback"),
+        (LAYER_ROW.replace("returns.change", "statistics.rank"), "only returns"),
+        (LAYER_ROW + LAYER_ROW.replace("@7", "@9").replace("every = 7", "every = 9"), "too many"),
+        (LAYER_ROW + "".join(LAYER_ROW.replace("_7", f"_7{k}") for k in range(40)), "more than 32"),
+    ],
+)
+def test_a_layer_is_bounded(row: str, what: str) -> None:
+    assert compile_plan(TEXT + LAYER_ROW).bar_rows[-1].every == 7
+    with pytest.raises(CatalogueError, match=what):
+        compile_plan(TEXT + row)
 
 
 def test_a_quote_row_out_of_place_is_named() -> None:

@@ -14,7 +14,7 @@ from engine.domain.features.batch import (
     peek_bar,
 )
 from engine.domain.features.catalogue import FeatureRow, Unknown, why_unknown
-from engine.domain.features.series import CONTEXT_WORDS
+from engine.domain.features.series import CONTEXT_WORDS, OPEN_INTEREST_LOTS, TIMEFRAME_S
 from engine.domain.market_state import create_market_state
 from engine.domain.strategy_table import select_rows
 from tests.builders import make_instruments
@@ -33,17 +33,20 @@ from tests.market_runs import arrays_of
 
 BARS = random_bars(300)
 UNKNOWN = np.full((len(BARS), CONTEXT_WORDS), np.nan)
+UNKNOWN[:, TIMEFRAME_S] = HOUR_S
 COLUMNS = CATALOGUE.bar_columns
 ALWAYS = [
     COLUMNS.index(name) for row in CATALOGUE.bar_rows if not row.is_sparse for name in row.columns
 ]
-BY_TIME = ("calendar", "carry", "sessions")
+BY_TIME = ("calendar", "carry", "sessions", "crowd", "cross")
+GIVEN = {"mark", "liquidations", "open_interest", "news", "leader", "others"}
 NAN = float("nan")
 
 
 def copied(state: FeatureState) -> FeatureState:
     return FeatureState(
         series=state.series.copy(),
+        coarse=state.coarse.copy(),
         counts=state.counts.copy(),
         atr=state.atr.copy(),
         seed=state.seed.copy(),
@@ -62,10 +65,11 @@ def test_the_brain_computes_what_a_batch_does() -> None:
 
 def test_the_brain_knows_funding_basis_and_liquidations_at_the_end_of_a_bar() -> None:
     context = random_context(len(BARS)).round(3)
+    context[:, OPEN_INTEREST_LOTS:TIMEFRAME_S] = np.nan
     market = fresh_market()
     market.liveness[0, Channel.LIQUIDATION] = Liveness.LIVE
     found = []
-    for bar, (funding, basis, next_s, bought, sold) in zip(BARS, context, strict=True):
+    for bar, (funding, basis, next_s, bought, sold) in zip(BARS, context[:, :5], strict=True):
         row = market.hot[0]
         row["mark_receive_time_ns"] = 1
         row["funding_rate_e8"] = round(funding * 10_000)
@@ -149,7 +153,7 @@ def test_an_instrument_that_returns_goes_on_with_what_it_knew() -> None:
     ]
     found, expected = batch(away), batch(BARS)
     same = [k for k, name in enumerate(COLUMNS) if not name.startswith(BY_TIME)]
-    same.remove(COLUMNS.index("volume.day_vwap_distance"))
+    same = [k for k in same if "day_" not in COLUMNS[k] and "@" not in COLUMNS[k]]
     np.testing.assert_array_equal(found[:, same], expected[:, same])
     assert not np.isnan(found[-1, ALWAYS]).any()
 
@@ -168,7 +172,7 @@ def test_timeframes_and_instruments_do_not_share_state() -> None:
     market = create_market_state(make_instruments(2), select_rows(["quote_imbalance"]), (1, 5))
     for bar in BARS:
         update_features(market, 0, 0, push_bar(market, bar))
-    known = [k for k in ALWAYS if not COLUMNS[k].startswith("carry")]
+    known = [k for k in ALWAYS if not COLUMNS[k].startswith(("carry", "crowd", "cross"))]
     assert not np.isnan(market.bar_features[0, 0, known]).any()
     for i, t in ((0, 1), (1, 0), (1, 1)):
         assert np.isnan(market.bar_features[i, t]).all()
@@ -179,8 +183,8 @@ def test_timeframes_and_instruments_do_not_share_state() -> None:
 
 def test_an_instrument_and_timeframe_takes_at_most_64_kb() -> None:
     market = fresh_market()
-    parts = (market.series, market.bar_features, market.feature_memory, market.closed)
-    assert sum(part.nbytes for part in (*parts, market.structure)) <= 64 * 1024
+    parts = (market.series, market.coarse, market.bar_features, market.feature_memory)
+    assert sum(part.nbytes for part in (*parts, market.closed, market.structure)) <= 64 * 1024
 
 
 @pytest.mark.parametrize(
@@ -204,7 +208,7 @@ def test_a_nan_has_a_reason(
 def test_a_venue_without_a_mark_leaves_the_rows_that_read_it_unknown_and_no_others() -> None:
     last = batch(BARS, UNKNOWN)[-1]
     for row in CATALOGUE.bar_rows:
-        is_unknown = bool({"mark", "liquidations"} & set(row.inputs))
+        is_unknown = bool(GIVEN & set(row.inputs))
         if row.is_sparse:
             continue
         for name in row.columns:

@@ -25,7 +25,7 @@ def test_every_window_holds_the_newest_bars_oldest_first() -> None:
     series = empty()
     for number, bar in enumerate(BARS):
         assert push_bar(series, number, bar)
-        place = place_of(number)
+        place = place_of(series, number)
         bars = min(number + 1, WINDOW_MAX + 1)  # and the bar before the longest window
         found = series[:BAR_INPUTS, place - bars + 1 : place + 1]
         np.testing.assert_array_equal(found, BARS[number - bars + 1 : number + 1].T)
@@ -38,7 +38,7 @@ def test_a_bar_writes_one_place_of_each_column_but_for_the_first_of_a_lap() -> N
         push_bar(series, number, bar)
         written = np.flatnonzero((series != before).any(axis=0))
         if number % SERIES_BARS or number == 0:
-            assert written.tolist() == [place_of(number)]
+            assert written.tolist() == [place_of(series, number)]
         else:
             assert np.array_equal(series[:, :SERIES_BARS], before[:, SERIES_BARS:])
 

@@ -8,7 +8,7 @@ from engine.config import Config
 from engine.domain.decide import create_out, step
 from engine.domain.firewall_reasons import FirewallReason
 from engine.domain.instrument import instrument_rows
-from engine.domain.market_state import INSTRUMENTS_KNOWN
+from engine.domain.market_state import INSTRUMENTS_KNOWN, LEADER
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.strategy_table import select_rows
 from engine.processes.brain_state import create_session_state, learn_instrument, row_capacity
@@ -51,6 +51,19 @@ def test_what_is_learned_is_as_if_it_had_been_known() -> None:
     np.testing.assert_array_equal(grown.desk.instrument_limits, whole.desk.instrument_limits)
     with pytest.raises(AssertionError, match="comes next"):
         learn_instrument(grown, settings, COMES)
+
+
+@pytest.mark.parametrize(
+    ("leader", "index"), [("BUSDT", 1), ("CUSDT", 2), ("BTCUSDT", -1), ("-", -1)]
+)
+def test_the_leader_is_the_instrument_of_that_name_from_when_it_is_known(
+    leader: str, index: int
+) -> None:
+    settings = config(instruments_top=2, leader=leader)
+    state = create_session_state(settings, KNOWN, ROWS, 1)
+    assert state.market.progress[LEADER] == (index if index < len(KNOWN) else -1)
+    learn_instrument(state, settings, COMES)
+    assert state.market.progress[LEADER] == index
 
 
 def test_a_record_of_a_row_nobody_has_is_refused_until_it_is_learned() -> None:

@@ -1,0 +1,133 @@
+"""Volume by price over a window: where most of it traded, and between which prices 70 percent."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.domain.features.plan import PROFILE_BINS, FeaturePlan, kernel_number
+from engine.domain.features.series import (
+    CLOSE,
+    HIGH,
+    LOW,
+    TYPICAL,
+    VOLUME,
+    in_atrs,
+    window_high,
+    window_low,
+)
+from engine.domain.kernel import Floats, kernel
+
+VALUE_AREA = kernel_number("profile.value_area")
+VALUE_SHARE = 0.7
+
+
+@kernel
+def fill_bins(
+    series: Floats, place: int, bars: int, low: float, width: float, memory: Floats, cell: int
+) -> float:
+    """Add each bar's volume to the bin of its typical price, in place; return all of it.
+
+    Args:
+        series: the columns.
+        place: where the newest bar is found.
+        bars: of the window.
+        low: lowest price of the window.
+        width: of a bin, in the unit of prices, above 0.
+        memory: state of the rows.
+        cell: where PROFILE_BINS bins stand, which are overwritten.
+    """
+    for b in range(PROFILE_BINS):
+        memory[cell + b] = 0.0
+    total = 0.0
+    for at in range(place - bars + 1, place + 1):
+        b = min(int((series[TYPICAL, at] - low) / width), PROFILE_BINS - 1)
+        memory[cell + b] += series[VOLUME, at]
+        total += series[VOLUME, at]
+    return total
+
+
+@kernel
+def fullest_bin(memory: Floats, cell: int) -> int:
+    """Return the bin with most volume, the lowest of equal ones: the point of control."""
+    found = 0
+    for b in range(1, PROFILE_BINS):
+        if memory[cell + b] > memory[cell + found]:
+            found = b
+    return found
+
+
+@kernel
+def value_area(memory: Floats, cell: int, control: int, total: float) -> tuple[int, int]:
+    """Return the first bin of the value area and the one behind its last.
+
+    It grows from the point of control by the fuller of its two neighbours, upwards where they are
+    equal, until it holds 70 percent of the volume.
+    """
+    begin, end = control, control + 1
+    held = memory[cell + control]
+    while held < VALUE_SHARE * total:
+        above = memory[cell + end] if end < PROFILE_BINS else -1.0
+        below = memory[cell + begin - 1] if begin > 0 else -1.0
+        if above < 0.0 and below < 0.0:
+            break
+        held += max(above, below)
+        if above >= below:
+            end += 1
+        else:
+            begin -= 1
+    return begin, end
+
+
+@kernel
+def write_profile(
+    series: Floats,
+    place: int,
+    number: int,
+    bars: int,
+    atr: float,
+    memory: Floats,
+    cell: int,
+    features: Floats,
+    column: int,
+) -> None:
+    """Write what the profile of the last `bars` bars says of the close, in place.
+
+    Close minus point of control, upper edge minus close and close minus lower edge of the value
+    area, in ATRs; then the place in it, -1 to 1 from edge to edge and further outside of it.
+    """
+    for output in range(4):
+        features[column + output] = np.nan
+    if number < bars - 1:
+        return
+    low = window_low(series, LOW, place, bars)
+    width = (window_high(series, HIGH, place, bars) - low) / PROFILE_BINS
+    if not width > 0.0:
+        return
+    total = fill_bins(series, place, bars, low, width, memory, cell)
+    if not total > 0.0:
+        return
+    control = fullest_bin(memory, cell)
+    begin, end = value_area(memory, cell, control, total)
+    close = series[CLOSE, place]
+    lower, upper = low + begin * width, low + end * width
+    features[column] = in_atrs(close - low - (control + 0.5) * width, atr)
+    features[column + 1] = in_atrs(upper - close, atr)
+    features[column + 2] = in_atrs(close - lower, atr)
+    features[column + 3] = (2.0 * close - lower - upper) / (upper - lower)
+
+
+@kernel
+def update_profile(
+    plan: FeaturePlan,
+    series: Floats,
+    place: int,
+    number: int,
+    atr: float,
+    memory: Floats,
+    features: Floats,
+) -> None:
+    """Write this family's columns for bar `number`, in place."""
+    first, params, column, cell = plan.first, plan.params, plan.column, plan.cell
+    for k in range(first[VALUE_AREA], first[VALUE_AREA + 1]):
+        bars = int(params[k, 0])
+        write_profile(series, place, number, bars, atr, memory, cell[k], features, column[k])
