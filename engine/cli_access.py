@@ -23,6 +23,7 @@ example: aegis access add alice --role operator            asks for a password
          aegis access add board --role viewer --no-password
          aegis access token board --days 7                 shows the token, once
          aegis access token alice --scope halt --days 365  for a hardware button
+         aegis access button desk-red --days 90            HALT, once, by a signed address
          aegis access list
          aegis access revoke 3f9c01aa72de
          aegis access remove alice
@@ -35,7 +36,7 @@ account this machine may read and HALT, and everything else needs the run's toke
 def add_access_command(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     access = add("access", "Say who may use the API: accounts and tokens.", EXAMPLE)
-    access.add_argument("action", choices=("add", "token", "list", "revoke", "remove"))
+    access.add_argument("action", choices=("add", "token", "button", "list", "revoke", "remove"))
     access.add_argument("name", nargs="?", default="", help="an account; of revoke: a token's id")
     access.add_argument("--role", choices=ROLES, default="viewer", help="of add (viewer)")
     access.add_argument("--no-password", action="store_true", help="of add: tokens only")
@@ -47,6 +48,7 @@ def add_access_command(add: Callable[[str, str, str], argparse.ArgumentParser]) 
 def access_command(options: argparse.Namespace, home: Path) -> int:
     """Do what the action says; return a documented exit code."""
     from engine.web.accounts import AccessError
+    from engine.web.buttons import ButtonError
 
     if options.action != "list" and not options.name:
         return exit_codes.fail(f"access {options.action} needs a name", exit_codes.USAGE)
@@ -54,7 +56,7 @@ def access_command(options: argparse.Namespace, home: Path) -> int:
         return exit_codes.fail("a token lives up to 3650 days", exit_codes.USAGE)
     try:
         document, text = _ACTIONS[options.action](options, home)
-    except AccessError as error:
+    except (AccessError, ButtonError) as error:
         return exit_codes.fail(str(error), exit_codes.USAGE)
     print(json.dumps(document) if options.json else text)  # noqa: T201  the command's own output
     return exit_codes.DONE
@@ -77,6 +79,13 @@ def _token(options: argparse.Namespace, home: Path) -> tuple[dict[str, Any], str
     with changed(home) as access:
         token = add_token(access, options.name, options.days * DAY_S, scopes)
     return {"account": options.name, "token": token}, token
+
+
+def _button(options: argparse.Namespace, home: Path) -> tuple[dict[str, Any], str]:
+    from engine.web.buttons import Buttons
+
+    path = f"/v1/press/{Buttons(home).make(options.name, options.days * DAY_S)}"
+    return {"button": options.name, "path": path}, path
 
 
 def _list(_options: argparse.Namespace, home: Path) -> tuple[dict[str, Any], str]:
@@ -133,6 +142,7 @@ def _ask_password() -> str:
 _ACTIONS: Final = {
     "add": _add,
     "token": _token,
+    "button": _button,
     "list": _list,
     "revoke": _revoke,
     "remove": _remove,

@@ -16,6 +16,7 @@ from engine.processes.operator import CONFIRM, RESUMES, Looked
 from engine.store.control_audit import ControlAudit
 from engine.store.pages import SessionPages
 from engine.web.accounts import Accounts
+from engine.web.buttons import Buttons
 from engine.web.desk import Reach
 from engine.web.gate import Gate
 from engine.web.routes import create_app
@@ -112,7 +113,7 @@ class Served:
         self.audit = ControlAudit(home)
         self.pages = SessionPages(home / "aegis.db", "practice-practice-paper")
         self.accounts = Accounts(home)
-        self.gate = Gate(TOKEN, self.accounts, api_token)
+        self.gate = Gate(TOKEN, self.accounts, Buttons(home), api_token)
         self.reach = Reach(self.board, self.operator, self.pages, self.audit, SESSION, self.chart)
         self.api = ApiThread(bind("127.0.0.1", 0))
 

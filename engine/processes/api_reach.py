@@ -18,6 +18,7 @@ from engine.processes.status import StatusBoard
 from engine.store.control_audit import ControlAudit
 from engine.store.pages import SessionPages
 from engine.web.accounts import Accounts
+from engine.web.buttons import Buttons
 from engine.web.desk import Reach
 from engine.web.gate import Gate
 from engine.web.routes import create_app
@@ -50,4 +51,6 @@ def create(
         config.session_id,
         ChartPage(config).draw,
     )
-    return create_app(reach, Gate(token, accounts, config.access.api_token))
+    return create_app(
+        reach, Gate(token, accounts, Buttons(Path(config.home)), config.access.api_token)
+    )

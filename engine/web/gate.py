@@ -24,6 +24,7 @@ from starlette.requests import Request
 
 from engine.web.access import address, credential, foreign, is_loopback_client
 from engine.web.accounts import SCOPES, AccessFile, Accounts, Token, hash_for_nobody, is_hash_of
+from engine.web.buttons import Buttons
 from engine.web.lockout import Buckets, Lockout
 from engine.web.operations import Scope
 from engine.web.sessions import COOKIE, CSRF_HEADER, Caller, Session, Sessions
@@ -49,15 +50,19 @@ class Refused(NamedTuple):
 class Gate:
     """Admits requests; used by the API's event loop only."""
 
-    def __init__(self, run_token: str, accounts: Accounts, api_token: str = "") -> None:
+    def __init__(
+        self, run_token: str, accounts: Accounts, buttons: Buttons, api_token: str = ""
+    ) -> None:
         """Take the credentials that need no accounts.
 
         Args:
             run_token: made at start, in a file of mode 0600.
             accounts: of AEGIS_HOME.
+            buttons: of AEGIS_HOME.
             api_token: of the configuration; empty: none.
         """
         self.sessions = Sessions()
+        self.buttons = buttons
         self._fixed = [(run_token.encode(), LOCAL)]
         if api_token:
             self._fixed.append((api_token.encode(), API))

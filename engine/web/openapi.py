@@ -8,7 +8,7 @@ import msgspec
 
 from engine.version import VERSION
 from engine.web.bodies import Effect, ExportQuery, ModuleBody, Problem
-from engine.web.operations import BOOK, CHART, OPERATIONS, STREAM, Operation, Scope
+from engine.web.operations import BOOK, CHART, OPERATIONS, PRESS, STREAM, Operation, Scope
 
 REFERENCE: Final = "#/components/schemas/{name}"
 _PROBLEMS: Final = {
@@ -24,7 +24,7 @@ _PROBLEMS: Final = {
 
 def document() -> dict[str, Any]:
     """Return the whole document, OpenAPI 3.1."""
-    operations = (*OPERATIONS, BOOK, CHART, STREAM)
+    operations = (*OPERATIONS, BOOK, CHART, PRESS, STREAM)
     types = {each for row in operations for each in (row.takes, row.gives)} | {Problem}
     ordered = sorted(types, key=lambda each: each.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
@@ -60,7 +60,7 @@ def _operation(row: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     parameters = _parameters(row, schemas)
     if parameters:
         found["parameters"] = parameters
-    if row.method == "POST" and not row.missing:
+    if row.method == "POST" and not row.missing and row is not PRESS:
         reference = {"$ref": REFERENCE.format(name=row.takes.__name__)}
         found["requestBody"] = {"content": {"application/json": {"schema": reference}}}
     return found
@@ -71,6 +71,9 @@ def _parameters(row: Operation, schemas: dict[str, Any]) -> list[dict[str, Any]]
     if "{symbol}" in row.name:
         symbol = {"type": "string", "pattern": "^[A-Z0-9_]{1,24}$"}
         found.append({"name": "symbol", "in": "path", "required": True, "schema": symbol})
+    if "{button}" in row.name:
+        button = {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,160}$"}
+        found.append({"name": "button", "in": "path", "required": True, "schema": button})
     if row.method == "GET":
         for name, schema in schemas[row.takes.__name__].get("properties", {}).items():
             found.append({"name": name, "in": "query", "schema": schema})

@@ -182,6 +182,14 @@ CHART: Final = Operation(
     "A page with an instrument's bars, structure, decisions and fills; drawn when asked.",
     Scope.READ,
 )
+PRESS: Final = Operation(
+    "press/{button}",
+    "POST",
+    "control",
+    "HALT by a signed address that counts once; `aegis access button` makes it.",
+    Scope.NONE,
+    gives=Effect,
+)
 STREAM: Final = Operation(
     "stream",
     "GET",

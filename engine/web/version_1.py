@@ -11,14 +11,23 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from engine.web import answers
-from engine.web.access import address, names_loopback
+from engine.web.access import address, foreign, names_loopback
 from engine.web.bodies import BookQuery, CommandBody, Identity, LoginBody
 from engine.web.desk import Desk, Reach
 from engine.web.gate import Gate, Refused
 from engine.web.live import LiveStreams
 from engine.web.lockout import Buckets
 from engine.web.openapi import document
-from engine.web.operations import BOOK, BY_NAME, CHART, OPERATIONS, STREAM, Operation, Scope
+from engine.web.operations import (
+    BOOK,
+    BY_NAME,
+    CHART,
+    OPERATIONS,
+    PRESS,
+    STREAM,
+    Operation,
+    Scope,
+)
 from engine.web.requests import Unreadable, read_body, read_query
 from engine.web.sessions import COOKIE, LIFE_S, Caller
 
@@ -54,6 +63,7 @@ class Version1:
             Route(f"/v1/{BOOK.name}", self._book),
             Route(f"/v1/{CHART.name}", self._chart),
             Route(f"/v1/{STREAM.name}", self._stream),
+            Route(f"/v1/{PRESS.name}", self._press, methods=["POST"]),
             *found,
             Route("/v1/{name}", self._unknown, methods=["POST"]),
         ]
@@ -111,6 +121,22 @@ class Version1:
 
     async def _in_order(self, act: Any, *words: object) -> Any:  # noqa: ANN401  any of the desk's
         return await asyncio.get_running_loop().run_in_executor(self._operator, act, *words)
+
+    async def _press(self, request: Request) -> Response:
+        reason, source = foreign(request), address(request)
+        if reason:
+            return answers.problem(403, reason)
+        buttons = self._gate.buttons
+        pressed = await self._in_order(buttons.press, request.path_params["button"])
+        name = f"button {pressed.name}".strip()
+        if pressed.error:
+            if not self._refusals.take(source):
+                await self._in_order(self._desk.refused, "press", name, source, pressed.error)
+            return answers.problem(pressed.status, pressed.error)
+        caller = Caller(name, "button", frozenset({Scope.HALT}))
+        asked = CommandBody(who=name, reason="pressed", request_id=pressed.id)
+        found = await self._in_order(self._desk.act, "halt", asked, caller, source)
+        return answers.document(found.document, found.status)
 
     async def _book(self, request: Request) -> Response:
         caller = await self.admitted(request, BOOK)
