@@ -2,9 +2,15 @@
 
 Question: do looking and halting keep their budgets under load? Load: `aegis run` against a practice
 exchange with a generated market, trading all the while; each request comes on a connection of its
-own, one after another, from a client on the same cores. A HALT is counted twice: to its answer
-(the gate's word is written, cancels are on their way), and to the venue's word that no order is
-open, which waits for the last cancel and compares the books. The baseline is `/health`.
+own, one after another, from a client on the same cores. A HALT is counted three times: to its
+answer (the gate's word is written, cancels are on their way); to the venue's word that no order is
+open, which waits for the last cancel and compares the books; and from the word alone, written into
+shared memory, to the brain's step that saw it (no order that opens anything may be decided later).
+With 200 pages open, each on a stream of its own, `/status` and the brain's lag are looked at again.
+The baseline is `/health`.
+
+The exchange allows any weight of requests: each confirmation fetches the account, and at the
+venue's own 2,400 a minute some twenty halts use up the minute, after which a resume is refused.
 """
 
 from __future__ import annotations
@@ -12,29 +18,48 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import selectors
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import harness
 from bench.harness import Bench, Pass
-from bench.startup import accept_ms, free_port, until_ready
+from bench.startup import accept_ms, exchange, free_port, until_ready
+from engine.domain.codes import EVENT_ENTRY, EventType, TradingState
+from engine.processes.control import ControlSegment, OperatorWord, RolePage, segment_name
+from engine.store.journal import SOURCE_EVENTS_BRAIN
+from engine.store.reader import read_batches
+from engine.telemetry import BRAIN_HISTOGRAMS
+from ringbuffer import layout
+from ringbuffer.counters import CountersSegment, summarise
+from ringbuffer.segment import Segment
 
+Records = NDArray[np.void]
 LOOKS = 200  # of a pass
 HALTS = 10
+WORDS = 20  # halts by the word alone
+PAGES = 200
+SPAN_S = 4.0  # over which the brain's lag is looked at
+JOURNAL_S = 1.0  # for the journal to hold what the brain just wrote
+NAME = "control"
+LAG = [row.name for row in BRAIN_HISTOGRAMS].index("lag_ns")
 RATE = "2000"  # generated messages a second, all together
 BENCH = Bench(
     name="control",
     question="Do looking and halting keep their budgets under load?",
     load=f"a generated market of {RATE} messages/s, trading; one request after another",
-    worry="/status p99 over 5 ms, a halt confirmed later than 50 ms at p99",
-    units=dict.fromkeys(("p50", "p99", "max"), "ms"),
+    worry="p99: /status over 5 ms, a halt confirmed after 50 ms, a word seen after 100 us",
+    units=dict.fromkeys(("p50", "p99", "p99.9", "max"), "ms"),
     baseline="/health",
 )
 
@@ -44,16 +69,16 @@ class Control:
 
     def __init__(self, port: int, token: str) -> None:
         """Talk to the API on a port of this machine."""
-        self._port = port
-        self._token = token
+        self.port = port
+        self.token = token
 
     def ask(self, method: str, path: str, reason: str = "") -> float:
         """Return ms from the connection to the last byte; the answer must be 200."""
         began_s = time.perf_counter()
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         body = json.dumps({"who": "bench", "reason": reason}) if reason else None
         try:
-            connection.request(method, path, body, {"x-aegis-token": self._token})
+            connection.request(method, path, body, {"x-aegis-token": self.token})
             answer = connection.getresponse()
             said = answer.read()
         finally:
@@ -77,6 +102,111 @@ class Control:
         return summary(found)
 
 
+class Word:
+    """The operator's word in shared memory, and what the journal says of it."""
+
+    def __init__(self, home: Path) -> None:
+        """Attach to the engine of this bench."""
+        run = json.loads((home / "run" / f"{NAME}.json").read_text("utf-8"))
+        self._journal = Path(run["state_dir"]) / "journal" / run["session_id"]
+        segment = Segment.attach(segment_name(NAME, "control"), kind=layout.KIND_CONTROL)
+        self._control = ControlSegment(segment)
+        self._counters = CountersSegment.attach(segment_name(NAME, "counters"))
+
+    def close(self) -> None:
+        """Give the segments back."""
+        self._control.close()
+        self._counters.close()
+
+    def halts(self) -> Pass:
+        """Halt by the word alone, again and again; return when the brain's step had seen it."""
+        spans = []
+        for _ in range(WORDS):
+            began_ns = time.monotonic_ns()
+            self._control.set_main(OperatorWord.TRADING_STATE, TradingState.HALTED)
+            time.sleep(0.05)
+            spans.append((began_ns, time.monotonic_ns()))
+            self._control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
+            time.sleep(0.05)
+        time.sleep(JOURNAL_S)
+        parts = [batch.records for batch in read_batches(self._journal, SOURCE_EVENTS_BRAIN)]
+        times, later = [], 0
+        for began_ns, ended_ns in spans:
+            seen_ns = first_halt_ns(parts, began_ns)
+            times.append((seen_ns - began_ns) / 1e6)
+            later += entries_between(parts, seen_ns, ended_ns)
+        assert later == 0, f"{later} orders were decided after the brain had seen the word"
+        return summary(times)
+
+    def lag(self) -> Pass:
+        """Return the brain's lag over a span, ms, as the counters have it."""
+        page = self._counters.page(RolePage.BRAIN)
+        before = page.histogram(LAG)
+        time.sleep(SPAN_S)
+        after = page.histogram(LAG)
+        page.release()
+        words = [now - then for now, then in zip(after, before, strict=True)]
+        found = summarise(words)
+        named = (("p50", found.p50_ns), ("p99", found.p99_ns), ("p99.9", found.p999_ns))
+        return {name: ns / 1e6 for name, ns in named}
+
+
+def first_halt_ns(parts: list[Records], since_ns: int) -> int:
+    """Return when the brain first said HALTED after a time; the step's own time, ns."""
+    for records in parts:
+        said = records[
+            (records["event_type"] == EventType.TRADING_STATE_CHANGED)
+            & (records["trading_state"] == TradingState.HALTED)
+            & (records["time_ns"] >= since_ns)
+        ]
+        if len(said):
+            return int(said["time_ns"][0])
+    raise AssertionError("the brain never said that it was halted")
+
+
+def entries_between(parts: list[Records], first_ns: int, last_ns: int) -> int:
+    """Return how many orders that open something were decided after a time and before another."""
+    return sum(
+        int(
+            np.count_nonzero(
+                (records["event_type"] == EventType.ORDER_REQUEST)
+                & (records["flags"] & EVENT_ENTRY != 0)
+                & (records["decision_time_ns"] > first_ns)
+                & (records["decision_time_ns"] < last_ns)
+            )
+        )
+        for records in parts
+    )
+
+
+@contextmanager
+def pages(port: int, token: str) -> Iterator[None]:
+    """Hold so many live pages open, and read what they are sent."""
+    stopped = threading.Event()
+    with ExitStack() as held, selectors.DefaultSelector() as ready:
+        for _ in range(PAGES):
+            page = held.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+            head = f"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nx-aegis-token: {token}\r\n\r\n"
+            page.sendall(head.encode())
+            assert page.recv(12) == b"HTTP/1.1 200"
+            page.setblocking(False)
+            ready.register(page, selectors.EVENT_READ)
+
+        def drain() -> None:
+            while not stopped.is_set():
+                for key, _ in ready.select(0.1):
+                    assert isinstance(key.fileobj, socket.socket)
+                    key.fileobj.recv(1 << 16)
+
+        reader = threading.Thread(target=drain)
+        reader.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            reader.join()
+
+
 def summary(waits_ms: list[float]) -> Pass:
     """Return what a pass found."""
     return {
@@ -87,11 +217,11 @@ def summary(waits_ms: list[float]) -> Pass:
 
 
 @contextmanager
-def trading(home: Path) -> Iterator[Control]:
+def trading(home: Path, exchange_url: str) -> Iterator[Control]:
     """Run an engine for the length of the bench."""
     port = free_port()
     words = [sys.executable, "-m", "engine", "run", "--port", str(port), "--json"]
-    words += ["--generate", "3", "--rate", RATE, "--name", "control"]
+    words += ["--exchange", exchange_url, "--name", NAME]
     environment = {**os.environ, "AEGIS_HOME": str(home)}
     process = subprocess.Popen(
         words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -106,20 +236,35 @@ def trading(home: Path) -> Iterator[Control]:
         process.wait(60)
 
 
+def with_pages(control: Control, case: Callable[[], Pass]) -> Pass:
+    """Return what a case finds while pages are open."""
+    with pages(control.port, control.token):
+        return case()
+
+
 def main() -> None:
     """Measure and report."""
     asked = harness.arguments(__doc__ or "")
     about = harness.machine()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(os.environ.get("AEGIS_HOME", folder))
-        with trading(home) as control:
+        market = ("--generate", "3", "--rate", RATE, "--weight-limit", "1000000000")
+        with exchange(*market) as url, trading(home, url) as control:
+            word = Word(home)
             cases: dict[str, Callable[[], Pass]] = {
                 "/health": lambda: control.looks("/health"),
                 "/status": lambda: control.looks("/status"),
+                "/status, 200 pages": lambda: with_pages(control, lambda: control.looks("/status")),
+                "lag": word.lag,
+                "lag, 200 pages": lambda: with_pages(control, word.lag),
                 "halt, answered": lambda: control.halts(confirmed=False),
                 "halt, confirmed by the venue": lambda: control.halts(confirmed=True),
+                "halt, seen by the brain": word.halts,
             }
-            results = harness.measure(cases, asked)
+            try:
+                results = harness.measure(cases, asked)
+            finally:
+                word.close()
     harness.finish(BENCH, results, about, asked.json)
 
 

@@ -155,9 +155,14 @@ def until_ready(port: int) -> tuple[list[float], Pass]:
 
 
 @contextlib.contextmanager
-def exchange() -> Iterator[str]:
-    """Run a practice exchange for the length of the bench; yield its address."""
+def exchange(*more: str) -> Iterator[str]:
+    """Run a practice exchange for the length of the bench; yield its address.
+
+    Args:
+        more: words behind the usual ones, which they overrule.
+    """
     words = [sys.executable, "-m", "exchange", "--port", "0", "--generate", "2", "--autostart"]
+    words += more
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     port = process.stdout.readline().split()[1]

@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from engine.config import Config
+from engine.config import SECRET_FIELDS, Config
+from engine.secret_sources import SecretSources
 from engine.symbols import UnknownSymbolError, resolve_all
 from engine.venues.binance.signing import KeyTextError, signer_of
 
@@ -154,15 +155,17 @@ def _read_file(file: str | None) -> dict[str, Any]:
 def _apply_environment(merged: dict[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
     """Merge the variables in place; return where each path in Config got its value from."""
     origins: dict[str, str] = {}
+    sources = SecretSources(environment.get("AWS_REGION", ""))
     for variable, (path, convert) in ENVIRONMENT.items():
         text = environment.get(variable, "")
         if not text:
             continue
         try:
-            _set(merged, path, convert(text))
+            is_secret = path.rpartition(".")[2] in SECRET_FIELDS
+            _set(merged, path, convert(sources.resolve(text) if is_secret else text))
         except ValueError as error:
-            message = f"{variable}={text!r} in the environment: {error}"
-            raise ConfigError(message) from error
+            shown = "" if is_secret else f"={text!r}"
+            raise ConfigError(f"{variable}{shown} in the environment: {error}") from error
         origins[path] = f"{variable} in the environment"  # its text may be a secret
     return origins
 

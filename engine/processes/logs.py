@@ -22,6 +22,8 @@ from typing import Any, Final
 
 import structlog
 
+from engine.processes.log_lines import Fold, cap
+
 LOGGER_NAME: Final = "aegis"
 FILE_BYTES_MAX: Final = 10_000_000
 FILE_COUNT: Final = 5  # rotated files kept beside the one being written
@@ -45,8 +47,9 @@ def configure(role: str, home: Path, *, stderr_level: int = logging.INFO) -> Log
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        cap,
     ]
-    _replace_root_handlers(handlers, _formatter(shared))
+    _replace_root_handlers(handlers, shared)
     logging.getLogger(LOGGER_NAME).setLevel(logging.INFO)
     structlog.configure(
         processors=[
@@ -79,23 +82,27 @@ def _handlers(role: str, home: Path, stderr_level: int) -> tuple[list[logging.Ha
     return [stderr, file], ""
 
 
-def _formatter(shared: list[Any]) -> logging.Formatter:
+def _formatter(handler: logging.Handler, shared: list[Any]) -> logging.Formatter:
+    """Return JSON lines; in colours for a person at a terminal."""
+    stream = getattr(handler, "stream", None)
+    is_person = stream is sys.stderr and stream.isatty()
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer(),
+            structlog.dev.ConsoleRenderer() if is_person else structlog.processors.JSONRenderer(),
         ],
     )
 
 
-def _replace_root_handlers(handlers: list[logging.Handler], formatter: logging.Formatter) -> None:
+def _replace_root_handlers(handlers: list[logging.Handler], shared: list[Any]) -> None:
     root = logging.getLogger()
     for stale in root.handlers[:]:
         root.removeHandler(stale)
         stale.close()
     for handler in handlers:
-        handler.setFormatter(formatter)
+        handler.setFormatter(_formatter(handler, shared))
+        handler.addFilter(Fold(handler))
         root.addHandler(handler)
     root.setLevel(logging.WARNING)
 

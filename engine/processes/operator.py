@@ -22,6 +22,9 @@ LOOK_S: Final = 5.0  # for the venue to answer
 POLL_S: Final = 0.005
 RESUMES: Final = frozenset({"resume", "trigger_startup"})
 CONFIRM: Final = "confirm_halt"
+# What the venue says, and what we say until it lets us ask again (`LocalReason.RATE_PAUSED`).
+RATE_SPENT: Final = frozenset({-1003, -1015, 9004})
+WAIT_A_MINUTE: Final = "the request weight of this minute is spent; ask again in the next one"
 
 
 class Looked(NamedTuple):
@@ -127,11 +130,12 @@ class Operator:
         return [row["liveness"]["QUOTE"] == Liveness.LIVE.name for row in self._board.instruments()]
 
     def _books_agree(self, who: str) -> Check:
-        before = self._reconciled()
+        before, since_ns = self._reconciled(), time.time_ns()
         self._commands.reconcile(who, "look before resume")
         if _comes_true(lambda: self._reconciled() > before):
             return Check("books", True, "orders, positions and balances equal the venue's")
-        return Check("books", False, f"the venue did not confirm our books within {LOOK_S:.0f} s")
+        found = f"the venue did not confirm our books within {LOOK_S:.0f} s"
+        return Check("books", False, found + self._why_not(since_ns))
 
     def _halt_checks(self, who: str) -> tuple[Check, ...]:
         state = self._commands.state()
@@ -144,6 +148,14 @@ class Operator:
         books = self._books_agree(who)
         left = self._open_count()
         return halted, books, Check("orders", not left, f"{left} open")
+
+    def _why_not(self, since_ns: int) -> str:
+        """Return what kept the venue's word away, to be put behind a sentence."""
+        failure = self._board.queries.fetch_failure(since_ns)
+        if failure is None:
+            return ""
+        number, text = failure
+        return f": {WAIT_A_MINUTE if number in RATE_SPENT else f'{text} ({number})'.strip()}"
 
     def _reconciled(self) -> int:
         return self._board.counters.count("brain", "reconciled_total")

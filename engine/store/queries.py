@@ -48,6 +48,9 @@ _DECISIONS: Final = """
 _PNL: Final = """
     SELECT COALESCE(SUM(realised_pnl_e8), 0), COALESCE(SUM(fee_e8), 0) FROM positions
     WHERE strategy = ?"""
+_FETCH_FAILED: Final = """
+    SELECT reason, message FROM faults
+    WHERE kind = 'FETCH_FAILED' AND time_ns >= ? ORDER BY time_ns DESC LIMIT 1"""
 _WALLET: Final = "SELECT asset, wallet_e8, available_e8 FROM balances ORDER BY asset"
 
 
@@ -154,6 +157,11 @@ class StatusQueries:
             "wallet": None if wallet is None else wallet / E8,
             "available": None if available is None else available / E8,
         }
+
+    def fetch_failure(self, since_ns: int) -> tuple[int, str] | None:
+        """Return number and text of the newest fetch that failed since a time; None: none did."""
+        rows = self._rows(_FETCH_FAILED, (since_ns,))
+        return (int(rows[0][0]), str(rows[0][1])) if rows else None
 
     def _rows(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         return read_rows(self._path, statement, values)

@@ -135,7 +135,7 @@ def test_ecs_service_never_runs_two_engines() -> None:
 
 
 def kubernetes() -> dict[str, Any]:
-    documents = list(yaml.safe_load_all(text(Path("deploy/kubernetes.yaml"))))
+    documents = list(yaml.safe_load_all(text(Path("deploy/kubernetes/engine/engine.yaml"))))
     return {document["kind"]: document["spec"] for document in documents}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -52,12 +53,18 @@ class Board:
         self.quotes = ["LIVE", "STALE"]
         self.numbers = {"reconciled_total": 0, "orders_open": 0}
         self.counters = self
+        self.queries = self
+        self.failure: tuple[int, str] | None = None
 
     def confirm(self) -> None:
         self.numbers["reconciled_total"] += 1
 
     def count(self, _role: str, name: str) -> int:
         return self.numbers[name]
+
+    def fetch_failure(self, since_ns: int) -> tuple[int, str] | None:
+        assert abs(time.time_ns() - since_ns) < 60 * 10**9
+        return self.failure
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         return not self.waiting, {"waiting": self.waiting}
@@ -126,6 +133,23 @@ def test_a_venue_that_does_not_confirm_our_books_keeps_trading_off(rig: Rig) -> 
     assert not outcome.accepted
     assert "did not confirm" in outcome.effect
     assert rig.commands.told == ["reconcile"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ((-1003, "Too many requests"), ": the request weight of this minute is spent"),
+        ((9004, ""), ": the request weight of this minute is spent"),
+        ((9001, "no answer"), ": no answer (9001)"),
+        ((9002, ""), ": (9002)"),
+    ],
+)
+def test_why_the_venue_did_not_confirm_is_said(
+    rig: Rig, failure: tuple[int, str], said: str
+) -> None:
+    rig.commands.venue = lambda: None
+    rig.board.failure = failure
+    assert said in rig.told("resume").effect
 
 
 def test_a_halt_overtakes_a_resume_that_looks(rig: Rig) -> None:
