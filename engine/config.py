@@ -54,6 +54,13 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             description="Set for every instrument at the start: cross, isolated; empty: left.",
         ),
     ] = ""
+    calendar: Annotated[
+        str,
+        Meta(
+            pattern="^(|always|cme)$",
+            description="Trading hours, outside of which nothing is entered; empty: the venue's.",
+        ),
+    ] = ""
     account: Annotated[Name, Meta(description="Account tag; state is kept per account.")] = (
         "practice"
     )

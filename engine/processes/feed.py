@@ -45,6 +45,7 @@ from engine.processes.feed_counters import FeedCounters
 from engine.processes.feed_depth import DepthAnswers
 from engine.processes.feed_faults import FeedFaults
 from engine.processes.feed_holds import EntryHolds
+from engine.processes.feed_hours import TradingHours
 from engine.processes.feed_instruments import InstrumentChoice
 from engine.processes.feed_listing import ListingWatch
 from engine.processes.feed_log import FeedLog
@@ -56,6 +57,7 @@ from engine.venues.binance.contract_stream import ContractStream
 from engine.venues.binance.market import BinanceMarketData, cadence_words, laws
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.binance.stream import backoff_s
+from engine.venues.calendar import calendar_of
 from engine.venues.venue import VenueError
 from native_ext import _native
 from native_ext._feed import Core
@@ -220,6 +222,14 @@ class Feed:
             self.supply.report,
         )
         self.rejects = RejectEvents(self.core, self.events)
+        venue = self.config.venue
+        self.hours = TradingHours(
+            calendar_of(venue.calendar or venue.name),
+            self.clock,
+            self.holds,
+            self.faults,
+            self.instruments,
+        )
 
     async def _work(self) -> None:
         supply = self.supply
@@ -255,6 +265,7 @@ class Feed:
         if count % COUNTER_CYCLES == 0:
             is_held = self.context.control.main(MainWord.MARKET_HELD) != 0
             self.supply.sources.watch(now_ns, is_held=is_held)
+            self.hours.step(now_ns)
             self._show_liveness()
             self.feed_counters.store(now_ns)
         if count % REJECT_CYCLES == 0:

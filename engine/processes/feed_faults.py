@@ -41,6 +41,8 @@ class FeedFault(IntEnum):
     INSTRUMENT_ADDED = 12  # one more instrument, under an index of its own
     INSTRUMENT_GONE = 13  # closed, and nothing at stake: its streams were given up
     FILTERS_CHANGED = 14  # the venue has other bounds for an instrument: they hold from now on
+    SESSION_OVER = 15  # the venue does not trade by its calendar: nothing takes entries
+    SESSION_BEGUN = 16  # it does again
 
 
 def event_payload(

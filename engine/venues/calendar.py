@@ -53,11 +53,11 @@ class Calendar(NamedTuple):
 
 ALWAYS: Final = Calendar("always")
 CME: Final = Calendar("cme", "America/Chicago", time(17), time(16), time(12), time(12, 15))
-CALENDARS: Final = {"practice": ALWAYS, "binance": ALWAYS, "cme": CME}
+CALENDARS: Final = {"always": ALWAYS, "practice": ALWAYS, "binance": ALWAYS, "cme": CME}
 
 
 def calendar_of(venue: str) -> Calendar:
-    """Return the calendar of a venue.
+    """Return the calendar of a venue, or the one of that name.
 
     Raises:
         KeyError: a venue without one; there is no default.
