@@ -56,7 +56,7 @@ def _stays(look: Look, wanted: Child) -> bool:
 
 def _paced(parent: Parent, look: Look, due_lots: int, late_lots: int) -> Child | None:
     """Return the child for what is due: taken as far as it is late."""
-    late, due = late_lots - look.filled_lots, due_lots - look.filled_lots
+    late, due = late_lots - look.done_lots, due_lots - look.done_lots
     if late >= max(parent.least_lots, 1) or 0 < late >= left_lots(parent, look):
         return taking(parent, look, late)
     return resting(parent, look, due) if due > 0 else None
@@ -99,6 +99,23 @@ def live_curve(curve: Curve, now_ns: int, traded_lots: int, expected_lots: int) 
     shares = [done + (WHOLE - done) * (s - share) // (WHOLE - share or 1) for _, s in later]
     times = (curve.times_ns[0], now_ns, *(t for t, _ in later))
     return Curve(times, (0, done, *shares[:-1], WHOLE))
+
+
+class LiveVolume(NamedTuple):
+    """Follow a volume curve whose past is what the market did (VWAP by live volume)."""
+
+    curve: Curve
+    expected_lots: int  # by the market over the whole curve
+    patience_ns: int = 0
+
+    def wanted(self, parent: Parent, look: Look) -> Child | None:
+        """Return the child for what is due by the volume seen and the volume still expected."""
+        live = live_curve(self.curve, look.now_ns, look.traded_lots, self.expected_lots)
+        return Scheduled(live, self.patience_ns).wanted(parent, look)
+
+    def keeps(self, _parent: Parent, look: Look, wanted: Child) -> bool:
+        """Return whether the child that works is at the wanted price and not too large."""
+        return _stays(look, wanted)
 
 
 class Participation(NamedTuple):

@@ -4,7 +4,8 @@
 
 At most one child works at a time, and nothing is placed while one does: what is filled and what
 works together never exceed the parent, however late fills are told. A child that should be another
-is cancelled first; its successor is placed by a later look, when its fills are known.
+is cancelled first; its successor is placed by a later look, when its fills are known. A child whose
+outcome is not known stands aside and counts as filled (`engine.domain.execution.work`).
 """
 
 from __future__ import annotations
@@ -61,6 +62,12 @@ class Look(NamedTuple):
     filled_lots: int
     traded_lots: int = 0  # by the whole market since the parent began, ours included
     working: Child | None = None
+    doubt_lots: int = 0  # that closed or unknown children may have filled: as good as filled
+
+    @property
+    def done_lots(self) -> int:
+        """Return what is filled, and what may be without our knowing."""
+        return self.filled_lots + self.doubt_lots
 
 
 class Place(NamedTuple):
@@ -89,8 +96,8 @@ class Algorithm(Protocol):
 
 
 def left_lots(parent: Parent, look: Look) -> int:
-    """Return what of a parent is not filled."""
-    return parent.qty_lots - look.filled_lots
+    """Return what of a parent is not filled, doubt taken as filled."""
+    return parent.qty_lots - look.done_lots
 
 
 def sized(parent: Parent, lots: int, left: int) -> int:
@@ -107,12 +114,13 @@ def allowed_lots(parent: Parent, look: Look) -> int:
     left = left_lots(parent, look)
     if parent.cap_ppm == 0:
         return left
-    return max(0, min(left, parent.cap_ppm * look.traded_lots // PPM - look.filled_lots))
+    return max(0, min(left, parent.cap_ppm * look.traded_lots // PPM - look.done_lots))
 
 
 def is_over(parent: Parent, look: Look) -> bool:
     """Return whether nothing works and nothing more can be sent: filled, or a rest too small."""
-    return look.working is None and left_lots(parent, look) < max(parent.least_lots, 1)
+    settled = look.working is None and look.doubt_lots == 0
+    return settled and left_lots(parent, look) < max(parent.least_lots, 1)
 
 
 def step(parent: Parent, algorithm: Algorithm, look: Look) -> Intent | None:
