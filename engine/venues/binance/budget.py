@@ -3,11 +3,16 @@
 The counts are the venue's own: every answer tells what this minute's requests have weighed, over
 all processes of an address, and how many orders an account has sent. What was sent since is added.
 A tenth of the weight is a reserve that only urgent requests (cancels, queries) may use.
+
+When the venue's intervals begin is not known here: its clock is not ours. For weight the reserve
+makes up for that. Orders have none, so what counts is every order of a whole span, wherever it
+begins: whichever interval the venue counts, no more than its limit were sent in it.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
@@ -21,6 +26,8 @@ WEIGHT_1M: Final = 2_400  # the venue's, until it says otherwise
 ORDERS_10S: Final = 300
 ORDERS_1M: Final = 1_200
 RESERVE_SHARE: Final = 0.1
+SLICES: Final = 20  # of a span of orders; what a slice holds is forgotten at once
+SLICES_KEPT: Final = SLICES + 2  # one is under way, one for what travels longer than the last did
 NS_PER_MS: Final = 1_000_000
 HEADERS: Final = ("x-mbx-used-weight-1m", "x-mbx-order-count-10s", "x-mbx-order-count-1m")
 ROW_OF: Final = {
@@ -80,13 +87,57 @@ class Window:
         return (self.span_ms - now_ms % self.span_ms) / 1_000
 
 
+class RollingWindow(Window):
+    """A count over the last span, wherever the venue's intervals begin; never less than theirs."""
+
+    def __init__(self, span_ms: int, limit: int) -> None:
+        """Start with nothing counted."""
+        super().__init__(span_ms, limit)
+        self._slice_ms = span_ms // SLICES
+        self._slices: deque[tuple[int, int]] = deque()  # number and amount, oldest first
+
+    def count(self, now_ms: int) -> int:
+        """Return what is counted in the last span, and up to two slices before it."""
+        last = now_ms // self._slice_ms - SLICES_KEPT
+        while self._slices and self._slices[0][0] <= last:
+            self._count -= self._slices.popleft()[1]
+        return self._count
+
+    def add(self, amount: int, now_ms: int) -> None:
+        """Count what we send."""
+        if amount == 0:
+            return
+        self.count(now_ms)  # forgets what is too old, so that the slices stay bounded
+        number = now_ms // self._slice_ms
+        if self._slices and self._slices[-1][0] >= number:
+            number, before = self._slices.pop()
+            self._slices.append((number, before + amount))
+        else:
+            self._slices.append((number, amount))
+        self._count += amount
+
+    def left_s(self, now_ms: int) -> float:
+        """Return how long it takes until less than the limit is counted."""
+        over = self.count(now_ms) - self.limit
+        if over < 0:
+            return 0.0
+        for number, amount in self._slices:
+            over -= amount
+            if over < 0:
+                return ((number + SLICES_KEPT) * self._slice_ms - now_ms) / 1_000
+        return 0.0
+
+
 class Budget:
     """The limits of one address and account."""
 
     def __init__(self) -> None:
         """Start with the venue's usual limits."""
         self.weight = Window(MINUTE_MS, WEIGHT_1M)
-        self._orders = (Window(TEN_SECONDS_MS, ORDERS_10S), Window(MINUTE_MS, ORDERS_1M))
+        self._orders = (
+            RollingWindow(TEN_SECONDS_MS, ORDERS_10S),
+            RollingWindow(MINUTE_MS, ORDERS_1M),
+        )
         self._by_header = dict(zip(HEADERS, (self.weight, *self._orders), strict=True))
 
     def learn_limits(self, listing: bytes) -> None:
