@@ -72,6 +72,7 @@ class Budgets:
     weights: dict[str, Window] = field(default_factory=dict)
     orders: dict[str, tuple[Window, Window]] = field(default_factory=dict)
     banned_until_s: dict[str, float] = field(default_factory=dict)
+    refused_count: int = 0  # requests and orders that were over a limit
 
     def use_weight(self, peer: str, weight: int) -> int:
         """Count a request and return the weight used in this minute.
@@ -82,13 +83,13 @@ class Budgets:
         now_s = time.monotonic()
         banned_s = self.banned_until_s.get(peer, 0.0) - now_s
         if banned_s > 0:
-            raise OverLimitError(-1003, status=418, retry_after_s=int(banned_s) + 1)
+            raise self._refusal(-1003, 418, int(banned_s) + 1)
         window = self.weights.setdefault(peer, Window(MINUTE_S))
         used = window.add(weight, now_s)
         if used > self.limits.weight_1m:
             if used > BAN_FACTOR * self.limits.weight_1m:
                 self.banned_until_s[peer] = now_s + BAN_S
-            raise OverLimitError(-1003, status=429, retry_after_s=window.remaining_s(now_s))
+            raise self._refusal(-1003, 429, window.remaining_s(now_s))
         return used
 
     def use_order(self, account_key: str) -> tuple[int, int]:
@@ -104,7 +105,11 @@ class Budgets:
         short, minute = windows
         counts = short.add(1, now_s), minute.add(1, now_s)
         if counts[0] > self.limits.orders_10s:
-            raise OverLimitError(-1015, status=429, retry_after_s=short.remaining_s(now_s))
+            raise self._refusal(-1015, 429, short.remaining_s(now_s))
         if counts[1] > self.limits.orders_1m:
-            raise OverLimitError(-1015, status=429, retry_after_s=minute.remaining_s(now_s))
+            raise self._refusal(-1015, 429, minute.remaining_s(now_s))
         return counts
+
+    def _refusal(self, code: int, status: int, retry_after_s: int) -> OverLimitError:
+        self.refused_count += 1
+        return OverLimitError(code, status=status, retry_after_s=retry_after_s)

@@ -289,6 +289,7 @@ class Exchange:
             "frames_delivered": self.hub.delivered_count,
             "connections": len(self.connections),
             "slow_clients": self.slow_clients,
+            "over_limit": self.api.budgets.refused_count,
             "faults_injected": self.faults.injected_count,
             "scenario": self.scenario.view(),
         }

@@ -48,6 +48,7 @@ def test_going_on_after_refusals_earns_a_ban(real: Seconds) -> None:
             statuses.append(refusal.status)
     assert statuses[9:11] == [200, 429]
     assert statuses[-1] == 418
+    assert budgets.refused_count == 15
     real.now += 60
     with pytest.raises(OverLimitError):
         budgets.use_weight("peer", 1)
@@ -70,6 +71,7 @@ def test_either_order_limit_refuses(
     with pytest.raises(OverLimitError) as refusal:
         budgets.use_order("key")
     assert (refusal.value.code, refusal.value.status) == (-1015, 429)
+    assert budgets.refused_count == 1
     assert budgets.use_order("other") == (1, 1)
     real.now += 60
     assert budgets.use_order("key") == (1, 1)

@@ -1,0 +1,169 @@
+"""How many orders a second does a whole engine carry, and does it ever pass a venue's limits?
+
+Question: do 500 orders a second go the whole way for a minute (decided, sent, acknowledged, filled,
+journaled), and is the venue never asked for more than it allows when it allows its usual 300 orders
+in ten seconds? Load: a generated market in which every quote causes an order; the engine's own rate
+limits are lifted, so that nothing but the venue's budget holds it back. At the end the engine
+closes in order and its books are held against the exchange's.
+
+    orders, fills   a second, over the time that was measured
+    over limit      requests and orders the exchange refused with 429 or 418; must be 0
+    held back       orders that were not sent because the budget was used up
+    unknown         orders whose answer was late or lost
+    disagreements   differences between the engine's books and the exchange's at the end; must be 0
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from bench import harness
+from bench.chaos.lives import Life
+from bench.harness import Bench, Pass
+from engine import exit_codes
+from tests.exchange_process import PracticeExchange
+
+INSTRUMENTS: Final = 20
+MESSAGES_PER_S: Final = 4_000
+SECONDS: Final = 60.0
+WARM_UP_S: Final = 3.0
+LIFTED: Final = 10**9
+COUNTERS: Final = {
+    "orders": "aegis_orders_total",
+    "fills": "aegis_fills_total",
+    "unknown": "aegis_orders_unknown_total",
+    "refused": "aegis_orders_rejected_total",
+}
+CONFIG: Final = """
+channels = ["bookTicker"]
+strategies = ["rate"]
+reconcile_interval_s = 10
+order_timeout_ms = 5000
+[limits]
+orders_per_10s = 100000
+orders_per_10s_instrument = 100000
+max_entries_per_day = 100000000
+max_order_notional = 10000.0
+max_position_notional = 10000.0
+max_total_notional = 1000000.0
+max_daily_loss_ratio = 1.0
+max_drawdown_ratio = 1.0
+max_order_size = 1000000.0
+max_position_exposure = 1000000.0
+max_consecutive_failures = 1000000
+decision_latency_ms = 2000
+[[strategy]]
+name = "rate"
+kind = "quote_imbalance"
+notional = 250.0
+parameters = { threshold = 0.02 }
+"""
+BENCH: Final = Bench(
+    name="order_rate",
+    question="How many orders a second go the whole way, and are the venue's limits kept?",
+    load=f"{INSTRUMENTS} instruments, {MESSAGES_PER_S:,} messages/s, {SECONDS:.0f} s a case",
+    worry="below 500 orders/s without limits; anything over a limit or in disagreement",
+    units={
+        **dict.fromkeys(("orders", "fills"), "1/s"),
+        **dict.fromkeys(("over limit", "held back", "unknown"), "orders"),
+        "disagreements": "lines",
+    },
+)
+
+
+def counters(text: str) -> dict[str, int]:
+    """Return the brain's counters of a metrics page that this bench looks at."""
+    found = {}
+    for name, metric in COUNTERS.items():
+        line = re.search(rf'^{metric}\{{role="brain"\}} (\d+)', text, re.MULTILINE)
+        found[name] = int(line[1]) if line else 0
+    return found
+
+
+def exchange_words(*, lifted: bool) -> list[str]:
+    """Return how the exchange is started; its limits are the venue's own unless lifted."""
+    words = ["--generate", str(INSTRUMENTS), "--seed", "7", "--rate", str(MESSAGES_PER_S)]
+    words += ["--balance", "100000000", "--autostart"]
+    names = ("--weight-limit", "--order-limit-10s", "--order-limit-1m")
+    return [*words, *(word for name in names for word in (name, str(LIFTED)) if lifted)]
+
+
+def trade(*, lifted: bool, seconds: float) -> Pass:
+    """Let an engine trade for a time and return what came of it."""
+    with tempfile.TemporaryDirectory(prefix="aegis-rate-") as name:
+        folder = Path(name)
+        (folder / "home").mkdir()
+        file = folder / "aegis.toml"
+        file.write_text(CONFIG, "utf-8")
+        venue = PracticeExchange(*exchange_words(lifted=lifted))
+        words = ["--exchange", venue.url, "--config", str(file)]
+        life = Life(folder / "home", f"rate{os.getpid()}", 0, words)
+        try:
+            assert life.wait_ready(), life.said()
+            time.sleep(WARM_UP_S)
+            before, began = counters(life.metrics()), time.monotonic()
+            time.sleep(seconds)
+            after, took_s = counters(life.metrics()), time.monotonic() - began
+            life.settle()
+            life.wait_looked()
+            over_limit = venue.call("GET", "/practice/state")["over_limit"]
+            code = life.terminate()
+            return _result(before, after, took_s, over_limit, life.summary(), code)
+        finally:
+            life.kill_all()
+            life.process.wait()
+            venue.stop()
+
+
+def _result(
+    before: dict[str, int],
+    after: dict[str, int],
+    took_s: float,
+    over_limit: int,
+    summary: dict[str, Any],
+    code: int,
+) -> Pass:
+    differences = list(summary.get("differences", [f"no summary, exit {code}"]))
+    if code != exit_codes.DONE and not differences:
+        differences.append(f"exit {code}")
+    grown = {name: after[name] - before[name] for name in COUNTERS}
+    return {
+        "orders": (grown["orders"] - grown["refused"]) / took_s,
+        "fills": grown["fills"] / took_s,
+        "over limit": float(over_limit),
+        "held back": float(grown["refused"]),
+        "unknown": float(grown["unknown"]),
+        "disagreements": float(len(differences)),
+    }
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line: as every bench, and for how long."""
+    parser = harness.parser(__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"default {SECONDS:.0f}")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the bench."""
+    asked = arguments()
+    about = harness.machine()
+    patience = harness.Patience(asked.patience)
+    results: dict[str, list[Pass]] = {}
+    # A case is a minute long and warms itself up: one of each.
+    for case, lifted in (("limits lifted", True), ("the venue's limits", False)):
+        run = partial(trade, lifted=lifted, seconds=asked.seconds)
+        found, foreign = harness.quiet_pass(run, patience)
+        results[case] = [{**found, "foreign cores": foreign}]
+    harness.finish(BENCH, results, about, asked.json)
+
+
+if __name__ == "__main__":
+    main()
