@@ -57,7 +57,7 @@ class Countdown:
         """Hear a report about an order."""
         if report.event_type not in TOLD_BY or report.instrument_index < 0 or not report.text:
             return
-        if report.event_type == EventType.VENUE_ORDER and not report.venue_order_id:
+        if report.order_sequence == 0 and not report.venue_order_id:
             return  # a conditional order: it waits at a desk that the switch does not reach
         orders = self._resting if report.order_sequence > 0 else self._foreign
         names = orders.setdefault(report.instrument_index, set())

@@ -186,6 +186,8 @@ class BinanceOrders:
         self._connected = False
 
     def _stream_events(self, events: UserEvents) -> None:
+        if events.child is not None:
+            self.context.known.add(*events.child)
         for report in events.reports:
             if report.event_type == EventType.FILL:
                 self.fill_count += 1

@@ -3,13 +3,16 @@
 ORDER_TRADE_UPDATE   a fill (x TRADE or CALCULATED, with a trade id): FILL; else ORDER_UPDATE
 ACCOUNT_UPDATE       reason FUNDING_FEE: one FUNDING per asset, without a number: announced, and
                      booked when the venue's income rows are read (`engine.venues.binance.funding`)
+ALGO_UPDATE          a conditional order at its desk: ORDER_UPDATE of somebody else without a number
+                     of the venue; once it has become an order: the name that order goes by
 listenKeyExpired     `expired`: the stream is dead, make a new key and reconcile
 TRADE_LITE           ignored: the same trade follows with its fee
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -28,6 +31,7 @@ from engine.venues.binance.order_views import (
     STATUS,
     TIME_IN_FORCE,
     AccountReader,
+    AlgoView,
     fee_e8,
     money_e8,
     price_ticks,
@@ -37,6 +41,13 @@ from engine.venues.order_records import Report
 from engine.venues.venue import ProtocolError
 
 EXECUTION_FILL: Final = frozenset({"TRADE", "CALCULATED"})
+# How a conditional order ends at its desk. Triggered and finished are told by what it has become.
+ALGO_STATUS: Final[Mapping[str, OrderStatus]] = {
+    "NEW": OrderStatus.NEW,
+    "CANCELED": OrderStatus.CANCELED,
+    "REJECTED": OrderStatus.REJECTED,
+    "EXPIRED": OrderStatus.EXPIRED,
+}
 
 
 class OrderBody(msgspec.Struct, frozen=True):
@@ -87,6 +98,20 @@ class AccountBody(msgspec.Struct, frozen=True):
     P: list[PositionBody] = []
 
 
+class AlgoBody(msgspec.Struct, frozen=True):
+    """`o` of ALGO_UPDATE."""
+
+    s: str = ""
+    caid: str = ""
+    aid: int = 0
+    S: str = ""
+    X: str = ""
+    q: str = "0"
+    ai: str = ""
+    cp: bool = False
+    R: bool = False
+
+
 class Head(msgspec.Struct, frozen=True):
     """What every event has; `data` holds the event itself in the combined form of a stream."""
 
@@ -100,6 +125,13 @@ class OrderEvent(msgspec.Struct, frozen=True):
     o: OrderBody
 
 
+class AlgoEvent(msgspec.Struct, frozen=True):
+    """ALGO_UPDATE."""
+
+    o: AlgoBody
+    T: int = 0
+
+
 class AccountEvent(msgspec.Struct, frozen=True):
     """ACCOUNT_UPDATE."""
 
@@ -107,16 +139,26 @@ class AccountEvent(msgspec.Struct, frozen=True):
     E: int
 
 
+class Child(NamedTuple):
+    """An order that a conditional order has become: it goes by that one's name."""
+
+    symbol: str
+    venue_order_id: int
+    client_order_id: str
+
+
 class UserEvents(msgspec.Struct, frozen=True):
     """What one frame said."""
 
     reports: tuple[Report, ...] = ()
+    child: Child | None = None
     expired: bool = False
     ignored: bool = False
 
 
 _HEAD: Final = msgspec.json.Decoder(Head)
 _ORDER: Final = msgspec.json.Decoder(OrderEvent)
+_ALGO: Final = msgspec.json.Decoder(AlgoEvent)
 _ACCOUNT: Final = msgspec.json.Decoder(AccountEvent)
 
 
@@ -144,6 +186,8 @@ def _decode(frame: bytes | msgspec.Raw, reader: AccountReader) -> UserEvents:
         event = _ACCOUNT.decode(frame)
         if event.a.m == "FUNDING_FEE":
             return UserEvents(_funding_reports(event.a, event.E, reader))
+    if head.e == "ALGO_UPDATE":
+        return algo_events(_ALGO.decode(frame), reader)
     if head.e == "listenKeyExpired":
         return UserEvents(expired=True)
     return UserEvents(ignored=True)
@@ -183,6 +227,28 @@ def order_report(body: OrderBody, reader: AccountReader) -> Report | None:
             liquidity=Liquidity.MAKER if body.m else Liquidity.TAKER,
         )
     return reader.named(report, body.c)
+
+
+def algo_events(event: AlgoEvent, reader: AccountReader) -> UserEvents:
+    """Return what one change of a conditional order means.
+
+    Raises:
+        ProtocolError: a number in it is not of its instrument.
+    """
+    body = event.o
+    if body.ai.isdecimal() and int(body.ai) > 0:
+        return UserEvents(child=Child(body.s, int(body.ai), body.caid))
+    status = ALGO_STATUS.get(body.X)
+    if status is None:
+        return UserEvents(ignored=True)
+    view = AlgoView(body.s, body.caid, body.S, body.q, body.cp, body.R, event.T)
+    report = reader.algo_report(view)
+    if report is None:
+        return UserEvents(ignored=True)
+    told = report._replace(
+        event_type=EventType.ORDER_UPDATE, order_status=status, request_id=body.aid
+    )
+    return UserEvents((told,))
 
 
 def _funding_reports(body: AccountBody, event_ms: int, reader: AccountReader) -> tuple[Report, ...]:

@@ -27,13 +27,13 @@ from engine.venues.binance.text_listener import TextListener
 from engine.venues.binance.user_events import UserEvents, decode_user_frame
 from engine.venues.venue import (
     RateLimitError,
-    RejectedError,
     VenueError,
     VenueUnreachableError,
 )
 
 LISTEN_KEY_PATH: Final = "/fapi/v1/listenKey"
 RENEWAL_S: Final = 1_800.0  # the key lives 60 min
+RENEWAL_RETRY_S: Final = 60.0  # after a renewal that failed
 IDLE_PING_S: Final = 20.0  # quiet accounts send nothing for days; a dead socket neither
 PONG_S: Final = 10.0
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -126,16 +126,18 @@ class UserStream:
         return transport
 
     async def _renew(self, key: str, transport: WSTransport) -> None:
+        pause_s = RENEWAL_S
         while True:
-            await asyncio.sleep(RENEWAL_S)
+            await asyncio.sleep(pause_s)
             try:
                 await ask(self._rest, "PUT", LISTEN_KEY_PATH, {"listenKey": key}, signed=False)
-            except RejectedError as error:
+            except VenueError as error:
                 if error.code == CODE_KEY_GONE:
                     transport.disconnect()
                     return
-            except VenueError:
-                continue  # the next renewal is well before the key's end
+                pause_s = RENEWAL_RETRY_S
+            else:
+                pause_s = RENEWAL_S
 
 
 def backoff_s(failures: int) -> float:

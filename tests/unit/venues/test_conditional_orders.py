@@ -40,9 +40,13 @@ async def place_stop(side: OrderSide, index: int) -> None:
 
 
 async def open_symbols(side: OrderSide) -> list[str]:
-    """Return the symbols of the conditional orders that are open."""
-    body = await ask(side.orders.context.rest, "GET", "/fapi/v1/openAlgoOrders")
-    return [row["symbol"] for row in msgspec.json.decode(body)]
+    """Return the symbols of the conditional orders that are open; one by one, which weighs 1."""
+    found = []
+    for instrument in side.instruments:
+        which = {"symbol": instrument.symbol}
+        body = await ask(side.orders.context.rest, "GET", "/fapi/v1/openAlgoOrders", which)
+        found += [row["symbol"] for row in msgspec.json.decode(body)]
+    return found
 
 
 async def until_open(side: OrderSide, symbols: list[str]) -> None:
@@ -97,6 +101,36 @@ def test_order_that_a_conditional_one_became_is_told_as_foreign(exchange: Exchan
             fill = next(row for row in side.of_type(EventType.FILL) if row.text == "by-hand")
             assert (fill.order_sequence, fill.strategy_index) == (0, -1)
             assert fill.order_status in {OrderStatus.FILLED, OrderStatus.PARTIALLY_FILLED}
+
+    asyncio.run(scenario())
+
+
+def test_the_stream_tells_what_becomes_of_a_conditional_order(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            await place_stop(side, 0)
+            placed = await side.wait(EventType.ORDER_UPDATE, OrderStatus.NEW)
+            assert (placed.order_sequence, placed.venue_order_id) == (0, 0)
+            assert placed.request_id > 0, "its number at the venue's desk"
+            which = {"algoId": placed.request_id}
+            await ask(side.orders.context.rest, "DELETE", ALGO_PATH, which)
+            gone = await side.wait(EventType.ORDER_UPDATE, OrderStatus.CANCELED)
+            assert (gone.text, gone.request_id) == (placed.text, placed.request_id)
+
+    asyncio.run(scenario())
+
+
+def test_the_order_that_a_conditional_one_became_is_known_by_its_name(exchange: Exchange) -> None:
+    """A list of trades has numbers only: without the name each would be looked up, one by one."""
+
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            symbol = side.instruments[0].symbol
+            body = {"s": symbol, "caid": "stop-3", "aid": 3, "X": "FINISHED", "ai": "424242"}
+            exchange.fault(kind="user_event", event={"e": "ALGO_UPDATE", "T": 1, "o": body})
+            known = side.orders.context.known
+            await side.wait_until(lambda: known.find(symbol, 424242) == "stop-3", "not known")
+            assert EventType.VENUE_DISCONNECTED not in {r.event_type for r in side.reports}
 
     asyncio.run(scenario())
 

@@ -115,9 +115,10 @@ def test_instrument_with_a_foreign_order_is_left_alone() -> None:
     play(scene)
 
 
-def test_a_conditional_order_of_somebody_else_takes_no_protection_away() -> None:
+@pytest.mark.parametrize("kind", [EventType.VENUE_ORDER, EventType.ORDER_UPDATE])
+def test_a_conditional_order_of_somebody_else_takes_no_protection_away(kind: EventType) -> None:
     async def scene(countdown: Countdown, _venue: Venue) -> None:
-        waiting = told("stop by hand", OrderStatus.NEW, 1, sequence=0, kind=EventType.VENUE_ORDER)
+        waiting = told("stop by hand", OrderStatus.NEW, 1, sequence=0, kind=kind)
         countdown.note(waiting._replace(venue_order_id=0))
         countdown.note(told("a", OrderStatus.NEW, 1))
         await until(lambda: countdown.armed == {1})

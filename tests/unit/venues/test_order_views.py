@@ -187,6 +187,52 @@ def test_funding_is_booked_as_funding() -> None:
     assert cross.instrument_index == -1
 
 
+ALGO = {
+    "e": "ALGO_UPDATE",
+    "E": 1_723_000_000_200,
+    "T": 1_723_000_000_199,
+    "o": {
+        "caid": "a1-2-3-rs", "aid": 77, "at": "CONDITIONAL", "o": "STOP_MARKET", "s": "BTCUSDT",
+        "S": "SELL", "ps": "BOTH", "f": "GTC", "q": "0.010", "X": "NEW", "ai": "", "tp": "60000",
+        "cp": False, "R": True, "rm": "",
+    },
+}  # fmt: skip
+
+
+def algo(**changes: object) -> bytes:
+    return frame(ALGO | {"o": {**ALGO["o"], **changes}})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("status", ["NEW", "CANCELED", "REJECTED", "EXPIRED"])
+def test_a_conditional_order_is_told_as_somebody_elses_whatever_its_name(status: str) -> None:
+    (report,) = decode_user_frame(algo(X=status), READER).reports
+    assert report.event_type == EventType.ORDER_UPDATE
+    assert report.order_status == OrderStatus[status]
+    assert (report.order_sequence, report.strategy_index, report.venue_order_id) == (0, -1, 0)
+    assert (report.text, report.request_id) == ("a1-2-3-rs", 77)
+    assert (report.side, report.qty_lots, report.flags) == (Side.SELL, 10, EVENT_REDUCE_ONLY)
+    assert report.venue_time_ns == ALGO["T"] * 1_000_000  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("status", ["TRIGGERED", "FINISHED"])
+def test_what_a_conditional_order_became_goes_by_its_name(status: str) -> None:
+    events = decode_user_frame(algo(X=status, ai="4242"), READER)
+    assert events.child == ("BTCUSDT", 4242, "a1-2-3-rs")
+    assert not events.reports, "the order it became tells the rest"
+
+
+@pytest.mark.parametrize("changes", [{"X": "TRIGGERED"}, {"X": "TRIGGERING"}, {"s": "OTHERUSDT"}])
+def test_what_a_conditional_order_does_not_tell_is_left_out(changes: dict[str, object]) -> None:
+    events = decode_user_frame(algo(**changes), READER)
+    assert events.ignored
+    assert events.child is None
+
+
+def test_a_conditional_order_off_the_grid_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="off the lot"):
+        decode_user_frame(algo(q="0.0105"), READER)
+
+
 @pytest.mark.parametrize(
     "event",
     [
