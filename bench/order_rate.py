@@ -28,6 +28,7 @@ from bench import harness
 from bench.chaos.lives import Life
 from bench.harness import Bench, Pass
 from engine import exit_codes
+from tests.engine_process import wait_for
 from tests.exchange_process import PracticeExchange
 
 INSTRUMENTS: Final = 20
@@ -107,6 +108,7 @@ def trade(*, lifted: bool, seconds: float) -> Pass:
         life = Life(folder / "home", f"rate{os.getpid()}", 0, words)
         try:
             assert life.wait_ready(), life.said()
+            wait_for("the first reconciliation", lambda: life.ended or life.looks() > 0)
             time.sleep(WARM_UP_S)
             before, began = counters(life.metrics()), time.monotonic()
             time.sleep(seconds)
@@ -115,6 +117,7 @@ def trade(*, lifted: bool, seconds: float) -> Pass:
             life.wait_looked()
             over_limit = venue.call("GET", "/practice/state")["over_limit"]
             code = life.terminate()
+            assert life.summary(), f"exit {code}: {life.said()}"
             return _result(before, after, took_s, over_limit, life.summary(), code)
         finally:
             life.kill_all()
@@ -130,7 +133,7 @@ def _result(
     summary: dict[str, Any],
     code: int,
 ) -> Pass:
-    differences = list(summary.get("differences", [f"no summary, exit {code}"]))
+    differences = list(summary["differences"])
     if code != exit_codes.DONE and not differences:
         differences.append(f"exit {code}")
     grown = {name: after[name] - before[name] for name in COUNTERS}

@@ -38,7 +38,6 @@ def test_only_a_lifted_exchange_is_told_other_limits() -> None:
         ({"differences": []}, exit_codes.DONE, 0),
         ({"differences": ["a position"]}, exit_codes.DONE, 1),
         ({"differences": []}, exit_codes.HALTED, 1),
-        ({}, -9, 1),
     ],
 )
 def test_an_end_that_is_not_in_agreement_is_counted(
