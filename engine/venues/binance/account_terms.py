@@ -22,6 +22,10 @@ POSITION_MODE_PATH: Final = "/fapi/v1/positionSide/dual"
 SETTINGS_PATH: Final = "/fapi/v2/positionRisk"
 LEVERAGE_PATH: Final = "/fapi/v1/leverage"
 MARGIN_TYPE_PATH: Final = "/fapi/v1/marginType"
+HEDGE_MODE: Final = (
+    "the account is in hedge mode, which is not supported: set Position Mode to One-way at the "
+    "venue (positionSide/dual: false) while no order is open and no position is held"
+)
 MARGIN_TYPES: Final = {"cross": "CROSSED", "isolated": "ISOLATED"}
 
 
@@ -42,7 +46,7 @@ async def require_one_way_mode(rest: BinanceRest) -> None:
     """
     body = await ask(rest, "GET", POSITION_MODE_PATH)
     if decode_view(body, PositionModeView).dualSidePosition:
-        raise ProtocolError("the account is in hedge mode; switch it to one-way mode")
+        raise ProtocolError(HEDGE_MODE)
 
 
 async def set_terms(

@@ -68,9 +68,45 @@ def test_hedge_mode_is_refused_at_the_start(exchange: Exchange) -> None:
         side = OrderSide(exchange)
         path = "/fapi/v1/positionSide/dual"
         exchange.fault(kind="rest", path=path, status=200, body={"dualSidePosition": True})
-        with pytest.raises(ProtocolError, match="hedge"):
+        with pytest.raises(ProtocolError, match=r"hedge mode.*Position Mode to One-way"):
             await side.orders.open()
         await side.orders.close()
+
+    asyncio.run(scenario())
+
+
+def test_hedge_mode_that_comes_later_is_a_fetch_that_fails_and_never_a_position(
+    exchange: Exchange,
+) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            symbol = side.instruments[0].symbol
+            row = {"symbol": symbol, "entryPrice": "1", "positionSide": "LONG", "positionAmt": "1"}
+            answer = {"path": "/fapi/v3/positionRisk", "method": "GET", "status": 200}
+            exchange.fault(kind="rest", **answer, body=[row], count=100)
+            side.orders.submit(side.command(EventType.COMMAND_FETCH, request_id=4))
+            failed = await side.wait(EventType.FETCH_FAILED)
+            assert failed.request_id == 4
+            assert "hedge-mode position LONG" in failed.text
+            assert not side.of_type(EventType.VENUE_POSITION, EventType.FETCH_END)
+            exchange.fault(kind="clear")
+
+    asyncio.run(scenario())
+
+
+def test_an_order_that_the_position_mode_refuses_is_rejected_with_its_number(
+    exchange: Exchange,
+) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            body = (
+                '{"code": -4061, "msg": "Order\'s position side does not match user\'s setting."}'
+            )
+            answer = {"path": "/fapi/v1/order", "method": "POST", "status": 400, "body": body}
+            exchange.fault(kind="rest", **answer, execute=False)
+            side.new_order(Side.BUY, 1)
+            refused = await side.wait(EventType.ORDER_UPDATE, OrderStatus.REJECTED)
+            assert refused.reason == -4061
 
     asyncio.run(scenario())
 

@@ -1,0 +1,149 @@
+"""How long is an engine blind after it was killed?
+
+Question: from exec to the first reconciliation, with 1,000 open orders of ours at the venue and
+10,000 fills of the day in the journal, how long does a restart take? Load: an engine trades against
+a practice exchange until it has its fills and is killed with -9, all of it. While it is away 1,000
+limit orders come to rest under names of its session that its journal does not know, so that each
+has to be found, adopted and withdrawn. Then the next engine starts.
+
+    reconciled   seconds until the engine found itself equal to the venue
+    settled      seconds until the last of the orders was withdrawn
+    fills        in the journal, as the killed engine counted them
+    withdrawn    cancels that were asked for them
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bench import harness
+from bench.chaos.lives import OPEN_ORDERS, Life
+from bench.harness import Bench, Pass
+from bench.order_rate import CONFIG, INSTRUMENTS, counters, exchange_words
+from engine.domain.codes import EventType, OrderStatus, Side
+from tests.engine_process import wait_for
+from tests.order_side import Exchange, OrderSide, open_order_side
+
+ORDERS: Final = 1_000
+FILLS: Final = 10_000
+FILLS_S: Final = 120.0
+RECONCILED_S: Final = 60.0
+AT_ONCE: Final = 4  # an order side keeps so many connections
+FIRST_SEQUENCE: Final = 1_000_000_000  # beyond any order of the killed engine
+WORTH: Final = 20.0  # of an order, quote currency
+STATE: Final = "state/practice-practice-paper"
+CANCELS: Final = re.compile(r'^aegis_cancels_total\{role="brain"\} (\d+)', re.MULTILINE)
+BENCH: Final = Bench(
+    name="restart",
+    question="How long from exec to reconciled, after kill -9 amid open orders and many fills?",
+    load=f"{ORDERS:,} open orders, {FILLS:,} fills of the day, {INSTRUMENTS} instruments",
+    worry="reconciled above 10 s",
+    units={
+        **dict.fromkeys(("reconciled", "settled"), "s"),
+        **dict.fromkeys(("fills", "withdrawn"), "count"),
+    },
+)
+
+
+def trade_until(life: Life, fills: int) -> int:
+    """Let an engine trade until it has its fills; kill it, and return how many it counted."""
+    assert life.wait_ready(), life.said()
+    wait_for(
+        f"{fills:,} fills",
+        lambda: life.ended or counters(life.metrics())["fills"] >= fills,
+        FILLS_S,
+    )
+    assert not life.ended, life.said()
+    found = counters(life.metrics())["fills"]
+    life.kill_all()
+    life.wait_end()
+    return found
+
+
+async def rest_orders(venue: Exchange, epoch: int, orders: int) -> None:
+    """Let orders rest far below the market, under names of a session that has ended."""
+    async with open_order_side(venue, epoch=epoch) as side:
+        side.order_sequence = FIRST_SEQUENCE
+        for number in range(orders):
+            if number % AT_ONCE == 0:
+                await _until_resting(side, number)
+            index = number % len(side.instruments)
+            instrument = side.instruments[index]
+            bid, _ = venue.wait_for_quotes(instrument.symbol)
+            ticks = instrument.price_ticks(bid)
+            assert ticks is not None
+            lots = int(WORTH / float(bid) / float(instrument.lot_size)) + 1
+            side.new_order(Side.BUY, lots, ticks * 97 // 100, instrument_index=index)
+        await _until_resting(side, orders)
+
+
+async def _until_resting(side: OrderSide, count: int) -> None:
+    def resting() -> bool:
+        told = side.of_type(EventType.ORDER_UPDATE)
+        ours = {r.order_sequence for r in told if r.order_status == OrderStatus.NEW}
+        return len(ours) >= count
+
+    await side.wait_until(resting, f"{count} orders that rest")
+
+
+def restart(orders: int, fills: int) -> Pass:
+    """Trade, kill, let orders rest, start again; return what that took."""
+    with tempfile.TemporaryDirectory(prefix="aegis-restart-") as name:
+        folder = Path(name)
+        (folder / "home").mkdir()
+        file = folder / "aegis.toml"
+        file.write_text(CONFIG, "utf-8")
+        venue = Exchange(*exchange_words(lifted=True))
+        words = ["--exchange", venue.url, "--config", str(file)]
+        lives = [Life(folder / "home", f"restart{os.getpid()}", 0, words)]
+        try:
+            counted = trade_until(lives[0], fills)
+            epoch = int((folder / "home" / STATE / "epoch").read_text("ascii"))
+            asyncio.run(rest_orders(venue, epoch, orders))
+            began = time.monotonic()
+            lives.append(Life(folder / "home", f"restart{os.getpid()}", 1, words))
+            return {**_awaited(lives[1], began), "fills": float(counted)}
+        finally:
+            for life in lives:
+                life.kill_all()
+                life.process.wait()
+            venue.stop()
+
+
+def _awaited(life: Life, began: float) -> Pass:
+    wait_for("the first reconciliation", lambda: life.ended or life.looks() > 0, RECONCILED_S)
+    reconciled_s = time.monotonic() - began
+    life.settle()
+    settled_s = time.monotonic() - began
+    page = life.metrics()
+    assert OPEN_ORDERS.search(page), life.said()
+    cancels = CANCELS.search(page)
+    return {
+        "reconciled": reconciled_s,
+        "settled": settled_s,
+        "withdrawn": float(cancels[1]) if cancels else 0.0,
+    }
+
+
+def main() -> None:
+    """Run the bench."""
+    asked = harness.arguments(__doc__.split("\n")[0])
+    about = harness.machine()
+    patience = harness.Patience(asked.patience)
+    run = partial(restart, ORDERS, FILLS)
+    found = [harness.quiet_pass(run, patience) for _ in range(asked.passes)]
+    results = {
+        "killed amid trading": [{**made, "foreign cores": foreign} for made, foreign in found]
+    }
+    harness.finish(BENCH, results, about, asked.json)
+
+
+if __name__ == "__main__":
+    main()
