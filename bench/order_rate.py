@@ -35,6 +35,7 @@ INSTRUMENTS: Final = 20
 MESSAGES_PER_S: Final = 4_000
 SECONDS: Final = 60.0
 WARM_UP_S: Final = 3.0
+COLD_S: Final = 240.0  # kernels may have to be compiled
 LIFTED: Final = 10**9
 COUNTERS: Final = {
     "orders": "aegis_orders_total",
@@ -107,7 +108,7 @@ def trade(*, lifted: bool, seconds: float) -> Pass:
         words = ["--exchange", venue.url, "--config", str(file)]
         life = Life(folder / "home", f"rate{os.getpid()}", 0, words)
         try:
-            assert life.wait_ready(), life.said()
+            assert life.wait_ready(COLD_S), life.said()
             wait_for("the first reconciliation", lambda: life.ended or life.looks() > 0)
             time.sleep(WARM_UP_S)
             before, began = counters(life.metrics()), time.monotonic()

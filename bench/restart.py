@@ -26,7 +26,7 @@ from typing import Final
 from bench import harness
 from bench.chaos.lives import OPEN_ORDERS, Life
 from bench.harness import Bench, Pass
-from bench.order_rate import CONFIG, INSTRUMENTS, counters, exchange_words
+from bench.order_rate import COLD_S, CONFIG, INSTRUMENTS, counters, exchange_words
 from engine.domain.codes import EventType, OrderStatus, Side
 from tests.engine_process import wait_for
 from tests.order_side import Exchange, OrderSide, open_order_side
@@ -34,6 +34,7 @@ from tests.order_side import Exchange, OrderSide, open_order_side
 ORDERS: Final = 1_000
 FILLS: Final = 10_000
 FILLS_S: Final = 120.0
+
 RECONCILED_S: Final = 60.0
 AT_ONCE: Final = 4  # an order side keeps so many connections
 FIRST_SEQUENCE: Final = 1_000_000_000  # beyond any order of the killed engine
@@ -54,7 +55,7 @@ BENCH: Final = Bench(
 
 def trade_until(life: Life, fills: int) -> int:
     """Let an engine trade until it has its fills; kill it, and return how many it counted."""
-    assert life.wait_ready(), life.said()
+    assert life.wait_ready(COLD_S), life.said()
     wait_for(
         f"{fills:,} fills",
         lambda: life.ended or counters(life.metrics())["fills"] >= fills,
