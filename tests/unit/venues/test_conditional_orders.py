@@ -218,18 +218,18 @@ def test_a_fetch_that_does_not_decode_fails_with_its_reason_and_says_nothing_els
     path: str,
 ) -> None:
     async def scenario() -> None:
-        async with open_order_side(exchange) as side:
+        async with open_order_side(own) as side:
             for body in ('[{"symbol": 1}]', "<html>no</html>"):
                 answer = {"path": path, "method": "GET", "status": 200, "body": body}
-                exchange.fault(kind="rest", **answer, count=1_000)
+                own.fault(kind="rest", **answer, count=1_000)
                 told = await fetched(side, EventType.FETCH_FAILED)
                 kinds = [row.event_type for row in told if row.event_type != EventType.VENUE_CLOCK]
                 assert kinds == [EventType.FETCH_BEGIN, EventType.FETCH_FAILED]
                 assert told[-1].reason != 0
                 assert told[-1].text.startswith("unreadable answer")
-            exchange.fault(kind="clear")
+            own.fault(kind="clear")
             again = {row.event_type for row in await fetched(side)}
             assert EventType.VENUE_BALANCE in again, "the next one is whole"
 
-    with quoted_exchange(1) as exchange:  # with a whole minute's weight to fetch
+    with quoted_exchange(1) as own:  # with a whole minute's weight to fetch
         asyncio.run(scenario())
