@@ -110,9 +110,16 @@ def _ledger(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 def _shadow(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from engine.processes.shadow import shadow_command
 
-    home = Path(load_config(environment).home)
-    words = (home, options.action, options.decision, options.state)
-    return shadow_command(*words, limit=options.limit, as_json=options.json)
+    config = load_config(environment)
+    return shadow_command(
+        Path(config.home),
+        options.action,
+        options.decision,
+        options.state,
+        limit=options.limit,
+        as_json=options.json,
+        database_url=config.database_url,
+    )
 
 
 def _journal(options: argparse.Namespace, environment: Mapping[str, str]) -> int:

@@ -35,7 +35,7 @@ def open_databases(config: Config) -> list[OpenDatabase]:
     """
     found: list[OpenDatabase] = [partial(_open_sqlite, config)]
     if config.database_url:
-        found.append(partial(_open_postgres, config))
+        found.append(partial(open_postgres, config.database_url))
     return found
 
 
@@ -45,13 +45,18 @@ def _open_sqlite(config: Config) -> Database:
     return SqliteDatabase(Path(config.state_dir) / DATABASE_NAME)
 
 
-def _open_postgres(config: Config) -> Database:
+def open_postgres(url: str) -> Database:
+    """Return the PostgreSQL database at a URL; nothing is opened yet.
+
+    Raises:
+        ProjectionError: its package is not installed.
+    """
     try:
         from engine.store.postgres import PostgresDatabase
     except ImportError as error:
         message = "database_url needs the extra: pip install 'aegis-engine[postgres]'"
         raise ProjectionError(message) from error
-    return PostgresDatabase(config.database_url)
+    return PostgresDatabase(url)
 
 
 class Projector:

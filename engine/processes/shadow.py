@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from engine import exit_codes
 from engine.cli_views import table
 from engine.processes.projected import open_projected
+from engine.processes.projector import open_postgres
 from engine.processes.shadow_trades import trades_command
 from engine.store.database import Database
 from engine.store.errors import StoreError
@@ -56,7 +58,14 @@ Fields = dict[str, Any]
 
 
 def shadow_command(
-    home: Path, action: str, which: str | None, state: str | None, *, limit: int, as_json: bool
+    home: Path,
+    action: str,
+    which: str | None,
+    state: str | None,
+    *,
+    limit: int,
+    as_json: bool,
+    database_url: str = "",
 ) -> int:
     """List, show or grade decisions of an account; return the exit code.
 
@@ -67,11 +76,13 @@ def shadow_command(
         state: VENUE-ACCOUNT-MODE; None: the account written last.
         limit: how many are listed.
         as_json: print one JSON object.
+        database_url: PostgreSQL beside SQLite, graded too; empty: none.
     """
     try:
         with open_projected(home, state) as (database, folder):
             if action == "grade":
-                return _grade(database, folder, as_json=as_json)
+                beside = [open_postgres(database_url)] if database_url else []
+                return _grade([database, *beside], folder, as_json=as_json)
             if action in {"trades", "performance"}:
                 return trades_command(database, folder, action, limit, as_json=as_json)
             if action == "show":
@@ -95,11 +106,13 @@ def newest_decisions(database: Database, account: str, limit: int) -> list[Field
     return [dict(zip(LISTED, row, strict=True)) for row in found]
 
 
-def _grade(database: Database, folder: Path, *, as_json: bool) -> int:
-    counts = {
-        document.session_id: grade(database, directory, document, time.time_ns())
-        for directory, document in sessions(folder)
-    }
+def _grade(databases: Sequence[Database], folder: Path, *, as_json: bool) -> int:
+    counts: dict[str, int] = {}
+    for database in databases:
+        for directory, document in sessions(folder):
+            count = grade(database, directory, document, time.time_ns())
+            counts.setdefault(document.session_id, count)
+        database.close()
     total = sum(counts.values())
     text = f"{total:,} decisions of {len(counts)} sessions of {folder.name} looked at"
     print(json.dumps({"graded": counts}) if as_json else text)  # noqa: T201

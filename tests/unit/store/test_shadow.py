@@ -14,16 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine import exit_codes
 from engine.domain.codes import OrderStatus, RecordType
 from engine.domain.records import MARKET_DTYPE
 from engine.domain.risk_reasons import RiskReason
+from engine.processes.shadow import shadow_command
 from engine.store.database import Database, migrate
 from engine.store.errors import JournalError
 from engine.store.journal import SOURCE_MARKET, segment_paths
 from engine.store.projection import project_all
 from engine.store.session import SessionDocument, read_document
 from engine.store.shadow import HORIZONS_S, Decision, Mids, grade
-from engine.store.sqlite import SqliteDatabase
+from engine.store.sqlite import DATABASE_NAME, SqliteDatabase
 from engine.store.windows import WINDOW_BARS, MarketIndex, read_window
 from tests.store_builders import Records, as_bytes, open_market, session_document, write_session
 from tests.store_events import Row, decision, fill, request, update
@@ -246,3 +248,23 @@ def test_plans_are_whole_rows_of_the_strategy_table(tmp_path: Path) -> None:
     assert {str(name): json.loads(str(text)) for name, text in stored} == {
         row.name: msgspec.to_builtins(row) for row in document.strategies
     }
+
+
+def test_the_command_grades_both_databases(
+    tmp_path: Path,
+    open_postgres: Callable[[], Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    state = tmp_path / "state" / KEY
+    directory = write_session(state, decision(cause_sequence=1, **at(0)))
+    write_market(directory, quotes((0, 100, 100), (20, 110, 110)))
+    kept, beside = SqliteDatabase(state / DATABASE_NAME), open_postgres()
+    for database in (kept, beside):
+        project_all(database, state)
+    url = beside._url
+    code = shadow_command(tmp_path, "grade", None, None, limit=1, as_json=True, database_url=url)
+    assert code == exit_codes.DONE
+    assert sum(json.loads(capsys.readouterr().out)["graded"].values()) == 1
+    for database in (kept, beside):
+        assert database.query("SELECT after_10s_bps FROM shadow") == [(0.0,)]
+    kept.close()
