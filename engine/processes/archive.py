@@ -148,6 +148,12 @@ class Archivist:
         journal = self._config.journal
         return bool(journal.archive or journal.audit_copy)
 
+    @property
+    def has_died(self) -> bool:
+        """Whether the thread ended without being asked to."""
+        was_started = self._thread.ident is not None
+        return was_started and not self._thread.is_alive() and not self._stopping.is_set()
+
     def start(self) -> None:
         """Start the thread, if there is anything to do."""
         if self.is_wanted:

@@ -248,6 +248,8 @@ class Attendant:
         if journal.archive and size.unarchived_count:
             text = f"{size.unarchived_count} market segments went without a copy in the archive"
             self._owner.raise_alarm(GuardReason.UNARCHIVED_REMOVED, text)
+        if self._archivist.has_died:
+            self._on_archive_alarm("the thread that makes copies has died; nothing is copied")
         self._retire_sessions(journal.keep_days)
 
     def _retire_sessions(self, keep_days: int) -> None:

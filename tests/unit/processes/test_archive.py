@@ -238,6 +238,21 @@ def test_a_place_that_cannot_be_used_is_told_once_and_tried_again(
     assert len(said) == 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_says_so(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(_archivist: Archivist) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Archivist, "work", break_down)
+    archivist = Archivist(config, pytest.fail)
+    assert not archivist.has_died, "it was not started"
+    archivist.start()
+    archivist._thread.join(20.0)
+    assert archivist.has_died
+    assert archivist.stop(0.0)
+    assert not archivist.has_died, "it was asked to end"
+
+
 def test_without_a_place_nothing_is_started(config: Config) -> None:
     bare = msgspec.structs.replace(config, journal=JournalConfig())
     archivist = Archivist(bare, pytest.fail)
