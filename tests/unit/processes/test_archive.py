@@ -245,12 +245,13 @@ def test_a_thread_that_died_says_so(config: Config, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Archivist, "work", break_down)
     archivist = Archivist(config, pytest.fail)
-    assert not archivist.has_died, "it was not started"
+    before = archivist.has_died
     archivist.start()
     archivist._thread.join(20.0)
-    assert archivist.has_died
+    broken = archivist.has_died
     assert archivist.stop(0.0)
-    assert not archivist.has_died, "it was asked to end"
+    told = (before, broken, archivist.has_died)
+    assert told == (False, True, False), "not before it was started, nor once asked to end"
 
 
 def test_without_a_place_nothing_is_started(config: Config) -> None:
