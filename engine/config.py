@@ -304,6 +304,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     database_url: Annotated[
         str, Meta(description="PostgreSQL URL (DATABASE_URL); empty: SQLite in home.")
     ] = ""
+    cloudwatch_metrics: Annotated[
+        bool,
+        Meta(description="Once a minute a line of CloudWatch's embedded metrics on stderr."),
+    ] = False
     aws_region: Annotated[
         str, Meta(description="Region of s3_bucket; empty: what its client finds.")
     ] = ""

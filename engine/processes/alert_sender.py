@@ -114,9 +114,13 @@ class AlertSender:
         """Tell that an operator gave a command."""
         self._put(Offered("", "", time.monotonic_ns()))
 
+    def end(self) -> None:
+        """Ask the thread to send what waits and to end; never waits."""
+        self._stopping.set()
+
     def stop(self, budget_s: float) -> bool:
         """Send what waits and end; return whether that took no longer than the budget."""
-        self._stopping.set()
+        self.end()
         self._thread.join(budget_s)
         return not self._thread.is_alive()
 

@@ -7,6 +7,7 @@ reads journal files and control words; nothing here can hold a record back.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ from engine.processes.alert_sender import AlertError, AlertSender, Apprise, rule
 from engine.processes.archive import Archivist
 from engine.processes.audit_log import AuditLog
 from engine.processes.control import RolePage, RoleState, RoleWord
+from engine.processes.emf import PERIOD_S, EmfLines
 from engine.processes.event_lines import EventLines
 from engine.processes.events import SubscriberTable
 from engine.processes.follower import Follower
@@ -66,7 +68,8 @@ class Attendant:
         ]
         self._archivist = Archivist(config, self._on_archive_alarm)
         now = time.monotonic()
-        self._upkeep_due = self._bound_due = self._look_due = now
+        self._upkeep_due = self._bound_due = self._look_due = self._metrics_due = now
+        self._metrics: EmfLines | None = None  # from the first line on
         self._heartbeat_due = now + HEARTBEAT_LINE_S
 
     def start(self) -> None:
@@ -108,10 +111,12 @@ class Attendant:
             pass
         self._tell_alarms()
         if self._alerts is not None:
-            self._alerts[0].stop(max(deadline - time.monotonic(), 0.1))
+            self._alerts[0].end()  # beside the others: the budget is one for all
         for projector in self._projectors:
             projector.stop(max(deadline - time.monotonic(), 0.1))
         self._archivist.stop(max(deadline - time.monotonic(), 0.1))
+        if self._alerts is not None:
+            self._alerts[0].stop(max(deadline - time.monotonic(), 0.1))
         self._count()
 
     def tell_end(self) -> None:
@@ -210,12 +215,24 @@ class Attendant:
             owner.hold(GuardReason.MEMORY, f"{resident >> 20} MB in use, limit {limit_mb} MB")
         else:
             owner.guard.release(GuardReason.MEMORY)
+        self._tell_metrics()
         self._journal_look(resident >> 20, free >> 20)
         self._watch_lag()
         self._write_audit()
         self._store("disk_free_mb", free >> 20)
         self._store("memory_mb", resident >> 20)
         self._count()
+
+    def _tell_metrics(self) -> None:
+        now = time.monotonic()
+        if not self._owner.config.cloudwatch_metrics or now < self._metrics_due:
+            return
+        self._metrics_due = now + PERIOD_S
+        if self._metrics is None:
+            self._metrics = EmfLines(*self._owner.metrics_of())
+        state = self._owner.context.control.trading_state()
+        line = self._metrics.line(time.time_ns() // 1_000_000, state)
+        print(line, file=sys.stderr, flush=True)  # noqa: T201  whoever collects it reads it there
 
     def _journal_look(self, memory_mb: int, disk_free_mb: int) -> None:
         now = time.monotonic()

@@ -21,6 +21,7 @@ from engine.processes import runner, segments
 from engine.processes.control import RolePage, RoleState, RoleWord
 from engine.processes.guard import GuardReason, TradingGuard
 from engine.processes.recorder import Recorder
+from engine.processes.role_counters import PAGES, Counters
 from engine.processes.session_record import SessionRecord
 from engine.store.drain import RingDrain, open_drain
 from engine.store.errors import JournalWriteError
@@ -32,9 +33,9 @@ from engine.store.journal import (
     SOURCE_EVENTS_ORCHESTRATOR,
     SOURCE_MARKET,
 )
-from engine.store.session import session_directory
+from engine.store.session import session_directory, state_key
 from engine.telemetry import ORCHESTRATOR_COUNTERS
-from ringbuffer.counters import CountersSegment
+from ringbuffer.counters import CounterPage, CountersSegment
 from ringbuffer.ring import Consumer, Producer, Ring
 from ringbuffer.segment import Segment
 
@@ -79,6 +80,7 @@ class Orchestrator:
         self.guard = TradingGuard(self._set_trading_state)
         self.drains: list[RingDrain] = []
         self._rings: list[Ring] = []
+        self._pages: list[CounterPage] = []
         self._consumers: list[Consumer] = []
         self._attendant: Attendant | None = None
 
@@ -148,6 +150,12 @@ class Orchestrator:
         self._attendant.stop(budget_s / 2)
         self._detach()
 
+    def metrics_of(self) -> tuple[Counters, str, str]:
+        """Return every role's counters, and the names they go by: instance and account."""
+        pages = {role: self.counters.page(page) for role, (page, _, _) in PAGES.items()}
+        self._pages += pages.values()
+        return Counters(pages), self.config.name, state_key(self.config)
+
     def hold(self, reason: GuardReason, text: str) -> None:
         """Restrict trading for a reason and raise one alarm when it is news."""
         if self.guard.hold(reason):
@@ -197,7 +205,8 @@ class Orchestrator:
         self.producer.close()
         for ring in self._rings:
             ring.close()
-        self.page.release()
+        for page in (*self._pages, self.page):
+            page.release()
         self.counters.close()
         self.instruments.close()
 
