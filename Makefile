@@ -21,7 +21,7 @@ EDITABLE := --config-settings editable_mode=compat --editable .
 PYTEST := $(BIN)/python -m pytest
 SLOW_SAMPLE := 8
 # What can be run as a program, but what reads results.
-BENCHES = $(filter-out compare growth_plot plots tables waterfall_picture,$(patsubst bench/%.py,%,$(shell grep -l '^if __name__ ==' bench/*.py)))
+BENCHES = $(filter-out compare fault_table growth_plot plots tables waterfall_picture,$(patsubst bench/%.py,%,$(shell grep -l '^if __name__ ==' bench/*.py)))
 CAPTURES := $(wildcard ../shared/data/hftbacktest/usdm_*.gz)
 
 # make run TAPE=folder-or-file SPEED=10 FOR=60 LOOP=1 GENERATE=20 SEED=7 EXCHANGE=url JSON=1 ARGS="..."

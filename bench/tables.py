@@ -48,6 +48,10 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "tick_to_order": ((*LATENCY, "missed"),),
     "waterfall": (("p50", "p90", "p99", "p99.9", "max", "slowest 1 %", "count"),),
     "order_path": (LATENCY,),
+    "paper_fills": (
+        ("orders", "exchange filled", "paper filled", "same", "only paper"),
+        ("paper quantity", "first apart"),
+    ),
     "tape_write": (
         ("publish p50", "publish p99", "records/s", "count"),
         ("lost", "recorder CPU", "bytes per record", "records/s"),
