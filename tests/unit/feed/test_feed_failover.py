@@ -237,6 +237,18 @@ def test_late_data_allows_no_entry_until_it_is_in_time_again(scene: Scene) -> No
     assert running.missing() == {0: 0, 1: 0, 2: 0}
 
 
+def test_a_line_too_narrow_takes_no_entries_and_loses_nothing(scene: Scene) -> None:
+    running = scene(sources=SourcesConfig(lag_limit_ms=300))
+    running.trades_after(20)
+    shaped = running.exchange.fault("shape", category="*", bytes_per_s=6_000)
+    running.feed.wait("late", lambda: running.liveness(0, Channel.QUOTE) is Liveness.INVALID)
+    running.exchange.fault("end", id=shaped["id"])
+    running.feed.wait("live", running.is_live)
+    running.trades_after(20)
+    assert running.missing() == {0: 0, 1: 0, 2: 0}
+    running.feed.wait("its report", lambda: any(r["what"] == "late" for r in running.incidents()))
+
+
 def test_quotes_are_polled_for_exits_only_while_no_connection_can_be_had(scene: Scene) -> None:
     running = scene(sources=SourcesConfig(poll_after_ms=200))
     running.exchange.fault("slow_handshake", delay_ms=5_000, duration_ms=6_000)
