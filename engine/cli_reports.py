@@ -22,6 +22,7 @@ REPORT_EXAMPLE: Final = """\
 example: aegis report                        the last seven days
          aegis report --days 1 --state binance-main-live
          aegis report --session 20260101t000000-1 --json
+         aegis report --execution            with slippage and markouts, from the market
 """
 VERIFY_EXAMPLE: Final = """\
 example: aegis verify
@@ -58,6 +59,7 @@ def add_report_commands(add: Add) -> None:
     """Add the parsers of these commands."""
     report = add("report", "Say what the last days came to.", REPORT_EXAMPLE)
     report.add_argument("--session", default=None, help="one session, whatever its age")
+    report.add_argument("--execution", action="store_true", help="add what orders cost to execute")
     verify = add("verify", "Check the six core parts.", VERIFY_EXAMPLE)
     ready = add("readiness", "Say whether it may trade real money.", READINESS_EXAMPLE)
     audit = add("audit", "Say what a person should look at.", AUDIT_EXAMPLE)
@@ -81,7 +83,13 @@ def report_command(options: argparse.Namespace, environment: Mapping[str, str]) 
     if not known.facts and not known.problems:
         return exit_codes.fail("no session in this span", exit_codes.ENVIRONMENT)
     found = report(known)
-    print(json.dumps(found) if options.json else report_text(found))  # noqa: T201
+    text = report_text(found)
+    if options.execution:
+        from engine.processes.execution_report import execution_report, execution_text
+
+        found["execution"] = execution_report(known)
+        text += "\n\n" + execution_text(found["execution"])
+    print(json.dumps(found) if options.json else text)  # noqa: T201
     return exit_codes.DONE
 
 
