@@ -41,6 +41,13 @@ PLANS: dict[str, tuple[Act, ...]] = {
         Act(900, "events_doubled", {"kind": "duplicate", "account": ACCOUNT, "copies": 3}),
         Act(1_200, "exchange_restart", {"away_ms": 200}),
     ),
+    # The next engine could not write its session's document; the law of journals stopped there.
+    "a full disk when the next engine starts": (
+        Act(325, "sigterm", {}),
+        Act(681, "disk_full", {"for_ms": 443}),
+        Act(1_872, "ack_lost_not_executed", {**LOST, "execute": False}),
+        Act(1_916, "kill_role", {"role": "orchestrator"}),
+    ),
     "a full disk, and an end while it is full": (
         Act(500, "disk_full", {"for_ms": 800}),
         Act(900, "kill_role", {"role": "main"}),

@@ -13,6 +13,8 @@ import pytest
 from bench.chaos import laws
 from bench.chaos.plan import Act, plan_of
 from bench.chaos.stage import Stage
+from tests.store_builders import as_bytes, event_records, open_events, write_session
+from tests.store_events import decision
 
 Books = dict[str, Any]
 GOOD: Books = {
@@ -95,3 +97,27 @@ def test_a_process_that_is_left_is_found(tmp_path: Path) -> None:
 
 def test_a_run_without_a_journal_is_found(tmp_path: Path, books: Books) -> None:
     assert list(laws._books_agree(tmp_path, books)) == ["no journal was written"]
+
+
+def test_a_journal_that_was_changed_or_has_no_document_is_found(tmp_path: Path) -> None:
+    state = tmp_path / "state" / "practice-practice-paper"
+    directory = write_session(state, decision(), decision(), session_id="s1")
+    assert list(laws._journals_intact(tmp_path)) == []
+    (state / "journal" / "s2").mkdir()
+    (state / "journal" / "s2" / "session.json.part").write_bytes(b"")
+    assert list(laws._journals_intact(tmp_path)) == [], "a full disk, before the first record"
+
+    document = (directory / "session.json").read_bytes()
+    (directory / "session.json").unlink()
+    (sentence,) = laws._journals_intact(tmp_path)
+    assert "journal s1: no session document" in sentence
+    (directory / "session.json").write_bytes(document)
+    writer = open_events(directory)  # behind the first segment, which is no torn tail then
+    writer.append(writer.next_sequence, as_bytes(event_records(decision(), first_sequence=2)))
+    writer.close(is_end=False)
+    first = min(directory.glob("*.segment"))
+    raw = bytearray(first.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    first.write_bytes(raw)
+    (sentence,) = laws._journals_intact(tmp_path)
+    assert "journal s1" in sentence
