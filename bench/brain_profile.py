@@ -52,11 +52,10 @@ from engine.domain.strategy_table import select_rows  # noqa: E402
 from engine.processes import brain_ports, kernel_image  # noqa: E402
 from engine.processes.brain_rings import Rings  # noqa: E402
 from engine.processes.brain_words import LoopWord  # noqa: E402
-from engine.processes.local_ring import create_local_ring  # noqa: E402
 from native_ext import _native  # noqa: E402
 from ringbuffer.counters import PAGE_WORDS, CounterPage  # noqa: E402
 from ringbuffer.idle import IdleKind, choose  # noqa: E402
-from ringbuffer.ring import Consumer, Producer  # noqa: E402
+from ringbuffer.ring import Consumer, Producer, Ring  # noqa: E402
 from tests.market_runs import arrays_of  # noqa: E402
 
 RING_SLOTS: Final = 65_536
@@ -157,9 +156,9 @@ class WholeRun:
     def __init__(self, market: Market, image: kernel_image.LoopImage) -> None:
         """Create the rings and bind the loop to them."""
         self.rings = Rings(
-            create_local_ring("market", RING_SLOTS, MARKET_DTYPE.itemsize),
-            create_local_ring("control", 64, EVENT_DTYPE.itemsize),
-            create_local_ring("events", 32_768, EVENT_DTYPE.itemsize),
+            Ring.local("market", RING_SLOTS, MARKET_DTYPE.itemsize, gating=(0,)),
+            Ring.local("control", 64, EVENT_DTYPE.itemsize, gating=(0,)),
+            Ring.local("events", 32_768, EVENT_DTYPE.itemsize, gating=(0,)),
         )
         self.feed = Producer(self.rings.market_ring)
         self.journal = Consumer(self.rings.events.ring, 0)

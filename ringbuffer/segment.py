@@ -80,9 +80,13 @@ class _Anonymous:
         self.buf = memoryview(self._mmap)
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Give the memory back; raises BufferError while a view is alive, and nothing changed."""
         self.buf.release()
-        self._mmap.close()
+        try:
+            self._mmap.close()
+        except BufferError:
+            self.buf = memoryview(self._mmap)
+            raise
 
 
 class _Mapping(SharedMemory):

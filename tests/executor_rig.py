@@ -12,8 +12,8 @@ from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.processes.brain_rings import EVENT_SLOT_BYTES, Rings
 from engine.processes.executor import Executor
 from engine.processes.executor_counts import ExecutorCounts
-from engine.processes.local_ring import create_local_ring
 from ringbuffer.counters import PAGE_WORDS, CounterPage
+from ringbuffer.ring import Ring
 from tests.desk_rig import make_event
 from tests.order_side import Exchange
 
@@ -38,9 +38,9 @@ class ExecutorRig:
         self.exchange = exchange
         self.instruments: Sequence[Instrument] = () if late_instruments else exchange.instruments()
         self.rings = Rings(
-            create_local_ring("market", 64, MARKET_DTYPE.itemsize),
-            create_local_ring("control", 64, EVENT_SLOT_BYTES),
-            create_local_ring("events", 64, EVENT_SLOT_BYTES),
+            Ring.local("market", 64, MARKET_DTYPE.itemsize, gating=(0,)),
+            Ring.local("control", 64, EVENT_SLOT_BYTES, gating=(0,)),
+            Ring.local("events", 64, EVENT_SLOT_BYTES, gating=(0,)),
         )
         self.page = CounterPage(memoryview(bytearray(8 * PAGE_WORDS)).cast("q"))
         self.beats = 0

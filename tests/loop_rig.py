@@ -17,11 +17,10 @@ from engine.processes.brain_loop import run_slice
 from engine.processes.brain_ports import LoopAddresses, create_ports
 from engine.processes.brain_rings import Rings
 from engine.processes.brain_words import LoopWord, SliceEnd
-from engine.processes.local_ring import create_local_ring
 from native_ext import _native
 from ringbuffer.counters import PAGE_WORDS, CounterPage
 from ringbuffer.idle import IdleKind, choose
-from ringbuffer.ring import Consumer, Producer
+from ringbuffer.ring import Consumer, Producer, Ring
 from tests.builders import make_instruments, make_quote
 from tests.desk_rig import GENEROUS, WALLET_E8, make_event
 
@@ -53,9 +52,9 @@ class LoopRig:
         instruments: int = 1,
     ) -> None:
         self.rings = Rings(
-            create_local_ring("market", market_slots, MARKET_DTYPE.itemsize),
-            create_local_ring("control", 64, EVENT_DTYPE.itemsize),
-            create_local_ring("events", event_slots, EVENT_DTYPE.itemsize),
+            Ring.local("market", market_slots, MARKET_DTYPE.itemsize, gating=(0,)),
+            Ring.local("control", 64, EVENT_DTYPE.itemsize, gating=(0,)),
+            Ring.local("events", event_slots, EVENT_DTYPE.itemsize, gating=(0,)),
         )
         self.market = Producer(self.rings.market_ring)
         self.control = Producer(self.rings.control.ring)

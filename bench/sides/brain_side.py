@@ -43,7 +43,6 @@ from engine.processes.brain_words import (  # noqa: E402
     SliceEnd,
 )
 from engine.processes.kernel_image import LoopImage  # noqa: E402
-from engine.processes.local_ring import create_local_ring  # noqa: E402
 from native_ext import _native  # noqa: E402
 from ringbuffer.counters import PAGE_WORDS, CounterPage  # noqa: E402
 from ringbuffer.idle import IdleKind, choose  # noqa: E402
@@ -88,8 +87,8 @@ class BrainSide:
         """Take the market ring's first reader; `noted_count`: quotes whose end is kept."""
         self.rings = Rings(
             market,
-            create_local_ring("control", 64, EVENT_SLOT_BYTES),
-            create_local_ring("events", EVENT_SLOTS, EVENT_SLOT_BYTES),
+            Ring.local("control", 64, EVENT_SLOT_BYTES, gating=(0,)),
+            Ring.local("events", EVENT_SLOTS, EVENT_SLOT_BYTES, gating=(0,)),
         )
         self._journal = Consumer(self.rings.events.ring, READER)
         self.state = create_state(instruments, rows, LIMITS, epoch=1)
@@ -201,7 +200,7 @@ def load_image() -> LoopImage:
         from engine.domain.instrument_row import unit_instrument
         from engine.domain.strategy_table import STRATEGY_TABLE
 
-        ring = create_local_ring("market", 256, MARKET_DTYPE.itemsize)
+        ring = Ring.local("market", 256, MARKET_DTYPE.itemsize, gating=(0,))
         side = BrainSide(ring, instrument_rows([unit_instrument("NONE")]), STRATEGY_TABLE)
         image = kernel_image.compile_for(run_noted, *side.arguments())
         image.save(folder)

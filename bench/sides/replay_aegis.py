@@ -36,8 +36,7 @@ from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument, InstrumentFlag, unit_e8
 from engine.domain.records import MARKET_DTYPE
 from engine.domain.strategy_table import StrategyKind, StrategyRow
-from engine.processes.local_ring import create_local_ring
-from ringbuffer.ring import Producer
+from ringbuffer.ring import Producer, Ring
 
 INSTRUMENT: Final = Instrument(
     symbol="BTCUSDT",
@@ -103,7 +102,7 @@ class Side:
         now_ns = time.monotonic_ns() - PAST_NS
         shift_ns = now_ns - int(records["receive_time_ns"][-1])
         records["receive_time_ns"] += shift_ns
-        ring = create_local_ring("market", self.capacity, MARKET_DTYPE.itemsize)
+        ring = Ring.local("market", self.capacity, MARKET_DTYPE.itemsize, gating=(0,))
         side = BrainSide(ring, instrument_rows([INSTRUMENT]), self.rows)
         side.sync(self.image, -shift_ns - FEED_LATENCY_NS)
         producer = Producer(ring)

@@ -17,10 +17,9 @@ from bench.sides.replay_rows import FEED_LATENCY_NS
 from engine.domain.records import MARKET_DTYPE
 from engine.domain.strategy_table import StrategyRow
 from engine.processes.kernel_image import LoopImage
-from engine.processes.local_ring import create_local_ring
 from engine.tapes.reader import TapeReader
 from engine.tapes.writer import BLOCK_RECORDS_MAX
-from ringbuffer.ring import Producer
+from ringbuffer.ring import Producer, Ring
 
 
 class TapeBrain:
@@ -45,7 +44,7 @@ class TapeBrain:
         """
         shift_ns = time.monotonic_ns() - PAST_NS - self._last_ns
         capacity = 1 << (self._count - 1).bit_length()
-        ring = create_local_ring("market", capacity, MARKET_DTYPE.itemsize)
+        ring = Ring.local("market", capacity, MARKET_DTYPE.itemsize, gating=(0,))
         side = BrainSide(ring, self._instruments, self._rows)
         side.sync(self._image, -shift_ns - FEED_LATENCY_NS)
         producer = Producer(ring)

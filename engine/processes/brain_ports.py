@@ -25,11 +25,11 @@ from engine.domain.words import Tally, Word
 from engine.processes.brain_rings import EVENT_SLOT_BYTES, Rings
 from engine.processes.brain_words import LOOP_WORDS, SLICE_NS_MAX, LoopWord, Ports, SliceEnd
 from engine.processes.kernel_image import LoopImage, compile_for
-from engine.processes.local_ring import create_local_ring
 from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
 from native_ext import _native
 from ringbuffer.counters import PAGE_WORDS, CounterPage
 from ringbuffer.idle import IdleKind, IdleStrategy, choose
+from ringbuffer.ring import Ring
 
 Answer = TypeVar("Answer")
 
@@ -180,9 +180,9 @@ def try_loop(image: LoopImage) -> None:
 def _on_trial(use: Callable[[Ports, State, Out], Answer]) -> Answer:
     """Return what `use` makes of rings and a state of no consequence."""
     rings = Rings(
-        create_local_ring("market", 256, MARKET_DTYPE.itemsize),
-        create_local_ring("control", 64, EVENT_SLOT_BYTES),
-        create_local_ring("events", 8_192, EVENT_SLOT_BYTES),
+        Ring.local("market", 256, MARKET_DTYPE.itemsize, gating=(0,)),
+        Ring.local("control", 64, EVENT_SLOT_BYTES, gating=(0,)),
+        Ring.local("events", 8_192, EVENT_SLOT_BYTES, gating=(0,)),
     )
     shown = np.zeros(8, dtype=np.int64)
     page_words = memoryview(bytearray(8 * PAGE_WORDS)).cast("q")

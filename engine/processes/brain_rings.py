@@ -14,7 +14,6 @@ import gc
 import os
 from typing import Final
 
-from engine.processes.local_ring import create_local_ring
 from native_ext import _native
 from ringbuffer.ring import Consumer, Producer, Ring
 
@@ -37,8 +36,8 @@ class Rings:
         self.market = Consumer(market, READER)
         self.control = Consumer(control, READER)
         self.events = Producer(events)
-        self.command_ring = create_local_ring("command", COMMAND_SLOTS, EVENT_SLOT_BYTES)
-        self.report_ring = create_local_ring("report", REPORT_SLOTS, EVENT_SLOT_BYTES)
+        self.command_ring = Ring.local("command", COMMAND_SLOTS, EVENT_SLOT_BYTES, gating=(0,))
+        self.report_ring = Ring.local("report", REPORT_SLOTS, EVENT_SLOT_BYTES, gating=(0,))
         self.commands = Producer(self.command_ring)
         self.commands_read = Consumer(self.command_ring, READER)
         self.reports = Producer(self.report_ring)

@@ -16,11 +16,11 @@ from engine.processes.brain_rings import EVENT_SLOT_BYTES, Rings
 from engine.processes.brain_thread import KernelThread
 from engine.processes.brain_words import LoopWord, Ports, SliceEnd
 from engine.processes.kernel_image import LoopImage
-from engine.processes.local_ring import create_local_ring
 from ringbuffer.counters import PAGE_WORDS, CounterPage
 from ringbuffer.errors import InvariantError
 from ringbuffer.idle import IdleKind, choose
 from ringbuffer.load import WINDOW_NS
+from ringbuffer.ring import Ring
 
 DEADLINE_S = 20.0
 
@@ -62,9 +62,9 @@ class Waiting:
 @pytest.fixture
 def rings() -> Iterator[Rings]:
     made = Rings(
-        create_local_ring("market", 256, 64),
-        create_local_ring("control", 64, EVENT_SLOT_BYTES),
-        create_local_ring("events", 8_192, EVENT_SLOT_BYTES),
+        Ring.local("market", 256, 64, gating=(0,)),
+        Ring.local("control", 64, EVENT_SLOT_BYTES, gating=(0,)),
+        Ring.local("events", 8_192, EVENT_SLOT_BYTES, gating=(0,)),
     )
     yield made
     made.close()
