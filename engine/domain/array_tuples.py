@@ -5,10 +5,11 @@ two hundred for the market's side of a state, written to the stack by whoever ca
 by whoever is called, and a thousand steps of the compiler each time. Here a NamedTuple whose fields
 are all arrays, or such tuples, is passed as the address of their words, one after the other:
 
-        owner (none), parent | items | bytes of an item | address | shape ... | strides ...
+        addresses of its arrays | items, shape, strides of each | tables of its tuples
 
-A kernel reads from the table the words it needs, where it needs them. The table does not change
-while a kernel runs, and the compiler is told so: a store into an array makes it read nothing again.
+A kernel reads from the table the words it needs, where it needs them: mostly addresses, which share
+a few cache lines. The table does not change while a kernel runs, and the compiler is told so: a
+store into an array makes it read nothing again.
 
 `engine.processes.kernel_image` lays out the same words for a call that knows no Numba; a call from
 Python has them on the stack of its way in.
@@ -36,31 +37,33 @@ _dispatch: Any = _numba.typeof_impl
 ir: Any = _cgutils.ir  # the instructions, as Numba has them
 
 WORD: Final = ir.IntType(64)
-HEAD_WORDS: Final = 5  # of an array, before its shape
-SHAPE_MEMBER, STRIDES_MEMBER = 5, 6  # of Numba's structure of an array
+ITEMS, ITEM_BYTES, DATA, SHAPE, STRIDES = 2, 3, 4, 5, 6  # of Numba's structure of an array
 
 
 class ArrayTuple(types.Type):
-    """The type of a tuple of arrays: its fields, and where each begins in the table, in words."""
+    """The type of a tuple of arrays: its fields, and where each is told of in the table, in words.
+
+    Attributes:
+        places: of a field, its type, the word of its address (0 for a tuple) and where the rest is.
+        words: length of the table.
+    """
+
+    words: int
 
     def __init__(self, fields: Sequence[str], kinds: Sequence[Kind], name: str) -> None:
-        """Lay the fields out one after the other."""
-        self.fields = tuple(fields)
-        self.kinds = tuple(kinds)
-        self.places: dict[str, tuple[Kind, int]] = {}
-        place = 0
-        for field, kind in zip(fields, kinds, strict=True):
-            self.places[field] = (kind, place)
-            place += words_of(kind)
+        """Lay the fields out: addresses, then what else is known of arrays, then tuples."""
+        self.places: dict[str, tuple[Kind, int, int]] = {}
+        arrays = [it for it in zip(fields, kinds, strict=True) if not isinstance(it[1], ArrayTuple)]
+        tuples = [it for it in zip(fields, kinds, strict=True) if isinstance(it[1], ArrayTuple)]
+        place = len(arrays)
+        for word, (field, kind) in enumerate([*arrays, *tuples]):
+            self.places[field] = (kind, word if word < len(arrays) else 0, place)
+            place += kind.words if isinstance(kind, ArrayTuple) else 1 + 2 * kind.ndim
         self.words = place
+        self.fields = tuple(fields)
         # Types are compared by name; spelt out, that of a state would fill a page.
         digest = hashlib.sha256("|".join(map(str, (*fields, *kinds))).encode()).hexdigest()
         super().__init__(f"{name}[{digest[:16]}]")
-
-
-def words_of(kind: Kind) -> int:
-    """Return how many words of a table an array, or a tuple of arrays, takes."""
-    return int(kind.words) if isinstance(kind, ArrayTuple) else HEAD_WORDS + 2 * int(kind.ndim)
 
 
 def install() -> None:
@@ -85,32 +88,43 @@ class _Fields(AttributeTemplate):
 
     def generic_resolve(self, kind: ArrayTuple, name: str) -> Kind:  # type: ignore[override]
         """Return the type of a field; None when there is no such field."""
-        found, _ = kind.places.get(name, (None, 0))
+        found, _, _ = kind.places.get(name, (None, 0, 0))
         return found
 
 
 def _read_field(
     context: Context, builder: Builder, kind: ArrayTuple, table: Value, name: str
 ) -> Value:
-    found, place = kind.places[name]
+    found, address, rest = kind.places[name]
     words = builder.bitcast(table, WORD.as_pointer())
-    at = builder.gep(words, [ir.Constant(WORD, place)])
+    at = builder.gep(words, [ir.Constant(WORD, rest)])
     if isinstance(found, ArrayTuple):
         return builder.bitcast(at, _cgutils.voidptr_t)
-    array = context.get_value_type(found)
-    read = builder.load(builder.bitcast(at, array.as_pointer()))
-    read.set_metadata("tbaa", _never_written(builder.module))
-    return _with_known_strides(context, builder, found, read) if found.layout == "C" else read
-
-
-def _with_known_strides(context: Context, builder: Builder, kind: Kind, read: Value) -> Value:
+    array = ir.Constant(context.get_value_type(found), None)
+    lengths = ir.ArrayType(WORD, found.ndim)
+    item_bytes = ir.Constant(WORD, context.get_abi_sizeof(context.get_data_type(found.dtype)))
+    data = _read(builder, words, address, array.type.elements[DATA])
+    shape = _read(builder, words, rest + 1, lengths)
+    array = builder.insert_value(array, data, [DATA])
+    array = builder.insert_value(array, _read(builder, words, rest, WORD), [ITEMS])
+    array = builder.insert_value(array, item_bytes, [ITEM_BYTES])
+    array = builder.insert_value(array, shape, [SHAPE])
+    if found.layout != "C":
+        strides = _read(builder, words, rest + 1 + found.ndim, lengths)
+        return builder.insert_value(array, strides, [STRIDES])
     # Rows lie side by side: a field of row i is a constant away from that of the next.
-    stride = ir.Constant(WORD, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
-    for dimension in reversed(range(kind.ndim)):
-        read = builder.insert_value(read, stride, [STRIDES_MEMBER, dimension])
+    stride = item_bytes
+    for dimension in reversed(range(found.ndim)):
+        array = builder.insert_value(array, stride, [STRIDES, dimension])
         if dimension > 0:
-            length = builder.extract_value(read, [SHAPE_MEMBER, dimension])
-            stride = builder.mul(stride, length)
+            stride = builder.mul(stride, builder.extract_value(shape, [dimension]))
+    return array
+
+
+def _read(builder: Builder, words: Value, place: int, kind: Any) -> Value:  # noqa: ANN401
+    at = builder.gep(words, [ir.Constant(WORD, place)])
+    read = builder.load(builder.bitcast(at, kind.as_pointer()))
+    read.set_metadata("tbaa", _never_written(builder.module))
     return read
 
 
@@ -136,24 +150,37 @@ def _from_python(kind: ArrayTuple, value: Value, context: Context) -> Any:  # no
 
 
 def _fill(kind: ArrayTuple, value: Value, context: Context, words: Value) -> Value:
-    """Write where the arrays of a tuple lie, borrowed from it; return 0, or what went wrong."""
+    """Write what is known of the arrays of a tuple; return 0, or what went wrong."""
     builder, code = context.builder, ir.IntType(32)
-    adapt = _cgutils.get_or_insert_function(
-        builder.module,
-        ir.FunctionType(code, [_cgutils.voidptr_t, _cgutils.voidptr_t]),
-        "numba_adapt_ndarray",
-    )
     codes = ir.Constant(code, 0)
-    for k, (found, place) in enumerate(kind.places.values()):
+    for k, name in enumerate(kind.fields):
+        found, address, rest = kind.places[name]
         item = context.pyapi.tuple_getitem(value, k)
-        at = builder.gep(words, [ir.Constant(WORD, place)])
+        at = builder.gep(words, [ir.Constant(WORD, rest)])
         if isinstance(found, ArrayTuple):
             answer = _fill(found, item, context, at)
         else:
-            pointer = builder.bitcast(at, _cgutils.voidptr_t)
-            answer = builder.call(adapt, [builder.bitcast(item, _cgutils.voidptr_t), pointer])
+            array = context.context.get_value_type(found)
+            whole = _cgutils.alloca_once(builder, array)
+            answer = _adapt(builder, item, whole)
+            read = builder.load(whole)
+            to = builder.gep(words, [ir.Constant(WORD, address)])
+            data = builder.ptrtoint(builder.extract_value(read, [DATA]), WORD)
+            builder.store(data, to)
+            pair = ir.LiteralStructType([WORD, array.elements[SHAPE], array.elements[STRIDES]])
+            known = ir.Constant(pair, None)
+            for place, member in enumerate((ITEMS, SHAPE, STRIDES)):
+                known = builder.insert_value(known, builder.extract_value(read, [member]), [place])
+            builder.store(known, builder.bitcast(at, pair.as_pointer()))
         codes = builder.or_(codes, answer)
     return codes
+
+
+def _adapt(builder: Builder, array: Value, whole: Value) -> Value:
+    """Have Numba write what it knows of a numpy array; return 0, or what went wrong."""
+    kind = ir.FunctionType(ir.IntType(32), [_cgutils.voidptr_t, _cgutils.voidptr_t])
+    adapt = _cgutils.get_or_insert_function(builder.module, kind, "numba_adapt_ndarray")
+    return builder.call(adapt, [builder.bitcast(it, _cgutils.voidptr_t) for it in (array, whole)])
 
 
 _numba.register_model(ArrayTuple)(_numba.models.OpaqueModel)

@@ -103,9 +103,9 @@ def _finish(self: Any, name: str) -> None:  # noqa: ANN401
 
 
 def _hide_callees(module: Any, name: str) -> None:  # noqa: ANN401
-    # Numba passes a tuple of arrays word by word: five words an array and two per dimension, to
-    # kernels that read three of forty arrays. Nobody else will ask for what was linked in, so the
-    # optimiser may leave out the words that are not read (a call of a bar's end had 300).
+    # Numba passes an array word by word: five words and two per dimension, of which a kernel reads
+    # one or two. Nobody else will ask for what was linked in, so the optimiser may leave out the
+    # others.
     for function in module.functions:
         is_linked_in = function.linkage.name == "linkonce_odr" and not function.is_declaration
         if is_linked_in and function.name != name:

@@ -124,20 +124,24 @@ def leaves(argument: object) -> Iterator[Any]:
         yield argument
 
 
-def words_of(argument: object) -> list[int]:
-    """Return the words that say where the arrays of an argument lie."""
-    words: list[int] = []
-    for array in leaves(argument):
-        words += (0, 0, array.size, array.itemsize, array.ctypes.data)
-        words += array.shape
-        words += array.strides
+def table_of(argument: tuple[Any, ...]) -> list[int]:
+    """Return the words that say where the arrays of a tuple lie, as `array_tuples` reads them."""
+    arrays = [it for it in argument if not isinstance(it, tuple)]
+    words = [array.ctypes.data for array in arrays]
+    for array in arrays:
+        words += (array.size, *array.shape, *array.strides)
+    for part in argument:
+        words += table_of(part) if isinstance(part, tuple) else ()
     return words
 
 
-def passed(argument: object) -> list[Any]:
-    """Return what stands for an argument in a call: an array's words; a tuple's, by address."""
-    words = words_of(argument)
-    return [(ctypes.c_int64 * len(words))(*words)] if isinstance(argument, tuple) else words
+def passed(argument: Any) -> list[Any]:  # noqa: ANN401  an array, or a tuple of such
+    """Return what stands for an argument in a call: an array's words, a table's address."""
+    if isinstance(argument, tuple):
+        words = table_of(argument)
+        return [(ctypes.c_int64 * len(words))(*words)]
+    head = (0, 0, argument.size, argument.itemsize, argument.ctypes.data)
+    return [*head, *argument.shape, *argument.strides]
 
 
 def layout_of(arguments: Sequence[object]) -> str:
