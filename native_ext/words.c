@@ -90,6 +90,14 @@ static PyObject *words_pause(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(un
     Py_RETURN_NONE;
 }
 
+static PyObject *words_prefetch(PyObject *Py_UNUSED(module), PyObject *argument) {
+    int64_t address;
+    if (aegis_int64_arg(argument, &address) != 0)
+        return NULL;
+    __builtin_prefetch((const void *)(intptr_t)address, 1);
+    Py_RETURN_NONE;
+}
+
 static PyObject *words_scale(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
     int64_t numbers[2];
     if (addresses(args, count, 2, numbers) != 0)
@@ -178,6 +186,7 @@ PyMethodDef aegis_words_methods[] = {
     {"fence_release", words_fence, METH_NOARGS, "Keep what is earlier before later stores."},
     {"fence_seq_cst", words_fence, METH_NOARGS, "Keep everything earlier before what is later."},
     {"pause", words_pause, METH_NOARGS, "Spin hint; lets another thread have the GIL."},
+    {"prefetch", words_prefetch, METH_O, "Ask for the cache line of an address, to be written."},
     {"scale", AEGIS_FAST(words_scale), METH_FASTCALL,
      "Return delta * multiplier >> CLOCK_SHIFT through 128 bits."},
     {"monotonic_ns", words_monotonic_ns, METH_NOARGS, "Read CLOCK_MONOTONIC in nanoseconds."},

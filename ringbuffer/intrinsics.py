@@ -40,7 +40,8 @@ _allocate: Any = cgutils.alloca_once
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 _I128 = ir.IntType(128)
-NOTHING: Final = ir.Constant(ir.PointerType(ir.IntType(8)), None)  # Numba's None
+_BYTES = ir.PointerType(ir.IntType(8))
+NOTHING: Final = ir.Constant(_BYTES, None)  # Numba's None
 
 
 def _pointer(builder: Builder, address: Value, word: ir.IntType) -> Value:
@@ -183,6 +184,20 @@ def pause(_typing: object) -> Typed:
         return NOTHING
 
     return types.void(), generate
+
+
+@intrinsic
+def prefetch(_typing: object, _address: object) -> Typed:
+    """Ask for the cache line of an address, to be written; any address will do."""
+
+    def generate(_context: object, builder: Builder, _signature: object, values: Values) -> Value:
+        kind = ir.FunctionType(ir.VoidType(), [_BYTES, _I32, _I32, _I32])
+        hint = builder.module.declare_intrinsic("llvm.prefetch", (_BYTES,), kind)
+        will_write, keep, is_data = _I32(1), _I32(3), _I32(1)
+        builder.call(hint, [builder.inttoptr(values[0], _BYTES), will_write, keep, is_data])
+        return NOTHING
+
+    return types.void(types.int64), generate
 
 
 @intrinsic

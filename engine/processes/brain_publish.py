@@ -43,11 +43,14 @@ from ringbuffer.kernels import (
     gating_sequence,
     next_sequence,
     now_ns,
+    prefetch_next,
     publish,
     try_claim,
     wake,
 )
 from ringbuffer.layout import HANDLE_DOORBELL, HANDLE_NEXT, HANDLE_WAIT
+
+ORDER_EVENTS = 3  # a mark of the steps before it, its decision, its request
 
 _COMMAND_NEW = int(EventType.COMMAND_NEW)
 _DRAIN_MARK = int(EventType.DRAIN_MARK)
@@ -90,6 +93,7 @@ def flush_marks(ports: Ports) -> None:
     ports.event_slots["mark_count"][slot] = rows
     commit(ports.event_ring, first)
     publish(ports.event_ring)
+    prefetch_next(ports.event_ring, ORDER_EVENTS)
     words[LoopWord.MARK_ROWS] = 0
 
 
@@ -176,6 +180,7 @@ def publish_step(ports: Ports, out: Out) -> None:
             await_journal(ports, end)
         publish_commands(ports, out, commands, end)
         wake_executor(ports.command_ring)
+        prefetch_next(ports.command_ring, 1)
         if ports.words[LoopWord.YIELDS] != 0:
             yield_core()  # the executor shares this core: the order leaves before others are woken
     wake(ports.event_ring)

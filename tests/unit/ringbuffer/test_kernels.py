@@ -240,6 +240,24 @@ def test_a_local_ring_serves_kernels_too() -> None:
     assert producer.published() == 1
 
 
+@pytest.mark.parametrize("slot_size", [64, 256])
+def test_asking_for_lines_changes_nothing(slot_size: int) -> None:
+    ring = Ring.local("local", 8, slot_size, gating=(0,))
+    producer, consumer = Producer(ring), Consumer(ring, 0)
+    handle = producer.addresses()
+    for number in range(20):  # past the end of the ring more than once
+        before, words = bytes(ring.segment.buffer), handle.copy()
+        kernels.prefetch_next(handle, 3)
+        assert bytes(ring.segment.buffer) == before
+        assert (handle == words).all()
+        sequence = kernels.try_claim(handle, 1)
+        assert sequence == number
+        assert kernels.publish(handle) == number + 1
+        consumer.poll(1)
+        consumer.advance(number + 1)
+    _native.prefetch(0)  # any address will do
+
+
 def test_words_by_address_do_what_their_names_say() -> None:
     memory = np.zeros(2, np.int64)
     address = memory.ctypes.data
