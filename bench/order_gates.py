@@ -22,7 +22,7 @@ from engine.domain.desk import OUT_COMMANDS, OUT_EVENTS, Desk, Out
 from engine.domain.emit import echo
 from engine.domain.fill_reports import apply_order_report
 from engine.domain.instrument import Instrument, instrument_rows
-from engine.domain.intent import decide_opportunity
+from engine.domain.intent import book_order, decide_opportunity
 from engine.domain.kernel import Records, entry
 from engine.domain.limits import RiskLimits
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
@@ -71,6 +71,7 @@ def turn_opportunities(desk: Desk, out: Out, slots: Records, turns: int) -> None
         out.counts[OUT_EVENTS] = 0
         out.counts[OUT_COMMANDS] = 0
         decide_opportunity(desk, out, 0, slots, 0)
+        book_order(desk)
 
 
 @entry
@@ -81,6 +82,7 @@ def turn_orders(desk: Desk, out: Out, slots: Records, reports: Records, turns: i
         out.counts[OUT_COMMANDS] = 0
         desk.opportunities["side"][0] = 1 if turn & 1 == 0 else -1
         decide_opportunity(desk, out, 0, slots, 0)
+        book_order(desk)
         reports["order_sequence"][0] = desk.words[Word.NEXT_ORDER_SEQUENCE] - 1
         reports["trade_id"][0] += 1
         apply_order_report(desk, out, echo(out, reports, 0), desk.words[Word.NOW_NS])

@@ -22,7 +22,7 @@ COLOURS: Final = ("#7d92a5", "#66a182", "#0b6e99", "#7d92a5")
 TEXTS: Final = {
     "wire in": "the exchange's write, loopback, the feed's turn",
     "ring": "decoder, firewall, ring, the brain's turn",
-    "hand over": "decide, journaled intent, executor, signed request",
+    "hand over": "decide, journaled intent, the request written by the thread that decided",
     "wire out": "the engine's write, loopback, the exchange's turn",
 }
 TITLES: Final = {"p50": "median of each stage", SLOWEST: "the slowest 1 % of the orders, mean"}

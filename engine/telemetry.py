@@ -149,10 +149,10 @@ ORCHESTRATOR_COUNTERS: tuple[Counter, ...] = (
 
 FEED_HISTOGRAMS: tuple[Histogram, ...] = (Histogram("decode_ns", "Socket read to ring"),)
 BRAIN_HISTOGRAMS: tuple[Histogram, ...] = (
-    Histogram("lag_ns", "Receive time to end of the batch's decide, while the brain runs"),
+    Histogram("lag_ns", "Receive time until the batch's answer is published, while the brain runs"),
     Histogram("tick_to_order_ns", "Receive time of the frame to first byte of the order"),
     Histogram("order_ack_ns", "First byte of the order to the venue's answer"),
-    Histogram("decide_ns", "One step of the kernel over a batch"),
+    Histogram("decide_ns", "One step of the kernel over a batch, its answer published"),
     Histogram("decision_to_order_ns", "Decision to first byte of the order"),
 )
 MAIN_HISTOGRAMS: tuple[Histogram, ...] = ()

@@ -11,7 +11,7 @@ import numpy as np
 from engine.domain.codes import EventType, Liveness, OrderStatus, OrderType, TimeInForce
 from engine.domain.decide import step
 from engine.domain.desk import OUT_COMMANDS, OUT_EVENTS, create_out
-from engine.domain.intent import decide_opportunity
+from engine.domain.intent import book_order, decide_opportunity
 from engine.domain.limits import RiskLimits
 from engine.domain.market_state import create_market_state
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
@@ -132,6 +132,7 @@ class DeskRig:
         cause_age_ns: int = 0,
         flags: int = 0,
         tif: int = TimeInForce.GTC,
+        books: bool = True,
     ) -> np.ndarray:
         """Take an opportunity through the gates; LIMIT when it has a price. Return the events."""
         rows = self.desk.opportunities
@@ -152,6 +153,8 @@ class DeskRig:
         self.desk.words[Word.NOW_NS] = self.now_ns
         self.out.counts[:] = 0
         decide_opportunity(self.desk, self.out, 0, self._slots, 0)
+        if books:
+            book_order(self.desk)
         return self._collect()
 
     def order(self, side: int = 1, qty: int = 10, **options: int) -> int:

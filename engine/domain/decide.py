@@ -24,7 +24,7 @@ from engine.domain.emit import begin_event, command_room, echo, event_room
 from engine.domain.equity import mark_all
 from engine.domain.fetch import ask_fetch
 from engine.domain.fill_reports import apply_order_report
-from engine.domain.intent import EVENTS_PER_OPPORTUNITY, decide_opportunity
+from engine.domain.intent import EVENTS_PER_OPPORTUNITY, book_order, decide_opportunity
 from engine.domain.kernel import Records, kernel, python_of
 from engine.domain.order_watch import flatten, watch_orders
 from engine.domain.reconcile import ADJUSTMENTS_PER_ROUND_MAX
@@ -156,6 +156,7 @@ def drain_market(
     desk = state.desk
     worst = desk.opportunities.shape[0]
     for k in range(count):
+        book_order(desk)  # of the record before; the last one's is left to the caller
         events_left = event_room(out)
         if events_left < worst * EVENTS_PER_OPPORTUNITY + 1 or command_room(out) < worst:
             desk.counts[Tally.SLICED] += 1
@@ -167,6 +168,52 @@ def drain_market(
         for j in range(found):
             decide_opportunity(desk, out, j, market, place)
     return count
+
+
+@kernel
+def decide(
+    state: State,
+    controls: Records,
+    control_first: int,
+    control_count: int,
+    control_mask: int,
+    reports: Records,
+    report_first: int,
+    report_count: int,
+    report_mask: int,
+    market: Records,
+    market_first: int,
+    market_count: int,
+    market_mask: int,
+    now_ns: int,
+    outer_trading_state: int,
+    out: Out,
+) -> int:
+    """Take the step but for the books of its last order, which `book_order` writes.
+
+    So that an order's command can be published before its books are written. For the arguments and
+    what is returned see `step`.
+    """
+    desk = state.desk
+    out.counts[OUT_EVENTS] = 0
+    out.counts[OUT_COMMANDS] = 0
+    desk.words[Word.NOW_NS] = now_ns
+    desk.words[Word.OUTER_STATE] = outer_trading_state
+    desk.counts[Tally.STEPS] += 1
+    refresh_trading_state(desk, out)
+    consumed = drain_controls(desk, out, controls, control_first, control_count, control_mask)
+    out.counts[OUT_CONTROLS_CONSUMED] = consumed
+    out.counts[OUT_REPORTS_CONSUMED] = 0
+    if consumed < control_count:
+        return 0
+    consumed = drain_reports(desk, out, reports, report_first, report_count, report_mask, now_ns)
+    out.counts[OUT_REPORTS_CONSUMED] = consumed
+    if consumed < report_count:
+        return 0
+    do_due_work(desk, out, now_ns)
+    consumed = drain_market(state, out, market, market_first, market_count, market_mask, now_ns)
+    desk.counts[Tally.RECORDS] += consumed
+    return consumed
 
 
 @kernel
@@ -203,25 +250,25 @@ def step(
         Market records consumed. Fewer than given: publish `out` and call again. Reports are not
         begun before all controls, nor market records before all reports, were consumed.
     """
-    desk = state.desk
-    out.counts[OUT_EVENTS] = 0
-    out.counts[OUT_COMMANDS] = 0
-    desk.words[Word.NOW_NS] = now_ns
-    desk.words[Word.OUTER_STATE] = outer_trading_state
-    desk.counts[Tally.STEPS] += 1
-    refresh_trading_state(desk, out)
-    consumed = drain_controls(desk, out, controls, control_first, control_count, control_mask)
-    out.counts[OUT_CONTROLS_CONSUMED] = consumed
-    out.counts[OUT_REPORTS_CONSUMED] = 0
-    if consumed < control_count:
-        return 0
-    consumed = drain_reports(desk, out, reports, report_first, report_count, report_mask, now_ns)
-    out.counts[OUT_REPORTS_CONSUMED] = consumed
-    if consumed < report_count:
-        return 0
-    do_due_work(desk, out, now_ns)
-    consumed = drain_market(state, out, market, market_first, market_count, market_mask, now_ns)
-    desk.counts[Tally.RECORDS] += consumed
+    consumed = decide(
+        state,
+        controls,
+        control_first,
+        control_count,
+        control_mask,
+        reports,
+        report_first,
+        report_count,
+        report_mask,
+        market,
+        market_first,
+        market_count,
+        market_mask,
+        now_ns,
+        outer_trading_state,
+        out,
+    )
+    book_order(state.desk)
     return consumed
 
 

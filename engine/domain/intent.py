@@ -2,6 +2,7 @@
 
     opportunity -> SIGNAL_GENERATED -> gates -> RISK_REFUSAL
                                              -> ORDER_REQUEST, then COMMAND_NEW (the same bytes)
+                                             -> the order's row, sums and rate limits
 
 The request is in the events before its command is in the commands. A refusal that says the same as
 the last one of its (instrument, strategy) within REFUSAL_INTERVAL_NS is counted, not written; the
@@ -204,13 +205,11 @@ def emit_refusal(desk: Desk, out: Out, mask: int) -> None:
 
 
 @kernel
-def create_order(desk: Desk, now_ns: int) -> int:
-    """Store the draft as a PENDING_NEW order under the next number; return its row."""
+def create_order(desk: Desk, order_sequence: int, now_ns: int) -> None:
+    """Store the draft as a PENDING_NEW order under its number."""
     draft = desk.draft
-    order_sequence = desk.words[Word.NEXT_ORDER_SEQUENCE]
     key = order_key(order_sequence, desk.words[Word.EPOCH] % EPOCH_PLACES)
     row = insert_order(desk, key, draft["instrument_index"][0], draft["column"][0], now_ns)
-    desk.words[Word.NEXT_ORDER_SEQUENCE] = order_sequence + 1
     orders = desk.orders
     orders["cause_sequence"][row] = draft["cause_sequence"][0]
     orders["price_ticks"][row] = draft["price_ticks"][0]
@@ -228,33 +227,54 @@ def create_order(desk: Desk, now_ns: int) -> int:
     i = draft["instrument_index"][0]
     refresh_mark(desk, i)
     desk.ledger["changed_ns"][i] = now_ns
-    return row
 
 
 @kernel
 def request_order(desk: Desk, out: Out) -> None:
-    """Send the approved draft: row, ORDER_REQUEST, then COMMAND_NEW; rate limits are used up."""
-    now_ns = desk.words[Word.NOW_NS]
-    row = create_order(desk, now_ns)
-    i = desk.draft["instrument_index"][0]
-    rate_take(desk.rates, RATE_GLOBAL, now_ns)
-    rate_take(desk.rates, RATE_SLOW, now_ns)
-    rate_take(desk.rates, RATE_FIRST + i, now_ns)
+    """Send the approved draft: ORDER_REQUEST, then COMMAND_NEW. `book_order` must follow.
+
+    INVARIANT: nothing reads what orders are open, and nothing writes the draft, before it did.
+    """
+    words = desk.words
+    order_sequence = words[Word.NEXT_ORDER_SEQUENCE]
+    words[Word.NEXT_ORDER_SEQUENCE] = order_sequence + 1
+    words[Word.UNBOOKED_SEQUENCE] = order_sequence
     n = emit_draft(desk, out, _ORDER_REQUEST)
     events = out.events
-    events["order_sequence"][n] = desk.orders["order_sequence"][row]
-    events["epoch_low"][n] = desk.orders["epoch_low"][row]
+    events["order_sequence"][n] = order_sequence
+    events["epoch_low"][n] = words[Word.EPOCH] % EPOCH_PLACES
     events["order_status_after"][n] = OrderStatus.PENDING_NEW
     events["cause_receive_time_ns"][n] = desk.draft["cause_receive_time_ns"][0]
-    events["decision_time_ns"][n] = now_ns
+    events["decision_time_ns"][n] = words[Word.NOW_NS]
     events["mid_half_ticks"][n] = desk.draft["mid_half_ticks"][0]
     copy_command(out, n, _COMMAND_NEW)
     desk.counts[Tally.ORDERS] += 1
 
 
 @kernel
+def book_order(desk: Desk) -> None:
+    """Put the order just asked for, if there is one, into the store, sums and rate limits.
+
+    What an order costs its own books is paid after its command is out, where that is possible.
+    """
+    order_sequence = desk.words[Word.UNBOOKED_SEQUENCE]
+    if order_sequence == 0:
+        return
+    desk.words[Word.UNBOOKED_SEQUENCE] = 0
+    now_ns = desk.words[Word.NOW_NS]
+    create_order(desk, order_sequence, now_ns)
+    rate_take(desk.rates, RATE_GLOBAL, now_ns)
+    rate_take(desk.rates, RATE_SLOW, now_ns)
+    rate_take(desk.rates, RATE_FIRST + desk.draft["instrument_index"][0], now_ns)
+
+
+@kernel
 def decide_opportunity(desk: Desk, out: Out, k: int, slots: Records, slot_index: int) -> None:
-    """Take opportunity `k` of a market record through the gates: an order, or a refusal."""
+    """Take opportunity `k` of a market record through the gates: an order, or a refusal.
+
+    An order is asked for and not yet booked: call `book_order` before anything reads the books.
+    """
+    book_order(desk)  # of the opportunity before
     write_draft(desk, k, slots, slot_index)
     desk.words[Word.DECISION_COUNT] += 1
     is_entry = desk.draft["is_entry"][0] != 0
@@ -278,6 +298,7 @@ def close_column(desk: Desk, out: Out, i: int, column: int, now_ns: int) -> bool
     mask = evaluate(desk)
     if mask == 0:
         request_order(desk, out)
+        book_order(desk)
         return True
     if count_refusal(desk, mask):
         emit_refusal(desk, out, mask)

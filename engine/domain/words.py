@@ -82,6 +82,7 @@ class Word(IntEnum):
     FOREIGN_STAGED = 72
     FETCH_FAILING_NS = 73  # first of the failures in a row
     CANCEL_ALL_DUE = 74  # 1: foreign orders are to be cancelled too
+    UNBOOKED_SEQUENCE = 75  # number of an order that is asked for and not yet in the store; 0: none
 
 
 class Tally(IntEnum):

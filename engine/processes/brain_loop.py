@@ -13,8 +13,9 @@ MEMORY: words of the control segment are read and written relaxed: whole words t
 from __future__ import annotations
 
 from engine.domain.codes import EventType, TradingState
-from engine.domain.decide import step
+from engine.domain.decide import decide
 from engine.domain.desk import OUT_CONTROLS_CONSUMED, OUT_REPORTS_CONSUMED, Out
+from engine.domain.intent import book_order
 from engine.domain.kernel import Integers, exported, kernel
 from engine.domain.state import State
 from engine.domain.words import Word
@@ -106,7 +107,7 @@ def note_resume(ports: Ports, first: int, count: int) -> None:
 
 @kernel
 def note_latency(ports: Ports, first: int, count: int, before_ns: int, after_ns: int) -> None:
-    """Count the lag of every record of a batch and the duration of its step.
+    """Count the lag of every record of a batch and what its step took, publishing included.
 
     What was received before the loop ran waited for us to start: that is not a lag.
     """
@@ -124,7 +125,7 @@ def note_latency(ports: Ports, first: int, count: int, before_ns: int, after_ns:
 def run_step(
     ports: Ports, state: State, out: Out, markets: int, reports: int, controls: int, time_ns: int
 ) -> int:
-    """Run one step over what was polled and publish its answer; return the end of its decide."""
+    """Run one step over what was polled and publish its answer; return when that was out."""
     words = ports.words
     market_first = next_sequence(ports.market_ring, READER)
     report_first = next_sequence(ports.report_ring, READER)
@@ -132,7 +133,7 @@ def run_step(
     if controls > 0:
         note_resume(ports, control_first, controls)
     outer = outer_state(words)
-    consumed = step(
+    consumed = decide(
         state,
         ports.control_slots,
         control_first,
@@ -150,8 +151,9 @@ def run_step(
         outer,
         out,
     )
-    after_ns = now_ns(ports.clock)
     publish_step(ports, out)
+    after_ns = now_ns(ports.clock)
+    book_order(state.desk)
     note_latency(ports, market_first, consumed, time_ns, after_ns)
     advance(ports.control_ring, READER, control_first + out.counts[OUT_CONTROLS_CONSUMED])
     advance(ports.report_ring, READER, report_first + out.counts[OUT_REPORTS_CONSUMED])

@@ -74,7 +74,7 @@ class Ports(NamedTuple):
     event_words: Integers  # int64[capacity, 32], the same memory as event_slots
     command_ring: Integers
     command_slots: Records
-    lag: Integers  # histogram: receive time to end of the batch's decide
+    lag: Integers  # histogram: receive time until the batch's answer is published
     decide: Integers  # histogram: one step
     counters: Integers  # int64[512], this role's page
     tallies: Integers  # the state's counts

@@ -1,6 +1,7 @@
 """An order's life through the step: acks, fills and cancels in any order, and what each means."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from engine.domain.codes import (
     EventType,
     OrderStatus,
 )
+from engine.domain.intent import book_order
+from engine.domain.risk_reasons import RiskReason
 from engine.domain.words import Tally, Word
-from tests.desk_rig import ASK, BID, DeskRig, make_event, of_type, types
+from tests.desk_rig import ASK, BID, GENEROUS, DeskRig, make_event, of_type, types
 
 S = OrderStatus
 T = EventType
@@ -40,6 +43,74 @@ def test_an_intent_is_recorded_before_its_command(rig: DeskRig) -> None:
     assert request["decision_time_ns"] == rig.now_ns
     assert request["flags"] == EVENT_ENTRY
     assert rig.status(1) == S.PENDING_NEW
+
+
+def test_an_order_is_out_before_its_books_are_written(rig: DeskRig) -> None:
+    rig.propose(1, 10, books=False)
+    assert rig.commands[-1][0]["order_sequence"] == 1
+    words = rig.desk.words
+    assert (words[Word.UNBOOKED_SEQUENCE], words[Word.OPEN_COUNT]) == (1, 0)
+    rates = rig.desk.rates.copy()
+    book_order(rig.desk)
+    assert (words[Word.UNBOOKED_SEQUENCE], words[Word.OPEN_COUNT]) == (0, 1)
+    assert rig.status(1) == S.PENDING_NEW
+    assert (rig.desk.rates["tat_ns"][:3] > rates["tat_ns"][:3]).all()
+    before = known(rig)
+    book_order(rig.desk)
+    assert same(before, known(rig)), "there is nothing left to write"
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"open_orders_max": 1}, RiskReason.FILTER_OPEN_ORDERS),
+        ({"entries_per_day_max": 1}, RiskReason.ENTRIES_PER_DAY),
+        ({"orders_per_10s_instrument": 1}, RiskReason.RATE_INSTRUMENT),
+        ({"position_qty_max": 0.015}, RiskReason.POSITION_QTY),
+    ],
+)
+def test_an_order_counts_against_the_next_of_the_same_record(
+    limits: dict[str, Any], reason: RiskReason
+) -> None:
+    rig = DeskRig(GENEROUS._replace(**limits))
+    rig.connect()
+    assert types(rig.propose(1, 10, books=False)) == [T.SIGNAL_GENERATED, T.ORDER_REQUEST]
+    events = rig.propose(1, 10, s=1, books=False)
+    assert types(events) == [T.SIGNAL_GENERATED, T.RISK_REFUSAL]
+    assert int(events["refusal_mask"][1]) >> reason & 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_when_books_are_written_changes_no_byte(seed: int) -> None:
+    """Between two opportunities, or with the second: everything that comes out is the same."""
+    chance = np.random.default_rng(seed)
+    limits = GENEROUS._replace(open_orders_max=6, position_qty_max=0.05, entries_per_day_max=12)
+    early, late = DeskRig(limits), DeskRig(limits)
+    for rig in (early, late):
+        rig.connect()
+    for _ in range(40):
+        side, qty = int(chance.choice([-1, 1])), int(chance.integers(1, 20))
+        place: dict[str, Any] = {"i": int(chance.integers(2)), "s": int(chance.integers(2))}
+        place["entry"] = bool(chance.integers(3))
+        first = early.propose(side, qty, **place)
+        second = late.propose(side, qty, **place, books=bool(chance.integers(2)))
+        assert first.tobytes() == second.tobytes()
+        if chance.integers(4) == 0:
+            book_order(late.desk)
+            assert early.wait(0.5).tobytes() == late.wait(0.5).tobytes()
+    book_order(late.desk)
+    assert same(known(early), known(late))
+    assert len(early.commands) == len(late.commands) > 5
+
+
+def known(rig: DeskRig) -> dict[str, np.ndarray]:
+    """Return a copy of everything the order side knows; quotes are the market's."""
+    return {name: it.copy() for name, it in rig.desk._asdict().items() if name != "hot"}
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    """Return whether two order sides know the same, whatever lies between their fields."""
+    return all(np.array_equal(array, other[name]) for name, array in one.items())
 
 
 def test_order_sequences_are_never_reused(rig: DeskRig) -> None:
