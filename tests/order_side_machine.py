@@ -1,8 +1,9 @@
 """The order side against a plain venue, under anything that can happen to reports on their way.
 
 Reports are delivered in any order, twice, late or never; requests are lost before or after the
-venue acted; the venue fills, cancels, rejects and is traded by hand. At any time the books balance;
-and once the venue may answer truthfully again, ours becomes the venue's to the last unit.
+venue acted; the venue fills, cancels and rejects; somebody trades and amends by hand. At any time
+the books balance; and once the venue may answer truthfully again, ours becomes the venue's to the
+last unit.
 """
 
 import random
@@ -170,6 +171,12 @@ class OrderSide(RuleBasedStateMachine):
         order = found[pick % len(found)]
         self.write(self.venue.close(order, status))
 
+    @precondition(lambda self: any(o.is_open for o in self.venue.orders.values()))
+    @rule(pick=ORDERS, qty=QUANTITIES, price=PRICES)
+    def somebody_amends_by_hand(self, pick: int, qty: int, price: int) -> None:
+        found = self.open_orders()
+        self.write(self.venue.amend(found[pick % len(found)], qty, price))
+
     @rule(side=SIDES, qty=QUANTITIES, price=PRICES)
     def somebody_trades_by_hand(self, side: int, qty: int, price: int) -> None:
         self.write(self.venue.trade(0, side, qty, price))
@@ -289,6 +296,7 @@ WEIGHTS = {
     "venue_fills": 6.0,
     "venue_closes": 1.0,
     "somebody_trades_by_hand": 1.0,
+    "somebody_amends_by_hand": 1.0,
     "lose_request": 1.0,
     "lose_report": 2.0,
     "reconnect": 0.3,
@@ -335,6 +343,9 @@ def happen(machine: OrderSide, name: str, source: random.Random) -> None:
         "somebody_trades_by_hand": lambda: machine.somebody_trades_by_hand(
             side=side, qty=qty, price=price
         ),
+        "somebody_amends_by_hand": lambda: machine.somebody_amends_by_hand(
+            pick=pick, qty=qty, price=price
+        ),
         "lose_request": lambda: machine.lose_request(pick=pick),
         "lose_report": lambda: machine.lose_report(pick=pick),
         "reconnect": machine.reconnect,
@@ -348,6 +359,7 @@ def happen(machine: OrderSide, name: str, source: random.Random) -> None:
         "lose_report": machine.reports,
         "venue_fills": machine.open_orders(),
         "venue_closes": machine.open_orders(),
+        "somebody_amends_by_hand": machine.open_orders(),
     }
     if needs.get(name, True):
         actions[name]()

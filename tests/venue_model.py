@@ -146,6 +146,13 @@ class Venue:
         order.status, order.updated_ns = status, self.tick()
         return self.told(order)
 
+    def amend(self, order: VenueOrder, qty: int, price: int) -> np.ndarray:
+        """Change an open order by hand; one that asks for no more than it got is cancelled."""
+        if qty <= order.filled:
+            return self.close(order, S.CANCELED)
+        order.qty, order.price, order.updated_ns = qty, price, self.tick()
+        return self.told(order)
+
     def answer_query(self, request: np.void) -> np.ndarray:
         """Answer a lookup of one order."""
         order = self.orders.get(int(request["order_sequence"]))

@@ -30,6 +30,7 @@ from engine.domain.reports import (
     is_readable,
     mark_foreign,
     merge_report,
+    told_quantity,
 )
 from engine.domain.trade_ids import KIND_FILL, is_known_trade, remember_trade
 from engine.domain.words import Tally, Word
@@ -138,7 +139,8 @@ def apply_own_fill(desk: Desk, out: Out, n: int, row: int, now_ns: int) -> None:
         desk.counts[Tally.REPORTS_INVALID] += 1
         return
     remember_trade(desk, i, events["trade_id"][n], KIND_FILL)
-    overfilled = orders["filled_lots"][row] + qty > orders["qty_lots"][row]
+    asked = max(orders["qty_lots"][row], told_quantity(events, n))
+    overfilled = orders["filled_lots"][row] + qty > asked
     if overfilled and not is_covered(desk, events, n, i):
         desk.counts[Tally.OVERFILLS] += 1
         desk.words[Word.RECONCILE_REQUIRED] = 1

@@ -24,6 +24,7 @@ from engine.domain.codes import (
     OrderStatus,
 )
 from engine.domain.desk import STRATEGY_NET
+from engine.domain.limits import LOTS_MAX
 from engine.domain.order_store import EPOCH_PLACES
 from engine.domain.orders import TERMINAL
 from engine.domain.records import EVENT_DTYPE
@@ -202,10 +203,13 @@ class Fold:
         order["venue_time_ns"] = max(order["venue_time_ns"], event["venue_time_ns"])
         if kind == EventType.FILL and applied:
             self._add_fill(order, event)
+        _raise_quantity(order, event, after)
         order["order_status"] = after
         order["qty_lots"] = max(order["qty_lots"], order["last_qty_lots"])
         said = min(event["cum_qty_lots"], order["qty_lots"])
         total = max(order["cum_qty_lots"], order["last_qty_lots"], said)
+        if event["order_status"] == OrderStatus.FILLED and event["cum_qty_lots"] > 0:
+            order["qty_lots"] = max(total, event["cum_qty_lots"])
         order["cum_qty_lots"] = order["qty_lots"] if after == OrderStatus.FILLED else total
         self.known.keep(order)
 
@@ -287,6 +291,13 @@ def _order_record(event: Row) -> Row:
         record[name] = event[name]
     record["flags"] = event["flags"] & ORDER_FLAGS
     return record
+
+
+def _raise_quantity(order: Row, event: Row, after: int) -> None:
+    # As `engine.domain.reports.raise_quantity`: of an order that was open, or is again.
+    is_open = not (TERMINAL[int(order["order_status"])] and TERMINAL[after])
+    if is_open and event["venue_time_ns"] > 0 and event["qty_lots"] <= LOTS_MAX:
+        order["qty_lots"] = max(order["qty_lots"], event["qty_lots"])
 
 
 def _is_settled(order: Row) -> bool:

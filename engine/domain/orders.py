@@ -11,7 +11,10 @@ order stays closed unless the venue proves it open, and a late word that says le
 
 A contradiction (a reject of an order that was accepted, a fill of one that was rejected) is not
 guessed at: the order becomes UNKNOWN and is queried. `filled_lots` counts the fills we hold by
-trade id, `cum_qty_lots` what the venue says; settled is closed with both equal.
+trade id, `cum_qty_lots` what the venue says; settled is closed with both equal. Quantities only
+grow too: an order that was amended by hand to more is more from the first word of it, one that was
+amended to less is what was filled once the venue calls it filled. FILLED opens again only where a
+list of open orders shows it with more to fill.
 """
 
 from __future__ import annotations
@@ -98,7 +101,7 @@ _TABLE: dict[OrderStatus, tuple[OrderStatus, ...]] = {
     _PN: (_PN, _N, _PF, _F, _C, _R, _E, _PC, _PN, _PN, _U, _N, _R, _C, _PN),
     _N: (_N, _N, _PF, _F, _C, _U, _E, _PC, _PR, _N, _N, _N, _U, _C, _U),
     _PF: (_PF, _PF, _PF, _F, _C, _U, _E, _PC, _PR, _PF, _PF, _PF, _U, _C, _U),
-    _F: (_F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F),
+    _F: (_F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _F, _N, _F, _F, _F),
     _PC: (_PC, _PC, _PC, _F, _C, _R, _E, _PC, _PC, _N, _U, _PC, _R, _C, _U),
     _PR: (_PR, _N, _PF, _F, _C, _U, _E, _PC, _PR, _N, _U, _PR, _U, _C, _U),
     _C: (_C, _C, _C, _F, _C, _C, _C, _C, _C, _C, _C, _N, _C, _C, _C),
@@ -171,6 +174,8 @@ def merge(
     cum = max(orders["cum_qty_lots"][row], filled, min(cum_qty_lots, qty))
     before = orders["status"][row]
     if stimulus == Stimulus.VENUE_FILLED:
+        # Less than it was sent for, where somebody amended it: the venue's total is the order's.
+        qty = max(orders["cum_qty_lots"][row], filled, cum_qty_lots) if cum_qty_lots > 0 else qty
         cum = qty
     if stimulus == Stimulus.VENUE_REJECTED and orders["acknowledged"][row] != 0:
         # A reject of what was accepted is doubt, however often it is said; a lookup is a verdict.

@@ -20,6 +20,7 @@ from engine.domain.codes import (
 from engine.domain.desk import Desk, column_of, knows_instrument
 from engine.domain.equity import DIRTY_AT_ONCE, refresh_mark
 from engine.domain.kernel import Records, kernel
+from engine.domain.limits import LOTS_MAX
 from engine.domain.order_store import (
     EPOCH_PLACES,
     NO_ROW,
@@ -141,6 +142,21 @@ def note_report(desk: Desk, events: Records, n: int, row: int) -> None:
 
 
 @kernel
+def told_quantity(events: Records, n: int) -> int:
+    """Return what the venue says an order is for, in lots; 0: it does not say."""
+    qty: int = events["qty_lots"][n]
+    return qty if events["venue_time_ns"][n] > 0 and qty <= LOTS_MAX else 0
+
+
+@kernel
+def raise_quantity(desk: Desk, events: Records, n: int, row: int, stimulus: int) -> None:
+    """Take over that an order is for more than we knew: somebody amended it, in place."""
+    orders = desk.orders
+    if not TERMINAL[orders["status"][row]] or stimulus == _PROVEN_OPEN:
+        orders["qty_lots"][row] = max(orders["qty_lots"][row], told_quantity(events, n))
+
+
+@kernel
 def merge_report(
     desk: Desk, events: Records, n: int, row: int, stimulus: int, fill_lots: int, now_ns: int
 ) -> None:
@@ -148,6 +164,7 @@ def merge_report(
     orders = desk.orders
     before = orders["status"][row]
     unbook(desk, row)
+    raise_quantity(desk, events, n, row, stimulus)
     cum = events["cum_qty_lots"][n]
     changed = merge(orders, row, stimulus, cum, fill_lots, now_ns)
     note_report(desk, events, n, row)

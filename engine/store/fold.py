@@ -197,17 +197,22 @@ class Fold:
     def _merge_order(self, row: Cells, event: Event, now_ns: int) -> None:
         # The kernel's word on the status stands; without one (not ours) the venue's does.
         status = int(event["order_status_after"])
+        was_filled = row["status"] == OrderStatus.FILLED
         if int(event["flags"]) & EVENT_FOREIGN and not status:
             status = int(event["order_status"])
         if status and status != row["status"]:
             row["status"] = status
             row["updated_ns"] = now_ns
         row["venue_order_id"] = int(event["venue_order_id"]) or row["venue_order_id"]
-        row["qty_lots"] = max(_int(row["qty_lots"]), int(event["qty_lots"]))
-        filled = _int(row["filled_lots"])
+        is_filled = row["status"] == OrderStatus.FILLED
+        filled, said = _int(row["filled_lots"]), int(event["cum_qty_lots"])
+        if not (was_filled and is_filled):
+            row["qty_lots"] = max(_int(row["qty_lots"]), int(event["qty_lots"]))
         row["qty_lots"] = max(_int(row["qty_lots"]), filled)
-        cum = max(_int(row["cum_qty_lots"]), int(event["cum_qty_lots"]), filled)
-        row["cum_qty_lots"] = row["qty_lots"] if row["status"] == OrderStatus.FILLED else cum
+        cum = max(_int(row["cum_qty_lots"]), said, filled)
+        if said and int(event["order_status"]) == OrderStatus.FILLED:
+            row["qty_lots"] = cum  # somebody amended it: it was filled at less than it was sent for
+        row["cum_qty_lots"] = row["qty_lots"] if is_filled else cum
 
     def _fill(self, event: Event, sequence: int) -> None:
         row = self._order(event)

@@ -43,8 +43,21 @@ def test_a_row_without_an_order_stays_without_one() -> None:
     assert (TRANSITIONS[S.NONE] == S.NONE).all()
 
 
-def test_filled_absorbs_everything() -> None:
-    assert (TRANSITIONS[S.FILLED] == S.FILLED).all()
+def test_filled_opens_again_only_by_proof_that_there_is_more_of_it() -> None:
+    moves = {s: S(int(TRANSITIONS[S.FILLED, s])) for s in Stimulus}
+    assert moves.pop(Stimulus.PROVEN_OPEN) == S.NEW
+    assert set(moves.values()) == {S.FILLED}
+    assert next_status(S.FILLED, Stimulus.PROVEN_OPEN, 10, 10) == S.FILLED
+    assert next_status(S.FILLED, Stimulus.PROVEN_OPEN, 10, 12) == S.PARTIALLY_FILLED
+
+
+@pytest.mark.parametrize("status", LIVE)
+def test_what_was_amended_to_less_is_filled_at_the_venues_total(status: OrderStatus) -> None:
+    orders = make_order(status, qty=10, cum=3, filled=3)
+    merge(orders, 0, Stimulus.VENUE_FILLED, 5, 2, 1)
+    assert (orders["qty_lots"][0], orders["cum_qty_lots"][0]) == (5, 5)
+    assert orders["status"][0] == S.FILLED
+    assert is_settled(orders, 0)
 
 
 @pytest.mark.parametrize("status", [S.CANCELED, S.EXPIRED])

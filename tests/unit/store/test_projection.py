@@ -177,6 +177,32 @@ def test_a_total_that_comes_before_its_fill_is_not_counted_twice(
     assert rows(database, "order_states", "cum_qty_lots", "filled_lots") == [(2, 2)]
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_an_order_amended_to_less_by_hand_is_filled_at_less(
+    database: Database, state: Path, late: bool
+) -> None:
+    amended = update(1, OrderStatus.PARTIALLY_FILLED, cum_qty_lots=2, qty_lots=3)
+    done = {"order_status": OrderStatus.FILLED, "order_status_after": OrderStatus.FILLED}
+    filled = fill(1, 502, 1, cum_qty_lots=3, **done) | {"qty_lots": 3}
+    reports = [fill(1, 501, 2, cum_qty_lots=2), amended, filled]
+    stale = update(1, OrderStatus.NEW, order_status_after=OrderStatus.FILLED)
+    write_session(state, request(1), *reports, *([stale] if late else []))
+
+    project_all(database, state)
+
+    shown = rows(database, "order_states", "qty_lots", "cum_qty_lots", "filled_lots", "status")
+    assert shown == [(3, 3, 3, OrderStatus.FILLED)]
+
+
+def test_an_order_amended_to_more_by_hand_is_as_large(database: Database, state: Path) -> None:
+    write_session(state, request(1), fill(1, 501, 5, cum_qty_lots=5) | {"qty_lots": 8})
+
+    project_all(database, state)
+
+    shown = rows(database, "order_states", "qty_lots", "cum_qty_lots", "filled_lots", "status")
+    assert shown == [(8, 5, 5, OrderStatus.PARTIALLY_FILLED)]
+
+
 def test_an_order_of_an_earlier_epoch_keeps_its_row(database: Database, state: Path) -> None:
     write_session(state, request(1), update(1, OrderStatus.NEW), session_id="one", epoch=1)
     canceled = update(1, OrderStatus.CANCELED, epoch_low=1)
