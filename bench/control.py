@@ -198,7 +198,7 @@ def pages(port: int, token: str) -> Iterator[None]:
                     assert isinstance(key.fileobj, socket.socket)
                     key.fileobj.recv(1 << 16)
 
-        reader = threading.Thread(target=drain)
+        reader = threading.Thread(target=drain, name="pages")
         reader.start()
         try:
             yield

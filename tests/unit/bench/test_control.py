@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bench import control
-from bench.control import BENCH, Control, summary
+from bench.control import BENCH, Control, entries_between, first_halt_ns, pages, summary
+from engine.domain.codes import EVENT_ENTRY, EventType, TradingState
 from tests.api_rig import TOKEN, Served, serving
+from tests.store_builders import event_records
+from tests.store_events import event, request
 
 
 @pytest.fixture
@@ -33,6 +37,42 @@ def test_each_halt_is_confirmed_and_undone(
 def test_a_refusal_is_no_measurement(served: Served) -> None:
     with pytest.raises(AssertionError, match="halt"):
         Control(served.api.port, "wrong").ask("POST", "/v1/halt", "bench")
+
+
+def halted(at_ns: int) -> dict[str, object]:
+    state = TradingState.HALTED
+    return event(EventType.TRADING_STATE_CHANGED, time_ns=at_ns, trading_state=state)
+
+
+def ordered(at_ns: int, flags: int = EVENT_ENTRY) -> dict[str, object]:
+    return request(1, decision_time_ns=at_ns, cause_receive_time_ns=1, flags=flags)
+
+
+def test_a_word_is_seen_at_the_first_step_that_says_so_after_it() -> None:
+    enabled = event(EventType.TRADING_STATE_CHANGED, time_ns=60, trading_state=0)
+    parts = [event_records(halted(10), enabled), event_records(halted(70), halted(90))]
+    assert first_halt_ns(parts, 0) == 10
+    assert first_halt_ns(parts, 11) == 70
+    with pytest.raises(AssertionError, match="never said"):
+        first_halt_ns(parts, 91)
+
+
+def test_only_orders_that_open_and_were_decided_between_count() -> None:
+    rows = [ordered(10), ordered(20), ordered(25, flags=0), ordered(30), halted(22)]
+    parts = [event_records(*rows[:2]), event_records(*rows[2:])]
+    assert entries_between(parts, 10, 30) == 1
+    assert entries_between(parts, 9, 31) == 3
+
+
+def test_pages_are_open_while_a_case_runs_and_closed_after_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "PAGES", 5)
+    given = {"x-aegis-token": TOKEN}
+    with pages(served.api.port, TOKEN):
+        assert served.ask("GET", "/v1/whoami", headers=given).status == 200
+        assert len([t for t in threading.enumerate() if t.name == "pages"]) == 1
+    assert not [t for t in threading.enumerate() if t.name == "pages"]
 
 
 def test_the_summary_is_of_what_was_waited() -> None:

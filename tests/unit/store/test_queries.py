@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.records import OrderStatus, OrderType
+from engine.domain.records import EventType, OrderStatus, OrderType
 from engine.store.projection import project_all
 from engine.store.queries import StatusQueries
 from engine.store.sqlite import SqliteDatabase
-from tests.store_builders import write_session
-from tests.store_events import decision, fill, opening_cash, position, request, update
+from tests.store_builders import session_document, write_session
+from tests.store_events import decision, event, fill, opening_cash, position, request, update
 
 
 @pytest.fixture
@@ -78,6 +78,25 @@ def test_pnl_is_net_of_fees_and_counts_every_fill_once(queries: StatusQueries) -
     assert found["currency"] == "USDT"
     assert found["realised"] == pytest.approx(0.07 - 4e-07)
     assert found["wallet"] == pytest.approx(4.9999996)
+
+
+def test_the_newest_fetch_that_failed_since_a_time_is_told(tmp_path: Path) -> None:
+    state = tmp_path / "practice-practice-paper"
+    failed = [
+        event(EventType.FETCH_FAILED, time_ns=at, reason=reason, text=text)
+        for at, reason, text in ((3_000, -1003, b"too many"), (5_000, 9004, b""))
+    ]
+    other = event(EventType.EXECUTOR_FAULT, time_ns=9_000, reason=7, text=b"late")
+    write_session(state, *failed, other)
+    database = SqliteDatabase(state / "aegis.db")
+    project_all(database, state)
+    database.close()
+    queries = StatusQueries(state / "aegis.db")
+    begun = session_document().realtime_ns(0)
+    assert queries.fetch_failure(begun) == (9004, "")
+    assert queries.fetch_failure(begun + 5_000) == (9004, "")
+    assert queries.fetch_failure(begun + 5_001) is None
+    assert StatusQueries(tmp_path / "absent.db").fetch_failure(0) is None
 
 
 def test_a_database_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
