@@ -41,7 +41,7 @@ from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.reader import read_batches
 from engine.telemetry import BRAIN_HISTOGRAMS
 from ringbuffer import layout
-from ringbuffer.counters import CountersSegment, summarise
+from ringbuffer.counters import HISTOGRAM_MAX, CountersSegment, Percentiles, summarise
 from ringbuffer.segment import Segment
 
 Records = NDArray[np.void]
@@ -145,10 +145,16 @@ class Word:
         time.sleep(SPAN_S)
         after = page.histogram(LAG)
         page.release()
-        words = [now - then for now, then in zip(after, before, strict=True)]
-        found = summarise(words)
+        found = between(before, after)
         named = (("p50", found.p50_ns), ("p99", found.p99_ns), ("p99.9", found.p999_ns))
         return {name: ns / 1e6 for name, ns in named}
+
+
+def between(before: list[int], after: list[int]) -> Percentiles:
+    """Return the percentiles of what a histogram took between two copies of its words."""
+    words = [now - then for now, then in zip(after, before, strict=True)]
+    words[HISTOGRAM_MAX] = after[HISTOGRAM_MAX]  # percentiles never lie above it
+    return summarise(words)
 
 
 def first_halt_ns(parts: list[Records], since_ns: int) -> int:

@@ -9,9 +9,19 @@ from pathlib import Path
 import pytest
 
 from bench import control
-from bench.control import BENCH, Control, entries_between, first_halt_ns, pages, summary
+from bench.control import (
+    BENCH,
+    Control,
+    between,
+    entries_between,
+    first_halt_ns,
+    pages,
+    summary,
+)
 from engine.domain.codes import EVENT_ENTRY, EventType, TradingState
+from ringbuffer.counters import CountersSegment
 from tests.api_rig import TOKEN, Served, serving
+from tests.ring_builders import unique_name
 from tests.store_builders import event_records
 from tests.store_events import event, request
 
@@ -55,6 +65,24 @@ def test_a_word_is_seen_at_the_first_step_that_says_so_after_it() -> None:
     assert first_halt_ns(parts, 11) == 70
     with pytest.raises(AssertionError, match="never said"):
         first_halt_ns(parts, 91)
+
+
+def test_the_lag_of_a_span_is_of_that_span_alone() -> None:
+    segment = CountersSegment.create(unique_name("counters"), 1)
+    page = segment.page(0)
+    try:
+        for _ in range(100):
+            page.record(0, 50_000_000)
+        before = page.histogram(0)
+        for _ in range(100):
+            page.record(0, 20_000)
+        found = between(before, page.histogram(0))
+    finally:
+        page.release()
+        segment.unlink()
+        segment.close()
+    assert found.sample_count == 100
+    assert 20_000 <= found.p99_ns < 25_000
 
 
 def test_only_orders_that_open_and_were_decided_between_count() -> None:
