@@ -9,6 +9,7 @@ import numpy as np
 from tests.feature_twins import DAY_S, NAN, Outputs, Seen, ema, newest, over
 from tests.feature_twins import TWINS as PRICE_TWINS
 from tests.feature_twins_crowd import CROWD_TWINS
+from tests.feature_twins_cycle import hilbert
 from tests.feature_twins_patterns import PATTERN_TWINS
 from tests.feature_twins_structure import STRUCTURE_TWINS
 
@@ -280,6 +281,7 @@ TWINS: dict[str, Callable[..., float | Outputs]] = (
         "volume.day_vwap_distance": day_vwap_distance,
         "volume.day_delta": day_delta,
         "profile.value_area": value_area,
+        "cycle.hilbert": hilbert,
         "impact.amihud_bps": amihud,
         "impact.kyle_bps": kyle,
         "impact.vpin": vpin,

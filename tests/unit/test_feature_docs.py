@@ -21,6 +21,22 @@ def test_every_row_has_one_line() -> None:
         assert page.count(f"| `{row.name}`") == 1, row.name
 
 
+def test_inputs_that_may_be_missing_are_explained() -> None:
+    head = feature_docs.markdown(CATALOGUE).partition("\n## ")[0]
+    read = {name for row in CATALOGUE.bar_rows for name in row.inputs}
+    may_be_missing = read - {"price", "volume", "takers", "trades", "time"}
+    assert may_be_missing == {"mark", "liquidations", "open_interest", "news", "leader", "others"}
+    assert [name for name in may_be_missing if f"`{name}`" not in head] == []
+
+
+def test_rows_over_bars_made_of_several_say_so() -> None:
+    page = feature_docs.markdown(CATALOGUE)
+    for row in CATALOGUE.bar_rows:
+        is_said = f"over bars made of {row.every}: " in row.meaning
+        assert is_said == (row.every > 1) == ("@" in row.name), row.name
+    assert page.count("over bars made of 15: ") == 12
+
+
 def test_the_page_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     feature_docs.main()
     assert capsys.readouterr().out == feature_docs.markdown(CATALOGUE)

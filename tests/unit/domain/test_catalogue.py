@@ -66,10 +66,16 @@ def test_layers_follow_the_rows_over_one_bar_and_each_other() -> None:
     firsts = [plan.first, *plan.coarse_first]
     assert [it[0] for it in firsts] == [0, *(it[-1] for it in firsts[:-1])]
     assert firsts[-1][-1] == len(plan.column)
+    rows = compile_plan(TEXT).bar_rows
+    firsts_of_layers = [
+        next(row.columns[0] for row in rows if row.every == every) for every in plan.coarse_bars
+    ]
+    names = compile_plan(TEXT).bar_columns
+    assert [names[column] for column in plan.coarse_column] == firsts_of_layers
     assert all((np.diff(it) >= 0).all() for it in firsts)
     assert plan.coarse_bars.tolist() == [5, 15, 60]
     ends = plan.coarse_column + plan.coarse_width
-    assert ends.tolist() == [*plan.coarse_column[1:], len(compile_plan(TEXT).bar_columns)]
+    assert ends.tolist()[:-1] == plan.coarse_column.tolist()[1:]
 
 
 def test_every_layer_has_the_same_rows() -> None:

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.domain.features.catalogue import FeatureRow
 from tests.feature_bars import CATALOGUE, Bar, batch, random_context, scaled_bars, timed
@@ -134,6 +136,19 @@ def test_what_a_pattern_said_stays_said(row: FeatureRow) -> None:
     for cut in (100, 333, 500):
         part = batch(bars[:cut], context[:cut])[:, column : column + 2]
         np.testing.assert_array_equal(part, whole[:cut])
+
+
+@given(st.lists(st.integers(-7, 7), min_size=10, max_size=20))
+def test_prices_upside_down_make_the_same_patterns_of_the_other_side(steps: list[int]) -> None:
+    """Turns that alternate; in a flat stretch a bar is both a high and a low: the high counts."""
+    turns = [0]
+    for k, step in enumerate(steps):
+        turns.append((1 if k % 2 else -1) * (200 + 25 * step))
+    first = CATALOGUE.bar_columns.index(ROWS[0].columns[0])
+    one = batch(drawn(turns))[:, first : first + 10]
+    other = batch(drawn([-turn for turn in turns]))[:, first : first + 10]
+    np.testing.assert_array_equal(one[:, ::2], -other[:, ::2])
+    np.testing.assert_array_equal(one[:, 1::2], other[:, 1::2])
 
 
 def test_patterns_do_not_depend_on_the_level_of_prices() -> None:
