@@ -2,11 +2,11 @@
 
 `python -m bench.strategy_count [--json FILE] [--passes N]`
 
-Rows of rules from the shipped grid, every family among them, over instruments that a recorded
-market has warmed. `quote` is what asking all of them about one quote takes, `bar end` what asking
-those takes whose bar ended, when a bar of every length ends at once; instruments are asked in turn,
-so that no strategy's rows are hot for being the last. A rule reads features of bars: at a quote it
-can only leave a position, by its stop, target or time. In `... hold` one strategy in ten has one.
+Rows of rules from the shipped grid, every family among them, all on bars of one second, so that a
+short recorded market warms their features. `quote` is what asking about one quote takes, `bar end`
+what asking all of them takes when their bar ended; instruments are asked in turn, so that no
+strategy's rows are hot for being the last. A rule reads features of bars: at a quote it can only
+leave a position, by its stop, target or time. In `... hold` one strategy in ten has one.
 
 Figures are ns of CPU on one core, for one quote or one end of bars of one instrument.
 """
@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from bench import harness
@@ -113,7 +114,8 @@ class Subject:
     def __init__(self, tape: Records, count: int, *, holds: bool) -> None:
         """Take `count` rows of the grid, evenly spaced, and play the market."""
         grid = expanded_rows()
-        rows = [grid[k * len(grid) // count] for k in range(count)]
+        chosen = [grid[k * len(grid) // count] for k in range(count)]
+        rows = [msgspec.structs.replace(row, timeframe_s=1) for row in chosen]
         instruments = brain_tapes.instruments_of(INSTRUMENTS)
         self.market = brain_tapes.with_clock(create_market_state(instruments, rows), tape)
         self.exposure = np.zeros((INSTRUMENTS, count), dtype=EXPOSURE_DTYPE)
