@@ -35,6 +35,7 @@ ORDERS: Final = 1_000
 FILLS: Final = 10_000
 FILLS_S: Final = 120.0
 
+FRESH_S: Final = 61.0  # what the trading engine asked weighs no more on who comes next
 RECONCILED_S: Final = 60.0
 AT_ONCE: Final = 4  # an order side keeps so many connections
 FIRST_SEQUENCE: Final = 1_000_000_000  # beyond any order of the killed engine
@@ -71,17 +72,18 @@ def trade_until(life: Life, fills: int) -> int:
 async def rest_orders(venue: Exchange, epoch: int, orders: int) -> None:
     """Let orders rest far below the market, under names of a session that has ended."""
     async with open_order_side(venue, epoch=epoch) as side:
+        budget = side.orders.context.rest.budget
+        await side.wait_until(lambda: budget.has_room(orders), "the lifted limits")
         side.order_sequence = FIRST_SEQUENCE
+        prices = [float(venue.wait_for_quotes(row.symbol)[0]) for row in side.instruments]
         for number in range(orders):
             if number % AT_ONCE == 0:
                 await _until_resting(side, number)
             index = number % len(side.instruments)
             instrument = side.instruments[index]
-            bid, _ = venue.wait_for_quotes(instrument.symbol)
-            ticks = instrument.price_ticks(bid)
-            assert ticks is not None
-            lots = int(WORTH / float(bid) / float(instrument.lot_size)) + 1
-            side.new_order(Side.BUY, lots, ticks * 97 // 100, instrument_index=index)
+            ticks = int(prices[index] * 0.97 / float(instrument.tick_size))
+            lots = int(WORTH / prices[index] / float(instrument.lot_size)) + 1
+            side.new_order(Side.BUY, lots, ticks, instrument_index=index)
         await _until_resting(side, orders)
 
 
@@ -107,6 +109,7 @@ def restart(orders: int, fills: int) -> Pass:
         try:
             counted = trade_until(lives[0], fills)
             epoch = int((folder / "home" / STATE / "epoch").read_text("ascii"))
+            time.sleep(FRESH_S)
             asyncio.run(rest_orders(venue, epoch, orders))
             began = time.monotonic()
             lives.append(Life(folder / "home", f"restart{os.getpid()}", 1, words))

@@ -175,6 +175,11 @@ class Budget:
         full = [window for window in self._orders if window.count(now_ms) >= window.limit]
         return max((window.left_s(now_ms) for window in full), default=0.0)
 
+    def has_room(self, orders: int) -> bool:
+        """Return whether the venue would take so many orders now."""
+        now_ms = time.time_ns() // NS_PER_MS
+        return all(window.count(now_ms) + orders <= window.limit for window in self._orders)
+
     def request_wait_s(self, *, urgent: bool) -> float:
         """Return for how long no further request should be sent; 0: one may be now."""
         if urgent:

@@ -114,6 +114,11 @@ class LineEnd:
         lender.on_needed = self.reclaim if lender.is_shared else self.release
         lender.on_idle = self.arm
 
+    @property
+    def is_lent(self) -> bool:
+        """Return whether the kernel thread may write an order, or has written one unseen yet."""
+        return self._connection is not None
+
     def arm(self) -> None:
         """Lend an idle connection, where that is possible and none is lent."""
         if self._connection is not None or self._closed or not self._clock.is_known:

@@ -70,7 +70,7 @@ class OrderSender:
     def send(self, command: Command, attempt: int = 1) -> None:
         """Write one order now, on an idle connection; reports what comes of it."""
         context = self._context
-        if context.rest.blocked_s() > 0 or context.rest.budget.order_wait_s() > 0:
+        if context.rest.blocked_s() > 0 or not self._has_room():
             context.report_rejected(command, LocalReason.RATE_PAUSED)
             return
         written = self._write(command)
@@ -81,6 +81,15 @@ class OrderSender:
             return
         # It is on its way; what follows is our own book-keeping.
         self._follow(command, written.answer, written.write_ns, attempt)
+
+    def _has_room(self) -> bool:
+        """Return whether the venue takes one more, besides what the kernel thread may write."""
+        line, budget = self._context.line, self._context.rest.budget
+        if line is None or not line.is_lent:
+            return budget.has_room(1)
+        if not budget.has_room(2):
+            line.release()  # unless it has written already: then that one counts
+        return budget.has_room(2 if line.is_lent else 1)
 
     def _write(self, command: Command) -> Written | None:
         """Write an order over the session, or over HTTP; None: no connection is idle."""
