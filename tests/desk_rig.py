@@ -132,7 +132,7 @@ class DeskRig:
         cause_age_ns: int = 0,
         flags: int = 0,
         tif: int = TimeInForce.GTC,
-        books: bool = True,
+        books: int = True,
     ) -> np.ndarray:
         """Take an opportunity through the gates; LIMIT when it has a price. Return the events."""
         rows = self.desk.opportunities
