@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from research.chart_data import ChartData, Mark
 from research.chart_shapes import Line, Point, Zone
 
+Figure = Any  # plotly has no types
+Times = NDArray[np.datetime64]
 Named = TypeVar("Named", Zone, Line, Point)
 
 UP, DOWN, QUIET = "#1a9850", "#d73027", "#888888"
@@ -35,7 +37,7 @@ POINT_LOOKS: Final = {
 SESSIONS: Final = (("Asia", "#c6dbef"), ("London", "#fdd0a2"), ("New York", "#c7e9c0"))
 
 
-def figure(data: ChartData) -> Any:  # noqa: ANN401  plotly has no types
+def figure(data: ChartData) -> Figure:
     """Return the picture of what a chart shows."""
     from plotly.subplots import make_subplots
 
@@ -69,11 +71,11 @@ def figure(data: ChartData) -> Any:  # noqa: ANN401  plotly has no types
     return made
 
 
-def _times(stamps_ns: Any) -> Any:  # noqa: ANN401  an array or a list
+def _times(stamps_ns: NDArray[np.int64] | Sequence[int]) -> Times:
     return np.asarray(stamps_ns, dtype="datetime64[ns]")
 
 
-def _add_bars(made: Any, data: ChartData, times: Any) -> None:  # noqa: ANN401  plotly's
+def _add_bars(made: Figure, data: ChartData, times: Times) -> None:
     from plotly import graph_objects as go
 
     prices = {
@@ -98,7 +100,7 @@ def _add_bars(made: Any, data: ChartData, times: Any) -> None:  # noqa: ANN401  
     made.update_layout(barmode="relative")
 
 
-def _add_shapes(made: Any, data: ChartData, times: Any) -> None:  # noqa: ANN401  plotly's
+def _add_shapes(made: Figure, data: ChartData, times: Times) -> None:
     """Draw zones, lines and points, one trace per name, so that the legend shows or hides each."""
     for name, zones in _by_name(data.drawn.zones).items():
         for side, color in ((1, UP), (-1, DOWN)):
@@ -118,13 +120,7 @@ def _by_name(drawn: Iterable[Named]) -> dict[str, list[Named]]:
     return found
 
 
-def _add_zones(
-    made: Any,  # noqa: ANN401
-    name: str,
-    zones: Sequence[Zone],
-    times: Any,  # noqa: ANN401
-    color: str,
-) -> None:
+def _add_zones(made: Figure, name: str, zones: Sequence[Zone], times: Times, color: str) -> None:
     from plotly import graph_objects as go
 
     x: list[Any] = []
@@ -147,7 +143,7 @@ def _add_zones(
     made.add_trace(trace, row=1, col=1)
 
 
-def _add_lines(made: Any, name: str, lines: Sequence[Line], times: Any) -> None:  # noqa: ANN401
+def _add_lines(made: Figure, name: str, lines: Sequence[Line], times: Times) -> None:
     from plotly import graph_objects as go
 
     x: list[Any] = []
@@ -169,7 +165,7 @@ def _add_lines(made: Any, name: str, lines: Sequence[Line], times: Any) -> None:
     made.add_trace(trace, row=1, col=1)
 
 
-def _add_points(made: Any, name: str, points: Sequence[Point], times: Any) -> None:  # noqa: ANN401
+def _add_points(made: Figure, name: str, points: Sequence[Point], times: Times) -> None:
     from plotly import graph_objects as go
 
     texts = [
@@ -190,7 +186,7 @@ def _add_points(made: Any, name: str, points: Sequence[Point], times: Any) -> No
     made.add_trace(trace, row=1, col=1)
 
 
-def _add_sessions(made: Any, data: ChartData, times: Any) -> None:  # noqa: ANN401  plotly's
+def _add_sessions(made: Figure, data: ChartData, times: Times) -> None:
     """Shade the bars of each session, and say which colour is which."""
     from plotly import graph_objects as go
 
@@ -226,14 +222,14 @@ def runs(flags: NDArray[np.int64]) -> list[tuple[int, int]]:
     return [(int(first), int(behind) - 1) for first, behind in edges.reshape(-1, 2)]
 
 
-def _add_decisions(made: Any, data: ChartData) -> None:  # noqa: ANN401  plotly's
+def _add_decisions(made: Figure, data: ChartData) -> None:
     for name, refused, color in (("decisions", False, ENTRY), ("refused", True, REFUSED)):
         found = [mark for mark in data.decisions if mark.is_refused is refused]
         if found:
             _add_marks(made, name, found, [_price(data, mark) for mark in found], color, "diamond")
 
 
-def _add_fills(made: Any, data: ChartData) -> None:  # noqa: ANN401  plotly's
+def _add_fills(made: Figure, data: ChartData) -> None:
     from plotly import graph_objects as go
 
     for side, name, color in ((1, "buys", UP), (-1, "sells", DOWN)):
@@ -253,7 +249,7 @@ def _add_fills(made: Any, data: ChartData) -> None:  # noqa: ANN401  plotly's
 
 
 def _add_marks(
-    made: Any,  # noqa: ANN401  plotly's
+    made: Figure,
     name: str,
     found: Sequence[Mark],
     prices: Sequence[float],
