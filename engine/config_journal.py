@@ -14,6 +14,13 @@ class JournalConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         str,
         Meta(pattern="^(all|off)$", description="off: the session cannot be replayed."),
     ] = "all"
+    features: Annotated[
+        str,
+        Meta(
+            pattern="^(all|off)$",
+            description="The feature vector of every bar that ends, 3 KB each; off: none is kept.",
+        ),
+    ] = "all"
     max_bytes: Annotated[
         int, Meta(gt=0, description="Bound of all journals; oldest market segments go first.")
     ] = 10_000_000_000

@@ -134,6 +134,8 @@ BRAIN_COUNTERS: tuple[Counter, ...] = (
     Counter("funding_e8", "Funding received, paid negative", "1e-8 quote"),
     Counter("equity_e8", "Cash and open positions", "1e-8 quote"),
     Counter("orders_open", "Orders that are not settled", "orders"),
+    Counter("vectors_total", "Feature vectors of ended bars, to the journal", "vectors"),
+    Counter("vectors_lost_total", "Feature vectors that found no room", "vectors"),
     *REFUSAL_COUNTERS,
     *REJECT_COUNTERS,
 )

@@ -205,6 +205,8 @@ def _decision(names: EventNames, instrument: Instrument, event: np.void) -> Mark
         f"{names.strategy(event)}: {wants}, {reason}",
         f"score {float(event['input_0']):.4g}",
         *(f"{name} {number:.4g}" for name, number in names.inputs(event).items()),
+        *(f"{name} {number:.4g}" for name, number in names.weighed(event).items()),
+        *([f"because {because}"] if (because := names.because(event)) else []),
         f"quantity {instrument.qty_text(int(event['qty_lots']))}",
         "refused: " + " ".join(gate.name for gate in refused) if refused else "all gates passed",
     ]

@@ -7,9 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.instrument_row import Instrument
-from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
+from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE, VECTOR_DTYPE
 from engine.domain.strategy_table import StrategyKind, StrategyRow
-from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, SourceWriter
+from engine.store.journal import (
+    SOURCE_EVENTS_BRAIN,
+    SOURCE_FEATURES,
+    SOURCE_MARKET,
+    SourceWriter,
+)
 from engine.store.session import SessionDocument, write_document
 
 Records = NDArray[np.void]
@@ -57,6 +62,11 @@ def open_events(
     return SourceWriter(
         directory, directory.name, source, EVENT_DTYPE.itemsize, segment_bytes=segment_bytes
     )
+
+
+def open_features(directory: Path) -> SourceWriter:
+    """Open the source of feature vectors of a session directory."""
+    return SourceWriter(directory, directory.name, SOURCE_FEATURES, VECTOR_DTYPE.itemsize)
 
 
 def write_market(directory: Path, frame_counts: list[int], *, segment_bytes: int = 1 << 20) -> int:

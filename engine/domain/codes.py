@@ -65,6 +65,8 @@ BAR_FINAL = 1
 LIQUIDATION_BUY = 1
 CONFLATED = 128  # stands for several records that were merged under back-pressure
 
+VECTOR_SLOT_BYTES = 3072  # a slot of the features ring; its layout is in `records`
+
 
 class EventType(IntEnum):
     """What an event slot holds: below 100 results; 100s commands; 200s reports; 300s control."""

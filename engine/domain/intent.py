@@ -166,6 +166,11 @@ def emit_decision(desk: Desk, out: Out, k: int, mask: int) -> None:
     out.events["input_2"][n] = rows["input_2"][k]
     out.events["input_3"][n] = rows["input_3"][k]
     out.events["input_4"][n] = rows["input_4"][k]
+    if rows["is_entry"][k] != 0:
+        out.events["expected_move_bps"][n] = rows["expected_move_bps"][k]
+        out.events["confidence"][n] = rows["confidence"][k]
+        out.events["cost_bps"][n] = rows["cost_bps"][k]
+        out.events["edge_bps"][n] = rows["edge_bps"][k]
 
 
 @kernel

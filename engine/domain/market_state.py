@@ -15,6 +15,7 @@ cache lines side by side; the rest is touched by book diffs or at a bar's end.
     strategy_memory[i, s]                                 what a strategy remembers of its entry
     quote_rows[word], held_rows[i, word]                  bits: strategies asked at every quote, and
                                                           those that hold a position
+    vectors[k]                      feature vectors of bars that ended since they were last taken
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ from engine.domain.arrays import CACHE_LINE_BYTES, aligned_zeros
 from engine.domain.bars import BAR_DTYPE, BAR_RING_BARS
 from engine.domain.book import BOOK_DTYPE
 from engine.domain.codes import Channel
-from engine.domain.features.catalogue import Catalogue, catalogue_text, compile_plan
+from engine.domain.features.catalogue import (
+    Catalogue,
+    catalogue_text,
+    compile_plan,
+    plan_hash,
+    plan_word,
+)
 from engine.domain.features.coarse import create_coarse
 from engine.domain.features.micro import FLOW_BUCKETS, FLOW_SUMS, LONG, MICRO_COLUMNS
 from engine.domain.features.plan import FeaturePlan
@@ -44,6 +51,7 @@ from engine.domain.firewall_lanes import ANCHOR_COLUMNS, LANES, MOVE_COLUMNS
 from engine.domain.firewall_memory import BAR_WORDS, BOOK_WORDS
 from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT
 from engine.domain.kernel import Bytes, Floats, Integers, Records
+from engine.domain.records import VECTOR_DTYPE, VECTOR_VALUES_MAX
 from engine.domain.row_bits import pack_bits, words_for
 from engine.domain.score import ORDERFLOW_WEIGHTS
 from engine.domain.strategy_table import (
@@ -119,6 +127,10 @@ STRATEGY_DTYPE = np.dtype(
         ("cooldown_ns", "<i8"),
         ("limit_slip_ticks", "<i8"),
         ("size_atr_bps", "<f8"),
+        ("edge_min_bps", "<f8"),
+        ("claim", "<f8"),
+        ("expiry_ns", "<i8"),
+        ("regime_adapt", "<f8"),
     ]
 )
 
@@ -136,6 +148,9 @@ MICRO_BASE = 10_000  # columns from here on are of quotes and trades
 # Kinds that may enter at a quote; those of others are asked at a quote while they hold a position.
 QUOTE_KINDS = (StrategyKind.ORDERFLOW, StrategyKind.QUOTE_IMBALANCE)
 
+TREND_LABEL = "regime.trend_30.label"
+VOLATILITY_LABEL = "regime.volatility_10_60.label"
+
 # Words of `progress`.
 SEQUENCE_LAST = 0
 VENUE_TIME_NEWEST_NS = 1
@@ -146,7 +161,14 @@ CLOCK_ANCHOR_NS = 5
 USES_SCORE = 6
 INSTRUMENTS_KNOWN = 7  # rows that stand for one; those behind wait for instruments to come
 LEADER = 8  # instrument that others are compared with; -1: none
-PROGRESS_WORDS = 9
+VECTORS_WAITING = 9  # rows of `vectors` that hold one; who takes them sets 0
+VECTORS_LOST = 10  # that found no room since the start
+PLAN_WORD = 11  # what names the plan in each vector
+TAKER_FEE_PPM = 12  # what an entry is thought to pay a fill, parts of a million
+TREND_COLUMN = 13  # of the regime's label among the columns of bars; -1: it is not computed
+VOLATILITY_COLUMN = 14
+ENTRIES_WITHOUT_EDGE = 15  # wanted since the start, and not worth their cost
+PROGRESS_WORDS = 16
 
 
 class MarketState(NamedTuple):
@@ -181,6 +203,7 @@ class MarketState(NamedTuple):
     strategy_memory: Records  # STRATEGY_MEMORY_DTYPE[n, s]
     quote_rows: Integers  # int64[words], by engine.domain.row_bits; read only
     held_rows: Integers  # int64[n, words]; written by the order side
+    vectors: Records  # VECTOR_DTYPE[k], for whoever keeps them; none: no row
 
 
 def timeframes_of(rows: Sequence[StrategyRow]) -> tuple[int, ...]:
@@ -218,8 +241,9 @@ def pack_strategies(
         packed["notional_e8"][s] = round(row.notional * E8)
         packed["stop_atr"][s] = numbers["stop_atr"]
         packed["take_atr"][s] = numbers["take_atr"]
-        packed["size_atr_bps"][s] = numbers["size_atr_bps"]
-        for name in ("max_hold", "min_hold", "cooldown"):
+        for name in ("size_atr_bps", "edge_min_bps", "claim", "regime_adapt"):
+            packed[name][s] = numbers[name]
+        for name in ("max_hold", "min_hold", "cooldown", "expiry"):
             packed[f"{name}_ns"][s] = round(numbers[f"{name}_s"] * S_TO_NS)
         packed["limit_slip_ticks"][s] = round(numbers["limit_slip_ticks"])
         own = parameters_of(row.kind)[len(COMMON_PARAMETERS) :]
@@ -236,6 +260,11 @@ def feature_columns(catalogue: Catalogue) -> dict[str, int]:
     """Return where rules find each feature: a column of bars, or MICRO_BASE and one of quotes."""
     found = {name: column for column, name in enumerate(catalogue.bar_columns)}
     return found | {row.name: MICRO_BASE + k for k, row in enumerate(catalogue.micro_rows)}
+
+
+def column_or_none(catalogue: Catalogue, name: str) -> int:
+    """Return where a column of bars stands; -1: it is not computed."""
+    return catalogue.bar_columns.index(name) if name in catalogue.bar_columns else -1
 
 
 def column_of(row: StrategyRow, place: str, columns: Mapping[str, int]) -> int:
@@ -259,6 +288,8 @@ def create_market_state(
     strategy_rows: Sequence[StrategyRow],
     timeframes_s: Sequence[int] | None = None,
     catalogue: Catalogue | None = None,
+    *,
+    vector_rows: int = 0,
 ) -> MarketState:
     """Return the state before the first record, every array at its full size.
 
@@ -267,6 +298,7 @@ def create_market_state(
         strategy_rows: rows to run; strategy_index is the position in this sequence.
         timeframes_s: bar lengths, ascending, with every row's own among them; None: timeframes_of.
         catalogue: which features to compute; None: those that are shipped.
+        vector_rows: room for feature vectors; 0: none are kept.
     """
     timeframes = tuple(timeframes_s or timeframes_of(strategy_rows))
     n, t, s = len(instrument_rows), len(timeframes), len(strategy_rows)
@@ -303,11 +335,16 @@ def create_market_state(
         strategy_memory=aligned_zeros((n, s), STRATEGY_MEMORY_DTYPE),
         quote_rows=pack_bits([row.kind in QUOTE_KINDS for row in strategy_rows]),
         held_rows=np.zeros((n, words_for(s)), dtype=np.int64),
+        vectors=aligned_zeros((vector_rows,), VECTOR_DTYPE),
     )
     state.progress[SEQUENCE_LAST] = -1
     state.progress[INSTRUMENTS_KNOWN] = n
     state.progress[LEADER] = -1
+    state.progress[TREND_COLUMN] = column_or_none(asked, TREND_LABEL)
+    state.progress[VOLATILITY_COLUMN] = column_or_none(asked, VOLATILITY_LABEL)
     state.progress[USES_SCORE] = any(row.kind == StrategyKind.ORDERFLOW for row in strategy_rows)
+    assert len(asked.vector_names) <= VECTOR_VALUES_MAX, "a slot has room for every column"
+    state.progress[PLAN_WORD] = plan_word(plan_hash()) if vector_rows else 0
     state.hot["next_close_ns"][:] = NEVER_NS
     state.hot["micro"][:] = np.nan
     return state

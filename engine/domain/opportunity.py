@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.domain.codes import EVENT_REDUCE_ONLY, OrderType, TimeInForce
 from engine.domain.kernel import Records, fused, kernel
-from engine.domain.market_state import MarketState
+from engine.domain.market_state import TREND_COLUMN, VOLATILITY_COLUMN, MarketState
 
 # A strategy acts at most once per record, and so many of them do: others are asked again when
 # their next quote or bar comes.
@@ -46,10 +46,14 @@ OPPORTUNITY_DTYPE = np.dtype(
         ("input_2", "<f8"),
         ("input_3", "<f8"),
         ("input_4", "<f8"),
+        ("expected_move_bps", "<f8"),  # of an entry; engine.domain.edge says what each is
+        ("confidence", "<f8"),
+        ("cost_bps", "<f8"),
+        ("edge_bps", "<f8"),
     ],
     align=True,
 )
-assert OPPORTUNITY_DTYPE.itemsize == 88, "opportunities are packed without holes"
+assert OPPORTUNITY_DTYPE.itemsize == 120, "opportunities are packed without holes"
 
 _MARKET = int(OrderType.MARKET)
 _LIMIT = int(OrderType.LIMIT)
@@ -143,12 +147,36 @@ def entry_notional_e8(market: MarketState, i: int, s: int, touch: int) -> int:
 
 
 @kernel
+def regime_label(market: MarketState, i: int, t: int, column: int) -> float:
+    """Return a label of the newest bar's regime, -1, 0 or 1; 0 where it is not known."""
+    label = market.bar_features[i, t, column] if column >= 0 else 0.0
+    return float(label) if label == label else 0.0  # noqa: PLR0124  NaN
+
+
+@kernel
+def set_distances(market: MarketState, i: int, s: int, side: int) -> None:
+    """Set how far stop and target of an entry lie: ATRs, moved by the regime; in place.
+
+    With `regime_adapt` of 1, both lie half as far again where bars vary much and half as far where
+    little, and the target half as far again with the trend and half as far against it.
+    """
+    rows, memory = market.strategies, market.strategy_memory
+    t = rows["timeframe_index"][s]
+    half = 0.5 * rows["regime_adapt"][s]
+    calm = 1.0 + half * regime_label(market, i, t, market.progress[VOLATILITY_COLUMN])
+    way = 1.0 + half * side * regime_label(market, i, t, market.progress[TREND_COLUMN])
+    atr_ticks = market.atr_ticks[i, t]
+    memory["stop_ticks"][i, s] = rows["stop_atr"][s] * atr_ticks * calm
+    memory["take_ticks"][i, s] = rows["take_atr"][s] * atr_ticks * calm * way
+
+
+@kernel
 def propose_entry(
     market: MarketState, opportunities: Records, count: int, i: int, s: int, side: int, reason: int
 ) -> int:
     """Write an entry of the row's size as row `count`; return the count after it.
 
-    Sets the distances of stop and target from the ATR at this time, if the row has any.
+    Sets the distances of stop and target of this time, if the row has any.
     """
     hot = market.hot
     if count >= opportunities.shape[0]:
@@ -162,9 +190,7 @@ def propose_entry(
     write_order(market, opportunities, count, i, s, side, True)
     opportunities["qty_lots"][count] = qty
     opportunities["reason"][count] = reason
-    atr_ticks = market.atr_ticks[i, market.strategies["timeframe_index"][s]]
-    market.strategy_memory["stop_ticks"][i, s] = market.strategies["stop_atr"][s] * atr_ticks
-    market.strategy_memory["take_ticks"][i, s] = market.strategies["take_atr"][s] * atr_ticks
+    set_distances(market, i, s, side)
     return count + 1
 
 

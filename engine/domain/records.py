@@ -38,6 +38,7 @@ from engine.domain.codes import (
     LIQUIDATION_BUY,
     TRADE_AGGREGATED,
     TRADE_BUYER_AGGRESSOR,
+    VECTOR_SLOT_BYTES,
     Channel,
     EventType,
     GapReason,
@@ -161,12 +162,40 @@ EVENT_FIELDS: tuple[tuple[str, str, int], ...] = (
     ("failure_count", "<i8", 144),  # RESTORE_LIMITS: venue failures in a row
     ("cash_e8", "<i8", 152),  # RESTORE_LIMITS: wallet by our own books; LIMITS_CHANGED as all above
     ("funding_e8", "<i8", 120),  # FUNDING: received > 0; RESTORE_*: total so far
+    # SIGNAL_GENERATED of an entry, where others have text; NaN: not known.
+    ("expected_move_bps", "<f8", 208),
+    ("confidence", "<f8", 216),  # 0 to 1
+    ("cost_bps", "<f8", 224),  # two fees, spread, slippage
+    ("edge_bps", "<f8", 232),  # what the row claims of the move, less the cost
     # DRAIN_MARK: seen as int64[32], words 4..27 are four columns of MARKS_PER_RECORD values:
     # now_ns, market_last, report_last, control_last * 8 + outer trading state. `mark_count` rows.
     ("mark_count", "<i4", 28),
 )
 
 MARK_WORD_FIRST = 4
+
+# A feature vector as it leaves the brain: the bar, then every column strategies could read when it
+# ended, bar columns first, those of quotes and trades behind them. `value_count` of `values` count.
+VECTOR_VALUES_MAX = 372
+VECTOR_DTYPE = np.dtype(
+    [
+        ("sequence", "<i8"),
+        ("instrument_index", "<i4"),
+        ("timeframe_s", "<i4"),
+        ("number", "<i8"),  # of the bar: 0, 1, 2 ... since the session began
+        ("plan", "<i8"),  # first eight bytes of the plan hash
+        ("start_ns", "<i8"),
+        ("open_ticks", "<i8"),
+        ("high_ticks", "<i8"),
+        ("low_ticks", "<i8"),
+        ("close_ticks", "<i8"),
+        ("volume_lots", "<i8"),
+        ("buy_lots", "<i8"),
+        ("value_count", "<i8"),
+        ("values", "<f8", (VECTOR_VALUES_MAX,)),
+    ]
+)
+assert VECTOR_DTYPE.itemsize == VECTOR_SLOT_BYTES, "a vector fills its slot exactly"
 
 
 def _dtype(fields: tuple[tuple[str, str, int], ...], itemsize: int) -> np.dtype[np.void]:
@@ -210,6 +239,9 @@ __all__ = [
     "TEXT_BYTES",
     "TRADE_AGGREGATED",
     "TRADE_BUYER_AGGRESSOR",
+    "VECTOR_DTYPE",
+    "VECTOR_SLOT_BYTES",
+    "VECTOR_VALUES_MAX",
     "Channel",
     "EventType",
     "GapReason",

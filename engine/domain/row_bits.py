@@ -34,7 +34,7 @@ def pack_bits(members: Sequence[bool]) -> NDArray[np.int64]:
 @kernel
 def mark_row(words: Integers, row: int, is_member: bool) -> None:
     """Put a strategy into a set, or take it out, in place."""
-    bit = 1 << (row & PLACE_MASK)
+    bit = np.int64(1) << (row & PLACE_MASK)  # uncompiled, `row` may be narrower
     kept = words[row >> WORD_SHIFT] & ~bit
     words[row >> WORD_SHIFT] = kept | bit if is_member else kept
 

@@ -114,7 +114,8 @@ def create_state(
     *,
     epoch: int,
     timeframes_s: Sequence[int] | None = None,
+    vector_rows: int = 0,
 ) -> State:
     """Return the state before the first record; see `create_desk` and `create_market_state`."""
-    market = create_market_state(instruments, strategies, timeframes_s)
+    market = create_market_state(instruments, strategies, timeframes_s, vector_rows=vector_rows)
     return State(market, create_desk(instruments, len(strategies), limits, market, epoch))

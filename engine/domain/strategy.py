@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.domain.bars import BAR_MASK
 from engine.domain.codes import RecordType
+from engine.domain.edge import weigh_entry
 from engine.domain.firewall import check_record
 from engine.domain.kernel import Records, kernel
-from engine.domain.market_state import USES_SCORE, MarketState
+from engine.domain.market_state import USES_SCORE, VENUE_TIME_NEWEST_NS, MarketState
 from engine.domain.market_step import apply_record
 from engine.domain.opportunity import (
     EXPOSURE_DTYPE,
@@ -41,6 +43,7 @@ from engine.domain.strategy_kinds import (
     smc_inputs,
 )
 from engine.domain.strategy_table import StrategyKind, StrategyReason
+from engine.domain.vectors import log_vectors
 
 _SMC = int(StrategyKind.SMC)
 _ORDERFLOW = int(StrategyKind.ORDERFLOW)
@@ -101,6 +104,13 @@ def may_enter(market: MarketState, exposure: Records, i: int, s: int, now_ns: in
 
 
 @kernel
+def is_fresh(market: MarketState, s: int, age_ns: int) -> bool:
+    """Return whether what an entry rests on is no older than its row allows."""
+    expiry_ns = market.strategies["expiry_ns"][s]
+    return bool(expiry_ns == 0 or age_ns <= expiry_ns)
+
+
+@kernel
 def enter_on_quote(
     market: MarketState,
     exposure: Records,
@@ -122,6 +132,8 @@ def enter_on_quote(
         side = imbalance_entry(market, i, s)
         reason = _IMBALANCE
     if side == 0 or not may_enter(market, exposure, i, s, now_ns):
+        return count
+    if not is_fresh(market, s, now_ns - market.hot["quote_receive_time_ns"][i]):
         return count
     return propose_entry(market, opportunities, count, i, s, side, reason)
 
@@ -151,6 +163,8 @@ def ask_on_quote(
             count = propose_exit(market, opportunities, count, i, s, position_lots, reason)
     if count > before:
         show_inputs(market, i, s, score, opportunities, before)
+        if position_lots == 0 and not weigh_entry(market, opportunities, before, score):
+            return before
     return count
 
 
@@ -202,6 +216,19 @@ def exit_on_bar(market: MarketState, i: int, s: int, position_lots: int) -> int:
 
 
 @kernel
+def may_enter_on_bar(market: MarketState, exposure: Records, i: int, s: int, now_ns: int) -> bool:
+    """Return whether a flat strategy may enter, and its bar ended no longer ago than it allows.
+
+    A bar ends with a record behind its end: in a quiet market that may come late.
+    """
+    t = market.strategies["timeframe_index"][s]
+    number = market.closed_count[i, t] - 1
+    end_ns = market.closed["start_ns"][i, t, number & BAR_MASK] + market.timeframes_ns[t]
+    age_ns = market.progress[VENUE_TIME_NEWEST_NS] - end_ns
+    return is_fresh(market, s, age_ns) and may_enter(market, exposure, i, s, now_ns)
+
+
+@kernel
 def run_on_bars(
     market: MarketState,
     exposure: Records,
@@ -222,7 +249,7 @@ def run_on_bars(
         held_ns = now_ns - exposure["entry_time_ns"][i, s]
         if position_lots == 0:
             answer = entry_on_bar(market, i, s)
-            if answer != 0 and may_enter(market, exposure, i, s, now_ns):
+            if answer != 0 and may_enter_on_bar(market, exposure, i, s, now_ns):
                 side = 1 if answer > 0 else -1
                 count = propose_entry(market, opportunities, count, i, s, side, abs(answer))
         elif held_ns >= market.strategies["min_hold_ns"][s]:
@@ -231,6 +258,8 @@ def run_on_bars(
                 count = propose_exit(market, opportunities, count, i, s, position_lots, reason)
         if count > before:
             show_inputs(market, i, s, np.nan, opportunities, before)
+            if position_lots == 0 and not weigh_entry(market, opportunities, before, np.nan):
+                count = before
     return count
 
 
@@ -263,6 +292,8 @@ def apply_market(
     i = slots["instrument_index"][slot_index]
     count = 0
     if closed_mask != 0:
+        if market_state.vectors.shape[0] > 0:
+            log_vectors(market_state, i, closed_mask)
         count = run_on_bars(market_state, exposure, i, closed_mask, now_ns, opportunities)
     if slots["record_type"][slot_index] == _QUOTE:
         count = run_on_quote(market_state, exposure, i, now_ns, opportunities, count)

@@ -17,6 +17,9 @@ import msgspec
 from engine.domain.strategy_table import StrategyKind, StrategyRow, check_row, parameters_of
 
 FAMILIES_FILE = "strategies.toml"
+# What every row does unless its block says otherwise: no entry that does not clear its cost, stop
+# and target moved by the regime; and none on a bar that ended more than its length ago.
+FAMILY_PARAMETERS = {"edge_min_bps": 0.0, "regime_adapt": 0.5}
 PARAMETER_NAMES = frozenset(it.name for it in parameters_of(StrategyKind.RULES))
 
 
@@ -65,7 +68,7 @@ def family_rows(family: Family) -> list[StrategyRow]:
             kind=StrategyKind.RULES,
             timeframe_s=timeframe_s,
             notional=family.notional,
-            parameters=family.parameters | numbers,
+            parameters={**FAMILY_PARAMETERS, "expiry_s": timeframe_s} | family.parameters | numbers,
             rationale=family.rationale,
             rules={key: text.format_map(texts) for key, text in family.rules.items()},
         )

@@ -79,6 +79,10 @@ COMMON_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("cooldown_s", 0.0, "No entry for this time after an exit, s."),
     Parameter("size_atr_bps", 0.0, "Smaller entries where the ATR is above this, bps; 0: never."),
     Parameter("limit_slip_ticks", -1.0, "-1: MARKET; else LIMIT IOC this far through the quote."),
+    Parameter("edge_min_bps", -1.0, "Least gain less cost of an entry, bps; below 0: not asked."),
+    Parameter("claim", 0.5, "Share of the expected move claimed at full confidence, 0 to 1."),
+    Parameter("expiry_s", 0.0, "No entry on a quote, or a bar's end, older than this, s; 0: any."),
+    Parameter("regime_adapt", 0.0, "How far the regime moves stop and target, 0 to 1; 0: not."),
 )
 
 KIND_PARAMETERS: Mapping[StrategyKind, tuple[Parameter, ...]] = MappingProxyType(

@@ -64,6 +64,7 @@ class Brain:
             Ring.attach(name("market")),
             Ring.attach(name("control-ring")),
             Ring.attach(name("events-brain")),
+            Ring.attach(name("features")),
         )
         self.instruments: Sequence[Instrument] = ()
         self._executor: Executor | None = None

@@ -17,10 +17,12 @@ from engine.domain.decide import decide
 from engine.domain.desk import OUT_CONTROLS_CONSUMED, OUT_REPORTS_CONSUMED, Out
 from engine.domain.intent import book_order
 from engine.domain.kernel import Integers, exported, kernel
+from engine.domain.market_state import VECTORS_WAITING
 from engine.domain.state import State
 from engine.domain.words import Word
 from engine.processes.brain_publish import flush_marks, hold_mark, publish_step
 from engine.processes.brain_rings import READER
+from engine.processes.brain_vectors import publish_vectors
 from engine.processes.brain_words import (
     MARK_HOLD_NS,
     MARK_ROWS_FIRST,
@@ -154,6 +156,8 @@ def run_step(
     publish_step(ports, out)
     after_ns = now_ns(ports.clock)
     book_order(state.desk)
+    if state.market.progress[VECTORS_WAITING] > 0:
+        publish_vectors(ports, state.market)
     note_latency(ports, market_first, consumed, time_ns, after_ns)
     advance(ports.control_ring, READER, control_first + out.counts[OUT_CONTROLS_CONSUMED])
     advance(ports.report_ring, READER, report_first + out.counts[OUT_REPORTS_CONSUMED])

@@ -17,7 +17,7 @@ from engine.domain.desk import Out
 from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument, unit_instrument
 from engine.domain.limits import RiskLimits
-from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
+from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE, VECTOR_DTYPE
 from engine.domain.risk_reasons import RISK_REASON_TEXT
 from engine.domain.state import State
 from engine.domain.strategy_table import STRATEGY_TABLE
@@ -106,6 +106,7 @@ def loop_words(rings: Rings, addresses: LoopAddresses, idle: IdleStrategy) -> ND
     words[LoopWord.LINE_TAKE] = take
     words[LoopWord.LINE_WRITE] = write
     words[LoopWord.REJECT_COUNTER] = counter_index("rejected_none_total")
+    words[LoopWord.VECTOR_COUNTER] = counter_index("vectors_total")
     return words
 
 
@@ -133,6 +134,8 @@ def create_ports(
         event_words=event_slots.view(np.int64).reshape(-1, SLOT_WORDS),
         command_ring=rings.commands.addresses(),
         command_slots=rings.command_ring.slots(EVENT_DTYPE),
+        vector_ring=rings.features.addresses(),
+        vector_slots=rings.features.ring.slots(VECTOR_DTYPE),
         lag=page.histogram_words(histogram_index("lag_ns")),
         decide=page.histogram_words(histogram_index("decide_ns")),
         counters=page.counter_words(),

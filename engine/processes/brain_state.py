@@ -10,10 +10,18 @@ from engine.config import Config
 from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument, unit_instrument
 from engine.domain.limits import RiskLimits, pack_instrument_limits
-from engine.domain.market_state import INSTRUMENTS_KNOWN, LEADER
+from engine.domain.market_state import (
+    INSTRUMENTS_KNOWN,
+    LEADER,
+    TAKER_FEE_PPM,
+    timeframes_of,
+)
 from engine.domain.state import State, create_state
 from engine.domain.strategy_table import StrategyRow
+from engine.processes.brain_words import STEP_RECORDS_MAX
 from engine.store.session import SessionDocument
+
+PPM_PER_BPS = 100
 
 
 def risk_limits(config: Config) -> RiskLimits:
@@ -55,12 +63,27 @@ def create_session_state(
         for k in range(known, row_capacity(config, known))
     ]
     state = create_state(
-        instrument_rows([*instruments, *waiting]), strategies, risk_limits(config), epoch=epoch
+        instrument_rows([*instruments, *waiting]),
+        strategies,
+        risk_limits(config),
+        epoch=epoch,
+        vector_rows=vector_rows(config, strategies),
     )
     state.market.progress[INSTRUMENTS_KNOWN] = known
     for instrument in instruments:
         _note_leader(state, config, instrument)
+    state.market.progress[TAKER_FEE_PPM] = round(config.paper.taker_fee_bps * PPM_PER_BPS)
     return state
+
+
+def vector_rows(config: Config, strategies: Sequence[StrategyRow]) -> int:
+    """Return how many feature vectors one step may leave: each record may end a bar of each length.
+
+    0: they are not kept.
+    """
+    if config.journal.features == "off":
+        return 0
+    return STEP_RECORDS_MAX * len(timeframes_of(strategies))
 
 
 def row_capacity(config: Config, known: int) -> int:

@@ -48,6 +48,7 @@ class LoopWord(IntEnum):
     LINE = 27  # address of the order line; 0: none, every order is the executor's to write
     LINE_TAKE = 28  # addresses of two functions of `native_ext/order_line.c`
     LINE_WRITE = 29
+    VECTOR_COUNTER = 30  # counter of the vectors kept; the next one counts those lost
 
 
 class SliceEnd(IntEnum):
@@ -74,6 +75,8 @@ class Ports(NamedTuple):
     event_words: Integers  # int64[capacity, 32], the same memory as event_slots
     command_ring: Integers
     command_slots: Records
+    vector_ring: Integers  # int64[16], producer
+    vector_slots: Records
     lag: Integers  # histogram: receive time until the batch's answer is published
     decide: Integers  # histogram: one step
     counters: Integers  # int64[512], this role's page

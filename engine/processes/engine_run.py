@@ -352,7 +352,8 @@ class EngineRun:
         from engine.store.leftovers import drain_events
 
         rings = self.parts().rings
-        names = [ring.name for kind, ring in rings.items() if kind.startswith("events-")]
+        kept = ("events-", "features")
+        names = [ring.name for kind, ring in rings.items() if kind.startswith(kept)]
         for problem in drain_events(self.config, names):
             self._say(f"aegis: {problem}")
 

@@ -31,6 +31,7 @@ from engine.store.journal import (
     SOURCE_EVENTS_BRAIN,
     SOURCE_EVENTS_FEED,
     SOURCE_EVENTS_ORCHESTRATOR,
+    SOURCE_FEATURES,
     SOURCE_MARKET,
 )
 from engine.store.session import session_directory, state_key
@@ -56,9 +57,10 @@ SOURCE_ROWS: Final = (
     (SOURCE_EVENTS_FEED, "events-feed", segments.READER_JOURNAL),
     (SOURCE_EVENTS_ORCHESTRATOR, "events-orchestrator", segments.READER_JOURNAL),
     (SOURCE_MARKET, "market", segments.READER_RECORDER),
+    (SOURCE_FEATURES, "features", segments.READER_JOURNAL),
 )
 EVENTS_SYNCED: Final = [row.name for row in ORCHESTRATOR_COUNTERS].index("events_synced")
-NEEDS_INSTRUMENTS: Final = frozenset({SOURCE_EVENTS_BRAIN, SOURCE_MARKET})
+NEEDS_INSTRUMENTS: Final = frozenset({SOURCE_EVENTS_BRAIN, SOURCE_MARKET, SOURCE_FEATURES})
 
 
 class Alarm(NamedTuple):
@@ -176,8 +178,11 @@ class Orchestrator:
 
     def _open_journal(self) -> None:
         is_replayable = self.config.journal.market != "off"
+        left = set() if is_replayable else {SOURCE_MARKET}
+        if self.config.journal.features == "off":
+            left.add(SOURCE_FEATURES)
         for (source, _, reader_index), ring in zip(SOURCE_ROWS, self._rings, strict=True):
-            if source == SOURCE_MARKET and not is_replayable:
+            if source in left:
                 self._leave(ring, reader_index)
                 continue
             consumer = Consumer(ring, reader_index)

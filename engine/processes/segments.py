@@ -5,6 +5,7 @@
         instruments    rows           events-feed         256 B x 4,096      1.0 MiB
         sources        a page of text events-orchestrator 256 B x 4,096      1.0 MiB
         depth          a whole book   control-ring        256 B x 1,024      0.25 MiB
+                                      features          3,072 B x 1,024      3.0 MiB
 
 At 100,000 records a second the market ring holds 2.6 s. The sum stays below the 64 MB of shared
 memory that container runtimes give by default. Standard library and ringbuffer only.
@@ -19,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.domain.codes import VECTOR_SLOT_BYTES
 from engine.domain.instrument_row import SEGMENT_CAPACITY_OFFSET, segment_bytes
 from engine.processes.board import BOARD_BYTES
 from engine.processes.control import CONTROL_BYTES, ControlSegment, segment_name
@@ -38,7 +40,7 @@ MARKET_SLOTS = 262_144
 READER_BRAIN = 0  # of the market ring and the control ring
 READER_RECORDER = 1  # of the market ring
 READER_ORCHESTRATOR = 1  # of the control ring
-READER_JOURNAL = 0  # of every event ring
+READER_JOURNAL = 0  # of every event ring, and of the features ring
 
 RING_ROWS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
     # kind, slots, slot bytes, gating readers
@@ -47,6 +49,7 @@ RING_ROWS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
     ("events-orchestrator", 4_096, 256, (READER_JOURNAL,)),
     ("control-ring", 1_024, 256, (READER_BRAIN, READER_ORCHESTRATOR)),
     ("market", MARKET_SLOTS, 64, (READER_BRAIN, READER_RECORDER)),
+    ("features", 1_024, VECTOR_SLOT_BYTES, (READER_JOURNAL,)),
 )
 FIXED_KINDS = ("control", "counters", "instruments", "sources", "depth")  # beside the rings
 
@@ -142,7 +145,8 @@ def remove_stale(instance: str, drain: Callable[[str], object]) -> int:
 
     Args:
         instance: the instance name.
-        drain: called with the name of each stale event ring before it is removed.
+        drain: called with the name of each stale event ring, and the features ring, before it is
+            removed.
 
     Raises:
         EngineRunningError: a segment belongs to a process that lives.
@@ -150,8 +154,9 @@ def remove_stale(instance: str, drain: Callable[[str], object]) -> int:
     prefix = segment_name(instance, "")
     stale = find_stale(prefix)
     # Events first: whatever the dead engine recorded must reach its journal.
+    kept = (f"{prefix}events-", f"{prefix}features")
     for segment in stale:
-        if segment.prefix is not None and segment.name.startswith(f"{prefix}events-"):
+        if segment.prefix is not None and segment.name.startswith(kept):
             drain(segment.name)
     for segment in stale:
         unlink(segment.name)

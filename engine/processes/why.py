@@ -202,13 +202,15 @@ def _event(told: StoryEvent) -> Fields:
 
 def _decision(told: StoryEvent) -> Fields:
     event = told.event
-    inputs = EventNames(told.document).inputs(event)
+    names = EventNames(told.document)
+    inputs = names.inputs(event)
     refused = reasons_of(int(event["refusal_mask"]))
     return {
         "wants": "entry" if event["flags"] & EVENT_ENTRY else "exit",
         "reason": member_name(StrategyReason, int(event["reason"])),
         "score": round(float(event["input_0"]), 6),
-        **{name: round(number, 6) for name, number in inputs.items()},
+        **{name: round(number, 6) for name, number in (inputs | names.weighed(event)).items()},
+        "because": names.because(event) or None,
         "position": _instrument(told).qty_text(int(event["position_lots"])),
         "gates": " ".join(reason.name for reason in refused) or "all passed",
     }

@@ -8,12 +8,15 @@ from typing import Final
 import numpy as np
 
 from engine.domain.client_id import ClientId, encode_client_id
+from engine.domain.codes import EVENT_ENTRY
+from engine.domain.reasons import contributions
 from engine.domain.strategy_table import INPUT_NAMES
 from engine.store.session import SessionDocument
 
 EXTERNAL: Final = "(external)"  # what no strategy of ours did
 NET: Final = "(net)"  # the venue's position: all columns together
 STRATEGY_NET: Final = -2
+WEIGHED: Final = ("expected_move_bps", "confidence", "cost_bps", "edge_bps")
 Event = np.void
 
 
@@ -81,6 +84,20 @@ class EventNames:
             return {}
         names = INPUT_NAMES[self.document.strategies[index].kind]
         return {name: float(event[f"input_{place}"]) for place, name in enumerate(names, start=1)}
+
+    def weighed(self, event: Event) -> dict[str, float]:
+        """Return what an entry was thought to bring, by name; empty: no entry, or not known."""
+        if not event["flags"] & EVENT_ENTRY or not event["cost_bps"] > 0.0:
+            return {}
+        return {name: float(event[name]) for name in WEIGHED}
+
+    def because(self, event: Event) -> str:
+        """Return what a decision rests on, the most first; empty: no strategy of this session's."""
+        inputs = self.inputs(event)
+        if not inputs or not event["flags"] & EVENT_ENTRY:
+            return ""
+        row = self.document.strategies[int(event["strategy_index"])]
+        return ", ".join(map(str, contributions(row, float(event["input_0"]), inputs)))
 
     def time_ns(self, event: Event) -> int:
         """Return when an event was written, on the wall clock."""

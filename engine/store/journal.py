@@ -1,9 +1,9 @@
 """The writing side of a journal: one chain of segment files per (session, source).
 
 A source is one ring: `market`, `control`, `events-feed`, `events-brain`, `events-orchestrator`;
-and `marks`, the drain marks of the brain's ring. Marks are needed to replay and for nothing else,
-are most of what a brain writes, and may be removed with the market records they belong to; what
-says which orders were sent may never be.
+`features`, the feature vectors of ended bars; and `marks`, the drain marks of the brain's ring.
+Marks are needed to replay and for nothing else, are most of what a brain writes, and may be removed
+with the market records they belong to, as vectors may; what says which orders were sent never.
 Appending is one gathered write of a frame header and the ring's own memory: no copy, no sync, no
 lock. Syncing is somebody else's turn: `sync` may be called from another thread at any time.
 
@@ -37,6 +37,7 @@ SOURCE_EVENTS_FEED: Final = "events-feed"
 SOURCE_EVENTS_BRAIN: Final = "events-brain"
 SOURCE_EVENTS_ORCHESTRATOR: Final = "events-orchestrator"
 SOURCE_MARKS: Final = "marks"
+SOURCE_FEATURES: Final = "features"
 SOURCES: Final = (
     SOURCE_EVENTS_BRAIN,
     SOURCE_EVENTS_FEED,
@@ -44,8 +45,10 @@ SOURCES: Final = (
     SOURCE_CONTROL,
     SOURCE_MARKS,
     SOURCE_MARKET,
+    SOURCE_FEATURES,
 )
-REPLAY_SOURCES: Final = frozenset({SOURCE_MARKET, SOURCE_MARKS})  # removed to keep a bound
+# Removed to keep a bound.
+REPLAY_SOURCES: Final = frozenset({SOURCE_MARKET, SOURCE_MARKS, SOURCE_FEATURES})
 SLOT_WORD_BYTES: Final = 8  # a record starts with its ring's word: sequence + 1
 SEGMENT_BYTES: Final = 64 << 20  # a segment is closed when it has grown past this
 _DIRECTORY_MODE: Final = 0o700

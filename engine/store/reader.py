@@ -15,11 +15,17 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
+from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE, VECTOR_DTYPE
 from engine.store import frames
 from engine.store.errors import JournalCorruptError, JournalError
 from engine.store.frames import Frame, FrameKind
-from engine.store.journal import SOURCE_MARKET, segment_index, segment_path, segment_paths
+from engine.store.journal import (
+    SOURCE_FEATURES,
+    SOURCE_MARKET,
+    segment_index,
+    segment_path,
+    segment_paths,
+)
 
 # One read always holds a whole frame, the segment's first one included.
 CHUNK_BYTES: Final = (
@@ -41,7 +47,8 @@ class Batch(NamedTuple):
 
 def source_dtype(source: str) -> np.dtype[np.void]:
     """Return the record type of a source."""
-    return MARKET_DTYPE if source == SOURCE_MARKET else EVENT_DTYPE
+    own = {SOURCE_MARKET: MARKET_DTYPE, SOURCE_FEATURES: VECTOR_DTYPE}
+    return own.get(source, EVENT_DTYPE)
 
 
 class SourceReader:
@@ -171,6 +178,12 @@ def read_batches(directory: Path, source: str, first_sequence: int = 0) -> Itera
     reader = SourceReader(directory, source, first_sequence)
     while batches := reader.poll():
         yield from batches
+
+
+def first_kept(directory: Path, source: str) -> int:
+    """Return the first sequence of a source that retention has left; 0: nothing was written."""
+    headers = map(segment_header, segment_paths(directory, source))
+    return next((header.first_sequence for header in headers if header is not None), 0)
 
 
 def read_records(directory: Path, source: str) -> NDArray[np.void]:

@@ -104,6 +104,11 @@ class Catalogue(NamedTuple):
     plan: FeaturePlan
     cell_count: int
 
+    @property
+    def vector_names(self) -> tuple[str, ...]:
+        """Return what the values of a feature vector are, in their order."""
+        return self.bar_columns + tuple(row.name for row in self.micro_rows)
+
 
 class CatalogueError(ValueError):
     """A row of the catalogue is wrong; the message names it."""
@@ -305,3 +310,8 @@ def plan_hash(text: str | None = None) -> str:
     for table in zone_tables():
         digest.update(table.tobytes())
     return digest.hexdigest()
+
+
+def plan_word(plan: str) -> int:
+    """Return the first eight bytes of a plan's hash as the int64 that every vector carries."""
+    return int.from_bytes(bytes.fromhex(plan[:16]), "little", signed=True)

@@ -8,6 +8,7 @@ import pytest
 from engine.domain.features.catalogue import catalogue_text, compile_plan
 from engine.domain.market_state import feature_columns, pack_strategies, timeframes_of
 from engine.domain.strategy_grid import (
+    FAMILY_PARAMETERS,
     Family,
     bar_word,
     expanded_rows,
@@ -27,7 +28,7 @@ from engine.domain.strategy_table import (
     select_rows,
 )
 
-FAMILIES = {"smart", "flow", "trend", "reversion", "breakout", "volatility", "carry"}
+FAMILIES = {"smart", "flow", "trend", "reversion", "breakout", "volatility", "carry", "cross"}
 COLUMNS = feature_columns(compile_plan(catalogue_text()))
 TEXT = """
 [[family]]
@@ -93,7 +94,8 @@ def test_a_block_gives_every_combination_in_order() -> None:
         "trend.own_21_1.5@1h",
     ]
     last = rows[-1]
-    assert last.parameters == {"stop_atr": 2.0, "entry_at": 1.5}
+    own = {"stop_atr": 2.0, "entry_at": 1.5}
+    assert last.parameters == FAMILY_PARAMETERS | {"expiry_s": 3600} | own
     assert last.rules["entry_feature"] == "averages.ema_distance_21"
     assert (last.timeframe_s, last.rationale) == (3600, "One more.")
 
