@@ -89,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     import argparse
 
     from engine.cli_alert import add_alert_command
+    from engine.cli_features import add_feature_commands
     from engine.cli_reports import add_report_commands
     from engine.cli_tapes import add_tape_commands
 
@@ -121,6 +122,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_control_commands(add)
     _add_journal_commands(add)
     add_tape_commands(add)
+    add_feature_commands(add)
     add_report_commands(add)
     add_alert_command(add)
     _add_machine_commands(add)

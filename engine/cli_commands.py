@@ -145,6 +145,18 @@ def _tape(options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
     return tape_command(options)
 
 
+def _features(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    from engine.processes.feature_commands import features_command
+
+    return features_command(options, Path(load_config(environment).home))
+
+
+def _strategies(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    from engine.processes.strategy_shadow import strategies_command
+
+    return strategies_command(options, load_config(environment))
+
+
 def _download(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from engine.processes.download import download_command
 
@@ -204,6 +216,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "journal": _journal,
     "record": _record,
     "tape": _tape,
+    "features": _features,
+    "strategies": _strategies,
     "download": _download,
     "report": cli_reports.report_command,
     "verify": cli_reports.verify_command,

@@ -17,6 +17,7 @@ from engine.config import Config, LimitsConfig, shown
 from engine.domain.codes import EventType, OrderStatus, TradingState
 from engine.domain.decide import step
 from engine.domain.desk import OUT_COMMANDS, OUT_EVENTS, create_out
+from engine.domain.market_state import VECTORS_WAITING
 from engine.domain.records import (
     EVENT_DTYPE,
     MARK_WORD_FIRST,
@@ -30,7 +31,13 @@ from engine.store.session import SessionDocument, write_document
 from tests.brain_digest import LAX_ROWS
 from tests.builders import START_VENUE_NS, make_instrument
 from tests.market_runs import synthetic_market
-from tests.store_builders import as_bytes, open_events, open_market, session_document
+from tests.store_builders import (
+    as_bytes,
+    open_events,
+    open_features,
+    open_market,
+    session_document,
+)
 
 MS = 1_000_000
 WALLET_E8 = 10_000 * 100_000_000
@@ -72,6 +79,7 @@ class JournaledBrain:
         self.out = create_out()
         self.events = open_events(directory)
         self.marks = open_events(directory, SOURCE_MARKS)
+        self.features = open_features(directory)
         ends = (self.events.last_slot_sequence, self.marks.last_slot_sequence)
         self.ring_sequence = max(ends)
         self.now_ns = 1_000_000_000_000
@@ -98,6 +106,7 @@ class JournaledBrain:
             market, first, count, len(market) - 1,
             self.now_ns, self.outer, self.out,
         )  # fmt: skip
+        self.keep_vectors()
         events = self.out.events[: self.out.counts[OUT_EVENTS]].copy()
         if len(events):
             self.flush_marks()
@@ -114,6 +123,16 @@ class JournaledBrain:
             self.flush_marks()
         self.decisions += int((events["event_type"] == EventType.SIGNAL_GENERATED).sum())
         return self.out.commands[: self.out.counts[OUT_COMMANDS]].copy()
+
+    def keep_vectors(self) -> None:
+        """Append the feature vectors of the last step, and forget them as the loop does."""
+        progress = self.state.market.progress
+        vectors = self.state.market.vectors[: progress[VECTORS_WAITING]].copy()
+        progress[VECTORS_WAITING] = 0
+        first = self.features.next_sequence
+        vectors["sequence"] = np.arange(first, first + len(vectors)) + 1
+        if len(vectors):
+            self.features.append(first, as_bytes(vectors))
 
     def flush_marks(self) -> None:
         """Write the rows held back as one DRAIN_MARK."""
@@ -145,6 +164,7 @@ class JournaledBrain:
         self.flush_marks()
         self.events.close(is_end=False)
         self.marks.close(is_end=False)
+        self.features.close(is_end=False)
 
 
 class Venue:

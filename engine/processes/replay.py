@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ from engine.domain.records import EVENT_DTYPE
 from engine.processes import kernel_cache
 from engine.store.errors import StoreError
 from engine.store.session import read_document
+
+if TYPE_CHECKING:
+    from engine.domain.desk import Out
+    from engine.domain.state import State
+    from engine.processes.replay_journal import JournaledStep, StepReader
 
 Records = NDArray[np.void]
 DIFFERENCES_MAX: Final = 10
@@ -105,6 +111,57 @@ def replay(directory: Path, until: int | None = None) -> Replayed:
     )
 
 
+class Rerun(NamedTuple):
+    """One step of a session, just run again."""
+
+    step: JournaledStep
+    state: State  # after it; of a brain that was restarted a new one
+    out: Out  # what it wrote, until the next one
+
+
+def run_again(steps: StepReader, directory: Path) -> Iterator[Rerun]:
+    """Yield every step of a session after running it on a state of its own; imports Numba.
+
+    Raises:
+        NotReplayableError: inputs are missing.
+        StoreError: the journal cannot be read.
+    """
+    from engine.domain.decide import create_room
+    from engine.processes.brain_state import session_state
+    from engine.processes.replay_journal import MarketWindow, NotReplayableError
+    from engine.processes.replay_loop import replay_step
+
+    document = read_document(directory)
+    window = MarketWindow(directory)
+    state = session_state(document)
+    out = create_room(state)
+    is_fresh = True
+    for step in steps:
+        if step.is_first and not is_fresh:
+            state = session_state(document)
+        is_fresh = False
+        market = window.hold(step.market_first, step.market_count)
+        consumed = replay_step(
+            state,
+            _padded(step.controls),
+            len(step.controls),
+            _padded(step.reports),
+            len(step.reports),
+            market,
+            step.market_first,
+            step.market_count,
+            len(market) - 1,
+            step.mark.now_ns,
+            step.mark.outer_trading_state,
+            out,
+        )
+        if consumed != step.market_count:
+            raise NotReplayableError(
+                f"a step took {consumed} market records, its mark says {step.market_count}"
+            )
+        yield Rerun(step, state, out)
+
+
 class _Run:
     """One pass over a session's steps."""
 
@@ -125,43 +182,16 @@ class _Run:
             NotReplayableError: inputs are missing.
             StoreError: the journal cannot be read.
         """
-        from engine.domain.decide import create_room
         from engine.domain.desk import OUT_EVENTS
-        from engine.processes.brain_state import session_state
-        from engine.processes.replay_journal import MarketWindow, NotReplayableError, StepReader
-        from engine.processes.replay_loop import replay_step
+        from engine.processes.replay_journal import StepReader
 
-        document = read_document(self.directory)
-        window, steps = MarketWindow(self.directory), StepReader(self.directory)
-        state = session_state(document)
-        out = create_room(state)
-        for step in steps:
-            if step.is_first and self.step_count:
-                state = session_state(document)
-            market = window.hold(step.market_first, step.market_count)
-            consumed = replay_step(
-                state,
-                _padded(step.controls),
-                len(step.controls),
-                _padded(step.reports),
-                len(step.reports),
-                market,
-                step.market_first,
-                step.market_count,
-                len(market) - 1,
-                step.mark.now_ns,
-                step.mark.outer_trading_state,
-                out,
-            )
-            if consumed != step.market_count:
-                raise NotReplayableError(
-                    f"a step took {consumed} market records, its mark says {step.market_count}"
-                )
+        steps = StepReader(self.directory)
+        for done in run_again(steps, self.directory):
             self.step_count += 1
-            self.record_count += consumed
-            self._compare(step.outputs, out.events[: out.counts[OUT_EVENTS]].copy())
+            self.record_count += done.step.market_count
+            self._compare(done.step.outputs, done.out.events[: done.out.counts[OUT_EVENTS]].copy())
             # A slot's word is one above the place of its event.
-            if self._until is not None and (step.outputs["sequence"] == self._until + 1).any():
+            if self._until is not None and (done.step.outputs["sequence"] == self._until + 1).any():
                 self.has_reached = True
                 return
         self.unmarked_count = steps.unmarked_count

@@ -12,7 +12,16 @@ def strategy_rows(config: Config) -> tuple[StrategyRow, ...]:
     Raises:
         StrategyError: a name, a kind or a number in them is wrong.
     """
-    own_rows = [
+    return select_rows(config.strategies, own_rows(config))
+
+
+def own_rows(config: Config) -> list[StrategyRow]:
+    """Return the rows that a configuration adds to the table or replaces in it, checked.
+
+    Raises:
+        StrategyError: a row is wrong.
+    """
+    return [
         row_from_words(
             name=row.name,
             kind=row.kind,
@@ -23,4 +32,3 @@ def strategy_rows(config: Config) -> tuple[StrategyRow, ...]:
         )
         for row in config.strategy
     ]
-    return select_rows(config.strategies, own_rows)

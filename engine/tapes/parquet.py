@@ -90,7 +90,7 @@ def export_parquet(tape_path: Path, root: Path) -> list[Path]:
                     about = tape.instruments[instrument] if instrument < len(symbols) else None
                     table = table_of(arrow, kind, records[chosen], walls[chosen], about)
                     path = folder / f"{tape_path.stem}.{window}.parquet"
-                    _write(arrow, table, path)
+                    write_table(arrow, table, path)
                     written.append(path)
     except OSError as error:
         raise TapeError(f"{root}: {error.strerror or error}") from error
@@ -154,7 +154,7 @@ def table_of(
                 made[name.removesuffix("_lots")] = arrow.array(_plain(column, *lot))
             elif name.endswith("_e8"):
                 made[name.removesuffix("_e8")] = arrow.array(column / 1e8)
-    about = {"aegis.kind": kind.name, "aegis.steps": _steps(instrument)}
+    about = {"aegis.kind": kind.name, "aegis.steps": steps_text(instrument)}
     return arrow.table(made).replace_schema_metadata(about)
 
 
@@ -163,7 +163,8 @@ def _plain(counts: NDArray[np.int64], step: float, digits: int) -> NDArray[np.fl
     return np.round(counts * step, digits)
 
 
-def _steps(instrument: Instrument | None) -> str:
+def steps_text(instrument: Instrument | None) -> str:
+    """Return tick and lot of an instrument as exact decimals; empty: it is not known."""
     if instrument is None:
         return ""
     return (
@@ -181,7 +182,12 @@ def records_of(table: Any, kind: RecordType) -> Records:  # noqa: ANN401  a pyar
     return made
 
 
-def _write(arrow: Any, table: Any, path: Path) -> None:  # noqa: ANN401  pyarrow has no types
+def write_table(arrow: Any, table: Any, path: Path) -> None:  # noqa: ANN401  pyarrow has no types
+    """Write a table under another name, then rename it: a file that is there is whole.
+
+    Raises:
+        OSError: the disk refuses.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     arrow.parquet.write_table(table, partial, compression="zstd")

@@ -54,8 +54,12 @@ def write(tmp_path: Path) -> Write:
 
 
 def replay(directory: Path, *words: str) -> tuple[int, str]:
+    return uncompiled("replay", str(directory), *words)
+
+
+def uncompiled(*words: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "engine", "replay", str(directory), *words],
+        [sys.executable, "-m", "engine", *words],
         check=False,
         capture_output=True,
         text=True,

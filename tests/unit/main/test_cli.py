@@ -40,6 +40,8 @@ COMMANDS = (
     "journal",
     "record",
     "tape",
+    "features",
+    "strategies",
     "download",
     "report",
     "verify",
