@@ -15,7 +15,8 @@ from tests.ring_builders import ROOT, child_command
 
 COUNT = 6_000
 DEADLINE_S = 540
-EVENTFUL = {"carry", "sessions", "smart_money"}  # NaN until what they tell of has happened
+# NaN until what they tell of has happened, or as long as nothing brings their input.
+EVENTFUL = {"carry", "crowd", "patterns", "sessions", "smart_money"}
 
 
 def child_words(extra: dict[str, str], count: int) -> list[str]:
