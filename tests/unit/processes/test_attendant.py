@@ -30,6 +30,8 @@ from tests.store_events import decision, event, fill, request
 
 pytestmark = pytest.mark.usefixtures("root_as_it_was")
 
+LOOKED_MB = 5_000  # more than a process that ran every test before this one
+
 
 class InProcess:
     """An orchestrator inside this process, stepped by the test."""
@@ -138,14 +140,14 @@ def test_memory_is_journaled_at_the_start_and_then_once_a_minute(
         return int((found["event_type"] == EventType.ROLE_STATE_CHANGED).sum())
 
     role.work_until("the first look", lambda: journaled() == 1)
-    monkeypatch.setattr(upkeep, "resident_bytes", lambda _: 700 << 20)
+    monkeypatch.setattr(upkeep, "resident_bytes", lambda _: LOOKED_MB << 20)
     for _ in range(3):
         role.attendant._upkeep_due = 0.0
         role.orchestrator.do_work()
     assert journaled() == 1, "not each second"
     role.attendant._look_due = 0.0
     role.work_until("the second look", lambda: journaled() == 2)
-    assert read_facts(role.rig.directory).memory_mb_max == 700
+    assert read_facts(role.rig.directory).memory_mb_max == LOOKED_MB
 
 
 def test_memory_over_its_limit_pauses_entries(tmp_path: Path) -> None:
