@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import subprocess
 import tempfile
 import time
 from functools import partial
@@ -28,7 +29,7 @@ from bench import harness
 from bench.chaos.lives import Life
 from bench.harness import Bench, Pass
 from engine import exit_codes
-from tests.engine_process import wait_for
+from tests.engine_process import AEGIS, share_kernels, wait_for
 from tests.exchange_process import PracticeExchange
 
 INSTRUMENTS: Final = 20
@@ -97,11 +98,19 @@ def exchange_words(*, lifted: bool) -> list[str]:
     return [*words, *(word for name in names for word in (name, str(LIFTED)) if lifted)]
 
 
+def warm_kernels(home: Path) -> None:
+    """Compile what engines of this bench need: a market that plays meanwhile is their backlog."""
+    share_kernels(home)
+    words = [*AEGIS, "doctor", "--warm"]  # what else it finds is no concern of ours
+    environment = {**os.environ, "AEGIS_HOME": str(home)}
+    subprocess.run(words, env=environment, capture_output=True, check=False)
+
+
 def trade(*, lifted: bool, seconds: float) -> Pass:
     """Let an engine trade for a time and return what came of it."""
     with tempfile.TemporaryDirectory(prefix="aegis-rate-") as name:
         folder = Path(name)
-        (folder / "home").mkdir()
+        warm_kernels(folder / "home")
         file = folder / "aegis.toml"
         file.write_text(CONFIG, "utf-8")
         venue = PracticeExchange(*exchange_words(lifted=lifted))

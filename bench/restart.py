@@ -26,7 +26,7 @@ from typing import Final
 from bench import harness
 from bench.chaos.lives import OPEN_ORDERS, Life
 from bench.harness import Bench, Pass
-from bench.order_rate import COLD_S, CONFIG, INSTRUMENTS, counters, exchange_words
+from bench.order_rate import COLD_S, CONFIG, INSTRUMENTS, counters, exchange_words, warm_kernels
 from engine.domain.codes import EventType, OrderStatus, Side
 from tests.engine_process import wait_for
 from tests.order_side import Exchange, OrderSide, open_order_side
@@ -100,7 +100,7 @@ def restart(orders: int, fills: int) -> Pass:
     """Trade, kill, let orders rest, start again; return what that took."""
     with tempfile.TemporaryDirectory(prefix="aegis-restart-") as name:
         folder = Path(name)
-        (folder / "home").mkdir()
+        warm_kernels(folder / "home")
         file = folder / "aegis.toml"
         file.write_text(CONFIG, "utf-8")
         venue = Exchange(*exchange_words(lifted=True))

@@ -34,6 +34,7 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("whole", "score", "strategies", "risk", "write", "put together", "production"),
     ),
     "brain_twin": (("ns", "records", "decisions"),),
+    "strategy_count": (("quote", "bar end", "opportunities"),),
     "brain_hop": (
         ("p50", "p99", "p99.9", "max", "count"),
         ("p50 since due", "p99 since due"),
@@ -42,12 +43,21 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("p50", "p99", "p99.9", "max", "count"),
         ("p50 since due", "p99 since due", "p50 order written"),
     ),
+    "ring_crowd": (("p50", "p99", "p99.9", "max", "core used"),),
     "ring_observers": (("records per second",), ("mean below p99", "p50", "p99")),
     "growth": (("ns", "records", "state"),),
     "features": (("ns", "columns"), ("ns", "together")),
     "tick_to_order": ((*LATENCY, "missed"),),
     "waterfall": (("p50", "p90", "p99", "p99.9", "max", "slowest 1 %", "count"),),
     "order_path": (LATENCY,),
+    "order_rate": (
+        ("orders", "fills", "over limit", "held back"),
+        ("refused", "unknown", "disagreements"),
+    ),
+    "market_load": (
+        ("offered", "delivered", "late", "lost", "undecided", "conflated", "refused"),
+        ("lag p50", "lag p99", "lag max", "feed", "brain", "exchange"),
+    ),
     "paper_fills": (
         ("orders", "exchange filled", "paper filled", "same", "only paper"),
         ("paper quantity", "first apart"),
