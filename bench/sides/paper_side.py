@@ -98,7 +98,10 @@ class PaperSide:
         """Nothing is held."""
 
     def note(self, event: Event, ticks: int, step: int) -> None:
-        """Take one event as the records of a feed; prices and sizes in units of the exchange."""
+        """Take one event as the records of a feed; prices and sizes in units of the exchange.
+
+        Marks and liquidations fill nothing, and are left out.
+        """
         _, index, kind, fields, _ = event
         if kind == QUOTE:
             _, bid, bid_qty, ask, ask_qty, sent_ms, _ = fields
@@ -109,7 +112,7 @@ class PaperSide:
             flags = 0 if maker else TRADE_BUYER_AGGRESSOR
             numbers = (price // ticks, qty // step, trade_id, 1)
             self._add(RecordType.TRADE, flags, index, sent_ms, numbers)
-        else:
+        elif kind in {DIFF, SNAPSHOT}:
             update_id = fields[0] if kind == SNAPSHOT else fields[1]
             bids, asks, sent_ms, _ = fields[-4:]
             levels = [(LEVEL_BID, *level) for level in bids] + [(0, *level) for level in asks]

@@ -11,6 +11,7 @@ from bench.sides.paper_side import Twin, TwoVenues
 from engine.venues.paper.queue import QueueModel
 from exchange.generator import Generator
 from exchange.recorded import open_source
+from tests.tape_builders import liquidation, market, write_tape
 
 SPAN_S = 30.0
 
@@ -57,6 +58,14 @@ def test_on_a_recording_what_trades_fill_is_filled_alike(shared_data: Path) -> N
     # A quote through the price fills here and not at the exchange, which waits for a trade.
     alone = [twin for twin in twins if twin.paper_lots and not twin.exchange_lots]
     assert len(alone) < 0.4 * len(twins)
+
+
+def test_a_tape_with_marks_and_liquidations_is_played_to_its_end(tmp_path: Path) -> None:
+    order = liquidation(900, is_buy=True, price=618_100, qty=250, average=618_050)
+    path = write_tape(tmp_path / "x.tape", market(4_000), order)
+    venues = TwoVenues(open_source([str(path)]), QueueModel.TRADES, 1)
+    assert len(venues.play(SPAN_S, 10.0)) > 10
+    assert venues.event_count > 2_000
 
 
 def test_the_judgement_is_arithmetic() -> None:
