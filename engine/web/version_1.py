@@ -89,10 +89,15 @@ class Version1:
         caller = await self._gate.admit(request, row.scope)
         if not isinstance(caller, Refused):
             return caller
-        source = address(request)
-        if row.method == "POST" and not self._refusals.take(source):
-            await self._in_order(self._desk.refused, row.name, "", source, caller.error)
+        if row.method == "POST":
+            await self._note_refused(request, row.name, "", caller.error)
         return answers.refusal(caller)
+
+    async def _note_refused(self, request: Request, what: str, who: str, error: str) -> None:
+        """Write an attempt down, unless this address has filled its share of the trail."""
+        source = address(request)
+        if not self._refusals.take(source):
+            await self._in_order(self._desk.refused, what, who, source, error)
 
     async def _read(self, request: Request, row: Operation) -> Response:
         asked = read_query(request, row.takes)
@@ -123,19 +128,18 @@ class Version1:
         return await asyncio.get_running_loop().run_in_executor(self._operator, act, *words)
 
     async def _press(self, request: Request) -> Response:
-        reason, source = foreign(request), address(request)
+        reason = foreign(request)
         if reason:
             return answers.problem(403, reason)
         buttons = self._gate.buttons
         pressed = await self._in_order(buttons.press, request.path_params["button"])
         name = f"button {pressed.name}".strip()
         if pressed.error:
-            if not self._refusals.take(source):
-                await self._in_order(self._desk.refused, "press", name, source, pressed.error)
+            await self._note_refused(request, "press", name, pressed.error)
             return answers.problem(pressed.status, pressed.error)
         caller = Caller(name, "button", frozenset({Scope.HALT}))
         asked = CommandBody(who=name, reason="pressed", request_id=pressed.id)
-        found = await self._in_order(self._desk.act, "halt", asked, caller, source)
+        found = await self._in_order(self._desk.act, "halt", asked, caller, address(request))
         return answers.document(found.document, found.status)
 
     async def _book(self, request: Request) -> Response:
@@ -194,14 +198,10 @@ class Version1:
         assert isinstance(asked, LoginBody), asked
         secret = asked.password if asked.account else asked.token
         caller = await self._gate.login(request, asked.account, secret)
-        source = address(request)
         if isinstance(caller, Refused):
-            if not self._refusals.take(source):
-                await self._in_order(
-                    self._desk.refused, "login", asked.account, source, caller.error
-                )
+            await self._note_refused(request, "login", asked.account, caller.error)
             return answers.refusal(caller)
-        await self._in_order(self._desk.noted, "login", caller, source)
+        await self._in_order(self._desk.noted, "login", caller, address(request))
         cookie, session = self._gate.sessions.open(caller)
         answer = answers.document(_identity(caller, session.csrf))
         answer.set_cookie(

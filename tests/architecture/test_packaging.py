@@ -15,7 +15,8 @@ from tests.architecture.tree import PACKAGES, ROOT, files, text
 
 RUNTIME, DEVELOPMENT = Path("requirements.lock"), Path("requirements-dev.lock")
 EXTRAS = {
-    "alerts", "aws", "bench", "dev", "history", "ibkr", "oracle", "postgres", "research", "train",
+    "alerts", "aws", "bench", "dev", "history", "ibkr", "oracle", "otel", "postgres", "research",
+    "train",
 }  # fmt: skip
 CODE = {".py", ".c", ".h", ".pyx", ".pxd", ".md"}
 
