@@ -6,6 +6,7 @@ import argparse
 import http.client
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from engine import exit_codes
@@ -35,18 +36,16 @@ def call(
     timeout_s: float = API_TIMEOUT_S,
 ) -> dict[str, Any] | None:
     """Return an engine's answer, with `error` where it refused; None: it does not answer."""
-    connection = _connection(engine, timeout_s)
+    headers = {"content-type": "application/json"}
+    if engine.token:
+        headers["x-aegis-token"] = engine.token
     try:
-        headers = {"content-type": "application/json"}
-        if engine.token:
-            headers["x-aegis-token"] = engine.token
-        connection.request(method, path, json.dumps(body) if body else None, headers)
-        answer = connection.getresponse()
-        document = json.loads(answer.read())
+        with closing(_connection(engine, timeout_s)) as connection:
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            answer = connection.getresponse()
+            document = json.loads(answer.read())
     except (OSError, ValueError, http.client.HTTPException):
         return None
-    finally:
-        connection.close()
     if not isinstance(document, dict):
         return None
     if answer.status >= http.client.BAD_REQUEST:
@@ -64,5 +63,6 @@ def silent(engine: RunningEngine) -> int:
 def _connection(engine: RunningEngine, timeout_s: float) -> http.client.HTTPConnection:
     if not engine.tls_certificate:
         return http.client.HTTPConnection(engine.host, engine.port, timeout=timeout_s)
-    context = own_context(engine.tls_certificate)
+    shown = engine.tls_client_certificate, engine.tls_client_key
+    context = own_context(engine.tls_certificate, *shown)
     return http.client.HTTPSConnection(engine.host, engine.port, timeout=timeout_s, context=context)

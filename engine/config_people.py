@@ -24,6 +24,11 @@ class AccessConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     tls_client_ca: Annotated[
         str, Meta(description="PEM file; clients must show a certificate that it signed.")
     ] = ""
+    tls_client_certificate: Annotated[
+        str,
+        Meta(description="PEM file that this machine's own commands show, with tls_client_key."),
+    ] = ""
+    tls_client_key: Annotated[str, Meta(description="PEM file of that certificate's key.")] = ""
 
 
 class AlertsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

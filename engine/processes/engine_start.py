@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 
 API_TOKEN_LENGTH_MIN = 24
 DISTINCT_MIN = 10  # characters; a random token of 24 has more
+TLS_FILES = (
+    "tls_certificate",
+    "tls_key",
+    "tls_client_ca",
+    "tls_client_certificate",
+    "tls_client_key",
+)
 EXAMPLE_WORDS = ("changeme", "change-me", "example", "password", "secret", "default", "your-token")
 
 
@@ -101,7 +108,11 @@ def check_access(config: Config, *, is_public: bool) -> None:
         raise StartError("access: tls_certificate and tls_key go together", exit_codes.USAGE)
     if access.tls_client_ca and not access.tls_certificate:
         raise StartError("access: tls_client_ca needs tls_certificate", exit_codes.USAGE)
-    for field in ("tls_certificate", "tls_key", "tls_client_ca"):
+    if bool(access.tls_client_certificate) != bool(access.tls_client_key):
+        raise StartError(
+            "access: tls_client_certificate and tls_client_key go together", exit_codes.USAGE
+        )
+    for field in TLS_FILES:
         path = getattr(access, field)
         if path and not Path(path).is_file():
             raise StartError(f"access.{field}: {path} is not there", exit_codes.USAGE)

@@ -16,6 +16,8 @@ from engine.config import Config
 from native_ext import _native
 from ringbuffer.segment import owner_alive
 
+TLS_FIELDS = ("tls_certificate", "tls_client_certificate", "tls_client_key")
+
 
 @dataclass(frozen=True)
 class RunningEngine:
@@ -28,6 +30,8 @@ class RunningEngine:
     token: str
     state_dir: str
     tls_certificate: str = ""  # empty: it speaks plain HTTP
+    tls_client_certificate: str = ""  # what a command shows; empty: nothing
+    tls_client_key: str = ""
 
 
 class RunFile:
@@ -57,7 +61,8 @@ class RunFile:
             "port": port,
             "session_id": config.session_id,
             "state_dir": config.state_dir,
-            "tls_certificate": config.access.tls_certificate,
+            # Paths: whoever may read the key is who may use it.
+            **{field: getattr(config.access, field) for field in TLS_FIELDS},
         }
         self.path.write_text(json.dumps(document, indent=1), encoding="utf-8")
 
@@ -89,5 +94,5 @@ def find_engine(home: str, name: str) -> RunningEngine | None:
         port=int(document["port"]),
         token=token,
         state_dir=str(document["state_dir"]),
-        tls_certificate=str(document.get("tls_certificate", "")),
+        **{field: str(document.get(field, "")) for field in TLS_FIELDS},
     )

@@ -25,11 +25,22 @@ def tls_options(access: AccessConfig) -> dict[str, Any]:
     return found
 
 
-def own_context(certificate: str) -> ssl.SSLContext:
-    """Return how a command of this machine trusts the engine: it must show this certificate."""
+def own_context(certificate: str, own_certificate: str = "", own_key: str = "") -> ssl.SSLContext:
+    """Return how a command of this machine trusts the engine: it must show this certificate.
+
+    Args:
+        certificate: PEM file that the engine shows.
+        own_certificate: PEM file that the command shows; empty: none.
+        own_key: PEM file of its key.
+
+    Raises:
+        OSError: a file cannot be read, or is no certificate.
+    """
     import ssl
 
     context = ssl.create_default_context(cafile=certificate)
     context.check_hostname = False  # it is reached by its address; the certificate is pinned
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if own_certificate:
+        context.load_cert_chain(own_certificate, own_key)
     return context

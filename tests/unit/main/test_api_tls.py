@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from engine.api_client import call
+from engine.config import Config
 from engine.config_people import AccessConfig
 from engine.processes.api import ApiThread
-from engine.processes.runfile import RunningEngine
+from engine.processes.runfile import RunFile, RunningEngine, find_engine
 from engine.processes.tls import own_context, tls_options
 from engine.web.routes import create_app
 from tests.api_rig import TOKEN, Served
@@ -119,6 +120,42 @@ def test_mutual_tls_wants_a_certificate_of_its_own_ca(mutual: ApiThread, folder:
     wait_for("mutual TLS", lambda: status(mutual, context("client")) == 200)
     assert status(mutual, context("stranger")) != 200
     assert status(mutual, own_context(str(folder / "server.pem"))) != 200
+
+
+def commanded(api: ApiThread, folder: Path, shown: str) -> RunningEngine:
+    """Return an engine whose run file names the certificate that commands show."""
+    files = (str(folder / f"{shown}.pem"), str(folder / f"{shown}.key")) if shown else ("", "")
+    pinned = str(folder / "server.pem")
+    return RunningEngine("main", 1, "127.0.0.1", api.port, TOKEN, "", pinned, *files)
+
+
+def test_the_command_line_shows_its_certificate(mutual: ApiThread, folder: Path) -> None:
+    engine = commanded(mutual, folder, "client")
+    answer = wait_for("the API", lambda: call(engine, "POST", "/v1/halt", {"reason": "x"}))
+    assert answer["trading_state"] == "HALTED"
+
+
+@pytest.mark.parametrize("shown", ["", "stranger", "none-such"])
+def test_who_shows_no_certificate_of_the_ca_gets_no_answer(
+    mutual: ApiThread, folder: Path, shown: str
+) -> None:
+    known = commanded(mutual, folder, "client")
+    wait_for("the API", lambda: call(known, "GET", "/status"))
+    assert call(commanded(mutual, folder, shown), "GET", "/status") is None
+
+
+def test_the_run_file_says_what_a_command_shows(tmp_path: Path) -> None:
+    access = AccessConfig(
+        tls_certificate="c", tls_key="k", tls_client_certificate="own", tls_client_key="own.key"
+    )
+    RunFile(tmp_path, "main").write(Config(access=access), "127.0.0.1", 1, TOKEN)
+    (tmp_path / "run").symlink_to(tmp_path)
+    found = find_engine(str(tmp_path), "main")
+    assert found is not None
+    assert (found.tls_certificate, found.tls_client_certificate, found.tls_client_key) == (
+        "c", "own", "own.key",
+    )  # fmt: skip
+    assert '"k"' not in (tmp_path / "main.json").read_text(encoding="utf-8")
 
 
 def test_without_a_certificate_nothing_is_asked_of_the_server() -> None:

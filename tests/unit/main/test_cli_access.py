@@ -107,6 +107,9 @@ def test_a_run_off_loopback_with_a_default_secret_does_not_start(tmp_path: Path)
         AccessConfig(tls_certificate="x.pem"),
         AccessConfig(tls_key="x.pem"),
         AccessConfig(tls_client_ca="x.pem"),
+        AccessConfig(tls_client_certificate="x.pem"),
+        AccessConfig(tls_client_key="x.pem"),
+        AccessConfig(tls_client_certificate="/nonexistent/c.pem", tls_client_key="/etc/hostname"),
         AccessConfig(tls_certificate="/nonexistent/c.pem", tls_key="/nonexistent/k.pem"),
     ],
 )
