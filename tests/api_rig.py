@@ -64,6 +64,25 @@ class Board:
         return [{"instrument": "BTCUSDT", "quantity": "0.5"}]
 
 
+class Journals:
+    """Journals with one vector and one order in them."""
+
+    def features(
+        self, symbol: str, timeframe_s: int, names: str, session: str, after: int, limit: int
+    ) -> tuple[int, dict[str, Any]]:
+        if symbol != "BTCUSDT":
+            return 404, {"error": f"no instrument {symbol!r}"}
+        row = {"sequence": 5, "values": dict.fromkeys(names.split(","))}
+        rows = [row] if after < 5 else []
+        found = {"session": session or SESSION, "rows": rows, "after": max(after, 5)}
+        return 200, found | {"timeframe_s": timeframe_s, "asked": limit}
+
+    def costs(self, client_order_id: str) -> tuple[int, dict[str, Any]]:
+        if client_order_id != "a1-0-1-2":
+            return 404, {"error": f"no order {client_order_id!r} with a fill"}
+        return 200, {"text": "a1-0-1-2: against arrival +1.20 bps"}
+
+
 class Operator:
     """Remembers what it was told; `reconcile` is never done."""
 
@@ -114,7 +133,15 @@ class Served:
         self.pages = SessionPages(home / "aegis.db", "practice-practice-paper")
         self.accounts = Accounts(home)
         self.gate = Gate(TOKEN, self.accounts, Buttons(home), api_token)
-        self.reach = Reach(self.board, self.operator, self.pages, self.audit, SESSION, self.chart)
+        self.reach = Reach(
+            self.board,
+            self.operator,
+            self.pages,
+            self.audit,
+            SESSION,
+            self.chart,
+            Journals(),
+        )
         self.api = ApiThread(bind("127.0.0.1", 0))
 
     def chart(self, symbol: str) -> tuple[int, bytes]:

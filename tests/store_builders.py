@@ -10,6 +10,7 @@ from engine.domain.instrument_row import Instrument
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE, VECTOR_DTYPE
 from engine.domain.strategy_table import StrategyKind, StrategyRow
 from engine.store.journal import (
+    SEGMENT_BYTES,
     SOURCE_EVENTS_BRAIN,
     SOURCE_FEATURES,
     SOURCE_MARKET,
@@ -64,9 +65,12 @@ def open_events(
     )
 
 
-def open_features(directory: Path) -> SourceWriter:
+def open_features(directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> SourceWriter:
     """Open the source of feature vectors of a session directory."""
-    return SourceWriter(directory, directory.name, SOURCE_FEATURES, VECTOR_DTYPE.itemsize)
+    size = VECTOR_DTYPE.itemsize
+    return SourceWriter(
+        directory, directory.name, SOURCE_FEATURES, size, segment_bytes=segment_bytes
+    )
 
 
 def write_market(directory: Path, frame_counts: list[int], *, segment_bytes: int = 1 << 20) -> int:

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from engine.config import Config
 from engine.processes.chart_page import ChartPage
 from engine.processes.commands import Commands
+from engine.processes.journal_page import JournalPage
 from engine.processes.operator import Operator
 from engine.processes.status import StatusBoard
 from engine.store.control_audit import ControlAudit
@@ -50,6 +51,7 @@ def create(
         ControlAudit(state_dir),
         config.session_id,
         ChartPage(config).draw,
+        JournalPage(config),
     )
     return create_app(
         reach, Gate(token, accounts, Buttons(Path(config.home)), config.access.api_token)

@@ -1,13 +1,11 @@
 """An instrument's chart, drawn by `research.chart` in a process of its own when somebody asks.
 
-The engine does not import research: this only starts it, with the lowest priority, one at a time,
-for a bounded time, and keeps what it drew for a few seconds.
+The engine does not import research: this only starts it, one at a time, and keeps what it drew for
+a few seconds.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -15,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from engine.config import Config
+from engine.processes.beside import run_beside
 
-DRAW_S: Final = 30.0
 KEEP_S: Final = 10.0
 SYMBOL_LENGTH_MAX: Final = 24
 
@@ -51,17 +49,6 @@ class ChartPage:
     def _run(self, symbol: str) -> tuple[int, bytes]:
         with tempfile.TemporaryDirectory(prefix="aegis-chart-") as folder:
             output = Path(folder) / "chart.html"
-            command = [
-                *("nice", "-n", "19", sys.executable, "-m", "research.chart", symbol),
-                *("--home", self._home, "--session", self._journal, "--output", str(output)),
-            ]
-            try:
-                done = subprocess.run(
-                    command, capture_output=True, timeout=DRAW_S, check=False, text=True
-                )
-            except (subprocess.TimeoutExpired, OSError) as error:
-                return 503, f"the chart was not drawn: {type(error).__name__}".encode()
-            if done.returncode:
-                said = done.stderr.strip().rpartition("\n")[2]
-                return 404, said.encode()
-            return 200, output.read_bytes()
+            words = ("--home", self._home, "--session", self._journal, "--output", str(output))
+            status, said = run_beside("research.chart", symbol, *words)
+            return status, output.read_bytes() if status == 200 else said

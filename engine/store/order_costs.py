@@ -80,14 +80,20 @@ class SessionCosts(NamedTuple):
     fills_left_out: int
 
 
-def session_costs(directory: Path) -> SessionCosts:
+def session_costs(directory: Path, client_order_id: str = "") -> SessionCosts:
     """Return what the orders of the session in a directory cost.
+
+    Args:
+        directory: of the session's journal.
+        client_order_id: of the one order that is asked for; empty: all.
 
     Raises:
         StoreError: the journal or its document cannot be read.
     """
     document = read_document(directory)
     orders, left_out = _worked_orders(directory, document)
+    if client_order_id:
+        orders = [order for order in orders if order.client_order_id == client_order_id]
     market, known_until_ns = _market_around(directory, orders)
     costs = [(order, _cost(order, market, known_until_ns)) for order in orders]
     return SessionCosts(costs, left_out)

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 ROWS_MAX = 1_000  # of one answer
+VECTORS_MAX = 200  # of one answer; a vector has hundreds of columns
 LEVELS_MAX = 99_999
+SYMBOL_PATTERN = "^[A-Z0-9_]{1,24}$"
 REQUEST_ID_PATTERN = "^[A-Za-z0-9._:-]{1,64}$"
 
 Who = Annotated[str, Meta(max_length=64, description="Who asks, as the audit trail shows it.")]
@@ -26,6 +28,12 @@ RequestId = Annotated[
 Sequence = Annotated[int, Meta(ge=-1, le=2**62, description="Rows after this sequence.")]
 Limit = Annotated[int, Meta(ge=1, le=ROWS_MAX, description="Rows at most.")]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
+Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN, description="Of an instrument.")]
+Timeframe = Annotated[int, Meta(ge=1, le=86_400 * 7, description="Length of the bars, s.")]
+FeatureNames = Annotated[
+    str,
+    Meta(max_length=1_024, description="Columns of docs/features.md, by commas; empty: all."),
+]
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +62,12 @@ class NoteBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     note: Annotated[str, Meta(min_length=1, max_length=500)]
 
 
+class CostsBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An order whose cost of execution is written down."""
+
+    order: Annotated[Word, Meta(description="Its client_order_id, of this session.")]
+
+
 class LoginBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A token, or an account and its password."""
 
@@ -68,6 +82,26 @@ class PageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     after: Sequence = -1
     limit: Limit = 100
     session: Annotated[str, Meta(max_length=64, description="Session; empty: this one.")] = ""
+
+
+class FeatureQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The newest feature vector of an instrument."""
+
+    symbol: Symbol
+    timeframe_s: Timeframe = 60
+    names: FeatureNames = ""
+
+
+class FeatureHistoryQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Feature vectors of one instrument in one session, in order."""
+
+    symbol: Symbol
+    limit: Annotated[int, Meta(ge=1, le=VECTORS_MAX, description="Vectors at most.")] = 100
+    session: Annotated[
+        str, Meta(pattern="^[0-9A-Za-z-]{0,64}$", description="Session; empty: this one.")
+    ] = ""
+    timeframe_s: Timeframe = 60
+    names: FeatureNames = ""
 
 
 class ExportQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):

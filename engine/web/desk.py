@@ -19,8 +19,11 @@ from engine.store.errors import ProjectionError
 from engine.store.pages import SessionPages
 from engine.web.bodies import (
     CommandBody,
+    CostsBody,
     Effect,
     ExportQuery,
+    FeatureHistoryQuery,
+    FeatureQuery,
     Listing,
     ModuleBody,
     NoteBody,
@@ -42,6 +45,7 @@ MODULE_STATES: Final = {
     "reduce": "reduce",
     "halt": "halt",
 }
+SAME_AS: Final = {"update_position": "reconcile"}
 MODULES_MISSING: Final = (
     "states of single strategies, instruments and regimes; the brain knows one trading state"
 )
@@ -98,6 +102,18 @@ class OperatorCommands(Protocol):
         """Do what a command's name says."""
 
 
+class Journals(Protocol):
+    """What is read of journals, beside the engine; takes a second or so."""
+
+    def features(
+        self, symbol: str, timeframe_s: int, names: str, session: str, after: int, limit: int
+    ) -> tuple[int, dict[str, Any]]:
+        """Return an HTTP status and feature vectors, or `error`; limit 0: the newest alone."""
+
+    def costs(self, client_order_id: str) -> tuple[int, dict[str, Any]]:
+        """Return an HTTP status and what an order cost, or `error`."""
+
+
 class Reach(NamedTuple):
     """Everything the API reaches of an engine."""
 
@@ -107,6 +123,7 @@ class Reach(NamedTuple):
     audit: ControlAudit
     session_id: str
     chart: Callable[[str], tuple[int, bytes]]
+    journals: Journals
 
 
 class Answer(NamedTuple):
@@ -137,6 +154,8 @@ class Desk:
             "fetch_audit_trail": self._audit_trail,
             "get_trade_journal": self._trade_journal,
             "export_data": self._export,
+            "extract_features": self._newest_features,
+            "get_historical_features": self._features,
         }
         for row in reach.audit.tail():
             self._learn(row)
@@ -147,10 +166,16 @@ class Desk:
 
     def looks(self, name: str, asked: CommandBody) -> bool:
         """Return whether an operation looks first; then `look`, beside the operator's thread."""
-        return self._reach.commands.looks(_command(name, asked))
+        return isinstance(asked, CostsBody) or self._reach.commands.looks(_command(name, asked))
 
     def look(self, name: str, asked: CommandBody, caller: Caller) -> Looked:
         """Return what an operation finds before it acts; takes seconds."""
+        if isinstance(asked, CostsBody):
+            from engine.processes.commands import Check
+            from engine.processes.operator import Looked
+
+            status, found = self._reach.journals.costs(asked.order)
+            return Looked((Check("costs", status == 200, found.get("text") or found["error"]),))
         return self._reach.commands.look(_command(name, asked), _who(asked, caller))
 
     def act(
@@ -184,7 +209,7 @@ class Desk:
             return Answer(501, Problem(error=f"not built yet: {missing}", missing=missing))
         who = _who(asked, caller)
         before = self._reach.commands.state()
-        outcome = self._reach.commands.act(command, who, asked.reason, looked)
+        outcome = self._outcome(command, asked, who, looked)
         effect = Effect(
             effect=outcome.effect,
             trading_state=outcome.trading_state.name,
@@ -207,6 +232,17 @@ class Desk:
         self._record(
             {"who": caller.name, "role": caller.role, "from": source, "what": what, "done": True}
         )
+
+    def _outcome(
+        self, command: str, asked: CommandBody, who: str, looked: Looked | None
+    ) -> Outcome:
+        commands = self._reach.commands
+        if not isinstance(asked, CostsBody) or looked is None:
+            return commands.act(command, who, asked.reason, looked)
+        # Nothing is done to the engine: what was found goes into the audit trail.
+        (costs,) = looked.checks
+        noted = commands.act("log_decision", who, asked.reason, None)
+        return noted._replace(effect=costs.found, accepted=costs.good, checks=looked.checks)
 
     def _write_down(
         self,
@@ -276,6 +312,16 @@ class Desk:
         after = int(rows[-1]["number"]) if rows else asked.after
         return Answer(200, Rows(rows=rows, after=after, session=""))
 
+    def _newest_features(self, asked: FeatureQuery) -> Answer:
+        journals = self._reach.journals
+        found = journals.features(asked.symbol, asked.timeframe_s, asked.names, "", -1, 0)
+        return Answer(*found)
+
+    def _features(self, asked: FeatureHistoryQuery) -> Answer:
+        which = (asked.symbol, asked.timeframe_s, asked.names)
+        page = (asked.session, asked.after, asked.limit)
+        return Answer(*self._reach.journals.features(*which, *page))
+
     def _trade_journal(self, asked: PageQuery) -> Answer:
         return Answer(200, self._page("fills", asked))
 
@@ -301,7 +347,7 @@ def _who(asked: CommandBody, caller: Caller) -> str:
 def _command(name: str, asked: CommandBody) -> str:
     """Return the command that an operation stands for; empty: its part is not built."""
     if not isinstance(asked, ModuleBody):
-        return name
+        return SAME_AS.get(name, name)
     return MODULE_STATES.get(asked.state, "") if asked.module == "trading" else ""
 
 
@@ -311,6 +357,8 @@ def _words(name: str, asked: CommandBody) -> str:
         return f"{name} {asked.module} {asked.state}"
     if isinstance(asked, NoteBody):
         return f"{name} {asked.decision}: {asked.note}"
+    if isinstance(asked, CostsBody):
+        return f"{name} {asked.order}"
     return name
 
 

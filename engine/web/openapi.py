@@ -7,8 +7,17 @@ from typing import Any, Final
 import msgspec
 
 from engine.version import VERSION
-from engine.web.bodies import Effect, ExportQuery, ModuleBody, Problem
-from engine.web.operations import BOOK, CHART, OPERATIONS, PRESS, STREAM, Operation, Scope
+from engine.web.bodies import SYMBOL_PATTERN, Effect, ExportQuery, ModuleBody, Problem
+from engine.web.operations import (
+    BOOK,
+    CHART,
+    MAY_BE_AWAY,
+    OPERATIONS,
+    PRESS,
+    STREAM,
+    Operation,
+    Scope,
+)
 
 REFERENCE: Final = "#/components/schemas/{name}"
 _PROBLEMS: Final = {
@@ -52,15 +61,15 @@ def _operation(row: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "summary": row.summary,
         "responses": _responses(row),
     }
-    if row.missing:
-        found["description"] = f"Missing: {row.missing}."
+    if row.missing or row.refused:
+        found["description"] = f"Missing: {row.missing}." if row.missing else f"{row.refused}."
     if row.scope is not Scope.NONE:
         found["security"] = [{"bearer": []}, {"header": []}]
         found["x-scope"] = row.scope.value
     parameters = _parameters(row, schemas)
     if parameters:
         found["parameters"] = parameters
-    if row.method == "POST" and not row.missing and row is not PRESS:
+    if row.method == "POST" and not row.missing and not row.refused and row is not PRESS:
         reference = {"$ref": REFERENCE.format(name=row.takes.__name__)}
         found["requestBody"] = {"content": {"application/json": {"schema": reference}}}
     return found
@@ -69,14 +78,16 @@ def _operation(row: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
 def _parameters(row: Operation, schemas: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if "{symbol}" in row.name:
-        symbol = {"type": "string", "pattern": "^[A-Z0-9_]{1,24}$"}
+        symbol = {"type": "string", "pattern": SYMBOL_PATTERN}
         found.append({"name": "symbol", "in": "path", "required": True, "schema": symbol})
     if "{button}" in row.name:
         button = {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,160}$"}
         found.append({"name": "button", "in": "path", "required": True, "schema": button})
     if row.method == "GET":
-        for name, schema in schemas[row.takes.__name__].get("properties", {}).items():
-            found.append({"name": name, "in": "query", "schema": schema})
+        taken = schemas[row.takes.__name__]
+        for name, schema in taken.get("properties", {}).items():
+            required = name in taken.get("required", [])
+            found.append({"name": name, "in": "query", "required": required, "schema": schema})
     return found
 
 
@@ -90,15 +101,15 @@ def _responses(row: Operation) -> dict[str, Any]:
     elif row is CHART:
         content = {"text/html": {"schema": {"type": "string"}}}
         found["200"] = {"description": "The page.", "content": content}
-    elif not row.missing:
+    elif not row.missing and not row.refused:
         found["200"] = _told("Done.", given)
     statuses = dict(_PROBLEMS)
     if row.missing:
         statuses["501"] = f"Not built: {row.missing}."
     if row.takes is ModuleBody:
         statuses["501"] = "This part has no states yet."
-    if row in {BOOK, CHART, STREAM}:
-        statuses["404"] = "No such instrument."
+    if row in {BOOK, CHART, STREAM} or row.name in MAY_BE_AWAY:
+        statuses["404"] = "There is none of that name."
         statuses["503"] = "Not now; the sentence says why."
     found |= {status: _told(text, problem) for status, text in statuses.items()}
     if row.gives is Effect:

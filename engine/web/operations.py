@@ -15,9 +15,12 @@ from msgspec import Struct
 from engine.web.bodies import (
     BookQuery,
     CommandBody,
+    CostsBody,
     Document,
     Effect,
     ExportQuery,
+    FeatureHistoryQuery,
+    FeatureQuery,
     Identity,
     Listing,
     LoginBody,
@@ -51,6 +54,7 @@ class Operation(NamedTuple):
     takes: type[Struct] = Nothing
     gives: type[Struct] = Document
     missing: str = ""
+    refused: str = ""  # why this is never done
 
 
 def _read(
@@ -78,7 +82,6 @@ def _open(name: str, method: str, group: str, missing: str) -> Operation:
     return Operation(name, method, group, "Not built yet.", scope, missing=missing)
 
 
-_STORE = "the feature store"
 _MODELS = "the model registry"
 _ORDERS_BY_HAND = "a way for orders from outside into the brain; only strategies send orders"
 
@@ -111,9 +114,28 @@ OPERATIONS: Final = (
         "commands to the feed; it heals gaps in trades alone",
     ),
     # features, predictions
-    _open("extract_features", "GET", "features", _STORE),
-    _open("get_historical_features", "GET", "features", _STORE),
-    _open("patch_feature_window", "POST", "features", _STORE),
+    _read(
+        "extract_features",
+        "features",
+        "The newest feature vector of an instrument, by the names of its columns.",
+        FeatureQuery,
+    ),
+    _read(
+        "get_historical_features",
+        "features",
+        "Feature vectors of an instrument, from the journal of a session.",
+        FeatureHistoryQuery,
+        Rows,
+    ),
+    Operation(
+        "patch_feature_window",
+        "POST",
+        "features",
+        "Refused: a feature store is made again, never patched.",
+        Scope.OPERATE,
+        refused="vectors are what strategies read, bit for bit, and are never rewritten; "
+        "`aegis features write` makes the store again from the journal",
+    ),
     _open("run_similarity_search", "POST", "predictions", "similarity search over feature vectors"),
     _open("predict", "POST", "predictions", "models behind scores"),
     _open("blend_outputs", "POST", "predictions", "models behind scores"),
@@ -131,13 +153,18 @@ OPERATIONS: Final = (
     ),
     _read("positions", "execution", "Positions by strategy, open ones first.", gives=Listing),
     _read("orders", "execution", "Orders that may still fill, oldest first.", gives=Listing),
-    _open(
+    _act(
         "update_position",
-        "POST",
-        "execution",
-        "positions set by hand; they follow from fills, and the venue is right about them",
+        "Take positions from the venue, which is right about them, as `reconcile` does; none is "
+        "set by hand.",
+        group="execution",
     ),
-    _open("record_slippage", "POST", "execution", "the analysis of transaction costs"),
+    _act(
+        "record_slippage",
+        "Write down what an order's execution cost, from the journal: slippage and markouts.",
+        takes=CostsBody,
+        group="execution",
+    ),
     # control
     _act("halt", "Refuse every new order at once, then cancel what rests.", Scope.HALT),
     _act(
@@ -171,6 +198,8 @@ OPERATIONS: Final = (
     _open("onboard", "POST", "models", "shadow trading and the out-of-sample gate"),
     _open("offboard", "POST", "models", "shadow trading and the out-of-sample gate"),
 )
+# What is asked of somebody who may not know it, or may not be there now.
+MAY_BE_AWAY: Final = frozenset({"ledger", "extract_features", "get_historical_features"})
 BY_NAME: Final = {operation.name: operation for operation in OPERATIONS}
 BOOK: Final = Operation(
     "book/{symbol}", "GET", "data", "A whole book, asked of the feed.", Scope.READ, BookQuery

@@ -76,6 +76,8 @@ class Version1:
                 return caller
             if row.missing:
                 return answers.problem(501, f"not built yet: {row.missing}", row.missing)
+            if row.refused:
+                return answers.problem(409, row.refused)
             if row.method == "GET":
                 return await self._read(request, row)
             return await self._act(request, row, caller)

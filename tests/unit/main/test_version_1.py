@@ -95,6 +95,56 @@ def test_a_ledger_that_cannot_be_read_now_is_a_503_with_its_reason(
     assert served.ask("GET", "/v1/ledger", headers={"Via": "1.1 x"}).status == 401
 
 
+def test_features_are_asked_of_the_journal_by_instrument_and_name(served: Served) -> None:
+    answer = served.ask("GET", "/v1/extract_features?symbol=BTCUSDT&names=trend.adx")
+    assert (answer.status, answer.document["timeframe_s"], answer.document["asked"]) == (200, 60, 0)
+    assert answer.document["rows"][0]["values"] == {"trend.adx": None}
+    page = served.ask(
+        "GET", "/v1/get_historical_features?symbol=BTCUSDT&timeframe_s=300&after=5&limit=7"
+    ).document
+    assert (page["rows"], page["after"], page["asked"], page["timeframe_s"]) == ([], 5, 7, 300)
+    answer = served.ask("GET", "/v1/extract_features?symbol=NOSUCH")
+    assert (answer.status, answer.document["error"]) == (404, "no instrument 'NOSUCH'")
+    assert served.ask("GET", "/v1/extract_features?symbol=X", headers={"Via": "x"}).status == 401
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "symbol=../x", "symbol=BTCUSDT&session=../../x", "symbol=X&limit=201", "symbol=X&names="
+     + "x" * 1_025],
+)  # fmt: skip
+def test_a_question_of_features_that_says_nonsense_is_refused(served: Served, query: str) -> None:
+    assert served.ask("GET", f"/v1/get_historical_features?{query}").status == 400
+
+
+def test_an_order_s_cost_is_written_down_once(served: Served) -> None:
+    body = {"order": "a1-0-1-2", "reason": "monthly", "request_id": "r-1"}
+    first, again = served.told("record_slippage", body), served.told("record_slippage", body)
+    assert first.document["effect"] == "a1-0-1-2: against arrival +1.20 bps"
+    assert again.headers["idempotent-replay"] == "true"
+    (row,) = served.audit.rows(-1, 10)
+    assert (row["what"], row["done"]) == ("record_slippage a1-0-1-2", True)
+    assert row["effect"] == first.document["effect"]
+    missing = served.told("record_slippage", {"order": "b"})
+    assert (missing.status, missing.document["effect"]) == (409, "no order 'b' with a fill")
+    assert served.told("record_slippage", {}).status == 400
+    assert {name for name, _, _ in served.operator.told} == {"log_decision"}
+
+
+def test_positions_are_updated_by_the_venue_s_word(served: Served) -> None:
+    assert served.told("update_position", {"reason": "why"}).status == 409  # the rig's reconcile
+    assert served.operator.told == [("reconcile", "api", "why")]
+    assert served.audit.rows(-1, 10)[0]["what"] == "update_position"
+
+
+def test_what_is_never_done_says_why_and_does_nothing(served: Served) -> None:
+    answer = served.told("patch_feature_window", {"window": 5})
+    assert answer.status == 409
+    assert "never rewritten" in answer.document["error"]
+    assert served.ask("POST", "/v1/patch_feature_window", {}).status == 401
+    assert served.operator.told == []
+
+
 def test_a_chart_is_a_page_that_may_load_nothing(served: Served) -> None:
     answer = served.ask("GET", "/v1/chart/BTCUSDT")
     assert (answer.status, answer.body) == (200, b"<p>chart")

@@ -22,13 +22,13 @@ class Drawer:
         self.gate.set()
         self.began = threading.Event()
 
-    def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
         self.commands.append(command)
         self.began.set()
         self.gate.wait(20)
         if not self.code:
             Path(command[-1]).write_bytes(b"<page>")
-        return subprocess.CompletedProcess(command, self.code, "", self.said)
+        return subprocess.CompletedProcess(command, self.code, b"", self.said.encode())
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_one_that_takes_too_long_is_given_up(
         raise subprocess.TimeoutExpired(command, 1)
 
     monkeypatch.setattr(subprocess, "run", slow)
-    assert page.draw("BTCUSDT") == (503, b"the chart was not drawn: TimeoutExpired")
+    assert page.draw("BTCUSDT") == (503, b"not done: TimeoutExpired")
 
 
 def test_only_one_is_drawn_at_a_time(page: ChartPage, drawer: Drawer) -> None:
