@@ -18,14 +18,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import llvmlite.binding as llvm
-import numpy as np
-from numpy.typing import NDArray
 
 from bench import harness
 from engine.processes import kernel_cache
@@ -34,20 +31,10 @@ HOME: Final = os.environ.get("AEGIS_HOME", str(Path("~/.local/state/aegis").expa
 kernel_cache.activate(HOME)
 
 from bench.sides import brain_tapes, twin_build  # noqa: E402 - only now is the cache chosen
-from engine.domain.kernel import Records  # noqa: E402
-from engine.domain.market_state import MarketState, create_market_state  # noqa: E402
-from engine.domain.strategy import (  # noqa: E402
-    EXPOSURE_DTYPE,
-    OPPORTUNITIES_PER_RECORD_MAX,
-    OPPORTUNITY_DTYPE,
-)
-from engine.domain.strategy_table import select_rows  # noqa: E402
-from tests.market_runs import LOG_DTYPE, LOG_MAX, arrays_of, run_paper  # noqa: E402
+from bench.sides.twin_market import Market, compare  # noqa: E402
 
 TOTAL: Final = 2_400_000
 COUNTS: Final = (2, 20, 300, 3_000)
-HOT_BYTES: Final = 24 * 8  # the members both sides call hot; the rest has names of its own
-ROWS: Final = select_rows()
 
 BENCH: Final = harness.Bench(
     name="brain_twin",
@@ -56,77 +43,6 @@ BENCH: Final = harness.Bench(
     worry="more than 1.1 times the twin",
     units={"ns": "ns", "records": "", "decisions": ""},
 )
-
-
-class Market:
-    """A market, and both sides' way through it."""
-
-    def __init__(self, recorded: Records, count: int) -> None:
-        """Interleave the recorded market over `count` instruments."""
-        self.instruments = brain_tapes.instruments_of(count)
-        self.tape = brain_tapes.interleaved(recorded, count, TOTAL)
-        self.cut = len(self.tape) // 4
-        self.clock = brain_tapes.clock_of(self.tape)
-        self.log = np.zeros(LOG_MAX, dtype=LOG_DTYPE)
-
-    def state(self) -> MarketState:
-        """Return a market state before its first record."""
-        catalogue = twin_build.twin_catalogue()
-        fresh = create_market_state(self.instruments, ROWS, catalogue=catalogue)
-        return brain_tapes.with_clock(fresh, self.tape)
-
-    def kernel(self) -> tuple[float, Records, dict[str, NDArray[np.void]]]:
-        """Run the engine's kernels; return ns per record, the decisions and the state."""
-        state = self.state()
-        exposure = np.zeros((len(self.instruments), len(ROWS)), dtype=EXPOSURE_DTYPE)
-        found = np.zeros(OPPORTUNITIES_PER_RECORD_MAX, dtype=OPPORTUNITY_DTYPE)
-        warm = run_paper(state, exposure, self.tape[: self.cut], found, self.log)
-        started = time.thread_time_ns()
-        done = run_paper(state, exposure, self.tape[self.cut :], found, self.log[warm:])
-        ns = time.thread_time_ns() - started
-        arrays = arrays_of(state) | {"exposure": exposure, "structure": state.structure}
-        return self.per_record(ns), self.log[: warm + done].copy(), arrays
-
-    def twin(self, twin: twin_build.Twin) -> tuple[float, Records, twin_build.TwinState]:
-        """Run the twin; return ns per record, the decisions and the state."""
-        state = twin.start(self.state(), self.clock)
-        warm = state.run(self.tape[: self.cut], self.log)
-        started = time.thread_time_ns()
-        done = state.run(self.tape[self.cut :], self.log[warm:])
-        ns = time.thread_time_ns() - started
-        return self.per_record(ns), self.log[: warm + done].copy(), state
-
-    def per_record(self, ns: int) -> float:
-        """Return ns per timed record."""
-        return ns / (len(self.tape) - self.cut)
-
-
-def compare(market: Market, twin: twin_build.Twin) -> int:
-    """Assert that both sides decide the same and end in the same state; return the decisions."""
-    _, decisions, arrays = market.kernel()
-    _, other, state = market.twin(twin)
-    assert decisions.tobytes() == other.tobytes(), "the decisions differ"
-    for name, found in state.members():
-        mine = member(arrays, name)
-        if mine.dtype == np.float64:
-            theirs = found.view(np.float64).reshape(mine.shape)
-            assert np.array_equal(mine, theirs, equal_nan=True), f"{name} differs"
-        else:
-            rows = np.ascontiguousarray(mine).view(np.uint8).reshape(len(mine), -1)
-            assert np.array_equal(rows, found), f"{name} differs"
-    return len(decisions)
-
-
-def member(arrays: dict[str, NDArray[np.void]], name: str) -> NDArray[np.void]:
-    """Return what the kernels keep under the twin's name of a member."""
-    if name == "hot":
-        names = [key for key in arrays if key.startswith("hot.")][: HOT_BYTES // 8]
-        return np.stack([arrays[key] for key in names], axis=1)
-    if name == "anchors":  # the twin's lane holds its moves too
-        return np.concatenate([arrays["hot.anchors"], arrays["hot.moves"]], axis=2)
-    if name.startswith("books."):
-        return arrays[name].astype(np.int64)
-    return np.ascontiguousarray(arrays.get(f"hot.{name}", arrays.get(name)))
 
 
 def kernel_pass(market: Market) -> harness.Pass:
@@ -155,7 +71,8 @@ def main() -> None:
     cases: dict[str, harness.Case] = {}
     baselines = {}
     for count in COUNTS:
-        market = Market(recorded, count)
+        tape = brain_tapes.interleaved(recorded, count, TOTAL)
+        market = Market(brain_tapes.instruments_of(count), tape)
         for twin in twins.values():
             compare(market, twin)
         for name, twin in twins.items():

@@ -48,6 +48,10 @@ LOG_DTYPE = np.dtype(
         ("input_2", "<f8"),
         ("input_3", "<f8"),
         ("input_4", "<f8"),
+        ("expected_move_bps", "<f8"),  # of an entry, like the next
+        ("confidence", "<f8"),
+        ("cost_bps", "<f8"),
+        ("edge_bps", "<f8"),
     ]
 )
 LOG_MAX = 100_000
@@ -105,6 +109,11 @@ def run_paper(
             log["input_2"][length] = opportunities["input_2"][k]
             log["input_3"][length] = opportunities["input_3"][k]
             log["input_4"][length] = opportunities["input_4"][k]
+            if opportunities["is_entry"][k] != 0:
+                log["expected_move_bps"][length] = opportunities["expected_move_bps"][k]
+                log["confidence"][length] = opportunities["confidence"][k]
+                log["cost_bps"][length] = opportunities["cost_bps"][k]
+                log["edge_bps"][length] = opportunities["edge_bps"][k]
             length += 1
     return length
 

@@ -22,9 +22,11 @@ from engine.domain import (
     bars,
     book,
     codes,
+    edge,
     firewall,
     firewall_lanes,
     firewall_memory,
+    market_state,
     structure_state,
 )
 from engine.domain.arrays import aligned_zeros
@@ -35,7 +37,7 @@ from engine.domain.features.volatility import ATR_BARS
 from engine.domain.features.zones import CHANGES_MAX
 from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT, FirewallReason
 from engine.domain.leg import OTE_FAR, OTE_NEAR
-from engine.domain.market_state import MarketState
+from engine.domain.market_state import STRATEGY_DTYPE, MarketState
 from engine.domain.pools import POOL_ATR
 from engine.domain.score import ORDERFLOW_WEIGHTS
 from engine.domain.spans import SESSION_CLOSES_S, SESSION_OPENS_S
@@ -63,6 +65,9 @@ SIZES: Final = (
     "market_max_qty_lots",
 )
 
+
+EDGE_NUMBERS: Final = ("SURE_AT", "SLIPPAGE_SPREADS_MAX", "PPM_PER_BPS")
+C_KINDS: Final = {"i8": "i64", "i4": "i32", "f8": "double"}
 
 # Bar features that the twin computes too, where its ring of closed bars holds their window; a
 # market that is compared with it computes no others.
@@ -106,10 +111,11 @@ def constants() -> Iterator[tuple[str, float]]:
     yield from ((f"REASON_{it.name}", int(it)) for it in StrategyReason if it > 0)
     yield from ((f"KIND_{it.name}", int(it)) for it in StrategyKind)
     laws = (firewall, firewall_lanes, firewall_memory)
-    for module in (codes, bars, book, *laws, structure_state, micro, series):
+    for module in (codes, bars, book, *laws, structure_state, micro, series, market_state):
         for name, value in vars(module).items():
             if name.isupper() and not name.startswith("_") and type(value) is int:
                 yield name, value
+    yield from ((name, getattr(edge, name)) for name in EDGE_NUMBERS)
     yield from (("ATR_BARS", ATR_BARS), ("SERIES_BARS", series.SERIES_BARS))
     yield from (("WINDOW_MAX", series.WINDOW_MAX), ("DAY_S", series.DAY_S))
     yield from (("CHANGES_MAX", CHANGES_MAX), ("POOL_ATR", POOL_ATR))
@@ -146,15 +152,18 @@ def codes_header() -> str:
     return "\n".join(lines) + "\n"
 
 
-def structure_header() -> str:
-    """Return the header with the structure's row, field by field as the kernels lay it out."""
-    lines = ["#pragma once", "struct Structure {"]
-    fields: Mapping[str, Any] = structure_state.STRUCTURE_DTYPE.fields or {}
-    for name, (kind, _) in fields.items():
-        assert kind.base.itemsize == 8, f"{name} has another width"
-        bounds = "".join(f"[{length}]" for length in kind.shape)
-        lines.append(f"    {'double' if kind.base.kind == 'f' else 'i64'} {name}{bounds};")
-    return "\n".join([*lines, "};"]) + "\n"
+def rows_header() -> str:
+    """Return the header with the rows that both sides lay out alike, field by field."""
+    rows = {"Structure": structure_state.STRUCTURE_DTYPE, "StrategyRow": STRATEGY_DTYPE}
+    lines = ["#pragma once"]
+    for name, dtype in rows.items():
+        lines.append(f"struct {name} {{")
+        fields: Mapping[str, Any] = dtype.fields or {}
+        for field, (kind, _) in fields.items():
+            bounds = "".join(f"[{length}]" for length in kind.shape)
+            lines.append(f"    {C_KINDS[kind.base.str[1:]]} {field}{bounds};")
+        lines += ["};", f"static_assert(sizeof({name}) == {dtype.itemsize});"]
+    return "\n".join(lines) + "\n"
 
 
 class _Plan(ctypes.Structure):
@@ -168,6 +177,7 @@ class _Member(ctypes.Structure):
         ("size", ctypes.c_int64),
         ("stride", ctypes.c_int64),
         ("count", ctypes.c_int64),
+        ("is_shared", ctypes.c_int64),
     ]
 
 
@@ -175,30 +185,30 @@ class Twin:
     """The twin as built by one compiler."""
 
     def __init__(self, compiler: str) -> None:
-        """Build it in a folder that lives as long as this object."""
-        self._folder = tempfile.TemporaryDirectory()
-        folder = Path(self._folder.name)
-        (folder / "codes.h").write_text(codes_header(), encoding="ascii")
-        (folder / "structure_row.h").write_text(structure_header(), encoding="ascii")
-        library = folder / "brain_twin.so"
-        words = [compiler, *FLAGS, "-Wall", "-Wextra", "-fPIC", "-shared", "-I", str(folder)]
-        words += ["-fno-semantic-interposition", "-o", str(library)]
-        subprocess.run([*words, str(FOLDER / "brain_twin.cpp")], check=True)
-        self._library = ctypes.CDLL(str(library))
+        """Build and load it; the folder it was built in is not needed any more."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "codes.h").write_text(codes_header(), encoding="ascii")
+            (folder / "rows.h").write_text(rows_header(), encoding="ascii")
+            library = folder / "brain_twin.so"
+            words = [compiler, *FLAGS, "-Wall", "-Wextra", "-fPIC", "-shared", "-I", name]
+            words += ["-fno-semantic-interposition", "-o", str(library)]
+            subprocess.run([*words, str(FOLDER / "brain_twin.cpp")], check=True)
+            self._library = ctypes.CDLL(str(library))
         for name in ("twin_instrument_bytes", "twin_market_bytes", "twin_run"):
             getattr(self._library, name).restype = ctypes.c_int64
         self._library.twin_member.restype = ctypes.POINTER(_Member)
 
-    def start(self, like: MarketState, clock: NDArray[np.int64]) -> TwinState:
+    def start(self, like: MarketState) -> TwinState:
         """Return the twin's state before the first record, set up as a fresh market state is."""
-        return TwinState(self._library, like, clock)
+        return TwinState(self._library, like)
 
 
 class TwinState:
     """The twin's memory of one market."""
 
-    def __init__(self, library: ctypes.CDLL, like: MarketState, clock: NDArray[np.int64]) -> None:
-        """Allocate and fill it; `clock` is offset, rate and anchor of the venue's clock."""
+    def __init__(self, library: ctypes.CDLL, like: MarketState) -> None:
+        """Allocate it and fill it as `like` is, which no record has changed."""
         self._library = library
         self.count = len(like.instruments)
         self.instrument_bytes = library.twin_instrument_bytes()
@@ -217,7 +227,7 @@ class TwinState:
             _address(like.strategies),
             _address(like.parameters),
             _address(weights),
-            _address(clock),
+            _address(like.progress),
             ctypes.byref(plan_),
         )
 
@@ -229,11 +239,13 @@ class TwinState:
         )
 
     def members(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        """Yield every member of the state as bytes, one row per instrument."""
-        raw = self.memory.view(np.uint8).reshape(self.count, self.instrument_bytes)
+        """Yield every member of the state as bytes: a row per instrument, of what is shared one."""
+        own = self.memory.view(np.uint8).reshape(self.count, self.instrument_bytes)
+        shared = self._market.view(np.uint8).reshape(1, -1)
         k = 0
         while found := self._library.twin_member(ctypes.c_int64(k)):
             it = found.contents
+            raw = shared if it.is_shared else own
             starts = [it.offset + part * it.stride for part in range(it.count)]
             pieces = [raw[:, start : start + it.size] for start in starts]
             yield it.name.decode(), np.concatenate(pieces, axis=1)

@@ -162,6 +162,13 @@ inline void update_features(const Plan &plan, Timeframe &tf, const Bar &bar, i64
             tf.features[plan.column[k]] = bar_feature(plan, tf, kernel, k, number);
 }
 
+inline void note_direction(i64 *breadth, Timeframe &tf, const Bar &bar) {
+    const i64 before = tf.direction, move = bar.close_ticks - bar.open_ticks;
+    tf.direction = 2 + (move > 0) - (move < 0);
+    breadth[0] += tf.direction - (before == 0 ? 2 : before);
+    breadth[1] += before == 0;
+}
+
 inline i64 next_close(const Market &m, const Instrument &it) {
     i64 earliest_ns = NEVER_NS;
     for (int t = 0; t < TIMEFRAMES; ++t)
@@ -170,7 +177,7 @@ inline i64 next_close(const Market &m, const Instrument &it) {
     return earliest_ns;
 }
 
-[[gnu::noinline]] inline unsigned close_due_bars(const Market &m, Instrument &it, i64 until_ns) {
+[[gnu::noinline]] inline unsigned close_due_bars(Market &m, Instrument &it, i64 until_ns) {
     unsigned closed = 0;
     for (int t = 0; t < TIMEFRAMES; ++t) {
         Bar &bar = it.forming[t];
@@ -183,6 +190,7 @@ inline i64 next_close(const Market &m, const Instrument &it) {
         bar.is_final = 0;
         bar.trade_count = 0;
         bar.start_ns += m.timeframes_ns[t];
+        note_direction(m.breadth[t], tf, bar_of(tf, number));
         update_features(m.plan, tf, bar_of(tf, number), number);
         update_structure(m.plan, tf, number);
         closed |= 1u << t;
@@ -191,7 +199,7 @@ inline i64 next_close(const Market &m, const Instrument &it) {
     return closed;
 }
 
-inline unsigned apply_quote(const Market &m, Instrument &it, const Slot &r) {
+inline unsigned apply_quote(Market &m, Instrument &it, const Slot &r) {
     Hot &hot = it.hot;
     unsigned closed = 0;
     if (r.venue_time_ns - LATE_GRACE_NS >= hot.next_close_ns)
@@ -212,7 +220,7 @@ inline unsigned apply_quote(const Market &m, Instrument &it, const Slot &r) {
     return closed;
 }
 
-inline unsigned apply_trade(const Market &m, Instrument &it, const Slot &r) {
+inline unsigned apply_trade(Market &m, Instrument &it, const Slot &r) {
     Hot &hot = it.hot;
     const bool is_buy = r.flags & TRADE_BUYER_AGGRESSOR;
     unsigned closed = 0;

@@ -13,6 +13,7 @@ namespace {
 struct Logged {
     i64 record, instrument_index, strategy_index, side, is_entry, reason, qty_lots, price_ticks;
     double score, inputs[4];
+    Edge edge;
 };
 
 [[gnu::noinline]] void apply_rare(Instrument &it, const Slot &r) {
@@ -93,23 +94,32 @@ void fill_at_quote(Market &m, const Opportunity &wanted, i64 record, i64 now_ns,
            wanted.qty_lots,
            price,
            wanted.score,
-           {wanted.inputs[0], wanted.inputs[1], wanted.inputs[2], wanted.inputs[3]}};
+           {wanted.inputs[0], wanted.inputs[1], wanted.inputs[2], wanted.inputs[3]},
+           wanted.edge};
 }
 
 struct Member {
     const char *name;
-    i64 offset, size, stride, count;
+    i64 offset, size, stride, count, is_shared;
 };
 
 #define PER_INSTRUMENT(name, member)                                                               \
-    {name, offsetof(Instrument, member), sizeof(Instrument::member), 0, 1}
+    {name, offsetof(Instrument, member), sizeof(Instrument::member), 0, 1, 0}
 #define PER_TIMEFRAME(name, member)                                                                \
-    {name, offsetof(Instrument, timeframes) + offsetof(Timeframe, member),                         \
-     sizeof(Timeframe::member), sizeof(Timeframe), TIMEFRAMES}
+    {name,                                                                                         \
+     offsetof(Instrument, timeframes) + offsetof(Timeframe, member),                               \
+     sizeof(Timeframe::member),                                                                    \
+     sizeof(Timeframe),                                                                            \
+     TIMEFRAMES,                                                                                   \
+     0}
+#define SHARED(name, member) {name, offsetof(Market, member), sizeof(Market::member), 0, 1, 1}
 
 const Member MEMBERS[] = {
     PER_INSTRUMENT("hot", hot),
     PER_INSTRUMENT("anchors", lanes),
+    PER_INSTRUMENT("book_check", book_check),
+    PER_INSTRUMENT("bar", kept_bar),
+    PER_INSTRUMENT("liveness", liveness),
     PER_INSTRUMENT("micro", micro),
     PER_INSTRUMENT("flow_sums", flow_sums),
     PER_INSTRUMENT("flow_buckets", flow_buckets),
@@ -121,6 +131,8 @@ const Member MEMBERS[] = {
     PER_INSTRUMENT("books.state", book.state),
     PER_INSTRUMENT("strategy_memory", strategy_memory),
     PER_TIMEFRAME("closed_count", closed_count),
+    PER_TIMEFRAME("series_count", closed_count),
+    PER_TIMEFRAME("directions", direction),
     PER_TIMEFRAME("atr_ticks", atr_ticks),
     PER_TIMEFRAME("atr_seed", atr_seed),
     PER_TIMEFRAME("bar_features", features),
@@ -128,6 +140,11 @@ const Member MEMBERS[] = {
     PER_TIMEFRAME("series", series),
     PER_TIMEFRAME("structure", structure),
     PER_TIMEFRAME("closed", closed),
+    SHARED("breadth", breadth),
+    SHARED("reject_counts", reject_counts),
+    SHARED("SEQUENCE_LAST", sequence_last),
+    SHARED("VENUE_TIME_NEWEST_NS", venue_time_newest_ns),
+    SHARED("ENTRIES_WITHOUT_EDGE", entries_without_edge),
 };
 
 } // namespace
@@ -143,7 +160,7 @@ const Member *twin_member(i64 k) {
 // Start from nothing. `market` and `instruments` are zeroed memory on cache lines.
 void twin_start(Market *market, Instrument *instruments, i64 count, const Sizes *sizes,
                 const i64 *timeframes_ns, const StrategyRow *rows, const double *parameters,
-                const double *weights, const i64 *clock, const Plan *plan) {
+                const double *weights, const i64 *progress, const Plan *plan) {
     Market &m = *market;
     m.instruments = instruments;
     m.instrument_count = count;
@@ -153,10 +170,13 @@ void twin_start(Market *market, Instrument *instruments, i64 count, const Sizes 
     std::memcpy(m.score_weights, weights, sizeof m.score_weights);
     m.plan = *plan;
     m.sequence_last = -1;
-    m.clock_valid = 1;
-    m.clock_offset_ns = clock[0];
-    m.clock_rate_ppb = clock[1];
-    m.clock_anchor_ns = clock[2];
+    m.clock_valid = progress[CLOCK_VALID];
+    m.clock_offset_ns = progress[CLOCK_OFFSET_NS];
+    m.clock_rate_ppb = progress[CLOCK_RATE_PPB];
+    m.clock_anchor_ns = progress[CLOCK_ANCHOR_NS];
+    m.taker_fee_ppm = progress[TAKER_FEE_PPM];
+    m.trend_column = progress[TREND_COLUMN];
+    m.volatility_column = progress[VOLATILITY_COLUMN];
     for (i64 i = 0; i < count; ++i) {
         Instrument &it = instruments[i];
         it.sizes = sizes[i];

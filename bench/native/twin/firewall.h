@@ -274,7 +274,8 @@ inline int judge_bar(KeptBar &kept, const Slot &r) {
             r.volume_lots,
             r.bar_trade_count,
             is_final,
-            0};
+            0,
+            {}};
     return 0;
 }
 

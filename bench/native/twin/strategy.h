@@ -1,7 +1,7 @@
 // Score, strategies, and an order side that fills every order at once at the quote.
 #pragma once
 
-#include "bars.h"
+#include "edge.h"
 
 inline int side_beyond(double number, double bound) {
     return number >= bound ? 1 : number <= -bound ? -1 : 0;
@@ -35,23 +35,45 @@ inline i64 entry_qty_lots(const Sizes &sizes, i64 price_ticks, i64 notional_e8) 
     return qty >= least ? qty : 0;
 }
 
+inline i64 entry_notional_e8(const StrategyRow &row, double atr_ticks, i64 touch) {
+    const double atr_bps = atr_ticks / double(touch) * 10'000.0;
+    if (row.size_atr_bps > 0.0 && atr_bps > row.size_atr_bps)
+        return i64(double(row.notional_e8) * (row.size_atr_bps / atr_bps));
+    return row.notional_e8;
+}
+
+inline double regime_label(const Timeframe &tf, i64 column) {
+    const double label = column >= 0 ? tf.features[column] : 0.0;
+    return std::isnan(label) ? 0.0 : label;
+}
+
+inline void set_distances(const Market &m, const Timeframe &tf, const StrategyRow &row, int side,
+                          StrategyMemory &memory) {
+    const double half = 0.5 * row.regime_adapt;
+    const double calm = 1.0 + half * regime_label(tf, m.volatility_column);
+    const double way = 1.0 + half * side * regime_label(tf, m.trend_column);
+    memory.stop_ticks = row.stop_atr * tf.atr_ticks * calm;
+    memory.take_ticks = row.take_atr * tf.atr_ticks * calm * way;
+}
+
 inline int propose_entry(const Market &m, Instrument &it, i64 i, int s, int side, int reason,
                          Opportunity *out, int count) {
     const i64 touch = side > 0 ? it.hot.ask_price_ticks : it.hot.bid_price_ticks;
     if (touch <= 0)
         return count;
     const StrategyRow &row = m.strategies[s];
-    const i64 qty = entry_qty_lots(it.sizes, touch, row.notional_e8);
+    const Timeframe &tf = it.timeframes[row.timeframe_index];
+    const i64 notional_e8 = entry_notional_e8(row, tf.atr_ticks, touch);
+    const i64 qty = entry_qty_lots(it.sizes, touch, notional_e8);
     if (qty <= 0)
         return count;
-    out[count] = {i, s, side, 1, reason, qty, 0.0, {}};
-    const double atr = it.timeframes[row.timeframe_index].atr_ticks;
-    it.strategy_memory[s] = {row.stop_atr * atr, row.take_atr * atr};
+    out[count] = {i, s, side, 1, reason, qty, 0.0, {}, {}};
+    set_distances(m, tf, row, side, it.strategy_memory[s]);
     return count + 1;
 }
 
 inline int propose_exit(i64 i, int s, i64 position, int reason, Opportunity *out, int count) {
-    out[count] = {i, s, position > 0 ? -1 : 1, 0, reason, std::abs(position), 0.0, {}};
+    out[count] = {i, s, position > 0 ? -1 : 1, 0, reason, std::abs(position), 0.0, {}, {}};
     return count + 1;
 }
 
@@ -80,9 +102,20 @@ inline bool may_enter(const Market &m, const Instrument &it, int s, i64 now_ns) 
     const i64 last_exit_ns = it.exposure[s].last_exit_time_ns;
     if (last_exit_ns != 0 && now_ns - last_exit_ns < row.cooldown_ns)
         return false;
-    if (row.stop_atr == 0.0 && row.take_atr == 0.0)
+    if (row.stop_atr == 0.0 && row.take_atr == 0.0 && row.size_atr_bps == 0.0)
         return true;
     return it.timeframes[row.timeframe_index].atr_ticks > 0.0;
+}
+
+inline bool is_fresh(const StrategyRow &row, i64 age_ns) {
+    return row.expiry_ns == 0 || age_ns <= row.expiry_ns;
+}
+
+// Show what a proposal rests on; return the count with it, without an entry not worth its cost.
+inline int finish(Market &m, const Instrument &it, int s, double score, Opportunity *out,
+                  int before) {
+    show_inputs(m, it, s, score, out[before]);
+    return !out[before].is_entry || weigh_entry(m, it, s, score, out[before]) ? before + 1 : before;
 }
 
 // ---- at a quote ----
@@ -121,8 +154,7 @@ inline int exit_on_quote(const Market &m, Instrument &it, int s, double score, i
     return side * held.position_lots < 0 ? REASON_FLOW_REVERSED : 0;
 }
 
-inline int run_on_quote(const Market &m, Instrument &it, i64 i, i64 now_ns, Opportunity *out,
-                        int count) {
+inline int run_on_quote(Market &m, Instrument &it, i64 i, i64 now_ns, Opportunity *out, int count) {
     const double score = linear_score(m, it);
     for (int s = 0; s < STRATEGIES; ++s) {
         bool skipped = it.exposure[s].in_flight != 0;
@@ -136,7 +168,8 @@ inline int run_on_quote(const Market &m, Instrument &it, i64 i, i64 now_ns, Oppo
             int side = 0;
             if (m.strategies[s].kind == KIND_ORDERFLOW)
                 side = side_beyond(score, m.parameters[s][ENTER_SCORE]);
-            if (side != 0 && may_enter(m, it, s, now_ns))
+            const i64 age_ns = now_ns - it.hot.quote_receive_time_ns;
+            if (side != 0 && may_enter(m, it, s, now_ns) && is_fresh(m.strategies[s], age_ns))
                 count = propose_entry(m, it, i, s, side, REASON_FLOW_SCORE, out, count);
         } else {
             const int reason = exit_on_quote(m, it, s, score, now_ns);
@@ -144,7 +177,7 @@ inline int run_on_quote(const Market &m, Instrument &it, i64 i, i64 now_ns, Oppo
                 count = propose_exit(i, s, position, reason, out, count);
         }
         if (count > before)
-            show_inputs(m, it, s, score, out[before]);
+            count = finish(m, it, s, score, out, before);
     }
     return count;
 }
@@ -172,7 +205,15 @@ inline int smc_entry(const Market &m, const Instrument &it, int s) {
     return 0;
 }
 
-[[gnu::noinline]] inline int run_on_bars(const Market &m, Instrument &it, i64 i, unsigned closed,
+inline bool may_enter_on_bar(const Market &m, const Instrument &it, int s, i64 now_ns) {
+    const StrategyRow &row = m.strategies[s];
+    const Timeframe &tf = it.timeframes[row.timeframe_index];
+    const i64 end_ns =
+        bar_of(tf, tf.closed_count - 1).start_ns + m.timeframes_ns[row.timeframe_index];
+    return is_fresh(row, m.venue_time_newest_ns - end_ns) && may_enter(m, it, s, now_ns);
+}
+
+[[gnu::noinline]] inline int run_on_bars(Market &m, Instrument &it, i64 i, unsigned closed,
                                          i64 now_ns, Opportunity *out) {
     int count = 0;
     for (int s = 0; s < STRATEGIES; ++s) {
@@ -185,7 +226,7 @@ inline int smc_entry(const Market &m, const Instrument &it, int s) {
         const i64 position = it.exposure[s].position_lots;
         if (position == 0) {
             const int answer = smc_entry(m, it, s);
-            if (answer != 0 && may_enter(m, it, s, now_ns))
+            if (answer != 0 && may_enter_on_bar(m, it, s, now_ns))
                 count =
                     propose_entry(m, it, i, s, answer > 0 ? 1 : -1, std::abs(answer), out, count);
         } else if (now_ns - it.exposure[s].entry_time_ns >= row.min_hold_ns) {
@@ -195,7 +236,7 @@ inline int smc_entry(const Market &m, const Instrument &it, int s) {
                 count = propose_exit(i, s, position, REASON_STRUCTURE_REVERSED, out, count);
         }
         if (count > before)
-            show_inputs(m, it, s, UNKNOWN, out[before]);
+            count = finish(m, it, s, UNKNOWN, out, before);
     }
     return count;
 }

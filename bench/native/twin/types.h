@@ -2,7 +2,7 @@
 //
 // One struct per instrument, everything of it in one place, what every quote touches first. The
 // numbers of record types, flags, reasons and strategies come from `codes.h`, which the bench
-// writes from the engine's tables when it builds this.
+// writes from the engine's tables when it builds this, and so do the rows of `rows.h`.
 #pragma once
 
 #include <cmath>
@@ -47,14 +47,6 @@ struct Slot {
 };
 static_assert(sizeof(Slot) == 64);
 
-struct StrategyRow {
-    i32 kind, timeframe_index;
-    i64 notional_e8;
-    double stop_atr, take_atr;
-    i64 max_hold_ns, min_hold_ns, cooldown_ns, limit_slip_ticks;
-    double size_atr_bps;
-};
-
 // Order sizes of an instrument, as the venue says.
 struct Sizes {
     i64 unit_e8, market_step_lots, min_qty_lots, market_min_qty_lots, min_notional_e8;
@@ -76,6 +68,7 @@ struct BookCheck {
 // The venue's bar as it was last said.
 struct KeptBar {
     i64 start_ns, interval_s, open, high, low, close, volume, trades, is_final, refused_run;
+    i64 unused[2];
 };
 
 struct Hot {
@@ -99,7 +92,7 @@ struct Bar {
 };
 static_assert(sizeof(Bar) == 64);
 
-#include "structure_row.h"
+#include "rows.h"
 
 struct Exposure {
     i64 position_lots, entry_price_ticks, entry_time_ns, last_exit_time_ns;
@@ -111,7 +104,7 @@ struct StrategyMemory {
 };
 
 struct Timeframe {
-    i64 closed_count;
+    i64 closed_count, direction; // of the newest bar: 1 fell, 2 neither, 3 rose; 0: none yet
     double atr_ticks, atr_seed;
     double features[BAR_FEATURES], memory[MEMORY_CELLS];
     double series[SERIES_COLUMNS][2 * SERIES_BARS]; // two laps of closed bars, for windows
@@ -132,7 +125,7 @@ struct alignas(64) Instrument {
     Book book;
     Sizes sizes;
     StrategyMemory strategy_memory[STRATEGIES];
-    u8 liveness[8];
+    u8 liveness[CHANNELS];
     Timeframe timeframes[TIMEFRAMES];
 };
 
@@ -145,9 +138,15 @@ struct Plan {
     const double *zone_from_s, *zone_offset_s;
 };
 
+// What an entry may bring, see edge.h.
+struct Edge {
+    double expected_move_bps, confidence, cost_bps, edge_bps;
+};
+
 struct Opportunity {
     i64 instrument_index, strategy_index, side, is_entry, reason, qty_lots;
     double score, inputs[4];
+    Edge edge;
 };
 
 struct Market {
@@ -160,5 +159,7 @@ struct Market {
     Plan plan;
     i64 sequence_last, venue_time_newest_ns;
     i64 clock_valid, clock_offset_ns, clock_rate_ppb, clock_anchor_ns;
+    i64 taker_fee_ppm, trend_column, volatility_column, entries_without_edge;
+    i64 breadth[TIMEFRAMES][2]; // instruments that rose minus those that fell, and all
     i64 reject_counts[FIREWALL_REASONS];
 };
