@@ -37,7 +37,9 @@ def bind(host: str, port: int) -> socket.socket:
         BindError: the port is taken or not permitted.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # WHY: asyncio sends without delay only on sockets that name TCP; on others a kept connection
+    # waits 40 ms for each answer, its head being acknowledged before its body goes out.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

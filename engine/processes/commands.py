@@ -11,6 +11,7 @@ import json
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -104,17 +105,16 @@ class Commands:
     def halt(self, who: str, reason: str) -> Outcome:
         """Stop NEW and REPLACE at once, then cancel what rests."""
         self.halt_count += 1
-        outcome = self._set_state(TradingState.HALTED, EventType.CONTROL_HALT, who, reason)
-        self._publish(EventType.CONTROL_CANCEL_ALL, TradingState.HALTED, f"{who}: {reason}")
-        return outcome
+        events = (EventType.CONTROL_HALT, EventType.CONTROL_CANCEL_ALL)
+        return self._set_state(TradingState.HALTED, events, who, reason)
 
     def pause(self, who: str, reason: str) -> Outcome:
         """Stop entries; exits and cancels go on."""
-        return self._set_state(TradingState.PAUSED, EventType.CONTROL_PAUSE, who, reason)
+        return self._set_state(TradingState.PAUSED, (EventType.CONTROL_PAUSE,), who, reason)
 
     def reduce(self, who: str, reason: str) -> Outcome:
         """Allow only orders that close positions."""
-        return self._set_state(TradingState.REDUCING, EventType.CONTROL_REDUCE, who, reason)
+        return self._set_state(TradingState.REDUCING, (EventType.CONTROL_REDUCE,), who, reason)
 
     def resume(self, who: str, reason: str) -> Outcome:
         """Re-arm after a halt or a tripped limit; needs a reason, which is journaled."""
@@ -122,12 +122,12 @@ class Commands:
             state = TradingState(self._control.trading_state())
             return Outcome("resume needs a reason (at least 3 characters)", False, state)
         self._control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
-        return self._set_state(TradingState.ENABLED, EventType.CONTROL_RESUME, who, reason)
+        return self._set_state(TradingState.ENABLED, (EventType.CONTROL_RESUME,), who, reason)
 
     def flatten(self, who: str, reason: str) -> Outcome:
         """Cancel all orders and close all positions; trading is REDUCING from here on."""
-        outcome = self._set_state(TradingState.REDUCING, EventType.CONTROL_REDUCE, who, reason)
-        self._publish(EventType.CONTROL_FLATTEN, TradingState.REDUCING, f"{who}: {reason}")
+        events = (EventType.CONTROL_REDUCE, EventType.CONTROL_FLATTEN)
+        outcome = self._set_state(TradingState.REDUCING, events, who, reason)
         return outcome._replace(effect="cancelling all orders and closing all positions")
 
     def cancel_all(self, who: str, reason: str) -> Outcome:
@@ -150,21 +150,25 @@ class Commands:
 
     def _note(self, event: EventType, who: str, reason: str, effect: str, code: int = 0) -> Outcome:
         state = TradingState(self._control.trading_state())
-        accepted = self._publish(event, state, f"{who}: {reason}", code)
+        with self._lock:
+            accepted = self._publish(event, state, f"{who}: {reason}", code)
         return Outcome(effect if accepted else "control ring is full", accepted, state)
 
-    def _set_state(self, state: TradingState, event: EventType, who: str, reason: str) -> Outcome:
+    def _set_state(
+        self, state: TradingState, events: Sequence[EventType], who: str, reason: str
+    ) -> Outcome:
         unstored = ""
         with self._lock:
             self._control.set_main(MainWord.TRADING_STATE, state)
+            # A halt holds by the word even when the ring is full; the records are for the cancels
+            # and the journal, and go before the disk is waited for.
+            for event in events:
+                self._publish(event, state, f"{who}: {reason}")
             try:
                 self._store(state, who, reason)
             except OSError as error:
-                # The word holds, and what follows (cancels, the journal) must not be lost to a
-                # full disk; the operator is told that a restart will not know of it.
+                # The operator is told that a restart will not know of it.
                 unstored = f"; {self._state_file}: not written ({error.strerror})"
-        # A halt holds by the word even when the ring is full; the record is for the journal.
-        self._publish(event, state, f"{who}: {reason}")
         effective = TradingState(self._control.trading_state())
         return Outcome(f"operator says {state.name}{unstored}", True, effective)
 
@@ -181,10 +185,10 @@ class Commands:
         staged.replace(self._state_file)
 
     def _publish(self, event: EventType, state: TradingState, text: str, code: int = 0) -> bool:
-        with self._lock:
-            self._request_id += 1
-            payload = pack_control(event, state, text, self._request_id, code)
-            accepted = self._ring.try_publish(payload) >= 0
+        """Publish a record and wake the brain; the lock is held."""
+        self._request_id += 1
+        payload = pack_control(event, state, text, self._request_id, code)
+        accepted = self._ring.try_publish(payload) >= 0
         self._wake.wake()
         return accepted
 

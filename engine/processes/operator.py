@@ -19,7 +19,7 @@ from engine.processes.commands import Check, Commands, Outcome
 from engine.processes.status import StatusBoard
 
 LOOK_S: Final = 5.0  # for the venue to answer
-POLL_S: Final = 0.005
+POLL_S: Final = 0.001
 RESUMES: Final = frozenset({"resume", "trigger_startup"})
 CONFIRM: Final = "confirm_halt"
 # What the venue says, and what we say until it lets us ask again (`LocalReason.RATE_PAUSED`).

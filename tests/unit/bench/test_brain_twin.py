@@ -58,7 +58,9 @@ def test_both_decide_the_same_and_end_in_the_same_state(
     assert (arrays["closed_count"] > 0).all(), "bars ended everywhere"
     assert arrays["reject_counts"].sum() > 0, "the market has poison in it"
     if "edge_min_bps" in numbers:
-        assert arrays["progress"].tolist()[ENTRIES_WITHOUT_EDGE] > 0, "some are not worth their cost"
+        assert arrays["progress"].tolist()[ENTRIES_WITHOUT_EDGE] > 0, (
+            "some are not worth their cost"
+        )
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,15 @@ def get(path: str, *lines: str) -> bytes:
 
 def connection_count(api: ApiThread) -> int:
     return len(api._server.server_state.connections)
+
+
+def test_an_answer_s_body_does_not_wait_for_its_head_to_be_acknowledged(api: ApiThread) -> None:
+    with Wire(api.port) as wire:
+        wire.send(head("GET /slow HTTP/1.1", "Host: 127.0.0.1"))
+        wait_for("the connection", lambda: connection_count(api) == 1)
+        (held,) = api._server.server_state.connections
+        ours = held.transport.get_extra_info("socket")
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_half_a_head_is_answered_408(api: ApiThread) -> None:

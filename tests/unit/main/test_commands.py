@@ -105,6 +105,19 @@ def test_halt_writes_the_word_and_asks_for_cancels(control: ControlSegment, tmp_
     assert ring.wake_count == 2
 
 
+def test_cancels_go_out_before_the_disk_is_waited_for(
+    control: ControlSegment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands, ring = build(control, tmp_path)
+    told: list[list[int]] = []
+    monkeypatch.setattr(Path, "write_text", lambda *_, **__: told.append(ring.types()))
+    monkeypatch.setattr(Path, "replace", lambda *_: None)
+    commands.halt("page", "button")
+    commands.flatten("page", "button")
+    halted = [EventType.CONTROL_HALT, EventType.CONTROL_CANCEL_ALL]
+    assert told == [halted, [*halted, EventType.CONTROL_REDUCE, EventType.CONTROL_FLATTEN]]
+
+
 def test_halt_holds_by_the_word_when_the_ring_is_full(
     control: ControlSegment, tmp_path: Path
 ) -> None:
