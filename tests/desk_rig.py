@@ -56,6 +56,7 @@ class DeskRig:
         *,
         instruments: int = 2,
         strategies: int = 2,
+        outside: int = 0,
         epoch: int = 1,
         orders_max: int = 64,
         trades_max: int = 256,
@@ -63,7 +64,8 @@ class DeskRig:
     ) -> None:
         rows = make_instruments(instruments) if rows is None else rows
         market = create_market_state(rows, STRATEGY_TABLE[:strategies])
-        self.desk = create_desk(rows, strategies, limits, market, epoch, orders_max, trades_max)
+        columns = strategies + outside
+        self.desk = create_desk(rows, columns, limits, market, epoch, orders_max, trades_max)
         self.state = State(market, self.desk)
         self.out = create_out()
         self.epoch = epoch

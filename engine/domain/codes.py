@@ -113,6 +113,9 @@ class EventType(IntEnum):
     RESTORE_POSITION = 217
     RESTORE_LIMITS = 218
     RESTORE_END = 219
+    CHILD_ORDER = 220  # a parent order's next child, before the gates
+    CHILD_CANCEL = 221
+    PARENT_STATE = 222  # how far a parent order is, for the journal
     # Control, main process to everybody.
     CONTROL_HALT = 300
     CONTROL_RESUME = 301
@@ -122,6 +125,9 @@ class EventType(IntEnum):
     CONTROL_FLATTEN = 305
     CONTROL_STOP_INTENTS = 306  # stopping: no new intents, settle what is in flight
     CONTROL_RECONCILE = 307
+    CONTROL_ORDER = 308  # a person's order, before the gates
+    CONTROL_CANCEL = 309  # of one order of ours, or of a parent order
+    CONTROL_EXECUTE = 310  # a parent order: what, how and until when
 
 
 class Role(IntEnum):

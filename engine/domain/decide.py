@@ -27,6 +27,7 @@ from engine.domain.fill_reports import apply_order_report
 from engine.domain.intent import EVENTS_PER_OPPORTUNITY, book_order, decide_opportunity
 from engine.domain.kernel import Records, kernel, python_of
 from engine.domain.order_watch import flatten, watch_orders
+from engine.domain.outside import apply_outside
 from engine.domain.reconcile import ADJUSTMENTS_PER_ROUND_MAX
 from engine.domain.restore import apply_restore
 from engine.domain.state import State, create_state
@@ -45,6 +46,8 @@ _RESTORE_LIMITS = int(EventType.RESTORE_LIMITS)
 _RESTORE_END = int(EventType.RESTORE_END)
 _FETCH_END = int(EventType.FETCH_END)
 _RECORD_REJECTED = int(EventType.RECORD_REJECTED)
+_CHILD_ORDER = int(EventType.CHILD_ORDER)
+_CONTROL_ORDER = int(EventType.CONTROL_ORDER)
 
 
 @kernel
@@ -79,6 +82,8 @@ def apply_report(desk: Desk, out: Out, records: Records, place: int, now_ns: int
         apply_order_report(desk, out, n, now_ns)
     elif _RESTORE_ORDER <= kind <= _RESTORE_END:
         apply_restore(desk, out, n, now_ns)
+    elif kind >= _CHILD_ORDER:
+        apply_outside(desk, out, n)
     else:
         apply_venue_report(desk, out, n, now_ns)
     refresh_trading_state(desk, out)
@@ -92,9 +97,13 @@ def drain_controls(
 ) -> int:
     """Apply control records in order; return how many fitted."""
     for k in range(count):
-        if event_room(out) < 4 + EVENTS_RESERVED:
+        if event_room(out) < 4 + EVENTS_RESERVED or command_room(out) == 0:
             return k
-        apply_control(desk, out, echo(out, controls, (first + k) & mask))
+        n = echo(out, controls, (first + k) & mask)
+        if out.events["event_type"][n] >= _CONTROL_ORDER:
+            apply_outside(desk, out, n)
+        else:
+            apply_control(desk, out, n)
     return count
 
 
@@ -105,7 +114,8 @@ def drain_reports(
     """Apply reports in order; return how many fitted."""
     for k in range(count):
         place = (first + k) & mask
-        if event_room(out) < report_room(desk, reports["event_type"][place]):
+        room = report_room(desk, reports["event_type"][place])
+        if event_room(out) < room or command_room(out) == 0:
             desk.counts[Tally.SLICED] += 1
             return k
         apply_report(desk, out, reports, place, now_ns)

@@ -16,6 +16,9 @@ from engine.domain.kernel import Records, entry
 GIVEN_FLAGS = 255 - (EVENT_APPLIED | EVENT_DUPLICATE | EVENT_FOREIGN)
 REPORT_FIRST = 200  # first event type that is an input: reports, then controls
 CONTROL_FIRST = 300
+_CHILD_ORDER = int(EventType.CHILD_ORDER)
+_CONTROL_ORDER = int(EventType.CONTROL_ORDER)
+_CONTROL_EXECUTE = int(EventType.CONTROL_EXECUTE)
 
 
 @entry
@@ -23,6 +26,9 @@ def clear_derived(events: Records, n: int) -> None:
     """Zero what the kernel fills in of the echo at place `n`, in place."""
     kind = events["event_type"][n]
     events["sequence"][n] = 0
+    if kind in (_CONTROL_ORDER, _CHILD_ORDER, _CONTROL_EXECUTE):
+        events["order_sequence"][n] = 0
+        events["epoch_low"][n] = 0
     events["flags"][n] &= GIVEN_FLAGS
     events["order_status_after"][n] = 0
     if kind == EventType.RESTORE_LIMITS:

@@ -86,10 +86,10 @@ class Desk(NamedTuple):
     open_rows: Integers  # int64[capacity]; the first OPEN_COUNT are orders not settled
     trade_ring: Integers  # int64[capacity], keys in the order they were remembered
     trade_index: Integers  # key index, key to place in the ring
-    positions: Records  # POSITION_DTYPE[n, s + 2]: strategies, external, net
+    positions: Records  # POSITION_DTYPE[n, s + 2]: strategies, outside, external, net
     pending: Integers  # int64[n, s + 1, 2], lots reserved by open buys and sells
     ledger: Records  # LEDGER_DTYPE[n]
-    exposure: Records  # EXPOSURE_DTYPE[n, s], for the strategies to read
+    exposure: Records  # EXPOSURE_DTYPE[n, those that decide], for the strategies to read
     held_rows: Integers  # int64[n, words], the market side's: strategies that hold a position
     limits: Records  # LIMITS_DTYPE[1]
     instrument_limits: Records  # INSTRUMENT_LIMITS_DTYPE[n]
@@ -99,6 +99,7 @@ class Desk(NamedTuple):
     draft: Records  # DRAFT_DTYPE[1]
     opportunities: Records  # OPPORTUNITY_DTYPE[k]
     rejects: Integers  # int64[FIREWALL_REASON_COUNT, 2]: last shown ns, suppressed count
+    requests: Integers  # int64[REQUESTS_MAX, 3]: orders from outside, by `engine.domain.outside`
 
 
 class Out(NamedTuple):
@@ -157,6 +158,12 @@ def strategy_of(desk: Desk, column: int) -> int:
     if column < external:
         return column
     return external - 1 - column
+
+
+@kernel
+def is_outside(desk: Desk, column: int) -> bool:
+    """Return whether a column is one for orders that no strategy decided."""
+    return desk.exposure.shape[1] <= column < desk.positions.shape[1] - 2
 
 
 @kernel

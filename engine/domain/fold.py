@@ -27,8 +27,10 @@ from engine.domain.desk import STRATEGY_NET
 from engine.domain.limits import LOTS_MAX
 from engine.domain.order_store import EPOCH_PLACES
 from engine.domain.orders import TERMINAL
+from engine.domain.outside import KIND_REQUEST
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.reports import ORDER_FLAGS
+from engine.domain.state import REQUESTS_MAX
 from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING
 
 # One event as an array without dimensions; a numpy scalar of overlapping fields loses writes.
@@ -59,6 +61,7 @@ ORDER_REPORTS = frozenset(
         EventType.VENUE_ORDER,
     }
 )
+REQUESTS = frozenset({EventType.CONTROL_ORDER, EventType.CONTROL_EXECUTE})
 FOLDED = np.array(
     [
         *ORDER_REPORTS,
@@ -72,6 +75,7 @@ FOLDED = np.array(
         EventType.RESTORE_POSITION,
         EventType.RESTORE_LIMITS,
         EventType.RESTORE_END,
+        *REQUESTS,
     ]
 )
 
@@ -88,6 +92,7 @@ class Known:
         self.trades: deque[tuple[int, int, int]] = deque()
         self.floors: dict[int, int] = {}
         self.adjusted_ns: dict[int, int] = {}
+        self.requests: deque[tuple[int, int, int]] = deque(maxlen=REQUESTS_MAX)
 
     def keep(self, order: Row) -> None:
         """Remember an order as it is now."""
@@ -140,6 +145,8 @@ class Fold:
                 self._add_restore(kind, event)
             elif kind in ORDER_REPORTS:
                 self._add_report(kind, event)
+            elif kind in REQUESTS:
+                self._add_request(event)
             else:
                 self._add_result(kind, event)
 
@@ -152,10 +159,10 @@ class Fold:
             known.position(i, STRATEGY_NET)["venue_time_ns"] = adjusted_ns
         records = [known.limits, *known.positions.values()]
         for i, trade_id, kind in known.trades:
-            record = _record(EventType.RESTORE_ORDER)
-            record["instrument_index"] = i
-            record["trade_id"] = trade_id
-            record["reason"] = kind
+            records.append(_applied(i, trade_id, kind))
+        for i, request_id, order_key in known.requests:
+            record = _applied(i, request_id, KIND_REQUEST)
+            record["cum_qty_lots"] = order_key
             records.append(record)
         settled = [order for order in known.orders.values() if _is_settled(order)]
         unsettled = [order for order in known.orders.values() if not _is_settled(order)]
@@ -177,12 +184,25 @@ class Fold:
             staged.floors[i] = max(staged.floors.get(i, 0), int(event["trade_id"]))
             adjusted_ns = max(staged.adjusted_ns.get(i, 0), int(event["venue_time_ns"]))
             staged.adjusted_ns[i] = adjusted_ns
+        elif event["trade_id"] > 0 and event["reason"] == KIND_REQUEST:
+            i, request_id = int(event["instrument_index"]), int(event["trade_id"])
+            staged.requests.append((i, request_id, int(event["cum_qty_lots"])))
         elif event["trade_id"] > 0:
             staged.remember(event, int(event["reason"]))
         else:
             order = _given(event)
             order["order_status"] = event["order_status_after"]
             staged.keep(order)
+
+    def _add_request(self, event: Row) -> None:
+        """Remember what a request came to, the first time it was made."""
+        if event["flags"] & (EVENT_APPLIED | EVENT_DUPLICATE) != EVENT_APPLIED:
+            return
+        key = int(event["order_sequence"]) * EPOCH_PLACES + int(event["epoch_low"])
+        request_id = int(event["request_id"])
+        self.known.requests.append((int(event["instrument_index"]), request_id, key))
+        following = max(int(self.known.limits["order_sequence"]), int(event["order_sequence"]) + 1)
+        self.known.limits["order_sequence"] = following
 
     def _add_report(self, kind: int, event: Row) -> None:
         # A repeated fill may still tell something of its order: both flags, and no fill.
@@ -272,6 +292,14 @@ def _record(kind: int) -> Row:
     record = np.zeros((), dtype=EVENT_DTYPE)
     record["event_type"] = kind
     record["instrument_index"] = -1
+    return record
+
+
+def _applied(i: int, trade_id: int, kind: int) -> Row:
+    record = _record(EventType.RESTORE_ORDER)
+    record["instrument_index"] = i
+    record["trade_id"] = trade_id
+    record["reason"] = kind
     return record
 
 

@@ -56,6 +56,25 @@ def price_draft(desk: Desk) -> None:
 
 
 @kernel
+def closable_lots(desk: Desk, i: int, column: int, side: int) -> int:
+    """Return how much an order may take back of what a column holds and is not closing."""
+    lots = desk.positions["lots"][i, column]
+    closing = desk.pending[i, column, 0] if side > 0 else desk.pending[i, column, 1]
+    return max(abs(lots) - closing, 0) if lots * side < 0 else 0
+
+
+@kernel
+def flag_exit(desk: Desk) -> None:
+    """Flag the draft, an exit, reduce-only where the venue would take the flag, in place."""
+    draft = desk.draft
+    i = draft["instrument_index"][0]
+    net = desk.positions["lots"][i, net_column(desk)]
+    reduces = net * draft["side"][0] < 0 and draft["qty_lots"][0] <= abs(net)
+    flags = draft["flags"][0] & ~EVENT_REDUCE_ONLY
+    draft["flags"][0] = flags | EVENT_REDUCE_ONLY if reduces else flags
+
+
+@kernel
 def clip_exit(desk: Desk) -> None:
     """Make an exit no larger than what its strategy holds, less what is closing, in place.
 
@@ -66,22 +85,15 @@ def clip_exit(desk: Desk) -> None:
     """
     draft = desk.draft
     i = draft["instrument_index"][0]
-    column = draft["column"][0]
-    side = draft["side"][0]
-    lots = desk.positions["lots"][i, column]
-    closing = desk.pending[i, column, 0] if side > 0 else desk.pending[i, column, 1]
     rows = desk.instruments
     most = rows["max_qty_lots"][i]
     step = 1
     if draft["order_type"][0] == OrderType.MARKET:
         most = rows["market_max_qty_lots"][i]
         step = max(rows["market_step_lots"][i], 1)
-    held = max(abs(lots) - closing, 0) if lots * side < 0 else 0
+    held = closable_lots(desk, i, draft["column"][0], draft["side"][0])
     draft["qty_lots"][0] = min(draft["qty_lots"][0], held, most) // step * step
-    net = desk.positions["lots"][i, net_column(desk)]
-    reduces = net * side < 0 and draft["qty_lots"][0] <= abs(net)
-    flags = draft["flags"][0] & ~EVENT_REDUCE_ONLY
-    draft["flags"][0] = flags | EVENT_REDUCE_ONLY if reduces else flags
+    flag_exit(desk)
 
 
 @kernel

@@ -1,15 +1,16 @@
 """Orders over time: timeouts, queries, cancels, flattening. Driven by now_ns, once per step.
 
 An order in flight without an answer for `order_timeout_ns` becomes UNKNOWN and is queried with a
-growing pause, never sent again. A working order that is older than `resting_time_ns_max`, or that
-somebody wants cancelled, is cancelled; that request has a timeout of its own. An order closed by
-the venue whose fills have not all arrived makes a reconciliation due.
+growing pause, never sent again. A strategy's working order that is older than
+`resting_time_ns_max`, or one that somebody wants cancelled, is cancelled; that request has a
+timeout of its own. An order closed by the venue whose fills have not all arrived makes a
+reconciliation due.
 """
 
 from __future__ import annotations
 
 from engine.domain.codes import EVENT_ENTRY, EventType, OrderStatus
-from engine.domain.desk import Desk, Out, strategy_of
+from engine.domain.desk import Desk, Out, is_outside, strategy_of
 from engine.domain.emit import begin_event, command_room, copy_command, event_room
 from engine.domain.equity import DIRTY_AT_ONCE, trip
 from engine.domain.intent import close_column
@@ -120,8 +121,11 @@ def wants_cancel(desk: Desk, row: int, now_ns: int) -> bool:
     if orders["cancel_count"][row] >= CANCELS_MAX:
         return False
     if status == OrderStatus.NEW or status == OrderStatus.PARTIALLY_FILLED:
+        if orders["cancel_wanted"][row] != 0:
+            return True
         age_ns = now_ns - orders["created_ns"][row]
-        return orders["cancel_wanted"][row] != 0 or age_ns > desk.limits["resting_time_ns_max"][0]
+        is_old = age_ns > desk.limits["resting_time_ns_max"][0]
+        return is_old and not is_outside(desk, orders["column"][row])
     # An unknown order may be at the venue: a cancel cannot hurt, and is asked for once per lookup.
     # The last one is kept for an order that turns up after all.
     unknown = status == OrderStatus.UNKNOWN and orders["cancel_wanted"][row] != 0

@@ -1,7 +1,8 @@
 """What an earlier session knew, fed back before anything else: RESTORE_* reports into the state.
 
     RESTORE_ORDER     an order; with trade_id > 0 instead: one id that was applied (`reason`: 1
-                      for funding)
+                      for funding, 2 for a request from outside and, in `cum_qty_lots`, the key of
+                      its order)
     RESTORE_POSITION  one column (-1 external, -2 net); trade_id: ids up to it were applied,
                       venue_time_ns: an adjustment covers fills up to it
     RESTORE_LIMITS    money, day, peak, tripped limits, next order number
@@ -41,6 +42,7 @@ from engine.domain.order_store import (
 )
 from engine.domain.order_watch import is_in_flight
 from engine.domain.orders import TERMINAL
+from engine.domain.outside import KIND_REQUEST, remember_request
 from engine.domain.reports import ORDER_FLAGS
 from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING, is_known_trade, remember_trade
 from engine.domain.trading_state import LEASE_MASK
@@ -93,9 +95,12 @@ def restore_order(desk: Desk, events: Records, n: int, now_ns: int) -> bool:
 
 @kernel
 def restore_trade(desk: Desk, events: Records, n: int) -> bool:
-    """Remember a trade id that an earlier session applied."""
+    """Remember a trade id, or a request, that an earlier session applied."""
     i = events["instrument_index"][n]
     trade_id = events["trade_id"][n]
+    if events["reason"][n] == KIND_REQUEST:
+        remember_request(desk, trade_id, events["cum_qty_lots"][n], 0)
+        return True
     kind = KIND_FUNDING if events["reason"][n] == KIND_FUNDING else KIND_FILL
     if not knows_instrument(desk, i) or is_known_trade(desk, i, trade_id, kind):
         return False

@@ -37,10 +37,12 @@ from engine.domain.opportunity import (
 )
 from engine.domain.order_store import create_orders
 from engine.domain.position import POSITION_DTYPE
-from engine.domain.strategy_table import StrategyRow
+from engine.domain.strategy_table import StrategyKind, StrategyRow
 from engine.domain.trade_ids import INSTRUMENT_PLACES
 from engine.domain.words import TALLIES_MAX, WORDS_MAX, Word
 
+REQUESTS_MAX = 1024  # orders from outside remembered by their request
+REQUEST_WORDS = 3  # request, order key, refusal mask
 ORDERS_MAX = 4096  # open and recently settled orders together
 TRADES_MAX = 16384  # trade ids remembered one by one
 UNIT_E8_MAX = 10**9 * LOTS_MAX  # a lot's price step; keeps one lot's worth in an int64
@@ -66,9 +68,11 @@ def create_desk(
 
     Args:
         instruments: INSTRUMENT_DTYPE[n]; row i describes instrument_index i.
+        strategy_count: columns: the market side's strategies, then those of orders from outside.
         epoch: fencing number of this session, above 0; the lease is held when the session starts.
     """
-    n, s = len(instruments), strategy_count
+    n, s, deciding = len(instruments), strategy_count, market.strategy_memory.shape[1]
+    assert deciding <= s, "whoever decides has a column"
     assert 0 < n <= INSTRUMENT_PLACES, f"instruments: {n}"
     assert epoch > 0, "a session without an epoch may not trade"
     units = instruments["unit_e8"]
@@ -94,7 +98,7 @@ def create_desk(
         positions=np.zeros((n, s + 2), dtype=POSITION_DTYPE),
         pending=np.zeros((n, s + 1, 2), dtype=np.int64),
         ledger=np.zeros(n, dtype=LEDGER_DTYPE),
-        exposure=aligned_zeros((n, s), EXPOSURE_DTYPE),
+        exposure=aligned_zeros((n, deciding), EXPOSURE_DTYPE),
         held_rows=market.held_rows,
         limits=pack_limits(limits),
         instrument_limits=pack_instrument_limits(limits, instruments),
@@ -102,8 +106,11 @@ def create_desk(
         refusals=np.zeros((n, s + 1), dtype=REFUSAL_DTYPE),
         venue=np.zeros(n, dtype=VENUE_DTYPE),
         draft=np.zeros(1, dtype=DRAFT_DTYPE),
-        opportunities=np.zeros(min(s, OPPORTUNITIES_PER_RECORD_MAX), dtype=OPPORTUNITY_DTYPE),
+        opportunities=np.zeros(
+            min(deciding, OPPORTUNITIES_PER_RECORD_MAX), dtype=OPPORTUNITY_DTYPE
+        ),
         rejects=np.zeros((FIREWALL_REASON_COUNT, 2), dtype=np.int64),
+        requests=np.zeros((REQUESTS_MAX, REQUEST_WORDS), dtype=np.int64),
     )
 
 
@@ -116,6 +123,17 @@ def create_state(
     timeframes_s: Sequence[int] | None = None,
     vector_rows: int = 0,
 ) -> State:
-    """Return the state before the first record; see `create_desk` and `create_market_state`."""
-    market = create_market_state(instruments, strategies, timeframes_s, vector_rows=vector_rows)
+    """Return the state before the first record; see `create_desk` and `create_market_state`.
+
+    Args:
+        instruments: INSTRUMENT_DTYPE[n].
+        strategies: rows by strategy_index; those of kind OUTSIDE last.
+        limits: the gates' bounds.
+        epoch: fencing number of this session, above 0.
+        timeframes_s: bar lengths; None: what the rows read.
+        vector_rows: feature vectors that one step may leave.
+    """
+    deciding = [row for row in strategies if row.kind is not StrategyKind.OUTSIDE]
+    assert deciding == list(strategies[: len(deciding)]), "orders from outside have the last rows"
+    market = create_market_state(instruments, deciding, timeframes_s, vector_rows=vector_rows)
     return State(market, create_desk(instruments, len(strategies), limits, market, epoch))

@@ -26,6 +26,7 @@ class StrategyKind(IntEnum):
     ORDERFLOW = 2
     QUOTE_IMBALANCE = 3
     RULES = 4  # rules over features, named by the row
+    OUTSIDE = 90  # decides nothing: the orders of a person, or of parent orders
 
 
 class Rule(IntEnum):
@@ -106,6 +107,7 @@ KIND_PARAMETERS: Mapping[StrategyKind, tuple[Parameter, ...]] = MappingProxyType
             Parameter("exit_at", 0.0, "Bound of the exit rule, on the position's side."),
             Parameter("filter_at", 0.0, "Bound of the filter."),
         ),
+        StrategyKind.OUTSIDE: (),
     }
 )
 
@@ -130,6 +132,7 @@ INPUT_NAMES: Mapping[StrategyKind, tuple[str, str, str, str]] = MappingProxyType
             "spread_bps",
         ),
         StrategyKind.RULES: ("entry_feature", "exit_feature", "filter_feature", "atr_ticks"),
+        StrategyKind.OUTSIDE: ("", "", "", ""),
     }
 )
 
@@ -201,6 +204,14 @@ STRATEGY_TABLE: tuple[StrategyRow, ...] = (
     ),
 )
 
+# Behind every session's own rows: whose orders no strategy decided. They have positions, limits and
+# results of their own, and are asked nothing.
+HAND, EXECUTION = "hand", "execution"
+OUTSIDE_ROWS: tuple[StrategyRow, ...] = (
+    StrategyRow(name=HAND, kind=StrategyKind.OUTSIDE, rationale="Orders of a person."),
+    StrategyRow(name=EXECUTION, kind=StrategyKind.OUTSIDE, rationale="Children of parent orders."),
+)
+
 DEFAULT_STRATEGIES: tuple[str, ...] = ("smc_fvg_bos", "orderflow")
 
 
@@ -237,8 +248,11 @@ def check_row(row: StrategyRow) -> StrategyRow:
     """Return the row.
 
     Raises:
-        StrategyError: it names an unknown parameter, or a number is out of range.
+        StrategyError: it names an unknown parameter, a number is out of range, or its name or kind
+            is kept for orders that no strategy decides.
     """
+    if row.kind is StrategyKind.OUTSIDE or row.name in {HAND, EXECUTION}:
+        raise StrategyError(f"strategy {row.name}: kept for orders that no strategy decides")
     known = {parameter.name for parameter in parameters_of(row.kind)}
     unknown = sorted(set(row.parameters) - known)
     if unknown:

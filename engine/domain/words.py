@@ -83,6 +83,7 @@ class Word(IntEnum):
     FETCH_FAILING_NS = 73  # first of the failures in a row
     CANCEL_ALL_DUE = 74  # 1: foreign orders are to be cancelled too
     UNBOOKED_SEQUENCE = 75  # number of an order that is asked for and not yet in the store; 0: none
+    REQUEST_COUNT = 76  # orders from outside ever remembered
 
 
 class Tally(IntEnum):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from engine.config import Config
-from engine.domain.strategy_table import StrategyRow, row_from_words, select_rows
+from engine.domain.strategy_table import OUTSIDE_ROWS, StrategyRow, row_from_words, select_rows
 
 
 def strategy_rows(config: Config) -> tuple[StrategyRow, ...]:
-    """Return the rows a run of this configuration runs, checked, in their order.
+    """Return the rows a run of this configuration runs, checked, then those for outside orders.
 
     Raises:
         StrategyError: a name, a kind or a number in them is wrong.
     """
-    return select_rows(config.strategies, own_rows(config))
+    return (*select_rows(config.strategies, own_rows(config)), *OUTSIDE_ROWS)
 
 
 def own_rows(config: Config) -> list[StrategyRow]:
