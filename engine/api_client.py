@@ -32,7 +32,7 @@ def call(
     engine: RunningEngine,
     method: str,
     path: str,
-    body: dict[str, str] | None = None,
+    body: Mapping[str, object] | None = None,
     timeout_s: float = API_TIMEOUT_S,
 ) -> dict[str, Any] | None:
     """Return an engine's answer, with `error` where it refused; None: it does not answer."""

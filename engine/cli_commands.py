@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import cli_alert, cli_reports, cli_views, exit_codes
+from engine import cli_alert, cli_orders, cli_reports, cli_views, exit_codes
 from engine.api_client import call, find, silent
 from engine.cli_control import COMMANDS, control
 from engine.config import shown
@@ -225,6 +225,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "audit": cli_reports.audit_command,
     "completion": cli_reports.completion_command,
     "alert": cli_alert.alert_command,
+    "order": cli_orders.order_command,
+    "cancel": cli_orders.cancel_command,
     "doctor": _doctor,
     "config": _config,
     "version": _version,

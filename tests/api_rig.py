@@ -13,12 +13,14 @@ from engine.domain.codes import TradingState
 from engine.processes.api import ApiThread, bind
 from engine.processes.commands import Check, Outcome
 from engine.processes.operator import CONFIRM, RESUMES, Looked
+from engine.processes.outside_orders import Told
 from engine.store.control_audit import ControlAudit
 from engine.store.pages import SessionPages
 from engine.web.accounts import Accounts
+from engine.web.bodies import CancelBody, OrderBody
 from engine.web.buttons import Buttons
-from engine.web.desk import Reach
 from engine.web.gate import Gate
+from engine.web.reach import Reach
 from engine.web.routes import create_app
 from tests.engine_process import wait_for
 
@@ -109,6 +111,22 @@ class Operator:
         return Outcome(f"did {name}", done, self.trading_state, checks)
 
 
+class Orders:
+    """Remembers what it was asked, and answers what a test says."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[OrderBody | CancelBody, str]] = []
+        self.answer = Told(200, "sent as 1-5", TradingState.ENABLED, "1-5", "a1-3-5-0")
+
+    def submit(self, asked: OrderBody, caller: str) -> Told:
+        self.asked.append((asked, caller))
+        return self.answer
+
+    def cancel(self, asked: CancelBody, caller: str) -> Told:
+        self.asked.append((asked, caller))
+        return self.answer
+
+
 class Answered(NamedTuple):
     """What the API answered."""
 
@@ -133,6 +151,7 @@ class Served:
         self.pages = SessionPages(home / "aegis.db", "practice-practice-paper")
         self.accounts = Accounts(home)
         self.gate = Gate(TOKEN, self.accounts, Buttons(home), api_token)
+        self.orders = Orders()
         self.reach = Reach(
             self.board,
             self.operator,
@@ -141,6 +160,7 @@ class Served:
             SESSION,
             self.chart,
             Journals(),
+            self.orders,
         )
         self.api = ApiThread(bind("127.0.0.1", 0))
 

@@ -6,6 +6,7 @@ Imported by the thread that imports the routes, never before the socket answers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -15,13 +16,17 @@ from engine.processes.chart_page import ChartPage
 from engine.processes.commands import Commands
 from engine.processes.journal_page import JournalPage
 from engine.processes.operator import Operator
+from engine.processes.outside_orders import OutsideOrders
+from engine.processes.segments import Segments
 from engine.processes.status import StatusBoard
+from engine.processes.strategy_rows import strategy_rows
 from engine.store.control_audit import ControlAudit
+from engine.store.instrument_segment import published_instruments
 from engine.store.pages import SessionPages
 from engine.web.accounts import Accounts
 from engine.web.buttons import Buttons
-from engine.web.desk import Reach
 from engine.web.gate import Gate
+from engine.web.reach import Reach
 from engine.web.routes import create_app
 
 
@@ -31,6 +36,7 @@ def create(
     commands: Commands,
     token: str,
     shut_down: Callable[[], None],
+    parts: Segments,
 ) -> Starlette:
     """Return the application.
 
@@ -40,6 +46,7 @@ def create(
         commands: what is done.
         token: of this run.
         shut_down: stops the engine in order.
+        parts: of shared memory; a person's orders go through them.
     """
     state_dir = Path(config.state_dir)
     accounts = Accounts(Path(config.home))
@@ -52,6 +59,13 @@ def create(
         config.session_id,
         ChartPage(config).draw,
         JournalPage(config),
+        OutsideOrders(
+            config,
+            [row.name for row in strategy_rows(config)],
+            commands,
+            parts.rings["events-brain"],
+            partial(published_instruments, parts.instruments),
+        ),
     )
     return create_app(
         reach, Gate(token, accounts, Buttons(Path(config.home)), config.access.api_token)

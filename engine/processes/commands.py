@@ -184,10 +184,17 @@ class Commands:
         staged.write_text(json.dumps(entry), encoding="utf-8")
         staged.replace(self._state_file)
 
+    def send(self, payload: bytes) -> bool:
+        """Publish a record that was packed elsewhere; False: the control ring is full."""
+        with self._lock:
+            return self._put_on_ring(payload)
+
     def _publish(self, event: EventType, state: TradingState, text: str, code: int = 0) -> bool:
         """Publish a record and wake the brain; the lock is held."""
         self._request_id += 1
-        payload = pack_control(event, state, text, self._request_id, code)
+        return self._put_on_ring(pack_control(event, state, text, self._request_id, code))
+
+    def _put_on_ring(self, payload: bytes) -> bool:
         accepted = self._ring.try_publish(payload) >= 0
         self._wake.wake()
         return accepted

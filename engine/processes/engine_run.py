@@ -176,7 +176,8 @@ class EngineRun:
     def _load_app(self) -> Any:  # noqa: ANN401  uvicorn takes any ASGI application
         from engine.processes.api_reach import create
 
-        return create(self.config, self.board, self.commands, self.token, self._shut_down)
+        parts = self._segments
+        return create(self.config, self.board, self.commands, self.token, self._shut_down, parts)
 
     def _shut_down(self) -> None:
         # As a signal does: the main thread sees it within a period.

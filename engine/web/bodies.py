@@ -14,6 +14,7 @@ ROWS_MAX = 1_000  # of one answer
 VECTORS_MAX = 200  # of one answer; a vector has hundreds of columns
 LEVELS_MAX = 99_999
 SYMBOL_PATTERN = "^[A-Z0-9_]{1,24}$"
+DECIMAL = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 REQUEST_ID_PATTERN = "^[A-Za-z0-9._:-]{1,64}$"
 
 Who = Annotated[str, Meta(max_length=64, description="Who asks, as the audit trail shows it.")]
@@ -53,6 +54,30 @@ class ModuleBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     module: Annotated[Word, Meta(description="Part: trading, or one that is not built yet.")]
     state: Annotated[Word, Meta(description="For trading: live, pause, reduce or halt.")]
+
+
+class OrderBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A person's order; decimals are text, so that they stay exact."""
+
+    symbol: Annotated[Word, Meta(description="Instrument, as it is traded or as people write it.")]
+    side: Annotated[str, Meta(pattern="^(buy|sell)$")]
+    quantity: Annotated[str, Meta(pattern=DECIMAL, description="In whole lots.")]
+    limit_price: Annotated[
+        str, Meta(pattern=f"^$|{DECIMAL}", description="In whole ticks; empty: at the market.")
+    ] = ""
+    post_only: Annotated[bool, Meta(description="Rest, or be refused by the venue.")] = False
+    immediate: Annotated[bool, Meta(description="What does not fill at once expires.")] = False
+    reduce_only: Annotated[bool, Meta(description="Only take back what orders by hand hold.")] = (
+        False
+    )
+
+
+class CancelBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One order of this engine."""
+
+    order: Annotated[
+        str, Meta(min_length=1, max_length=36, description="Client order id, or EPOCH-NUMBER.")
+    ]
 
 
 class NoteBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -133,6 +158,17 @@ class Effect(Struct, frozen=True, kw_only=True):
     trading_state: str
     request_id: str | None = None
     checks: list[dict[str, Any]] = []
+
+
+class OrderEffect(Struct, frozen=True, kw_only=True):
+    """What the gates said of an order, or of its cancel."""
+
+    effect: str
+    trading_state: str
+    request_id: str | None = None
+    order: Annotated[str, Meta(description="EPOCH-NUMBER; empty: there is none.")] = ""
+    client_order_id: str = ""
+    reasons: Annotated[list[str], Meta(description="Every gate that failed.")] = []
 
 
 class Rows(Struct, frozen=True, kw_only=True):

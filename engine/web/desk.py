@@ -9,15 +9,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from engine.store.control_audit import ControlAudit
 from engine.store.errors import ProjectionError
-from engine.store.pages import SessionPages
 from engine.web.bodies import (
+    CancelBody,
     CommandBody,
     CostsBody,
     Effect,
@@ -27,11 +26,14 @@ from engine.web.bodies import (
     Listing,
     ModuleBody,
     NoteBody,
+    OrderBody,
+    OrderEffect,
     PageQuery,
     Problem,
     Rows,
     SearchQuery,
 )
+from engine.web.reach import Reach
 from engine.web.request_memory import Answered, RequestMemory
 from engine.web.sessions import Caller
 
@@ -49,81 +51,12 @@ SAME_AS: Final = {"update_position": "reconcile"}
 MODULES_MISSING: Final = (
     "states of single strategies, instruments and regimes; the brain knows one trading state"
 )
+ORDER_MARKS: Final = ("post_only", "immediate", "reduce_only")
+NO_ORDER: Final = 400  # what was asked cannot be said exactly
 SELF_NAMED: Final = frozenset({"local", "guest"})  # on this machine: they say who they are
 
 
-class StatusSource(Protocol):
-    """Where the routes read what they show."""
-
-    def status(self) -> dict[str, Any]:
-        """Return the whole status document."""
-
-    def health(self) -> tuple[bool, dict[str, Any]]:
-        """Return whether the engine is alive, and a short document."""
-
-    def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Return whether it may trade, and what is missing."""
-
-    def metrics(self) -> str:
-        """Return every counter in the Prometheus text format."""
-
-    def book(self, symbol: str, level_count: int) -> tuple[int, dict[str, Any]]:
-        """Return an HTTP status and a whole book."""
-
-    def orders(self) -> list[dict[str, Any]]:
-        """Return the orders that may still fill."""
-
-    def positions(self) -> list[dict[str, Any]]:
-        """Return the positions by strategy."""
-
-    def latency(self) -> dict[str, Any]:
-        """Return every latency histogram."""
-
-    def ledger(self) -> dict[str, Any]:
-        """Return the account's double-entry ledger, or raise ProjectionError: not now."""
-
-    def limits(self) -> list[dict[str, Any]]:
-        """Return how much of each limit is used."""
-
-
-class OperatorCommands(Protocol):
-    """The operator's side of an engine; each method may be called from any thread."""
-
-    def state(self) -> str:
-        """Return the name of the trading state in force."""
-
-    def looks(self, name: str) -> bool:
-        """Return whether a command looks first, which takes its time."""
-
-    def look(self, name: str, who: str) -> Looked:
-        """Return what holds and what does not."""
-
-    def act(self, name: str, who: str, reason: str, looked: Looked | None) -> Outcome:
-        """Do what a command's name says."""
-
-
-class Journals(Protocol):
-    """What is read of journals, beside the engine; takes a second or so."""
-
-    def features(
-        self, symbol: str, timeframe_s: int, names: str, session: str, after: int, limit: int
-    ) -> tuple[int, dict[str, Any]]:
-        """Return an HTTP status and feature vectors, or `error`; limit 0: the newest alone."""
-
-    def costs(self, client_order_id: str) -> tuple[int, dict[str, Any]]:
-        """Return an HTTP status and what an order cost, or `error`."""
-
-
-class Reach(NamedTuple):
-    """Everything the API reaches of an engine."""
-
-    source: StatusSource
-    commands: OperatorCommands
-    pages: SessionPages
-    audit: ControlAudit
-    session_id: str
-    chart: Callable[[str], tuple[int, bytes]]
-    journals: Journals
+Come = TypeVar("Come", Effect, OrderEffect)  # what an action came to
 
 
 class Answer(NamedTuple):
@@ -223,6 +156,28 @@ class Desk:
             self._memory.keep(caller.name, asked.request_id, answered)
         return Answer(status, effect)
 
+    def order(self, name: str, asked: CommandBody, caller: Caller, source: str) -> Answer:
+        """Send or cancel an order and write down who did; the orders' thread only."""
+        who, orders = _who(asked, caller), self._reach.orders
+        before = self._reach.commands.state()
+        if isinstance(asked, CancelBody):
+            told = orders.cancel(asked, who)
+        else:
+            assert isinstance(asked, OrderBody), asked
+            told = orders.submit(asked, who)
+        effect = OrderEffect(
+            effect=told.effect,
+            trading_state=told.trading_state.name,
+            request_id=asked.request_id,
+            order=told.order,
+            client_order_id=told.client_order_id,
+            reasons=list(told.reasons),
+        )
+        words = _words(name, asked)
+        effect = self._write_down(words, who, caller, source, asked, before, told.status, effect)
+        found = effect if told.status != NO_ORDER else Problem(error=told.effect)
+        return Answer(told.status, found, replayed=told.is_known)
+
     def refused(self, what: str, who: str, source: str, error: str) -> None:
         """Write an attempt down that was not admitted."""
         self._record({"who": who, "from": source, "what": what, "done": False, "effect": error})
@@ -253,8 +208,8 @@ class Desk:
         asked: CommandBody,
         before: str,
         status: int,
-        effect: Effect,
-    ) -> Effect:
+        effect: Come,
+    ) -> Come:
         unwritten = self._record(
             {
                 "who": who,
@@ -357,8 +312,12 @@ def _words(name: str, asked: CommandBody) -> str:
         return f"{name} {asked.module} {asked.state}"
     if isinstance(asked, NoteBody):
         return f"{name} {asked.decision}: {asked.note}"
-    if isinstance(asked, CostsBody):
+    if isinstance(asked, CostsBody | CancelBody):
         return f"{name} {asked.order}"
+    if isinstance(asked, OrderBody):
+        price = f"at {asked.limit_price}" if asked.limit_price else "at market"
+        marks = [mark for mark in ORDER_MARKS if getattr(asked, mark)]
+        return " ".join([name, asked.symbol, asked.side, asked.quantity, price, *marks])
     return name
 
 

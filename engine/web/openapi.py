@@ -7,7 +7,14 @@ from typing import Any, Final
 import msgspec
 
 from engine.version import VERSION
-from engine.web.bodies import SYMBOL_PATTERN, Effect, ExportQuery, ModuleBody, Problem
+from engine.web.bodies import (
+    SYMBOL_PATTERN,
+    Effect,
+    ExportQuery,
+    ModuleBody,
+    OrderEffect,
+    Problem,
+)
 from engine.web.operations import (
     BOOK,
     CHART,
@@ -112,7 +119,10 @@ def _responses(row: Operation) -> dict[str, Any]:
         statuses["404"] = "There is none of that name."
         statuses["503"] = "Not now; the sentence says why."
     found |= {status: _told(text, problem) for status, text in statuses.items()}
-    if row.gives is Effect:
+    if row.gives is OrderEffect:
+        found["503"] = _told("The way into the brain is full; nothing was sent.", given)
+        found["504"] = _told("The brain did not answer; ask again with this request id.", given)
+    if row.gives in {Effect, OrderEffect}:
         found["409"] = _told(_PROBLEMS["409"], {"anyOf": [given, problem]})
     if row.name == "healthcheck":
         found["503"] = _told("A role has faulted.", given)

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from engine.web.bodies import (
     BookQuery,
+    CancelBody,
     CommandBody,
     CostsBody,
     Document,
@@ -27,6 +28,8 @@ from engine.web.bodies import (
     ModuleBody,
     NoteBody,
     Nothing,
+    OrderBody,
+    OrderEffect,
     PageQuery,
     Rows,
     SearchQuery,
@@ -77,13 +80,16 @@ def _act(
     return Operation(name, "POST", group, summary, scope, takes, Effect)
 
 
+def _order(name: str, summary: str, takes: type[Struct]) -> Operation:
+    return Operation(name, "POST", "execution", summary, Scope.OPERATE, takes, OrderEffect)
+
+
 def _open(name: str, method: str, group: str, missing: str) -> Operation:
     scope = Scope.READ if method == "GET" else Scope.OPERATE
     return Operation(name, method, group, "Not built yet.", scope, missing=missing)
 
 
 _MODELS = "the model registry"
-_ORDERS_BY_HAND = "a way for orders from outside into the brain; only strategies send orders"
 
 OPERATIONS: Final = (
     # health and status
@@ -144,13 +150,8 @@ OPERATIONS: Final = (
     _open(
         "check_trade_signal", "POST", "execution", "a question to the gates, which run in the brain"
     ),
-    _open("submit_order", "POST", "execution", _ORDERS_BY_HAND),
-    _open(
-        "cancel_order",
-        "POST",
-        "execution",
-        "the cancel of one order; `cancel_all` cancels them all",
-    ),
+    _order("submit_order", "Send an order through every gate, once per request id.", OrderBody),
+    _order("cancel_order", "Cancel one order of this engine.", CancelBody),
     _read("positions", "execution", "Positions by strategy, open ones first.", gives=Listing),
     _read("orders", "execution", "Orders that may still fill, oldest first.", gives=Listing),
     _act(

@@ -17,10 +17,10 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from engine.web import answers
-from engine.web.desk import Reach
 from engine.web.gate import Gate, Refused
 from engine.web.live import LiveStreams
 from engine.web.operations import Scope
+from engine.web.reach import Reach
 from engine.web.version_1 import Version1
 
 PAGE = Path(__file__).parent / "page" / "index.html"

@@ -12,8 +12,8 @@ from starlette.routing import Route
 
 from engine.web import answers
 from engine.web.access import address, foreign, names_loopback
-from engine.web.bodies import BookQuery, CommandBody, Identity, LoginBody
-from engine.web.desk import Desk, Reach
+from engine.web.bodies import BookQuery, CommandBody, Identity, LoginBody, OrderEffect
+from engine.web.desk import Desk
 from engine.web.gate import Gate, Refused
 from engine.web.live import LiveStreams
 from engine.web.lockout import Buckets
@@ -28,6 +28,7 @@ from engine.web.operations import (
     Operation,
     Scope,
 )
+from engine.web.reach import Reach
 from engine.web.requests import Unreadable, read_body, read_query
 from engine.web.sessions import COOKIE, LIFE_S, Caller
 
@@ -46,6 +47,7 @@ class Version1:
         self._desk = Desk(reach)
         # A thread of its own: an operator's HALT does not wait behind those who read.
         self._operator = ThreadPoolExecutor(1, "aegis-operator")
+        self._orders = ThreadPoolExecutor(1, "aegis-orders")  # waits for the brain's answers
         self._refusals = Buckets(burst=5, per_s=1 / 60)  # an attacker must not fill the disk
         self._openapi = document()
 
@@ -116,11 +118,24 @@ class Version1:
         if isinstance(asked, Unreadable):
             return answers.problem(*asked)
         assert isinstance(asked, CommandBody), asked
+        if row.gives is OrderEffect:
+            return await self._order(request, row, asked, caller)
         looked = None
         if self._desk.looks(row.name, asked):
             looked = await asyncio.to_thread(self._desk.look, row.name, asked, caller)
         source = address(request)
         found = await self._in_order(self._desk.act, row.name, asked, caller, source, looked)
+        answer = answers.document(found.document, found.status)
+        if found.replayed:
+            answer.headers["Idempotent-Replay"] = "true"
+        return answer
+
+    async def _order(
+        self, request: Request, row: Operation, asked: CommandBody, caller: Caller
+    ) -> Response:
+        loop, source = asyncio.get_running_loop(), address(request)
+        act = self._desk.order
+        found = await loop.run_in_executor(self._orders, act, row.name, asked, caller, source)
         answer = answers.document(found.document, found.status)
         if found.replayed:
             answer.headers["Idempotent-Replay"] = "true"

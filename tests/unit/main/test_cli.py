@@ -49,6 +49,8 @@ COMMANDS = (
     "audit",
     "completion",
     "alert",
+    "order",
+    "cancel",
     "doctor",
     "config",
     "version",

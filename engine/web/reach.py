@@ -1,0 +1,100 @@
+"""What the API reaches of an engine: one seam for each part, and all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from engine.store.control_audit import ControlAudit
+from engine.store.pages import SessionPages
+from engine.web.bodies import CancelBody, OrderBody
+
+if TYPE_CHECKING:
+    from engine.processes.commands import Outcome
+    from engine.processes.operator import Looked
+    from engine.processes.outside_orders import Told
+
+
+class StatusSource(Protocol):
+    """Where the routes read what they show."""
+
+    def status(self) -> dict[str, Any]:
+        """Return the whole status document."""
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether the engine is alive, and a short document."""
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether it may trade, and what is missing."""
+
+    def metrics(self) -> str:
+        """Return every counter in the Prometheus text format."""
+
+    def book(self, symbol: str, level_count: int) -> tuple[int, dict[str, Any]]:
+        """Return an HTTP status and a whole book."""
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Return the orders that may still fill."""
+
+    def positions(self) -> list[dict[str, Any]]:
+        """Return the positions by strategy."""
+
+    def latency(self) -> dict[str, Any]:
+        """Return every latency histogram."""
+
+    def ledger(self) -> dict[str, Any]:
+        """Return the account's double-entry ledger, or raise ProjectionError: not now."""
+
+    def limits(self) -> list[dict[str, Any]]:
+        """Return how much of each limit is used."""
+
+
+class OperatorCommands(Protocol):
+    """The operator's side of an engine; each method may be called from any thread."""
+
+    def state(self) -> str:
+        """Return the name of the trading state in force."""
+
+    def looks(self, name: str) -> bool:
+        """Return whether a command looks first, which takes its time."""
+
+    def look(self, name: str, who: str) -> Looked:
+        """Return what holds and what does not."""
+
+    def act(self, name: str, who: str, reason: str, looked: Looked | None) -> Outcome:
+        """Do what a command's name says."""
+
+
+class Journals(Protocol):
+    """What is read of journals, beside the engine; takes a second or so."""
+
+    def features(
+        self, symbol: str, timeframe_s: int, names: str, session: str, after: int, limit: int
+    ) -> tuple[int, dict[str, Any]]:
+        """Return an HTTP status and feature vectors, or `error`; limit 0: the newest alone."""
+
+    def costs(self, client_order_id: str) -> tuple[int, dict[str, Any]]:
+        """Return an HTTP status and what an order cost, or `error`."""
+
+
+class OrderPort(Protocol):
+    """The way in for a person's orders; one thread only."""
+
+    def submit(self, asked: OrderBody, caller: str) -> Told:
+        """Send an order to the gates, once per request id; return what they said."""
+
+    def cancel(self, asked: CancelBody, caller: str) -> Told:
+        """Ask for the cancel of one order."""
+
+
+class Reach(NamedTuple):
+    """Everything the API reaches of an engine."""
+
+    source: StatusSource
+    commands: OperatorCommands
+    pages: SessionPages
+    audit: ControlAudit
+    session_id: str
+    chart: Callable[[str], tuple[int, bytes]]
+    journals: Journals
+    orders: OrderPort

@@ -1,0 +1,171 @@
+"""Orders over the API and the command line: who may, what is written down, how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from engine import cli_orders
+from engine.cli import build_parser
+from engine.domain.codes import TradingState
+from engine.processes.outside_orders import Told
+from engine.web.bodies import CancelBody, OrderBody
+from tests.api_rig import Served, serving
+
+ORDER = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.004", "reason": "hedge"}
+REFUSED = Told(409, "refused: halted", TradingState.HALTED, reasons=("TRADING_STATE",))
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with serving(tmp_path) as made:
+        yield made
+
+
+def test_an_order_is_passed_on_whole_answered_and_written_down(served: Served) -> None:
+    answer = served.told("submit_order", ORDER | {"limit_price": "100.5", "post_only": True})
+    assert answer.status == 200
+    assert answer.document["order"] == "1-5"
+    assert answer.document["client_order_id"] == "a1-3-5-0"
+    ((asked, who),) = served.orders.asked
+    said = {name: getattr(asked, name) for name in ORDER}
+    assert said == ORDER
+    assert isinstance(asked, OrderBody)
+    assert (asked.limit_price, asked.post_only, asked.immediate) == ("100.5", True, False)
+    row = served.audit.tail()[-1]
+    assert row["what"] == "submit_order BTCUSDT buy 0.004 at 100.5 post_only"
+    assert (row["who"], row["reason"], row["done"]) == (who, "hedge", True)
+    assert row["effect"] == "sent as 1-5"
+
+
+def test_a_refusal_names_the_gates_and_is_written_down_too(served: Served) -> None:
+    served.orders.answer = REFUSED
+    answer = served.told("submit_order", ORDER)
+    assert answer.status == 409
+    assert answer.document["reasons"] == ["TRADING_STATE"]
+    assert answer.document["trading_state"] == "HALTED"
+    row = served.audit.tail()[-1]
+    assert (row["status"], row["done"]) == (409, False)
+
+
+def test_what_was_answered_before_says_so(served: Served) -> None:
+    served.orders.answer = Told(200, "sent as 1-5", TradingState.ENABLED, "1-5", is_known=True)
+    answer = served.told("submit_order", ORDER | {"request_id": "r1"})
+    assert answer.headers["idempotent-replay"] == "true"
+    assert answer.document["request_id"] == "r1"
+
+
+def test_words_that_are_no_order_are_a_problem(served: Served) -> None:
+    served.orders.answer = Told(400, "no instrument 'X' in this run", TradingState.ENABLED)
+    answer = served.told("submit_order", ORDER)
+    assert answer.status == 400
+    assert answer.document["error"] == "no instrument 'X' in this run"
+    assert "effect" not in answer.document
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        ORDER | {"side": "hold"},
+        ORDER | {"quantity": "-1"},
+        ORDER | {"quantity": "1e9"},
+        ORDER | {"quantity": 0.004},
+        ORDER | {"limit_price": "nan"},
+        ORDER | {"post_only": "yes"},
+        ORDER | {"leverage": "50"},
+        ORDER | {"request_id": "a b"},
+    ],
+)
+def test_a_body_that_is_not_understood_reaches_nobody(
+    served: Served, body: dict[str, object]
+) -> None:
+    assert served.told("submit_order", body).status == 400
+    assert served.orders.asked == []
+
+
+@pytest.mark.parametrize("name", ["submit_order", "cancel_order"])
+def test_without_a_token_no_order_is_sent_or_cancelled(served: Served, name: str) -> None:
+    assert served.ask("POST", f"/v1/{name}", ORDER).status in {401, 403}
+    assert served.told(name, ORDER, token="wrong").status in {401, 403}
+    assert served.orders.asked == []
+
+
+def test_a_cancel_names_one_order(served: Served) -> None:
+    served.orders.answer = Told(200, "asked to cancel 1-5", TradingState.ENABLED, "1-5")
+    answer = served.told("cancel_order", {"order": "1-5", "reason": "no"})
+    assert (answer.status, answer.document["order"]) == (200, "1-5")
+    assert served.orders.asked[0][0] == CancelBody(order="1-5", reason="no")
+    assert served.audit.tail()[-1]["what"] == "cancel_order 1-5"
+    assert served.told("cancel_order", {}).status == 400
+
+
+# The command line.
+
+
+def command(served: Served, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run a command against the served API."""
+    engine = SimpleNamespace(
+        name="main", host="127.0.0.1", port=served.api.port, token="token-of-this-run",
+        pid=1, tls_certificate="",
+    )  # fmt: skip
+    monkeypatch.setattr(cli_orders, "find", lambda *_: engine)
+    options: argparse.Namespace = build_parser().parse_args(words)
+    run = {"order": cli_orders.order_command, "cancel": cli_orders.cancel_command}
+    return run[options.command](options, {})
+
+
+def test_the_command_says_what_the_api_takes(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("order", "btc", "sell", "0.01", "--limit", "99", "--ioc", "--reason", "out")
+    assert command(served, monkeypatch, *words) == 0
+    assert capsys.readouterr().out == "sent as 1-5\n"
+    ((asked, who),) = served.orders.asked
+    assert isinstance(asked, OrderBody)
+    assert (asked.symbol, asked.side, asked.quantity, asked.limit_price) == (
+        "btc", "sell", "0.01", "99",
+    )  # fmt: skip
+    assert asked.immediate
+    assert not asked.post_only
+    assert (asked.reason, who) == ("out", "cli")
+    assert asked.request_id  # a new one each time
+    assert command(served, monkeypatch, *words, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["order"] == "1-5"
+    assert served.orders.asked[1][0].request_id != asked.request_id
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [(REFUSED, 1), (Told(504, "no answer", TradingState.ENABLED), 1),
+     (Told(400, "it is no order", TradingState.ENABLED), 2)],
+)  # fmt: skip
+def test_how_the_command_ends(
+    served: Served,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    told: Told,
+    code: int,
+) -> None:
+    served.orders.answer = told
+    assert command(served, monkeypatch, "order", "btc", "buy", "1") == code
+    assert told.effect in capsys.readouterr().err
+    assert command(served, monkeypatch, "cancel", "1-5") == code
+
+
+def test_an_engine_that_falls_silent_leaves_the_request_to_ask_again(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli_orders, "call", lambda *_: None)
+    assert command(served, monkeypatch, "order", "btc", "buy", "1", "--request-id", "r9") == 1
+    assert "ask again with --request-id r9" in capsys.readouterr().err
+
+
+def test_both_ways_to_rest_and_to_take_exclude_each_other() -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["order", "btc", "buy", "1", "--ioc", "--post-only"])

@@ -1,0 +1,254 @@
+"""A person's order: exact words in, the brain's answer out, and no answer that is guessed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.domain.client_id import parse_client_id
+from engine.domain.codes import (
+    EVENT_APPLIED,
+    EVENT_DUPLICATE,
+    EventType,
+    OrderStatus,
+    OrderType,
+    TradingState,
+)
+from engine.domain.instrument_row import Instrument
+from engine.domain.records import EVENT_DTYPE
+from engine.domain.risk_reasons import RiskReason
+from engine.processes import outside_orders
+from engine.processes.outside_orders import OutsideOrders, RefusedWords, order_of, place_of
+from engine.web.bodies import CancelBody, OrderBody
+from ringbuffer.ring import Producer, Ring
+
+EPOCH = 258
+BTC = Instrument(
+    symbol="BTCUSDT",
+    instrument_index=3,
+    price_exponent=1,
+    qty_exponent=3,
+    tick_scaled=5,
+    lot_scaled=2,
+    unit_e8=1,
+)
+ORDER = OrderBody(symbol="BTCUSDT", side="buy", quantity="0.004", reason="hedge", request_id="r1")
+Answer = Callable[[np.ndarray], None]
+
+
+class Brain:
+    """Echoes what is sent, as a test says, on an event ring of its own."""
+
+    def __init__(self) -> None:
+        self.ring = Ring.local("events", 64, 256, gating=())
+        self._producer = Producer(self.ring)
+        self.answer: Answer | None = accept
+        self.room = True
+        self.seen: list[np.void] = []
+
+    def send(self, payload: bytes) -> bool:
+        """Take a record as the control ring does, and answer it beside the caller."""
+        if not self.room:
+            return False
+        record = np.frombuffer(b"\0" * 8 + payload, EVENT_DTYPE).copy()
+        self.seen.append(record[0].copy())
+        if self.answer is not None:
+            self.answer(record)
+            threading.Thread(target=self._echo, args=(record,)).start()
+        return True
+
+    def state(self) -> TradingState:
+        """Return the state in force."""
+        return TradingState.ENABLED
+
+    def _echo(self, record: np.ndarray) -> None:
+        other = record.copy()
+        other["request_id"] += 1  # somebody else's
+        for each in (other, record):
+            self._producer.try_publish(each.tobytes()[8:])
+
+
+def accept(record: np.ndarray) -> None:
+    """Say that the order was sent."""
+    record["flags"] |= EVENT_APPLIED
+    record["order_sequence"], record["epoch_low"] = 41, EPOCH & 0xFF
+    record["order_status_after"] = OrderStatus.PENDING_NEW
+
+
+def refuse(record: np.ndarray) -> None:
+    """Say that two gates refused it."""
+    record["flags"] |= EVENT_APPLIED
+    record["refusal_mask"] = 1 << RiskReason.TRADING_STATE | 1 << RiskReason.PRICE_COLLAR
+    record["order_status_after"] = OrderStatus.REJECTED
+    record["trading_state"] = TradingState.HALTED
+
+
+def repeat(record: np.ndarray) -> None:
+    """Say that an earlier session sent it."""
+    record["flags"] |= EVENT_DUPLICATE
+    record["order_sequence"], record["epoch_low"] = 7, (EPOCH - 3) & 0xFF
+
+
+@pytest.fixture
+def brain() -> Iterator[Brain]:
+    made = Brain()
+    yield made
+    made._producer.close()
+    made.ring.close()
+
+
+def orders_of(brain: Brain, instruments: tuple[Instrument, ...] = (BTC,)) -> OutsideOrders:
+    config: Any = SimpleNamespace(
+        venue=SimpleNamespace(name="practice"), engine_tag="a", epoch=EPOCH
+    )
+    names = ["orderflow", "hand", "execution"]
+    commands: Any = brain
+    return OutsideOrders(config, names, commands, brain.ring, lambda: instruments)
+
+
+def test_an_order_goes_out_in_lots_and_is_told_by_its_number(brain: Brain) -> None:
+    told = orders_of(brain).submit(ORDER, "ana")
+    assert (told.status, told.effect, told.order) == (200, "sent as 258-41", "258-41")
+    known = parse_client_id("a", told.client_order_id)
+    assert known is not None
+    assert (known.epoch, known.strategy_index, known.order_sequence) == (EPOCH, 1, 41)
+    (sent,) = brain.seen
+    assert sent["event_type"] == EventType.CONTROL_ORDER
+    assert (sent["instrument_index"], sent["strategy_index"], sent["qty_lots"]) == (3, 1, 2)
+    assert (sent["side"], sent["order_type"]) == (1, OrderType.MARKET)
+    assert sent["text"] == b"ana: hedge"
+
+
+def test_every_gate_that_refused_is_named(brain: Brain) -> None:
+    brain.answer = refuse
+    told = orders_of(brain).submit(ORDER, "ana")
+    assert told.status == 409
+    assert told.reasons == ("TRADING_STATE", "PRICE_COLLAR")
+    assert told.effect.startswith("refused: ")
+    assert told.trading_state is TradingState.HALTED
+    assert told.order == told.client_order_id == ""
+
+
+def test_a_request_of_an_earlier_session_is_told_as_what_it_was(brain: Brain) -> None:
+    brain.answer = repeat
+    told = orders_of(brain).submit(ORDER, "ana")
+    assert (told.status, told.order, told.is_known) == (200, "255-7", True)
+    assert "answered before" in told.effect
+    assert told.client_order_id == ""  # under which index it was sent is not known here
+
+
+def test_the_same_request_has_the_same_number_and_another_use_is_refused(brain: Brain) -> None:
+    orders = orders_of(brain)
+    for _ in range(2):
+        assert orders.submit(ORDER, "ana").status == 200
+    assert orders.submit(ORDER, "bob").status == 200
+    larger = OrderBody(symbol="BTCUSDT", side="buy", quantity="0.006", request_id="r1")
+    told = orders.submit(larger, "ana")
+    assert (told.status, told.effect) == (409, "this request id was used for something else")
+    numbers = [int(sent["request_id"]) for sent in brain.seen]
+    assert numbers[0] == numbers[1] != numbers[2]
+    assert len(numbers) == 3
+
+
+def test_requests_without_a_name_are_each_their_own(brain: Brain) -> None:
+    orders = orders_of(brain)
+    nameless = OrderBody(symbol="btc", side="sell", quantity="0.002")
+    assert [orders.submit(nameless, "ana").status for _ in range(2)] == [200, 200]
+    assert brain.seen[0]["request_id"] != brain.seen[1]["request_id"]
+
+
+def test_silence_is_told_as_silence(brain: Brain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside_orders, "ANSWER_S", 0.05)
+    brain.answer = None
+    told = orders_of(brain).submit(ORDER, "ana")
+    assert told.status == 504
+    assert "ask again with this request id" in told.effect
+    brain.room = False
+    told = orders_of(brain).submit(ORDER, "ana")
+    assert (told.status, len(brain.seen)) == (503, 1)
+
+
+def test_an_answer_that_was_there_before_the_question_is_not_taken(
+    brain: Brain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outside_orders, "ANSWER_S", 0.05)
+    orders = orders_of(brain)
+    assert orders.submit(ORDER, "ana").status == 200
+    brain.answer = None
+    assert orders.submit(ORDER, "ana").status == 504
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ({"quantity": "0.003"}, "multiple of 0.002"),
+        ({"quantity": "0"}, "positive multiple"),
+        ({"limit_price": "100.7"}, "multiple of 0.5"),
+        ({"limit_price": "0"}, "positive multiple"),
+        ({"post_only": True}, "at a limit price"),
+        ({"post_only": True, "immediate": True, "limit_price": "100"}, "post-only"),
+        ({"immediate": True}, "needs a limit price"),
+    ],
+)
+def test_words_that_are_no_order_are_refused_before_anything_is_sent(
+    brain: Brain, words: dict[str, Any], why: str
+) -> None:
+    asked = OrderBody(**({"symbol": "BTCUSDT", "side": "buy", "quantity": "0.004"} | words))
+    with pytest.raises(RefusedWords, match=why):
+        order_of(asked, BTC)
+    assert orders_of(brain).submit(asked, "ana").status == 400
+    assert brain.seen == []
+
+
+def test_an_instrument_that_does_not_run_is_refused(brain: Brain) -> None:
+    told = orders_of(brain, ()).submit(ORDER, "ana")
+    assert (told.status, told.effect) == (400, "no instrument 'BTCUSDT' in this run")
+
+
+def test_limit_words_become_ticks_and_flags() -> None:
+    asked = OrderBody(
+        symbol="BTCUSDT", side="sell", quantity="0.01", limit_price="100.5", post_only=True
+    )
+    order = order_of(asked, BTC)
+    assert (order.side, order.qty_lots, order.price_ticks) == (-1, 5, 201)
+    assert order.is_post_only
+    assert not order.is_immediate
+
+
+@pytest.mark.parametrize(
+    ("after", "applied", "status", "effect"),
+    [
+        (OrderStatus.NEW, True, 200, "asked to cancel 258-41"),
+        (OrderStatus.FILLED, False, 409, "258-41 is FILLED already"),
+        (OrderStatus.NONE, False, 409, "no order 258-41 is known here"),
+    ],
+)
+def test_a_cancel_is_told_as_the_brain_found_it(
+    brain: Brain, after: OrderStatus, applied: bool, status: int, effect: str
+) -> None:
+    def answer(record: np.ndarray) -> None:
+        record["order_status_after"] = after
+        record["flags"] |= EVENT_APPLIED if applied else 0
+
+    brain.answer = answer
+    for name in ("258-41", "a76-1-15-0"):
+        told = orders_of(brain).cancel(CancelBody(order=name, reason="no"), "ana")
+        assert (told.status, told.effect) == (status, effect)
+        sent = brain.seen[-1]
+        assert sent["event_type"] == EventType.CONTROL_CANCEL
+        assert (sent["order_sequence"], sent["epoch_low"]) == (41, EPOCH & 0xFF)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "41", "-41", "258-", "258-0", "x-1", "1-2-3", "²-1", "9" * 40]
+)
+def test_what_names_no_order_is_asked_of_nobody(brain: Brain, name: str) -> None:
+    assert place_of(name, "a") is None
+    if name:
+        assert orders_of(brain).cancel(CancelBody(order=name), "ana").status == 400
+    assert brain.seen == []
