@@ -1,13 +1,15 @@
 """Control: how long `/health`, `/status` and a HALT take while the engine trades.
 
 Question: do looking and halting keep their budgets under load? Load: `aegis run` against a practice
-exchange with a generated market, trading all the while; each request comes on a connection of its
-own, one after another, from a client on the same cores. A HALT is counted three times: to its
-answer (the gate's word is written, cancels are on their way); to the venue's word that no order is
-open, which waits for the last cancel and compares the books; and from the word alone, written into
-shared memory, to the brain's step that saw it (no order that opens anything may be decided later).
-With 200 pages open, each on a stream of its own, `/status` and the brain's lag are looked at again.
-The baseline is `/health`.
+exchange with a generated market, trading all the while, with a strategy among the others that wants
+something at most quotes; requests come one after another from a client on the same cores, on
+connections of their own, or on one that is kept, as a browser's. A HALT is counted four times: to
+its answer (the gate's word is written, cancels are on their way); to the venue's word that no order
+is open, which waits for the last cancel and compares the books; and from the word alone, written
+into shared memory with the brain woken as a command wakes it, to the step that saw it, and to the
+first intent that it refused, less what the market let that intent wait for. No order that opens
+anything may be decided after the step that saw it. With 200 pages open, each on a stream of its
+own, `/status`, the brain's lag and its tick to order are looked at again. Baseline: `/health`.
 
 The exchange allows any weight of requests: each confirmation fetches the account, and at the
 venue's own 2,400 a minute some twenty halts use up the minute, after which a resume is refused.
@@ -26,7 +28,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +39,14 @@ from bench import harness
 from bench.harness import Bench, Pass
 from bench.startup import accept_ms, exchange, free_port, until_ready
 from engine.domain.codes import EVENT_ENTRY, EventType, TradingState
+from engine.domain.risk_reasons import RiskReason
 from engine.processes.control import ControlSegment, OperatorWord, RolePage, segment_name
 from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.reader import read_batches
 from engine.telemetry import BRAIN_HISTOGRAMS
 from ringbuffer import layout
 from ringbuffer.counters import HISTOGRAM_MAX, CountersSegment, Percentiles, summarise
+from ringbuffer.ring import Ring
 from ringbuffer.segment import Segment
 
 Records = NDArray[np.void]
@@ -52,13 +57,22 @@ PAGES = 200
 SPAN_S = 4.0  # over which the brain's lag is looked at
 JOURNAL_S = 1.0  # for the journal to hold what the brain just wrote
 NAME = "control"
-LAG = [row.name for row in BRAIN_HISTOGRAMS].index("lag_ns")
+TO_ORDER = "tick_to_order_ns"
 RATE = "2000"  # generated messages a second, all together
+# Beside the usual strategies one that wants something at most quotes, within the usual limits.
+CONFIG = """
+strategies = ["orderflow", "often"]
+[[strategy]]
+name = "often"
+kind = "quote_imbalance"
+notional = 250.0
+parameters = { threshold = 0.02 }
+"""
 BENCH = Bench(
     name="control",
     question="Do looking and halting keep their budgets under load?",
     load=f"a generated market of {RATE} messages/s, trading; one request after another",
-    worry="p99: /status over 5 ms, a halt confirmed after 50 ms, a word seen after 100 us",
+    worry="p99: /status over 5 ms, a halt confirmed after 50 ms, an intent refused after 100 us",
     units=dict.fromkeys(("p50", "p99", "p99.9", "max"), "ms"),
     baseline="/health",
 )
@@ -90,6 +104,20 @@ class Control:
         """Look again and again."""
         return summary([self.ask("GET", path) for _ in range(LOOKS)])
 
+    def looks_kept(self, path: str) -> Pass:
+        """Look again and again on one connection; the first look opens it and is not counted."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        waits_ms = []
+        with closing(connection):
+            for _ in range(LOOKS + 1):
+                began_s = time.perf_counter()
+                connection.request("GET", path, None, {"x-aegis-token": self.token})
+                answer = connection.getresponse()
+                answer.read()
+                waits_ms.append((time.perf_counter() - began_s) * 1e3)
+                assert answer.status == http.client.OK, path
+        return summary(waits_ms[1:])
+
     def halts(self, *, confirmed: bool) -> Pass:
         """Halt again and again; between two of them trading is resumed, and not counted."""
         found = []
@@ -112,18 +140,25 @@ class Word:
         segment = Segment.attach(segment_name(NAME, "control"), kind=layout.KIND_CONTROL)
         self._control = ControlSegment(segment)
         self._counters = CountersSegment.attach(segment_name(NAME, "counters"))
+        self._market = Segment.attach(segment_name(NAME, "market"), kind=layout.KIND_RING)
 
     def close(self) -> None:
         """Give the segments back."""
         self._control.close()
         self._counters.close()
+        self._market.close()
 
-    def halts(self) -> Pass:
-        """Halt by the word alone, again and again; return when the brain's step had seen it."""
-        spans = []
+    def halts(self, *, refused: bool) -> Pass:
+        """Halt by the word alone, again and again.
+
+        Args:
+            refused: return when the first intent was refused by it; else when a step had seen it.
+        """
+        spans, market = [], Ring(self._market)
         for _ in range(WORDS):
             began_ns = time.monotonic_ns()
             self._control.set_main(OperatorWord.TRADING_STATE, TradingState.HALTED)
+            market.wake()
             time.sleep(0.05)
             spans.append((began_ns, time.monotonic_ns()))
             self._control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
@@ -133,17 +168,22 @@ class Word:
         times, later = [], 0
         for began_ns, ended_ns in spans:
             seen_ns = first_halt_ns(parts, began_ns)
-            times.append((seen_ns - began_ns) / 1e6)
+            if not refused:
+                times.append((seen_ns - began_ns) / 1e6)
+            else:
+                times += [ns / 1e6 for ns in first_refusal_ns(parts, began_ns, ended_ns)]
             later += entries_between(parts, seen_ns, ended_ns)
         assert later == 0, f"{later} orders were decided after the brain had seen the word"
+        assert 2 * len(times) >= WORDS, f"{len(times)} of {WORDS} halts refused an intent"
         return summary(times)
 
-    def lag(self) -> Pass:
-        """Return the brain's lag over a span, ms, as the counters have it."""
+    def latency(self, histogram: str) -> Pass:
+        """Return one of the brain's latencies over a span, ms, as the counters have it."""
+        place = [row.name for row in BRAIN_HISTOGRAMS].index(histogram)
         page = self._counters.page(RolePage.BRAIN)
-        before = page.histogram(LAG)
+        before = page.histogram(place)
         time.sleep(SPAN_S)
-        after = page.histogram(LAG)
+        after = page.histogram(place)
         page.release()
         found = between(before, after)
         named = (("p50", found.p50_ns), ("p99", found.p99_ns), ("p99.9", found.p999_ns))
@@ -168,6 +208,30 @@ def first_halt_ns(parts: list[Records], since_ns: int) -> int:
         if len(said):
             return int(said["time_ns"][0])
     raise AssertionError("the brain never said that it was halted")
+
+
+def first_refusal_ns(parts: list[Records], since_ns: int, until_ns: int) -> list[int]:
+    """Return how long the first intent that HALTED refused took since the word and its record, ns.
+
+    Args:
+        parts: events of the brain.
+        since_ns: when the word was written.
+        until_ns: when it was taken back.
+
+    Returns:
+        One number; empty: no intent was refused in that time.
+    """
+    for records in parts:
+        refused = records[
+            (records["event_type"] == EventType.RISK_REFUSAL)
+            & (records["refusal_mask"] & (1 << RiskReason.TRADING_STATE) != 0)
+            & (records["time_ns"] >= since_ns)
+            & (records["time_ns"] < until_ns)
+        ]
+        if len(refused):
+            first = refused[0]
+            return [int(first["time_ns"] - max(since_ns, first["cause_receive_time_ns"]))]
+    return []
 
 
 def entries_between(parts: list[Records], first_ns: int, last_ns: int) -> int:
@@ -227,7 +291,9 @@ def trading(home: Path, exchange_url: str) -> Iterator[Control]:
     """Run an engine for the length of the bench."""
     port = free_port()
     words = [sys.executable, "-m", "engine", "run", "--port", str(port), "--json"]
-    words += ["--exchange", exchange_url, "--name", NAME]
+    file = home / "control.toml"
+    file.write_text(CONFIG, encoding="utf-8")
+    words += ["--exchange", exchange_url, "--name", NAME, "--config", str(file)]
     environment = {**os.environ, "AEGIS_HOME": str(home)}
     process = subprocess.Popen(
         words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -257,15 +323,20 @@ def main() -> None:
         market = ("--generate", "3", "--rate", RATE, "--weight-limit", "1000000000")
         with exchange(*market) as url, trading(home, url) as control:
             word = Word(home)
+            lag, to_order = partial(word.latency, "lag_ns"), partial(word.latency, TO_ORDER)
             cases: dict[str, Callable[[], Pass]] = {
                 "/health": lambda: control.looks("/health"),
                 "/status": lambda: control.looks("/status"),
                 "/status, 200 pages": lambda: with_pages(control, lambda: control.looks("/status")),
-                "lag": word.lag,
-                "lag, 200 pages": lambda: with_pages(control, word.lag),
+                "/status, kept connection": lambda: control.looks_kept("/status"),
+                "lag": lag,
+                "lag, 200 pages": lambda: with_pages(control, lag),
+                "tick to order": to_order,
+                "tick to order, 200 pages": lambda: with_pages(control, to_order),
                 "halt, answered": lambda: control.halts(confirmed=False),
                 "halt, confirmed by the venue": lambda: control.halts(confirmed=True),
-                "halt, seen by the brain": word.halts,
+                "halt, seen by the brain": partial(word.halts, refused=False),
+                "halt, first intent refused": partial(word.halts, refused=True),
             }
             try:
                 results = harness.measure(cases, asked)

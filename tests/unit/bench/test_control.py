@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,12 @@ from bench.control import (
     between,
     entries_between,
     first_halt_ns,
+    first_refusal_ns,
     pages,
     summary,
 )
 from engine.domain.codes import EVENT_ENTRY, EventType, TradingState
+from engine.domain.risk_reasons import RiskReason
 from ringbuffer.counters import CountersSegment
 from tests.api_rig import TOKEN, Served, serving
 from tests.ring_builders import unique_name
@@ -65,6 +68,43 @@ def test_a_word_is_seen_at_the_first_step_that_says_so_after_it() -> None:
     assert first_halt_ns(parts, 11) == 70
     with pytest.raises(AssertionError, match="never said"):
         first_halt_ns(parts, 91)
+
+
+def refused(at_ns: int, cause_ns: int, reason: int = RiskReason.TRADING_STATE) -> dict[str, object]:
+    return event(
+        EventType.RISK_REFUSAL,
+        time_ns=at_ns,
+        cause_receive_time_ns=cause_ns,
+        refusal_mask=1 << reason | 1 << RiskReason.STOPPING,
+    )
+
+
+def test_a_refused_intent_counts_from_the_word_or_from_what_caused_it() -> None:
+    other = refused(12, 11, RiskReason.LEASE)
+    parts = [event_records(refused(5, 4), other, halted(13)), event_records(refused(30, 25))]
+    assert first_refusal_ns(parts, 10, 40) == [5]  # its record came after the word
+    assert first_refusal_ns(parts, 27, 40) == [3]  # its record had waited
+    assert first_refusal_ns(parts, 1, 40) == [1]
+    assert first_refusal_ns(parts, 10, 30) == first_refusal_ns(parts, 31, 40) == []
+
+
+def test_a_kept_connection_is_opened_once_and_not_counted(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "LOOKS", 3)
+    opened: list[http.client.HTTPConnection] = []
+    connect = http.client.HTTPConnection.connect
+
+    def counted(self: http.client.HTTPConnection) -> None:
+        opened.append(self)
+        connect(self)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", counted)
+    found = Control(served.api.port, TOKEN).looks_kept("/v1/whoami")
+    assert len(opened) == 1
+    assert set(found) <= set(BENCH.units)
+    with pytest.raises(AssertionError, match="nowhere"):
+        Control(served.api.port, TOKEN).looks_kept("/v1/nowhere")
 
 
 def test_the_lag_of_a_span_is_of_that_span_alone() -> None:
