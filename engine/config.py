@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from engine.config_journal import JournalConfig
 from engine.config_paper import PaperConfig
-from engine.config_people import AccessConfig, AlertsConfig, Count, Positive
+from engine.config_people import AccessConfig, AlertsConfig, Count, Positive, TracesConfig
 
 NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,23}$"
 
@@ -219,6 +219,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sources: SourcesConfig = SourcesConfig()
     access: AccessConfig = AccessConfig()
     alerts: AlertsConfig = AlertsConfig()
+    traces: TracesConfig = TracesConfig()
     instruments: Annotated[
         tuple[str, ...],
         Meta(

@@ -31,6 +31,21 @@ class AccessConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     tls_client_key: Annotated[str, Meta(description="PEM file of that certificate's key.")] = ""
 
 
+class TracesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Spans of orders for an OpenTelemetry collector; extra `otel`."""
+
+    endpoint: Annotated[
+        str,
+        Meta(
+            pattern="^$|^https?://",
+            description="OTLP over HTTP, as http://127.0.0.1:4318/v1/traces; empty: none are sent.",
+        ),
+    ] = ""
+    sample_ratio: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="Share of the orders whose spans are sent.")
+    ] = 0.1
+
+
 class AlertsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whom to tell, of what, and how often; extra `alerts`. Try it by `aegis alert test`."""
 

@@ -27,7 +27,9 @@ from engine.processes.follower import Follower
 from engine.processes.guard import GuardReason
 from engine.processes.projector import Projector, open_databases
 from engine.processes.role_events import fault_payload, look_payload
+from engine.processes.traces import trace_sender
 from engine.store.errors import JournalError, StoreError
+from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.retention import retire_sessions
 
 if TYPE_CHECKING:
@@ -61,6 +63,14 @@ class Attendant:
         table.seal()
         self._audit: AuditLog | None = None  # once the session has its instruments
         first = {drain.source: drain.writer.next_sequence for drain in orchestrator.drains}
+        self._traces = trace_sender(
+            config.traces,
+            config.name,
+            orchestrator.directory,
+            lambda: orchestrator.record.document,
+            first.get(SOURCE_EVENTS_BRAIN, 0),
+            self.logger.warning,
+        )
         self._follower = Follower(orchestrator.directory, table, first)
         self._projectors = [
             Projector(open_database, orchestrator.directory, on_alarm=self._on_projection_alarm)
@@ -79,6 +89,8 @@ class Attendant:
         for projector in self._projectors:
             projector.start()
         self._archivist.start()
+        if self._traces is not None:
+            self._traces.start()
 
     def do_work(self) -> None:
         """Follow, alarm and look after everything that is due.
@@ -112,11 +124,15 @@ class Attendant:
         self._tell_alarms()
         if self._alerts is not None:
             self._alerts[0].end()  # beside the others: the budget is one for all
+        if self._traces is not None:
+            self._traces.end()
         for projector in self._projectors:
             projector.stop(max(deadline - time.monotonic(), 0.1))
         self._archivist.stop(max(deadline - time.monotonic(), 0.1))
         if self._alerts is not None:
             self._alerts[0].stop(max(deadline - time.monotonic(), 0.1))
+        if self._traces is not None:
+            self._traces.stop(max(deadline - time.monotonic(), 0.1))
         self._count()
 
     def tell_end(self) -> None:

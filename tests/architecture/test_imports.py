@@ -9,8 +9,8 @@ from tests.architecture.tree import ROOT, Module, modules, within
 
 # Extras are imported where they are used, so that an engine without them starts, and starts fast.
 EXTRAS = (
-    "apprise", "binance", "fsspec", "ib_async", "ib_insync", "plotly", "psycopg", "pyarrow", "s3fs",
-    "torch",
+    "apprise", "binance", "fsspec", "ib_async", "ib_insync", "opentelemetry", "plotly", "psycopg",
+    "pyarrow", "s3fs", "torch",
 )  # fmt: skip
 # Main binds its socket before anything of this size is loaded (budget: 50 ms from exec to accept).
 HEAVY = ("numba", "numpy", "picows", "psutil", "starlette", "structlog", "uvicorn", "uvloop")

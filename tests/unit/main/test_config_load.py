@@ -144,6 +144,7 @@ def test_the_example_file_is_valid_and_changes_nothing() -> None:
                 "sources",
                 "access",
                 "alerts",
+                "traces",
             )
         },
     )

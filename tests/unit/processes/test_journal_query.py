@@ -6,6 +6,7 @@ import json
 import math
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,8 +34,8 @@ def journal_of(state: Path, vectors: np.ndarray, segment_bytes: int = 1 << 26) -
     return directory
 
 
-def asked(directory: Path, index: int = 0, **words: object) -> FeaturesAsked:
-    known = {"timeframe_s": 60, "names": (), "after": -1, "limit": 0}
+def asked(directory: Path, index: int = 0, **words: Any) -> FeaturesAsked:  # noqa: ANN401
+    known: dict[str, Any] = {"timeframe_s": 60, "names": (), "after": -1, "limit": 0}
     return FeaturesAsked(directory=str(directory), symbol=SYMBOLS[index], **(known | words))
 
 
