@@ -24,10 +24,12 @@ STRATEGIES_EXAMPLE = """\
 example: aegis strategies                            every strategy, and why it is there
          aegis strategies "smart.sweep*" --shadow    what they would have made of the newest session
          aegis strategies orderflow --shadow --session 20261121T103205-1 --fee-bps 2 --json
+         aegis strategies --record                   what they have made where they ran
 
 A shadow record has no orders: every want is filled at once at the touch, with the fee, whether or
-not the strategy ran in that session. No latency, no queue, no limits of risk.
-Exit code 0: printed; 2: no such strategy; 3: no journal, or none that holds its market.
+not the strategy ran in that session. No latency, no queue, no limits of risk. `--record` is kept
+while an account trades, paper or live: positions from flat to flat, after fees, of all sessions.
+Exit code 0: printed; 2: no such strategy; 3: no journal, or none that holds its market; no account.
 """
 
 
@@ -47,6 +49,8 @@ def add_feature_commands(add: Add) -> None:
         "names", nargs="*", metavar="NAME", help="names or patterns with *; default: all"
     )
     strategies.add_argument("--shadow", action="store_true", help="what they would have made")
+    strategies.add_argument("--record", action="store_true", help="what they have made")
+    strategies.add_argument("--state", default=None, help="VENUE-ACCOUNT-MODE; default: the newest")
     strategies.add_argument("--session", default=None, help="id or journal; default: the newest")
     strategies.add_argument("--fee-bps", type=seconds, default=None, help="of a fill (paper's)")
     strategies.add_argument("--json", action="store_true", help="print one JSON object")

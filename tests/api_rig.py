@@ -65,6 +65,9 @@ class Board:
     def positions(self) -> list[dict[str, Any]]:
         return [{"instrument": "BTCUSDT", "quantity": "0.5"}]
 
+    def strategies(self) -> list[dict[str, Any]]:
+        return [{"strategy": "orderflow", "exits": 3, "net": 1.5}]
+
 
 class Journals:
     """Journals with one vector and one order in them."""

@@ -227,6 +227,10 @@ class StatusBoard:
         """Return the positions by strategy, open ones first."""
         return self.queries.positions()
 
+    def strategies(self) -> list[dict[str, Any]]:
+        """Return what each strategy has made on this account, the most first."""
+        return self.queries.strategies()
+
     def line(self, elapsed_s: float) -> str:
         """Return one line of progress for the terminal."""
         counts = self.counts()

@@ -1,4 +1,6 @@
-"""`aegis strategies`: which there are, and what each would have made over a journaled market.
+"""`aegis strategies`: which there are, what each has made, what each would have made.
+
+What a strategy has made is its account's record, kept by the projection while it trades.
 
 The shadow record needs no run of a strategy: the market of any session whose journal holds it is
 played through any rows of the table, orders left out (`engine.domain.shadow`).
@@ -17,16 +19,30 @@ from engine.cli_views import table
 from engine.config import Config
 from engine.domain.strategy_table import STRATEGY_TABLE, StrategyError, StrategyRow, select_rows
 from engine.processes import kernel_cache
+from engine.processes.projected import open_projected
 from engine.processes.strategy_rows import own_rows
 from engine.store.errors import StoreError
 from engine.store.journal import SOURCE_MARKET
+from engine.store.queries import StatusQueries
 from engine.store.reader import first_kept, read_batches
 from engine.store.session import find_session, read_document
+from engine.store.sqlite import DATABASE_NAME
 
 E8: Final = 100_000_000
 NS_PER_S: Final = 1_000_000_000
 PPM_PER_BPS: Final = 100
 LIST_COLUMNS: Final = ("strategy", "bars", "rationale")
+RECORD_COLUMNS: Final = (
+    "strategy",
+    "entries",
+    "exits",
+    "wins",
+    "win_ratio",
+    "gross",
+    "fees",
+    "net",
+    "held_s",
+)
 SHADOW_COLUMNS: Final = (
     "strategy",
     "entries",
@@ -57,6 +73,8 @@ def strategies_command(options: argparse.Namespace, config: Config) -> int:
     """Print the strategies that names and patterns choose; return the exit code."""
     try:
         rows = chosen_rows(options.names, config)
+        if options.record:
+            return _record(rows, Path(config.home), options.state, as_json=options.json)
         if not options.shadow:
             return _list(rows, as_json=options.json)
         directory = find_session(Path(config.home), options.session)
@@ -149,6 +167,18 @@ def _list(rows: Sequence[StrategyRow], *, as_json: bool) -> int:
     ]
     lines = table(listed, LIST_COLUMNS)
     print(json.dumps(listed) if as_json else "\n".join(lines))  # noqa: T201  the command's output
+    return exit_codes.DONE
+
+
+def _record(rows: Sequence[StrategyRow], home: Path, state: str | None, *, as_json: bool) -> int:
+    names = {row.name for row in rows}
+    with open_projected(home, state) as (_, folder):
+        found = StatusQueries(folder / DATABASE_NAME).strategies()
+    told = [row for row in found if row["strategy"] in names]
+    text = "\n".join(table(told, RECORD_COLUMNS)) if told else "none of them has traded yet"
+    head = f"account {folder.name}, all sessions\n"
+    document = {"account": folder.name, "strategies": told}
+    print(json.dumps(document) if as_json else head + text)  # noqa: T201  the command's output
     return exit_codes.DONE
 
 

@@ -18,12 +18,14 @@ from engine.domain.codes import (
 )
 from engine.store.event_names import Event, EventNames
 from engine.store.postings import LedgerAccount, post_cash, post_fill, post_funding
+from engine.store.strategy_records import count_change
 from engine.store.tables import (
     BALANCES,
     FILLS,
     ORDERS,
     POSITIONS,
     POSTINGS,
+    RECORDS,
     Cells,
     Key,
     Table,
@@ -118,6 +120,13 @@ class Fold:
                 return None
             rows[key] = stored
         return rows[key]
+
+    def _begun(self, table: Table, key: Key, blank: int | None) -> Cells:
+        row = self._row(table, key)
+        if row is not None:
+            return row
+        cells: Cells = dict.fromkeys(table.columns, blank)
+        return self._put(table, cells | dict(zip(table.key, key, strict=True)))
 
     def _put(self, table: Table, cells: Cells) -> Cells:
         self._rows.setdefault(table, {})[table.key_of(cells)] = cells
@@ -271,6 +280,9 @@ class Fold:
 
     def _position(self, event: Event, _sequence: int) -> None:
         row = self._position_row(event)
+        if int(event["strategy_index"]) >= 0:
+            record = self._begun(RECORDS, POSITIONS.key_of(row), 0)
+            count_change(record, _int(row["lots"]), event, self._names.time_ns(event))
         row["lots"] = int(event["position_lots"])
         row["cost_e8"] = int(event["position_cost_e8"])
         row["realised_pnl_e8"] = _int(row["realised_pnl_e8"]) + int(event["realised_pnl_e8"])
@@ -307,16 +319,9 @@ class Fold:
 
     def _position_row(self, event: Event) -> Cells:
         key = (self._key, self._names.instrument(event), self._names.strategy(event))
-        row = self._row(POSITIONS, key)
-        session_id = self._names.document.session_id
-        if row is not None:
-            row["session_id"] = session_id
-            return row
-        cells: Cells = dict.fromkeys(POSITIONS.columns, 0)
-        return self._put(
-            POSITIONS,
-            cells | dict(zip(POSITIONS.key, key, strict=True)) | {"session_id": session_id},
-        )
+        row = self._begun(POSITIONS, key, 0)
+        row["session_id"] = self._names.document.session_id
+        return row
 
     def _restored_limits(self, event: Event, sequence: int) -> None:
         # The first record of a restore. `qty_lots` says whether cash was ever known. A wallet
@@ -376,14 +381,9 @@ class Fold:
                 self._put(POSTINGS, cells)
 
     def _wallet(self) -> Cells:
-        key = (self._key, self._asset)
-        row = self._row(BALANCES, key)
-        if row is not None:
-            return row
-        cells: Cells = dict.fromkeys(BALANCES.columns)
-        return self._put(
-            BALANCES, cells | dict(zip(BALANCES.key, key, strict=True)) | {"updated_ns": 0}
-        )
+        row = self._begun(BALANCES, (self._key, self._asset), None)
+        row["updated_ns"] = row["updated_ns"] or 0
+        return row
 
     def _change_wallet(self, column: str, amount_e8: int, now_ns: int) -> None:
         row = self._wallet()

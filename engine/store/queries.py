@@ -48,6 +48,10 @@ _DECISIONS: Final = """
 _PNL: Final = """
     SELECT COALESCE(SUM(realised_pnl_e8), 0), COALESCE(SUM(fee_e8), 0) FROM positions
     WHERE strategy = ?"""
+_RECORDS: Final = """
+    SELECT strategy, SUM(entries), SUM(exits), SUM(wins), SUM(gross_e8), SUM(fee_e8), SUM(held_ns)
+    FROM strategy_records GROUP BY strategy
+    ORDER BY SUM(gross_e8) - SUM(fee_e8) DESC, strategy"""
 _FETCH_FAILED: Final = """
     SELECT reason, message FROM faults
     WHERE kind = 'FETCH_FAILED' AND time_ns >= ? ORDER BY time_ns DESC LIMIT 1"""
@@ -85,6 +89,26 @@ class StatusQueries:
                 qty_exponent,
                 unit,
             ) in self._rows(_POSITIONS, (NET,))
+        ]
+
+    def strategies(self) -> list[dict[str, Any]]:
+        """Return what each strategy has made on this account, the most first.
+
+        Whole positions over all its sessions; money in quote currency, `net` after fees.
+        """
+        return [
+            {
+                "strategy": strategy,
+                "entries": entries,
+                "exits": exits,
+                "wins": wins,
+                "win_ratio": round(wins / exits, 3) if exits else None,
+                "gross": gross / E8,
+                "fees": fees / E8,
+                "net": (gross - fees) / E8,
+                "held_s": round(held / exits / NS_PER_S, 3) if exits else None,
+            }
+            for strategy, entries, exits, wins, gross, fees, held in self._rows(_RECORDS)
         ]
 
     def orders_open(self) -> list[dict[str, Any]]:

@@ -94,6 +94,11 @@ POSITIONS: Final = _table(
     ("state_key", "instrument", "strategy"),
     "lots cost_e8 realised_pnl_e8 fee_e8 session_id updated_ns",
 )
+RECORDS: Final = _table(
+    "strategy_records",
+    ("state_key", "instrument", "strategy"),
+    "entries exits wins gross_e8 fee_e8 held_ns entered_ns trade_net_e8 updated_ns",
+)
 BALANCES: Final = _table(
     "balances",
     ("state_key", "asset"),
@@ -151,6 +156,7 @@ TABLES: Final = (
     ORDERS,
     FILLS,
     POSITIONS,
+    RECORDS,
     BALANCES,
     POSTINGS,
     DECISIONS,

@@ -79,6 +79,7 @@ class Desk:
             "healthcheck": self._health,
             "system_status": lambda _: Answer(200, reach.source.status()),
             "positions": lambda _: Answer(200, Listing(rows=reach.source.positions())),
+            "strategies": lambda _: Answer(200, Listing(rows=reach.source.strategies())),
             "orders": lambda _: Answer(200, Listing(rows=reach.source.orders())),
             "latency": lambda _: Answer(200, reach.source.latency()),
             "ledger": self._ledger,

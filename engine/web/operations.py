@@ -153,6 +153,12 @@ OPERATIONS: Final = (
     _order("submit_order", "Send an order through every gate, once per request id.", OrderBody),
     _order("cancel_order", "Cancel one order of this engine.", CancelBody),
     _read("positions", "execution", "Positions by strategy, open ones first.", gives=Listing),
+    _read(
+        "strategies",
+        "execution",
+        "What each strategy has made on this account: positions from flat to flat, after fees.",
+        gives=Listing,
+    ),
     _read("orders", "execution", "Orders that may still fill, oldest first.", gives=Listing),
     _act(
         "update_position",

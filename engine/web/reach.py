@@ -39,6 +39,9 @@ class StatusSource(Protocol):
     def positions(self) -> list[dict[str, Any]]:
         """Return the positions by strategy."""
 
+    def strategies(self) -> list[dict[str, Any]]:
+        """Return what each strategy has made on this account."""
+
     def latency(self) -> dict[str, Any]:
         """Return every latency histogram."""
 

@@ -71,6 +71,7 @@ def test_what_is_not_built_names_the_missing_part(served: Served) -> None:
 
 def test_reading_answers_what_the_engine_holds(served: Served) -> None:
     assert served.ask("GET", "/v1/positions").document["rows"] == served.board.positions()
+    assert served.ask("GET", "/v1/strategies").document["rows"] == served.board.strategies()
     assert served.ask("GET", "/v1/orders").document["rows"] == served.board.orders()
     assert served.ask("GET", "/v1/system_status").document == served.board.status()
     assert served.ask("GET", "/v1/limits").document["rows"] == served.board.limits()
