@@ -40,6 +40,15 @@ class PaperConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             "us. share: it struck the queue evenly.",
         ),
     ] = "trades"
+    maintenance_bps: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=10_000.0,
+            description="Of the notional at mark, basis points: equity at or below it is "
+            "liquidated, as the venue does.",
+        ),
+    ] = 250.0
     wallet: Annotated[float, Meta(ge=0.0, description="Opening balance, quote currency.")] = (
         10_000.0
     )

@@ -93,6 +93,7 @@ def _paper_orders(
         epoch=config.epoch,
         queue=QueueModel(paper.queue),
         is_latency_measured=paper.latency == "measured",
+        maintenance_ppm=round(paper.maintenance_bps * PPM_PER_BPS),
     )
     market_data = BinanceMarketData(BinanceRest(config.venue.rest_url, clock))
     return PaperOrders(terms, clock, instruments, market_data, ObservedMarket(market), emit)

@@ -2,7 +2,7 @@
 
 Money that was realised and fees move the wallet, as at the venue; exact integers. Nothing of it is
 stored here: the engine's journal is the account's memory, and what it restored to the brain is
-restored to the account too. Liquidation is not modelled.
+restored to the account too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from engine.domain.instrument_row import Instrument
+from engine.domain.instrument_row import E8, Instrument
 
 IDS_PER_MS: Final = 100  # ids stay below 2 ** 49 until the year 2148
 FEE_SCALE: Final = 1_000_000  # fees are kept in parts per million
@@ -23,6 +23,13 @@ class PaperPosition(msgspec.Struct):
 
     lots: int = 0
     cost_e8: int = 0
+
+
+def worth_parts(instrument: Instrument, lots: int, mark_price_e8: int) -> tuple[int, int]:
+    """Return what signed lots are worth at mark, 1e-8 quote, as numerator and denominator."""
+    # unit_e8 is the money of one tick and one lot
+    scale: int = 10**instrument.price_exponent
+    return lots * mark_price_e8 * instrument.unit_e8 * scale, instrument.tick_scaled * E8
 
 
 class PaperAccount:

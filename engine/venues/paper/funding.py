@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.domain.instrument_row import E8, Instrument
+from engine.venues.paper.account import worth_parts
 from engine.venues.paper.book import Seen
 
 
@@ -52,7 +53,5 @@ def mark_of(seen: Seen) -> tuple[int, int, int]:
 def payment_e8(funding: Funding, lots: int, instruments: Sequence[Instrument]) -> int:
     """Return what a position of signed lots receives (negative: pays), in 1e-8 of the quote."""
     instrument = instruments[funding.instrument_index]
-    tick_parts = instrument.tick_scaled * E8  # unit_e8 is the money of one tick and one lot
-    scale: int = 10**instrument.price_exponent
-    notional = lots * funding.mark_price_e8 * instrument.unit_e8 * scale
-    return -notional * funding.rate_e8 // (tick_parts * E8)
+    notional, parts = worth_parts(instrument, lots, funding.mark_price_e8)
+    return -notional * funding.rate_e8 // (parts * E8)

@@ -46,6 +46,7 @@ class PaperOrder(msgspec.Struct, eq=False):
     cum_qty_lots: int = 0
     venue_order_id: int = 0
     order_status: int = OrderStatus.NEW
+    name: str = ""  # of an order of the venue's own; ours are named by what they say
 
     @property
     def key(self) -> OrderKey:

@@ -5,7 +5,7 @@
         LIMIT that crosses   takes up to its price; the rest of a GTC order rests
         resting LIMIT        waits behind what was displayed at its price (`queue`), and is filled
                              by what trades there after that, or through it (`resting`)
-        a position           pays or receives funding (`funding`)
+        a position           pays or receives funding (`funding`), and is closed (`margin`)
 
 Reports are those of a real venue, in its order, so the kernel cannot tell the difference: it
 reconciles with this account as with any other. Everything due is done in one turn, in the order it
@@ -41,6 +41,7 @@ from engine.venues.paper.account import PaperAccount
 from engine.venues.paper.book import PaperMarket, Taken
 from engine.venues.paper.funding import Funding, FundingWatch, mark_of, payment_e8
 from engine.venues.paper.latency import LineLatency
+from engine.venues.paper.margin import MarginWatch, closing_order
 from engine.venues.paper.order import (
     OPEN,
     STRATEGY_NET,
@@ -116,6 +117,7 @@ class PaperOrders:
         )
         self._fills: deque[Report] = deque(maxlen=KEPT_MAX)  # and payments of funding
         self._funding = FundingWatch()
+        self._margin = MarginWatch(instruments, terms.maintenance_ppm)
         self._latency = LineLatency(
             terms.latency_ns, is_measured=terms.is_latency_measured, seed=terms.epoch
         )
@@ -124,6 +126,7 @@ class PaperOrders:
         """Take up more instruments, the next ones by index."""
         self.account.learn(instruments)
         self.market.learn(len(instruments))
+        self._margin.learn(instruments)
         self._instruments += instruments
 
     @property
@@ -212,7 +215,7 @@ class PaperOrders:
                 self.market.forget()
             for seen in self.market.apply(records):
                 if seen.kind == RecordType.MARK:
-                    self._pay(self._funding.see(seen.instrument_index, *mark_of(seen)))
+                    self._see_mark(seen.instrument_index, *mark_of(seen))
                 else:
                     self._resting.see(seen)
         while self._due and self._due[0][0] <= now_ns:
@@ -275,6 +278,22 @@ class PaperOrders:
 
     def _expire_resting(self, order: PaperOrder) -> None:
         self._close(order, OrderStatus.EXPIRED)
+
+    def _see_mark(self, index: int, mark_price_e8: int, rate_e8: int, next_ns: int) -> None:
+        self._pay(self._funding.see(index, mark_price_e8, rate_e8, next_ns))
+        self._margin.see(index, mark_price_e8)
+        if self._margin.is_spent(self.account):
+            self._liquidate()
+
+    def _liquidate(self) -> None:
+        """Close the account as the venue does: orders first, then every position at its mark."""
+        for order in list(self._resting):
+            self._close(order, OrderStatus.CANCELED)
+        for index, position in self.account.positions.items():
+            if position.lots:
+                number = self.account.next_id(self._clock.now_ms())
+                part = Taken(self._margin.closing_ticks(index), abs(position.lots))
+                self._fill(closing_order(index, position.lots, number), part, Liquidity.TAKER)
 
     def _pay(self, funding: Funding | None) -> None:
         """Book a payment of funding on the position held, if there is one."""

@@ -25,6 +25,7 @@ class PaperTerms(NamedTuple):
     epoch: int
     queue: QueueModel = QueueModel.TRADES
     is_latency_measured: bool = False  # drawn from round trips; `latency_ns` until there are some
+    maintenance_ppm: int = 25_000  # of notional at mark; equity below it is liquidated
 
 
 class PaperReports:
@@ -68,7 +69,7 @@ class PaperReports:
             epoch_low=order.epoch_low,
             word_0=command.cause_receive_time_ns if command else 0,
             word_1=command.decision_time_ns if command else 0,
-            text=encode_client_id(self._terms.engine_tag, identity),
+            text=order.name or encode_client_id(self._terms.engine_tag, identity),
         )
 
 
