@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from engine import exit_codes
 from engine.cli_views import table
+from engine.domain.instrument_row import E8
 from engine.store.database import Database
 from engine.store.session import sessions
 from engine.store.shadow import grade
-from engine.store.trade_grades import E8, GradedTrade, Performance, graded_trades, performance
+from engine.store.trade_grades import GradedTrade, Performance, graded_trades, performance
 
 NS_PER_S: Final = 1_000_000_000
 TRADES: Final = (

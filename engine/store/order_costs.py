@@ -30,6 +30,7 @@ from engine.store.execution_costs import (
     costs_of,
 )
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, segment_paths
+from engine.store.quotes import two_sided
 from engine.store.reader import read_batches, segment_header
 from engine.store.session import SessionDocument, read_document
 
@@ -198,10 +199,7 @@ def _near(
 
 
 def _around(parts: Sequence[NDArray[np.void]]) -> MarketAround:
-    quotes = [part[part["record_type"] == RecordType.QUOTE] for part in parts]
-    quotes = [
-        part[(part["bid_price_ticks"] > 0) & (part["ask_price_ticks"] > 0)] for part in quotes
-    ]
+    quotes = [two_sided(part) for part in parts]
     trades = [part[part["record_type"] == RecordType.TRADE] for part in parts]
     columns = ("receive_time_ns", "price_ticks", "qty_lots")
     return MarketAround(

@@ -20,10 +20,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.codes import RecordType
 from engine.store.database import Database, Value
 from engine.store.frames import FrameKind
 from engine.store.journal import SOURCE_MARKET
+from engine.store.quotes import mids, two_sided
 from engine.store.reader import read_batches
 from engine.store.session import SessionDocument
 from engine.store.tables import OUTCOMES, Cells
@@ -132,7 +132,7 @@ class Mids:
         for batch in read_batches(directory, SOURCE_MARKET, self._first):
             if batch.kind is not FrameKind.RECORDS:
                 continue
-            quotes = _two_sided(batch.records)
+            quotes = two_sided(batch.records)
             for place in list(pending):
                 own = quotes[quotes["instrument_index"] == place]
                 if len(own):
@@ -149,7 +149,7 @@ class Mids:
         document = self._document
         shift = document.started_realtime_ns - document.started_monotonic_ns
         seen_ns = quotes["receive_time_ns"].astype(np.int64) + shift
-        mid = (quotes["bid_price_ticks"].astype(np.float64) + quotes["ask_price_ticks"]) / 2
+        mid = mids(quotes)
         symbol = document.instruments[place].symbol
         count = int(np.searchsorted(times, seen_ns[-1]))  # a later quote shows that none is missing
         for time_ns in times[:count]:
@@ -200,14 +200,6 @@ class Trades:
             if begun and held == 0:
                 return filled, fill.time_ns, net_e8
         return filled, None, None
-
-
-def _two_sided(records: NDArray[np.void]) -> NDArray[np.void]:
-    quotes = records[records["record_type"] == RecordType.QUOTE]
-    found: NDArray[np.void] = quotes[
-        (quotes["bid_price_ticks"] > 0) & (quotes["ask_price_ticks"] > 0)
-    ]
-    return found
 
 
 def _times(decision: Decision) -> list[int]:

@@ -21,7 +21,6 @@ from engine.store.session import SessionDocument
 from engine.store.trade_regimes import UNKNOWN, SecondMids
 
 BEFORE_NS: Final = 300_000_000_000  # of the regime a trade was entered in
-E8: Final = 100_000_000
 
 _TRADES: Final = """
     SELECT d.session_id, d.sequence, d.instrument, d.strategy, d.side, d.reason_name, d.score,

@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.codes import RecordType
 from engine.store.frames import FrameKind
 from engine.store.journal import SOURCE_MARKET
+from engine.store.quotes import mids, two_sided
 from engine.store.reader import read_batches
 from engine.store.session import SessionDocument
 
@@ -74,21 +74,17 @@ class SecondMids:
             return
         for batch in read_batches(directory, SOURCE_MARKET):
             if batch.kind is FrameKind.RECORDS:
-                records = batch.records
-                quotes = records[records["record_type"] == RecordType.QUOTE]
+                quotes = two_sided(batch.records)
                 for place, spans in self._wanted.items():
                     self._take(place, spans, quotes[quotes["instrument_index"] == place])
 
     def _take(self, place: int, spans: list[Span], quotes: NDArray[np.void]) -> None:
-        two_sided = (quotes["bid_price_ticks"] > 0) & (quotes["ask_price_ticks"] > 0)
-        quotes = quotes[two_sided]
         seen_ns = quotes["receive_time_ns"].astype(np.int64) + self._shift_ns
         inside = np.zeros(len(quotes), dtype=np.bool_)
         for first_ns, last_ns in spans:
             inside |= (seen_ns >= first_ns) & (seen_ns <= last_ns)
         quotes, seconds = quotes[inside], seen_ns[inside] // NS_PER_S
-        mids = (quotes["bid_price_ticks"].astype(np.float64) + quotes["ask_price_ticks"]) / 2
-        self._found[place].update(zip(seconds.tolist(), mids.tolist(), strict=True))
+        self._found[place].update(zip(seconds.tolist(), mids(quotes).tolist(), strict=True))
 
     def regime(self, symbol: str, span: Span) -> str:
         """Return the label of a span; seconds without a quote stay as the last one was."""
