@@ -21,6 +21,8 @@ import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +32,7 @@ from bench.chaos.lives import Life
 from bench.harness import Bench, Pass
 from engine import exit_codes
 from tests.engine_process import AEGIS, share_kernels, wait_for
-from tests.exchange_process import PracticeExchange
+from tests.order_side import Exchange
 
 INSTRUMENTS: Final = 20
 MESSAGES_PER_S: Final = 4_000
@@ -106,33 +108,59 @@ def warm_kernels(home: Path) -> None:
     subprocess.run(words, env=environment, capture_output=True, check=False)
 
 
-def trade(*, lifted: bool, seconds: float) -> Pass:
-    """Let an engine trade for a time and return what came of it."""
-    with tempfile.TemporaryDirectory(prefix="aegis-rate-") as name:
-        folder = Path(name)
-        warm_kernels(folder / "home")
+class Rig:
+    """A practice exchange, and engines that trade at it from one home, one after the other."""
+
+    def __init__(self, folder: Path, *, lifted: bool) -> None:
+        """Start the exchange; no engine runs yet."""
+        self.home = folder / "home"
+        warm_kernels(self.home)
         file = folder / "aegis.toml"
         file.write_text(CONFIG, "utf-8")
-        venue = PracticeExchange(*exchange_words(lifted=lifted))
-        words = ["--exchange", venue.url, "--config", str(file)]
-        life = Life(folder / "home", f"rate{os.getpid()}", 0, words)
-        try:
-            assert life.wait_ready(COLD_S), life.said()
-            wait_for("the first reconciliation", lambda: life.ended or life.looks() > 0)
-            time.sleep(WARM_UP_S)
-            before, began = counters(life.metrics()), time.monotonic()
-            time.sleep(seconds)
-            after, took_s = counters(life.metrics()), time.monotonic() - began
-            life.settle()
-            life.wait_looked()
-            over_limit = venue.call("GET", "/practice/state")["over_limit"]
-            code = life.terminate()
-            assert life.summary(), f"exit {code}: {life.said()}"
-            return _result(before, after, took_s, over_limit, life.summary(), code)
-        finally:
+        self.venue = Exchange(*exchange_words(lifted=lifted))
+        self._words = ["--exchange", self.venue.url, "--config", str(file)]
+        self._lives: list[Life] = []
+
+    def start(self) -> Life:
+        """Start the next engine; nothing is waited for."""
+        self._lives.append(Life(self.home, f"rate{os.getpid()}", len(self._lives), self._words))
+        return self._lives[-1]
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        for life in self._lives:
             life.kill_all()
             life.process.wait()
-            venue.stop()
+        self.venue.stop()
+
+
+@contextmanager
+def rigged(*, lifted: bool) -> Iterator[Rig]:
+    """Yield a rig in a folder of its own; both are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="aegis-rate-") as name:
+        rig = Rig(Path(name), lifted=lifted)
+        try:
+            yield rig
+        finally:
+            rig.end()
+
+
+def trade(*, lifted: bool, seconds: float) -> Pass:
+    """Let an engine trade for a time and return what came of it."""
+    with rigged(lifted=lifted) as rig:
+        life = rig.start()
+        assert life.wait_ready(COLD_S), life.said()
+        wait_for("the first reconciliation", lambda: life.ended or life.looks() > 0)
+        time.sleep(WARM_UP_S)
+        before, began = counters(life.metrics()), time.monotonic()
+        time.sleep(seconds)
+        after, took_s = counters(life.metrics()), time.monotonic() - began
+        life.settle()
+        life.wait_looked()
+        over_limit = rig.venue.call("GET", "/practice/state")["over_limit"]
+        code = life.terminate()
+        assert life.summary(), f"exit {code}: {life.said()}"
+        return _result(before, after, took_s, over_limit, life.summary(), code)
 
 
 def _result(

@@ -15,19 +15,17 @@ has to be found, adopted and withdrawn. Then the next engine starts.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import tempfile
 import time
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from bench import harness
 from bench.chaos.lives import OPEN_ORDERS, Life
 from bench.harness import Bench, Pass
-from bench.order_rate import COLD_S, CONFIG, INSTRUMENTS, counters, exchange_words, warm_kernels
+from bench.order_rate import COLD_S, INSTRUMENTS, counters, rigged
 from engine.domain.codes import EventType, OrderStatus, Side
+from engine.domain.instrument_row import Instrument
 from tests.engine_process import wait_for
 from tests.order_side import Exchange, OrderSide, open_order_side
 
@@ -39,7 +37,8 @@ FRESH_S: Final = 61.0  # what the trading engine asked weighs no more on who com
 RECONCILED_S: Final = 60.0
 AT_ONCE: Final = 4  # an order side keeps so many connections
 FIRST_SEQUENCE: Final = 1_000_000_000  # beyond any order of the killed engine
-WORTH: Final = 20.0  # of an order, quote currency
+BELOW: Final = 0.97  # of the bid: orders that rest there are not reached
+SPARE: Final = 1.1  # an order is worth so many times the venue's least
 STATE: Final = "state/practice-practice-paper"
 CANCELS: Final = re.compile(r'^aegis_cancels_total\{role="brain"\} (\d+)', re.MULTILINE)
 BENCH: Final = Bench(
@@ -75,22 +74,32 @@ async def rest_orders(venue: Exchange, epoch: int, orders: int) -> None:
         budget = side.orders.context.rest.budget
         await side.wait_until(lambda: budget.has_room(orders), "the lifted limits")
         side.order_sequence = FIRST_SEQUENCE
-        prices = [float(venue.wait_for_quotes(row.symbol)[0]) for row in side.instruments]
+        terms = [_terms(venue, row) for row in side.instruments]
         for number in range(orders):
             if number % AT_ONCE == 0:
                 await _until_resting(side, number)
-            index = number % len(side.instruments)
-            instrument = side.instruments[index]
-            ticks = int(prices[index] * 0.97 / float(instrument.tick_size))
-            lots = int(WORTH / prices[index] / float(instrument.lot_size)) + 1
+            index = number % len(terms)
+            lots, ticks = terms[index]
             side.new_order(Side.BUY, lots, ticks, instrument_index=index)
         await _until_resting(side, orders)
+
+
+def _terms(venue: Exchange, instrument: Instrument) -> tuple[int, int]:
+    """Return lots and price in ticks of an order that the venue takes and nobody fills."""
+    listed = venue.call("GET", "/fapi/v1/exchangeInfo")["symbols"]
+    filters = next(row["filters"] for row in listed if row["symbol"] == instrument.symbol)
+    least = next(float(row["notional"]) for row in filters if row["filterType"] == "MIN_NOTIONAL")
+    price = float(venue.wait_for_quotes(instrument.symbol)[0]) * BELOW
+    lots = int(least * SPARE / price / float(instrument.lot_size)) + 1
+    return lots, int(price / float(instrument.tick_size))
 
 
 async def _until_resting(side: OrderSide, count: int) -> None:
     def resting() -> bool:
         told = side.of_type(EventType.ORDER_UPDATE)
         ours = {r.order_sequence for r in told if r.order_status == OrderStatus.NEW}
+        refused = [r.reason for r in told if r.order_status == OrderStatus.REJECTED]
+        assert not refused, f"the venue refused an order: {refused[0]}"
         return len(ours) >= count
 
     await side.wait_until(resting, f"{count} orders that rest")
@@ -98,27 +107,13 @@ async def _until_resting(side: OrderSide, count: int) -> None:
 
 def restart(orders: int, fills: int) -> Pass:
     """Trade, kill, let orders rest, start again; return what that took."""
-    with tempfile.TemporaryDirectory(prefix="aegis-restart-") as name:
-        folder = Path(name)
-        warm_kernels(folder / "home")
-        file = folder / "aegis.toml"
-        file.write_text(CONFIG, "utf-8")
-        venue = Exchange(*exchange_words(lifted=True))
-        words = ["--exchange", venue.url, "--config", str(file)]
-        lives = [Life(folder / "home", f"restart{os.getpid()}", 0, words)]
-        try:
-            counted = trade_until(lives[0], fills)
-            epoch = int((folder / "home" / STATE / "epoch").read_text("ascii"))
-            time.sleep(FRESH_S)
-            asyncio.run(rest_orders(venue, epoch, orders))
-            began = time.monotonic()
-            lives.append(Life(folder / "home", f"restart{os.getpid()}", 1, words))
-            return {**_awaited(lives[1], began), "fills": float(counted)}
-        finally:
-            for life in lives:
-                life.kill_all()
-                life.process.wait()
-            venue.stop()
+    with rigged(lifted=True) as rig:
+        counted = trade_until(rig.start(), fills)
+        epoch = int((rig.home / STATE / "epoch").read_text("ascii"))
+        time.sleep(FRESH_S)
+        asyncio.run(rest_orders(rig.venue, epoch, orders))
+        began = time.monotonic()
+        return {**_awaited(rig.start(), began), "fills": float(counted)}
 
 
 def _awaited(life: Life, began: float) -> Pass:
