@@ -309,6 +309,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         bool,
         Meta(description="Once a minute a line of CloudWatch's embedded metrics on stderr."),
     ] = False
+    aws_endpoint: Annotated[
+        str, Meta(description="Address of S3-compatible storage; empty: Amazon's.")
+    ] = ""
     aws_region: Annotated[
         str, Meta(description="Region of s3_bucket; empty: what its client finds.")
     ] = ""

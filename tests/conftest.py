@@ -10,6 +10,9 @@ import hypothesis
 import pytest
 
 from engine.processes import kernel_cache, logs
+from tests.bucket import s3
+
+__all__ = ["s3"]  # a fixture of every test
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"

@@ -200,7 +200,7 @@ class Archivist:
 def _open(url: str, config: Config) -> Destination:
     """Open a place for copies; a path without a scheme is a folder of this machine."""
     place = url if "://" in url else Path(url).absolute().as_uri()
-    return Destination(place, region=config.aws_region)
+    return Destination(place, region=config.aws_region, endpoint=config.aws_endpoint)
 
 
 def _read_place(path: Path) -> _Place:

@@ -58,7 +58,8 @@ def policy_of(options: argparse.Namespace, config: Config, folder: TapeFolder) -
         url = f"s3://{config.s3_bucket}/{options.name}"
     destination = None
     if url:
-        destination = Destination(url, region=config.aws_region, endpoint=options.endpoint)
+        endpoint = options.endpoint or config.aws_endpoint
+        destination = Destination(url, region=config.aws_region, endpoint=endpoint)
     if options.parquet:
         pyarrow()  # said now, not after the first tape
     return Policy(

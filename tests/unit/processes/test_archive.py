@@ -221,6 +221,66 @@ def test_the_thread_makes_both_copies_before_it_ends(
     assert (away / "journal" / STATE / "s1" / "session.json").exists()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_both_copies_reach_a_bucket_and_are_verified_there(
+    config: Config,
+    directory: Path,
+    s3: tuple[str, str, Any],
+    tmp_path: Path,
+) -> None:
+    address, bucket, client = s3
+    place = f"s3://{bucket}/desk"
+    said: list[str] = []
+    away = msgspec.structs.replace(
+        config,
+        journal=JournalConfig(archive=place, audit_copy=place),
+        aws_region="eu-central-1",
+        aws_endpoint=address,
+    )
+    archivist = Archivist(away, said.append)
+    archivist.start()
+    assert archivist.stop(60.0)
+    assert said == []
+    stored = {
+        row["Key"].removeprefix("desk/"): client.get_object(Bucket=bucket, Key=row["Key"])["Body"]
+        for row in client.list_objects_v2(Bucket=bucket)["Contents"]
+    }
+    for name, body in stored.items():
+        file = tmp_path / "fetched" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(body.read())
+    fetched = tmp_path / "fetched"
+    assert copied_rows(fetched) == rows_of(directory)
+    copied = fetched / "journal" / STATE / "s1"
+    assert {path.name for path in copied.iterdir()} == read_note(directory).keys()
+    assert verify_session(copied).is_intact
+    Archivist(away, said.append).work()
+    again = client.list_objects_v2(Bucket=bucket)["Contents"]
+    assert {row["Key"].removeprefix("desk/") for row in again} == stored.keys(), "nothing twice"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_bucket_that_is_not_there_is_told_and_everything_stays(
+    config: Config,
+    directory: Path,
+    s3: tuple[str, str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.tapes.upload._pause_s", lambda _: 0.0)
+    said: list[str] = []
+    journal = JournalConfig(archive="s3://nobodys", audit_copy="s3://nobodys")
+    away = msgspec.structs.replace(
+        config, journal=journal, aws_region="eu-central-1", aws_endpoint=s3[0]
+    )
+    monkeypatch.setattr("s3fs.S3FileSystem.makedirs", lambda *_, **__: None)
+    archivist = Archivist(away, said.append)
+    archivist.work()
+    archivist.work()
+    assert len(said) == 1
+    assert "no verified copy" in said[0]
+    assert read_note(directory) == {}
+
+
 def test_a_place_that_cannot_be_used_is_told_once_and_tried_again(
     config: Config, directory: Path, away: Path
 ) -> None:
