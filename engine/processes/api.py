@@ -65,6 +65,7 @@ class ApiThread:
         self.heartbeat_ns = 0
         self._turned = threading.Event()
         self._relieved = threading.Event()
+        self._status = b'{"status":"starting"}'
         self._load: Callable[[], Any] | None = None
         self._tls: dict[str, Any] = {}
         self._server: Any = None
@@ -91,6 +92,10 @@ class ApiThread:
         """Start answering; return whether the thread took its first turn in time."""
         self._thread.start()
         return self._turned.wait(FIRST_TURN_DEADLINE_S)
+
+    def tell(self, status: bytes) -> None:
+        """Answer with this JSON from now on, until the application takes over."""
+        self._status = status
 
     def serve(self, load: Callable[[], Any], tls: dict[str, Any] | None = None) -> None:
         """Hand the socket to the application that `load` imports and returns.
@@ -171,10 +176,8 @@ class ApiThread:
         if path and path[0].split(b"?")[0] in {b"/health", b"/livez"}:
             if not self.first_health_ns:
                 self.first_health_ns = time.monotonic_ns()
-            return _response(b"200 OK", b'{"status":"starting"}')
-        return _response(
-            b"503 Service Unavailable", b'{"status":"starting"}', b"Retry-After: 1\r\n"
-        )
+            return _response(b"200 OK", self._status)
+        return _response(b"503 Service Unavailable", self._status, b"Retry-After: 1\r\n")
 
 
 def _response(status: bytes, body: bytes, extra: bytes = b"") -> bytes:

@@ -21,14 +21,16 @@ from engine.processes.commands import STATE_FILE, Commands
 from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState, RoleWord
 from engine.processes.engine_start import (
     StartError,
+    account_config,
     check_access,
     claim_segments,
-    conclude_config,
     open_exchange,
     read_config,
     require_readiness,
+    session_config,
     take_instance,
 )
+from engine.processes.lease import Lease
 from engine.processes.practice import Market, PracticeError, PracticeExchange
 from engine.processes.roles import START_ORDER, STOP_ORDER, RoleProcess
 from engine.processes.runfile import RunFile
@@ -102,7 +104,10 @@ class EngineRun:
     def _start(self) -> None:
         self._install_signals()
         self.exchange = open_exchange(self.config, self.options, self.market)
-        self.config = conclude_config(self.config, self.options, self.exchange)
+        self.config = account_config(self.config, self.options, self.exchange)
+        self._lease = Lease(self.config)
+        self._lease.stand_by(self._is_over, self.api.tell, self._say)
+        self.config = session_config(self.config)
         self._readiness = require_readiness(self.config, self.options.unready)
         self._segments = claim_segments(self.config, self._say)
         try:
@@ -214,6 +219,8 @@ class EngineRun:
             verdict = self.watchdog.check()
             if verdict is not None and not self._recovered(verdict):
                 return verdict
+            if self._lease.lost:
+                return Verdict(exit_codes.HALTED, self._lease.lost)
             playing_s = now - self._playing_since if self._playing_since else 0.0
             if self.options.seconds is not None and playing_s >= self.options.seconds:
                 break
@@ -346,6 +353,7 @@ class EngineRun:
             self.exchange.stop()
         segments.remove(self.config.name)
         self.run_file.remove()
+        self._lease.close()
         self._lock.close()
 
     def _drain_events(self) -> None:
@@ -367,6 +375,8 @@ class EngineRun:
             segments.remove(self.config.name)
         if hasattr(self, "run_file"):
             self.run_file.remove()
+        if hasattr(self, "_lease"):
+            self._lease.close()
         self._lock.close()
 
     def parts(self) -> segments.Segments:

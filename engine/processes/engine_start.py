@@ -22,7 +22,7 @@ from engine.domain.strategy_table import StrategyError
 from engine.processes import segments
 from engine.processes.practice import Market, PracticeError, PracticeExchange
 from engine.processes.ready_record import NotReadyError, check_ready
-from engine.processes.session_start import StateError, conclude
+from engine.processes.session_start import StateError, begin_session, choose_account
 from engine.processes.strategy_rows import strategy_rows
 from engine.store.errors import StoreError
 from ringbuffer.errors import SegmentError, SpinRefusedError
@@ -164,16 +164,28 @@ def open_exchange(
         raise StartError(f"{ledger}: cannot be removed ({error.strerror})") from error
 
 
-def conclude_config(
+def account_config(
     config: Config, options: argparse.Namespace, exchange: PracticeExchange | None
 ) -> Config:
-    """Return the configuration with session, account, epoch and addresses.
+    """Return the configuration with account and addresses.
+
+    Raises:
+        StartError: the account's name cannot be written.
+    """
+    try:
+        return choose_account(config, options, exchange)
+    except StateError as error:
+        raise StartError(str(error)) from error
+
+
+def session_config(config: Config) -> Config:
+    """Return the configuration with session and epoch.
 
     Raises:
         StartError: the state directory cannot be used.
     """
     try:
-        return conclude(config, options, exchange)
+        return begin_session(config)
     except StateError as error:
         raise StartError(str(error)) from error
 

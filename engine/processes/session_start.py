@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,17 +28,51 @@ class StateError(Exception):
     """The state directory cannot be used; the message is the sentence to show."""
 
 
-def conclude(
+def choose_account(
     config: Config, options: argparse.Namespace, exchange: PracticeExchange | None
 ) -> Config:
-    """Return the configuration with everything that only this run knows.
+    """Return the configuration with the account and the addresses that this run trades at.
+
+    Raises:
+        StateError: the account's name cannot be written.
+    """
+    if exchange is None:
+        return config
+    account = config.venue.account
+    if not options.exchange and not options.account:
+        with _stated(config):
+            account = _practice_account(config, resume=options.resume)
+    venue = msgspec.structs.replace(
+        config.venue,
+        rest_url=exchange.url,
+        stream_url=exchange.stream_url,
+        order_url=exchange.stream_url,
+        # INVARIANT: a real key never meets `--exchange URL`, whatever that URL is: orders to a
+        # practice venue pass without the arming switches.
+        api_key=PRACTICE_CREDENTIAL,
+        api_secret=PRACTICE_CREDENTIAL,
+        account=account,
+    )
+    return msgspec.structs.replace(config, venue=venue)
+
+
+def begin_session(config: Config) -> Config:
+    """Return the configuration with the session and its fencing number; its account is ours now.
 
     Raises:
         StateError: the state directory cannot be written, or its epoch is lost together with the
             journal that would tell it.
     """
+    session = f"{_now()}-{os.getpid()}"
+    with _stated(config):
+        epoch = _raise_epoch(Path(config.state_dir))
+    return msgspec.structs.replace(config, session_id=session, epoch=epoch)
+
+
+@contextmanager
+def _stated(config: Config) -> Iterator[None]:
     try:
-        return _conclude(config, options, exchange)
+        yield
     except OSError as error:
         place = error.filename or config.state_dir
         raise StateError(f"{place}: cannot be written ({error.strerror})") from error
@@ -44,36 +80,16 @@ def conclude(
         raise StateError(f"{config.state_dir}: the epoch is lost; {error}") from error
 
 
-def _conclude(
-    config: Config, options: argparse.Namespace, exchange: PracticeExchange | None
-) -> Config:
-    session = time.strftime("%Y%m%dt%H%M%S", time.gmtime()) + f"-{os.getpid()}"
-    venue = config.venue
-    if exchange is not None:
-        account = venue.account
-        if not options.exchange and not options.account:
-            account = _practice_account(config, session, resume=options.resume)
-        venue = msgspec.structs.replace(
-            venue,
-            rest_url=exchange.url,
-            stream_url=exchange.stream_url,
-            order_url=exchange.stream_url,
-            # INVARIANT: a real key never meets `--exchange URL`, whatever that URL is: orders to a
-            # practice venue pass without the arming switches.
-            api_key=PRACTICE_CREDENTIAL,
-            api_secret=PRACTICE_CREDENTIAL,
-            account=account,
-        )
-    config = msgspec.structs.replace(config, venue=venue, session_id=session)
-    return msgspec.structs.replace(config, epoch=_raise_epoch(Path(config.state_dir)))
+def _now() -> str:
+    return time.strftime("%Y%m%dt%H%M%S", time.gmtime())
 
 
-def _practice_account(config: Config, session: str, *, resume: bool) -> str:
+def _practice_account(config: Config, *, resume: bool) -> str:
     # A practice exchange that we start knows nothing of earlier runs, so its account is new.
     last = Path(config.home) / "run" / f"{config.name}.account"
     if resume and last.exists():
         return last.read_text(encoding="ascii").strip()
-    account = "run-" + session.split("-", maxsplit=1)[0]
+    account = f"run-{_now()}"
     last.write_text(account + "\n", encoding="ascii")
     return account
 

@@ -19,7 +19,8 @@ OPTIONS = argparse.Namespace(exchange="http://127.0.0.1:1", account=None, resume
 
 
 def start(home: Path) -> Config:
-    return session_start.conclude(Config(home=str(home)), OPTIONS, None)
+    config = session_start.choose_account(Config(home=str(home)), OPTIONS, None)
+    return session_start.begin_session(config)
 
 
 def at(monkeypatch: pytest.MonkeyPatch, realtime_ns: int) -> None:
@@ -96,6 +97,8 @@ def test_a_real_key_never_meets_a_practice_address(tmp_path: Path) -> None:
     venue = VenueConfig(api_key="real-key", api_secret="real-secret")
     exchange = PracticeExchange("https://venue.example")
     options = argparse.Namespace(exchange=exchange.url, account=None, resume=False)
-    config = session_start.conclude(Config(home=str(tmp_path), venue=venue), options, exchange)
+    config = session_start.choose_account(
+        Config(home=str(tmp_path), venue=venue), options, exchange
+    )
     assert (config.venue.api_key, config.venue.api_secret) == ("practice", "practice")
     assert config.venue.rest_url == "https://venue.example"
