@@ -131,6 +131,7 @@ def take_instance(config: Config) -> segments.InstanceLock:
         StartError: another one holds it, or AEGIS_HOME cannot be written.
     """
     try:
+        segments.refuse_living(config.name)
         return _lock(Path(config.home), config.name)
     except segments.EngineRunningError as error:
         raise StartError(str(error)) from error

@@ -92,11 +92,7 @@ class InstanceLock:
         except OSError as error:
             holder = os.read(self._descriptor, 32).decode("ascii", "replace").strip()
             os.close(self._descriptor)
-            message = (
-                f"an engine named {path.stem!r} runs already (process {holder or 'unknown'}); "
-                "stop it with `aegis stop` or choose another --name"
-            )
-            raise EngineRunningError(message) from error
+            raise _running(path.stem, holder or "unknown") from error
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
@@ -160,11 +156,26 @@ def remove_stale(instance: str, drain: Callable[[str], object]) -> int:
             drain(segment.name)
     for segment in stale:
         unlink(segment.name)
+    refuse_living(instance)
+    return len(stale)
+
+
+def refuse_living(instance: str) -> None:
+    """Let nobody start under the name of an engine that lives, whatever its home.
+
+    Raises:
+        EngineRunningError: its control segment belongs to a process that lives.
+    """
     header = read_prefix(segment_name(instance, "control"))
     if header is not None and owner_alive(header.owner_pid, header.owner_start_ticks):
-        message = f"an engine named {instance!r} runs already (process {header.owner_pid})"
-        raise EngineRunningError(message)
-    return len(stale)
+        raise _running(instance, str(header.owner_pid))
+
+
+def _running(instance: str, process: str) -> EngineRunningError:
+    return EngineRunningError(
+        f"an engine named {instance!r} runs already (process {process}); "
+        "stop it with `aegis stop` or choose another --name"
+    )
 
 
 def create(instance: str, generation: int, instruments_max: int, home: Path) -> Segments:
