@@ -24,6 +24,8 @@ TEXT_BYTES = 40
 
 # A command is read from its slot's payload by C, its time is ignored; a report is a whole record.
 _REPORT = struct.Struct("<qqqHBBiibBBBqqqqqqqqqqqiBBBBQqqqqqqqq40sq")
+KIND_PLACE, INDEX_PLACE, TRADE_PLACE, REASON_PLACE = 3, 6, 20, 23  # of the fields above
+KIND_FILL: Final = 0  # as in engine.domain.trade_ids, which needs Numba; a test compares
 _INSTRUMENT = struct.Struct("<i")
 INSTRUMENT_OFFSET = 28
 assert _REPORT.size == RECORD_BYTES, "a report fills its slot exactly"
@@ -121,6 +123,31 @@ def event_instrument(record: bytes) -> int:
     """Return the instrument index of an event record's 256 bytes."""
     index: int = _INSTRUMENT.unpack_from(record, INSTRUMENT_OFFSET)[0]
     return index
+
+
+class AppliedTrades:
+    """Fills that the books hold already, as an earlier session's records tell them."""
+
+    def __init__(self) -> None:
+        """Start knowing none."""
+        self._ids: dict[int, set[int]] = {}
+        self._floors: dict[int, int] = {}  # every id up to here
+
+    def learn(self, record: bytes) -> None:
+        """Take a RESTORE_* record of 256 bytes; most of them tell no fill."""
+        fields = _REPORT.unpack(record)
+        kind, index, trade_id = fields[KIND_PLACE], fields[INDEX_PLACE], fields[TRADE_PLACE]
+        if trade_id <= 0:
+            return
+        if kind == EventType.RESTORE_POSITION:
+            self._floors[index] = max(self._floors.get(index, 0), trade_id)
+        elif kind == EventType.RESTORE_ORDER and fields[REASON_PLACE] == KIND_FILL:
+            self._ids.setdefault(index, set()).add(trade_id)
+
+    def holds(self, instrument_index: int, trade_id: int) -> bool:
+        """Return whether the books hold a fill."""
+        floor = self._floors.get(instrument_index, 0)
+        return trade_id <= floor or trade_id in self._ids.get(instrument_index, ())
 
 
 def clock_report(clock: VenueClock) -> Report:

@@ -41,7 +41,7 @@ from engine.venues.binance.order_views import (
     decode_view,
 )
 from engine.venues.binance.rest import BinanceRest, Params
-from engine.venues.order_records import Report
+from engine.venues.order_records import AppliedTrades, Report
 from engine.venues.venue import NotExecutedError, VenueError
 
 OPEN_ORDERS_PATH: Final = "/fapi/v1/openOrders"
@@ -125,6 +125,7 @@ class AccountFetcher:
             known: client ids of orders seen so far.
             fill_count: how many fills the stream has delivered; a change spoils a picture.
         """
+        self.applied = AppliedTrades()  # told again they would say nothing, and cost a question
         self._rest = rest
         self._reader = reader
         self._known = known
@@ -216,6 +217,8 @@ class AccountFetcher:
             symbol = self._reader.instruments[index].symbol
             first_ms = _first_ms(since_ms, venue_ms)
             for view in await self._fill_pages(symbol, {"startTime": first_ms}):
+                if self.applied.holds(index, view.id):
+                    continue
                 report = self._reader.fill_report(view, await self._client_order_id(view))
                 if report is not None:
                     reports.append(report)

@@ -176,7 +176,9 @@ class OrderContext:
     async def learn_limits(self) -> None:
         """Ask the venue how much it lets us ask and order."""
         try:
-            self.rest.budget.learn_limits(await ask(self.rest, "GET", LISTING_PATH, signed=False))
+            # Urgent: what we hold back by may be wrong before this is known.
+            body = await ask(self.rest, "GET", LISTING_PATH, signed=False, urgent=True)
+            self.rest.budget.learn_limits(body)
         except VenueError as error:
             self.last_error = error  # the usual limits stand
 

@@ -58,6 +58,7 @@ class BinanceOrders:
         )
         self._errands = OrderErrands(context, fetcher)
         self._funding = fetcher.funding
+        self._applied = fetcher.applied
         self._sender = OrderSender(context)
         self._stream = UserStream(
             context.rest,
@@ -87,6 +88,8 @@ class BinanceOrders:
         await self.context.rest.connect(CONNECTIONS)
         await self.context.sample_clock()
         context = self.context
+        if context.rest.budget.request_wait_s(urgent=False):
+            await context.learn_limits()  # those of this account may be wider than the usual ones
         await require_one_way_mode(context.rest)
         account = context.account
         await set_terms(context.rest, context.instruments, account.leverage, account.margin_type)
@@ -97,10 +100,12 @@ class BinanceOrders:
         self.context.learn(instruments)
 
     def restore(self, records: Sequence[bytes]) -> None:
-        """Ask for fills of the instruments that earlier sessions traded."""
+        """Ask for fills of the instruments that earlier sessions traded, but those they knew."""
         count = len(self.context.instruments)
         indexes = (event_instrument(record) for record in records)
         self.context.traded.update(index for index in indexes if 0 <= index < count)
+        for record in records:
+            self._applied.learn(record)
 
     async def run_stream(self) -> None:
         """Keep the user stream and the order session up until cancelled.

@@ -10,9 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.codes import EventType, OrderStatus, Role
+from engine.domain.fold import Fold
 from engine.domain.records import EVENT_DTYPE
-from engine.venues.order_records import Command, Report, pack_report, read_command
+from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING
+from engine.venues import order_records
+from engine.venues.order_records import (
+    AppliedTrades,
+    Command,
+    Report,
+    pack_report,
+    read_command,
+)
 from native_ext import _native
+from tests.store_builders import event_records
+from tests.store_events import fill
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 int32 = st.integers(-(2**31), 2**31 - 1)
@@ -94,3 +105,61 @@ def test_text_longer_than_its_field_is_cut() -> None:
         pack_report(Report(EventType.EXECUTOR_FAULT, text="x" * 99), 0), EVENT_DTYPE
     )
     assert row["text"][0] == b"x" * 40
+
+
+def restore_record(kind: EventType, index: int, trade_id: int, **fields: int) -> bytes:
+    """Return a RESTORE_* record of an instrument."""
+    record = np.zeros(1, dtype=EVENT_DTYPE)
+    words = {"event_type": kind, "instrument_index": index, "trade_id": trade_id, **fields}
+    for name, entry in words.items():
+        record[name] = entry
+    return record.tobytes()
+
+
+trades = st.lists(
+    st.tuples(
+        st.sampled_from([EventType.RESTORE_ORDER, EventType.RESTORE_POSITION, EventType.FILL]),
+        st.integers(0, 3),
+        st.integers(0, 12),
+        st.sampled_from([KIND_FILL, KIND_FUNDING]),
+    ),
+    max_size=30,
+)
+
+
+@given(trades)
+def test_a_fill_is_held_where_a_record_names_it_or_a_floor_covers_it(
+    told: list[tuple[EventType, int, int, int]],
+) -> None:
+    applied = AppliedTrades()
+    for kind, index, trade_id, reason in told:
+        applied.learn(restore_record(kind, index, trade_id, reason=reason))
+    for index in range(4):
+        floor = max(
+            [t for kind, i, t, _ in told if (kind, i) == (EventType.RESTORE_POSITION, index)],
+            default=0,
+        )
+        named = {
+            trade_id
+            for kind, i, trade_id, reason in told
+            if (kind, i, reason) == (EventType.RESTORE_ORDER, index, KIND_FILL)
+        }
+        for trade_id in range(1, 13):
+            assert applied.holds(index, trade_id) == (trade_id <= floor or trade_id in named)
+
+
+def test_what_a_journal_folds_to_holds_every_fill_it_applied() -> None:
+    fold, applied = Fold(), AppliedTrades()
+    rows = [fill(1, trade_id, 1, instrument_index=trade_id % 3) for trade_id in range(1, 9_001)]
+    fold.add(event_records(*rows))
+    records = [record.tobytes() for record in fold.restore_records()]
+    for record in records:
+        applied.learn(record)
+    assert len(records) < 9_000, "the oldest are held by a floor"
+    assert all(applied.holds(trade_id % 3, trade_id) for trade_id in range(1, 9_001))
+    assert not applied.holds(0, 9_003)
+    assert not applied.holds(1, 9_001 + 3)
+
+
+def test_the_kind_of_a_fill_is_the_kernels() -> None:
+    assert order_records.KIND_FILL == KIND_FILL

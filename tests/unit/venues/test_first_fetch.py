@@ -1,0 +1,107 @@
+"""The first picture of an account after a restart: what it asks the venue, and what it need not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from engine.clock import NS_PER_MS
+from engine.domain.codes import EventType, Side
+from engine.domain.records import EVENT_DTYPE
+from engine.venues.binance.account import ORDER_PATH
+from engine.venues.binance.budget import WEIGHT_1M
+from engine.venues.binance.rest import BinanceRest
+from engine.venues.order_records import Report
+from tests.order_side import Exchange, OrderSide, open_order_side, running_exchange
+from tests.unit.venues.test_orders_on_exchange import enough_lots
+
+FILLS = 6
+LIFTED = 10**9
+DEEP_WEIGHT = 20  # of a book of 1,000 levels
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list that takes the path of every request from here on."""
+    paths: list[str] = []
+    request = BinanceRest.request
+
+    async def noted(rest: BinanceRest, method: str, path: str, *rest_of: object, **words: object):  # type: ignore[no-untyped-def]  # noqa: ANN202  as the method it stands for
+        paths.append(path)
+        return await request(rest, method, path, *rest_of, **words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(BinanceRest, "request", noted)
+    return paths
+
+
+@pytest.fixture
+def exchange() -> Iterator[Exchange]:
+    words = ("--weight-limit", "--order-limit-10s", "--order-limit-1m")
+    lifted = [word for name in words for word in (name, str(LIFTED))]
+    with running_exchange("--generate", "1", "--seed", "3", *lifted) as running:
+        running.wait_for_quotes(running.instruments()[0].symbol)
+        yield running
+
+
+def known(trade_ids: list[int]) -> list[bytes]:
+    """Return what an earlier session tells of fills that its books hold."""
+    records = np.zeros(len(trade_ids), dtype=EVENT_DTYPE)
+    records["event_type"] = EventType.RESTORE_ORDER
+    records["trade_id"] = trade_ids
+    traded = np.zeros(1, dtype=EVENT_DTYPE)  # its instrument is asked for whatever is known
+    traded["event_type"] = EventType.RESTORE_POSITION
+    return [traded.tobytes(), *(record.tobytes() for record in records)]
+
+
+async def traded(side: OrderSide) -> list[Report]:
+    """Trade FILLS times, one after the other; return the fills."""
+    for number in range(FILLS):
+        side.new_order(Side.BUY if number % 2 == 0 else Side.SELL, enough_lots(side))
+        await side.wait_until(lambda n=number: len(side.of_type(EventType.FILL)) > n, "no fill")  # type: ignore[misc]
+    return side.of_type(EventType.FILL)
+
+
+async def fetched(side: OrderSide) -> list[Report]:
+    """Fetch the account and return the fills that were told with it."""
+    first = len(side.reports)
+    side.orders.submit(side.command(EventType.COMMAND_FETCH, request_id=1))
+    await side.wait(EventType.FETCH_END, first=first)
+    return [row for row in side.reports[first:] if row.event_type == EventType.FILL]
+
+
+@pytest.mark.parametrize("unknown_count", [0, 2, FILLS])
+def test_only_fills_that_no_book_holds_are_told_and_asked_about(
+    exchange: Exchange, asked: list[str], unknown_count: int
+) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            ids = sorted({row.trade_id for row in await traded(side)})
+        del asked[:]
+        async with open_order_side(exchange) as after:
+            after.orders.restore(known(ids[: len(ids) - unknown_count]))
+            told = await fetched(after)
+        assert sorted({row.trade_id for row in told}) == ids[len(ids) - unknown_count :]
+        orders = {row.venue_order_id for row in told}
+        assert asked.count(ORDER_PATH) == len(orders)
+
+    asyncio.run(scenario())
+
+
+def test_limits_wider_than_the_usual_are_learned_before_anything_waits_for_them(
+    exchange: Exchange,
+) -> None:
+    symbol = exchange.instruments()[0].symbol
+    for _ in range(WEIGHT_1M // DEEP_WEIGHT + 1):
+        exchange.call("GET", f"/fapi/v1/depth?symbol={symbol}&limit=1000")
+
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            budget = side.orders.context.rest.budget
+            assert budget.weight.count(time.time_ns() // NS_PER_MS) > WEIGHT_1M
+            assert budget.weight.limit == LIFTED
+
+    asyncio.run(scenario())
