@@ -8,7 +8,7 @@ one word of theirs that no database has, `utc_text(column)`, each database trans
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib import resources
 from typing import Final, Protocol
@@ -44,8 +44,17 @@ class Database(Protocol):
     def execute(self, statement: str, values: Sequence[Value] = ()) -> None:
         """Run one statement."""
 
-    def execute_many(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
-        """Run one statement for every row."""
+    def insert_many(
+        self, table: str, columns: Sequence[str], conflict: str, rows: Sequence[Sequence[Value]]
+    ) -> None:
+        """Insert rows whose keys differ.
+
+        Args:
+            table: its name.
+            columns: of a row, in order.
+            conflict: the clause that says what becomes of a row that is there already.
+            rows: a cell a column.
+        """
 
     def query(self, statement: str, values: Sequence[Value] = ()) -> list[Row]:
         """Return the rows a statement selects."""
@@ -64,6 +73,14 @@ def migrations() -> list[tuple[int, str, list[str]]]:
             statements = [part.strip() for part in "\n".join(lines).split(";") if part.strip()]
             found.append((int(entry.name.split("_", 1)[0]), entry.name, statements))
     return sorted(found)
+
+
+def insert_statement(table: str, columns: Sequence[str], conflict: str) -> str:
+    """Return the statement that inserts one row."""
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608  our own names
+        f"VALUES ({', '.join('?' * len(columns))}) {conflict}"
+    )
 
 
 def migrate(database: Database, now_ns: int) -> int:

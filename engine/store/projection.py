@@ -12,16 +12,19 @@ echoed by the brain with what came of them; its own source is not projected.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from engine.domain.codes import EventType
 from engine.domain.strategy_table import StrategyRow
 from engine.store.database import Database, migrate
 from engine.store.event_names import Event, EventNames
-from engine.store.fold import Fold
+from engine.store.fold import ORDER_REPORTS, Fold
 from engine.store.frames import FrameKind
 from engine.store.journal import (
     SOURCE_EVENTS_BRAIN,
@@ -34,7 +37,9 @@ from engine.store.session import SessionDocument, sessions
 from engine.store.tables import (
     CURSORS,
     DECISIONS,
+    FILLS,
     INSTRUMENTS,
+    ORDERS,
     PLANS,
     POSITIONS,
     SESSIONS,
@@ -45,6 +50,7 @@ from engine.store.tables import (
 )
 from engine.store.windows import MarketIndex
 
+ORDER_EVENTS: Final = [*ORDER_REPORTS, EventType.ORDER_REQUEST, EventType.FILL]
 PROJECTED: Final = (SOURCE_EVENTS_BRAIN, SOURCE_EVENTS_FEED, SOURCE_EVENTS_ORCHESTRATOR)
 
 
@@ -55,9 +61,22 @@ class StoredRows:
         """Read from a database that this thread uses."""
         self._database = database
         self._key = state_key
+        self._fetched: dict[tuple[Table, Key], Cells | None] = {}
+
+    def fetch(self, table: Table, keys: Iterable[Key]) -> None:
+        """Read rows that will be asked for, many at a time, and keep them until `forget`."""
+        wanted = list(keys)
+        found = table.load_many(self._database, wanted) if wanted else {}
+        self._fetched |= {(table, key): found.get(key) for key in wanted}
+
+    def forget(self) -> None:
+        """Forget what was fetched: it may be written now."""
+        self._fetched = {}
 
     def load(self, table: Table, key: Key) -> Cells | None:
         """Return the row of a key, or None."""
+        if (table, key) in self._fetched:
+            return self._fetched[table, key]
         return table.load(self._database, key)
 
     def open_positions(self) -> list[Cells]:
@@ -92,7 +111,8 @@ class SessionProjection:
         self._document = document
         self._names = EventNames(document)
         asset = document.instruments[0].margin if document.instruments else ""
-        self._fold = Fold(self._names, StoredRows(database, document.state_key), asset)
+        self._stored = StoredRows(database, document.state_key)
+        self._fold = Fold(self._names, self._stored, asset)
         self._market = MarketIndex(directory)
         self._recall()
         self._readers = [
@@ -133,6 +153,7 @@ class SessionProjection:
                 self._write_cursor(reader, batches)
         except BaseException:
             self._fold.take()
+            self._stored.forget()
             reader.reset(place)
             raise
         return sum(len(batch.records) for batch in batches)
@@ -141,6 +162,8 @@ class SessionProjection:
         records = batch.records
         wanted = np.flatnonzero(np.isin(records["event_type"], self._wanted[source]))
         logs: dict[Table, list[Cells]] = {}
+        if source == SOURCE_EVENTS_BRAIN:
+            self._fetch(records[wanted])
         for i in wanted.tolist():
             event, sequence = records[i], batch.first_sequence + i
             event_type = int(event["event_type"])
@@ -151,10 +174,22 @@ class SessionProjection:
                 logs.setdefault(table, []).append(cells)
             if source == SOURCE_EVENTS_BRAIN and event_type in self._fold.event_types:
                 self._fold.apply(event, sequence)
+        self._stored.forget()
         touched = self._fold.take() | logs
         for table in TABLES:
             if table in touched:
                 table.write(self._database, touched[table])
+
+    def _fetch(self, records: NDArray[np.void]) -> None:
+        """Read the orders and fills that these records are about, in one question each."""
+        key, names = self._document.state_key, self._names
+        kinds = records["event_type"]
+        ours = records[np.isin(kinds, ORDER_EVENTS) & (records["order_sequence"] > 0)]
+        self._stored.fetch(ORDERS, {(key, names.order_id(event)) for event in ours})
+        fills = records[kinds == EventType.FILL]
+        self._stored.fetch(
+            FILLS, {(key, names.instrument(event), int(event["trade_id"])) for event in fills}
+        )
 
     def _window(self, event: Event, cells: Cells) -> Cells:
         """Return where the journal holds what a decision saw."""

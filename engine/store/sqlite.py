@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from engine.store.database import Row, Value
+from engine.store.database import Row, Value, insert_statement
 from engine.store.errors import ProjectionError
 
 DATABASE_NAME: Final = "aegis.db"
@@ -64,10 +64,12 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise ProjectionError(f"{self.name}: {error}") from error
 
-    def execute_many(self, statement: str, rows: Iterable[Sequence[Value]]) -> None:
-        """Run one statement for every row."""
+    def insert_many(
+        self, table: str, columns: Sequence[str], conflict: str, rows: Sequence[Sequence[Value]]
+    ) -> None:
+        """Insert rows whose keys differ."""
         try:
-            self._open().executemany(statement, rows)
+            self._open().executemany(insert_statement(table, columns, conflict), rows)
         except sqlite3.Error as error:
             raise ProjectionError(f"{self.name}: {error}") from error
 

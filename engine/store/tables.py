@@ -7,10 +7,12 @@ are written once, and writing one again changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from engine.store.database import Database, Value
 
+KEYS_MAX: Final = 200  # of one statement
 Cells = dict[str, Value]
 Key = tuple[Value, ...]
 
@@ -27,22 +29,33 @@ class Table(NamedTuple):
         """Return the key of a row."""
         return tuple(cells[column] for column in self.key)
 
-    def upsert(self) -> str:
-        """Return the statement that writes one row."""
+    def on_conflict(self) -> str:
+        """Return what an insert does with a row that is there already."""
         rest = [column for column in self.columns if column not in self.key]
         action = "NOTHING"
         if not self.is_log and rest:
             action = "UPDATE SET " + ", ".join(f"{column} = excluded.{column}" for column in rest)
-        return (
-            f"INSERT INTO {self.name} ({', '.join(self.columns)}) "  # noqa: S608  our own names
-            f"VALUES ({', '.join('?' * len(self.columns))}) "
-            f"ON CONFLICT ({', '.join(self.key)}) DO {action}"
-        )
+        return f"ON CONFLICT ({', '.join(self.key)}) DO {action}"
 
     def select(self) -> str:
         """Return the statement that reads one row by its key."""
         where = " AND ".join(f"{column} = ?" for column in self.key)
         return f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE {where}"  # noqa: S608
+
+    def load_many(self, database: Database, keys: Sequence[Key]) -> dict[Key, Cells]:
+        """Return the rows of these keys that exist, by their key."""
+        found: dict[Key, Cells] = {}
+        row = f"({', '.join('?' * len(self.key))})"
+        for first in range(0, len(keys), KEYS_MAX):
+            asked = keys[first : first + KEYS_MAX]
+            statement = (
+                f"SELECT {', '.join(self.columns)} FROM {self.name} "  # noqa: S608  our own names
+                f"WHERE ({', '.join(self.key)}) IN (VALUES {', '.join([row] * len(asked))})"
+            )
+            for cells in database.query(statement, [part for key in asked for part in key]):
+                named = dict(zip(self.columns, cells, strict=True))
+                found[self.key_of(named)] = named
+        return found
 
     def load(self, database: Database, key: Key) -> Cells | None:
         """Return the row of a key, or None."""
@@ -50,9 +63,10 @@ class Table(NamedTuple):
         return dict(zip(self.columns, rows[0], strict=True)) if rows else None
 
     def write(self, database: Database, rows: list[Cells]) -> None:
-        """Write rows, in order."""
-        cells = ([row[column] for column in self.columns] for row in rows)
-        database.execute_many(self.upsert(), cells)
+        """Write rows; of two with one key the later one."""
+        last = {self.key_of(row): row for row in rows}
+        cells = [[row[column] for column in self.columns] for row in last.values()]
+        database.insert_many(self.name, self.columns, self.on_conflict(), cells)
 
 
 _EVENT: Final = ("state_key", "session_id", "sequence")
