@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +31,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     request = BinanceRest.request
 
-    async def noted(rest: BinanceRest, method: str, path: str, *rest_of: object, **words: object):  # type: ignore[no-untyped-def]  # noqa: ANN202  as the method it stands for
+    async def noted(rest: BinanceRest, method: str, path: str, *more: Any, **words: Any) -> Any:  # noqa: ANN401  as the method it stands for
         paths.append(path)
-        return await request(rest, method, path, *rest_of, **words)  # type: ignore[arg-type]
+        return await request(rest, method, path, *more, **words)
 
     monkeypatch.setattr(BinanceRest, "request", noted)
     return paths
