@@ -76,7 +76,10 @@ class PostgresDatabase:
         connection = self._open()
         with connection.transaction(), connection.cursor() as cursor:
             columns: Any = f"COPY {stage} ({names}) FROM STDIN"
-            moved: Any = f"INSERT INTO {table} ({names}) SELECT {names} FROM {stage} {conflict}"  # noqa: S608  our own names
+            moved: Any = (
+                f"INSERT INTO {table} ({names}) "  # noqa: S608  our own names
+                f"SELECT {names} FROM {stage} {conflict}"
+            )
             made: Any = f"CREATE TEMP TABLE IF NOT EXISTS {stage} (LIKE {table}) ON COMMIT DROP"
             cursor.execute(made)
             with cursor.copy(columns) as copy:

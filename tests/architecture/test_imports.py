@@ -15,7 +15,11 @@ EXTRAS = (
 # Main binds its socket before anything of this size is loaded (budget: 50 ms from exec to accept).
 HEAVY = ("numba", "numpy", "picows", "psutil", "starlette", "structlog", "uvicorn", "uvloop")
 # Modules that are an extra's adapter: they load it, so nobody loads them before it is asked for.
-ADAPTERS = {"engine.store.postgres", "engine.venues.interactive_brokers"}
+ADAPTERS = {
+    "engine.store.postgres",
+    "engine.store.postgres_lease",
+    "engine.venues.interactive_brokers",
+}
 # What several venues translate with; a venue of its own it is not.
 VENUE_WORDS = {"engine.venues.venue", "engine.venues.order_records"}
 DOMAIN_MAY_IMPORT = {"engine", "msgspec", "numba", "numpy"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +15,8 @@ from engine.domain.codes import EventType, Side
 from engine.domain.records import EVENT_DTYPE
 from engine.venues.binance.account import ORDER_PATH
 from engine.venues.binance.budget import WEIGHT_1M
-from engine.venues.binance.rest import BinanceRest
+from engine.venues.binance.http import Response
+from engine.venues.binance.rest import BinanceRest, Params
 from engine.venues.order_records import Report
 from tests.order_side import Exchange, OrderSide, open_order_side, running_exchange
 from tests.unit.venues.test_orders_on_exchange import enough_lots
@@ -31,9 +32,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     request = BinanceRest.request
 
-    async def noted(rest: BinanceRest, method: str, path: str, *more: Any, **words: Any) -> Any:  # noqa: ANN401  as the method it stands for
+    async def noted(
+        rest: BinanceRest,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        *,
+        signed: bool = False,
+        urgent: bool = False,
+    ) -> Response:
         paths.append(path)
-        return await request(rest, method, path, *more, **words)
+        return await request(rest, method, path, params, signed=signed, urgent=urgent)
 
     monkeypatch.setattr(BinanceRest, "request", noted)
     return paths
@@ -62,8 +71,12 @@ async def traded(side: OrderSide) -> list[Report]:
     """Trade FILLS times, one after the other; return the fills."""
     for number in range(FILLS):
         side.new_order(Side.BUY if number % 2 == 0 else Side.SELL, enough_lots(side))
-        await side.wait_until(lambda n=number: len(side.of_type(EventType.FILL)) > n, "no fill")  # type: ignore[misc]
+        await side.wait_until(partial(_has_more, side, number), "no fill")
     return side.of_type(EventType.FILL)
+
+
+def _has_more(side: OrderSide, fills: int) -> bool:
+    return len(side.of_type(EventType.FILL)) > fills
 
 
 async def fetched(side: OrderSide) -> list[Report]:
