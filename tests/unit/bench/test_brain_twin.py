@@ -55,7 +55,7 @@ def test_both_decide_the_same_and_end_in_the_same_state(
     _, decisions, arrays = market.kernel()
     assert set(decisions["is_entry"]) == {0, 1}, "positions come and go"
     assert set(decisions["strategy_index"]) == {0, 1}, "both rows trade"
-    assert (arrays["closed_count"] > 0).all(), "bars ended everywhere"
+    assert arrays["closed_count"].min() > 0, "bars ended everywhere"
     assert arrays["reject_counts"].sum() > 0, "the market has poison in it"
     if "edge_min_bps" in numbers:
         assert arrays["progress"].tolist()[ENTRIES_WITHOUT_EDGE] > 0, (
