@@ -16,7 +16,7 @@ from engine.domain.limits import RiskLimits
 from engine.domain.market_state import create_market_state
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.domain.state import State, create_desk
-from engine.domain.strategy_table import STRATEGY_TABLE
+from engine.domain.strategy_table import STRATEGY_TABLE, StrategyRow
 from engine.domain.words import Tally, Word
 from engine.store.reader import join_records
 from tests.builders import make_instruments
@@ -61,10 +61,12 @@ class DeskRig:
         orders_max: int = 64,
         trades_max: int = 256,
         rows: np.ndarray | None = None,
+        table: Sequence[StrategyRow] = (),
     ) -> None:
         rows = make_instruments(instruments) if rows is None else rows
-        market = create_market_state(rows, STRATEGY_TABLE[:strategies])
-        columns = strategies + outside
+        table = table or STRATEGY_TABLE[:strategies]
+        market = create_market_state(rows, table)
+        columns = len(table) + outside
         self.desk = create_desk(rows, columns, limits, market, epoch, orders_max, trades_max)
         self.state = State(market, self.desk)
         self.out = create_out()
@@ -135,6 +137,7 @@ class DeskRig:
         flags: int = 0,
         tif: int = TimeInForce.GTC,
         books: int = True,
+        reason: int = 0,
     ) -> np.ndarray:
         """Take an opportunity through the gates; LIMIT when it has a price. Return the events."""
         rows = self.desk.opportunities
@@ -148,6 +151,7 @@ class DeskRig:
         rows["price_ticks"][0] = price
         rows["qty_lots"][0] = qty
         rows["flags"][0] = flags
+        rows["reason"][0] = reason
         rows["score"][0] = 0.5
         self._slots["sequence"] = 77
         self._slots["receive_time_ns"] = self.now_ns - cause_age_ns

@@ -16,6 +16,7 @@ CLIENT_ID_CHARACTERS_MAX = 36
 DIGITS_MAX = 13  # 36 ** 13 exceeds an int64
 INT64_MAX = 2**63 - 1
 STRATEGY_EXTERNAL = -1  # an order that no strategy asked for, such as a flattening one
+EPOCH_LOW_MASK = 255  # records carry the low byte of an epoch
 _VALUES = {digit: value for value, digit in enumerate(DIGITS)}
 
 
@@ -26,6 +27,11 @@ class ClientId(NamedTuple):
     strategy_index: int
     order_sequence: int
     cause_sequence: int
+
+
+def whole_epoch(epoch: int, epoch_low: int) -> int:
+    """Return the last epoch up to `epoch` with this low byte: of an order that is remembered."""
+    return epoch - ((epoch - epoch_low) & EPOCH_LOW_MASK)
 
 
 def encode_base36(number: int) -> str:

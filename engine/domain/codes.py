@@ -152,6 +152,9 @@ class OrderType(IntEnum):
 
     MARKET = 1
     LIMIT = 2
+    # From here on: conditional, a market order is born when the price is reached.
+    STOP_MARKET = 3
+    TAKE_PROFIT_MARKET = 4  # FIX says J
 
 
 class TimeInForce(IntEnum):

@@ -10,6 +10,7 @@ between two records, when the next one's worst case might not fit into `out`.
 
 from __future__ import annotations
 
+from engine.domain.brackets import keep_brackets
 from engine.domain.codes import EventType
 from engine.domain.desk import (
     OUT_COMMANDS,
@@ -26,7 +27,8 @@ from engine.domain.fetch import ask_fetch
 from engine.domain.fill_reports import apply_order_report
 from engine.domain.intent import EVENTS_PER_OPPORTUNITY, book_order, decide_opportunity
 from engine.domain.kernel import Records, kernel, python_of
-from engine.domain.order_watch import flatten, watch_orders
+from engine.domain.market_state import USES_BRACKETS, MarketState
+from engine.domain.order_watch import are_orders_due, flatten, watch_orders
 from engine.domain.outside import apply_outside
 from engine.domain.reconcile import ADJUSTMENTS_PER_ROUND_MAX
 from engine.domain.restore import apply_restore
@@ -123,13 +125,15 @@ def drain_reports(
 
 
 @kernel
-def do_due_work(desk: Desk, out: Out, now_ns: int) -> None:
-    """What time makes due, at most once per step: marks, fetches, order timeouts, flattening."""
+def do_due_work(market: MarketState, desk: Desk, out: Out, now_ns: int) -> None:
+    """What time makes due, once per step: marks, fetches, brackets, timeouts, flattening."""
     if now_ns >= desk.words[Word.NEXT_MARK_NS]:
         mark_all(desk, now_ns)
     refresh_trading_state(desk, out)
     if event_room(out) >= EVENTS_RESERVED and command_room(out) > 0:
         ask_fetch(desk, out, now_ns)
+    if market.progress[USES_BRACKETS] != 0 and are_orders_due(desk, now_ns):
+        keep_brackets(market, desk, out, now_ns)
     if watch_orders(desk, out, now_ns):
         flatten(desk, out, now_ns)
     refresh_trading_state(desk, out)
@@ -220,7 +224,7 @@ def decide(
     out.counts[OUT_REPORTS_CONSUMED] = consumed
     if consumed < report_count:
         return 0
-    do_due_work(desk, out, now_ns)
+    do_due_work(state.market, desk, out, now_ns)
     consumed = drain_market(state, out, market, market_first, market_count, market_mask, now_ns)
     desk.counts[Tally.RECORDS] += consumed
     return consumed

@@ -49,6 +49,17 @@ REFUSAL_DTYPE = np.dtype(
     [("mask", "<i8"), ("shown_ns", "<i8"), ("suppressed", "<i8"), ("direction", "<i8")]
 )
 
+# Per (instrument, column): the orders that guard a position from the venue's side.
+BRACKET_DTYPE = np.dtype(
+    [
+        ("stop_open", "<i8"),  # orders of each kind that are open or in doubt
+        ("take_open", "<i8"),
+        ("due_ns", "<i8"),  # since when their price is reached by our quotes; 0: not
+        ("leaving", "<i8"),  # reason of the exit that waits until they are withdrawn; 0: none
+        ("refused", "<i8"),  # 1: the venue ended one: until flat this position is watched here
+    ]
+)
+
 # The one order under consideration; written by `intent`, read by the gates.
 DRAFT_DTYPE = np.dtype(
     [
@@ -97,6 +108,7 @@ class Desk(NamedTuple):
     refusals: Records  # REFUSAL_DTYPE[n, s + 1]
     venue: Records  # VENUE_DTYPE[n]
     draft: Records  # DRAFT_DTYPE[1]
+    brackets: Records  # BRACKET_DTYPE[n, s + 1]
     opportunities: Records  # OPPORTUNITY_DTYPE[k]
     rejects: Integers  # int64[FIREWALL_REASON_COUNT, 2]: last shown ns, suppressed count
     requests: Integers  # int64[REQUESTS_MAX, 3]: orders from outside, by `engine.domain.outside`

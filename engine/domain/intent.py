@@ -24,9 +24,16 @@ from engine.domain.emit import begin_event, copy_command
 from engine.domain.equity import DIRTY_AT_ONCE, refresh_mark
 from engine.domain.kernel import Records, kernel
 from engine.domain.limits import LOTS_MAX, RATE_FIRST, RATE_GLOBAL, RATE_SLOW, UNBOUNDED, rate_take
-from engine.domain.order_store import EPOCH_PLACES, book, insert_order, order_key
+from engine.domain.order_store import (
+    EPOCH_PLACES,
+    book,
+    bracket_count,
+    insert_order,
+    order_key,
+)
 from engine.domain.position import notional
 from engine.domain.risk import evaluate, first_reason
+from engine.domain.strategy_table import StrategyReason
 from engine.domain.words import REASONS_MAX, Tally, Word
 
 REFUSAL_INTERVAL_NS = 1_000_000_000
@@ -34,6 +41,10 @@ EVENTS_PER_OPPORTUNITY = 2
 NOT_ENTRY = 255 - EVENT_ENTRY
 REASON_FLATTEN = 100  # beside StrategyReason: the operator asked for it
 
+STANDS, WAITS, BEGINS_TO_WAIT = 0, 1, 2  # what becomes of an exit while orders guard the position
+
+_STOP_LOSS = int(StrategyReason.STOP_LOSS)
+_TAKE_PROFIT = int(StrategyReason.TAKE_PROFIT)
 _SIGNAL_GENERATED = int(EventType.SIGNAL_GENERATED)
 _ORDER_REQUEST = int(EventType.ORDER_REQUEST)
 _RISK_REFUSAL = int(EventType.RISK_REFUSAL)
@@ -121,7 +132,7 @@ def write_draft(desk: Desk, k: int, slots: Records, slot_index: int) -> None:
 
 
 @kernel
-def write_closing_draft(desk: Desk, i: int, column: int, now_ns: int) -> None:
+def write_closing_draft(desk: Desk, i: int, column: int, reason: int, now_ns: int) -> None:
     """Draft the market order that closes one column of an instrument, in place."""
     draft = desk.draft
     lots = desk.positions["lots"][i, column]
@@ -136,7 +147,7 @@ def write_closing_draft(desk: Desk, i: int, column: int, now_ns: int) -> None:
     draft["time_in_force"][0] = TimeInForce.GTC
     draft["price_ticks"][0] = 0
     draft["qty_lots"][0] = abs(lots)
-    draft["reason"][0] = REASON_FLATTEN
+    draft["reason"][0] = reason
     draft["flags"][0] = 0
     clip_exit(desk)
     price_draft(desk)
@@ -286,6 +297,39 @@ def book_order(desk: Desk) -> None:
 
 
 @kernel
+def exit_waits(desk: Desk) -> int:
+    """Say what becomes of the drafted exit while orders at the venue guard its position.
+
+    Stop and target are left to the venue's order, for as long as an answer may take from the
+    moment our quotes reach its price. Any other exit, and one that the venue did not make in time,
+    waits until those orders are withdrawn (`engine.domain.brackets`): never both.
+
+    Returns:
+        STANDS, WAITS, or BEGINS_TO_WAIT where it is the first of them and worth a record.
+    """
+    draft = desk.draft
+    i, column = draft["instrument_index"][0], draft["column"][0]
+    rows = desk.brackets
+    if bracket_count(desk, i, column) == 0:
+        return STANDS
+    if rows["leaving"][i, column] != 0:
+        return WAITS
+    now_ns = desk.words[Word.NOW_NS]
+    reason = draft["reason"][0]
+    at_stop = reason == _STOP_LOSS and rows["stop_open"][i, column] > 0
+    if at_stop or (reason == _TAKE_PROFIT and rows["take_open"][i, column] > 0):
+        due_ns = rows["due_ns"][i, column]
+        if due_ns == 0:
+            rows["due_ns"][i, column] = now_ns
+            return BEGINS_TO_WAIT
+        if now_ns - due_ns <= desk.limits["order_timeout_ns"][0]:
+            return WAITS
+    rows["leaving"][i, column] = reason
+    desk.words[Word.ORDERS_DUE] = 1
+    return BEGINS_TO_WAIT
+
+
+@kernel
 def decide_opportunity(desk: Desk, out: Out, k: int, slots: Records, slot_index: int) -> None:
     """Take opportunity `k` of a market record through the gates: an order, or a refusal.
 
@@ -296,6 +340,11 @@ def decide_opportunity(desk: Desk, out: Out, k: int, slots: Records, slot_index:
     desk.words[Word.DECISION_COUNT] += 1
     is_entry = desk.draft["is_entry"][0] != 0
     desk.counts[Tally.DECISIONS if is_entry else Tally.EXITS] += 1
+    waits = STANDS if is_entry else exit_waits(desk)
+    if waits != STANDS:
+        if waits == BEGINS_TO_WAIT:
+            emit_decision(desk, out, k, 0)
+        return
     mask = evaluate(desk)
     if mask == 0:
         emit_decision(desk, out, k, mask)
@@ -306,9 +355,15 @@ def decide_opportunity(desk: Desk, out: Out, k: int, slots: Records, slot_index:
 
 
 @kernel
-def close_column(desk: Desk, out: Out, i: int, column: int, now_ns: int) -> bool:
+def close_column(desk: Desk, out: Out, i: int, column: int, reason: int, now_ns: int) -> bool:
     """Send the market order that closes a column, if risk lets it; return whether it did."""
-    write_closing_draft(desk, i, column, now_ns)
+    write_closing_draft(desk, i, column, reason, now_ns)
+    return send_draft(desk, out)
+
+
+@kernel
+def send_draft(desk: Desk, out: Out) -> bool:
+    """Take a draft that no opportunity asked for through the gates; return whether it was sent."""
     if desk.draft["qty_lots"][0] == 0:
         return False
     desk.words[Word.DECISION_COUNT] += 1

@@ -131,6 +131,7 @@ STRATEGY_DTYPE = np.dtype(
         ("claim", "<f8"),
         ("expiry_ns", "<i8"),
         ("regime_adapt", "<f8"),
+        ("venue_bracket", "<i8"),
     ]
 )
 
@@ -168,7 +169,8 @@ TAKER_FEE_PPM = 12  # what an entry is thought to pay a fill, parts of a million
 TREND_COLUMN = 13  # of the regime's label among the columns of bars; -1: it is not computed
 VOLATILITY_COLUMN = 14
 ENTRIES_WITHOUT_EDGE = 15  # wanted since the start, and not worth their cost
-PROGRESS_WORDS = 16
+USES_BRACKETS = 16  # 1: stop and target of some row rest at the venue
+PROGRESS_WORDS = 17
 
 
 class MarketState(NamedTuple):
@@ -246,6 +248,7 @@ def pack_strategies(
         for name in ("max_hold", "min_hold", "cooldown", "expiry"):
             packed[f"{name}_ns"][s] = round(numbers[f"{name}_s"] * S_TO_NS)
         packed["limit_slip_ticks"][s] = round(numbers["limit_slip_ticks"])
+        packed["venue_bracket"][s] = numbers["venue_bracket"] != 0.0
         own = parameters_of(row.kind)[len(COMMON_PARAMETERS) :]
         for k, parameter in enumerate(own):
             own_parameters[s, k] = numbers[parameter.name]
@@ -343,6 +346,7 @@ def create_market_state(
     state.progress[TREND_COLUMN] = column_or_none(asked, TREND_LABEL)
     state.progress[VOLATILITY_COLUMN] = column_or_none(asked, VOLATILITY_LABEL)
     state.progress[USES_SCORE] = any(row.kind == StrategyKind.ORDERFLOW for row in strategy_rows)
+    state.progress[USES_BRACKETS] = bool(strategies["venue_bracket"].any())
     assert len(asked.vector_names) <= VECTOR_VALUES_MAX, "a slot has room for every column"
     state.progress[PLAN_WORD] = plan_word(plan_hash()) if vector_rows else 0
     state.hot["next_close_ns"][:] = NEVER_NS

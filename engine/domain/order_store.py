@@ -14,10 +14,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.codes import OrderStatus
+from engine.domain.codes import OrderStatus, OrderType
 from engine.domain.desk import Desk
 from engine.domain.kernel import kernel
 from engine.domain.key_index import ABSENT, find_key, insert_key, remove_key
+from engine.domain.market_state import USES_BRACKETS
 from engine.domain.orders import ORDER_DTYPE, TERMINAL, is_settled, reserved_lots
 from engine.domain.row_bits import mark_row
 from engine.domain.words import Word
@@ -25,6 +26,7 @@ from engine.domain.words import Word
 EPOCH_PLACES = 256
 ORDER_SEQUENCE_MAX = 2**54
 NO_ROW = -1
+_STOP_MARKET = int(OrderType.STOP_MARKET)
 
 
 def create_orders(capacity: int) -> NDArray[np.void]:
@@ -110,7 +112,53 @@ def refresh_exposure(desk: Desk, i: int, column: int) -> None:
     desk.exposure["last_exit_time_ns"][i, column] = desk.positions["last_exit_time_ns"][i, column]
     mark_row(desk.held_rows[i], column, lots != 0)
     reserved = desk.pending[i, column, 0] + desk.pending[i, column, 1]
+    if desk.progress[USES_BRACKETS] != 0:
+        desk.words[Word.ORDERS_DUE] = 1  # what guards the position may have to follow it
+        if lots == 0:
+            # An entry waits until nothing is left that could close it at the old prices.
+            reserved += bracket_count(desk, i, column)
+            end_bracket(desk, i, column)
     desk.exposure["in_flight"][i, column] = 1 if reserved > 0 else 0
+
+
+@kernel
+def bracket_count(desk: Desk, i: int, column: int) -> int:
+    """Return how many orders guard a position from the venue's side, or may."""
+    return desk.brackets["stop_open"][i, column] + desk.brackets["take_open"][i, column]
+
+
+@kernel
+def end_bracket(desk: Desk, i: int, column: int) -> None:
+    """Forget what was said of the orders that guarded a position, in place: it is closed."""
+    desk.brackets["due_ns"][i, column] = 0
+    desk.brackets["leaving"][i, column] = 0
+    desk.brackets["refused"][i, column] = 0
+
+
+@kernel
+def guards_position(desk: Desk, row: int) -> bool:
+    """Return whether an order is a conditional one that is open or in doubt.
+
+    It only takes back what is held, so it adds nothing to what open orders may still do.
+    """
+    orders = desk.orders
+    return orders["order_type"][row] >= _STOP_MARKET and not TERMINAL[orders["status"][row]]
+
+
+@kernel
+def is_guarded(desk: Desk, i: int) -> bool:
+    """Return whether an order guards a position of an instrument from the venue's side.
+
+    The venue knows its net position only: it would take that order for a way out of whatever else
+    were held there.
+    """
+    if desk.progress[USES_BRACKETS] == 0:
+        return False
+    for place in range(desk.words[Word.OPEN_COUNT]):
+        row = desk.open_rows[place]
+        if desk.orders["instrument_index"][row] == i and guards_position(desk, row):
+            return True
+    return False
 
 
 @kernel
@@ -119,6 +167,12 @@ def shift_sums(desk: Desk, row: int, sign: int) -> None:
     i = desk.orders["instrument_index"][row]
     column = desk.orders["column"][row]
     lots = sign * reserved_lots(desk.orders, row)
+    if guards_position(desk, row):
+        lots = 0
+        if desk.orders["order_type"][row] == _STOP_MARKET:
+            desk.brackets["stop_open"][i, column] += sign
+        else:
+            desk.brackets["take_open"][i, column] += sign
     if desk.orders["side"][row] > 0:
         desk.pending[i, column, 0] += lots
         desk.ledger["buy_lots"][i] += lots

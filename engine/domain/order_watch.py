@@ -13,9 +13,9 @@ from engine.domain.codes import EVENT_ENTRY, EventType, OrderStatus
 from engine.domain.desk import Desk, Out, is_outside, strategy_of
 from engine.domain.emit import begin_event, command_room, copy_command, event_room
 from engine.domain.equity import DIRTY_AT_ONCE, trip
-from engine.domain.intent import close_column
+from engine.domain.intent import REASON_FLATTEN, close_column
 from engine.domain.kernel import kernel
-from engine.domain.order_store import book, unbook
+from engine.domain.order_store import book, bracket_count, guards_position, unbook
 from engine.domain.orders import CANCELS_MAX, TERMINAL, Stimulus, merge
 from engine.domain.risk import INSTRUMENT_TRADING
 from engine.domain.risk_reasons import RiskReason
@@ -125,7 +125,8 @@ def wants_cancel(desk: Desk, row: int, now_ns: int) -> bool:
             return True
         age_ns = now_ns - orders["created_ns"][row]
         is_old = age_ns > desk.limits["resting_time_ns_max"][0]
-        return is_old and not is_outside(desk, orders["column"][row])
+        stays = is_outside(desk, orders["column"][row]) or guards_position(desk, row)
+        return is_old and not stays
     # An unknown order may be at the venue: a cancel cannot hurt, and is asked for once per lookup.
     # The last one is kept for an order that turns up after all.
     unknown = status == OrderStatus.UNKNOWN and orders["cancel_wanted"][row] != 0
@@ -224,13 +225,20 @@ def cancel_foreign(desk: Desk, out: Out) -> None:
 
 
 @kernel
+def are_orders_due(desk: Desk, now_ns: int) -> bool:
+    """Return whether every open order is to be looked at in this step."""
+    words = desk.words
+    return words[Word.ORDERS_DUE] != 0 or now_ns >= words[Word.NEXT_ORDER_CHECK_NS]
+
+
+@kernel
 def watch_orders(desk: Desk, out: Out, now_ns: int) -> bool:
     """Look at every open order when that is due; what does not fit into `out` waits a step.
 
     Returns whether they were due and all were looked at.
     """
     words = desk.words
-    if words[Word.ORDERS_DUE] == 0 and now_ns < words[Word.NEXT_ORDER_CHECK_NS]:
+    if not are_orders_due(desk, now_ns):
         return False
     words[Word.ORDERS_DUE] = 0
     words[Word.NEXT_ORDER_CHECK_NS] = now_ns + ORDER_CHECK_NS
@@ -261,9 +269,11 @@ def flatten(desk: Desk, out: Out, now_ns: int) -> None:
             held = True
             if desk.pending[i, column, 0] + desk.pending[i, column, 1] > 0:
                 continue
+            if bracket_count(desk, i, column) > 0:
+                continue
             if event_room(out) < ROOM_PER_ORDER or command_room(out) < ROOM_PER_ORDER:
                 return
-            if close_column(desk, out, i, column, now_ns):
+            if close_column(desk, out, i, column, REASON_FLATTEN, now_ns):
                 words[Word.FLATTEN_ORDERS] += 1
     if not held or words[Word.FLATTEN_ORDERS] >= FLATTEN_ORDERS_MAX:
         words[Word.FLATTEN_ACTIVE] = 0

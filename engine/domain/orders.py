@@ -31,6 +31,7 @@ from engine.domain.kernel import Records, kernel
 S = OrderStatus
 STATUS_COUNT = len(OrderStatus)
 CANCELS_MAX = 5  # requests to cancel one order before its state is doubted
+WITHDRAWN = 2  # `cancel_wanted` of a guard that no longer fits; 1: anything else wants it gone
 
 ORDER_DTYPE = np.dtype(
     [
@@ -226,6 +227,7 @@ __all__ = [
     "STIMULUS_OF_STATUS",
     "TERMINAL",
     "TRANSITIONS",
+    "WITHDRAWN",
     "ClientId",
     "Stimulus",
     "encode_client_id",

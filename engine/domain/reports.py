@@ -16,6 +16,7 @@ from engine.domain.codes import (
     EVENT_POST_ONLY,
     EVENT_REDUCE_ONLY,
     OrderStatus,
+    OrderType,
 )
 from engine.domain.desk import Desk, column_of, knows_instrument
 from engine.domain.equity import DIRTY_AT_ONCE, refresh_mark
@@ -31,7 +32,7 @@ from engine.domain.order_store import (
     unbook,
 )
 from engine.domain.order_watch import count_failure, lose_order
-from engine.domain.orders import STIMULUS_OF_STATUS, TERMINAL, Stimulus, merge
+from engine.domain.orders import STIMULUS_OF_STATUS, TERMINAL, WITHDRAWN, Stimulus, merge
 from engine.domain.words import Tally, Word
 
 ORDER_FLAGS = EVENT_REDUCE_ONLY | EVENT_POST_ONLY | EVENT_ENTRY  # what a report says of an order
@@ -41,6 +42,7 @@ CLOSED_PAUSE_NS = 30_000_000_000  # before the next order of a closed instrument
 STATUS_MAX = int(max(OrderStatus))
 ABSENT_LOOKUPS_MIN = 3  # answers "not known" before an order counts as absent
 
+_STOP_MARKET = int(OrderType.STOP_MARKET)
 _CANCEL_REJECTED = int(Stimulus.CANCEL_REJECTED)
 _PROVEN_ABSENT = int(Stimulus.PROVEN_ABSENT)
 _PROVEN_GONE = int(Stimulus.PROVEN_GONE)
@@ -94,6 +96,19 @@ def adopt_order(desk: Desk, events: Records, n: int, now_ns: int) -> int:
 
 
 @kernel
+def note_guard_end(desk: Desk, row: int) -> None:
+    """Remember that a conditional order ended unfilled, and not because we withdrew it, in place.
+
+    What it guarded is watched here from now on: a venue that refused it once is not asked again.
+    """
+    orders = desk.orders
+    i, column = orders["instrument_index"][row], orders["column"][row]
+    held = desk.positions["lots"][i, column] != 0
+    if held and orders["cum_qty_lots"][row] == 0 and orders["cancel_wanted"][row] != WITHDRAWN:
+        desk.brackets["refused"][i, column] = 1
+
+
+@kernel
 def count_outcome(desk: Desk, row: int, before: int) -> None:
     """Count what an order came to; a closed entry without a fill gives its day's place back."""
     orders = desk.orders
@@ -106,6 +121,9 @@ def count_outcome(desk: Desk, row: int, before: int) -> None:
         desk.words[Word.FAILURE_COUNT] = 0
     if not TERMINAL[after] or TERMINAL[before]:
         return
+    guards = orders["order_type"][row] >= _STOP_MARKET
+    if guards:
+        note_guard_end(desk, row)
     if after == OrderStatus.FILLED:
         desk.counts[Tally.FILLED_ORDERS] += 1
     elif after == OrderStatus.CANCELED:
@@ -116,11 +134,12 @@ def count_outcome(desk: Desk, row: int, before: int) -> None:
         desk.counts[Tally.REJECTED_ORDERS] += 1
         reason = orders["reason"][row]
         # An unknown one was counted when its answer did not come; a pause that the venue asked for
-        # is kept, and no failure of its own; a closed instrument is no failure of ours at all.
+        # is kept, and no failure of its own; a closed instrument is no failure of ours at all; what
+        # a refused guard guarded is watched here.
         if reason == INSTRUMENT_CLOSED:
             until_ns = desk.words[Word.NOW_NS] + CLOSED_PAUSE_NS
             desk.ledger["closed_until_ns"][orders["instrument_index"][row]] = until_ns
-        elif before != OrderStatus.UNKNOWN and reason != RATE_PAUSED:
+        elif before != OrderStatus.UNKNOWN and reason != RATE_PAUSED and not guards:
             count_failure(desk)
     same_day = orders["entry_day_low"][row] == desk.words[Word.DAY_NUMBER] % EPOCH_PLACES
     if orders["entry_counted"][row] != 0 and orders["cum_qty_lots"][row] == 0 and same_day:

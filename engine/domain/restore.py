@@ -80,7 +80,9 @@ def restore_order(desk: Desk, events: Records, n: int, now_ns: int) -> bool:
     orders["flags"][row] = events["flags"][n] & ORDER_FLAGS
     orders["entry_counted"][row] = 1 if for_entry else 0  # in the day's count, if it was today
     orders["entry_day_low"][row] = desk.words[Word.DAY_NUMBER] % EPOCH_PLACES
-    orders["acknowledged"][row] = 1 if events["venue_order_id"][n] > 0 else 0
+    works = status == OrderStatus.NEW or status == OrderStatus.PARTIALLY_FILLED
+    numbered = events["venue_order_id"][n] > 0  # a conditional order has no number of an order
+    orders["acknowledged"][row] = 1 if works or numbered else 0
     orders["status"][row] = _UNKNOWN if is_in_flight(status) else status
     orders["next_query_ns"][row] = now_ns
     if not TERMINAL[status]:

@@ -13,7 +13,7 @@ from engine.domain.codes import EVENT_REDUCE_ONLY, Channel, Liveness, OrderType,
 from engine.domain.desk import Desk, external_column, net_column
 from engine.domain.kernel import kernel
 from engine.domain.limits import RATE_FIRST, RATE_GLOBAL, RATE_SLOW, rate_allows
-from engine.domain.order_store import has_room
+from engine.domain.order_store import has_room, is_guarded
 from engine.domain.position import notional
 from engine.domain.risk_reasons import RISK_REASON_TEXT, RiskReason, reasons_of
 from engine.domain.words import Word
@@ -151,7 +151,7 @@ def gate_size(desk: Desk) -> int:
 
 @kernel
 def gate_history(desk: Desk) -> int:
-    """Entries of the day, daily loss, drawdown and failures in a row (entries)."""
+    """Entries of the day, daily loss, drawdown, failures in a row; the venue's guards (entries)."""
     words = desk.words
     limits = desk.limits
     tripped = words[Word.TRIPPED]
@@ -159,7 +159,9 @@ def gate_history(desk: Desk) -> int:
     mask = bit_if(entries, RiskReason.ENTRIES_PER_DAY)
     mask |= tripped & (1 << RiskReason.DAILY_LOSS)
     mask |= tripped & (1 << RiskReason.DRAWDOWN)
-    return mask | tripped & (1 << RiskReason.CONSECUTIVE_FAILURES)
+    mask |= tripped & (1 << RiskReason.CONSECUTIVE_FAILURES)
+    guarded = is_guarded(desk, desk.draft["instrument_index"][0])
+    return mask | bit_if(guarded, RiskReason.GUARDED)
 
 
 @kernel

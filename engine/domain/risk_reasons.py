@@ -50,6 +50,7 @@ class RiskReason(IntEnum):
     FILTER_PRICE = 29
     FILTER_OPEN_ORDERS = 30
     MEMORY_STATE = 31
+    GUARDED = 39  # a position of the instrument has its stop or target at the venue
     # Not gates: they stop trading until an operator resumes.
     RECONCILE_FAILED = 40  # the venue's state could not be fetched, retries used up
     RECONCILE_DIVERGED = 41  # ours and the venue's do not converge
@@ -94,6 +95,7 @@ RISK_REASON_TEXT: dict[RiskReason, str] = {
     RiskReason.FILTER_PRICE: "the venue does not take the price",
     RiskReason.FILTER_OPEN_ORDERS: "too many open orders of the instrument",
     RiskReason.MEMORY_STATE: "memory is over its limit, or the order store is full",
+    RiskReason.GUARDED: "a position of the instrument is guarded at the venue",
     RiskReason.RECONCILE_FAILED: "the venue's state could not be fetched",
     RiskReason.RECONCILE_DIVERGED: "our state and the venue's do not converge",
     RiskReason.ORDER_UNRESOLVED: "an order stays unknown after every query",

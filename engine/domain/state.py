@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.domain.arrays import aligned_zeros
 from engine.domain.desk import (
+    BRACKET_DTYPE,
     DRAFT_DTYPE,
     LEDGER_DTYPE,
     REFUSAL_DTYPE,
@@ -106,6 +107,7 @@ def create_desk(
         refusals=np.zeros((n, s + 1), dtype=REFUSAL_DTYPE),
         venue=np.zeros(n, dtype=VENUE_DTYPE),
         draft=np.zeros(1, dtype=DRAFT_DTYPE),
+        brackets=np.zeros((n, s + 1), dtype=BRACKET_DTYPE),
         opportunities=np.zeros(
             min(deciding, OPPORTUNITIES_PER_RECORD_MAX), dtype=OPPORTUNITY_DTYPE
         ),

@@ -84,6 +84,7 @@ COMMON_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("claim", 0.5, "Share of the expected move claimed at full confidence, 0 to 1."),
     Parameter("expiry_s", 0.0, "No entry on a quote, or a bar's end, older than this, s; 0: any."),
     Parameter("regime_adapt", 0.0, "How far the regime moves stop and target, 0 to 1; 0: not."),
+    Parameter("venue_bracket", 0.0, "1: stop and target rest at the venue; 0: watched here."),
 )
 
 KIND_PARAMETERS: Mapping[StrategyKind, tuple[Parameter, ...]] = MappingProxyType(

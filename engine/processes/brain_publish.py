@@ -19,7 +19,7 @@ wait until the journal has their events on the disk.
 
 from __future__ import annotations
 
-from engine.domain.codes import COMMAND_ON_LINE, EventType, Role
+from engine.domain.codes import COMMAND_ON_LINE, EventType, OrderType, Role
 from engine.domain.desk import OUT_COMMANDS, OUT_EVENTS, Out
 from engine.domain.kernel import Integers, Records, kernel
 from engine.domain.records import MARK_WORD_FIRST, MARKS_PER_RECORD
@@ -53,6 +53,7 @@ from ringbuffer.layout import HANDLE_DOORBELL, HANDLE_NEXT, HANDLE_WAIT
 ORDER_EVENTS = 3  # a mark of the steps before it, its decision, its request
 
 _COMMAND_NEW = int(EventType.COMMAND_NEW)
+_LIMIT = int(OrderType.LIMIT)  # the last kind that is written as it is: others are conditional
 _DRAIN_MARK = int(EventType.DRAIN_MARK)
 _BRAIN = int(Role.BRAIN)
 
@@ -158,6 +159,7 @@ def publish_commands(ports: Ports, out: Out, commands: int, events_end: int) -> 
     """
     words = ports.words
     on_line = commands == 1 and out.commands["event_type"][0] == _COMMAND_NEW
+    on_line = on_line and out.commands["order_type"][0] <= _LIMIT
     on_line = on_line and take_line(words, ports.command_ring, events_end)
     if on_line:
         out.commands["order_status"][0] = COMMAND_ON_LINE

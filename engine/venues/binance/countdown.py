@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from engine.domain.codes import EventType, OrderStatus
+from engine.domain.codes import EventType, OrderStatus, OrderType
 from engine.venues.order_records import Report
 from engine.venues.venue import VenueError
 
@@ -57,7 +57,8 @@ class Countdown:
         """Hear a report about an order."""
         if report.event_type not in TOLD_BY or report.instrument_index < 0 or not report.text:
             return
-        if report.order_sequence == 0 and not report.venue_order_id:
+        waits = report.order_sequence == 0 or report.order_type >= OrderType.STOP_MARKET
+        if waits and not report.venue_order_id:
             return  # a conditional order: it waits at a desk that the switch does not reach
         orders = self._resting if report.order_sequence > 0 else self._foreign
         names = orders.setdefault(report.instrument_index, set())

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from engine.clock import VenueClock
-from engine.domain.client_id import ClientId, encode_client_id
+from engine.domain.client_id import ClientId, encode_client_id, whole_epoch
 from engine.domain.codes import EventType, OrderStatus
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import ORDER_PATH, KnownOrders, ask
@@ -18,7 +18,6 @@ from engine.venues.binance.errors import classify
 from engine.venues.binance.order_line import KernelLine, LineEnd
 from engine.venues.binance.order_session import OrderSession
 from engine.venues.binance.order_views import (
-    EPOCH_LOW_MASK,
     NS_PER_MS,
     AccountReader,
     OrderView,
@@ -211,10 +210,9 @@ class OrderContext:
         """
         if command.client_order_id:
             return command.client_order_id
-        epoch = self.account.epoch
-        whole = epoch - ((epoch - command.epoch_low) & EPOCH_LOW_MASK)
+        epoch = whole_epoch(self.account.epoch, command.epoch_low)
         identity = ClientId(
-            whole, command.strategy_index, command.order_sequence, command.cause_sequence
+            epoch, command.strategy_index, command.order_sequence, command.cause_sequence
         )
         return encode_client_id(self.account.engine_tag, identity)
 
@@ -252,8 +250,12 @@ class OrderContext:
         """Report that a cancel was refused, or certainly not sent."""
         self.emit(self.about(EventType.CANCEL_REJECTED, command, reason))
 
-    def report_order(self, body: bytes) -> None:
+    def report_order(self, body: bytes, client_order_id: str = "") -> None:
         """Report an order as an answer describes it.
+
+        Args:
+            body: the answer.
+            client_order_id: ours, where the venue may call it otherwise; empty: as it says.
 
         Raises:
             ProtocolError: the answer does not describe an order of ours.
@@ -262,6 +264,8 @@ class OrderContext:
         report = self.reader.order_report(view, EventType.ORDER_UPDATE)
         if report is None:
             raise ProtocolError(f"an answer about {view.symbol}, which we do not trade")
+        if client_order_id:
+            report = self.reader.named(report, client_order_id)
         self.remember(report)
         self.emit(report)
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from engine.domain.codes import EventType, OrderStatus
 from engine.venues.binance.account import ORDER_PATH, AccountFetcher, ask
+from engine.venues.binance.conditional import ConditionalDesk, waits_at_the_desk
 from engine.venues.binance.errors import classify
 from engine.venues.binance.order_context import OrderContext, reason_of
 from engine.venues.binance.order_views import NS_PER_MS, OrderView, decode_view
@@ -31,10 +32,13 @@ CANCEL_PAUSE_S: Final = 0.1
 class OrderErrands:
     """Runs the errands of one account through the process's priority dispatcher."""
 
-    def __init__(self, context: OrderContext, fetcher: AccountFetcher) -> None:
+    def __init__(
+        self, context: OrderContext, fetcher: AccountFetcher, desk: ConditionalDesk
+    ) -> None:
         """Prepare."""
         self._context = context
         self._fetcher = fetcher
+        self._desk = desk
 
     def cancel(self, command: Command) -> None:
         """Cancel one order, repeating while the venue certainly did not act."""
@@ -88,7 +92,10 @@ class OrderErrands:
         context = self._context
         which = context.encoder.which(command, context.client_order_id(command))
         try:
-            context.report_order(await context.ask_order("order.cancel", which))
+            if waits_at_the_desk(command):
+                await self._desk.cancel(command)
+            else:
+                context.report_order(await context.ask_order("order.cancel", which))
         except VenueError as failure:
             return failure
         return None
@@ -129,16 +136,14 @@ class OrderErrands:
 
     async def _query(self, command: Command) -> None:
         context = self._context
-        symbol = context.instruments[command.instrument_index].symbol
-        which = context.encoder.which(command, context.client_order_id(command))
         try:
-            body = await context.ask_order("order.status", which)
-            view = decode_view(body, OrderView)
-            context.known.add(symbol, view.orderId, view.clientOrderId)
-            if view.executedQty.strip("0."):
-                for fill in await self._fetcher.fetch_order_fills(symbol, view.orderId):
-                    context.emit(fill)
-            context.report_order(body)
+            if waits_at_the_desk(command):
+                view = await self._desk.find(command)
+                if view.child_id == 0:
+                    self._desk.report(view)
+                    return
+                command = command._replace(venue_order_id=view.child_id)
+            await self._tell_order(command)
         except OrderAbsentError as absent:
             # No proof right after a send: the kernel counts these and decides.
             nothing = OrderStatus.NONE
@@ -146,6 +151,19 @@ class OrderErrands:
         except VenueError as error:
             context.last_error = error
             self._report_unknown(command, reason_of(error))
+
+    async def _tell_order(self, command: Command) -> None:
+        """Ask for one order, and report its fills and what it is, under the name it has here."""
+        context = self._context
+        symbol = context.instruments[command.instrument_index].symbol
+        name = context.client_order_id(command)
+        body = await context.ask_order("order.status", context.encoder.which(command, name))
+        view = decode_view(body, OrderView)
+        context.known.add(symbol, view.orderId, name)
+        if view.executedQty.strip("0."):
+            for fill in await self._fetcher.fetch_order_fills(symbol, view.orderId):
+                context.emit(fill)
+        context.report_order(body, name)
 
     async def _fetch(self, command: Command) -> None:
         context = self._context
@@ -178,7 +196,7 @@ class OrderErrands:
 
     def _cancel_if_forgotten(self, order: Report) -> None:
         # It rests from a home that was lost: whoever asked for it no longer remembers why.
-        if order.venue_order_id and self._context.reader.is_forgotten(order.text):
+        if self._context.reader.is_forgotten(order.text):
             # Full: the next fetch lists the order again.
             self._context.offload.cancel("forgotten order", partial(self._cancel_forgotten, order))
 
@@ -187,6 +205,9 @@ class OrderErrands:
         symbol = context.instruments[order.instrument_index].symbol
         which: dict[str, str | int] = {"symbol": symbol, "orderId": order.venue_order_id}
         try:
+            if order.venue_order_id == 0:
+                await self._desk.cancel_forgotten(order.text)
+                return
             context.report_order(await ask(context.rest, "DELETE", ORDER_PATH, which))
         except VenueError as error:
             context.last_error = error  # the next fetch lists the order again, if it still rests

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from engine.domain.client_id import ClientId, parse_client_id
+from engine.domain.client_id import EPOCH_LOW_MASK, ClientId, parse_client_id
 from engine.domain.codes import (
     EVENT_POST_ONLY,
     EVENT_REDUCE_ONLY,
@@ -28,7 +28,6 @@ from engine.venues.order_records import Report
 from engine.venues.venue import ProtocolError
 
 NS_PER_MS: Final = 1_000_000
-EPOCH_LOW_MASK: Final = 255
 STATUS: Final[Mapping[str, OrderStatus]] = {
     "NEW": OrderStatus.NEW,
     "PARTIALLY_FILLED": OrderStatus.PARTIALLY_FILLED,
@@ -40,7 +39,16 @@ STATUS: Final[Mapping[str, OrderStatus]] = {
     "NEW_INSURANCE": OrderStatus.NEW,
     "NEW_ADL": OrderStatus.NEW,
 }
-ORDER_TYPE: Final[Mapping[str, OrderType]] = {"LIMIT": OrderType.LIMIT, "MARKET": OrderType.MARKET}
+# How a conditional order stands at its desk; what triggered has become an order, which tells more.
+ALGO_STATUS: Final[Mapping[str, OrderStatus]] = {
+    "NEW": OrderStatus.NEW,
+    "TRIGGERED": OrderStatus.NEW,
+    "FINISHED": OrderStatus.NEW,
+    "CANCELED": OrderStatus.CANCELED,
+    "REJECTED": OrderStatus.REJECTED,
+    "EXPIRED": OrderStatus.EXPIRED,
+}
+ORDER_TYPE: Final[Mapping[str, OrderType]] = {kind.name: kind for kind in OrderType}
 TIME_IN_FORCE: Final[Mapping[str, TimeInForce]] = {
     "GTC": TimeInForce.GTC,
     "GTX": TimeInForce.GTC,
@@ -82,10 +90,19 @@ class AlgoView(msgspec.Struct, frozen=True):
     symbol: str
     clientAlgoId: str  # noqa: N815  the venue's spelling
     side: str
+    orderType: str = ""  # noqa: N815
+    algoStatus: str = "NEW"  # noqa: N815
     quantity: str = "0"
+    triggerPrice: str = "0"  # noqa: N815
+    actualOrderId: str = ""  # noqa: N815  of the order that it has become; empty: of none yet
     closePosition: bool = False  # noqa: N815
     reduceOnly: bool = False  # noqa: N815
     updateTime: int = 0  # noqa: N815
+
+    @property
+    def child_id(self) -> int:
+        """Return the venue's number of the order that it has become; 0: none yet."""
+        return int(self.actualOrderId) if self.actualOrderId.isdecimal() else 0
 
 
 class FillView(msgspec.Struct, frozen=True):
@@ -224,24 +241,32 @@ class AccountReader:
         )
 
     def algo_report(self, view: AlgoView) -> Report | None:
-        """Return a conditional order as a VENUE_ORDER of somebody else; None: a symbol not traded.
+        """Return a conditional order as a VENUE_ORDER; None: a symbol not traded.
 
-        The engine places none, whatever its id looks like, and the venue numbers them apart from
-        orders: `venue_order_id` stays 0. One that closes a position has no quantity of its own.
+        The venue numbers them apart from orders: `venue_order_id` stays 0. One that closes a
+        position has no quantity of its own; the engine places none of those, nor trailing ones, so
+        they are somebody else's whatever their id looks like.
         """
         instrument = self.instrument(view.symbol)
         if instrument is None:
             return None
-        return Report(
+        report = Report(
             EventType.VENUE_ORDER,
             instrument.instrument_index,
             venue_time_ns=view.updateTime * NS_PER_MS,
             flags=EVENT_REDUCE_ONLY if view.reduceOnly or view.closePosition else 0,
             side=SIDE.get(view.side, Side.NONE),
-            order_status=OrderStatus.NEW,
+            order_type=ORDER_TYPE.get(view.orderType, 0),
+            order_status=ALGO_STATUS.get(view.algoStatus, OrderStatus.UNKNOWN),
             qty_lots=qty_lots(instrument, view.quantity),
             text=view.clientAlgoId,
         )
+        if view.closePosition or report.order_type < OrderType.STOP_MARKET:
+            return report
+        named = self.named(report, view.clientAlgoId)
+        if named.order_sequence == 0:
+            return named
+        return named._replace(price_ticks=price_ticks(instrument, view.triggerPrice))
 
     def fill_report(self, view: FillView, client_order_id: str) -> Report | None:
         """Return a row of userTrades as FILL; None for a symbol we do not trade."""

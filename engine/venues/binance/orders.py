@@ -2,6 +2,7 @@
 
         submit(command)                            emit(report)
           NEW        order_sender    one write, then by the answer
+                     conditional     what waits for a price, at a desk of its own
                      order_line      or written by the kernel thread, and followed from there
           CANCEL     order_errands   most urgent work of the process
           REPLACE    order_errands   an amendment under the same name
@@ -23,6 +24,7 @@ from engine.domain.codes import EventType
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import AccountFetcher
 from engine.venues.binance.account_terms import require_one_way_mode, set_terms
+from engine.venues.binance.conditional import ConditionalDesk, waits_at_the_desk
 from engine.venues.binance.order_context import Emit, Offload, OrderContext, reason_of
 from engine.venues.binance.order_errands import OrderErrands
 from engine.venues.binance.order_line import KernelLine
@@ -56,7 +58,8 @@ class BinanceOrders:
         fetcher = AccountFetcher(
             context.rest, context.reader, context.known, lambda: self.fill_count
         )
-        self._errands = OrderErrands(context, fetcher)
+        self._desk = ConditionalDesk(context)
+        self._errands = OrderErrands(context, fetcher, self._desk)
         self._funding = fetcher.funding
         self._applied = fetcher.applied
         self._sender = OrderSender(context)
@@ -158,7 +161,9 @@ class BinanceOrders:
 
     def submit(self, command: Command) -> None:
         """Act on one command now."""
-        if command.event_type == EventType.COMMAND_NEW:
+        if command.event_type == EventType.COMMAND_NEW and waits_at_the_desk(command):
+            self._desk.place(command)
+        elif command.event_type == EventType.COMMAND_NEW:
             self._sender.submit(command)
         elif command.event_type == EventType.COMMAND_CANCEL:
             self._errands.cancel(command)

@@ -3,15 +3,14 @@
 ORDER_TRADE_UPDATE   a fill (x TRADE or CALCULATED, with a trade id): FILL; else ORDER_UPDATE
 ACCOUNT_UPDATE       reason FUNDING_FEE: one FUNDING per asset, without a number: announced, and
                      booked when the venue's income rows are read (`engine.venues.binance.funding`)
-ALGO_UPDATE          a conditional order at its desk: ORDER_UPDATE of somebody else without a number
-                     of the venue; once it has become an order: the name that order goes by
+ALGO_UPDATE          a conditional order at its desk: ORDER_UPDATE without a number of the venue;
+                     once it has become an order: the name that order goes by
 listenKeyExpired     `expired`: the stream is dead, make a new key and reconcile
 TRADE_LITE           ignored: the same trade follows with its fee
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -25,6 +24,7 @@ from engine.domain.codes import (
     Side,
 )
 from engine.venues.binance.order_views import (
+    ALGO_STATUS,
     NS_PER_MS,
     ORDER_TYPE,
     SIDE,
@@ -41,13 +41,8 @@ from engine.venues.order_records import Report
 from engine.venues.venue import ProtocolError
 
 EXECUTION_FILL: Final = frozenset({"TRADE", "CALCULATED"})
-# How a conditional order ends at its desk. Triggered and finished are told by what it has become.
-ALGO_STATUS: Final[Mapping[str, OrderStatus]] = {
-    "NEW": OrderStatus.NEW,
-    "CANCELED": OrderStatus.CANCELED,
-    "REJECTED": OrderStatus.REJECTED,
-    "EXPIRED": OrderStatus.EXPIRED,
-}
+# What the desk tells of a conditional order that is told by what it has become.
+ALGO_BECOMES: Final = frozenset({"TRIGGERED", "FINISHED"})
 
 
 class OrderBody(msgspec.Struct, frozen=True):
@@ -105,8 +100,10 @@ class AlgoBody(msgspec.Struct, frozen=True):
     caid: str = ""
     aid: int = 0
     S: str = ""
+    o: str = ""
     X: str = ""
     q: str = "0"
+    tp: str = "0"
     ai: str = ""
     cp: bool = False
     R: bool = False
@@ -236,18 +233,27 @@ def algo_events(event: AlgoEvent, reader: AccountReader) -> UserEvents:
         ProtocolError: a number in it is not of its instrument.
     """
     body = event.o
-    if body.ai.isdecimal() and int(body.ai) > 0:
-        return UserEvents(child=Child(body.s, int(body.ai), body.caid))
-    status = ALGO_STATUS.get(body.X)
-    if status is None:
+    view = AlgoView(
+        symbol=body.s,
+        clientAlgoId=body.caid,
+        side=body.S,
+        orderType=body.o,
+        algoStatus=body.X,
+        quantity=body.q,
+        triggerPrice=body.tp,
+        actualOrderId=body.ai,
+        closePosition=body.cp,
+        reduceOnly=body.R,
+        updateTime=event.T,
+    )
+    if view.child_id > 0:
+        return UserEvents(child=Child(body.s, view.child_id, body.caid))
+    if body.X in ALGO_BECOMES or body.X not in ALGO_STATUS:
         return UserEvents(ignored=True)
-    view = AlgoView(body.s, body.caid, body.S, body.q, body.cp, body.R, event.T)
     report = reader.algo_report(view)
     if report is None:
         return UserEvents(ignored=True)
-    told = report._replace(
-        event_type=EventType.ORDER_UPDATE, order_status=status, request_id=body.aid
-    )
+    told = report._replace(event_type=EventType.ORDER_UPDATE, request_id=body.aid)
     return UserEvents((told,))
 
 

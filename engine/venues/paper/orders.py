@@ -57,6 +57,7 @@ from engine.venues.venue import MarketDataVenue
 POLL_S: Final = 0.005  # how often market and commands are looked at; adds to the latency
 KEPT_MAX: Final = 4_096  # closed orders, fills and payments that can still be asked for
 OPENING_SAMPLES: Final = 8  # of the line, before the first order
+TAKEN_TYPES: Final = frozenset({OrderType.MARKET, OrderType.LIMIT})
 CODE_ABSENT: Final = -2013
 CODE_CANCEL_ABSENT: Final = -2011
 
@@ -243,6 +244,9 @@ class PaperOrders:
 
     def _accept(self, order: PaperOrder) -> None:
         book = self.market.books[order.instrument_index]
+        if order.order_type not in TAKEN_TYPES:
+            self._refuse(order, LocalReason.UNSUPPORTED)
+            return
         if not book.is_tradable:
             self._refuse(order, LocalReason.NO_MARKET)
             return

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from engine.clock import NS_PER_MS, VenueClock
-from engine.domain.client_id import ClientId, encode_client_id
+from engine.domain.client_id import ClientId, encode_client_id, whole_epoch
 from engine.domain.codes import EventType
 from engine.venues.order_records import Command, Report
 from engine.venues.paper.account import PaperAccount
@@ -45,11 +45,8 @@ class PaperReports:
         self, order: PaperOrder, event_type: EventType, command: Command | None = None
     ) -> Report:
         """Return a report about an order as it is; of a command, with when it was decided."""
-        epoch = self._terms.epoch
-        whole_epoch = epoch - ((epoch - order.epoch_low) & 255)
-        identity = ClientId(
-            whole_epoch, order.strategy_index, order.order_sequence, order.cause_sequence
-        )
+        epoch = whole_epoch(self._terms.epoch, order.epoch_low)
+        identity = ClientId(epoch, order.strategy_index, order.order_sequence, order.cause_sequence)
         return Report(
             event_type,
             order.instrument_index,

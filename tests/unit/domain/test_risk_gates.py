@@ -15,6 +15,7 @@ from engine.domain.codes import (
 from engine.domain.limits import RiskLimits
 from engine.domain.risk_reasons import RISK_REASON_TEXT, RiskReason, reasons_of
 from engine.domain.words import Tally, Word
+from tests.bracket_rig import bracket_rows
 from tests.builders import make_instruments
 from tests.desk_rig import ASK, BID, E8, GENEROUS, MS, DeskRig, S, make_event, of_type, types
 
@@ -145,6 +146,17 @@ def short_of_memory() -> DeskRig:
     return rig
 
 
+def guarded_at_the_venue() -> DeskRig:
+    rig = DeskRig(table=bracket_rows())
+    rig.connect()
+    rig.state.market.strategy_memory["stop_ticks"] = 50.0
+    entry = rig.order(1, 5)
+    rig.fill(entry, 1, 5, side=1, order_status=OrderStatus.FILLED, cum_qty_lots=5)
+    assert of_type(rig.all_commands(), T.COMMAND_NEW)["order_type"].tolist() == [1, 3]
+    rig.update(entry + 1, OrderStatus.NEW, venue_order_id=0)
+    return rig
+
+
 # Each gate: how to make it fail, and the entry that meets it.
 CASES: dict[RiskReason, tuple[Callable[[], DeskRig], dict[str, int]]] = {
     R.TRADING_STATE: (halted, {}),
@@ -180,6 +192,7 @@ CASES: dict[RiskReason, tuple[Callable[[], DeskRig], dict[str, int]]] = {
     R.FILTER_PRICE: (lambda: with_filters(max_price_ticks=ASK), {"price": ASK + 1}),
     R.FILTER_OPEN_ORDERS: (crowded, {}),
     R.MEMORY_STATE: (short_of_memory, {}),
+    R.GUARDED: (guarded_at_the_venue, {"s": 1}),
 }
 
 
@@ -206,7 +219,7 @@ ALONE = [
     R.DECISION_AGE, R.PRICE_COLLAR, R.ORDER_QTY, R.ORDER_NOTIONAL, R.POSITION_QTY,
     R.POSITION_NOTIONAL, R.TOTAL_NOTIONAL, R.ENTRIES_PER_DAY, R.RATE_GLOBAL, R.RATE_INSTRUMENT,
     R.FILTER_QTY, R.FILTER_PRICE, R.FILTER_OPEN_ORDERS, R.MEMORY_STATE, R.STOPPING,
-    R.ORDER_UNKNOWN,
+    R.ORDER_UNKNOWN, R.GUARDED,
 ]  # fmt: skip
 
 
