@@ -168,6 +168,7 @@ def ledger_of(api: Api, account: Account) -> dict[str, object]:
         "account": account.key,
         "serverTime": api.venue.clock.now_ms(),
         "orders": [order.view() for order in account.orders.values()],
+        "algoOrders": [order.view() for order in api.venue.algo_desk.of(account)],
         "trades": [fill.view() for fill in account.fills],
         "positions": [
             {

@@ -45,7 +45,8 @@ CHORES_PERIOD_S = 0.25
 MAX_SENT_IDS = 100_000
 BAD_REQUEST = 400
 UNTIMELY = b'"code":-1021,'
-CLIENT_ID = re.compile(r'(?:^|&|")newClientOrderId(?:=|": ?")([^&"]*)')
+CLIENT_ID = re.compile(r'(?:^|&|")(?:newClientOrderId|clientAlgoId)(?:=|": ?")([^&"]*)')
+ORDER_PATHS = ("/order", "/batchOrders", "/algoOrder")  # where new orders come
 LIFE_S = 86_400.0  # of a stream connection
 VENUE_ROUTES = {
     **market_routes(),
@@ -246,7 +247,7 @@ class Exchange:
             control: it came over the port that no fault reaches.
             own: answers it in the place of the routes.
         """
-        if request.method == "POST" and request.path.endswith(("/order", "/batchOrders")):
+        if request.method == "POST" and request.path.endswith(ORDER_PATHS):
             return self._answer_order(request, control=control, own=own)
         return self._answer(request, control=control, own=own)
 

@@ -96,6 +96,9 @@ def _nothing_open(ledger: Books) -> Iterator[str]:
     for row in ledger["orders"]:
         if row["status"] in OPEN:
             yield f"order {row['clientOrderId']} is left {row['status']} at the exchange"
+    for row in ledger["algoOrders"]:
+        if row["algoStatus"] == "NEW":
+            yield f"conditional order {row['clientAlgoId']} is left waiting at the exchange"
 
 
 def _orders_within_limits(ledger: Books) -> Iterator[str]:

@@ -13,11 +13,11 @@ saw it is not ours to know: it is left out by the venue time of the opening bala
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from engine.domain.codes import OrderStatus, Side
+from engine.domain.codes import OrderStatus, OrderType, Side
 from engine.domain.instrument_row import Instrument, Rounding, grid_count
 from engine.store.errors import StoreError
 from engine.store.event_names import NET
@@ -34,7 +34,7 @@ KINDS: Final = ("orders", "fills", "positions", "balances")
 
 _ORDERS: Final = """
     SELECT client_order_id, CASE epoch WHEN 0 THEN venue_order_id ELSE 0 END,
-           instrument, side, qty_lots, cum_qty_lots, price_ticks, status, filled_lots
+           instrument, side, qty_lots, cum_qty_lots, price_ticks, status, filled_lots, order_type
     FROM order_states"""
 _FILLS: Final = """
     SELECT instrument, trade_id, side, qty_lots, price_ticks, fee_e8, venue_realised_pnl_e8
@@ -161,17 +161,46 @@ def _orders(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) 
             _status(row),
         )
         names = ("instrument", "side", "quantity", "filled quantity", "price", "status")
+        if ours[7] >= OrderType.STOP_MARKET:
+            theirs = (*theirs[:4], ours[4], theirs[5])  # ours waited for a price, it had none
         yield from _fields(f"order {client_order_id}", names, ours[:6], theirs)
         if ours[6] != theirs[3]:
             yield (
                 f"order {client_order_id}: fills in the journal sum to {ours[6]} lots, "
                 f"the exchange says {theirs[3]}"
             )
+    known |= yield from _waiting(ledger, books, compared)
     for key, cells in books.orders.items():
         # What the venue rejected it does not keep.
         if key not in known and cells[5] != OrderStatus.REJECTED:
             status = OrderStatus(cells[5]).name
             yield f"order {key[0]}: {status} in the journal, unknown to the exchange"
+
+
+def _waiting(
+    ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]
+) -> Generator[str, None, set[tuple[str, int]]]:
+    """Compare conditional orders of ours that never became an order; return the keys of all."""
+    known = set()
+    for row in _rows(ledger, "algoOrders"):
+        key = (_text(row, "clientAlgoId"), 0)
+        known.add(key)
+        ours = books.orders.get(key)
+        if ours is None or _text(row, "actualOrderId"):
+            continue  # somebody else's, or compared as the order that it became
+        compared["orders"] += 1
+        instrument = _instrument(books, row)
+        theirs = (
+            instrument.symbol,
+            int(Side[_text(row, "side")]),
+            _lots(instrument, row, "quantity"),
+            0,
+            _ticks(instrument, row, "triggerPrice"),
+            int(OrderStatus[_text(row, "algoStatus")]),
+        )
+        names = ("instrument", "side", "quantity", "filled quantity", "trigger price", "status")
+        yield from _fields(f"conditional order {key[0]}", names, ours[:6], theirs)
+    return known
 
 
 def _fills(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -> Iterator[str]:

@@ -84,6 +84,7 @@ def ledger() -> Ledger:
         "balances": [{"asset": "USDT", "walletBalance": "0.99999873"}],
         "income": [],
         "byHand": [],
+        "algoOrders": [],
     }
 
 
@@ -263,9 +264,64 @@ def test_any_other_order_must_be(tmp_path: Path, ledger: Ledger, status: OrderSt
     ]
 
 
+def guard_row(status: str, child: str = "", **changes: str) -> dict[str, Any]:
+    row = {
+        "symbol": "BTCUSDT",
+        "clientAlgoId": "a1-1-3-25",
+        "side": "SELL",
+        "quantity": "0.003",
+        "triggerPrice": "98.0",
+        "algoStatus": status,
+        "actualOrderId": child,
+    }
+    return row | changes
+
+
+def guarded(tmp_path: Path, status: OrderStatus, **fields: int) -> Path:
+    """Return a session with a guard of three lots beside the orders of every session."""
+    stop = {"side": -1, "qty_lots": 3, "order_type": 3, "price_ticks": 980}
+    rows = (
+        request(3, **stop),
+        update(3, OrderStatus.NEW, venue_order_id=0, **stop),
+        update(3, status, **({"venue_order_id": 0} | stop | fields)),
+    )
+    return write_session(tmp_path / "practice-practice-paper", *trades(), *rows)
+
+
+def test_a_guard_that_never_became_an_order_is_compared_at_its_desk(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    session = guarded(tmp_path, OrderStatus.CANCELED)
+    ledger["algoOrders"] = [guard_row("CANCELED")]
+    answer = compare(ledger, session)
+    assert (answer.agrees, answer.differences) == (True, [])
+    assert answer.compared["orders"] == 3
+    ledger["algoOrders"] = [guard_row("NEW", quantity="0.002", triggerPrice="98.1")]
+    found = compare(ledger, session).differences
+    assert [text.partition(" is ")[0] for text in found] == [
+        f"conditional order a1-1-3-25: {name}" for name in ("quantity", "trigger price", "status")
+    ]
+    ledger["algoOrders"] = []
+    assert compare(ledger, session).differences == [
+        "order a1-1-3-25: CANCELED in the journal, unknown to the exchange"
+    ]
+
+
+def test_a_guard_that_became_an_order_is_compared_as_that_order(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    session = guarded(tmp_path, OrderStatus.CANCELED, venue_order_id=9_003)
+    ledger["algoOrders"] = [guard_row("FINISHED", child="9003")]
+    born = order_row(3, "SELL", "0.003") | {"status": "CANCELED", "executedQty": "0.000"}
+    ledger["orders"].append(born)
+    assert compare(ledger, session).differences == []
+    born["status"] = "FILLED"
+    assert len(compare(ledger, session).differences) == 1
+
+
 def test_nothing_to_compare_is_disagreement(tmp_path: Path) -> None:
     session = write_session(tmp_path / "practice-practice-paper", event(EventType.SESSION_START))
-    tables = ("orders", "trades", "positions", "balances", "income", "byHand")
+    tables = ("orders", "trades", "positions", "balances", "income", "byHand", "algoOrders")
     empty: Ledger = {table: [] for table in tables}
 
     answer = compare(empty, session)

@@ -204,14 +204,23 @@ def algo(**changes: object) -> bytes:
 
 
 @pytest.mark.parametrize("status", ["NEW", "CANCELED", "REJECTED", "EXPIRED"])
-def test_a_conditional_order_is_told_as_somebody_elses_whatever_its_name(status: str) -> None:
+def test_a_conditional_order_is_told_by_its_name_and_without_a_number(status: str) -> None:
     (report,) = decode_user_frame(algo(X=status), READER).reports
     assert report.event_type == EventType.ORDER_UPDATE
     assert report.order_status == OrderStatus[status]
-    assert (report.order_sequence, report.strategy_index, report.venue_order_id) == (0, -1, 0)
+    assert (report.order_sequence, report.strategy_index, report.venue_order_id) == (3, 1, 0)
+    assert (report.order_type, report.price_ticks) == (OrderType.STOP_MARKET, 600_000)
     assert (report.text, report.request_id) == ("a1-2-3-rs", 77)
     assert (report.side, report.qty_lots, report.flags) == (Side.SELL, 10, EVENT_REDUCE_ONLY)
     assert report.venue_time_ns == ALGO["T"] * 1_000_000  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "change", [{"cp": True, "q": "0"}, {"o": "TRAILING_STOP_MARKET"}, {"caid": "by-hand"}]
+)
+def test_what_the_engine_never_places_is_somebody_elses(change: dict[str, object]) -> None:
+    (report,) = decode_user_frame(algo(tp="60000.123456", **change), READER).reports
+    assert (report.order_sequence, report.strategy_index, report.price_ticks) == (0, -1, 0)
 
 
 @pytest.mark.parametrize("status", ["TRIGGERED", "FINISHED"])
