@@ -3,10 +3,10 @@
     requests (arrival, mid) and fills -> orders with fills -> the market around each -> costs
 
 Times are the session's monotonic clock: arrival is the decision, a fill is when the brain had it,
-the market is when it was received. Where the market was not journaled, or was removed to keep the
-journal's bound, what needs it is None; arrival is in the request. Memory is bounded by the newest
-`ORDERS_MAX` requests and `KEPT_MAX` market records; from the record that is one too many on, the
-market counts as not known.
+the market is when it was received. Fills of conditional orders are left out and counted. Where the
+market was not journaled, or was removed to keep the journal's bound, what needs it is None; arrival
+is in the request. Memory is bounded by the newest `ORDERS_MAX` requests and `KEPT_MAX` market
+records; from the record that is one too many on, the market counts as not known.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.codes import EVENT_DUPLICATE, EventType, Liquidity, RecordType
+from engine.domain.codes import (
+    EVENT_DUPLICATE,
+    EventType,
+    Liquidity,
+    OrderType,
+    RecordType,
+)
 from engine.store.event_names import Event, EventNames
 from engine.store.execution_costs import (
     MARKOUTS_S,
@@ -112,6 +118,8 @@ def _worked_orders(directory: Path, document: SessionDocument) -> tuple[list[Wor
         for event in batch.records[(kinds == EventType.ORDER_REQUEST) | is_fill]:
             key = (int(event["epoch_low"]), int(event["order_sequence"]))
             if event["event_type"] == EventType.ORDER_REQUEST:
+                if event["order_type"] >= OrderType.STOP_MARKET:
+                    continue  # it waits for a price: the mid of its request is no arrival
                 known[key] = _asked(names, event)
                 if len(known) > ORDERS_MAX:
                     left_out += len(known.popitem(last=False)[1].fills)

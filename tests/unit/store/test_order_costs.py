@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.domain.codes import EVENT_DUPLICATE, Liquidity, RecordType
+from engine.domain.codes import EVENT_DUPLICATE, Liquidity, OrderType, RecordType
 from engine.domain.records import MARKET_DTYPE
 from engine.store import order_costs
 from engine.store.execution_costs import MARKOUTS_S, Costs, Execution, Mids, costs_of
@@ -180,6 +180,13 @@ def test_a_fill_told_twice_counts_once_and_one_of_no_order_is_left_out(tmp_path:
     foreign = filled(9, 1_000, ARRIVED + S, 9, number=7)
     found = session_costs(written(tmp_path, [*EVENTS, again, foreign, asked(2)], MARKET))
     assert only(found).filled_lots == 5, "and an order without a fill has no costs"
+    assert found.fills_left_out == 1
+
+
+def test_an_order_that_waited_for_a_price_has_no_arrival_and_is_left_out(tmp_path: Path) -> None:
+    guard = [asked(2, order_type=OrderType.STOP_MARKET), filled(5, 900, ARRIVED + S, 9, number=2)]
+    found = session_costs(written(tmp_path, [*EVENTS, *guard], MARKET))
+    assert only(found).filled_lots == 5
     assert found.fills_left_out == 1
 
 
