@@ -1,14 +1,16 @@
 """The venue's dead man's switch: orders that rest are cancelled there when we fall silent.
 
-Per instrument: armed as soon as an order of ours rests, refreshed while one does, disarmed when the
-last is gone, and at an orderly stop, where the engine itself decides what stays. The switch cancels
-every order of the instrument, so it is not armed where a foreign order rests too; and refreshing
-has a price, so only so many instruments are armed at once.
+Per instrument: armed as soon as an order of ours rests, refreshed while one does, disarmed by the
+next refresh after the last is gone, and at an orderly stop, where the engine itself decides what
+stays. The switch cancels every order of the instrument, so it is not armed where a foreign order
+rests too, and disarmed at once when one comes; and setting it has a price, so only so many
+instruments are armed at once, and one that is quoted again and again is not set each time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -105,11 +107,15 @@ class Countdown:
     async def run(self) -> None:
         """Keep the switches set until cancelled."""
         period_s = self._countdown_ms / 1_000 / REFRESHES
+        due_s = 0.0
         while True:
             self._changed.clear()
-            is_done = await self._set_all()
+            is_due = time.monotonic() >= due_s
+            is_done = await (self._refresh() if is_due else self._follow())
+            if is_due or not is_done:
+                due_s = time.monotonic() + (period_s if is_done else RETRY_S)
             try:
-                async with asyncio.timeout(period_s if is_done else RETRY_S):
+                async with asyncio.timeout(max(due_s - time.monotonic(), 0.0)):
                     await self._changed.wait()
             except TimeoutError:
                 pass
@@ -122,10 +128,18 @@ class Countdown:
         except TimeoutError:
             pass
 
-    async def _set_all(self) -> bool:
+    async def _refresh(self) -> bool:
         wanted = self.wanted()
         done = [await self._set(index, 0) for index in sorted(self.armed - wanted)]
         done += [await self._set(index, self._countdown_ms) for index in sorted(wanted)]
+        return all(done)
+
+    async def _follow(self) -> bool:
+        """Arm what is new and leave what a foreign order came to; the rest waits for a refresh."""
+        shared = [index for index in sorted(self.armed) if self._foreign.get(index)]
+        done = [await self._set(index, 0) for index in shared]
+        coming = sorted(self.wanted() - self.armed)[: max(0, INSTRUMENTS_MAX - len(self.armed))]
+        done += [await self._set(index, self._countdown_ms) for index in coming]
         return all(done)
 
     async def _set(self, index: int, countdown_ms: int) -> bool:

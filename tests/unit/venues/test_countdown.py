@@ -47,12 +47,14 @@ def told(
     return Report(kind, index, order_status=status, text=name, **number)
 
 
-def play(scene: Callable[[Countdown, Venue], Awaitable[None]]) -> None:
+def play(
+    scene: Callable[[Countdown, Venue], Awaitable[None]], countdown_ms: int = COUNTDOWN_MS
+) -> None:
     """Run a scene while the switches are kept."""
 
     async def scenario() -> None:
         venue = Venue()
-        countdown = Countdown(COUNTDOWN_MS, venue.set)
+        countdown = Countdown(countdown_ms, venue.set)
         task = asyncio.create_task(countdown.run())
         await scene(countdown, venue)
         task.cancel()
@@ -84,6 +86,24 @@ def test_armed_while_an_order_rests_refreshed_and_disarmed_after_the_last() -> N
         assert len(venue.asked) == count, "nothing rests, so nothing is asked"
 
     play(scene)
+
+
+def test_an_instrument_that_is_quoted_again_and_again_is_set_once() -> None:
+    async def scene(countdown: Countdown, venue: Venue) -> None:
+        for name in "abcdefgh":
+            countdown.note(told(name, OrderStatus.NEW))
+            await until(lambda: countdown.armed == {0})
+            countdown.note(told(name, OrderStatus.CANCELED))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        countdown.note(told("other", OrderStatus.NEW, 1))
+        await until(lambda: 1 in countdown.armed)
+        assert venue.asked == [(0, 90_000), (1, 90_000)], "the refresh is far away"
+        countdown.note(told("by hand", OrderStatus.NEW, 0, sequence=0, kind=EventType.VENUE_ORDER))
+        await until(lambda: countdown.armed == {1})
+        assert venue.asked[-1] == (0, 0), "a foreign order is not cancelled with ours"
+
+    play(scene, 90_000)
 
 
 def test_refresh_that_fails_is_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
