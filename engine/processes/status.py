@@ -191,10 +191,11 @@ class StatusBoard:
         return self.queries.orders_open()
 
     def latency(self) -> dict[str, Any]:
-        """Return every latency histogram: how many values are below each power of two of ns."""
+        """Return every latency histogram: percentiles, and counts below each power of two of ns."""
         return {
             histogram.name.removesuffix("_ns"): {
                 "label": histogram.label,
+                "us": microseconds(self.counters.percentiles(role, histogram.name)),
                 "below_ns": edges(self.counters.words(role, histogram.name)),
             }
             for role, (_, _, histograms) in PAGES.items()

@@ -162,3 +162,12 @@ def test_a_latency_is_a_prometheus_histogram() -> None:
     assert f'le="+Inf"}} {len(VALUES_NS)}' in lines[-3]
     assert lines[-1].endswith(f"}} {len(VALUES_NS)}")
     assert float(lines[-2].rpartition(" ")[2]) == pytest.approx(sum(VALUES_NS) / 1e9)
+
+
+def test_each_latency_has_its_percentiles_and_its_counts() -> None:
+    board: StatusBoard = SimpleNamespace(counters=counters()[0])  # type: ignore[assignment]
+    found = StatusBoard.latency(board)
+    assert set(found) >= {"decode", "lag", "decide", "decision_to_order", "tick_to_order"}
+    for each in found.values():
+        assert each["us"] == {"p50": 0.0, "p99": 0.0, "p999": 0.0, "max": 0.1, "count": 3}
+        assert each["below_ns"][-1][1] == len(VALUES_NS) - 1  # one is above the last edge
