@@ -8,7 +8,8 @@ holds nothing: empty lists, never an exception on the way of `/health`.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from engine.domain.instrument_row import decimal_text
 E8: Final = 100_000_000
 NS_PER_S: Final = 1_000_000_000
 BUSY_TIMEOUT_S: Final = 0.2
+SESSIONS_MAX: Final = 8  # newest ones, in which the newest decisions are looked for
 NET: Final = "(net)"
 OPEN_STATUSES: Final = (
     OrderStatus.PENDING_NEW,
@@ -39,12 +41,14 @@ _ORDERS: Final = f"""
            o.cum_qty_lots, o.status, o.client_order_id,
            i.tick_scaled, i.price_exponent, i.lot_scaled, i.qty_exponent
     FROM order_states o JOIN instruments i USING (state_key, instrument)
-    WHERE o.status IN ({", ".join(str(int(status)) for status in OPEN_STATUSES)})
+    WHERE o.state_key IN (SELECT state_key FROM sessions)
+    AND o.status IN ({", ".join(str(int(status)) for status in OPEN_STATUSES)})
     ORDER BY o.created_ns"""  # noqa: S608  numbers of an enumeration
 _DECISIONS: Final = """
     SELECT time_ns, instrument, strategy, side, is_entry, reason_name, score, refusal_mask,
            refusal_names
-    FROM decisions ORDER BY time_ns DESC, sequence DESC LIMIT ?"""
+    FROM decisions WHERE state_key = ? AND session_id = ? ORDER BY sequence DESC LIMIT ?"""
+_SESSIONS: Final = "SELECT state_key, session_id FROM sessions ORDER BY started_ns DESC LIMIT ?"
 _PNL: Final = """
     SELECT COALESCE(SUM(realised_pnl_e8), 0), COALESCE(SUM(fee_e8), 0) FROM positions
     WHERE strategy = ?"""
@@ -61,9 +65,25 @@ _WALLET: Final = "SELECT asset, wallet_e8, available_e8 FROM balances ORDER BY a
 class StatusQueries:
     """The projection of one state directory, read-only."""
 
-    def __init__(self, path: Path) -> None:
-        """Remember where the database is or will be."""
+    def __init__(self, path: Path, opened: sqlite3.Connection | None = None) -> None:
+        """Remember where the database is or will be.
+
+        Args:
+            path: of the file.
+            opened: asked instead of opening the file for each question; None: it is opened.
+        """
         self._path = path
+        self._opened = opened
+
+    @contextmanager
+    def at_once(self) -> Iterator[StatusQueries]:
+        """Yield the same queries over one opening of the file, for this thread; then close it."""
+        with ExitStack() as held:
+            try:
+                opened = held.enter_context(closing(_open(self._path)))
+            except sqlite3.Error:
+                opened = None  # each question says for itself that there is nothing
+            yield StatusQueries(self._path, opened)
 
     def positions(self) -> list[dict[str, Any]]:
         """Return positions by strategy, open ones first; quantities and prices as decimals."""
@@ -143,7 +163,15 @@ class StatusQueries:
         ]
 
     def decisions_recent(self, limit: int) -> list[dict[str, Any]]:
-        """Return the newest decisions first: what was wanted, why, and what risk said."""
+        """Return the newest decisions first: what was wanted, why, and what risk said.
+
+        They are asked for by session, as the table is kept: it grows by millions of rows.
+        """
+        rows: list[tuple[Any, ...]] = []
+        for key in self._rows(_SESSIONS, (SESSIONS_MAX,)):
+            rows += self._rows(_DECISIONS, (*key, limit - len(rows)))
+            if len(rows) == limit:
+                break
         return [
             {
                 "time": time_text(time_ns),
@@ -165,7 +193,7 @@ class StatusQueries:
                 score,
                 mask,
                 refusals,
-            ) in self._rows(_DECISIONS, (limit,))
+            ) in rows
         ]
 
     def pnl(self) -> dict[str, Any]:
@@ -188,14 +216,22 @@ class StatusQueries:
         return (int(rows[0][0]), str(rows[0][1])) if rows else None
 
     def _rows(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        return read_rows(self._path, statement, values)
+        if self._opened is None:
+            return read_rows(self._path, statement, values)
+        try:
+            return self._opened.execute(statement, values).fetchall()
+        except sqlite3.Error:
+            return []
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
 
 
 def read_rows(path: Path, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
     """Return the rows of one statement; none while the database cannot be read."""
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
-        with closing(connection):
+        with closing(_open(path)) as connection:
             return connection.execute(statement, values).fetchall()
     except sqlite3.Error:
         return []

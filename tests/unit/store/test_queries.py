@@ -1,12 +1,18 @@
 """`/status` shows what the projection holds, and nothing rather than an error."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.domain.records import EventType, OrderStatus, OrderType
+from engine.store import pages as pages_module
+from engine.store import queries as queries_module
+from engine.store.pages import SessionPages
 from engine.store.projection import project_all
 from engine.store.queries import StatusQueries
 from engine.store.sqlite import SqliteDatabase
@@ -15,8 +21,12 @@ from tests.store_events import decision, event, fill, opening_cash, position, re
 
 
 @pytest.fixture
-def queries(tmp_path: Path) -> StatusQueries:
-    state = tmp_path / "practice-practice-paper"
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "practice-practice-paper"
+
+
+@pytest.fixture
+def queries(state: Path) -> StatusQueries:
     write_session(
         state,
         opening_cash(500_000_000),
@@ -70,6 +80,64 @@ def test_decisions_are_newest_first_and_bounded(queries: StatusQueries) -> None:
     assert (older["side"], older["outcome"], older["reason"]) == ("BUY", "approved", "fvg return")
     assert newest["time"] > older["time"]
     assert queries.decisions_recent(1) == [newest]
+
+
+def test_decisions_of_earlier_sessions_follow_those_of_the_newest(
+    state: Path, queries: StatusQueries
+) -> None:
+    later = {"session_id": "20260102T000000-2", "epoch": 2, "started_realtime_ns": 1 << 62}
+    write_session(state, decision(time_ns=9_000_000_000, side=-1), **later)
+    database = SqliteDatabase(state / "aegis.db")
+    project_all(database, state)
+    database.close()
+    found = queries.decisions_recent(10)
+    assert [row["side"] for row in found] == ["SELL", "SELL", "BUY"]
+    assert queries.decisions_recent(2) == found[:2]
+
+
+def plans(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return how SQLite goes about every question of the status and the limits."""
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    read = queries_module.read_rows
+
+    def noted(_path: Path, statement: str, values: tuple[object, ...] = ()) -> list[Any]:
+        asked.append((statement, values))
+        return read(path, statement, values)
+
+    for module in (queries_module, pages_module):
+        monkeypatch.setattr(module, "read_rows", noted)
+    StatusQueries(path).decisions_recent(5)
+    StatusQueries(path).orders_open()
+    SessionPages(path, path.parent.name).entries_since(0)
+    with closing(sqlite3.connect(path)) as database:
+        return [
+            str(row[3])
+            for statement, values in asked
+            for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
+
+
+def test_no_look_reads_a_table_that_grows(
+    state: Path, queries: StatusQueries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look must not become slower with each decision and order there ever was."""
+    assert queries.decisions_recent(1)
+    found = plans(state / "aegis.db", monkeypatch)
+    whole = [line for line in found if line.startswith("SCAN") and "sessions" not in line]
+    assert whole == []
+    for index in ("orders_by_status", "entries_passed", "sqlite_autoindex_decisions_1"):
+        assert any(index in line for line in found), index
+
+
+def test_questions_at_once_have_the_answers_of_questions_one_by_one(
+    tmp_path: Path, queries: StatusQueries
+) -> None:
+    with queries.at_once() as together:
+        assert together.positions() == queries.positions() != []
+        assert together.orders_open() == queries.orders_open() != []
+        assert together.decisions_recent(5) == queries.decisions_recent(5) != []
+    with StatusQueries(tmp_path / "none.db").at_once() as nothing:
+        assert nothing.positions() == nothing.decisions_recent(5) == []
 
 
 def test_pnl_is_net_of_fees_and_counts_every_fill_once(queries: StatusQueries) -> None:
