@@ -97,20 +97,12 @@ class StatusBoard:
             "latency_us": self.latency_us(),
             "refusals": self.refusals(),
             "rejected_records": self.rejected_records(),
-            **self._projected(),
+            **self.queries.shown(DECISIONS_SHOWN),
             "pnl": self.pnl(),
             "memory": {"shared_bytes": run.parts().bytes_total, "rss_bytes": self._rss_bytes()},
             "journal": {"path": f"{config.state_dir}/journal/{config.session_id}"},
             "notice": self._notice(),
         }
-
-    def _projected(self) -> dict[str, Any]:
-        with self.queries.at_once() as queries:
-            return {
-                "orders_open": queries.orders_open(),
-                "positions": queries.positions(),
-                "decisions_recent": queries.decisions_recent(DECISIONS_SHOWN),
-            }
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Return whether the engine is alive: no role has faulted."""

@@ -75,9 +75,17 @@ class StatusQueries:
         self._path = path
         self._opened = opened
 
+    def shown(self, decision_count: int) -> dict[str, list[dict[str, Any]]]:
+        """Return what a status shows of the projection, from one opening of the file."""
+        with self._at_once() as queries:
+            return {
+                "orders_open": queries.orders_open(),
+                "positions": queries.positions(),
+                "decisions_recent": queries.decisions_recent(decision_count),
+            }
+
     @contextmanager
-    def at_once(self) -> Iterator[StatusQueries]:
-        """Yield the same queries over one opening of the file, for this thread; then close it."""
+    def _at_once(self) -> Iterator[StatusQueries]:
         with ExitStack() as held:
             try:
                 opened = held.enter_context(closing(_open(self._path)))

@@ -59,6 +59,13 @@ SELF_NAMED: Final = frozenset({"local", "guest"})  # on this machine: they say w
 Come = TypeVar("Come", Effect, OrderEffect)  # what an action came to
 
 
+class Costed(NamedTuple):
+    """What an order's execution cost, or why nobody knows."""
+
+    good: bool
+    found: str
+
+
 class Answer(NamedTuple):
     """What an operation came to."""
 
@@ -102,14 +109,11 @@ class Desk:
         """Return whether an operation looks first; then `look`, beside the operator's thread."""
         return isinstance(asked, CostsBody) or self._reach.commands.looks(_command(name, asked))
 
-    def look(self, name: str, asked: CommandBody, caller: Caller) -> Looked:
+    def look(self, name: str, asked: CommandBody, caller: Caller) -> Looked | Costed:
         """Return what an operation finds before it acts; takes seconds."""
         if isinstance(asked, CostsBody):
-            from engine.processes.commands import Check
-            from engine.processes.operator import Looked
-
             status, found = self._reach.journals.costs(asked.order)
-            return Looked((Check("costs", status == 200, found.get("text") or found["error"]),))
+            return Costed(status == 200, found.get("text") or found["error"])
         return self._reach.commands.look(_command(name, asked), _who(asked, caller))
 
     def act(
@@ -118,7 +122,7 @@ class Desk:
         asked: CommandBody,
         caller: Caller,
         source: str,
-        looked: Looked | None = None,
+        looked: Looked | Costed | None = None,
     ) -> Answer:
         """Do what an acting operation names, once; the operator's thread only.
 
@@ -190,15 +194,14 @@ class Desk:
         )
 
     def _outcome(
-        self, command: str, asked: CommandBody, who: str, looked: Looked | None
+        self, command: str, asked: CommandBody, who: str, looked: Looked | Costed | None
     ) -> Outcome:
         commands = self._reach.commands
-        if not isinstance(asked, CostsBody) or looked is None:
+        if not isinstance(looked, Costed):
             return commands.act(command, who, asked.reason, looked)
         # Nothing is done to the engine: what was found goes into the audit trail.
-        (costs,) = looked.checks
         noted = commands.act("log_decision", who, asked.reason, None)
-        return noted._replace(effect=costs.found, accepted=costs.good, checks=looked.checks)
+        return noted._replace(effect=looked.found, accepted=looked.good)
 
     def _write_down(
         self,

@@ -85,7 +85,11 @@ def test_decisions_are_newest_first_and_bounded(queries: StatusQueries) -> None:
 def test_decisions_of_earlier_sessions_follow_those_of_the_newest(
     state: Path, queries: StatusQueries
 ) -> None:
-    later = {"session_id": "20260102T000000-2", "epoch": 2, "started_realtime_ns": 1 << 62}
+    later: dict[str, Any] = {
+        "session_id": "20260102T000000-2",
+        "epoch": 2,
+        "started_realtime_ns": 1 << 62,
+    }
     write_session(state, decision(time_ns=9_000_000_000, side=-1), **later)
     database = SqliteDatabase(state / "aegis.db")
     project_all(database, state)
@@ -132,12 +136,11 @@ def test_no_look_reads_a_table_that_grows(
 def test_questions_at_once_have_the_answers_of_questions_one_by_one(
     tmp_path: Path, queries: StatusQueries
 ) -> None:
-    with queries.at_once() as together:
-        assert together.positions() == queries.positions() != []
-        assert together.orders_open() == queries.orders_open() != []
-        assert together.decisions_recent(5) == queries.decisions_recent(5) != []
-    with StatusQueries(tmp_path / "none.db").at_once() as nothing:
-        assert nothing.positions() == nothing.decisions_recent(5) == []
+    together = queries.shown(5)
+    assert together["positions"] == queries.positions() != []
+    assert together["orders_open"] == queries.orders_open() != []
+    assert together["decisions_recent"] == queries.decisions_recent(5) != []
+    assert not any(StatusQueries(tmp_path / "none.db").shown(5).values())
 
 
 def test_pnl_is_net_of_fees_and_counts_every_fill_once(queries: StatusQueries) -> None:
