@@ -27,6 +27,7 @@ GOOD: Books = {
             "origQty": "2.0",
         }
     ],
+    "algoOrders": [{"clientAlgoId": "a1-0-2-2", "algoStatus": "CANCELED"}],
     "trades": [{"id": 7, "symbol": "X", "side": "BUY", "qty": "2.0", "price": "100.00"}],
 }
 
@@ -65,6 +66,12 @@ def test_two_orders_of_one_name_are_found_unless_the_venue_named_them(books: Boo
 def test_an_order_left_at_the_exchange_is_found(books: Books, status: str) -> None:
     books["orders"][0]["status"] = status
     assert len(list(laws._nothing_open(books))) == 1
+
+
+def test_a_guard_left_waiting_at_the_exchange_is_found(books: Books) -> None:
+    books["algoOrders"][0]["algoStatus"] = "NEW"
+    (sentence,) = laws._nothing_open(books)
+    assert "a1-0-2-2" in sentence
 
 
 def test_an_order_above_the_limit_is_found_unless_it_is_not_ours(books: Books) -> None:
