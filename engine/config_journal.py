@@ -21,6 +21,14 @@ class JournalConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             description="The feature vector of every bar that ends, 3 KB each; off: none is kept.",
         ),
     ] = "all"
+    feature_rows: Annotated[
+        str,
+        Meta(
+            pattern="^(all|off)$",
+            description="Feature vectors as rows of the databases too, 4 KB each; off: in the "
+            "journal only.",
+        ),
+    ] = "off"
     max_bytes: Annotated[
         int, Meta(gt=0, description="Bound of all journals; oldest market segments go first.")
     ] = 10_000_000_000

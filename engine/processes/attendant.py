@@ -25,7 +25,7 @@ from engine.processes.event_lines import EventLines
 from engine.processes.events import SubscriberTable
 from engine.processes.follower import Follower
 from engine.processes.guard import GuardReason
-from engine.processes.projector import Projector, open_databases
+from engine.processes.projector import Projector, open_databases, present_names
 from engine.processes.role_events import fault_payload, look_payload
 from engine.processes.traces import trace_sender
 from engine.store.errors import JournalError, StoreError
@@ -73,7 +73,12 @@ class Attendant:
         )
         self._follower = Follower(orchestrator.directory, table, first)
         self._projectors = [
-            Projector(open_database, orchestrator.directory, on_alarm=self._on_projection_alarm)
+            Projector(
+                open_database,
+                orchestrator.directory,
+                on_alarm=self._on_projection_alarm,
+                vector_names=present_names if config.journal.feature_rows == "all" else None,
+            )
             for open_database in open_databases(config)
         ]
         self._archivist = Archivist(config, self._on_archive_alarm)

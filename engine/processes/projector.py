@@ -17,8 +17,14 @@ from typing import Final
 from engine.config import Config
 from engine.store.database import Database, migrate
 from engine.store.errors import JournalError, ProjectionError
+from engine.store.feature_rows import FeatureProjection, VectorNames
 from engine.store.projection import SessionProjection
-from engine.store.session import document_changed_ns, read_document, sessions
+from engine.store.session import (
+    SessionDocument,
+    document_changed_ns,
+    read_document,
+    sessions,
+)
 
 POLL_PERIOD_S: Final = 0.1
 RETRY_FIRST_S: Final = 0.5
@@ -26,6 +32,7 @@ RETRY_MAX_S: Final = 30.0
 ALARM_PERIOD_S: Final = 60.0
 
 OpenDatabase = Callable[[], Database]
+Projection = SessionProjection | FeatureProjection
 
 
 def open_databases(config: Config) -> list[OpenDatabase]:
@@ -59,6 +66,14 @@ def open_postgres(url: str) -> Database:
     return PostgresDatabase(url)
 
 
+def present_names() -> VectorNames:
+    """Return what this version calls the columns of feature vectors; reads its sources."""
+    from engine.processes.feature_files import present_plan
+
+    plan = present_plan()
+    return VectorNames(plan.word, plan.names)
+
+
 class Projector:
     """Projects every session of a state directory, the running one as it is written."""
 
@@ -68,6 +83,7 @@ class Projector:
         directory: Path,
         *,
         on_alarm: Callable[[str], None],
+        vector_names: Callable[[], VectorNames] | None = None,
         retry_first_s: float = RETRY_FIRST_S,
     ) -> None:
         """Project the session in `directory` and the ones before it; nothing runs before `start`.
@@ -76,11 +92,14 @@ class Projector:
             open_database: called by the projection thread, again after every failure.
             directory: journal directory of the running session.
             on_alarm: told, at most once a minute, that the database is away and why.
+            vector_names: called by the projection thread; None: no feature vector is projected.
             retry_first_s: pause after the first failure; doubles up to RETRY_MAX_S.
         """
         self._open_database = open_database
         self._directory = directory
         self._on_alarm = on_alarm
+        self._vector_names = vector_names
+        self._names: VectorNames | None = None
         self._retry_first_s = retry_first_s
         self._alarmed_s = -ALARM_PERIOD_S
         self._stopping = threading.Event()
@@ -124,37 +143,47 @@ class Projector:
             migrate(database, time.time_ns())
             for directory, document in sessions(self._directory.parent.parent):
                 if directory != self._directory:
-                    self._project_earlier(SessionProjection(database, directory, document))
+                    self._project_earlier(self._projections(database, directory, document))
             self._follow(database)
         finally:
             database.close()
 
-    def _project_earlier(self, projection: SessionProjection) -> None:
+    def _projections(
+        self, database: Database, directory: Path, document: SessionDocument
+    ) -> list[Projection]:
+        found: list[Projection] = [SessionProjection(database, directory, document)]
+        if self._vector_names is not None:
+            self._names = self._names or self._vector_names()
+            found.append(FeatureProjection(database, directory, document, self._names))
+        return found
+
+    def _project_earlier(self, projections: list[Projection]) -> None:
         # A damaged journal of an earlier session is told and left; this session goes on.
         try:
-            self._drain(projection)
+            self._drain(projections)
         except JournalError as error:
             self._alarm(str(error))
 
     def _follow(self, database: Database) -> None:
         changed_ns = -1
-        projection: SessionProjection | None = None
+        projections: list[Projection] = []
         while True:
             # Asked before the last pass, so that what was written before `stop` is projected.
             is_last = self._stopping.is_set()
             seen_ns = document_changed_ns(self._directory)
-            if projection is None or seen_ns != changed_ns:
+            if not projections or seen_ns != changed_ns:
                 changed_ns = seen_ns
                 document = read_document(self._directory)
-                projection = SessionProjection(database, self._directory, document)
-            self._drain(projection)
+                projections = self._projections(database, self._directory, document)
+            self._drain(projections)
             if is_last:
                 return
             self._stopping.wait(POLL_PERIOD_S)
 
-    def _drain(self, projection: SessionProjection) -> None:
-        while count := projection.project():
-            self.projected_count += count
+    def _drain(self, projections: list[Projection]) -> None:
+        for projection in projections:
+            while count := projection.project():
+                self.projected_count += count
 
     def _alarm(self, text: str) -> None:
         now_s = time.monotonic()

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from engine.domain.codes import EventType
 from engine.domain.strategy_table import StrategyRow
+from engine.store.cursors import read_cursor, write_cursor
 from engine.store.database import Database, migrate
 from engine.store.event_names import Event, EventNames
 from engine.store.fold import ORDER_REPORTS, Fold
-from engine.store.frames import FrameKind
 from engine.store.journal import (
     SOURCE_EVENTS_BRAIN,
     SOURCE_EVENTS_FEED,
@@ -35,7 +35,6 @@ from engine.store.log_rows import MAKERS, log_row
 from engine.store.reader import Batch, SourceReader
 from engine.store.session import SessionDocument, sessions
 from engine.store.tables import (
-    CURSORS,
     DECISIONS,
     FILLS,
     INSTRUMENTS,
@@ -115,10 +114,11 @@ class SessionProjection:
         self._fold = Fold(self._names, self._stored, asset)
         self._market = MarketIndex(directory)
         self._recall()
+        cursors = {source: read_cursor(database, document, source) for source in PROJECTED}
         self._readers = [
-            SourceReader(directory, source, self._cursor(source)[0])
-            for source in PROJECTED
-            if not self._cursor(source)[1]
+            SourceReader(directory, source, cursor.next_sequence)
+            for source, cursor in cursors.items()
+            if not cursor.is_complete
         ]
         self._wanted = {
             source: np.array(
@@ -150,7 +150,7 @@ class SessionProjection:
             with self._database.transaction():
                 for batch in batches:
                     self._project_batch(reader.source, batch)
-                self._write_cursor(reader, batches)
+                write_cursor(self._database, self._document, reader, batches)
         except BaseException:
             self._fold.take()
             self._stored.forget()
@@ -198,27 +198,6 @@ class SessionProjection:
         time_ns, cause = int(cells["time_ns"] or 0), int(cells["cause_sequence"] or 0)
         first, last = self._market.window(time_ns, timeframe_s, cause)
         return {"window_first": first, "window_last": last}
-
-    def _write_cursor(self, reader: SourceReader, batches: list[Batch]) -> None:
-        CURSORS.write(
-            self._database,
-            [
-                {
-                    "state_key": self._document.state_key,
-                    "session_id": self._document.session_id,
-                    "source": reader.source,
-                    "next_sequence": reader.next_sequence,
-                    "is_complete": int(batches[-1].kind is FrameKind.END),
-                }
-            ],
-        )
-
-    def _cursor(self, source: str) -> tuple[int, bool]:
-        key = (self._document.state_key, self._document.session_id, source)
-        cells = CURSORS.load(self._database, key)
-        if cells is None:
-            return 0, False
-        return int(cells["next_sequence"] or 0), bool(cells["is_complete"])
 
     def _recall(self) -> None:
         # What a session's adjustments cover is forgotten with the session, as the brain does.

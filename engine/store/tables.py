@@ -163,6 +163,14 @@ ROLE_STATES: Final = _table(
     "time_ns role kind state state_name reason message",
     is_log=True,
 )
+FEATURE_VECTORS: Final = _table(
+    "feature_vectors",
+    _EVENT,
+    "instrument timeframe_s number start_ns open_ticks high_ticks low_ticks close_ticks "
+    "volume_lots buy_lots plan vector",
+    is_log=True,
+)
+FEATURE_COLUMNS: Final = _table("feature_columns", ("plan", "place"), "name")
 TABLES: Final = (
     SESSIONS,
     INSTRUMENTS,
@@ -179,5 +187,7 @@ TABLES: Final = (
     FAULTS,
     ADJUSTMENTS,
     ROLE_STATES,
+    FEATURE_VECTORS,
+    FEATURE_COLUMNS,
     CURSORS,
 )
