@@ -64,7 +64,7 @@ def _decision(names: EventNames, event: Event) -> Cells:
         "cause_sequence": int(event["cause_sequence"]),
         "request_id": int(event["request_id"]),
         "refusal_mask": mask,
-        "refusal_names": " ".join(gate.name for gate in reasons_of(mask)),
+        "refusal_names": " ".join(gate.name for gate in reasons_of(mask)) if mask else "",
     }
 
 

@@ -64,8 +64,9 @@ class Table(NamedTuple):
 
     def write(self, database: Database, rows: list[Cells]) -> None:
         """Write rows; of two with one key the later one."""
-        last = {self.key_of(row): row for row in rows}
-        cells = [[row[column] for column in self.columns] for row in last.values()]
+        if not self.is_log:
+            rows = list({self.key_of(row): row for row in rows}.values())
+        cells = [[row[column] for column in self.columns] for row in rows]
         database.insert_many(self.name, self.columns, self.on_conflict(), cells)
 
 
