@@ -12,9 +12,7 @@ from engine import exit_codes
 from engine.cli_views import table
 from engine.domain.instrument_row import E8
 from engine.store.database import Database
-from engine.store.session import sessions
-from engine.store.shadow import grade
-from engine.store.trade_grades import GradedTrade, Performance, graded_trades, performance
+from engine.store.trade_grades import GradedTrade, Performance, account_trades, performance
 
 NS_PER_S: Final = 1_000_000_000
 TRADES: Final = (
@@ -61,10 +59,7 @@ def trades_command(
         StoreError: database or journals cannot be used.
     """
     columns: tuple[str, ...]
-    found: list[GradedTrade] = []
-    for directory, document in sessions(folder):
-        grade(database, directory, document, time.time_ns())
-        found += graded_trades(database, directory, document)
+    found = account_trades(database, folder, time.time_ns())
     if action == "performance":
         rows, columns = [_of_performance(one) for one in performance(found)], PERFORMANCE
     else:

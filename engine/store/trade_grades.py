@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from engine.store.database import Database, Value
-from engine.store.session import SessionDocument
+from engine.store.session import SessionDocument, sessions
+from engine.store.shadow import grade
 from engine.store.trade_regimes import UNKNOWN, SecondMids
 
 BEFORE_NS: Final = 300_000_000_000  # of the regime a trade was entered in
@@ -98,6 +99,24 @@ def graded_trades(
     if rows and document.market_journal != "off":
         mids.read(directory)
     return [_graded(row, exits, mids) for row in rows]
+
+
+def account_trades(database: Database, folder: Path, now_ns: int) -> list[GradedTrade]:
+    """Grade what has closed in every session of an account; return the trades, session by session.
+
+    Args:
+        database: projected, and nobody else's to write outcomes into.
+        folder: the account's state directory.
+        now_ns: wall clock, written into what is graded.
+
+    Raises:
+        ProjectionError, JournalError: database or journals cannot be used.
+    """
+    found: list[GradedTrade] = []
+    for directory, document in sessions(folder):
+        grade(database, directory, document, now_ns)
+        found += graded_trades(database, directory, document)
+    return found
 
 
 def performance(trades: Iterable[GradedTrade]) -> list[Performance]:
