@@ -91,6 +91,10 @@ def test_the_schema_has_the_columns_the_code_writes(database: Database) -> None:
     assert versions == [(version,) for version, _, _ in migrations()]
 
 
+def test_no_two_migrations_have_one_number() -> None:
+    assert [version for version, _, _ in migrations()] == list(range(1, len(migrations()) + 1))
+
+
 def test_migrating_twice_changes_nothing(database: Database) -> None:
     assert migrate(database, 0) == len(migrations())
     assert migrate(database, 0) == 0
