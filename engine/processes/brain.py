@@ -14,13 +14,16 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.domain.instrument_row import Instrument
 from engine.processes import runner
+from engine.processes.board import write_board
 from engine.processes.brain_rings import Rings
 from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState, RoleWord
+from engine.processes.segments import KIND_BOARD
 from engine.store.instrument_segment import KIND_INSTRUMENTS
 from ringbuffer.counters import CountersSegment
 from ringbuffer.errors import InvariantError
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from engine.processes.executor import Executor
     from engine.processes.intake import Intake
     from engine.processes.kernel_image import LoopImage
+    from engine.processes.parents import Parents
     from engine.processes.runner import RoleContext
 
 THREAD_MAIN: Final = 0
@@ -60,6 +64,7 @@ class Brain:
         self.counters = CountersSegment.attach(name("counters"))
         self.page = self.counters.page(RolePage.BRAIN)
         self.instruments_segment = Segment.attach(name("instruments"), kind=KIND_INSTRUMENTS)
+        self.executions = Segment.attach(name("executions"), kind=KIND_BOARD)
         self.rings = Rings(
             Ring.attach(name("market")),
             Ring.attach(name("control-ring")),
@@ -70,6 +75,7 @@ class Brain:
         self._executor: Executor | None = None
         self._kernel: KernelThread | None = None
         self._intake: Intake | None = None
+        self._parents: Parents | None = None
         context.set_state(RoleState.ATTACHED)
         context.beat(THREAD_MAIN)
 
@@ -103,6 +109,8 @@ class Brain:
     def stop(self) -> None:
         """Settle what is in flight inside the budget, then end the threads and unmap."""
         self.context.set_state(RoleState.STOPPING)
+        if self._parents is not None:
+            self._parents.end()
         if self.context.stop_request() == 1:
             self._settle(self.config.drain_budget_s * SETTLE_SHARE)
         if self._executor is not None:
@@ -111,11 +119,12 @@ class Brain:
             self._kernel.stop()
             self._kernel.release()
             self._kernel = None
-        self._executor = self._intake = None
+        self._executor = self._intake = self._parents = None
         self.rings.close()
         self.page.release()
         self.counters.close()
         self.instruments_segment.close()
+        self.executions.close()
 
     # Start
 
@@ -188,6 +197,7 @@ class Brain:
         from engine.processes.brain_state import create_session_state
         from engine.processes.brain_thread import KernelThread
         from engine.processes.intake import Intake
+        from engine.processes.parents import Parents
         from engine.processes.strategy_rows import strategy_rows
 
         self.strategies = strategy_rows(self.config)
@@ -197,6 +207,13 @@ class Brain:
         assert self._executor is not None, "started"
         self._intake = Intake(
             self.instruments_segment, self.config, state, self._executor, self.instruments
+        )
+        self._parents = Parents(
+            self.rings.events.ring,
+            self.rings.market_ring,
+            state,
+            self._executor.offer,
+            partial(write_board, self.executions),
         )
         idle = choose(
             IdleKind(self.config.idle),
@@ -251,6 +268,8 @@ class Brain:
         assert self._kernel is not None, "started"
         if self._intake is not None:
             self._intake.look()
+        if self._parents is not None:
+            self._parents.look()
         if self._kernel.is_synced and not self.context.is_in_state(RoleState.READY):
             self.context.set_state(RoleState.SYNCED)
             self.context.set_state(RoleState.READY)

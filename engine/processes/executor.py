@@ -143,6 +143,11 @@ class Executor:
         assert self._loop is not None, "started"
         self._loop.call_soon_threadsafe(self._restore, list(records))
 
+    def offer(self, record: bytes) -> None:
+        """Publish a record of 256 bytes that is no venue's, behind what waits. From any thread."""
+        if self._loop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._publish, record)
+
     def learn(self, instruments: Sequence[Instrument]) -> None:
         """Take up more instruments, the next by index; `known_count` says when. From any thread."""
         assert self._loop is not None, "started"

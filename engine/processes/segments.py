@@ -5,7 +5,7 @@
         instruments    rows           events-feed         256 B x 4,096      1.0 MiB
         sources        a page of text events-orchestrator 256 B x 4,096      1.0 MiB
         depth          a whole book   control-ring        256 B x 1,024      0.25 MiB
-                                      features          3,072 B x 1,024      3.0 MiB
+        executions     a page of text features          3,072 B x 1,024      3.0 MiB
 
 At 100,000 records a second the market ring holds 2.6 s. The sum stays below the 64 MB of shared
 memory that container runtimes give by default. Standard library and ringbuffer only.
@@ -51,7 +51,8 @@ RING_ROWS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
     ("market", MARKET_SLOTS, 64, (READER_BRAIN, READER_RECORDER)),
     ("features", 1_024, VECTOR_SLOT_BYTES, (READER_JOURNAL,)),
 )
-FIXED_KINDS = ("control", "counters", "instruments", "sources", "depth")  # beside the rings
+# Beside the rings.
+FIXED_KINDS = ("control", "counters", "instruments", "sources", "depth", "executions")
 
 
 class EngineRunningError(Exception):
@@ -66,13 +67,14 @@ class Segments(NamedTuple):
     instruments: Segment
     sources: Segment
     depth: Segment
+    executions: Segment
     rings: dict[str, Ring]
 
     @property
     def bytes_total(self) -> int:
         """Return how much shared memory the engine reserved."""
         sizes = [ring.segment.prefix.size_bytes for ring in self.rings.values()]
-        texts = (self.instruments, self.sources, self.depth)
+        texts = (self.instruments, self.sources, self.depth, self.executions)
         fixed = (self.control.segment, self.counters.segment, *texts)
         return sum(sizes) + sum(segment.prefix.size_bytes for segment in fixed)
 
@@ -217,8 +219,12 @@ def _create(instance: str, generation: int, instruments_max: int) -> Segments:
     capacity = instruments_max.to_bytes(8, "little")
     instruments.buffer[SEGMENT_CAPACITY_OFFSET : SEGMENT_CAPACITY_OFFSET + 8] = capacity
     instruments.seal()
-    sources = Segment.create(name("sources"), BOARD_BYTES, kind=KIND_BOARD, generation=generation)
+    sources, executions = (
+        Segment.create(name(kind), BOARD_BYTES, kind=KIND_BOARD, generation=generation)
+        for kind in ("sources", "executions")
+    )
     sources.seal()
+    executions.seal()
     depth = Segment.create(name("depth"), DEPTH_BYTES, kind=KIND_DEPTH, generation=generation)
     depth.seal()
     counters = CountersSegment.create(name("counters"), COUNTER_PAGES, generation)
@@ -227,7 +233,8 @@ def _create(instance: str, generation: int, instruments_max: int) -> Segments:
         name("control"), CONTROL_BYTES, kind=layout.KIND_CONTROL, generation=generation
     )
     control.seal()
-    return Segments(ControlSegment(control), counters, instruments, sources, depth, rings)
+    pages = (instruments, sources, depth, executions)
+    return Segments(ControlSegment(control), counters, *pages, rings)
 
 
 def remove(instance: str) -> None:

@@ -56,6 +56,9 @@ class StopReason(IntEnum):
     RESIDUE = 4  # what is left is less than the venue takes
     REFUSED = 5  # too many children in a row did not pass the gates
     OVERFILLED = 6  # the venue took back what it had closed, or filled more than it was asked
+    SESSION = 7  # the engine stopped
+    BLIND = 8  # what was said about its children was lost
+    CROWDED = 9  # as many parents as may work at once do
 
 
 class Bounds(NamedTuple):
