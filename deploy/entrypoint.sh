@@ -17,7 +17,7 @@ case "${1:-}" in
 run | exchange | chart | record | tape | features | strategies | download | status | top | \
     orders | positions | halt | pause | reduce | flatten | cancel-all | reconcile | resume | stop | \
     access | replay | why | ledger | shadow | report | verify | readiness | audit | alert | \
-    order | cancel | completion | doctor | journal | config | version) set -- aegis "$@" ;;
+    order | cancel | execute | executions | completion | doctor | journal | config | version) set -- aegis "$@" ;;
 esac
 
 if ! mkdir -p "$AEGIS_HOME" 2>/dev/null || [ ! -w "$AEGIS_HOME" ]; then

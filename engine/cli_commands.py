@@ -227,6 +227,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "alert": cli_alert.alert_command,
     "order": cli_orders.order_command,
     "cancel": cli_orders.cancel_command,
+    "execute": cli_orders.execute_command,
+    "executions": cli_orders.executions_command,
     "doctor": _doctor,
     "config": _config,
     "version": _version,

@@ -1,4 +1,4 @@
-"""`aegis order` and `aegis cancel`: a person's orders to a running engine, through the API."""
+"""`aegis order`, `execute`, `executions` and `cancel`: a person's orders, through the API."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from engine import exit_codes
-from engine.api_client import call, find
+from engine.api_client import call, find, silent
+from engine.cli_views import table
 
+METHODS: Final = ("twap", "vwap", "pov", "iceberg", "shortfall", "peg", "hidden")
+COLUMNS: Final = (
+    "order", "instrument", "method", "side", "quantity", "filled", "children", "state", "reason",
+)  # fmt: skip
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 ORDER_EXAMPLE: Final = """\
 example: aegis order BTCUSDT buy 0.002 --reason "hedge"
@@ -30,8 +35,23 @@ Exit code 0: the venue is asked; 1: it is settled, or not known; 2: it names no 
 """
 
 
+EXECUTE_EXAMPLE: Final = """\
+example: aegis execute twap BTCUSDT buy 0.5 --minutes 30 --reason "build up"
+         aegis execute pov ETHUSDT sell 40 --rate 0.05 --minutes 120
+         aegis execute iceberg BTCUSDT buy 2 --limit 61800 --display 0.1 --minutes 240
+         aegis execute peg BTCUSDT sell 0.2 --behind 2 --minutes 15
+
+twap and vwap follow time and volume, shortfall is fast at first, pov is a part of what trades, an
+iceberg shows a part, a peg stays at the touch. What is due rests at the touch for --patience, then
+is taken. Each child passes every gate; HALT ends a parent order, PAUSE holds it, `aegis cancel`
+stops it. It ends with the engine. No venue here hides an order: `hidden` is refused.
+Exit code 0: it works; 1: refused, or the engine did not answer; 2: it is no order.
+"""
+
+
 def add_order_commands(add: Add) -> None:
     """Add the parsers of these commands."""
+    _add_execute(add)
     order = add("order", "Send an order by hand, through every gate.", ORDER_EXAMPLE)
     order.add_argument("symbol", help="BTCUSDT, or as people write it: btc, BTC/USDT ...")
     order.add_argument("side", choices=("buy", "sell"))
@@ -44,12 +64,40 @@ def add_order_commands(add: Add) -> None:
         "--reduce-only", action="store_true", help="only take back what orders by hand hold"
     )
     order.add_argument("--request-id", default=None, help="name of the request (a new one)")
-    cancel = add("cancel", "Cancel one order of this engine.", CANCEL_EXAMPLE)
+    cancel = add("cancel", "Cancel one order, or stop a parent order.", CANCEL_EXAMPLE)
     cancel.add_argument("order", metavar="ID", help="client order id, or EPOCH-NUMBER")
     for parser in (order, cancel):
-        parser.add_argument("--reason", default="command line", help="why; it is journaled")
-        parser.add_argument("--name", default="main", help="instance name (main)")
-        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        _add_reason(parser)
+    shown = add("executions", "Parent orders and how far they are.", "example: aegis executions")
+    _add_instance(shown)
+
+
+def _add_execute(add: Add) -> None:
+    execute = add("execute", "Start a parent order, which an algorithm works.", EXECUTE_EXAMPLE)
+    execute.add_argument("method", choices=METHODS)
+    execute.add_argument("symbol", help="BTCUSDT, or as people write it: btc, BTC/USDT ...")
+    execute.add_argument("side", choices=("buy", "sell"))
+    execute.add_argument("quantity", help="decimal, in whole lots")
+    execute.add_argument("--minutes", type=float, default=10.0, help="from now until its end (10)")
+    execute.add_argument("--limit", default="", metavar="PRICE", help="worst price (any)")
+    execute.add_argument("--rate", type=float, default=0.1, help="pov: part of the volume (0.1)")
+    execute.add_argument("--display", default="", metavar="QUANTITY", help="iceberg: what is shown")
+    execute.add_argument("--urgency", type=float, default=3.0, help="shortfall: 0 is a TWAP (3)")
+    execute.add_argument("--behind", type=int, default=0, metavar="TICKS", help="peg (0)")
+    execute.add_argument("--patience", type=float, default=5.0, metavar="SECONDS", help="(5)")
+    execute.add_argument("--cap", type=float, default=0.0, help="most of the volume, 0: any (0)")
+    execute.add_argument("--request-id", default=None, help="name of the request (a new one)")
+    _add_reason(execute)
+
+
+def _add_reason(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", default="command line", help="why; it is journaled")
+    _add_instance(parser)
+
+
+def _add_instance(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", default="main", help="instance name (main)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def order_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -65,6 +113,40 @@ def order_command(options: argparse.Namespace, environment: Mapping[str, str]) -
         "request_id": options.request_id or secrets.token_hex(8),
     }
     return tell(options, environment, "submit_order", body)
+
+
+def execute_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Start a parent order in a running engine; return a documented exit code."""
+    body = {
+        "method": options.method,
+        "symbol": options.symbol,
+        "side": options.side,
+        "quantity": options.quantity,
+        "minutes": options.minutes,
+        "limit_price": options.limit,
+        "rate": options.rate,
+        "display": options.display,
+        "urgency": options.urgency,
+        "behind_ticks": options.behind,
+        "patience_s": options.patience,
+        "cap": options.cap,
+        "request_id": options.request_id or secrets.token_hex(8),
+    }
+    return tell(options, environment, "execute_order", body)
+
+
+def executions_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Print the parent orders of a running engine; return a documented exit code."""
+    engine = find(options, environment)
+    if engine is None:
+        return exit_codes.ENVIRONMENT
+    answer = call(engine, "GET", "/v1/executions")
+    if answer is None:
+        return silent(engine)
+    rows = answer["rows"]
+    text = "\n".join(table(rows, COLUMNS)) if rows else "no parent order was started"
+    print(json.dumps(rows) if options.json else text)  # noqa: T201  the command's own output
+    return exit_codes.DONE
 
 
 def cancel_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:

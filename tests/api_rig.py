@@ -17,7 +17,7 @@ from engine.processes.outside_orders import Told
 from engine.store.control_audit import ControlAudit
 from engine.store.pages import SessionPages
 from engine.web.accounts import Accounts
-from engine.web.bodies import CancelBody, OrderBody
+from engine.web.bodies import CancelBody, ExecuteBody, OrderBody
 from engine.web.buttons import Buttons
 from engine.web.gate import Gate
 from engine.web.reach import Reach
@@ -118,7 +118,7 @@ class Orders:
     """Remembers what it was asked, and answers what a test says."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[OrderBody | CancelBody, str]] = []
+        self.asked: list[tuple[OrderBody | ExecuteBody | CancelBody, str]] = []
         self.answer = Told(200, "sent as 1-5", TradingState.ENABLED, "1-5", "a1-3-5-0")
 
     def submit(self, asked: OrderBody, caller: str) -> Told:
@@ -128,6 +128,13 @@ class Orders:
     def cancel(self, asked: CancelBody, caller: str) -> Told:
         self.asked.append((asked, caller))
         return self.answer
+
+    def execute(self, asked: ExecuteBody, caller: str) -> Told:
+        self.asked.append((asked, caller))
+        return self.answer
+
+    def executions(self) -> list[dict[str, Any]]:
+        return [{"order": "1-9", "method": "twap", "state": "WORKING"}]
 
 
 class Answered(NamedTuple):

@@ -64,6 +64,7 @@ def create(
             [row.name for row in strategy_rows(config)],
             commands,
             parts.rings["events-brain"],
+            parts.executions,
             partial(published_instruments, parts.instruments),
         ),
     )

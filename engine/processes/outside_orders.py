@@ -9,36 +9,52 @@ send twice. Standard library and ringbuffer only.
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from engine.config import Config
-from engine.domain.client_id import ClientId, encode_client_id, parse_client_id
+from engine.domain.client_id import ClientId, encode_client_id
 from engine.domain.codes import EventType, OrderStatus, Role, TradingState
+from engine.domain.execution.asked import PARENTS_MAX
+from engine.domain.execution.router import RuledOut
+from engine.domain.execution.work import WorkState
 from engine.domain.instrument_row import Instrument
 from engine.domain.risk_reasons import RISK_REASON_TEXT, reasons_of
-from engine.domain.strategy_table import HAND
+from engine.domain.strategy_table import EXECUTION, HAND
+from engine.processes.board import read_board
 from engine.processes.commands import Commands
 from engine.processes.outside_records import (
     SEQUENCE_BYTES,
     SLOT_BYTES,
     Echo,
-    OutsideOrder,
     event_type_of,
     pack_outside,
     read_echo,
     request_number,
 )
+from engine.processes.outside_words import (
+    HIDDEN,
+    RefusedWords,
+    order_of,
+    parent_of,
+    place_of,
+    words_of,
+)
 from engine.symbols import UnknownSymbolError, resolve
-from engine.web.bodies import CancelBody, OrderBody
+from engine.web.bodies import CancelBody, ExecuteBody, OrderBody
 from ringbuffer.ring import Observer, Ring
+from ringbuffer.segment import Segment
 
 ANSWER_S: Final = 1.0
 LOOK_S: Final = 0.0005
 SLOTS_PER_LOOK: Final = 64
+NOT_HIDDEN: Final = "refused: no venue of this engine hides an order; an iceberg shows a part of it"
+OTHER_USE: Final = "this request id was used for something else"
+OVER: Final = frozenset({WorkState.DONE.name, WorkState.ENDED.name})
 REQUESTS_MAX: Final = 1_024  # words of this run kept, to tell another use of one id
 CLOSED: Final = frozenset(
     {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED}
@@ -57,10 +73,6 @@ class Told(NamedTuple):
     is_known: bool = False
 
 
-class RefusedWords(ValueError):  # noqa: N818  a person's words, not an error of the program
-    """What was asked is no order; the message is one sentence."""
-
-
 class OutsideOrders:
     """The way in for orders of one run; one thread only."""
 
@@ -70,6 +82,7 @@ class OutsideOrders:
         strategies: Sequence[str],
         commands: Commands,
         events: Ring,
+        board: Segment,
         instruments: Callable[[], Sequence[Instrument]],
     ) -> None:
         """Take what a run has.
@@ -79,14 +92,16 @@ class OutsideOrders:
             strategies: names of its rows, by strategy_index.
             commands: through which records leave.
             events: the brain's event ring.
+            board: where the brain shows its parent orders.
             instruments: what the feed has published.
         """
         self._config = config
-        self._hand = list(strategies).index(HAND)
+        self._hand, self._execution = map(list(strategies).index, (HAND, EXECUTION))
         self._commands = commands
         self._events = events
+        self._board = board
         self._instruments = instruments
-        self._said: OrderedDict[int, OrderBody] = OrderedDict()
+        self._said: OrderedDict[int, OrderBody | ExecuteBody] = OrderedDict()
 
     def submit(self, asked: OrderBody, caller: str) -> Told:
         """Send a person's order to the gates, once per request id; return what they said.
@@ -100,25 +115,74 @@ class OutsideOrders:
         except RefusedWords as refused:
             return self._told(400, str(refused))
         request = request_number(caller, asked.request_id or secrets.token_hex(16))
-        if self._said.setdefault(request, asked) != asked:
-            return self._told(409, "this request id was used for something else")
-        if len(self._said) > REQUESTS_MAX:
-            self._said.popitem(last=False)
+        if not self._is_same(request, asked):
+            return self._told(409, OTHER_USE)
         words = order.words() | {"strategy_index": self._hand, "request_id": request}
         echo = self._ask(EventType.CONTROL_ORDER, f"{caller}: {asked.reason}", words)
         return echo if isinstance(echo, Told) else self._sent(echo)
 
+    def execute(self, asked: ExecuteBody, caller: str) -> Told:
+        """Start a parent order, once per request id; return its number.
+
+        Args:
+            asked: the order and how it is to be worked, why, and the name of the request.
+            caller: who asks; request ids are the caller's own.
+        """
+        try:
+            instrument = self._instrument(asked.symbol)
+            parent = parent_of(asked, instrument)
+        except RefusedWords as refused:
+            return self._told(400, str(refused))
+        if asked.method == HIDDEN:
+            return self._told(409, NOT_HIDDEN)._replace(reasons=(RuledOut.NOT_OFFERED.name,))
+        if self._commands.state() is TradingState.HALTED:
+            return self._told(409, "refused: trading is halted")
+        if sum(row["state"] not in OVER for row in self.executions()) >= PARENTS_MAX:
+            return self._told(409, f"refused: {PARENTS_MAX} parent orders work already")
+        request = request_number(caller, asked.request_id or secrets.token_hex(16))
+        if not self._is_same(request, asked):
+            return self._told(409, OTHER_USE)
+        words: dict[str, float] = {
+            "instrument_index": instrument.instrument_index,
+            "strategy_index": self._execution,
+            "request_id": request,
+            **words_of(parent),
+        }
+        echo = self._ask(EventType.CONTROL_EXECUTE, f"{caller}: {asked.reason}", words)
+        if isinstance(echo, Told):
+            return echo
+        if echo.order_sequence == 0:
+            return self._told(409, "refused: what earlier sessions knew is not restored yet")
+        again = "; this request was answered before" if echo.is_known else ""
+        order, _ = self._names(echo)
+        text = f"working as {order}{again}"
+        return Told(200, text, echo.trading_state, order, is_known=echo.is_known)
+
+    def executions(self) -> list[dict[str, Any]]:
+        """Return the parent orders of this session, the newest last; any thread."""
+        text = read_board(self._board)
+        rows: list[dict[str, Any]] = json.loads(text) if text else []
+        instruments = self._instruments()
+        return [self._shown(row, instruments[row["instrument_index"]]) for row in rows]
+
     def cancel(self, asked: CancelBody, caller: str) -> Told:
-        """Ask for the cancel of one order of this engine; return whether it may still fill."""
+        """Ask for the end of an order of this engine, or of a parent order."""
         place = place_of(asked.order, self._config.engine_tag)
         if place is None:
             text = f"{asked.order!r} names no order: give a client order id, or EPOCH-NUMBER"
             return self._told(400, text)
         epoch, number = place
-        words = {"order_sequence": number, "epoch_low": epoch & 0xFF}
-        words["request_id"] = request_number(caller, secrets.token_hex(16))
+        request = request_number(caller, secrets.token_hex(16))
+        words = {"order_sequence": number, "epoch_low": epoch & 0xFF, "request_id": request}
         echo = self._ask(EventType.CONTROL_CANCEL, f"{caller}: {asked.reason}", words)
         return echo if isinstance(echo, Told) else self._withdrawn(echo, f"{epoch}-{number}")
+
+    def _is_same(self, request: int, asked: OrderBody | ExecuteBody) -> bool:
+        """Return whether a request says what it said the last time, if it was made in this run."""
+        said = self._said.setdefault(request, asked)
+        if len(self._said) > REQUESTS_MAX:
+            self._said.popitem(last=False)
+        return said == asked
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -132,14 +196,14 @@ class OutsideOrders:
                 return instrument
         raise RefusedWords(f"no instrument {word!r} in this run")
 
-    def _ask(self, event: EventType, text: str, words: Mapping[str, int]) -> Echo | Told:
+    def _ask(self, event: EventType, text: str, words: Mapping[str, float]) -> Echo | Told:
         """Publish a record and wait for its echo; a Told: there is none."""
         observer = Observer(self._events)
         try:
             record = pack_outside(event, Role.MAIN, text, words)
             if not self._commands.send(record[SEQUENCE_BYTES:]):
                 return self._told(503, "control ring is full; nothing was sent")
-            return self._heard(observer, event, words["request_id"])
+            return self._heard(observer, event, int(words["request_id"]))
         finally:
             observer.close()
 
@@ -172,6 +236,20 @@ class OutsideOrders:
         client_id = encode_client_id(self._config.engine_tag, identity)
         return f"{epoch}-{echo.order_sequence}", client_id
 
+    def _shown(self, row: dict[str, Any], instrument: Instrument) -> dict[str, Any]:
+        return {
+            "order": f"{self._config.epoch}-{row['number']}",
+            "instrument": instrument.symbol,
+            "method": row["method"],
+            "side": row["side"],
+            "quantity": instrument.qty_text(row["qty_lots"]),
+            "filled": instrument.qty_text(row["filled_lots"]),
+            "children": row["children"],
+            "in_doubt": row["in_doubt"],
+            "state": row["state"],
+            "reason": row["reason"],
+        }
+
     def _sent(self, echo: Echo) -> Told:
         again = "; this request was answered before" if echo.is_known else ""
         if echo.order_sequence == 0:
@@ -187,50 +265,12 @@ class OutsideOrders:
     def _withdrawn(self, echo: Echo, order: str) -> Told:
         if echo.is_applied:
             return Told(200, f"asked to cancel {order}", echo.trading_state, order)
+        row = next((row for row in self.executions() if row["order"] == order), None)
+        if row is not None:
+            is_over = row["state"] in OVER
+            text = f"{order} is over: {row['reason']}" if is_over else f"asked to stop {order}"
+            return Told(409 if is_over else 200, text, echo.trading_state, order)
         if echo.status in CLOSED:
             text = f"{order} is {echo.status.name} already"
             return Told(409, text, echo.trading_state, order)
         return Told(409, f"no order {order} is known here", echo.trading_state)
-
-
-def order_of(asked: OrderBody, instrument: Instrument) -> OutsideOrder:
-    """Return a person's order in lots and ticks.
-
-    Raises:
-        RefusedWords: it cannot be said exactly, or contradicts itself.
-    """
-    if asked.side not in {"buy", "sell"}:
-        raise RefusedWords(f"side {asked.side!r} is neither buy nor sell")
-    if asked.post_only and (asked.immediate or not asked.limit_price):
-        raise RefusedWords("post-only is of an order that rests, at a limit price")
-    if asked.immediate and not asked.limit_price:
-        raise RefusedWords("immediate-or-cancel needs a limit price; without one it is at market")
-    lots = instrument.qty_lots(asked.quantity)
-    if lots is None or lots <= 0:
-        step = instrument.qty_text(1)
-        raise RefusedWords(f"quantity {asked.quantity!r} is not a positive multiple of {step}")
-    ticks = instrument.price_ticks(asked.limit_price) if asked.limit_price else 0
-    if ticks is None or (asked.limit_price and ticks <= 0):
-        tick = instrument.price_text(1)
-        raise RefusedWords(f"price {asked.limit_price!r} is not a positive multiple of {tick}")
-    return OutsideOrder(
-        instrument_index=instrument.instrument_index,
-        side=1 if asked.side == "buy" else -1,
-        qty_lots=lots,
-        price_ticks=ticks,
-        is_immediate=asked.immediate,
-        is_post_only=asked.post_only,
-        is_reduce_only=asked.reduce_only,
-    )
-
-
-def place_of(order: str, engine_tag: str) -> tuple[int, int] | None:
-    """Return epoch and number of an order from its client id or EPOCH-NUMBER; None: neither."""
-    known = parse_client_id(engine_tag, order)
-    if known is not None:
-        return known.epoch, known.order_sequence
-    epoch, _, number = order.partition("-")
-    is_plain = epoch.isascii() and number.isascii() and epoch.isdigit() and number.isdigit()
-    if not is_plain or len(order) > 36 or int(number) == 0:
-        return None
-    return int(epoch), int(number)

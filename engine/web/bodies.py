@@ -72,8 +72,33 @@ class OrderBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     )
 
 
+class ExecuteBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A parent order: an algorithm sends its parts."""
+
+    method: Annotated[str, Meta(pattern="^(twap|vwap|pov|iceberg|shortfall|peg|hidden)$")]
+    symbol: Annotated[Word, Meta(description="Instrument, as it is traded or as people write it.")]
+    side: Annotated[str, Meta(pattern="^(buy|sell)$")]
+    quantity: Annotated[str, Meta(pattern=DECIMAL, description="In whole lots.")]
+    limit_price: Annotated[
+        str, Meta(pattern=f"^$|{DECIMAL}", description="Worst price; of an iceberg: where.")
+    ] = ""
+    minutes: Annotated[float, Meta(gt=0, le=10_080, description="From now until its end.")] = 10.0
+    rate: Annotated[float, Meta(gt=0, le=1, description="pov: part of the market's volume.")] = 0.1
+    display: Annotated[
+        str, Meta(pattern=f"^$|{DECIMAL}", description="iceberg: the quantity that is shown.")
+    ] = ""
+    urgency: Annotated[float, Meta(ge=0, le=100, description="shortfall: 0 is a TWAP.")] = 3.0
+    behind_ticks: Annotated[int, Meta(ge=0, le=1_000, description="peg: behind the touch.")] = 0
+    patience_s: Annotated[
+        float, Meta(ge=0, le=3_600, description="How long what is due rests before it is taken.")
+    ] = 5.0
+    cap: Annotated[
+        float, Meta(ge=0, le=1, description="Most of the market's volume that is ours; 0: any.")
+    ] = 0.0
+
+
 class CancelBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One order of this engine."""
+    """One order of this engine, or a parent order."""
 
     order: Annotated[
         str, Meta(min_length=1, max_length=36, description="Client order id, or EPOCH-NUMBER.")

@@ -20,6 +20,7 @@ from engine.web.bodies import (
     CommandBody,
     CostsBody,
     Effect,
+    ExecuteBody,
     ExportQuery,
     FeatureHistoryQuery,
     FeatureQuery,
@@ -89,6 +90,7 @@ class Desk:
             "strategies": lambda _: Answer(200, Listing(rows=reach.source.strategies())),
             "orders": lambda _: Answer(200, Listing(rows=reach.source.orders())),
             "latency": lambda _: Answer(200, reach.source.latency()),
+            "executions": lambda _: Answer(200, Listing(rows=reach.orders.executions())),
             "ledger": self._ledger,
             "limits": lambda _: Answer(200, Listing(rows=reach.source.limits())),
             "search_journal": self._search,
@@ -167,6 +169,8 @@ class Desk:
         before = self._reach.commands.state()
         if isinstance(asked, CancelBody):
             told = orders.cancel(asked, who)
+        elif isinstance(asked, ExecuteBody):
+            told = orders.execute(asked, who)
         else:
             assert isinstance(asked, OrderBody), asked
             told = orders.submit(asked, who)
@@ -318,6 +322,9 @@ def _words(name: str, asked: CommandBody) -> str:
         return f"{name} {asked.decision}: {asked.note}"
     if isinstance(asked, CostsBody | CancelBody):
         return f"{name} {asked.order}"
+    if isinstance(asked, ExecuteBody):
+        words = (asked.method, asked.symbol, asked.side, asked.quantity)
+        return " ".join([name, *words, f"in {asked.minutes:g} min"])
     if isinstance(asked, OrderBody):
         price = f"at {asked.limit_price}" if asked.limit_price else "at market"
         marks = [mark for mark in ORDER_MARKS if getattr(asked, mark)]

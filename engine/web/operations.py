@@ -19,6 +19,7 @@ from engine.web.bodies import (
     CostsBody,
     Document,
     Effect,
+    ExecuteBody,
     ExportQuery,
     FeatureHistoryQuery,
     FeatureQuery,
@@ -151,6 +152,8 @@ OPERATIONS: Final = (
         "check_trade_signal", "POST", "execution", "a question to the gates, which run in the brain"
     ),
     _order("submit_order", "Send an order through every gate, once per request id.", OrderBody),
+    _order("execute_order", "Start a parent order, which an algorithm works.", ExecuteBody),
+    _read("executions", "execution", "Parent orders and how far they are.", gives=Listing),
     _order("cancel_order", "Cancel one order of this engine.", CancelBody),
     _read("positions", "execution", "Positions by strategy, open ones first.", gives=Listing),
     _read(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.store.control_audit import ControlAudit
 from engine.store.pages import SessionPages
-from engine.web.bodies import CancelBody, OrderBody
+from engine.web.bodies import CancelBody, ExecuteBody, OrderBody
 
 if TYPE_CHECKING:
     from engine.processes.commands import Outcome
@@ -85,6 +85,12 @@ class OrderPort(Protocol):
 
     def submit(self, asked: OrderBody, caller: str) -> Told:
         """Send an order to the gates, once per request id; return what they said."""
+
+    def execute(self, asked: ExecuteBody, caller: str) -> Told:
+        """Start a parent order, once per request id."""
+
+    def executions(self) -> list[dict[str, Any]]:
+        """Return the newest parent orders and how far they are; any thread."""
 
     def cancel(self, asked: CancelBody, caller: str) -> Told:
         """Ask for the cancel of one order."""

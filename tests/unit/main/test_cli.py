@@ -51,6 +51,8 @@ COMMANDS = (
     "alert",
     "order",
     "cancel",
+    "execute",
+    "executions",
     "doctor",
     "config",
     "version",

@@ -14,7 +14,7 @@ from engine import cli_orders
 from engine.cli import build_parser
 from engine.domain.codes import TradingState
 from engine.processes.outside_orders import Told
-from engine.web.bodies import CancelBody, OrderBody
+from engine.web.bodies import CancelBody, ExecuteBody, OrderBody
 from tests.api_rig import Served, serving
 
 ORDER = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.004", "reason": "hedge"}
@@ -116,7 +116,12 @@ def command(served: Served, monkeypatch: pytest.MonkeyPatch, *words: str) -> int
     )  # fmt: skip
     monkeypatch.setattr(cli_orders, "find", lambda *_: engine)
     options: argparse.Namespace = build_parser().parse_args(words)
-    run = {"order": cli_orders.order_command, "cancel": cli_orders.cancel_command}
+    run = {
+        "order": cli_orders.order_command,
+        "cancel": cli_orders.cancel_command,
+        "execute": cli_orders.execute_command,
+        "executions": cli_orders.executions_command,
+    }
     return run[options.command](options, {})
 
 
@@ -169,3 +174,43 @@ def test_an_engine_that_falls_silent_leaves_the_request_to_ask_again(
 def test_both_ways_to_rest_and_to_take_exclude_each_other() -> None:
     with pytest.raises(SystemExit):
         build_parser().parse_args(["order", "btc", "buy", "1", "--ioc", "--post-only"])
+
+
+# Parent orders.
+
+
+def test_a_parent_order_says_all_its_numbers(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.orders.answer = Told(200, "working as 1-9", TradingState.ENABLED, "1-9")
+    words = ("execute", "iceberg", "btc", "buy", "2", "--limit", "99", "--display", "0.1")
+    assert command(served, monkeypatch, *words, "--minutes", "30", "--cap", "0.2") == 0
+    assert capsys.readouterr().out == "working as 1-9\n"
+    ((asked, _),) = served.orders.asked
+    assert isinstance(asked, ExecuteBody)
+    assert (asked.method, asked.display, asked.limit_price) == ("iceberg", "0.1", "99")
+    assert (asked.minutes, asked.cap) == (30.0, 0.2)
+    assert served.audit.tail()[-1]["what"] == "execute_order iceberg btc buy 2 in 30 min"
+
+
+@pytest.mark.parametrize(
+    "body", [{"method": "guess"}, {"minutes": 0}, {"minutes": 1e9}, {"rate": 1.5}, {"cap": -1}]
+)
+def test_a_parent_that_is_not_understood_reaches_nobody(
+    served: Served, body: dict[str, object]
+) -> None:
+    asked = {"method": "pov", "symbol": "btc", "side": "buy", "quantity": "1"} | body
+    assert served.told("execute_order", asked).status == 400
+    assert served.orders.asked == []
+
+
+def test_progress_is_listed(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = served.ask("GET", "/v1/executions", headers={"x-aegis-token": "token-of-this-run"})
+    assert answer.document["rows"][0]["order"] == "1-9"
+    assert command(served, monkeypatch, "executions") == 0
+    assert "twap" in capsys.readouterr().out
+    monkeypatch.setattr(served.orders, "executions", list)
+    assert command(served, monkeypatch, "executions") == 0
+    assert capsys.readouterr().out == "no parent order was started\n"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,13 +20,18 @@ from engine.domain.codes import (
     OrderType,
     TradingState,
 )
+from engine.domain.execution.asked import PARENTS_MAX, Method
 from engine.domain.instrument_row import Instrument
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.risk_reasons import RiskReason
 from engine.processes import outside_orders
-from engine.processes.outside_orders import OutsideOrders, RefusedWords, order_of, place_of
-from engine.web.bodies import CancelBody, OrderBody
+from engine.processes.board import BOARD_BYTES, write_board
+from engine.processes.outside_orders import OutsideOrders
+from engine.processes.outside_words import RefusedWords, order_of, parent_of, place_of, words_of
+from engine.processes.segments import KIND_BOARD
+from engine.web.bodies import CancelBody, ExecuteBody, OrderBody
 from ringbuffer.ring import Producer, Ring
+from ringbuffer.segment import Segment
 
 EPOCH = 258
 BTC = Instrument(
@@ -47,8 +53,10 @@ class Brain:
     def __init__(self) -> None:
         self.ring = Ring.local("events", 64, 256, gating=())
         self._producer = Producer(self.ring)
+        self.board = Segment.anonymous("executions", BOARD_BYTES, kind=KIND_BOARD)
         self.answer: Answer | None = accept
         self.room = True
+        self.trading_state = TradingState.ENABLED
         self.seen: list[np.void] = []
 
     def send(self, payload: bytes) -> bool:
@@ -64,7 +72,7 @@ class Brain:
 
     def state(self) -> TradingState:
         """Return the state in force."""
-        return TradingState.ENABLED
+        return self.trading_state
 
     def _echo(self, record: np.ndarray) -> None:
         other = record.copy()
@@ -100,6 +108,7 @@ def brain() -> Iterator[Brain]:
     yield made
     made._producer.close()
     made.ring.close()
+    made.board.close()
 
 
 def orders_of(brain: Brain, instruments: tuple[Instrument, ...] = (BTC,)) -> OutsideOrders:
@@ -108,7 +117,7 @@ def orders_of(brain: Brain, instruments: tuple[Instrument, ...] = (BTC,)) -> Out
     )
     names = ["orderflow", "hand", "execution"]
     commands: Any = brain
-    return OutsideOrders(config, names, commands, brain.ring, lambda: instruments)
+    return OutsideOrders(config, names, commands, brain.ring, brain.board, lambda: instruments)
 
 
 def test_an_order_goes_out_in_lots_and_is_told_by_its_number(brain: Brain) -> None:
@@ -252,3 +261,104 @@ def test_what_names_no_order_is_asked_of_nobody(brain: Brain, name: str) -> None
     if name:
         assert orders_of(brain).cancel(CancelBody(order=name), "ana").status == 400
     assert brain.seen == []
+
+
+# Parent orders.
+
+PARENT = ExecuteBody(
+    method="twap", symbol="BTCUSDT", side="sell", quantity="0.2", minutes=2, request_id="p1"
+)
+ROW = {
+    "number": 41, "instrument_index": 0, "method": "twap", "side": "sell", "qty_lots": 100,
+    "filled_lots": 25, "children": 4, "state": "WORKING", "reason": "NONE", "in_doubt": False,
+}  # fmt: skip
+
+
+def test_a_parent_order_goes_out_with_its_numbers_and_is_told_by_its_own(brain: Brain) -> None:
+    told = orders_of(brain).execute(PARENT, "ana")
+    assert (told.status, told.effect, told.order) == (200, "working as 258-41", "258-41")
+    (sent,) = brain.seen
+    assert sent["event_type"] == EventType.CONTROL_EXECUTE
+    assert (sent["strategy_index"], sent["order_type"]) == (2, Method.TWAP)
+    assert (sent["side"], sent["qty_lots"], sent["input_0"]) == (-1, 100, 120.0)
+    brain.answer = repeat
+    assert "answered before" in orders_of(brain).execute(PARENT, "ana").effect
+
+
+@pytest.mark.parametrize(
+    ("words", "detail"),
+    [
+        ({"method": "pov", "rate": 0.2}, 0.2),
+        ({"method": "iceberg", "display": "0.01", "limit_price": "100"}, 5.0),
+        ({"method": "shortfall", "urgency": 2.5}, 2.5),
+        ({"method": "peg", "behind_ticks": 3}, 3.0),
+        ({"method": "vwap"}, 0.0),
+    ],
+)
+def test_each_method_has_its_own_number(words: dict[str, Any], detail: float) -> None:
+    asked = ExecuteBody(**({"symbol": "BTCUSDT", "side": "buy", "quantity": "0.2"} | words))
+    parent = parent_of(asked, BTC)
+    assert parent.method is Method[asked.method.upper()]
+    assert words_of(parent)["input_1"] == parent.detail == detail
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ({"quantity": "0.003"}, "multiple"),
+        ({"method": "iceberg", "display": "0.01"}, "needs a limit price"),
+        ({"method": "iceberg", "limit_price": "100"}, "smaller than the least order"),
+        ({"method": "iceberg", "limit_price": "100", "display": "0.4"}, "smaller than"),
+    ],
+)
+def test_a_parent_that_cannot_be_worked_is_refused_before_it_is_sent(
+    brain: Brain, words: dict[str, Any], why: str
+) -> None:
+    base = {"method": "twap", "symbol": "BTCUSDT", "side": "buy", "quantity": "0.2"}
+    told = orders_of(brain).execute(ExecuteBody(**(base | words)), "ana")
+    assert told.status == 400
+    assert why in told.effect
+    assert brain.seen == []
+
+
+def test_what_no_venue_hides_is_refused_and_an_iceberg_offered(brain: Brain) -> None:
+    hidden = ExecuteBody(method="hidden", symbol="BTCUSDT", side="buy", quantity="0.2")
+    told = orders_of(brain).execute(hidden, "ana")
+    assert (told.status, told.reasons) == (409, ("NOT_OFFERED",))
+    assert "iceberg" in told.effect
+    assert brain.seen == []
+
+
+def test_a_halt_and_a_full_house_refuse_a_parent(brain: Brain) -> None:
+    orders = orders_of(brain)
+    brain.trading_state = TradingState.HALTED
+    assert orders.execute(PARENT, "ana").status == 409
+    brain.trading_state = TradingState.ENABLED
+    rows = [ROW | {"number": k} for k in range(PARENTS_MAX)]
+    write_board(brain.board, msgspec.json.encode(rows))
+    orders = orders_of(brain, (BTC,))
+    assert "work already" in orders.execute(PARENT, "ana").effect
+    assert brain.seen == []
+    write_board(brain.board, msgspec.json.encode([ROW | {"state": "DONE"}, *rows[1:]]))
+    assert orders.execute(PARENT, "ana").status == 200
+
+
+def test_progress_is_shown_in_the_instruments_own_decimals(brain: Brain) -> None:
+    orders = orders_of(brain)
+    assert orders.executions() == []
+    write_board(brain.board, msgspec.json.encode([ROW]))
+    (row,) = orders.executions()
+    assert (row["order"], row["instrument"]) == ("258-41", "BTCUSDT")
+    assert (row["quantity"], row["filled"]) == ("0.200", "0.050")
+
+
+def test_a_parents_number_is_cancelled_as_an_orders_is(brain: Brain) -> None:
+    brain.answer = lambda _: None  # the order store knows no such order
+    orders = orders_of(brain)
+    write_board(brain.board, msgspec.json.encode([ROW]))
+    told = orders.cancel(CancelBody(order="258-41"), "ana")
+    assert (told.status, told.effect) == (200, "asked to stop 258-41")
+    over = ROW | {"state": "ENDED", "reason": "TIME"}
+    write_board(brain.board, msgspec.json.encode([over]))
+    told = orders.cancel(CancelBody(order="258-41"), "ana")
+    assert (told.status, told.effect) == (409, "258-41 is over: TIME")

@@ -1,0 +1,130 @@
+"""A person's words as an order or a parent order, in whole lots and ticks, or a sentence why not.
+
+Exact or refused: nothing is rounded for a person. Standard library only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.domain.client_id import CLIENT_ID_CHARACTERS_MAX, parse_client_id
+from engine.domain.execution.asked import Asked, Least, Method
+from engine.domain.instrument_row import Instrument
+from engine.processes.outside_records import OutsideOrder
+from engine.web.bodies import ExecuteBody, OrderBody
+
+HIDDEN: Final = "hidden"
+
+
+class RefusedWords(ValueError):  # noqa: N818  a person's words, not an error of the program
+    """What was asked is no order; the message is one sentence."""
+
+
+def parent_of(asked: ExecuteBody, instrument: Instrument) -> Asked:
+    """Return a parent order in lots and ticks, checked as the brain will check it.
+
+    Raises:
+        RefusedWords: it cannot be said exactly, or makes no sense.
+    """
+    side = 1 if asked.side == "buy" else -1
+    lots, ticks = lots_of(asked.quantity, instrument), ticks_of(asked.limit_price, instrument)
+    if asked.method == HIDDEN:
+        return Asked(Method.ICEBERG, side, lots, ticks)
+    method = Method[asked.method.upper()]
+    display = lots_of(asked.display, instrument) if asked.display else 0
+    details = {
+        Method.POV: asked.rate,
+        Method.ICEBERG: float(display),
+        Method.SHORTFALL: asked.urgency,
+        Method.PEG: float(asked.behind_ticks),
+    }
+    parent = Asked(
+        method=method,
+        side=side,
+        qty_lots=lots,
+        limit_ticks=ticks,
+        span_s=asked.minutes * 60,
+        detail=details.get(method, 0.0),
+        patience_s=min(asked.patience_s, asked.minutes * 60),
+        cap=asked.cap,
+    )
+    try:
+        parent.plan(Least(max(instrument.min_qty_lots, 1)), 0, expected_lots=1)
+    except ValueError as error:
+        raise RefusedWords(str(error)) from error
+    return parent
+
+
+def words_of(parent: Asked) -> dict[str, float]:
+    """Return a parent order as its record has it."""
+    return {
+        "order_type": parent.method,
+        "side": parent.side,
+        "qty_lots": parent.qty_lots,
+        "price_ticks": parent.limit_ticks,
+        "input_0": parent.span_s,
+        "input_1": parent.detail,
+        "input_2": parent.patience_s,
+        "input_3": parent.cap,
+    }
+
+
+def lots_of(quantity: str, instrument: Instrument) -> int:
+    """Return a quantity in lots.
+
+    Raises:
+        RefusedWords: it is not a positive multiple of a lot.
+    """
+    lots = instrument.qty_lots(quantity)
+    if lots is None or lots <= 0:
+        step = instrument.qty_text(1)
+        raise RefusedWords(f"quantity {quantity!r} is not a positive multiple of {step}")
+    return lots
+
+
+def ticks_of(price: str, instrument: Instrument) -> int:
+    """Return a price in ticks; 0 for none.
+
+    Raises:
+        RefusedWords: it is not a positive multiple of a tick.
+    """
+    ticks = instrument.price_ticks(price) if price else 0
+    if ticks is None or (price and ticks <= 0):
+        tick = instrument.price_text(1)
+        raise RefusedWords(f"price {price!r} is not a positive multiple of {tick}")
+    return ticks
+
+
+def order_of(asked: OrderBody, instrument: Instrument) -> OutsideOrder:
+    """Return a person's order in lots and ticks.
+
+    Raises:
+        RefusedWords: it cannot be said exactly, or contradicts itself.
+    """
+    if asked.side not in {"buy", "sell"}:
+        raise RefusedWords(f"side {asked.side!r} is neither buy nor sell")
+    if asked.post_only and (asked.immediate or not asked.limit_price):
+        raise RefusedWords("post-only is of an order that rests, at a limit price")
+    if asked.immediate and not asked.limit_price:
+        raise RefusedWords("immediate-or-cancel needs a limit price; without one it is at market")
+    return OutsideOrder(
+        instrument_index=instrument.instrument_index,
+        side=1 if asked.side == "buy" else -1,
+        qty_lots=lots_of(asked.quantity, instrument),
+        price_ticks=ticks_of(asked.limit_price, instrument),
+        is_immediate=asked.immediate,
+        is_post_only=asked.post_only,
+        is_reduce_only=asked.reduce_only,
+    )
+
+
+def place_of(order: str, engine_tag: str) -> tuple[int, int] | None:
+    """Return epoch and number of an order from its client id or EPOCH-NUMBER; None: neither."""
+    known = parse_client_id(engine_tag, order)
+    if known is not None:
+        return known.epoch, known.order_sequence
+    epoch, _, number = order.partition("-")
+    is_plain = epoch.isascii() and number.isascii() and epoch.isdigit() and number.isdigit()
+    if not is_plain or len(order) > CLIENT_ID_CHARACTERS_MAX or int(number) == 0:
+        return None
+    return int(epoch), int(number)
