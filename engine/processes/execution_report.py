@@ -33,11 +33,13 @@ FIGURES: Final[dict[str, Callable[[Costs], float | None]]] = {
     **{f"after_{after_s}s": _markout(after_s) for after_s in MARKOUTS_S},
 }
 COLUMNS: Final = ("name", "orders", "traded", "filled", "rested", "fees", *FIGURES)
+PARENT_COLUMNS: Final = tuple(column for column in COLUMNS if column != "orders")
 
 
 def execution_report(known: Known) -> dict[str, Any]:
     """Return what the orders of some sessions cost, as plain values; ratios from 0 to 1."""
     rows: list[Row] = []
+    parents: list[Row] = []
     problems: list[str] = []
     left_out = 0
     for facts in known.facts:
@@ -47,6 +49,7 @@ def execution_report(known: Known) -> dict[str, Any]:
             problems.append(str(error))
             continue
         rows += found.orders
+        parents += found.parents
         left_out += found.fills_left_out
     asked = [row for row in rows if row[1].arrival_bps is not None]
     worst = sorted(asked, key=_money_lost, reverse=True)[:WORST_SHOWN]
@@ -54,6 +57,7 @@ def execution_report(known: Known) -> dict[str, Any]:
         "all": costs_row("all", rows) if rows else None,
         "by_strategy": _grouped(rows, "strategy"),
         "by_instrument": _grouped(rows, "instrument"),
+        "parents": [costs_row(_parent_name(order), [(order, costs)]) for order, costs in parents],
         "worst": [_worst(row) for row in worst],
         "fills_left_out": left_out,
         "unreadable": problems,
@@ -85,6 +89,9 @@ def execution_text(found: dict[str, Any]) -> str:
         rows = found[title] + ([found["all"]] if title == "by_strategy" and found["all"] else [])
         if rows:
             lines += ["", title.replace("_", " "), *table([_shown(row) for row in rows], COLUMNS)]
+    if found["parents"]:
+        lines += ["", "parent orders, whole (their children are in the tables above)"]
+        lines += table([_shown(row) for row in found["parents"]], PARENT_COLUMNS)
     if found["worst"]:
         columns = tuple(found["worst"][0])
         lines += ["", "dearest against arrival"]
@@ -108,6 +115,11 @@ def _grouped(rows: Sequence[Row], field: str) -> list[dict[str, Any]]:
         groups.setdefault(name_of(row[0]), []).append(row)
     found = [costs_row(name, group) for name, group in groups.items()]
     return sorted(found, key=lambda row: (-row["traded"], row["name"]))
+
+
+def _parent_name(order: WorkedOrder) -> str:
+    side = "buy" if order.side > 0 else "sell"
+    return f"{order.client_order_id} {order.strategy} {side} {order.instrument}"
 
 
 def _money_lost(row: Row) -> float:

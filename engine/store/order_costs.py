@@ -19,14 +19,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.codes import (
-    EVENT_DUPLICATE,
-    EventType,
-    Liquidity,
-    OrderType,
-    RecordType,
-)
-from engine.store.event_names import Event, EventNames
+from engine.domain.codes import EVENT_DUPLICATE, EventType, Liquidity, OrderType, RecordType
+from engine.domain.execution.asked import Method
+from engine.domain.strategy_table import EXECUTION
+from engine.store.event_names import Event, EventNames, member_name
 from engine.store.execution_costs import (
     MARKOUTS_S,
     NS_PER_S,
@@ -48,7 +44,7 @@ Integers = NDArray[np.int64]
 
 
 class WorkedOrder(NamedTuple):
-    """An order that was asked for, and its fills in order of time."""
+    """An order that was asked for, or a parent order, and its fills in order of time."""
 
     client_order_id: str
     instrument: str
@@ -60,6 +56,7 @@ class WorkedOrder(NamedTuple):
     mid_half_ticks: int  # bid plus ask at the decision; 0: one side was empty
     unit_e8: int  # money of a tick times a lot
     fills: list[Execution]
+    parent_number: int = 0  # of the parent order whose child it is; 0: of none
 
     @property
     def notional_e8(self) -> int:
@@ -81,9 +78,10 @@ class MarketAround(NamedTuple):
 
 
 class SessionCosts(NamedTuple):
-    """Each order with a fill and what it cost, and how many fills belong to no order kept."""
+    """What orders with a fill cost, parent orders whole, and how many fills belong to none kept."""
 
     orders: list[tuple[WorkedOrder, Costs]]
+    parents: list[tuple[WorkedOrder, Costs]]
     fills_left_out: int
 
 
@@ -92,29 +90,54 @@ def session_costs(directory: Path, client_order_id: str = "") -> SessionCosts:
 
     Args:
         directory: of the session's journal.
-        client_order_id: of the one order that is asked for; empty: all.
+        client_order_id: of the one order that is asked for, a parent's EPOCH-NUMBER; empty: all.
 
     Raises:
         StoreError: the journal or its document cannot be read.
     """
     document = read_document(directory)
-    orders, left_out = _worked_orders(directory, document)
+    asked = _worked_orders(directory, document)
+    both = [asked.orders, _worked_parents(asked)]
     if client_order_id:
-        orders = [order for order in orders if order.client_order_id == client_order_id]
-    market, known_until_ns = _market_around(directory, orders)
-    costs = [(order, _cost(order, market, known_until_ns)) for order in orders]
-    return SessionCosts(costs, left_out)
+        both = [[row for row in rows if row.client_order_id == client_order_id] for rows in both]
+    market, known_until_ns = _market_around(directory, [*both[0], *both[1]])
+    orders, parents = (
+        [(order, _cost(order, market, known_until_ns)) for order in rows] for rows in both
+    )
+    return SessionCosts(orders, parents, asked.left_out)
 
 
-def _worked_orders(directory: Path, document: SessionDocument) -> tuple[list[WorkedOrder], int]:
+class _Read(NamedTuple):
+    """Orders with a fill, parents as they began, and fills that belong to no order kept."""
+
+    orders: list[WorkedOrder]
+    parents: dict[int, WorkedOrder]
+    left_out: int
+
+
+def _worked_parents(asked: _Read) -> list[WorkedOrder]:
+    """Return the parents of which a child was filled, with all their children's fills."""
+    for order in asked.orders:
+        if order.parent_number in asked.parents:
+            asked.parents[order.parent_number].fills.extend(order.fills)
+    for parent in asked.parents.values():
+        parent.fills.sort(key=lambda fill: fill.time_ns)
+    return [parent for parent in asked.parents.values() if parent.fills]
+
+
+def _worked_orders(directory: Path, document: SessionDocument) -> _Read:
     names, left_out = EventNames(document), 0
     known: OrderedDict[tuple[int, int], WorkedOrder] = OrderedDict()
+    parents: dict[int, WorkedOrder] = {}
     for batch in read_batches(directory, SOURCE_EVENTS_BRAIN):
         if not len(batch.records):
             continue
         kinds = batch.records["event_type"]
         fresh = (batch.records["flags"] & EVENT_DUPLICATE) == 0
         is_fill = (kinds == EventType.FILL) & fresh
+        for event in batch.records[kinds == EventType.PARENT_STATE]:
+            if len(parents) < ORDERS_MAX:
+                parents.setdefault(int(event["order_sequence"]), _begun(names, event))
         for event in batch.records[(kinds == EventType.ORDER_REQUEST) | is_fill]:
             key = (int(event["epoch_low"]), int(event["order_sequence"]))
             if event["event_type"] == EventType.ORDER_REQUEST:
@@ -127,7 +150,7 @@ def _worked_orders(directory: Path, document: SessionDocument) -> tuple[list[Wor
                 known[key].fills.append(_filled(event))
             else:
                 left_out += 1
-    return [order for order in known.values() if order.fills], left_out
+    return _Read([order for order in known.values() if order.fills], parents, left_out)
 
 
 def _asked(names: EventNames, event: Event) -> WorkedOrder:
@@ -141,6 +164,24 @@ def _asked(names: EventNames, event: Event) -> WorkedOrder:
         wanted_lots=int(event["qty_lots"]),
         arrived_ns=int(event["decision_time_ns"]) or int(event["time_ns"]),
         mid_half_ticks=int(event["mid_half_ticks"]),
+        unit_e8=names.document.instruments[index].unit_e8,
+        fills=[],
+        parent_number=int(event["cause_sequence"]) if names.strategy(event) == EXECUTION else 0,
+    )
+
+
+def _begun(names: EventNames, event: Event) -> WorkedOrder:
+    """Return a parent order as its first state has it: arrival is when it began."""
+    index = int(event["instrument_index"])
+    return WorkedOrder(
+        client_order_id=names.order_id(event),
+        instrument=names.instrument(event),
+        strategy=member_name(Method, int(event["order_type"])).lower(),
+        instrument_index=index,
+        side=int(event["side"]),
+        wanted_lots=int(event["qty_lots"]),
+        arrived_ns=int(event["time_ns"]),
+        mid_half_ticks=round(2 * float(event["input_0"])),
         unit_e8=names.document.instruments[index].unit_e8,
         fills=[],
     )

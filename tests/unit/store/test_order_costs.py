@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.domain.codes import EVENT_DUPLICATE, Liquidity, OrderType, RecordType
+from engine.domain.codes import EVENT_DUPLICATE, EventType, Liquidity, OrderType, RecordType
+from engine.domain.execution.asked import Method
 from engine.domain.records import MARKET_DTYPE
+from engine.domain.strategy_table import OUTSIDE_ROWS, StrategyKind, StrategyRow
 from engine.store import order_costs
 from engine.store.execution_costs import MARKOUTS_S, Costs, Execution, Mids, costs_of
 from engine.store.order_costs import SessionCosts, session_costs
 from tests.store_builders import Records, as_bytes, open_market, write_session
-from tests.store_events import Row, fill, request
+from tests.store_events import Row, event, fill, request
 
 STATE = "binance-main-paper"
 S = 1_000_000_000
@@ -302,3 +304,81 @@ def test_reading_near_the_orders_says_what_reading_everything_says(
         each._replace(fee_e8=costs.fee_e8)
         for each, (_, costs) in zip(wanted, found.orders, strict=True)
     ]
+
+
+# Parent orders.
+
+NAMES = (
+    StrategyRow(name="orderflow", kind=StrategyKind.ORDERFLOW),
+    *OUTSIDE_ROWS,
+)
+HAND_INDEX, CHILD_INDEX = 1, 2
+
+
+def begun(number: int, lots: int, **fields: Any) -> Row:  # noqa: ANN401  as `asked`
+    row = {
+        "instrument_index": 0, "strategy_index": CHILD_INDEX, "order_sequence": number,
+        "epoch_low": 1, "side": 1, "order_type": Method.POV, "qty_lots": lots, "input_0": 1_000.0,
+        "time_ns": ARRIVED, "order_status": 1,
+    }  # fmt: skip
+    return event(EventType.PARENT_STATE, **(row | fields))
+
+
+def child(number: int, parent: int, lots: int, **fields: Any) -> Row:  # noqa: ANN401  as `asked`
+    given = {"strategy_index": CHILD_INDEX, "cause_sequence": parent}
+    return asked(number, lots, **(given | fields))
+
+
+def test_a_parent_is_the_sum_of_its_childrens_fills_against_its_own_arrival(tmp_path: Path) -> None:
+    events = [
+        begun(10, 8),
+        child(11, 10, 3, decision_time_ns=ARRIVED + S),
+        filled(3, 1_001, ARRIVED + S, number=11),
+        begun(10, 8, cum_qty_lots=3, input_0=2_000.0),  # how far it is; its arrival stays
+        child(12, 10, 2, decision_time_ns=ARRIVED + 2 * S, mid_half_ticks=9),
+        filled(2, 1_003, ARRIVED + 2 * S, 2, number=12),
+        asked(13, 4, strategy_index=HAND_INDEX, cause_sequence=10),  # a person's: nobody's child
+        filled(4, 1_010, ARRIVED + 2 * S, 3, number=13),
+        begun(20, 5),  # never filled
+    ]
+    shutil.rmtree(tmp_path / STATE, ignore_errors=True)
+    directory = write_session(tmp_path / STATE, *events, strategies=NAMES)
+    writer = open_market(directory)
+    writer.append(0, as_bytes(market_of(MARKET, 0)))
+    writer.close(is_end=False)
+    found = session_costs(directory)
+    assert [order.client_order_id for order, _ in found.parents] == ["1-10"]
+    ((parent, costs),) = found.parents
+    assert (parent.strategy, parent.wanted_lots, costs.filled_lots) == ("pov", 8, 5)
+    average = (3 * 1_001 + 2 * 1_003) / 5
+    assert costs.average_ticks == pytest.approx(average)
+    assert costs.arrival_bps == pytest.approx((average - 1_000) / 1_000 * 1e4)
+    assert costs.missed_bps == pytest.approx((1_004 - 1_000) / 1_000 * 1e4)
+    assert len(found.orders) == 3
+    ((one, _),) = session_costs(directory, "1-10").parents
+    assert one.client_order_id == "1-10"
+    assert session_costs(directory, "1-10").orders == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(990, 1_010)), max_size=9)
+)
+def test_parents_have_every_fill_of_their_children_once(
+    tmp_path_factory: pytest.TempPathFactory, fills: list[tuple[int, int, int]]
+) -> None:
+    root = tmp_path_factory.mktemp("parents")
+    events = [begun(number, 100) for number in (1, 2, 3)]
+    for place, (parent, lots, price) in enumerate(fills):
+        number = 10 + place
+        events.append(child(number, parent, lots))
+        events.append(filled(lots, price, ARRIVED + place * S, place + 1, number=number))
+    directory = write_session(root / STATE, *events, strategies=NAMES)
+    found = {order.client_order_id: costs for order, costs in session_costs(directory).parents}
+    for parent in (1, 2, 3):
+        own = [(lots, price) for of, lots, price in fills if of == parent]
+        costs = found.get(f"1-{parent}")
+        assert (costs.filled_lots if costs else 0) == sum(lots for lots, _ in own)
+        if costs is not None:
+            worth = sum(lots * price for lots, price in own)
+            assert costs.average_ticks == pytest.approx(worth / costs.filled_lots)
