@@ -18,9 +18,8 @@ from typing import Final
 
 from engine import exit_codes
 from engine.domain.codes import RecordType
-from engine.domain.execution.algorithms import Iceberg, Participation, Peg, Scheduled
-from engine.domain.execution.curve import by_volume, even, shortfall
-from engine.domain.execution.parent import Algorithm, Parent
+from engine.domain.execution.asked import NS_PER_S, Asked, Least, Method
+from engine.domain.execution.curve import by_volume
 from engine.store.execution_costs import lines_of
 from engine.tapes.errors import TapeError
 from engine.tapes.reader import TapeReader
@@ -28,30 +27,28 @@ from engine.venues.paper.queue import QueueModel
 from research.paper_work import MS_NS, Records, Terms, worked
 
 MINUTE_NS: Final = 60_000_000_000
-PPM: Final = 1_000_000
-ALGORITHMS: Final = ("twap", "vwap", "shortfall", "pov", "iceberg", "peg")
-STEPS: Final = 30  # of a shortfall schedule
+ALGORITHMS: Final = tuple(method.name.lower() for method in Method)
 URGENCY: Final = 3.0  # kappa times its time
 
 
-def algorithm_of(
-    options: argparse.Namespace, start_ns: int, bars: Sequence[tuple[int, int]]
-) -> Algorithm:
-    """Return the algorithm that is asked for, from a start."""
-    end_ns = start_ns + round(options.minutes * MINUTE_NS)
-    patience_ns = options.patience_ms * MS_NS
-    if options.algorithm == "pov":
-        return Participation(round(options.rate * PPM))
-    if options.algorithm == "iceberg":
-        return Iceberg(options.display, options.limit)
-    if options.algorithm == "peg":
-        return Peg(end_ns=end_ns)
-    curves = {
-        "twap": lambda: even(start_ns, end_ns),
-        "vwap": lambda: by_volume(start_ns, end_ns, bars),
-        "shortfall": lambda: shortfall(start_ns, end_ns, options.urgency, STEPS),
+def asked_of(options: argparse.Namespace) -> Asked:
+    """Return the parent order that the options describe."""
+    method = Method[options.algorithm.upper()]
+    details = {
+        Method.POV: options.rate,
+        Method.ICEBERG: float(options.display),
+        Method.SHORTFALL: options.urgency,
     }
-    return Scheduled(curves[options.algorithm](), patience_ns)
+    span_s = options.minutes * MINUTE_NS / NS_PER_S
+    return Asked(
+        method=method,
+        side=1 if options.side == "buy" else -1,
+        qty_lots=options.lots,
+        limit_ticks=options.limit,
+        span_s=span_s,
+        detail=details.get(method, 0.0),
+        patience_s=min(options.patience_ms * MS_NS / NS_PER_S, span_s),
+    )
 
 
 def volume_bars(batches: Iterable[Records], index: int) -> list[tuple[int, int]]:
@@ -106,14 +103,15 @@ def run(options: argparse.Namespace) -> list[str]:
             raise LookupError(f"{options.instrument} is not on {options.tape}")
         index = symbols.index(options.instrument)
         row = tape.instruments[index]
-        least = max(row.min_qty_lots, 1)
-        side = 1 if options.side == "buy" else -1
-        parent = Parent(side, options.lots, options.limit, least)
+        asked, least = asked_of(options), Least(max(row.min_qty_lots, 1))
         start_ns = tape.record_blocks[0].first_receive_ns
-        bars = volume_bars(tape.batches(), index) if options.algorithm == "vwap" else []
-        algorithm = algorithm_of(options, start_ns, bars)
+        curve = None
+        if asked.method is Method.VWAP:
+            end_ns = start_ns + round(asked.span_s * NS_PER_S)
+            curve = by_volume(start_ns, end_ns, volume_bars(tape.batches(), index))
+        plan = asked.plan(least, start_ns, curve=curve)
         terms = Terms(options.latency_ms * MS_NS, QueueModel(options.queue))
-        _, costs = worked(tape.batches(), tape.instruments, index, parent, algorithm, terms=terms)
+        _, costs = worked(tape.batches(), tape.instruments, index, plan, terms=terms)
         return lines_of(f"{options.instrument} {options.algorithm}", costs)
 
 

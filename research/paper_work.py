@@ -18,21 +18,23 @@ from engine.domain.codes import (
     RecordType,
     TimeInForce,
 )
-from engine.domain.execution.parent import (
-    Algorithm,
-    Cancel,
-    Child,
-    Intent,
-    Look,
-    Parent,
-    Place,
-    is_over,
-    step,
+from engine.domain.execution.parent import Place
+from engine.domain.execution.work import (
+    ChildOrder,
+    Market,
+    Plan,
+    StopReason,
+    Withdraw,
+    Work,
+    WorkState,
+    advance,
+    forget,
+    placed,
+    stopped,
 )
 from engine.domain.instrument_row import Instrument
 from engine.store.execution_costs import Costs, Execution, Mids, costs_of
 from engine.venues.order_records import Command, Report
-from engine.venues.paper.order import OPEN
 from engine.venues.paper.orders import PaperOrders
 from engine.venues.paper.queue import QueueModel
 from engine.venues.paper.reports import PaperTerms
@@ -58,17 +60,15 @@ class Working:
         self,
         instruments: Sequence[Instrument],
         index: int,
-        parent: Parent,
-        algorithm: Algorithm,
+        plan: Plan,
         terms: Terms,
     ) -> None:
         """Prepare; nothing is sent before the first record."""
         self._index = index
-        self._parent = parent.checked()
-        self._algorithm = algorithm
+        self._plan = plan
+        self._work = Work()
+        self._children: dict[int, ChildOrder] = {}
         self._pending: list[Records] = []
-        self._working: Child | None = None
-        self._is_cancelled = False
         self._sequence = 0
         self._own_lots = self._market_lots = 0
         self._touch = (0, 0)
@@ -98,7 +98,7 @@ class Working:
     @property
     def is_over(self) -> bool:
         """Return whether nothing is left to be done."""
-        return is_over(self._parent, self._look())
+        return self._work.state in {WorkState.DONE, WorkState.ENDED}
 
     def feed(self, records: Records) -> None:
         """Take records in order of time; the algorithm looks after every quote of its own."""
@@ -125,80 +125,97 @@ class Working:
         if self.began_ns:
             self._market_lots += int(trades["qty_lots"].sum())
 
-    def _look(self) -> Look:
-        bid_ticks, ask_ticks = self._touch
-        traded = self._market_lots + self._own_lots
-        return Look(self.now_ns, bid_ticks, ask_ticks, self._own_lots, traded, self._working)
-
     def act(self) -> None:
-        """Let the algorithm look, and obey it."""
-        if not self._is_cancelled:
-            self._obey(step(self._parent, self._algorithm, self._look()))
+        """Let the order look, and obey it."""
+        bid_ticks, ask_ticks = self._touch
+        market = Market(bid_ticks, ask_ticks, self._market_lots + self._own_lots)
+        children = list(self._children.values())
+        self._work, intent = advance(self._plan, self._work, children, market, self.now_ns)
+        self._obey(intent)
 
     def withdraw(self) -> None:
         """End it: what works is cancelled and nothing more is sent."""
-        if self._working is not None and not self._is_cancelled:
-            self._obey(Cancel())
+        self._work = stopped(self._work, StopReason.OPERATOR)
+        for number, child in list(self._children.items()):
+            if child.is_working and not child.is_cancel_asked:
+                self._obey(Withdraw(number))
         self._orders.advance(1 << 62)
 
-    def _obey(self, intent: Intent | None) -> None:
+    def _obey(self, intent: Place | Withdraw | None) -> None:
         if isinstance(intent, Place):
             self._sequence += 1
             child = intent.child
-            self._working = child._replace(placed_ns=self.now_ns)
-            is_ioc = child.is_immediate
+            self._children[self._sequence] = ChildOrder(
+                number=self._sequence,
+                status=OrderStatus.PENDING_NEW,
+                qty_lots=child.qty_lots,
+                cum_qty_lots=0,
+                filled_lots=0,
+                price_ticks=child.price_ticks,
+                placed_ns=self.now_ns,
+                is_immediate=child.is_immediate,
+            )
+            self._work = placed(self._work)
             self._send(
                 EventType.COMMAND_NEW,
-                side=self._parent.side,
+                self._sequence,
+                side=self._plan.parent.side,
                 order_type=OrderType.LIMIT,
-                time_in_force=TimeInForce.IOC if is_ioc else TimeInForce.GTC,
+                time_in_force=TimeInForce.IOC if child.is_immediate else TimeInForce.GTC,
                 flags=EVENT_POST_ONLY if child.is_post_only else 0,
                 price_ticks=child.price_ticks,
                 qty_lots=child.qty_lots,
             )
-        elif isinstance(intent, Cancel):
-            self._is_cancelled = True
-            self._send(EventType.COMMAND_CANCEL)
+        elif isinstance(intent, Withdraw):
+            child_order = self._children[intent.number]
+            self._children[intent.number] = child_order._replace(is_cancel_asked=True)
+            self._send(EventType.COMMAND_CANCEL, intent.number)
 
-    def _send(self, event_type: EventType, **words: int) -> None:
+    def _send(self, event_type: EventType, number: int, **words: int) -> None:
         values: dict[str, Any] = dict.fromkeys(Command._fields, 0) | words
-        values |= {"event_type": event_type, "order_sequence": self._sequence, "epoch_low": 1}
+        values |= {"event_type": event_type, "order_sequence": number, "epoch_low": 1}
         values |= {"client_order_id": "", "instrument_index": self._index}
         self._orders.submit(Command(**values))
 
     def _hear(self, report: Report) -> None:
-        if report.order_sequence != self._sequence or self._working is None:
+        child = self._children.get(report.order_sequence)
+        if child is None:
             return
         if report.event_type == EventType.FILL:
-            self._own_lots += report.last_qty_lots
-            left = self._working.qty_lots - report.last_qty_lots
-            self._working = self._working._replace(qty_lots=left)
-            is_maker = report.liquidity == Liquidity.MAKER
-            self.executions.append(
-                Execution(
-                    self.now_ns,
-                    report.last_price_ticks,
-                    report.last_qty_lots,
-                    is_maker,
-                    report.fee_e8,
-                )
+            filled = child.filled_lots + report.last_qty_lots
+            child = child._replace(filled_lots=filled, cum_qty_lots=max(child.cum_qty_lots, filled))
+            self._note_fill(report)
+        elif report.event_type == EventType.CANCEL_REJECTED:
+            child = child._replace(is_cancel_asked=False)
+        if report.event_type in {EventType.FILL, EventType.ORDER_UPDATE}:
+            child = child._replace(status=OrderStatus(report.order_status))
+        self._children[report.order_sequence] = child
+        if child.is_settled:
+            self._work = forget(self._work, self._children.pop(report.order_sequence))
+
+    def _note_fill(self, report: Report) -> None:
+        self._own_lots += report.last_qty_lots
+        self.executions.append(
+            Execution(
+                self.now_ns,
+                report.last_price_ticks,
+                report.last_qty_lots,
+                report.liquidity == Liquidity.MAKER,
+                report.fee_e8,
             )
-        closes = report.event_type in {EventType.FILL, EventType.ORDER_UPDATE}
-        if closes and OrderStatus(report.order_status) not in OPEN:
-            self._working, self._is_cancelled = None, False
+        )
 
 
 def worked(
     batches: Iterable[Records],
     instruments: Sequence[Instrument],
     index: int,
-    parent: Parent,
-    algorithm: Algorithm,
+    plan: Plan,
     *,
     terms: Terms | None = None,
 ) -> tuple[Working, Costs]:
     """Work a parent order over records to its end or theirs; return it and what it cost."""
-    order = Working(instruments, index, parent, algorithm, terms or Terms())
+    order = Working(instruments, index, plan, terms or Terms())
     quotes: list[Records] = []
     trades: list[tuple[int, int, int]] = []
     for records in batches:
@@ -215,5 +232,6 @@ def worked(
         int(half) for part in quotes for half in part["bid_price_ticks"] + part["ask_price_ticks"]
     ]
     mids = Mids(times, halves, times[-1] if times else 0)
+    parent = plan.parent
     costs = costs_of(parent.side, parent.qty_lots, order.began_ns, order.executions, trades, mids)
     return order, costs

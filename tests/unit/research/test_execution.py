@@ -12,6 +12,7 @@ from engine.domain.codes import RecordType
 from engine.domain.execution.algorithms import Iceberg, Participation, Peg, Scheduled
 from engine.domain.execution.curve import even, shortfall
 from engine.domain.execution.parent import PPM, Algorithm, Parent
+from engine.domain.execution.work import CHILDREN_MAX, Bounds, Plan
 from engine.domain.instrument_row import Instrument
 from engine.domain.records import MARKET_DTYPE
 from engine.venues.paper.queue import QueueModel
@@ -54,6 +55,12 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 
+def plan_of(name: str, side: int = 1, lots: int = LOTS) -> Plan:
+    """Return the plan of an algorithm that may go on as long as the records do."""
+    bounds = Bounds(0, 3_600_000_000_000, CHILDREN_MAX)
+    return Plan(Parent(side, lots), ALGORITHMS[name], bounds.checked())
+
+
 def batches(size: int = 997) -> list[Records]:
     return [RECORDS[first : first + size] for first in range(0, len(RECORDS), size)]
 
@@ -62,9 +69,7 @@ def batches(size: int = 997) -> list[Records]:
 @pytest.mark.parametrize("side", [1, -1])
 @pytest.mark.parametrize("name", ["twap", "shortfall", "peg"])
 def test_what_has_an_end_is_done_by_it(name: str, side: int, queue: QueueModel) -> None:
-    order, costs = worked(
-        batches(), INSTRUMENTS, 0, Parent(side, LOTS), ALGORITHMS[name], terms=Terms(queue=queue)
-    )
+    order, costs = worked(batches(), INSTRUMENTS, 0, plan_of(name, side), terms=Terms(queue=queue))
     assert costs.filled_lots == LOTS
     assert order.is_over
     assert costs.maker_lots > 0, "some of it rested and was filled"
@@ -75,7 +80,7 @@ def test_what_has_an_end_is_done_by_it(name: str, side: int, queue: QueueModel) 
 
 
 def test_a_schedule_is_followed_on_paper_as_it_stands() -> None:
-    order, _ = worked(batches(), INSTRUMENTS, 0, Parent(1, LOTS), ALGORITHMS["twap"])
+    order, _ = worked(batches(), INSTRUMENTS, 0, plan_of("twap"))
     curve = even(0, SPAN_NS)
     filled = 0
     for one in order.executions:
@@ -86,7 +91,7 @@ def test_a_schedule_is_followed_on_paper_as_it_stands() -> None:
 
 
 def test_participation_on_paper_stays_below_its_rate() -> None:
-    order, costs = worked(batches(), INSTRUMENTS, 0, Parent(1, 10**9), ALGORITHMS["pov"])
+    order, costs = worked(batches(), INSTRUMENTS, 0, plan_of("pov", lots=10**9))
     mine = RECORDS[
         (RECORDS["instrument_index"] == 0) & (RECORDS["record_type"] == RecordType.TRADE)
     ]
@@ -97,22 +102,19 @@ def test_participation_on_paper_stays_below_its_rate() -> None:
 
 
 def test_an_iceberg_never_shows_more_than_its_display() -> None:
-    order, costs = worked(batches(), INSTRUMENTS, 0, Parent(1, LOTS), ALGORITHMS["iceberg"])
+    order, costs = worked(batches(), INSTRUMENTS, 0, plan_of("iceberg"))
     assert costs.filled_lots > 50
     assert max(one.qty_lots for one in order.executions) <= 50
 
 
 def test_how_records_are_cut_into_batches_changes_nothing() -> None:
-    found = [
-        worked(batches(size), INSTRUMENTS, 0, Parent(1, LOTS), ALGORITHMS["twap"])[1]
-        for size in (311, 5_000)
-    ]
+    found = [worked(batches(size), INSTRUMENTS, 0, plan_of("twap"))[1] for size in (311, 5_000)]
     assert found[0] == found[1]
 
 
 def test_a_longer_line_is_paid_for() -> None:
     order, _ = worked(
-        batches(), INSTRUMENTS, 0, Parent(1, LOTS), ALGORITHMS["twap"],
+        batches(), INSTRUMENTS, 0, plan_of("twap"),
         terms=Terms(latency_ns=500 * MS_NS),
     )  # fmt: skip
     first = order.executions[0].time_ns
@@ -120,13 +122,13 @@ def test_a_longer_line_is_paid_for() -> None:
 
 
 def test_an_order_withdrawn_sends_nothing_more() -> None:
-    order = Working(INSTRUMENTS, 0, Parent(1, LOTS), ALGORITHMS["peg"], Terms())
+    order = Working(INSTRUMENTS, 0, plan_of("peg"), Terms())
     order.feed(RECORDS[:500])
     order.withdraw()
     filled = len(order.executions)
     order.withdraw()
     assert len(order.executions) == filled
-    assert order._working is None
+    assert not order._children
 
 
 @pytest.fixture
