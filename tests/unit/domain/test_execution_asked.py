@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ START = 7 * NS_PER_S
 LEAST = Least(2, 1)
 
 
-def ask(method: Method, **changes: float) -> Asked:
+def ask(method: Method, **changes: Any) -> Asked:  # noqa: ANN401  fields of it
     """Return an order of 100 lots in ten seconds that its method can work."""
     details = {Method.POV: 0.2, Method.ICEBERG: 10.0, Method.SHORTFALL: 3.0}
     limit = 50 if method is Method.ICEBERG else 0
