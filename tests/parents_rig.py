@@ -60,7 +60,8 @@ class ParentsRig:
             "strategy_index": EXECUTION, "order_type": method, "side": side, "qty_lots": qty,
             "request_id": next(self._requests), "input_0": 10.0, "input_2": 1.0,
         } | words  # fmt: skip
-        events = self._step(controls=[make_event(EventType.CONTROL_EXECUTE, **given)])  # type: ignore[arg-type]
+        record = make_event(EventType.CONTROL_EXECUTE, **given)  # type: ignore[arg-type]
+        events = self._step(controls=[record])
         self.parents.look()
         return int(of_type(events, EventType.CONTROL_EXECUTE)["order_sequence"][0])
 

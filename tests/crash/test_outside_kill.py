@@ -73,6 +73,11 @@ def submit(engine: Engine, request: str) -> tuple[int, dict[str, Any]]:
     )
 
 
+def all_end(pids: dict[str, int]) -> None:
+    """Wait until no process of an engine is left."""
+    wait_for("children to end", lambda: not [pid for pid in pids.values() if alive(pid)])
+
+
 @pytest.mark.slow
 def test_an_order_by_hand_is_sent_once_whenever_the_engine_dies(
     tmp_path: Path, exchange: PracticeExchange, name: str
@@ -89,7 +94,7 @@ def test_an_order_by_hand_is_sent_once_whenever_the_engine_dies(
             threading.Event().wait(moment_s)
             os.kill(pids["main"], signal.SIGKILL)
             asking.join()
-            wait_for("children to end", lambda: not [p for p in pids.values() if alive(p)])  # noqa: B023
+            all_end(pids)
         finally:
             engine.kill()
     engine = Engine(tmp_path, "--exchange", exchange.url, "--name", name, "--json")
