@@ -25,6 +25,7 @@ from bench.chaos.lives import Life
 from bench.chaos.plan import settings
 from bench.chaos.venue import ChaosVenue
 from bench.harness import Bench, Pass
+from bench.order_rate import warm_kernels
 
 PLAY_S = 4.0
 SYNCS = 300
@@ -87,6 +88,7 @@ def main() -> None:
     asked = harness.arguments(__doc__ or "")
     about = harness.machine()
     with tempfile.TemporaryDirectory(prefix="aegis-durability-") as name:
+        warm_kernels(Path(name) / "home")  # engines of the passes share what is compiled here
         cases: dict[str, Callable[[], Pass]] = {
             "ring": lambda: engine("ring"),
             "disk": lambda: engine("disk"),
