@@ -29,7 +29,7 @@ Job = Callable[[], Awaitable[None]]
 BlockingJob = Callable[[], None]
 OnFault = Callable[[str, BaseException], None]
 
-CAPACITY = 256  # jobs waiting; a reconciliation of 40 instruments is one job
+CAPACITY = 1_024  # jobs waiting: a command ring that is full, each of its commands a job
 WORKERS = 4  # jobs running at once
 RESERVED_WORKERS = 2  # of them, for cancels and orders
 THREADS = 2  # blocking jobs running at once
