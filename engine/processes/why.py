@@ -227,6 +227,16 @@ def _order_text(told: StoryEvent) -> str:
     return text + (" reduce-only" if event["flags"] & EVENT_REDUCE_ONLY else "")
 
 
+def _outside(told: StoryEvent) -> Fields:
+    """Say who asked for an order that no strategy decided: a person, or a parent order."""
+    event, names = told.event, EventNames(told.document)
+    parent = int(event["cause_sequence"])
+    asker = {"parent": f"{names.epoch(event)}-{parent}"} if parent else {"by": text_of(event)}
+    refused = reasons_of(int(event["refusal_mask"]))
+    gates = " ".join(reason.name for reason in refused) or "all passed"
+    return {**asker, "wants": _order_text(told), "gates": gates}
+
+
 def _intent(told: StoryEvent) -> Fields:
     instrument, half = _instrument(told), int(told.event["mid_half_ticks"])
     return {
@@ -308,6 +318,8 @@ _WORDS: Final[Mapping[int, str]] = MappingProxyType(
 _TELLERS: Final[Mapping[int, Callable[[StoryEvent], Fields]]] = MappingProxyType(
     {
         EventType.SIGNAL_GENERATED: _decision,
+        EventType.CONTROL_ORDER: _outside,
+        EventType.CHILD_ORDER: _outside,
         EventType.ORDER_REQUEST: _intent,
         EventType.ORDER_SENT: _sent,
         EventType.ORDER_UPDATE: _update,

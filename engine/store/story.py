@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from engine.domain.client_id import parse_client_id
 from engine.domain.codes import EventType
+from engine.domain.strategy_table import EXECUTION, HAND
 from engine.store.errors import JournalError
 from engine.store.event_names import Event
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET
@@ -69,8 +70,11 @@ def find_story(state_directory: Path, text: str) -> Story | None:
     if not events or not own:
         return None
     directory, document = own[0]
+    first = events[0].event
+    if document.strategy(int(first["strategy_index"])) in {HAND, EXECUTION}:
+        return Story(name, directory, None, tuple(events))  # no record of the market caused it
     # A cause is named by the word of its slot, one above its place.
-    record = _record_at(directory, SOURCE_MARKET, int(events[0].event["cause_sequence"]) - 1)
+    record = _record_at(directory, SOURCE_MARKET, int(first["cause_sequence"]) - 1)
     cause = None if record is None else StoryEvent(document, record)
     return Story(name, directory, cause, tuple(events))
 

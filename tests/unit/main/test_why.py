@@ -6,11 +6,18 @@ from pathlib import Path
 import pytest
 
 from engine.domain.records import EVENT_REDUCE_ONLY, EventType, OrderStatus, OrderType
+from engine.domain.strategy_table import OUTSIDE_ROWS
 from engine.processes.why import story_document, story_text
 from engine.store.story import find_story
 from engine.venues.order_records import LocalReason
 from tests.engine_process import aegis
-from tests.store_builders import as_bytes, market_records, open_market, write_session
+from tests.store_builders import (
+    as_bytes,
+    market_records,
+    open_market,
+    session_document,
+    write_session,
+)
 from tests.store_events import decision, event, fill, request, update
 
 STATE = "practice-practice-paper"
@@ -130,3 +137,41 @@ def test_an_order_of_two_accounts_must_be_chosen(tmp_path: Path, state: Path) ->
     chosen = aegis(tmp_path, "why", "1-1", "--state", STATE)
     assert chosen.returncode == 0, chosen.stderr
     assert "FLOW_SCORE" in chosen.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "said"),
+    [
+        (
+            EventType.CONTROL_ORDER,
+            {"strategy_index": 2, "text": b"ana: hedge", "cause_sequence": 0},
+            {"by": "ana: hedge"},
+        ),
+        (EventType.CHILD_ORDER, {"strategy_index": 3, "cause_sequence": 2}, {"parent": "1-2"}),
+    ],
+)
+def test_an_order_from_outside_names_who_asked_and_no_market_record(
+    tmp_path: Path, kind: EventType, fields: dict[str, object], said: dict[str, str]
+) -> None:
+    directory = tmp_path / "state" / STATE
+    own = {"order_sequence": 7, "epoch_low": 1, "instrument_index": 0, "side": 1, "qty_lots": 5}
+    order = request(7, **{name: fields[name] for name in ("strategy_index", "cause_sequence")})
+    known = session_document().strategies
+    journal = write_session(
+        directory,
+        event(kind, order_type=OrderType.MARKET, **(own | fields)),
+        order,
+        strategies=(*known, *OUTSIDE_ROWS),
+    )
+    writer = open_market(journal)
+    writer.append(0, as_bytes(market_records(3)))  # one of them would be named as the cause
+    writer.close(is_end=False)
+    story = find_story(directory, "1-7")
+    assert story is not None
+    assert story.cause is None
+    document = story_document(story)
+    first = document["events"][0]
+    assert first | said == first
+    assert first["gates"] == "all passed"
+    assert first["wants"] == "BUY 0.005 MARKET"
+    assert "wants BUY 0.005 MARKET" in story_text(document)
