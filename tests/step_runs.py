@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.domain.codes import EventType, OrderStatus, OrderType
+from engine.domain.codes import EVENT_POST_ONLY, EventType, OrderStatus, OrderType
 from engine.domain.decide import State, create_out, create_state, step
 from engine.domain.derived import inputs_of
 from engine.domain.desk import (
@@ -22,7 +22,7 @@ from engine.domain.desk import (
 )
 from engine.domain.limits import RiskLimits
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
-from engine.domain.strategy_table import select_rows
+from engine.domain.strategy_table import StrategyKind, StrategyRow, select_rows
 from engine.store.reader import join_records
 from tests.brain_digest import LAX_ROWS
 from tests.builders import make_instruments
@@ -34,6 +34,16 @@ T = EventType
 HEADER = ("sequence", "receive_time_ns", "venue_time_ns", "instrument_index", "record_type")
 PAYLOAD = ("bid_price_ticks", "ask_price_ticks", "bid_qty_lots", "ask_qty_lots")
 BATCH_MAX = 64
+# One row of each kind that sends orders; the maker's quotes rest until they are hit or withdrawn.
+ROWS = (
+    *LAX_ROWS,
+    StrategyRow(
+        name="making_lax",
+        kind=StrategyKind.MAKING,
+        timeframe_s=1,
+        parameters={"width_atr": 0.2, "requote_s": 0.1, "requote_share": 0.1, "max_hold_s": 4.0},
+    ),
+)
 LIMITS = GENEROUS._replace(
     channels_needed=0, order_notional_max=50_000.0, position_notional_max=200_000.0
 )
@@ -82,7 +92,7 @@ def market_records(count: int, seed: int) -> np.ndarray:
 
 def fresh_state(limits: RiskLimits = LIMITS) -> State:
     """Return the state every session here begins with."""
-    rows = select_rows((row.name for row in LAX_ROWS), LAX_ROWS)
+    rows = select_rows((row.name for row in ROWS), ROWS)
     return create_state(make_instruments(2), rows, limits, epoch=3)
 
 
@@ -141,7 +151,10 @@ class Answers:
             self.due += self.venue.answer_fetch(command)
 
     def trade(self, command: np.void, hot: np.ndarray) -> None:
-        """Fill an order at the quote, in one or two parts; now and then reject or ignore it."""
+        """Fill an order at the quote, in one or two parts; now and then reject or ignore it.
+
+        A post-only order rests; half of them are hit at once, in part or whole.
+        """
         if self.random.random() < 0.08:
             return  # lost on the way
         self.venue.receive(command)
@@ -150,6 +163,11 @@ class Answers:
             self.due.append(self.venue.close(order, OrderStatus.REJECTED))
             return
         self.due.append(self.venue.told(order))
+        if command["flags"] & EVENT_POST_ONLY:
+            if self.random.random() < 0.5:
+                qty = self.random.randint(1, order.qty)
+                self.due.append(self.venue.fill(order, qty, order.price))
+            return
         side = "ask_price_ticks" if order.side > 0 else "bid_price_ticks"
         first = self.random.randint(1, order.qty)
         for qty in (first, order.qty - first):

@@ -11,7 +11,7 @@ between two records, when the next one's worst case might not fit into `out`.
 from __future__ import annotations
 
 from engine.domain.brackets import keep_brackets
-from engine.domain.codes import EventType
+from engine.domain.codes import EventType, RecordType
 from engine.domain.desk import (
     OUT_COMMANDS,
     OUT_CONTROLS_CONSUMED,
@@ -30,6 +30,7 @@ from engine.domain.kernel import Records, kernel, python_of
 from engine.domain.market_state import USES_BRACKETS, MarketState
 from engine.domain.order_watch import are_orders_due, flatten, watch_orders
 from engine.domain.outside import apply_outside
+from engine.domain.quoting import make_quotes
 from engine.domain.reconcile import ADJUSTMENTS_PER_ROUND_MAX
 from engine.domain.restore import apply_restore
 from engine.domain.state import State, create_state
@@ -50,6 +51,7 @@ _FETCH_END = int(EventType.FETCH_END)
 _RECORD_REJECTED = int(EventType.RECORD_REJECTED)
 _CHILD_ORDER = int(EventType.CHILD_ORDER)
 _CONTROL_ORDER = int(EventType.CONTROL_ORDER)
+_QUOTE = int(RecordType.QUOTE)
 
 
 @kernel
@@ -181,6 +183,8 @@ def drain_market(
             note_reject(desk, out, market, place, -found, now_ns)
         for j in range(found):
             decide_opportunity(desk, out, j, market, place)
+        if desk.makers.shape[0] != 0 and found >= 0 and market["record_type"][place] == _QUOTE:
+            make_quotes(state, out, market, place, now_ns)
     return count
 
 

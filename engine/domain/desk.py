@@ -112,6 +112,8 @@ class Desk(NamedTuple):
     opportunities: Records  # OPPORTUNITY_DTYPE[k]
     rejects: Integers  # int64[FIREWALL_REASON_COUNT, 2]: last shown ns, suppressed count
     requests: Integers  # int64[REQUESTS_MAX, 3]: orders from outside, by `engine.domain.outside`
+    makers: Integers  # int64[m, 2]: strategies that make markets, and how long a quote holds, ns
+    quotes: Records  # QUOTE_DTYPE[n, m], by engine.domain.making
 
 
 class Out(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.codes import Channel
-from engine.domain.kernel import Records, kernel
+from engine.domain.kernel import Records, fused, kernel
 
 MS_TO_NS = 1_000_000
 S_TO_NS = 1_000_000_000
@@ -155,14 +155,20 @@ def pack_rates(limits: RiskLimits, instrument_count: int) -> NDArray[np.void]:
     return rates
 
 
+@fused
+def rate_leaves(rates: Records, row: int, share: int, now_ns: int) -> bool:
+    """Return whether the bucket takes one more order and keeps one in `share` of it; 0: none."""
+    interval_ns = rates["interval_ns"][row]
+    burst_ns = rates["burst_ns"][row]
+    if share > 0 and burst_ns >= share * interval_ns:
+        burst_ns -= burst_ns // share
+    return max(rates["tat_ns"][row], now_ns) + interval_ns - now_ns <= burst_ns
+
+
 @kernel
 def rate_allows(rates: Records, row: int, is_entry: bool, now_ns: int) -> bool:
     """Return whether one more order fits the bucket; entries leave a share of it to exits."""
-    interval_ns = rates["interval_ns"][row]
-    burst_ns = rates["burst_ns"][row]
-    if is_entry and burst_ns >= EXIT_SHARE * interval_ns:
-        burst_ns -= burst_ns // EXIT_SHARE
-    return max(rates["tat_ns"][row], now_ns) + interval_ns - now_ns <= burst_ns
+    return rate_leaves(rates, row, EXIT_SHARE if is_entry else 0, now_ns)
 
 
 @kernel

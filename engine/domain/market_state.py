@@ -170,7 +170,8 @@ TREND_COLUMN = 13  # of the regime's label among the columns of bars; -1: it is 
 VOLATILITY_COLUMN = 14
 ENTRIES_WITHOUT_EDGE = 15  # wanted since the start, and not worth their cost
 USES_BRACKETS = 16  # 1: stop and target of some row rest at the venue
-PROGRESS_WORDS = 17
+MAKER_FEE_PPM = 17  # what a fill of a quote is thought to pay, parts of a million
+PROGRESS_WORDS = 18
 
 
 class MarketState(NamedTuple):

@@ -2,14 +2,20 @@
 
 An order in flight without an answer for `order_timeout_ns` becomes UNKNOWN and is queried with a
 growing pause, never sent again. A strategy's working order that is older than
-`resting_time_ns_max`, or one that somebody wants cancelled, is cancelled; that request has a
-timeout of its own. An order closed by the venue whose fills have not all arrived makes a
-reconciliation due.
+`resting_time_ns_max`, or one that somebody wants cancelled or that quotes an unfit market, is
+cancelled; that request has a timeout of its own. An order closed by the venue whose fills have not
+all arrived makes a reconciliation due.
 """
 
 from __future__ import annotations
 
-from engine.domain.codes import EVENT_ENTRY, EventType, OrderStatus
+from engine.domain.codes import (
+    EVENT_ENTRY,
+    EVENT_POST_ONLY,
+    EventType,
+    OrderStatus,
+    TradingState,
+)
 from engine.domain.desk import Desk, Out, is_outside, strategy_of
 from engine.domain.emit import begin_event, command_room, copy_command, event_room
 from engine.domain.equity import DIRTY_AT_ONCE, trip
@@ -17,7 +23,7 @@ from engine.domain.intent import REASON_FLATTEN, close_column
 from engine.domain.kernel import kernel
 from engine.domain.order_store import book, bracket_count, guards_position, unbook
 from engine.domain.orders import CANCELS_MAX, TERMINAL, Stimulus, merge
-from engine.domain.risk import INSTRUMENT_TRADING
+from engine.domain.risk import INSTRUMENT_TRADING, channels_live
 from engine.domain.risk_reasons import RiskReason
 from engine.domain.words import Tally, Word
 
@@ -155,6 +161,26 @@ def withdraw_entry(desk: Desk, row: int) -> None:
 
 
 @kernel
+def withdraw_quote(desk: Desk, row: int, now_ns: int) -> None:
+    """Want a quote of a strategy that makes markets cancelled once its market is unfit, in place.
+
+    Unfit: its quote is older than the strategy or an entry allows, or a channel is not live; for
+    one that may open a position also any trading state but ENABLED.
+    """
+    orders = desk.orders
+    i, flags = orders["instrument_index"][row], orders["flags"][row]
+    for m in range(desk.makers.shape[0]):
+        if desk.makers[m, 0] != orders["column"][row] or flags & EVENT_POST_ONLY == 0:
+            continue
+        age_ns = now_ns - desk.hot["quote_receive_time_ns"][i]
+        expiry_ns, most_ns = desk.makers[m, 1], desk.limits["price_age_ns_max"][0]
+        stale = age_ns > most_ns or (expiry_ns > 0 and age_ns > expiry_ns)
+        halted = desk.words[Word.EFFECTIVE_STATE] != TradingState.ENABLED
+        if stale or not channels_live(desk, i) or (halted and flags & EVENT_ENTRY != 0):
+            orders["cancel_wanted"][row] = 1
+
+
+@kernel
 def watch_order(desk: Desk, out: Out, row: int, now_ns: int) -> None:
     """Do what is due for one open order: at most two events and two commands."""
     orders = desk.orders
@@ -170,6 +196,7 @@ def watch_order(desk: Desk, out: Out, row: int, now_ns: int) -> None:
     if desk.words[Word.CONNECTED] == 0:
         return
     withdraw_entry(desk, row)
+    withdraw_quote(desk, row, now_ns)
     unknown = orders["status"][row] == OrderStatus.UNKNOWN
     spent = orders["cancel_wanted"][row] != 0 and orders["cancel_count"][row] >= CANCELS_MAX
     # What became of an unknown order is for its lookups to find, which are bounded themselves.

@@ -54,6 +54,13 @@ def contributions(
         return _flow(score, inputs)
     if row.kind is StrategyKind.RULES:
         return _rules(row, inputs)
+    if row.kind is StrategyKind.MAKING:
+        away = inputs["reservation_ticks"] - inputs["fair_ticks"]
+        return (
+            Contribution("half_ticks", inputs["half_ticks"], None),
+            Contribution("skew_ticks", away, None),
+            Contribution("inventory", score, None),
+        )
     if row.kind is StrategyKind.SMC:
         flow_min = _number(row, "flow_min")
         return (

@@ -38,6 +38,7 @@ from engine.domain.words import Tally, Word
 ORDER_FLAGS = EVENT_REDUCE_ONLY | EVENT_POST_ONLY | EVENT_ENTRY  # what a report says of an order
 RATE_PAUSED = 9004  # `reason` of a reject: not sent, because the venue asked us to wait
 INSTRUMENT_CLOSED = 9011  # and: the venue takes no order of this instrument at all
+WOULD_TAKE = 9012  # and: post-only, and the market had come to its price; no failure of ours
 CLOSED_PAUSE_NS = 30_000_000_000  # before the next order of a closed instrument is tried
 STATUS_MAX = int(max(OrderStatus))
 ABSENT_LOOKUPS_MIN = 3  # answers "not known" before an order counts as absent
@@ -109,6 +110,12 @@ def note_guard_end(desk: Desk, row: int) -> None:
 
 
 @kernel
+def is_excused(reason: int) -> bool:
+    """Return whether a reject is no failure: the venue asked for a pause, or a quote came late."""
+    return reason in (RATE_PAUSED, WOULD_TAKE)
+
+
+@kernel
 def count_outcome(desk: Desk, row: int, before: int) -> None:
     """Count what an order came to; a closed entry without a fill gives its day's place back."""
     orders = desk.orders
@@ -139,7 +146,7 @@ def count_outcome(desk: Desk, row: int, before: int) -> None:
         if reason == INSTRUMENT_CLOSED:
             until_ns = desk.words[Word.NOW_NS] + CLOSED_PAUSE_NS
             desk.ledger["closed_until_ns"][orders["instrument_index"][row]] = until_ns
-        elif before != OrderStatus.UNKNOWN and reason != RATE_PAUSED and not guards:
+        elif before != OrderStatus.UNKNOWN and not guards and not is_excused(reason):
             count_failure(desk)
     same_day = orders["entry_day_low"][row] == desk.words[Word.DAY_NUMBER] % EPOCH_PLACES
     if orders["entry_counted"][row] != 0 and orders["cum_qty_lots"][row] == 0 and same_day:

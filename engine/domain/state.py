@@ -30,6 +30,7 @@ from engine.domain.limits import (
     pack_limits,
     pack_rates,
 )
+from engine.domain.making import QUOTE_DTYPE
 from engine.domain.market_state import MarketState, create_market_state
 from engine.domain.opportunity import (
     EXPOSURE_DTYPE,
@@ -79,6 +80,7 @@ def create_desk(
     units = instruments["unit_e8"]
     assert (units > 0).all(), "money is exact in e8"
     assert (units <= UNIT_E8_MAX).all(), "the worth of a lot fits an int64"
+    makers = np.flatnonzero(market.strategies["kind"] == StrategyKind.MAKING)
     words = np.zeros(WORDS_MAX, dtype=np.int64)
     words[Word.EPOCH] = epoch
     words[Word.LEASE_EPOCH] = epoch
@@ -113,6 +115,8 @@ def create_desk(
         ),
         rejects=np.zeros((FIREWALL_REASON_COUNT, 2), dtype=np.int64),
         requests=np.zeros((REQUESTS_MAX, REQUEST_WORDS), dtype=np.int64),
+        makers=np.stack([makers, market.strategies["expiry_ns"][makers]], axis=1),
+        quotes=aligned_zeros((n, len(makers)), QUOTE_DTYPE),
     )
 
 

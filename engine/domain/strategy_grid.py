@@ -20,7 +20,6 @@ FAMILIES_FILE = "strategies.toml"
 # What every row does unless its block says otherwise: no entry that does not clear its cost, stop
 # and target moved by the regime; and none on a bar that ended more than its length ago.
 FAMILY_PARAMETERS = {"edge_min_bps": 0.0, "regime_adapt": 0.5}
-PARAMETER_NAMES = frozenset(it.name for it in parameters_of(StrategyKind.RULES))
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +27,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Args:
         name: what names of its rows begin with.
+        kind: the kernel that decides, in lower case.
         rules: as of a StrategyRow; words in braces are replaced from the grid.
         grid: numbers or words to combine, by key.
         timeframes_s: bar lengths, s: one more axis.
@@ -37,7 +37,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     name: str
-    rules: dict[str, str]
+    kind: str = "rules"
+    rules: dict[str, str] = {}
     grid: dict[str, list[float | str]] = {}
     timeframes_s: list[int]
     parameters: dict[str, float] = {}
@@ -57,15 +58,18 @@ def family_rows(family: Family) -> list[StrategyRow]:
 
     Raises:
         StrategyError: a row is wrong.
+        KeyError: no kind has this name.
     """
     rows = []
+    kind = StrategyKind[family.kind.upper()]
+    settable = {it.name for it in parameters_of(kind)}
     for values, timeframe_s in product(product(*family.grid.values()), family.timeframes_s):
         words = [f"{it:g}" if isinstance(it, float) else it for it in values]
         texts = dict(zip(family.grid, words, strict=True))
-        numbers = {key: float(text) for key, text in texts.items() if key in PARAMETER_NAMES}
+        numbers = {key: float(text) for key, text in texts.items() if key in settable}
         row = StrategyRow(
             name="_".join([family.name, *words]) + f"@{bar_word(timeframe_s)}",
-            kind=StrategyKind.RULES,
+            kind=kind,
             timeframe_s=timeframe_s,
             notional=family.notional,
             parameters={**FAMILY_PARAMETERS, "expiry_s": timeframe_s} | family.parameters | numbers,

@@ -26,6 +26,7 @@ class StrategyKind(IntEnum):
     ORDERFLOW = 2
     QUOTE_IMBALANCE = 3
     RULES = 4  # rules over features, named by the row
+    MAKING = 5  # quotes both sides and sheds what it holds: engine.domain.making
     OUTSIDE = 90  # decides nothing: the orders of a person, or of parent orders
 
 
@@ -54,6 +55,7 @@ class StrategyReason(IntEnum):
     RULE_AGAINST = 6  # the same: against it
     RULE_EVENT = 7  # something happened at most so many bars ago: with its side
     RULE_EVENT_AGAINST = 8
+    MAKING_QUOTE = 9  # a side of the market it makes had no quote, or it shed what it holds
     # Exits.
     STOP_LOSS = 50
     TAKE_PROFIT = 51
@@ -108,6 +110,17 @@ KIND_PARAMETERS: Mapping[StrategyKind, tuple[Parameter, ...]] = MappingProxyType
             Parameter("exit_at", 0.0, "Bound of the exit rule, on the position's side."),
             Parameter("filter_at", 0.0, "Bound of the filter."),
         ),
+        StrategyKind.MAKING: (
+            Parameter("width_atr", 1.0, "Half width of the quotes, ATRs."),
+            Parameter("width_bps_min", 1.0, "Least half width, bps of fair."),
+            Parameter("width_bps_max", 40.0, "Most half width, bps of fair."),
+            Parameter("skew_atr", 1.0, "How far a full inventory moves both quotes, ATRs."),
+            Parameter("inventory", 3.0, "Most that may be held, in whole quotes."),
+            Parameter("requote_share", 0.25, "A quote this share of the half width off is moved."),
+            Parameter("requote_s", 2.0, "Least time between two orders of a side, s."),
+            Parameter("micro_lean", 0.0, "How far fair lies from mid to microprice, 0 to 1."),
+            Parameter("atr_bps_max", 0.0, "No quotes while the ATR is above this, bps; 0: any."),
+        ),
         StrategyKind.OUTSIDE: (),
     }
 )
@@ -133,6 +146,7 @@ INPUT_NAMES: Mapping[StrategyKind, tuple[str, str, str, str]] = MappingProxyType
             "spread_bps",
         ),
         StrategyKind.RULES: ("entry_feature", "exit_feature", "filter_feature", "atr_ticks"),
+        StrategyKind.MAKING: ("fair_ticks", "reservation_ticks", "half_ticks", "atr_ticks"),
         StrategyKind.OUTSIDE: ("", "", "", ""),
     }
 )

@@ -13,6 +13,7 @@ from engine.domain.limits import RiskLimits, pack_instrument_limits
 from engine.domain.market_state import (
     INSTRUMENTS_KNOWN,
     LEADER,
+    MAKER_FEE_PPM,
     TAKER_FEE_PPM,
     timeframes_of,
 )
@@ -73,6 +74,7 @@ def create_session_state(
     for instrument in instruments:
         _note_leader(state, config, instrument)
     state.market.progress[TAKER_FEE_PPM] = round(config.paper.taker_fee_bps * PPM_PER_BPS)
+    state.market.progress[MAKER_FEE_PPM] = round(config.paper.maker_fee_bps * PPM_PER_BPS)
     return state
 
 

@@ -45,6 +45,7 @@ class LocalReason(IntEnum):
     NO_MARKET = 9009  # paper: there is no live quote to fill against
     NOTHING_TO_REDUCE = 9010  # paper: reduce-only, and no position on the other side
     INSTRUMENT_CLOSED = 9011  # the venue takes no order of the instrument at all
+    WOULD_TAKE = 9012  # post-only, and the price had come to it meanwhile
 
 
 class Command(NamedTuple):

@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from engine.domain.codes import EventType
+from engine.domain.codes import EVENT_POST_ONLY, EventType
 from engine.domain.decide import events_least
 from engine.domain.derived import inputs_of
 from engine.domain.orders import TERMINAL
@@ -39,6 +39,11 @@ def test_the_session_is_worth_replaying(session: Session) -> None:
                   Tally.RECONCILED, Tally.CONTROLS, Tally.REJECTED_RECORDS, Tally.ROUND_TRIPS,
                   Tally.REPORTS_DUPLICATE, Tally.QUERIES):  # fmt: skip
         assert counts[tally] > 0, tally.name
+    quotes = of_type(session.events(), T.ORDER_REQUEST)
+    quotes = quotes[quotes["flags"] & EVENT_POST_ONLY != 0]
+    assert set(quotes["side"].tolist()) == {-1, 1}
+    withdrawn = of_type(session.events(), T.COMMAND_CANCEL)["order_sequence"]
+    assert np.isin(withdrawn, quotes["order_sequence"]).any(), "quotes were moved"
 
 
 def test_the_same_batches_write_the_same_bytes(session: Session) -> None:

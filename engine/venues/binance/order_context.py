@@ -39,6 +39,7 @@ from engine.venues.venue import (
 HTTP_METHODS: Final = {"order.cancel": "DELETE", "order.status": "GET", "order.modify": "PUT"}
 LISTING_PATH: Final = "/fapi/v1/exchangeInfo"
 TIME_PATH: Final = "/fapi/v1/time"
+POST_ONLY_WOULD_TAKE: Final = -5022
 CLOCK_SPACING_S: Final = 0.05  # the endpoint answers in ms: 2 % of rate error at most
 
 Job = Callable[[], Awaitable[None]]
@@ -282,8 +283,11 @@ class OrderContext:
 def reason_of(error: VenueError) -> int:
     """Return the number of an error for a report: the venue's own, else one of ours.
 
-    A closed instrument is ours: what follows is the same at every venue, whatever its number.
+    A closed instrument is ours, and so is a quote that came too late: what follows is the same at
+    every venue, whatever its number.
     """
+    if error.code == POST_ONLY_WOULD_TAKE:
+        return LocalReason.WOULD_TAKE
     if isinstance(error, InstrumentClosedError):
         return LocalReason.INSTRUMENT_CLOSED
     if error.code:

@@ -64,3 +64,14 @@ def test_every_kind_says_something(kind: StrategyKind) -> None:
     found = contributions(row_of(kind), -0.5, inputs)  # type: ignore[arg-type]
     assert found
     assert all(it.name in str(it) for it in found)
+
+
+def test_a_quote_rests_on_its_width_and_on_what_is_held() -> None:
+    (row,) = select_rows(["making.spread_1_0.5@5s"])
+    inputs = dict(zip(INPUT_NAMES[StrategyKind.MAKING], (1_000.0, 985.0, 40.0, 30.0), strict=True))
+    found = contributions(row, 0.5, inputs)
+    assert [str(it) for it in found] == [
+        "half_ticks +40.000",
+        "skew_ticks -15.000",
+        "inventory +0.500",
+    ]

@@ -28,7 +28,8 @@ from engine.domain.strategy_table import (
     select_rows,
 )
 
-FAMILIES = {"smart", "flow", "trend", "reversion", "breakout", "volatility", "carry", "cross"}
+RULES = {"smart", "flow", "trend", "reversion", "breakout", "volatility", "carry", "cross"}
+FAMILIES = RULES | {"making"}
 COLUMNS = feature_columns(compile_plan(catalogue_text()))
 TEXT = """
 [[family]]
@@ -103,6 +104,25 @@ def test_a_block_gives_every_combination_in_order() -> None:
 @pytest.mark.parametrize(("seconds", "word"), [(1, "1s"), (90, "90s"), (300, "5m"), (7200, "2h")])
 def test_a_bars_length_is_a_word(seconds: int, word: str) -> None:
     assert bar_word(seconds) == word
+
+
+def test_blocks_of_another_kind_set_its_parameters() -> None:
+    text = """
+[[family]]
+name = "making.own"
+kind = "making"
+grid = { width_atr = [1.0, 2.0] }
+timeframes_s = [5]
+parameters = { expiry_s = 2.0 }
+rationale = "One more."
+"""
+    first, second = family_rows(parse_families(text)[0])
+    assert (first.name, first.kind) == ("making.own_1@5s", StrategyKind.MAKING)
+    assert first.parameters == FAMILY_PARAMETERS | {"expiry_s": 2.0, "width_atr": 1.0}
+    assert second.parameters["width_atr"] == 2.0
+    assert first.rules == {}
+    with pytest.raises(KeyError):
+        family_rows(parse_families(text.replace('"making"', '"made"'))[0])
 
 
 def test_a_block_with_a_wrong_word_is_refused() -> None:

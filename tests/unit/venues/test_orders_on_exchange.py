@@ -9,7 +9,14 @@ from decimal import Decimal
 import pytest
 
 from engine.domain.client_id import parse_client_id
-from engine.domain.codes import EventType, OrderStatus, Side, TimeInForce
+from engine.domain.codes import (
+    EVENT_POST_ONLY,
+    EventType,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+)
 from engine.venues.order_records import LocalReason
 from engine.venues.venue import CredentialError
 from tests.order_side import Exchange, OrderSide, open_order_side, quoted_exchange
@@ -273,6 +280,22 @@ def test_a_closed_instrument_has_a_reason_of_its_own(exchange: Exchange) -> None
             side.new_order(Side.BUY, enough_lots(side), price)
             refused = await side.wait(EventType.ORDER_UPDATE, OrderStatus.REJECTED)
             assert refused.reason == LocalReason.INSTRUMENT_CLOSED
+
+    asyncio.run(scenario())
+
+
+def test_a_quote_that_would_take_is_refused_under_a_reason_of_its_own(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            price = far_bid_ticks(side) * 105 // 100  # through the best ask
+            command = side.command(
+                EventType.COMMAND_NEW, side=Side.BUY, flags=EVENT_POST_ONLY, order_sequence=1,
+                order_type=OrderType.LIMIT, time_in_force=TimeInForce.GTC,
+                cause_sequence=1, price_ticks=price, qty_lots=enough_lots(side),
+            )  # fmt: skip
+            side.orders.submit(command)
+            refused = await side.wait(EventType.ORDER_UPDATE, OrderStatus.REJECTED)
+            assert refused.reason == LocalReason.WOULD_TAKE
 
     asyncio.run(scenario())
 

@@ -1,0 +1,243 @@
+"""A desk whose strategies make markets, quotes as records, and a venue that answers at once.
+
+`PlainMaker` is the twin of the quoting law: plain numbers, no arrays, no kernels.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.domain.codes import EVENT_ENTRY, EVENT_POST_ONLY, EventType
+from engine.domain.decide import step
+from engine.domain.features.micro import MICROPRICE_BPS
+from engine.domain.limits import RiskLimits
+from engine.domain.market_state import MAKER_FEE_PPM
+from engine.domain.records import EVENT_DTYPE
+from engine.domain.strategy_table import StrategyKind, StrategyRow, parameters_of
+from engine.domain.words import Word
+from tests.builders import START_VENUE_NS, make_instruments, make_quote
+from tests.desk_rig import GENEROUS, MS, START_NS, WALLET_E8, DeskRig, S, of_type
+from tests.venue_model import Venue
+
+T = EventType
+FEE_PPM = 20
+UNIT_E8 = 10_000  # of tests.builders' instruments
+NOTIONAL = 625.0  # ten lots at 62,000
+
+
+def maker_row(name: str = "maker", /, **parameters: float) -> StrategyRow:
+    """Return a row that makes a market: asks for an edge of 0 unless told otherwise."""
+    told = {"edge_min_bps": 0.0, "expiry_s": 60.0, "requote_s": 1.0} | parameters
+    return StrategyRow(
+        name=name, kind=StrategyKind.MAKING, timeframe_s=1, notional=NOTIONAL, parameters=told
+    )
+
+
+class MakingRig(DeskRig):
+    """One session: quotes come as market records, commands go to a venue of plain objects."""
+
+    def __init__(
+        self,
+        table: Sequence[StrategyRow] = (),
+        limits: RiskLimits = GENEROUS,
+        *,
+        instruments: int = 1,
+        epoch: int = 1,
+    ) -> None:
+        table = table or (maker_row(),)
+        rows = make_instruments(instruments)
+        super().__init__(limits, strategies=len(table), rows=rows, table=table, epoch=epoch)
+        self.market = self.state.market
+        self.market.progress[MAKER_FEE_PPM] = FEE_PPM
+        self.market.atr_ticks[:] = 300.0
+        self.venue = Venue(WALLET_E8)
+        self.records = 0
+        self.connect()
+        self._read = len(self.commands)
+
+    def show(self, bid: int, ask: int, i: int = 0, *, after_ns: int = MS, **qty: int) -> np.ndarray:
+        """Let a quote arrive; return the events of its step."""
+        self.now_ns += after_ns
+        self.records += 1
+        slot = make_quote(
+            bid,
+            ask,
+            instrument_index=i,
+            sequence=self.records,
+            receive_time_ns=self.now_ns,
+            venue_time_ns=START_VENUE_NS + self.now_ns - START_NS,
+            **qty,
+        )
+        none = np.zeros(1, dtype=EVENT_DTYPE)
+        taken = step(
+            self.state, none, 0, 0, 0, none, 0, 0, 0, slot, 0, 1, 0,
+            self.now_ns, self.outer, self.out,
+        )  # fmt: skip
+        assert taken == 1, "the record fits"
+        return self._collect()
+
+    def serve(self) -> list[np.void]:
+        """Let the venue have what was commanded since, its answers come back, and again what
+        these cause; return all of it.
+        """
+        self.step()
+        served: list[np.void] = []
+        while asked := self._asked():
+            served += asked
+            self._answer(asked)
+        return served
+
+    def _asked(self) -> list[np.void]:
+        found = [command for batch in self.commands[self._read :] for command in batch]
+        self._read = len(self.commands)
+        return found
+
+    def _answer(self, asked: Sequence[np.void]) -> None:
+        for command in asked:
+            if command["event_type"] == T.COMMAND_NEW:
+                self.venue.receive(command)
+                self.step([self.venue.told(self.venue.orders[int(command["order_sequence"])])])
+            elif command["event_type"] == T.COMMAND_CANCEL:
+                self.step([self.venue.answer_cancel(command)])
+
+    def hit(self, number: int, qty: int) -> None:
+        """Fill part of a resting order at its price."""
+        order = self.venue.orders[number]
+        self.step([self.venue.fill(order, qty, order.price)])
+
+    def resting(self, s: int = 0, i: int = 0) -> dict[int, tuple[int, int]]:
+        """Return what rests of a strategy: {side: (order number, price)}."""
+        rows = self.open_orders()
+        own = [row for row in rows if row["column"] == s and row["instrument_index"] == i]
+        return {int(r["side"]): (int(r["order_sequence"]), int(r["price_ticks"])) for r in own}
+
+    def open_orders(self) -> np.ndarray:
+        """Return the rows of the orders that are not settled."""
+        rows: np.ndarray = self.desk.orders[self.desk.open_rows[: self.word(Word.OPEN_COUNT)]]
+        return rows
+
+    def wanted_away(self) -> set[int]:
+        """Return the numbers of open orders that are to be cancelled."""
+        orders = self.open_orders()
+        return set(orders["order_sequence"][orders["cancel_wanted"] != 0].tolist())
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a quote's order must be."""
+
+    side: int
+    price: int
+    lots: int
+    is_entry: bool
+
+
+def requested(events: np.ndarray) -> list[Order]:
+    """Return the orders that a step asked for."""
+    found = of_type(events, T.ORDER_REQUEST)
+    assert ((found["flags"] & EVENT_POST_ONLY) != 0).all(), "a quote never takes"
+    return [
+        Order(int(e["side"]), int(e["price_ticks"]), int(e["qty_lots"]),
+              bool(e["flags"] & EVENT_ENTRY))
+        for e in found
+    ]  # fmt: skip
+
+
+@dataclass
+class Side:
+    """What the twin remembers of one side."""
+
+    number: int = 0
+    price: int = 0
+    asked_ns: int = 0
+
+
+@dataclass
+class PlainMaker:
+    """The quoting law for one strategy and instrument."""
+
+    row: StrategyRow
+    sides: dict[int, Side] = field(default_factory=lambda: {1: Side(), -1: Side()})
+
+    def number_of(self, name: str) -> float:
+        """Return a parameter of the row."""
+        defaults = {it.name: it.default for it in parameters_of(StrategyKind.MAKING)}
+        return (defaults | self.row.parameters)[name]
+
+    def lots(self, ask: int) -> int:
+        """Return the lots of a whole quote."""
+        return int(round(self.row.notional * 1e8) // (ask * UNIT_E8))
+
+    def fair(self, bid: int, ask: int, micro_bps: float) -> float:
+        """Return mid, leant towards the microprice."""
+        mid = (bid + ask) * 0.5
+        return mid * (1 + self.number_of("micro_lean") * micro_bps / 10_000)
+
+    def prices(self, rig: MakingRig, bid: int, ask: int) -> dict[int, int]:
+        """Return the wanted price of each side; a side without one is not wanted."""
+        atr = float(rig.market.atr_ticks[0, 0])
+        most_bps = self.number_of("atr_bps_max")
+        if not atr > 0 or (most_bps > 0 and atr / bid * 10_000 > most_bps):
+            return {}
+        held, lots = rig.lots(0, 0), self.lots(ask)
+        most = int(self.number_of("inventory") * lots)
+        if lots <= 0 or most <= 0:
+            return {}
+        fair = self.fair(bid, ask, float(rig.market.hot["micro"][0, MICROPRICE_BPS]))
+        share = min(max(held / most, -1.0), 1.0)
+        middle = fair - self.number_of("skew_atr") * atr * share
+        claim = self.number_of("claim")
+        pays_bps = (FEE_PPM / 100 + max(self.number_of("edge_min_bps"), 0.0)) / claim
+        least = max(self.number_of("width_bps_min"), pays_bps) / 10_000 * fair
+        half = max(self.number_of("width_atr") * atr, least)
+        half = max(min(half, self.number_of("width_bps_max") / 10_000 * fair), 0.5)
+        found = {}
+        if held < 0 or held + lots <= most:
+            found[1] = min(math.floor(middle - half), ask - 1)
+        if held > 0 or held - lots >= -most:
+            found[-1] = max(math.ceil(middle + half), bid + 1)
+        self.half = half
+        return found
+
+    def stays(self, side: int, price: int, now_ns: int) -> bool:
+        """Return whether a resting quote may stay where another price is wanted."""
+        mine = self.sides[side]
+        if now_ns - mine.asked_ns < self.number_of("requote_s") * S:
+            return True
+        return abs(price - mine.price) <= self.number_of("requote_share") * self.half
+
+    def react(self, rig: MakingRig, bid: int, ask: int) -> tuple[list[Order], set[int]]:
+        """Return what a quote must cause: orders asked for, and order numbers to be cancelled."""
+        prices, orders, away = self.prices(rig, bid, ask), [], set()
+        for side, mine in self.sides.items():
+            price = prices.get(side)
+            if mine.number and is_open(rig, mine.number):
+                if price is None or not self.stays(side, price, rig.now_ns):
+                    away.add(mine.number)
+                continue
+            mine.number = 0
+            pause_ns = self.number_of("requote_s") * S
+            if price is None or (mine.asked_ns and rig.now_ns - mine.asked_ns < pause_ns):
+                continue
+            other = self.sides[-side]
+            if other.number and (price - other.price) * side >= 0:
+                continue
+            orders.append(self.order(rig, side, price, self.lots(ask)))
+            mine.asked_ns, mine.price = rig.now_ns, price
+        return orders, away
+
+    def order(self, rig: MakingRig, side: int, price: int, lots: int) -> Order:
+        """Return the order of a quote: an exit where it closes what is held."""
+        held = rig.lots(0, 0)
+        closing = min(abs(held), lots) if held * side < 0 else 0
+        if closing * price * UNIT_E8 < 5 * 100_000_000:
+            closing = 0
+        return Order(side, price, closing or lots, closing == 0)
+
+
+def is_open(rig: MakingRig, number: int) -> bool:
+    """Return whether an order's fate is open, as far as our side knows."""
+    row = rig.row(number)
+    return bool(row["open_place"] >= 0)
