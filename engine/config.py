@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from engine.config_claims import ClaimsConfig
 from engine.config_journal import JournalConfig
 from engine.config_paper import PaperConfig
 from engine.config_people import AccessConfig, AlertsConfig, Count, Positive, TracesConfig
@@ -215,6 +216,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     paper: PaperConfig = PaperConfig()
     arming: ArmingConfig = ArmingConfig()
     limits: LimitsConfig = LimitsConfig()
+    claims: ClaimsConfig = ClaimsConfig()
     journal: JournalConfig = JournalConfig()
     sources: SourcesConfig = SourcesConfig()
     access: AccessConfig = AccessConfig()

@@ -59,6 +59,8 @@ def choose_account(
 def begin_session(config: Config) -> Config:
     """Return the configuration with the session and its fencing number; its account is ours now.
 
+    And with what strategies learned to claim from the account's record, where that is asked for.
+
     Raises:
         StateError: the state directory cannot be written, or its epoch is lost together with the
             journal that would tell it.
@@ -66,7 +68,8 @@ def begin_session(config: Config) -> Config:
     session = f"{_now()}-{os.getpid()}"
     with _stated(config):
         epoch = _raise_epoch(Path(config.state_dir))
-    return msgspec.structs.replace(config, session_id=session, epoch=epoch)
+    learned = _with_learned_claims(config)
+    return msgspec.structs.replace(learned, session_id=session, epoch=epoch)
 
 
 @contextmanager
@@ -78,6 +81,25 @@ def _stated(config: Config) -> Iterator[None]:
         raise StateError(f"{place}: cannot be written ({error.strerror})") from error
     except StoreError as error:
         raise StateError(f"{config.state_dir}: the epoch is lost; {error}") from error
+
+
+def _with_learned_claims(config: Config) -> Config:
+    if not config.claims.learn:
+        return config  # the usual case, in which nothing needs to be imported
+    from engine.domain.claims import learn_claims
+    from engine.processes.strategy_rows import strategy_rows
+    from engine.store.queries import StatusQueries
+    from engine.store.sqlite import DATABASE_NAME
+
+    told = StatusQueries(Path(config.state_dir) / DATABASE_NAME).strategies()
+    learned = learn_claims(
+        strategy_rows(config),
+        {row["strategy"]: (row["exits"], row["wins"]) for row in told},
+        exits_min=config.claims.exits_min,
+        prior_exits=config.claims.prior_exits,
+    )
+    claims = msgspec.structs.replace(config.claims, learned=config.claims.learned | learned)
+    return msgspec.structs.replace(config, claims=claims)
 
 
 def _now() -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from engine.config import Config
+from engine.domain.claims import with_claim
 from engine.domain.strategy_table import OUTSIDE_ROWS, StrategyRow, row_from_words, select_rows
 
 
 def strategy_rows(config: Config) -> tuple[StrategyRow, ...]:
     """Return the rows a run of this configuration runs, checked, then those for outside orders.
 
+    They claim what was learned for them.
+
     Raises:
         StrategyError: a name, a kind or a number in them is wrong.
     """
-    return (*select_rows(config.strategies, own_rows(config)), *OUTSIDE_ROWS)
+    rows = select_rows(config.strategies, own_rows(config))
+    return (*(with_claim(row, config.claims.learned) for row in rows), *OUTSIDE_ROWS)
 
 
 def own_rows(config: Config) -> list[StrategyRow]:

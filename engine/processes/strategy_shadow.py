@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from engine import exit_codes
 from engine.cli_views import table
 from engine.config import Config
+from engine.domain.claims import learn_claims, number_of
 from engine.domain.strategy_table import STRATEGY_TABLE, StrategyError, StrategyRow, select_rows
 from engine.processes import kernel_cache
 from engine.processes.projected import open_projected
@@ -42,6 +43,8 @@ RECORD_COLUMNS: Final = (
     "fees",
     "net",
     "held_s",
+    "claim",
+    "learned",
 )
 SHADOW_COLUMNS: Final = (
     "strategy",
@@ -74,7 +77,7 @@ def strategies_command(options: argparse.Namespace, config: Config) -> int:
     try:
         rows = chosen_rows(options.names, config)
         if options.record:
-            return _record(rows, Path(config.home), options.state, as_json=options.json)
+            return _record(rows, config, options)
         if not options.shadow:
             return _list(rows, as_json=options.json)
         directory = find_session(Path(config.home), options.session)
@@ -170,15 +173,30 @@ def _list(rows: Sequence[StrategyRow], *, as_json: bool) -> int:
     return exit_codes.DONE
 
 
-def _record(rows: Sequence[StrategyRow], home: Path, state: str | None, *, as_json: bool) -> int:
-    names = {row.name for row in rows}
-    with open_projected(home, state) as (_, folder):
+def _record(rows: Sequence[StrategyRow], config: Config, options: argparse.Namespace) -> int:
+    named = {row.name: row for row in rows}
+    with open_projected(Path(config.home), options.state) as (_, folder):
         found = StatusQueries(folder / DATABASE_NAME).strategies()
-    told = [row for row in found if row["strategy"] in names]
+    learned = learn_claims(
+        rows,
+        {row["strategy"]: (row["exits"], row["wins"]) for row in found},
+        exits_min=config.claims.exits_min,
+        prior_exits=config.claims.prior_exits,
+    )
+    # Whoever asks for no name sees those too that ran and are in no table any more.
+    told = [
+        row
+        | {
+            "claim": number_of(named[name], "claim") if name in named else None,
+            "learned": learned.get(name),
+        }
+        for row in found
+        if (name := row["strategy"]) in named or not options.names
+    ]
     text = "\n".join(table(told, RECORD_COLUMNS)) if told else "none of them has traded yet"
     head = f"account {folder.name}, all sessions\n"
     document = {"account": folder.name, "strategies": told}
-    print(json.dumps(document) if as_json else head + text)  # noqa: T201  the command's output
+    print(json.dumps(document) if options.json else head + text)  # noqa: T201  its output
     return exit_codes.DONE
 
 

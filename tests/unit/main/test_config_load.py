@@ -138,6 +138,7 @@ def test_the_example_file_is_valid_and_changes_nothing() -> None:
             for name in (
                 "venue",
                 "paper",
+                "claims",
                 "arming",
                 "limits",
                 "journal",

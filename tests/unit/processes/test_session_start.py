@@ -6,14 +6,20 @@ import argparse
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from engine.config import Config, VenueConfig
+from engine.config import Config, VenueConfig, shown
+from engine.config_claims import ClaimsConfig
 from engine.domain.client_id import CLIENT_ID_CHARACTERS_MAX, ClientId, encode_client_id
 from engine.processes import session_start
 from engine.processes.practice import PracticeExchange
+from engine.processes.strategy_rows import strategy_rows
+from engine.store.projection import project_all
 from engine.store.session import write_document
-from tests.store_builders import session_document
+from engine.store.sqlite import DATABASE_NAME, SqliteDatabase
+from tests.store_builders import session_document, write_session
+from tests.store_events import position
 
 OPTIONS = argparse.Namespace(exchange="http://127.0.0.1:1", account=None, resume=False)
 
@@ -102,3 +108,49 @@ def test_a_real_key_never_meets_a_practice_address(tmp_path: Path) -> None:
     )
     assert (config.venue.api_key, config.venue.api_secret) == ("practice", "practice")
     assert config.venue.rest_url == "https://venue.example"
+
+
+def trades(wins: int, losses: int) -> list[dict[str, object]]:
+    """Return the positions of a strategy, opened and closed."""
+    found = []
+    for k in range(wins + losses):
+        made = 100 if k < wins else -100
+        found += [position(0, 1, 5), position(0, 1, 0, realised_pnl_e8=made)]
+    return found
+
+
+def home_with_record(home: Path, *, learn: bool) -> Config:
+    """Return what a start concludes where the account's `orderflow` won 12 of 40."""
+    config = Config(home=str(home), claims=ClaimsConfig(learn=learn))
+    state = Path(config.state_dir)
+    write_session(state, *trades(12, 28), is_end=True)
+    database = SqliteDatabase(state / DATABASE_NAME)
+    project_all(database, state)
+    database.close()
+    return session_start.begin_session(config)
+
+
+def test_claims_are_learned_from_the_account_s_record_and_written_into_the_session(
+    tmp_path: Path,
+) -> None:
+    config = home_with_record(tmp_path, learn=True)
+    claim = config.claims.learned["orderflow"]
+    assert 0.0 < claim < 0.5, "less than it claimed: it won 12 of 40"
+    assert set(config.claims.learned) == {"orderflow"}, "the other has no record"
+    rows = {row.name: row for row in strategy_rows(config)}
+    assert rows["orderflow"].parameters["claim"] == claim
+    assert rows["orderflow"].parameters["edge_min_bps"] == 0.0
+    assert "claim" not in rows["smc_fvg_bos"].parameters
+    told = msgspec.convert(shown(config), Config)
+    assert strategy_rows(told) == strategy_rows(config), "the session's document says the same"
+
+
+def test_nothing_is_learned_unless_it_is_asked_for(tmp_path: Path) -> None:
+    config = home_with_record(tmp_path, learn=False)
+    assert config.claims.learned == {}
+    assert strategy_rows(config) == strategy_rows(Config())
+
+
+def test_a_new_account_learns_nothing(tmp_path: Path) -> None:
+    config = Config(home=str(tmp_path), claims=ClaimsConfig(learn=True))
+    assert session_start.begin_session(config).claims.learned == {}
