@@ -33,7 +33,6 @@ ORDERS: Final = 1_000
 FILLS: Final = 10_000
 FILLS_S: Final = 120.0
 
-FRESH_S: Final = 61.0  # what the trading engine asked weighs no more on who comes next
 RECONCILED_S: Final = 60.0
 AT_ONCE: Final = 4  # an order side keeps so many connections
 FIRST_SEQUENCE: Final = 1_000_000_000  # beyond any order of the killed engine
@@ -110,7 +109,6 @@ def restart(orders: int, fills: int) -> Pass:
     with rigged(lifted=True) as rig:
         counted = trade_until(rig.start(), fills)
         epoch = int((rig.home / STATE / "epoch").read_text("ascii"))
-        time.sleep(FRESH_S)
         asyncio.run(rest_orders(rig.venue, epoch, orders))
         began = time.monotonic()
         return {**_awaited(rig.start(), began), "fills": float(counted)}
