@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -101,6 +101,7 @@ class OutsideOrders:
         self._events = events
         self._board = board
         self._instruments = instruments
+        self._begun: deque[str] = deque(maxlen=PARENTS_MAX)
         self._said: OrderedDict[int, OrderBody | ExecuteBody] = OrderedDict()
 
     def submit(self, asked: OrderBody, caller: str) -> Told:
@@ -155,6 +156,7 @@ class OutsideOrders:
             return self._told(409, "refused: what earlier sessions knew is not restored yet")
         again = "; this request was answered before" if echo.is_known else ""
         order, _ = self._names(echo)
+        self._begun.append(order)
         text = f"working as {order}{again}"
         return Told(200, text, echo.trading_state, order, is_known=echo.is_known)
 
@@ -266,10 +268,11 @@ class OutsideOrders:
         if echo.is_applied:
             return Told(200, f"asked to cancel {order}", echo.trading_state, order)
         row = next((row for row in self.executions() if row["order"] == order), None)
-        if row is not None:
-            is_over = row["state"] in OVER
-            text = f"{order} is over: {row['reason']}" if is_over else f"asked to stop {order}"
-            return Told(409 if is_over else 200, text, echo.trading_state, order)
+        if row is not None and row["state"] in OVER:
+            text = f"{order} is over: {row['reason']}"
+            return Told(409, text, echo.trading_state, order)
+        if row is not None or order in self._begun:  # the newest may not be shown yet
+            return Told(200, f"asked to stop {order}", echo.trading_state, order)
         if echo.status in CLOSED:
             text = f"{order} is {echo.status.name} already"
             return Told(409, text, echo.trading_state, order)

@@ -362,3 +362,12 @@ def test_a_parents_number_is_cancelled_as_an_orders_is(brain: Brain) -> None:
     write_board(brain.board, msgspec.json.encode([over]))
     told = orders.cancel(CancelBody(order="258-41"), "ana")
     assert (told.status, told.effect) == (409, "258-41 is over: TIME")
+
+
+def test_a_parent_is_stopped_before_it_was_ever_shown(brain: Brain) -> None:
+    orders = orders_of(brain)
+    assert orders.execute(PARENT, "ana").order == "258-41"
+    brain.answer = lambda _: None
+    told = orders.cancel(CancelBody(order="258-41"), "ana")
+    assert (told.status, told.effect) == (200, "asked to stop 258-41")
+    assert orders.cancel(CancelBody(order="258-42"), "ana").status == 409
