@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from engine.processes.engine_start import StartError
 from engine.processes.lease import PREFIX, FileLease, Lease, accounts_of
 from engine.store.errors import ProjectionError
 from tests.engine_process import wait_for
+from tests.postgres_server import PostgresServer
 
 PRACTICE = VenueConfig(rest_url="http://127.0.0.1:1", api_key="practice")
 
@@ -268,3 +270,59 @@ def test_a_refusal_of_the_database_gives_the_files_back(
     free = FileLease(names, tmp_path)
     assert free.try_take() == ""
     free.close()
+
+
+# Two machines that share a server
+
+
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    running = PostgresServer()
+    yield running
+    running.stop()
+    running.remove()
+
+
+def machine(tmp_path: Path, name: str, server: PostgresServer) -> Engine:
+    """Return an engine on a machine of its own: its lease files are nobody else's."""
+    folder = tmp_path / name
+    folder.mkdir()
+    config = msgspec.structs.replace(config_of(folder / "home"), database_url=server.url)
+    return Engine(Lease(config, folder=folder, look_s=0.01))
+
+
+def test_of_two_machines_one_trades_and_the_other_takes_over(
+    tmp_path: Path, server: PostgresServer
+) -> None:
+    first, second = (machine(tmp_path, name, server) for name in ("a", "b"))
+    first.stand_by()
+    waiting = threading.Thread(target=second.stand_by)
+    waiting.start()
+    wait_for("the sentence", lambda: second.said, 20.0)
+    assert f"process {os.getpid()} of " in second.said[0]
+    assert server.url not in second.said[0]
+    assert waiting.is_alive()
+    first.lease.close()
+    waiting.join(20.0)
+    assert not waiting.is_alive()
+    second.lease.close()
+
+
+def test_who_lost_its_connection_takes_the_lease_again_or_says_that_it_is_gone(
+    tmp_path: Path, server: PostgresServer
+) -> None:
+    first = machine(tmp_path, "a", server)
+    first.stand_by()
+    server.stop()
+    server.start()
+    second = machine(tmp_path, "b", server)
+    waiting = threading.Thread(target=second.stand_by)
+    waiting.start()
+    leases = (first.lease, second.lease)
+    wait_for("one of them to know", lambda: second.said or any(each.lost for each in leases))
+    without = [bool(first.lease.lost), bool(second.lease.lost) or waiting.is_alive()]
+    assert sorted(without) == [False, True], "never both, never neither"
+    first.lease.close()
+    waiting.join(20.0)
+    assert not waiting.is_alive()
+    second.lease.close()
