@@ -172,7 +172,10 @@ def drain_market(
     desk = state.desk
     worst = desk.opportunities.shape[0]
     for k in range(count):
-        book_order(desk)  # of the record before; the last one's is left to the caller
+        if (
+            desk.words[Word.UNBOOKED_SEQUENCE] != 0
+        ):  # of the record before; the last is the caller's
+            book_order(desk)
         events_left = event_room(out)
         if events_left < worst * EVENTS_PER_OPPORTUNITY + 1 or command_room(out) < worst:
             desk.counts[Tally.SLICED] += 1

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.domain.arrays import aligned_zeros
 from engine.domain.kernel import Bytes, Integers, Records, kernel
 from engine.domain.records import EVENT_DTYPE
 
@@ -122,9 +123,10 @@ class Out(NamedTuple):
     events: Records  # EVENT_DTYPE[n]
     commands: Records  # EVENT_DTYPE[m]
     counts: Integers  # int64[OUT_COUNTS], by OUT_*
-    blank: Records  # EVENT_DTYPE[1], zero: what every record starts from
+    blank: Records  # EVENT_DTYPE[1], zero but for its sequence: what every record starts from
 
 
+UNPUBLISHED = -1  # sequence of a record that has none yet; in a ring's slot it says: not to be read
 STRATEGY_NET = -2  # strategy_index of the venue's net position in POSITION_CHANGED
 
 OUT_EVENTS = 0
@@ -136,11 +138,13 @@ OUT_COUNTS = 4
 
 def create_out(events: int = 4096, commands: int = 512) -> Out:
     """Return empty room for what a step emits."""
+    blank = aligned_zeros((1,), EVENT_DTYPE)
+    blank["sequence"] = UNPUBLISHED
     return Out(
-        events=np.zeros(events, dtype=EVENT_DTYPE),
-        commands=np.zeros(commands, dtype=EVENT_DTYPE),
+        events=aligned_zeros((events,), EVENT_DTYPE),
+        commands=aligned_zeros((commands,), EVENT_DTYPE),
         counts=np.zeros(OUT_COUNTS, dtype=np.int64),
-        blank=np.zeros(1, dtype=EVENT_DTYPE),
+        blank=blank,
     )
 
 

@@ -1,14 +1,22 @@
 """Records that leave a step: events first, then commands, each from a blank record.
 
 Every function writes at most one event and one command; whoever calls has checked that there is
-room (`event_room`, `command_room`). `sequence` stays 0: the publisher stamps it.
+room (`event_room`, `command_room`). `sequence` stays UNPUBLISHED: whoever publishes stamps it.
 """
 
 from __future__ import annotations
 
 from engine.domain.codes import EventType, Role
 from engine.domain.derived import clear_derived
-from engine.domain.desk import OUT_COMMANDS, OUT_EVENTS, Desk, Out, net_column, strategy_of
+from engine.domain.desk import (
+    OUT_COMMANDS,
+    OUT_EVENTS,
+    UNPUBLISHED,
+    Desk,
+    Out,
+    net_column,
+    strategy_of,
+)
 from engine.domain.kernel import Records, kernel
 from engine.domain.words import Word
 
@@ -51,6 +59,7 @@ def echo(out: Out, records: Records, place: int) -> int:
     n = out.counts[OUT_EVENTS]
     out.events[n] = records[place]
     clear_derived(out.events, n)
+    out.events["sequence"][n] = UNPUBLISHED
     out.counts[OUT_EVENTS] = n + 1
     return n
 

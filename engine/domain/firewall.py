@@ -250,7 +250,7 @@ def accept_run(
     return judge_lane(market.hot[i], lane, column, record_id, price, False) == 0
 
 
-@kernel
+@fused
 def check_quote_lane(market: MarketState, i: int, slot: Record) -> int:
     """Return the law a QUOTE breaks against the quotes before it, or 0."""
     row = market.hot[i]
@@ -272,7 +272,7 @@ def check_quote_lane(market: MarketState, i: int, slot: Record) -> int:
     return reason
 
 
-@kernel
+@fused
 def check_trade_lane(market: MarketState, i: int, slot: Record) -> int:
     """Return the law a TRADE breaks against the trades of its kind before it, or 0."""
     row = market.hot[i]

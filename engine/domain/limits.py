@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.domain.arrays import aligned_zeros
 from engine.domain.codes import Channel
 from engine.domain.kernel import Records, fused, kernel
 
@@ -131,7 +132,7 @@ def lots_max(quantity: float | None, lot_size: float) -> int:
 
 def pack_instrument_limits(limits: RiskLimits, instruments: NDArray[np.void]) -> NDArray[np.void]:
     """Return INSTRUMENT_LIMITS_DTYPE[n], one row per row of INSTRUMENT_DTYPE."""
-    rows = np.zeros(len(instruments), dtype=INSTRUMENT_LIMITS_DTYPE)
+    rows = aligned_zeros((len(instruments),), INSTRUMENT_LIMITS_DTYPE)
     for i, lot_size in enumerate(instruments["lot_size"].tolist()):
         rows["order_lots_max"][i] = lots_max(limits.order_qty_max, lot_size)
         rows["position_lots_max"][i] = lots_max(limits.position_qty_max, lot_size)
@@ -142,7 +143,7 @@ def pack_instrument_limits(limits: RiskLimits, instruments: NDArray[np.void]) ->
 
 def pack_rates(limits: RiskLimits, instrument_count: int) -> NDArray[np.void]:
     """Return RATE_DTYPE[RATE_FIRST + n], every bucket full."""
-    rates = np.zeros(RATE_FIRST + instrument_count, dtype=RATE_DTYPE)
+    rates = aligned_zeros((RATE_FIRST + instrument_count,), RATE_DTYPE)
     windows_s = np.full(len(rates), 10, dtype=np.int64)
     windows_s[RATE_SLOW] = 60
     orders = np.full(len(rates), limits.orders_per_10s_instrument, dtype=np.int64)
@@ -160,9 +161,11 @@ def rate_leaves(rates: Records, row: int, share: int, now_ns: int) -> bool:
     """Return whether the bucket takes one more order and keeps one in `share` of it; 0: none."""
     interval_ns = rates["interval_ns"][row]
     burst_ns = rates["burst_ns"][row]
+    needed_ns = max(rates["tat_ns"][row], now_ns) + interval_ns - now_ns
     if share > 0 and burst_ns >= share * interval_ns:
-        burst_ns -= burst_ns // share
-    return max(rates["tat_ns"][row], now_ns) + interval_ns - now_ns <= burst_ns
+        # Of burst - burst // share both sides times the share: exact, and nothing is divided.
+        return needed_ns * share < burst_ns * (share - 1) + share
+    return needed_ns <= burst_ns
 
 
 @kernel

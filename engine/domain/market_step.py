@@ -32,7 +32,7 @@ from engine.domain.features.micro import (
 from engine.domain.filters import apply_filter
 from engine.domain.firewall_lanes import LANE_QUOTE, LANE_TRADE, forget_lane
 from engine.domain.firewall_memory import BOOK_DOUBTED, forget_bar, forget_book, note_book
-from engine.domain.kernel import Record, Records, kernel
+from engine.domain.kernel import Record, Records, fused, kernel
 from engine.domain.market_state import NEVER_NS, MarketState
 
 _QUOTE = int(RecordType.QUOTE)
@@ -50,7 +50,7 @@ _CHANNEL_BOOK = int(Channel.BOOK)
 _CHANNEL_BAR = int(Channel.BAR)
 
 
-@kernel
+@fused
 def advance_flow(row: Record, venue_time_ns: int) -> None:
     """Move the flow windows on when the record opens a bucket, in place."""
     bucket = venue_time_ns >> BUCKET_SHIFT

@@ -70,11 +70,15 @@ def entry_qty_lots(instruments: Records, i: int, price_ticks: int, notional_e8: 
     lot_e8 = price_ticks * instruments["unit_e8"][i]
     step = max(instruments["market_step_lots"][i], 1)
     least = max(instruments["min_qty_lots"][i], instruments["market_min_qty_lots"][i])
-    least = max(least, -(-instruments["min_notional_e8"][i] // lot_e8))
-    least = -(-least // step) * step
-    qty = notional_e8 // lot_e8 // step * step
     most = min(instruments["max_qty_lots"][i], instruments["market_max_qty_lots"][i])
-    qty = min(max(qty, least), most // step * step)
+    least_e8 = instruments["min_notional_e8"][i]
+    qty = notional_e8 // lot_e8
+    # WHY: a division takes tens of cycles, and this usual case needs no other.
+    if step == 1 and least <= qty <= most and qty * lot_e8 >= least_e8:
+        return qty
+    least = max(least, -(-least_e8 // lot_e8))
+    least = -(-least // step) * step
+    qty = min(max(qty // step * step, least), most // step * step)
     return qty if qty >= least else 0
 
 
@@ -163,8 +167,10 @@ def set_distances(market: MarketState, i: int, s: int, side: int) -> None:
     rows, memory = market.strategies, market.strategy_memory
     t = rows["timeframe_index"][s]
     half = 0.5 * rows["regime_adapt"][s]
-    calm = 1.0 + half * regime_label(market, i, t, market.progress[VOLATILITY_COLUMN])
-    way = 1.0 + half * side * regime_label(market, i, t, market.progress[TREND_COLUMN])
+    calm, way = 1.0, 1.0
+    if half != 0.0:  # else the labels, which nothing else reads here, stay where they are
+        calm += half * regime_label(market, i, t, market.progress[VOLATILITY_COLUMN])
+        way += half * side * regime_label(market, i, t, market.progress[TREND_COLUMN])
     atr_ticks = market.atr_ticks[i, t]
     memory["stop_ticks"][i, s] = rows["stop_atr"][s] * atr_ticks * calm
     memory["take_ticks"][i, s] = rows["take_atr"][s] * atr_ticks * calm * way

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.domain.arrays import aligned_zeros
 from engine.domain.codes import OrderStatus, OrderType
 from engine.domain.desk import Desk
 from engine.domain.kernel import kernel
@@ -31,7 +32,7 @@ _STOP_MARKET = int(OrderType.STOP_MARKET)
 
 def create_orders(capacity: int) -> NDArray[np.void]:
     """Return rows that hold no order."""
-    rows = np.zeros(capacity, dtype=ORDER_DTYPE)
+    rows = aligned_zeros((capacity,), ORDER_DTYPE)
     rows["open_place"] = -1
     return rows
 

@@ -60,6 +60,8 @@ def channels_live(desk: Desk, i: int) -> bool:
     """Return whether every channel an entry needs is live; unsupported ones block nothing."""
     needed = desk.limits["channels_needed"][0]
     for channel in range(CHANNEL_COUNT):
+        if needed >> channel == 0:
+            break
         state = desk.liveness[i, channel]
         if needed >> channel & 1 and state != Liveness.LIVE and state != Liveness.UNSUPPORTED:
             return False
@@ -205,7 +207,7 @@ def gate_filters(desk: Desk) -> int:
     else:
         step = max(rows["market_step_lots"][i], 1)
         least, most = rows["market_min_qty_lots"][i], rows["market_max_qty_lots"][i]
-        fits = least <= qty <= most and qty % step == 0
+        fits = least <= qty <= most and (step == 1 or qty % step == 0)
         priced = True
     mask = bit_if(not fits or qty <= 0, RiskReason.FILTER_QTY)
     small = notional(draft["lot_notional_e8"][0], qty, 1) < rows["min_notional_e8"][i]

@@ -98,9 +98,9 @@ def create_desk(
         open_rows=np.zeros(orders_max, dtype=np.int64),
         trade_ring=np.zeros(trades_max, dtype=np.int64),
         trade_index=create_index(trades_max),
-        positions=np.zeros((n, s + 2), dtype=POSITION_DTYPE),
-        pending=np.zeros((n, s + 1, 2), dtype=np.int64),
-        ledger=np.zeros(n, dtype=LEDGER_DTYPE),
+        positions=aligned_zeros((n, s + 2), POSITION_DTYPE),
+        pending=aligned_zeros((n, s + 1, 2), np.int64),
+        ledger=aligned_zeros((n,), LEDGER_DTYPE),
         exposure=aligned_zeros((n, deciding), EXPOSURE_DTYPE),
         held_rows=market.held_rows,
         limits=pack_limits(limits),
@@ -108,10 +108,10 @@ def create_desk(
         rates=pack_rates(limits, n),
         refusals=np.zeros((n, s + 1), dtype=REFUSAL_DTYPE),
         venue=np.zeros(n, dtype=VENUE_DTYPE),
-        draft=np.zeros(1, dtype=DRAFT_DTYPE),
+        draft=aligned_zeros((1,), DRAFT_DTYPE),
         brackets=np.zeros((n, s + 1), dtype=BRACKET_DTYPE),
-        opportunities=np.zeros(
-            min(deciding, OPPORTUNITIES_PER_RECORD_MAX), dtype=OPPORTUNITY_DTYPE
+        opportunities=aligned_zeros(
+            (min(deciding, OPPORTUNITIES_PER_RECORD_MAX),), OPPORTUNITY_DTYPE
         ),
         rejects=np.zeros((FIREWALL_REASON_COUNT, 2), dtype=np.int64),
         requests=np.zeros((REQUESTS_MAX, REQUEST_WORDS), dtype=np.int64),

@@ -18,14 +18,14 @@ from engine.domain.desk import OUT_CONTROLS_CONSUMED, OUT_REPORTS_CONSUMED, Out
 from engine.domain.intent import book_order
 from engine.domain.kernel import Integers, exported, kernel
 from engine.domain.market_state import VECTORS_WAITING
+from engine.domain.records import MARK_WORD_FIRST
 from engine.domain.state import State
 from engine.domain.words import Word
-from engine.processes.brain_publish import flush_marks, hold_mark, publish_step
+from engine.processes.brain_publish import flush_marks, has_room, hold_mark, publish_step
 from engine.processes.brain_rings import READER
 from engine.processes.brain_vectors import publish_vectors
 from engine.processes.brain_words import (
     MARK_HOLD_NS,
-    MARK_ROWS_FIRST,
     ROOM_PAUSE_NS,
     SPIN_LOOKS,
     STEP_CONTROLS_MAX,
@@ -47,7 +47,6 @@ from ringbuffer.atomics import (
 )
 from ringbuffer.kernels import (
     advance,
-    gating_sequence,
     next_sequence,
     now_ns,
     poll,
@@ -55,10 +54,7 @@ from ringbuffer.kernels import (
     record_latency,
 )
 from ringbuffer.layout import (
-    HANDLE_CAPACITY,
-    HANDLE_GATING,
     HANDLE_MASK,
-    HANDLE_NEXT,
     HANDLE_WAIT,
 )
 
@@ -67,16 +63,6 @@ _HALTED = int(TradingState.HALTED)
 _OVER = int(SliceEnd.OVER)
 _STOPPED = int(SliceEnd.STOPPED)
 _EVICTED = int(SliceEnd.EVICTED)
-
-
-@kernel
-def has_room(ring: Integers, n: int) -> bool:
-    """Return whether a producer could claim n slots now; counts no refusal."""
-    end = ring[HANDLE_NEXT] + n
-    if end - ring[HANDLE_CAPACITY] <= ring[HANDLE_GATING]:
-        return True
-    ring[HANDLE_GATING] = gating_sequence(ring)
-    return end - ring[HANDLE_CAPACITY] <= ring[HANDLE_GATING]
 
 
 @kernel
@@ -210,7 +196,7 @@ def wait_for_work(ports: Ports, until_ns: int, time_ns: int) -> int:
         time_ns = now_ns(ports.clock)
     if time_ns >= until_ns:
         return time_ns
-    if words[LoopWord.MARK_ROWS] > 0 and time_ns - words[MARK_ROWS_FIRST] > MARK_HOLD_NS:
+    if words[LoopWord.MARK_ROWS] > 0 and time_ns - ports.mark_words[MARK_WORD_FIRST] > MARK_HOLD_NS:
         flush_marks(ports)
     # MEMORY: relaxed, ordered by the fence. Pairs with the load in wake.
     store32_relaxed(ports.market_ring[HANDLE_WAIT], 1)

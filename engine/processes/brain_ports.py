@@ -12,8 +12,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.domain.arrays import aligned_zeros
+from engine.domain.codes import EventType, Role
 from engine.domain.decide import create_out, create_state
-from engine.domain.desk import Out
+from engine.domain.desk import UNPUBLISHED, Out
 from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument, unit_instrument
 from engine.domain.limits import RiskLimits
@@ -33,7 +35,6 @@ from ringbuffer.ring import Ring
 
 Answer = TypeVar("Answer")
 
-SLOT_WORDS = EVENT_SLOT_BYTES // 8
 
 # Counters of the brain's page that show a count of the state; the others are the loop's own.
 TALLY_COUNTERS: dict[str, Tally] = {
@@ -110,6 +111,15 @@ def loop_words(rings: Rings, addresses: LoopAddresses, idle: IdleStrategy) -> ND
     return words
 
 
+def blank_mark() -> NDArray[np.void]:
+    """Return a drain mark without rows, EVENT_DTYPE[1]."""
+    mark = aligned_zeros((1,), EVENT_DTYPE)
+    mark["event_type"] = EventType.DRAIN_MARK
+    mark["role"] = Role.BRAIN
+    mark["sequence"] = UNPUBLISHED
+    return mark
+
+
 def create_ports(
     rings: Rings,
     state: State,
@@ -119,7 +129,7 @@ def create_ports(
     idle: IdleStrategy,
 ) -> Ports:
     """Return the arrays the kernel thread works on; all of them borrowed."""
-    event_slots = rings.events.ring.slots(EVENT_DTYPE)
+    mark = blank_mark()
     return Ports(
         words=loop_words(rings, addresses, idle),
         clock=np.frombuffer(memoryview(clock), np.int64),
@@ -130,8 +140,9 @@ def create_ports(
         control_ring=rings.control.addresses(),
         control_slots=rings.control.ring.slots(EVENT_DTYPE),
         event_ring=rings.events.addresses(),
-        event_slots=event_slots,
-        event_words=event_slots.view(np.int64).reshape(-1, SLOT_WORDS),
+        event_slots=rings.events.ring.slots(EVENT_DTYPE),
+        mark=mark,
+        mark_words=mark.view(np.int64),
         command_ring=rings.commands.addresses(),
         command_slots=rings.command_ring.slots(EVENT_DTYPE),
         vector_ring=rings.features.addresses(),

@@ -19,12 +19,12 @@ wait until the journal has their events on the disk.
 
 from __future__ import annotations
 
-from engine.domain.codes import COMMAND_ON_LINE, EventType, OrderType, Role
+from engine.domain.codes import COMMAND_ON_LINE, EventType, OrderType
 from engine.domain.desk import OUT_COMMANDS, OUT_EVENTS, Out
 from engine.domain.kernel import Integers, Records, kernel
 from engine.domain.records import MARK_WORD_FIRST, MARKS_PER_RECORD
 from engine.processes.brain_rings import READER
-from engine.processes.brain_words import MARK_ROWS_FIRST, ROOM_PAUSE_NS, LoopWord, Ports
+from engine.processes.brain_words import LINE_ARMED, ROOM_PAUSE_NS, LoopWord, Ports
 from ringbuffer.atomics import (
     address_of,
     call_at,
@@ -48,23 +48,41 @@ from ringbuffer.kernels import (
     try_claim,
     wake,
 )
-from ringbuffer.layout import HANDLE_DOORBELL, HANDLE_NEXT, HANDLE_WAIT
+from ringbuffer.layout import (
+    HANDLE_CAPACITY,
+    HANDLE_DOORBELL,
+    HANDLE_GATING,
+    HANDLE_NEXT,
+    HANDLE_WAIT,
+)
 
 ORDER_EVENTS = 3  # a mark of the steps before it, its decision, its request
 
 _COMMAND_NEW = int(EventType.COMMAND_NEW)
 _LIMIT = int(OrderType.LIMIT)  # the last kind that is written as it is: others are conditional
-_DRAIN_MARK = int(EventType.DRAIN_MARK)
-_BRAIN = int(Role.BRAIN)
+_MARK_ROWS_END = MARK_WORD_FIRST + 4 * MARKS_PER_RECORD
+
+
+@kernel
+def has_room(ring: Integers, n: int) -> bool:
+    """Return whether a producer could claim n slots now; counts no refusal."""
+    end = ring[HANDLE_NEXT] + n
+    if end - ring[HANDLE_CAPACITY] <= ring[HANDLE_GATING]:
+        return True
+    ring[HANDLE_GATING] = gating_sequence(ring)
+    return end - ring[HANDLE_CAPACITY] <= ring[HANDLE_GATING]
 
 
 @kernel
 def publish_rows(ring: Integers, slots: Records, rows: Records, n: int) -> int:
-    """Publish the first n rows in order; return the sequence after the last. Room was checked."""
+    """Publish the first n rows in order; return the sequence after the last. Room was checked.
+
+    INVARIANT: their sequence is UNPUBLISHED, so that a busy slot stays busy until commit.
+    """
+    # WHY: they come so, because a store here would hold up the copy, which reads whole lines and
+    # would have to wait until everything written before has left the store buffer.
     first = try_claim(ring, n)
     for k in range(n):
-        # A busy slot stays busy until commit: the copied sequence must never look valid.
-        rows["sequence"][k] = -1
         slots[begin(ring, first + k)] = rows[k]
         commit(ring, first + k)
     publish(ring)
@@ -78,38 +96,32 @@ def flush_marks(ports: Ports) -> None:
     rows = words[LoopWord.MARK_ROWS]
     if rows == 0:
         return
-    first = try_claim(ports.event_ring, 1)
-    if first < 0:
+    if not has_room(ports.event_ring, 1):
         return
-    slot = begin(ports.event_ring, first)
-    for k in range(1, ports.event_words.shape[1]):
-        ports.event_words[slot, k] = 0
-    for row in range(rows):
-        for column in range(4):
-            place = MARK_WORD_FIRST + column * MARKS_PER_RECORD + row
-            ports.event_words[slot, place] = words[MARK_ROWS_FIRST + 4 * row + column]
-    ports.event_slots["time_ns"][slot] = words[MARK_ROWS_FIRST + 4 * (rows - 1)]
-    ports.event_slots["event_type"][slot] = _DRAIN_MARK
-    ports.event_slots["role"][slot] = _BRAIN
-    ports.event_slots["mark_count"][slot] = rows
-    commit(ports.event_ring, first)
-    publish(ports.event_ring)
-    prefetch_next(ports.event_ring, ORDER_EVENTS)
+    ports.mark["time_ns"][0] = ports.mark_words[MARK_WORD_FIRST + rows - 1]
+    ports.mark["mark_count"][0] = rows
+    publish_rows(ports.event_ring, ports.event_slots, ports.mark, 1)
     words[LoopWord.MARK_ROWS] = 0
 
 
 @kernel
 def hold_mark(ports: Ports, time_ns: int, outer: int) -> None:
     """Add this step's row; publishes the record when it is full."""
-    words = ports.words
-    base = MARK_ROWS_FIRST + 4 * words[LoopWord.MARK_ROWS]
-    words[base] = time_ns
-    words[base + 1] = next_sequence(ports.market_ring, READER) - 1
-    words[base + 2] = next_sequence(ports.report_ring, READER) - 1
-    words[base + 3] = (next_sequence(ports.control_ring, READER) - 1) * 8 + outer
-    words[LoopWord.MARK_ROWS] += 1
-    if words[LoopWord.MARK_ROWS] == MARKS_PER_RECORD:
+    rows = ports.words[LoopWord.MARK_ROWS]
+    mark = ports.mark_words
+    if rows == 0:
+        for word in range(MARK_WORD_FIRST, _MARK_ROWS_END):
+            mark[word] = 0
+    place = MARK_WORD_FIRST + rows
+    mark[place] = time_ns
+    mark[place + MARKS_PER_RECORD] = next_sequence(ports.market_ring, READER) - 1
+    mark[place + 2 * MARKS_PER_RECORD] = next_sequence(ports.report_ring, READER) - 1
+    outer_word = (next_sequence(ports.control_ring, READER) - 1) * 8 + outer
+    mark[place + 3 * MARKS_PER_RECORD] = outer_word
+    ports.words[LoopWord.MARK_ROWS] = rows + 1
+    if rows + 1 == MARKS_PER_RECORD:
         flush_marks(ports)
+        prefetch_next(ports.event_ring, ORDER_EVENTS)
 
 
 @kernel
@@ -143,8 +155,11 @@ def take_line(words: Integers, ring: Integers, events_end: int) -> bool:
     Not before the journal has its events, where that is asked for (a stop ends that wait early),
     and not past a command that the executor has not taken yet: orders leave in order.
     """
+    # MEMORY: relaxed; only a hint, the exchange in aegis_line_take decides: no partner.
+    if words[LoopWord.LINE] == 0 or load_relaxed(words[LoopWord.LINE]) != LINE_ARMED:
+        return False
     synced = words[LoopWord.SYNCED_ADDRESS]
-    if words[LoopWord.LINE] == 0 or (synced != 0 and load_relaxed(synced) < events_end):
+    if synced != 0 and load_relaxed(synced) < events_end:
         return False
     if gating_sequence(ring) != ring[HANDLE_NEXT]:
         return False

@@ -18,8 +18,8 @@ TIMER_NS = 10_000_000  # a step without records: timeouts, reconciliation, the d
 ROOM_PAUSE_NS = 200_000  # between two looks at a full ring or an unsynced journal
 MARK_HOLD_NS = 100_000_000  # longest a row waits for others while nothing happens
 SPIN_LOOKS = 16  # looks between two readings of the clock
-LOOP_WORDS = 96
-MARK_ROWS_FIRST = 64  # of the loop words: rows of four, MARKS_PER_RECORD of them
+LOOP_WORDS = 32
+LINE_ARMED = 1  # AEGIS_LINE_ARMED of `native_ext/order_line.h`
 
 
 class LoopWord(IntEnum):
@@ -72,7 +72,8 @@ class Ports(NamedTuple):
     control_slots: Records
     event_ring: Integers  # int64[16], producer
     event_slots: Records
-    event_words: Integers  # int64[capacity, 32], the same memory as event_slots
+    mark: Records  # EVENT_DTYPE[1], the drain mark that is held back
+    mark_words: Integers  # int64[32], the same memory
     command_ring: Integers
     command_slots: Records
     vector_ring: Integers  # int64[16], producer

@@ -73,6 +73,39 @@ def test_a_quantity_never_exceeds_the_largest_market_order() -> None:
     assert entry_qty_lots(rows(max_qty_lots=3), 0, PRICE, 10_000 * E8) == 3
 
 
+@given(
+    price=st.integers(1, 2_000),
+    notional_e8=st.integers(0, 20_000),
+    step=st.integers(0, 5),
+    least=st.tuples(st.integers(0, 12), st.integers(0, 12)),
+    most=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    min_notional_e8=st.integers(0, 20_000),
+)
+def test_a_quantity_is_that_of_trying_every_number_of_lots(
+    price: int,
+    notional_e8: int,
+    step: int,
+    least: tuple[int, int],
+    most: tuple[int, int],
+    min_notional_e8: int,
+) -> None:
+    """The most that the notional pays of what the venue accepts, else the least it accepts."""
+    row = rows()
+    row["unit_e8"] = 1
+    row["market_step_lots"] = step
+    row["min_qty_lots"], row["market_min_qty_lots"] = least
+    row["max_qty_lots"], row["market_max_qty_lots"] = most
+    row["min_notional_e8"] = min_notional_e8
+    accepted = [
+        qty
+        for qty in range(max(least), min(most) + 1)
+        if qty % max(step, 1) == 0 and qty * price >= min_notional_e8
+    ]
+    paid = [qty for qty in accepted if qty * price <= notional_e8]
+    expected = max(paid) if paid else min(accepted, default=0)
+    assert entry_qty_lots(row, 0, price, notional_e8) == expected
+
+
 def test_when_the_least_is_above_the_most_there_is_no_quantity() -> None:
     assert entry_qty_lots(rows(market_max_qty_lots=1, min_qty_lots=2), 0, PRICE, 200 * E8) == 0
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine.domain.codes import EventType, TradingState
+from engine.domain.records import MARK_WORD_FIRST, MARKS_PER_RECORD
 from engine.domain.words import Word
 from engine.processes.brain_ports import counter_index, histogram_index
 from engine.processes.brain_words import STEP_RECORDS_MAX, LoopWord, SliceEnd
@@ -277,3 +278,24 @@ def test_a_slice_ends_by_itself(rig: LoopRig) -> None:
     start = time.monotonic()
     assert rig.run(5.0) == SliceEnd.OVER
     assert time.monotonic() - start >= 0.005
+
+
+def test_a_mark_has_nothing_behind_its_rows(synced: LoopRig) -> None:
+    """Marks of few rows follow marks of many, and the other way round."""
+    for quiet in (5, 1, 3, 0, 2):
+        for _ in range(quiet):
+            synced.publish_market(synced.quote())
+            synced.run_until_taken()
+        synced.publish_market(synced.quote(**ENTRY))
+        synced.run_until_taken()
+    events = synced.drain_events()
+    found = events[events["event_type"] == EventType.DRAIN_MARK]
+    counts = found["mark_count"].tolist()
+    assert len(set(counts)) > 1, "marks of different lengths"
+    for record, count in zip(found, counts, strict=True):
+        words = np.frombuffer(record.tobytes(), np.int64)[MARK_WORD_FIRST:]
+        rows = words[: 4 * MARKS_PER_RECORD].reshape(4, MARKS_PER_RECORD)
+        assert (rows[0, :count] > 0).all()
+        assert (rows[:, count:] == 0).all()
+        assert (words[4 * MARKS_PER_RECORD :] == 0).all()
+        assert record["time_ns"] == rows[0, count - 1]

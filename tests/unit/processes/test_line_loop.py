@@ -11,7 +11,7 @@ import pytest
 from engine.domain.codes import COMMAND_ON_LINE, EventType
 from engine.domain.desk import OUT_COMMANDS, OUT_EVENTS
 from engine.processes.brain_publish import publish_step
-from engine.processes.brain_words import LoopWord
+from engine.processes.brain_words import LINE_ARMED, LoopWord
 from engine.venues.order_records import read_command
 from tests.desk_rig import make_event
 from tests.line_rig import ARMED, EMPTY, WRITTEN, arm, make_command, make_encoder, received
@@ -78,6 +78,12 @@ def test_a_decided_order_is_on_the_wire_and_in_the_command_ring(lent: Lent) -> N
     requests = rig.drain_events()
     requests = requests[requests["event_type"] == EventType.ORDER_REQUEST]
     assert requests["order_status"].tolist() == [0], "the journal has no trace of who wrote it"
+
+
+def test_the_loop_and_the_line_call_a_lent_line_the_same(lent: Lent) -> None:
+    assert lent.line.state == LINE_ARMED
+    assert lent.publish(make_command())["order_status"].tolist() == [COMMAND_ON_LINE]
+    assert lent.line.state != LINE_ARMED
 
 
 def test_without_a_connection_the_order_is_the_executors(lent: Lent) -> None:
