@@ -23,3 +23,10 @@ def aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     raw.fill(0)
     skip = -raw.ctypes.data % CACHE_LINE_BYTES
     return raw[skip : skip + size].view(row).reshape(shape)
+
+
+def aligned_copy(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return the same rows in memory whose first byte lies on a cache line."""
+    copied = aligned_zeros(rows.shape, rows.dtype)
+    copied[...] = rows
+    return copied

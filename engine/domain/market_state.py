@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.arrays import CACHE_LINE_BYTES, aligned_zeros
+from engine.domain.arrays import CACHE_LINE_BYTES, aligned_copy, aligned_zeros
 from engine.domain.bars import BAR_DTYPE, BAR_RING_BARS
 from engine.domain.book import BOOK_DTYPE
 from engine.domain.codes import Channel
@@ -310,7 +310,7 @@ def create_market_state(
     asked = catalogue or compile_plan(catalogue_text())
     strategies, parameters = pack_strategies(strategy_rows, timeframes, feature_columns(asked))
     state = MarketState(
-        instruments=instrument_rows.copy(),
+        instruments=aligned_copy(instrument_rows),
         strategies=strategies,
         parameters=parameters,
         timeframes_ns=np.array(timeframes, dtype=np.int64) * S_TO_NS,

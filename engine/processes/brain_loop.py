@@ -21,6 +21,7 @@ from engine.domain.market_state import VECTORS_WAITING
 from engine.domain.records import MARK_WORD_FIRST
 from engine.domain.state import State
 from engine.domain.words import Word
+from engine.processes.brain_ahead import fetch_ahead
 from engine.processes.brain_publish import flush_marks, has_room, hold_mark, publish_step
 from engine.processes.brain_rings import READER
 from engine.processes.brain_vectors import publish_vectors
@@ -118,6 +119,8 @@ def run_step(
     market_first = next_sequence(ports.market_ring, READER)
     report_first = next_sequence(ports.report_ring, READER)
     control_first = next_sequence(ports.control_ring, READER)
+    if markets == 1:
+        fetch_ahead(ports, state, market_first)
     if controls > 0:
         note_resume(ports, control_first, controls)
     outer = outer_state(words)
