@@ -1,0 +1,88 @@
+"""Instructions are counted exactly: those of the code asked for, of one call at a time."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from bench.sides.single_steps import Count, Counted, code_of, count_calls
+
+SOURCE = """
+long spin(long turns) {
+    for (volatile long k = 0; k < turns; ++k) {}
+    return turns;
+}
+"""
+pytestmark = [
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="steps are those of x86-64"),
+    pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler"),
+]
+
+
+@pytest.fixture(scope="module")
+def spin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], int]:
+    folder = tmp_path_factory.mktemp("spin")
+    (folder / "spin.c").write_text(SOURCE)
+    library = folder / "counted_spin.so"
+    words = ["cc", "-O1", "-shared", "-fPIC", "-o", str(library), str(folder / "spin.c")]
+    subprocess.run(words, check=True)
+    function = ctypes.CDLL(str(library)).spin
+    function.restype, function.argtypes = ctypes.c_long, [ctypes.c_long]
+    return function
+
+
+def test_every_turn_of_a_loop_costs_the_same_and_nothing_else_is_counted(
+    spin: Callable[[int], int],
+) -> None:
+    def play(counted: Counted) -> None:
+        code = code_of("counted_spin")
+        for turns in (0, 10, 20, 120):
+            counted(f"{turns}", code, lambda turns=turns: spin(turns))
+
+    found = count_calls(play)
+    assert [it.name for it in found] == ["0", "10", "20", "120"]
+    none, ten, twenty, many = (it.instructions for it in found)
+    assert 0 < none < 20, "the call and the way back"
+    assert ten - none == twenty - ten > 0
+    assert many - twenty == 10 * (twenty - ten)
+
+
+def test_the_same_call_counts_the_same_each_time(spin: Callable[[int], int]) -> None:
+    def play(counted: Counted) -> None:
+        for _ in range(5):
+            counted("again", code_of("counted_spin"), lambda: spin(50))
+
+    assert len(set(count_calls(play))) == 1
+
+
+def test_code_that_is_not_asked_for_is_not_counted(spin: Callable[[int], int]) -> None:
+    def play(counted: Counted) -> None:
+        counted("nowhere", [], lambda: spin(100))
+        counted("idle", code_of("counted_spin"), lambda: None)
+
+    assert count_calls(play) == [Count("nowhere", 0), Count("idle", 0)]
+
+
+def test_code_is_found_by_its_file(spin: Callable[[int], int]) -> None:
+    address = ctypes.cast(spin, ctypes.c_void_p).value
+    assert address is not None
+    assert any(first <= address < end for first, end in code_of("counted_spin"))
+    assert code_of("no file is called so") == []
+    assert not any(first <= address < end for first, end in code_of(""))
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before a call", "in a call"])
+def test_a_child_that_does_not_come_to_its_end_is_an_error(early: bool) -> None:
+    def play(counted: Counted) -> None:
+        if early:
+            os._exit(3)
+        counted("dies", [], lambda: os._exit(3))
+
+    with pytest.raises(RuntimeError, match="ended with status"):
+        count_calls(play)
