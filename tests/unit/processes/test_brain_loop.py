@@ -45,7 +45,7 @@ def kinds(events: np.ndarray) -> list[int]:
 
 def test_first_step_takes_no_record_and_marks_where_the_rings_stood(rig: LoopRig) -> None:
     rig.publish_market(rig.quote())
-    rig.run()
+    rig.run_until_taken()
     rig.stop()
     rig.run()
     rows = marks(rig.drain_events())
