@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -26,24 +26,24 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def spin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], int]:
+def spinner(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("spin")
     (folder / "spin.c").write_text(SOURCE)
     library = folder / "counted_spin.so"
     words = ["cc", "-O1", "-shared", "-fPIC", "-o", str(library), str(folder / "spin.c")]
     subprocess.run(words, check=True)
-    function = ctypes.CDLL(str(library)).spin
-    function.restype, function.argtypes = ctypes.c_long, [ctypes.c_long]
-    return function
+    loaded = ctypes.CDLL(str(library))
+    loaded.spin.restype, loaded.spin.argtypes = ctypes.c_long, [ctypes.c_long]
+    return loaded
 
 
 def test_every_turn_of_a_loop_costs_the_same_and_nothing_else_is_counted(
-    spin: Callable[[int], int],
+    spinner: ctypes.CDLL,
 ) -> None:
     def play(counted: Counted) -> None:
         code = code_of("counted_spin")
         for turns in (0, 10, 20, 120):
-            counted(f"{turns}", code, lambda turns=turns: spin(turns))
+            counted(f"{turns}", code, partial(spinner.spin, turns))
 
     found = count_calls(play)
     assert [it.name for it in found] == ["0", "10", "20", "120"]
@@ -53,24 +53,24 @@ def test_every_turn_of_a_loop_costs_the_same_and_nothing_else_is_counted(
     assert many - twenty == 10 * (twenty - ten)
 
 
-def test_the_same_call_counts_the_same_each_time(spin: Callable[[int], int]) -> None:
+def test_the_same_call_counts_the_same_each_time(spinner: ctypes.CDLL) -> None:
     def play(counted: Counted) -> None:
         for _ in range(5):
-            counted("again", code_of("counted_spin"), lambda: spin(50))
+            counted("again", code_of("counted_spin"), partial(spinner.spin, 50))
 
     assert len(set(count_calls(play))) == 1
 
 
-def test_code_that_is_not_asked_for_is_not_counted(spin: Callable[[int], int]) -> None:
+def test_code_that_is_not_asked_for_is_not_counted(spinner: ctypes.CDLL) -> None:
     def play(counted: Counted) -> None:
-        counted("nowhere", [], lambda: spin(100))
+        counted("nowhere", [], partial(spinner.spin, 100))
         counted("idle", code_of("counted_spin"), lambda: None)
 
     assert count_calls(play) == [Count("nowhere", 0), Count("idle", 0)]
 
 
-def test_code_is_found_by_its_file(spin: Callable[[int], int]) -> None:
-    address = ctypes.cast(spin, ctypes.c_void_p).value
+def test_code_is_found_by_its_file(spinner: ctypes.CDLL) -> None:
+    address = ctypes.cast(spinner.spin, ctypes.c_void_p).value
     assert address is not None
     assert any(first <= address < end for first, end in code_of("counted_spin"))
     assert code_of("no file is called so") == []
