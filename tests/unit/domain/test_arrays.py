@@ -5,7 +5,7 @@ import resource
 import numpy as np
 import pytest
 
-from engine.domain.arrays import CACHE_LINE_BYTES, aligned_zeros
+from engine.domain.arrays import CACHE_LINE_BYTES, aligned_copy, aligned_zeros
 from engine.domain.bars import BAR_DTYPE
 
 PAGES = 16_384
@@ -45,3 +45,12 @@ def test_reused_memory_is_zero_again() -> None:
         rows = aligned_zeros((300,), np.int64)
         assert (rows == 0).all()
         rows[:] = -1
+
+
+def test_an_aligned_copy_holds_the_same_on_a_cache_line() -> None:
+    rows = np.arange(77, dtype=np.int64)[3:]
+    copied = aligned_copy(rows)
+    assert copied.ctypes.data % CACHE_LINE_BYTES == 0
+    assert np.array_equal(copied, rows)
+    copied[0] = -1
+    assert rows[0] == 3

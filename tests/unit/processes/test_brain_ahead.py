@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from engine.domain.arrays import CACHE_LINE_BYTES, aligned_copy
+from engine.domain.arrays import CACHE_LINE_BYTES
 from engine.processes import brain_ahead
 from engine.processes.brain_ahead import fetch_ahead
 from tests.builders import make_quote
@@ -75,12 +75,3 @@ def test_nothing_changes(rig: LoopRig) -> None:
     before = {name: part.tobytes() for name, part in arrays_of(rig.state).items()}
     fetch_ahead(rig.ports, rig.state, 0)
     assert before == {name: part.tobytes() for name, part in arrays_of(rig.state).items()}
-
-
-def test_an_aligned_copy_holds_the_same_on_a_cache_line() -> None:
-    rows = np.arange(77, dtype=np.int64)[3:]
-    copied = aligned_copy(rows)
-    assert copied.ctypes.data % CACHE_LINE_BYTES == 0
-    assert np.array_equal(copied, rows)
-    copied[0] = -1
-    assert rows[0] == 3
