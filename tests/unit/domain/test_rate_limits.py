@@ -5,7 +5,6 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.arrays import CACHE_LINE_BYTES
 from engine.domain.limits import (
     EXIT_SHARE,
     RATE_GLOBAL,
@@ -64,9 +63,3 @@ def test_where_few_orders_fit_nothing_is_kept_for_exits() -> None:
             taken += 1
         assert taken == (orders if orders < EXIT_SHARE else int(orders * 0.8))
         assert rate_allows(rates, RATE_GLOBAL, False, 1) == (taken < orders)
-
-
-def test_no_row_of_rates_lies_on_two_cache_lines() -> None:
-    rates = pack_rates(RiskLimits(), 7)
-    places = [rates[row : row + 1].ctypes.data % CACHE_LINE_BYTES for row in range(len(rates))]
-    assert all(place + rates.itemsize <= CACHE_LINE_BYTES for place in places)
