@@ -145,7 +145,7 @@ class Executor:
 
     def offer(self, record: bytes) -> None:
         """Publish a record of 256 bytes that is no venue's, behind what waits. From any thread."""
-        if self._loop is not None and self._thread.is_alive():
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._publish, record)
 
     def learn(self, instruments: Sequence[Instrument]) -> None:

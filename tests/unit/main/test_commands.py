@@ -198,3 +198,15 @@ def test_a_full_disk_keeps_neither_the_halt_nor_its_cancels_back(
     assert ring.types() == [EventType.CONTROL_HALT, EventType.CONTROL_CANCEL_ALL]
     assert outcome.accepted
     assert "not written" in outcome.effect
+
+
+def test_a_record_packed_elsewhere_is_published_and_wakes_the_brain(
+    control: ControlSegment, tmp_path: Path
+) -> None:
+    ring = FakeRing(room=1)
+    commands = Commands(control, ring, ring, tmp_path / "state.json")
+    payload = pack_control(EventType.CONTROL_ORDER, TradingState.ENABLED, "ana: hedge", 7)
+    assert commands.send(payload)
+    assert ring.payloads == [payload]
+    assert not commands.send(payload), "the ring is full"
+    assert ring.wake_count == 2

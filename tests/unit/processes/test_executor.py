@@ -73,6 +73,19 @@ def test_more_records_than_the_ring_holds_arrive_in_order(rig: ExecutorRig) -> N
     assert numbers == list(range(count))
 
 
+def test_records_that_are_no_venues_are_reported_whole_and_in_order(rig: ExecutorRig) -> None:
+    records = [make_event(EventType.CHILD_ORDER, request_id=k, qty_lots=k) for k in range(1, 40)]
+    rig.start()
+    for record in records:
+        rig.executor.offer(record.tobytes())
+    rig.wait_until(lambda: rig.kinds().count(EventType.CHILD_ORDER) == len(records), "all of them")
+    told = [row for row in rig.told if row["event_type"] == EventType.CHILD_ORDER]
+    assert [row["request_id"] for row in told] == [row["request_id"][0] for row in records]
+    rig.wait(EventType.VENUE_CONNECTED)
+    rig.executor.stop()
+    rig.executor.offer(records[0].tobytes())  # nobody is there: nothing happens
+
+
 def test_order_goes_out_and_its_life_comes_back(rig: ExecutorRig) -> None:
     rig.start()
     rig.wait(EventType.VENUE_CONNECTED)
