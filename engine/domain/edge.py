@@ -17,11 +17,13 @@ from engine.domain.features.micro import IMBALANCE, TRADE_FLOW_LONG
 from engine.domain.kernel import Records, kernel
 from engine.domain.market_state import (
     ENTRIES_WITHOUT_EDGE,
+    ENTRIES_WITHOUT_SIZE,
     TAKER_FEE_PPM,
     MarketState,
 )
 from engine.domain.opportunity import TO_BPS
 from engine.domain.rules import ENTRY_AT, ENTRY_COLUMN, ENTRY_RULE, reading
+from engine.domain.sizing import edge_asked_bps, size_entry
 from engine.domain.strategy_kinds import FLOW_MIN
 from engine.domain.strategy_table import Rule, StrategyKind
 
@@ -95,7 +97,7 @@ def entry_cost_bps(market: MarketState, i: int, side: int, qty_lots: int) -> flo
 
 @kernel
 def weigh_entry(market: MarketState, opportunities: Records, k: int, score: float) -> bool:
-    """Write what entry `k` may bring into its row; return whether it is worth it, in place.
+    """Write entry `k`'s size and what it may bring into its row; return whether it is worth it.
 
     Rows whose `edge_min_bps` is below 0 are not asked: their entries pass, with the same figures.
     """
@@ -105,12 +107,17 @@ def weigh_entry(market: MarketState, opportunities: Records, k: int, score: floa
     move_bps = expected_move_ticks(market, i, s) / touch * TO_BPS
     confidence = confidence_of(market, i, s, score)
     cost_bps = entry_cost_bps(market, i, side, opportunities["qty_lots"][k])
+    if not size_entry(market, opportunities, k, confidence, cost_bps):
+        market.progress[ENTRIES_WITHOUT_SIZE] += 1
+        return False
+    if opportunities["size_reasons"][k] != 0:
+        cost_bps = entry_cost_bps(market, i, side, opportunities["qty_lots"][k])
     edge_bps = market.strategies["claim"][s] * confidence * move_bps - cost_bps
     opportunities["expected_move_bps"][k] = move_bps
     opportunities["confidence"][k] = confidence
     opportunities["cost_bps"][k] = cost_bps
     opportunities["edge_bps"][k] = edge_bps
-    least_bps = market.strategies["edge_min_bps"][s]
+    least_bps = edge_asked_bps(market, s)
     if least_bps < 0.0 or edge_bps >= least_bps:
         return True
     market.progress[ENTRIES_WITHOUT_EDGE] += 1

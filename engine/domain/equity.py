@@ -17,6 +17,8 @@ from engine.domain.market_state import (
     CLOCK_OFFSET_NS,
     CLOCK_RATE_PPB,
     CLOCK_VALID,
+    EQUITY_E8,
+    LOSS_USED_PPM,
 )
 from engine.domain.position import marked_value, notional
 from engine.domain.risk_reasons import RiskReason
@@ -135,6 +137,25 @@ def loss_exceeded(base_e8: int, equity_e8: int, ratio_max: float) -> bool:
 
 
 @kernel
+def limit_used(base_e8: int, equity_e8: int, ratio_max: float) -> float:
+    """Return how much of a loss limit is used up, 0 to 1; 1 where the limit is 0."""
+    if base_e8 <= 0 or not ratio_max > 0.0:
+        return 1.0
+    return min(max(float(base_e8 - equity_e8) / (ratio_max * float(base_e8)), 0.0), 1.0)
+
+
+@kernel
+def show_losses(desk: Desk) -> None:
+    """Show the strategies the account's equity and how near its loss limits are, in place."""
+    words, limits = desk.words, desk.limits
+    equity = words[Word.EQUITY_E8]
+    day = limit_used(words[Word.DAY_START_EQUITY_E8], equity, limits["daily_loss_ratio_max"][0])
+    fall = limit_used(words[Word.PEAK_EQUITY_E8], equity, limits["drawdown_ratio_max"][0])
+    desk.progress[EQUITY_E8] = equity
+    desk.progress[LOSS_USED_PPM] = int(max(day, fall) * 1_000_000.0)
+
+
+@kernel
 def check_losses(desk: Desk) -> None:
     """Raise the peak and trip the daily loss and drawdown limits, in place."""
     words = desk.words
@@ -145,6 +166,7 @@ def check_losses(desk: Desk) -> None:
         words[Word.PEAK_EQUITY_E8] = equity
         words[Word.LIMITS_DIRTY] = max(words[Word.LIMITS_DIRTY], DIRTY_SOON)
     limits = desk.limits
+    show_losses(desk)
     if loss_exceeded(words[Word.DAY_START_EQUITY_E8], equity, limits["daily_loss_ratio_max"][0]):
         trip(desk, _DAILY_LOSS)
     if loss_exceeded(words[Word.PEAK_EQUITY_E8], equity, limits["drawdown_ratio_max"][0]):

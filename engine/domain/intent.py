@@ -194,6 +194,9 @@ def emit_decision(desk: Desk, out: Out, k: int, mask: int) -> None:
         out.events["confidence"][n] = rows["confidence"][k]
         out.events["cost_bps"][n] = rows["cost_bps"][k]
         out.events["edge_bps"][n] = rows["edge_bps"][k]
+        if rows["size_reasons"][k] != 0:
+            out.events["wanted_lots"][n] = rows["wanted_lots"][k]
+            out.events["size_reasons"][n] = rows["size_reasons"][k]
 
 
 @kernel

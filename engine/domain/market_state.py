@@ -132,9 +132,15 @@ STRATEGY_DTYPE = np.dtype(
         ("expiry_ns", "<i8"),
         ("regime_adapt", "<f8"),
         ("venue_bracket", "<i8"),
+        ("kelly", "<f8"),
+        ("risk_max", "<f8"),
+        ("safe_from", "<f8"),
+        ("safe_least", "<f8"),
+        ("safe_edge_bps", "<f8"),
     ]
 )
 
+SIZING = ("kelly", "risk_max", "safe_from", "safe_least", "safe_edge_bps")
 STRATEGY_MEMORY_DTYPE = np.dtype(
     [
         ("stop_ticks", "<f8"),  # distances from the entry price; 0: none set
@@ -171,7 +177,10 @@ VOLATILITY_COLUMN = 14
 ENTRIES_WITHOUT_EDGE = 15  # wanted since the start, and not worth their cost
 USES_BRACKETS = 16  # 1: stop and target of some row rest at the venue
 MAKER_FEE_PPM = 17  # what a fill of a quote is thought to pay, parts of a million
-PROGRESS_WORDS = 18
+EQUITY_E8 = 18  # of the account, as the order side last knew it; 0: not known
+LOSS_USED_PPM = 19  # of the nearer loss limit, parts of a million
+ENTRIES_WITHOUT_SIZE = 20  # wanted since the start, and too small for the venue once sized
+PROGRESS_WORDS = 21
 
 
 class MarketState(NamedTuple):
@@ -244,7 +253,7 @@ def pack_strategies(
         packed["notional_e8"][s] = round(row.notional * E8)
         packed["stop_atr"][s] = numbers["stop_atr"]
         packed["take_atr"][s] = numbers["take_atr"]
-        for name in ("size_atr_bps", "edge_min_bps", "claim", "regime_adapt"):
+        for name in ("size_atr_bps", "edge_min_bps", "claim", "regime_adapt", *SIZING):
             packed[name][s] = numbers[name]
         for name in ("max_hold", "min_hold", "cooldown", "expiry"):
             packed[f"{name}_ns"][s] = round(numbers[f"{name}_s"] * S_TO_NS)

@@ -38,8 +38,13 @@ OPPORTUNITY_DTYPE = np.dtype(
         ("time_in_force", "<u1"),
         ("reason", "<i4"),  # StrategyReason
         ("flags", "<u1"),  # EVENT_REDUCE_ONLY, EVENT_POST_ONLY
+        (
+            "size_reasons",
+            "<u1",
+        ),  # bits of engine.domain.size_reasons; 0: as the row's notional says
         ("price_ticks", "<i8"),  # 0 for MARKET
         ("qty_lots", "<i8"),
+        ("wanted_lots", "<i8"),  # where there are size_reasons: before them
         ("score", "<f8"),
         ("input_0", "<f8"),  # the score again, then INPUT_NAMES of the kind
         ("input_1", "<f8"),
@@ -53,7 +58,7 @@ OPPORTUNITY_DTYPE = np.dtype(
     ],
     align=True,
 )
-assert OPPORTUNITY_DTYPE.itemsize == 120, "opportunities are packed without holes"
+assert OPPORTUNITY_DTYPE.itemsize == 128, "opportunities are packed without holes"
 
 _MARKET = int(OrderType.MARKET)
 _LIMIT = int(OrderType.LIMIT)
@@ -195,6 +200,7 @@ def propose_entry(
         return count
     write_order(market, opportunities, count, i, s, side, True)
     opportunities["qty_lots"][count] = qty
+    opportunities["size_reasons"][count] = 0
     opportunities["reason"][count] = reason
     set_distances(market, i, s, side)
     return count + 1

@@ -167,6 +167,8 @@ EVENT_FIELDS: tuple[tuple[str, str, int], ...] = (
     ("confidence", "<f8", 216),  # 0 to 1
     ("cost_bps", "<f8", 224),  # two fees, spread, slippage
     ("edge_bps", "<f8", 232),  # what the row claims of the move, less the cost
+    ("wanted_lots", "<i8", 72),  # and before it was sized; 0: as the row's notional says
+    ("size_reasons", "<u1", 132),  # and what made it smaller: bits of engine.domain.size_reasons
     # DRAIN_MARK: seen as int64[32], words 4..27 are four columns of MARKS_PER_RECORD values:
     # now_ns, market_last, report_last, control_last * 8 + outer trading state. `mark_count` rows.
     ("mark_count", "<i4", 28),

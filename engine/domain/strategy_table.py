@@ -86,6 +86,13 @@ COMMON_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("claim", 0.5, "Share of the expected move claimed at full confidence, 0 to 1."),
     Parameter("expiry_s", 0.0, "No entry on a quote, or a bar's end, older than this, s; 0: any."),
     Parameter("regime_adapt", 0.0, "How far the regime moves stop and target, 0 to 1; 0: not."),
+    Parameter(
+        "kelly", 0.0, "Entries of at most this fraction of Kelly's bet, 0 to 1; 0: not asked."
+    ),
+    Parameter("risk_max", 0.01, "With kelly: most of the equity that a stop may cost, share."),
+    Parameter("safe_from", 1.0, "Entries shrink from this share of a loss limit on; 1: never."),
+    Parameter("safe_least", 0.25, "Share of its size that an entry keeps at the limit, 0 to 1."),
+    Parameter("safe_edge_bps", 0.0, "Edge that an entry needs more at the limit, bps."),
     Parameter("venue_bracket", 0.0, "1: stop and target rest at the venue; 0: watched here."),
 )
 

@@ -210,6 +210,7 @@ def _decision(told: StoryEvent) -> Fields:
         "reason": member_name(StrategyReason, int(event["reason"])),
         "score": round(float(event["input_0"]), 6),
         **{name: round(number, 6) for name, number in (inputs | names.weighed(event)).items()},
+        "sized": names.sized(event) or None,
         "because": names.because(event) or None,
         "position": _instrument(told).qty_text(int(event["position_lots"])),
         "gates": " ".join(reason.name for reason in refused) or "all passed",
@@ -224,6 +225,8 @@ def _order_text(told: StoryEvent) -> str:
     if event["order_type"] == OrderType.LIMIT:
         price = instrument.price_text(int(event["price_ticks"]))
         text += f" {price} {member_name(TimeInForce, int(event['time_in_force']))}"
+    if event["order_type"] >= OrderType.STOP_MARKET:
+        text += f" at {instrument.price_text(int(event['price_ticks']))}"
     return text + (" reduce-only" if event["flags"] & EVENT_REDUCE_ONLY else "")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from engine.domain.client_id import ClientId, encode_client_id
 from engine.domain.codes import EVENT_ENTRY
 from engine.domain.reasons import contributions
+from engine.domain.size_reasons import BY_KELLY, BY_LOSSES
 from engine.domain.strategy_table import INPUT_NAMES
 from engine.store.session import SessionDocument
 
@@ -17,6 +18,7 @@ EXTERNAL: Final = "(external)"  # what no strategy of ours did
 NET: Final = "(net)"  # the venue's position: all columns together
 STRATEGY_NET: Final = -2
 WEIGHED: Final = ("expected_move_bps", "confidence", "cost_bps", "edge_bps")
+SIZED_BY: Final = {BY_KELLY: "Kelly", BY_LOSSES: "losses"}
 Event = np.void
 
 
@@ -90,6 +92,14 @@ class EventNames:
         if not event["flags"] & EVENT_ENTRY or not event["cost_bps"] > 0.0:
             return {}
         return {name: float(event[name]) for name in WEIGHED}
+
+    def sized(self, event: Event) -> str:
+        """Return what made an entry smaller than its row says, and how much; empty: nothing."""
+        reasons = int(event["size_reasons"])
+        if not event["flags"] & EVENT_ENTRY or not reasons:
+            return ""
+        by = ", ".join(name for bit, name in SIZED_BY.items() if reasons & bit)
+        return f"{int(event['qty_lots'])} of {int(event['wanted_lots'])} lots, by {by}"
 
     def because(self, event: Event) -> str:
         """Return what a decision rests on, the most first; empty: no strategy of this session's."""
