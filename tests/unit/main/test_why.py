@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.records import EVENT_REDUCE_ONLY, EventType, OrderStatus, OrderType
+from engine.domain.records import EVENT_ENTRY, EVENT_REDUCE_ONLY, EventType, OrderStatus, OrderType
+from engine.domain.size_reasons import BY_KELLY, BY_LOSSES
 from engine.domain.strategy_table import OUTSIDE_ROWS
 from engine.processes.why import story_document, story_text
 from engine.store.story import find_story
@@ -89,6 +90,36 @@ def test_the_story_reads_from_the_record_to_the_fill(state: Path) -> None:
     assert told[3]["first_byte_after_decision_us"] == 20.0
     assert told[3]["tick_to_order_us"] == 60.0
     assert told[5] | {"quantity": "0.005", "liquidity": "TAKER", "realised": -1.5} == told[5]
+
+
+@pytest.mark.parametrize(
+    ("bits", "text"),
+    [
+        (BY_KELLY, "5 of 12 lots, by Kelly"),
+        (BY_KELLY | BY_LOSSES, "5 of 12 lots, by Kelly, losses"),
+    ],
+)
+def test_the_story_says_what_made_an_entry_smaller(tmp_path: Path, bits: int, text: str) -> None:
+    directory = tmp_path / "state" / STATE
+    sized = decision(cause_sequence=3, strategy_index=1, qty_lots=5, wanted_lots=12)
+    sized |= {"size_reasons": bits, "flags": EVENT_ENTRY, "request_id": 1}
+    asked = request(1, cause_sequence=3, strategy_index=1, request_id=1)
+    write_session(directory, sized, asked, session_id="20260101t000000-1")
+    story = find_story(directory, "1-1")
+    assert story is not None
+    (told,) = [row for row in story_document(story)["events"] if row["what"] == "decision"]
+    assert told["sized"] == text
+
+
+def test_the_story_of_a_guard_says_the_price_it_waits_for(tmp_path: Path) -> None:
+    directory = tmp_path / "state" / STATE
+    stop = {"order_type": OrderType.STOP_MARKET, "side": -1, "price_ticks": 990}
+    rows = (request(1, flags=EVENT_REDUCE_ONLY, **stop), update(1, OrderStatus.NEW, **stop))
+    write_session(directory, *rows, session_id="20260101t000000-1")
+    story = find_story(directory, "1-1")
+    assert story is not None
+    (told,) = [row for row in story_document(story)["events"] if row["what"] == "intent"]
+    assert told["order"] == "SELL 0.005 STOP_MARKET at 99.0 reduce-only"
 
 
 def test_a_reason_is_told_by_name_and_what_is_unknown_is_left_out(state: Path) -> None:
