@@ -147,6 +147,18 @@ def test_reduce_only_reduces_at_most_what_there_is(paper: Paper) -> None:
     assert paper.orders.account.position(0).lots == 0
 
 
+@pytest.mark.parametrize("kind", [OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET])
+def test_a_conditional_order_is_refused_and_never_filled_as_a_limit(
+    paper: Paper, kind: OrderType
+) -> None:
+    paper.quote()
+    paper.new(Side.BUY, 2)
+    paper.new(Side.SELL, 2, BID - 5, flags=EVENT_REDUCE_ONLY, order_type=kind)
+    assert paper.last_status() == OrderStatus.REJECTED
+    assert paper.said[-1].reason == LocalReason.UNSUPPORTED
+    assert paper.orders.account.position(0).lots == 2
+
+
 def test_a_resting_reduce_only_order_never_turns_the_position(paper: Paper) -> None:
     paper.quote()
     paper.new(Side.BUY, 3)
