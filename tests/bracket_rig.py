@@ -297,7 +297,7 @@ class BracketRig:
     def fills_of(self, order_id: int = 0) -> list[Report]:
         """Return the fills of an order, or of all, as a list of trades names them."""
         names = {o.order_id: o.client_order_id for o in self.account.orders.values()}
-        reports = []
+        reports: list[Report] = []
         for fill in self.account.fills:
             view = fill.view()
             if order_id in {0, view["orderId"]}:

@@ -138,7 +138,8 @@ class DeskRig:
         tif: int = TimeInForce.GTC,
         books: int = True,
         reason: int = 0,
-        sized: tuple[int, int] = (0, 0),
+        wanted: int = 0,
+        size_reasons: int = 0,
     ) -> np.ndarray:
         """Take an opportunity through the gates; LIMIT when it has a price. Return the events."""
         rows = self.desk.opportunities
@@ -153,7 +154,8 @@ class DeskRig:
         rows["qty_lots"][0] = qty
         rows["flags"][0] = flags
         rows["reason"][0] = reason
-        rows["wanted_lots"][0], rows["size_reasons"][0] = sized
+        rows["wanted_lots"][0] = wanted
+        rows["size_reasons"][0] = size_reasons
         rows["score"][0] = 0.5
         self._slots["sequence"] = 77
         self._slots["receive_time_ns"] = self.now_ns - cause_age_ns

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.domain.codes import EventType
 from engine.domain.edge import weigh_entry
 from engine.domain.equity import limit_used
 from engine.domain.limits import RiskLimits
@@ -31,7 +32,7 @@ from engine.domain.sizing import (
 )
 from engine.domain.strategy_table import StrategyKind, StrategyRow
 from tests.builders import make_instruments
-from tests.desk_rig import E8, GENEROUS, DeskRig, EventType, of_type
+from tests.desk_rig import E8, GENEROUS, DeskRig, of_type
 
 BID, ASK = 600_000, 600_001
 UNIT_E8 = 10_000
@@ -247,6 +248,6 @@ def test_a_decision_says_what_made_it_smaller() -> None:
     rig.propose(1, 5)
     plain = of_type(rig.events[-1], EventType.SIGNAL_GENERATED)[0]
     assert (plain["wanted_lots"], plain["size_reasons"]) == (0, 0)
-    rig.propose(1, 5, sized=(12, BY_LOSSES))
+    rig.propose(1, 5, wanted=12, size_reasons=BY_LOSSES)
     told = of_type(rig.events[-1], EventType.SIGNAL_GENERATED)[0]
     assert (told["qty_lots"], told["wanted_lots"], told["size_reasons"]) == (5, 12, BY_LOSSES)
