@@ -113,6 +113,7 @@ def write_order(
     opportunities["strategy_index"][count] = s
     opportunities["side"][count] = side
     opportunities["is_entry"][count] = 1 if is_entry else 0
+    opportunities["size_reasons"][count] = 0
     opportunities["flags"][count] = 0 if is_entry else EVENT_REDUCE_ONLY
     opportunities["order_type"][count] = _MARKET
     opportunities["time_in_force"][count] = _GTC
@@ -200,7 +201,6 @@ def propose_entry(
         return count
     write_order(market, opportunities, count, i, s, side, True)
     opportunities["qty_lots"][count] = qty
-    opportunities["size_reasons"][count] = 0
     opportunities["reason"][count] = reason
     set_distances(market, i, s, side)
     return count + 1
