@@ -78,7 +78,8 @@ def test_the_document_is_there_before_the_first_record(tmp_path: Path) -> None:
 
         document = read_document(rig.directory)
         assert document.config["venue"]["api_secret"] == ""
-        assert [row.name for row in document.strategies] == ["smc_fvg_bos", "orderflow"]
+        names = [row.name for row in document.strategies]
+        assert names == ["smc_fvg_bos", "orderflow", "hand", "execution"]
         assert document.kernel_key
 
 
