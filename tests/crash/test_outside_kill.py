@@ -47,13 +47,18 @@ def tell(engine: Engine, operation: str, **body: Any) -> tuple[int, dict[str, An
     try:
         token = (engine.home / "run" / f"{engine.name}.token").read_text("ascii").strip()
         port = urlsplit(engine.url).port
-        connection = http.client.HTTPConnection("127.0.0.1", port or 0, timeout=5)
+    except (OSError, AssertionError):
+        return 0, {}
+    connection = http.client.HTTPConnection("127.0.0.1", port or 0, timeout=5)
+    try:
         words = {"who": "ana", "reason": "test", **body}
         connection.request("POST", f"/v1/{operation}", json.dumps(words), {"x-aegis-token": token})
         answer = connection.getresponse()
         return answer.status, dict(json.loads(answer.read()))
-    except (OSError, ValueError, http.client.HTTPException, AssertionError):
+    except (OSError, ValueError, http.client.HTTPException):
         return 0, {}
+    finally:
+        connection.close()
 
 
 def orders_of(exchange: PracticeExchange, strategy: int) -> list[dict[str, Any]]:
