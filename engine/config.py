@@ -192,6 +192,13 @@ class StrategyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     name: Name
     kind: Annotated[str, Meta(description="Kernel that decides; see docs/first_strategy.md.")]
     timeframe_s: Annotated[Positive, Meta(description="Bar length it reads.")] = 1
+    bars: Annotated[
+        str,
+        Meta(
+            description="Bars it reads instead: tick, volume, dollar or imbalance, with a size, "
+            'such as "volume:2.5 DOGEUSDT=90000"; empty: by the clock.'
+        ),
+    ] = ""
     notional: Annotated[Amount, Meta(description="Entry size, quote currency.")] = 200.0
     parameters: Annotated[dict[str, float], Meta(description="Named parameters of the kind.")] = {}
     rules: Annotated[

@@ -64,6 +64,7 @@ def example_file() -> str:
         '# name = "my_rule"',
         '# kind = "orderflow"',
         "# timeframe_s = 1",
+        '# bars = "volume:2.5"     # instead of timeframe_s; see docs/bars.md',
         "# notional = 200.0",
         "# parameters = { enter_score = 0.6 }",
         "",

@@ -32,14 +32,14 @@ class Windows(NamedTuple):
 
 
 def read_windows(
-    root: Path, symbol: str, timeframe_s: int, days: Sequence[str] = (), plan: Plan | None = None
+    root: Path, symbol: str, bars: int | str, days: Sequence[str] = (), plan: Plan | None = None
 ) -> Windows:
     """Return what a store holds of an instrument.
 
     Args:
         root: the store's folder.
         symbol: of the instrument.
-        timeframe_s: length of a bar.
+        bars: length of a bar, s, or what ends it, such as `volume-2.5`.
         days: UTC, such as 2026-11-21; empty: all.
         plan: that the files must be of; None: the present version's.
 
@@ -49,14 +49,14 @@ def read_windows(
         LookupError: nothing is stored there.
     """
     asked = plan or present_plan()
-    folder = root / f"timeframe={timeframe_s}"
+    folder = root / f"timeframe={bars}"
     paths = [
         path
         for path in sorted(folder.glob(f"day=*/instrument={symbol}/*.parquet"))
         if not days or path.parent.parent.name.removeprefix("day=") in days
     ]
     if not paths:
-        raise LookupError(f"no bars of {timeframe_s} s of {symbol} in {root}")
+        raise LookupError(f"no bars of {bars} of {symbol} in {root}")
     parts = []
     for path in paths:
         told, vectors = read_file(path)

@@ -40,6 +40,11 @@ from tests.store_builders import (
 )
 
 MS = 1_000_000
+# Beside them one whose bars end by what was traded, by another measure for one instrument.
+STRATEGIES = (
+    *LAX_ROWS,
+    msgspec.structs.replace(LAX_ROWS[0], name="smc_volume", bars="volume:2 T1USDT=1"),
+)
 WALLET_E8 = 10_000 * 100_000_000
 CONFIG = Config(
     limits=LimitsConfig(
@@ -66,7 +71,7 @@ def replay_document(**changes: object) -> SessionDocument:
         "config": msgspec.to_builtins(shown(CONFIG)),
         "kernel_key": cache_key(),
         "instruments": tuple(make_instrument(f"T{k}USDT", instrument_index=k) for k in range(2)),
-        "strategies": LAX_ROWS,
+        "strategies": STRATEGIES,
     }
     return session_document(**(fields | changes))
 

@@ -69,8 +69,9 @@ SIZES: Final = (
 EDGE_NUMBERS: Final = ("SURE_AT", "SLIPPAGE_SPREADS_MAX", "PPM_PER_BPS")
 C_KINDS: Final = {"i8": "i64", "i4": "i32", "f8": "double"}
 
-# Bar features that the twin computes too, where its ring of closed bars holds their window; a
-# market that is compared with it computes no others.
+# Bar features that the twin computes too, of windows below TWIN_WINDOW_MAX; a market that is
+# compared with it computes no others.
+TWIN_WINDOW_MAX: Final = 64
 TWIN_KERNELS: Final = (
     "returns.change",
     "returns.body",
@@ -90,7 +91,7 @@ def twin_catalogue() -> Catalogue:
     """Return the rows of the catalogue that both sides compute."""
 
     def is_shared(row: FeatureRow) -> bool:
-        fits = all(number < bars.BAR_RING_BARS for number in row.params)
+        fits = all(number < TWIN_WINDOW_MAX for number in row.params)
         return row.kernel in TWIN_KERNELS and row.every == 1 and fits
 
     return compile_plan(catalogue_text(), is_shared)

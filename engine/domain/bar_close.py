@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.domain.bar_kinds import add_to_kind
 from engine.domain.bars import BAR_MASK, close_bar, next_close
-from engine.domain.codes import Channel, Liveness
+from engine.domain.codes import TRADE_BUYER_AGGRESSOR, Channel, Liveness
 from engine.domain.features.series import (
     BREADTH,
     FUNDING_RATE_BPS,
@@ -63,14 +64,16 @@ def note_direction(market: MarketState, i: int, t: int, bar: Record) -> None:
 def read_others(market: MarketState, t: int, context: Floats) -> None:
     """Write what other instruments are known to do when a bar ends, in place.
 
-    A leader without a trade, and a market of one instrument, leave NaN.
+    A leader without a trade, a market of one instrument and a bar that does not end by the clock
+    leave NaN.
     """
     leader = market.progress[LEADER]
     if leader >= 0 and market.hot["last_price_ticks"][leader] > 0:
         context[LEADER_PRICE] = market.hot["last_price_ticks"][leader]
     if market.breadth[t, 1] > 1:
         context[BREADTH] = market.breadth[t, 0] / market.breadth[t, 1]
-    context[TIMEFRAME_S] = market.timeframes_ns[t] / S_TO_NS
+    if t < market.timeframes_ns.shape[0]:
+        context[TIMEFRAME_S] = market.timeframes_ns[t] / S_TO_NS
 
 
 @kernel
@@ -115,4 +118,34 @@ def close_due_bars(market: MarketState, i: int, until_ns: int) -> int:
             update_features(market, i, t, number)
             closed |= 1 << t
     market.hot["next_close_ns"][i] = next_close(market.forming, market.timeframes_ns, i, NEVER_NS)
+    return closed
+
+
+@kernel
+def add_to_bars_by_trade(market: MarketState, i: int, slot: Record) -> int:
+    """Fold a trade into every bar that does not end by the clock, and close those it ends.
+
+    The trade is already the instrument's last one, so that it belongs to what it ends.
+
+    Returns:
+        Bit t for every t that closed one.
+    """
+    closed = 0
+    for t in range(market.timeframes_ns.shape[0], market.bar_kinds.shape[0]):
+        if add_to_kind(
+            market.forming,
+            market.closed,
+            market.closed_count,
+            market.measures,
+            i,
+            t,
+            market.bar_kinds[t],
+            market.thresholds[i, t],
+            slot["venue_time_ns"],
+            slot["price_ticks"],
+            slot["qty_lots"],
+            (slot["flags"] & TRADE_BUYER_AGGRESSOR) != 0,
+        ):
+            update_features(market, i, t, market.closed_count[i, t] - 1)
+            closed |= 1 << t
     return closed

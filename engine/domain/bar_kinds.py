@@ -19,11 +19,11 @@ Folding a trade in and closing are the code of time bars (`engine.domain.bars`).
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 
+from engine.domain.bar_sizes import BarKind
 from engine.domain.bars import (
     BAR_DTYPE,
     BAR_MASK,
@@ -37,27 +37,18 @@ from engine.domain.kernel import Bytes, Integers, Records, entry, kernel
 START_STEP_NS = 1_000  # what seconds in a float still tell apart
 
 
-class BarKind(IntEnum):
-    """What ends a bar."""
-
-    TICK = 1
-    VOLUME = 2
-    DOLLAR = 3
-    IMBALANCE = 4
-
-
 _TICK = int(BarKind.TICK)
 _VOLUME = int(BarKind.VOLUME)
 _DOLLAR = int(BarKind.DOLLAR)
 
 
 class KindState(NamedTuple):
-    """Bars of one kind and threshold, per instrument."""
+    """Bars of one kind and threshold, per instrument, outside of a brain."""
 
     forming: Records  # BAR_DTYPE[n, 1]
     closed: Records  # BAR_DTYPE[n, 1, BAR_RING_BARS]
     closed_count: Integers  # int64[n, 1]
-    measure: Integers  # int64[n], signed for IMBALANCE
+    measures: Integers  # int64[n, 1], signed for IMBALANCE
 
 
 class TradeColumns(NamedTuple):
@@ -75,7 +66,7 @@ def create_kind_state(n: int) -> KindState:
         forming=np.zeros((n, 1), dtype=BAR_DTYPE),
         closed=np.zeros((n, 1, BAR_RING_BARS), dtype=BAR_DTYPE),
         closed_count=np.zeros((n, 1), dtype=np.int64),
-        measure=np.zeros(n, dtype=np.int64),
+        measures=np.zeros((n, 1), dtype=np.int64),
     )
 
 
@@ -96,8 +87,12 @@ def measure_of(kind: int, price_ticks: int, qty_lots: int, is_buy: bool) -> int:
 
 @kernel
 def add_to_kind(
-    state: KindState,
+    forming: Records,
+    closed: Records,
+    closed_count: Integers,
+    measures: Integers,
     i: int,
+    t: int,
     kind: int,
     threshold: int,
     venue_time_ns: int,
@@ -108,8 +103,12 @@ def add_to_kind(
     """Fold one trade into the open bar, in place; True when that closed it.
 
     Args:
-        state: of this kind and threshold.
+        forming: BAR_DTYPE[n, t].
+        closed: BAR_DTYPE[n, t, BAR_RING_BARS].
+        closed_count: int64[n, t].
+        measures: int64[n, t], of the open bars.
         i: the instrument.
+        t: where its bars of this kind and threshold stand.
         kind: a BarKind.
         threshold: where a bar ends, above 0; the unit is the kind's.
         venue_time_ns: of the trade.
@@ -117,19 +116,19 @@ def add_to_kind(
         qty_lots: of the trade.
         is_buy: whether the aggressor bought.
     """
-    bar = state.forming[i, 0]
+    bar = forming[i, t]
     if bar["trade_count"] == 0:
         start_ns = venue_time_ns
-        if state.closed_count[i, 0] > 0:
+        if closed_count[i, t] > 0:
             # INVARIANT: closing leaves here the first time at which the next bar may start.
             start_ns = max(venue_time_ns, bar["start_ns"])
         open_bar(bar, start_ns, price_ticks)
-        state.measure[i] = 0
+        measures[i, t] = 0
     add_trade(bar, price_ticks, qty_lots, is_buy)
-    state.measure[i] += measure_of(kind, price_ticks, qty_lots, is_buy)
-    if abs(state.measure[i]) < threshold:
+    measures[i, t] += measure_of(kind, price_ticks, qty_lots, is_buy)
+    if abs(measures[i, t]) < threshold:
         return False
-    close_bar(state.forming, state.closed, state.closed_count, i, 0, START_STEP_NS)
+    close_bar(forming, closed, closed_count, i, t, START_STEP_NS)
     return True
 
 
@@ -149,7 +148,11 @@ def collect_bars(
     count = 0
     for k in range(trades.price_ticks.shape[0]):
         if add_to_kind(
-            state,
+            state.forming,
+            state.closed,
+            state.closed_count,
+            state.measures,
+            0,
             0,
             kind,
             threshold,

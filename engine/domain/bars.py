@@ -21,7 +21,7 @@ import numpy as np
 
 from engine.domain.kernel import Integers, Record, Records, fused, kernel
 
-BAR_RING_BARS = 64  # closed bars kept per timeframe; a power of two, at least every lookback
+BAR_RING_BARS = 16  # closed bars kept per timeframe; a power of two; windows are in the series
 BAR_MASK = BAR_RING_BARS - 1
 LATE_GRACE_NS = 200_000_000  # a trade may arrive this much behind a quote of the same instrument
 

@@ -233,7 +233,7 @@ def resync_instrument(market: MarketState, i: int) -> None:
     row["ask_price_ticks"] = 0
     row["flow_bucket"] = 0
     row["next_close_ns"] = NEVER_NS
-    for t in range(market.timeframes_ns.shape[0]):
+    for t in range(market.forming.shape[1]):
         market.forming["start_ns"][i, t] = 0
         market.forming["trade_count"][i, t] = 0
     forget_flow(row)

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.arrays import CACHE_LINE_BYTES, aligned_copy, aligned_zeros
+from engine.domain.bar_sizes import bar_size
 from engine.domain.bars import BAR_DTYPE, BAR_RING_BARS
 from engine.domain.book import BOOK_DTYPE
 from engine.domain.codes import Channel
@@ -62,6 +63,7 @@ from engine.domain.strategy_table import (
     StrategyError,
     StrategyKind,
     StrategyRow,
+    bars_of,
     check_row,
     parameters_of,
     rule_of,
@@ -189,7 +191,10 @@ class MarketState(NamedTuple):
     instruments: Records  # INSTRUMENT_DTYPE[n]; FILTER records change bounds in it
     strategies: Records  # STRATEGY_DTYPE[s], read only
     parameters: Floats  # float64[s, PARAMETERS_MAX], the kinds' own parameters, read only
-    timeframes_ns: Integers  # int64[t], ascending
+    timeframes_ns: Integers  # int64[clocks], ascending, of the bars that end by the clock
+    bar_kinds: Integers  # int64[t], BarKind: CLOCK for those, then what ends the others; read only
+    thresholds: Integers  # int64[n, t], where those others end, in their kind's unit
+    measures: Integers  # int64[n, t], how far the open ones of them are
     score_weights: Floats  # float64[inputs, 3]
     progress: Integers  # int64[PROGRESS_WORDS]
     reject_counts: Integers  # int64[FIREWALL_REASON_COUNT]
@@ -220,9 +225,29 @@ class MarketState(NamedTuple):
 
 def timeframes_of(rows: Sequence[StrategyRow]) -> tuple[int, ...]:
     """Return the bar lengths to build, s, ascending: the default ones and those rows read."""
-    timeframes = tuple(sorted({*DEFAULT_TIMEFRAMES_S, *(row.timeframe_s for row in rows)}))
+    own = (row.timeframe_s for row in rows if not row.bars)
+    timeframes = tuple(sorted({*DEFAULT_TIMEFRAMES_S, *own}))
     assert len(timeframes) <= TIMEFRAMES_MAX, f"too many timeframes: {timeframes}"
     return timeframes
+
+
+def pack_thresholds(instruments: Records, kinds: Sequence[str], clocks: int) -> Integers:
+    """Return int64[n, clocks + kinds]: where bars of each kind end; 0 for those by the clock.
+
+    Args:
+        instruments: INSTRUMENT_DTYPE[n].
+        kinds: words for bars, as `bars_of` returns them.
+        clocks: how many bars that end by the clock stand before them.
+    """
+    found = np.zeros((len(instruments), clocks + len(kinds)), dtype=np.int64)
+    for i, row in enumerate(instruments):
+        symbol = bytes(row["symbol"]).rstrip(b"\0").decode()
+        for k, words in enumerate(kinds):
+            size = bar_size(words)
+            found[i, clocks + k] = size.threshold(
+                symbol, float(row["lot_size"]), int(row["unit_e8"])
+            )
+    return found
 
 
 def pack_strategies(
@@ -236,7 +261,7 @@ def pack_strategies(
 
     Args:
         rows: to run.
-        timeframes_s: bar lengths, ascending.
+        timeframes_s: bar lengths, ascending; bars that do not end by the clock stand behind them.
         columns: where features stand that rules may name, as `feature_columns` says.
 
     Raises:
@@ -245,11 +270,12 @@ def pack_strategies(
     assert 0 < len(rows) <= STRATEGIES_MAX, f"strategy rows: {len(rows)}"
     packed = np.zeros(len(rows), dtype=STRATEGY_DTYPE)
     own_parameters = np.zeros((len(rows), PARAMETERS_MAX))
+    series = [*timeframes_s, *bars_of(rows)]
     for s, row in enumerate(rows):
         check_row(row)
         numbers = {p.name: p.default for p in parameters_of(row.kind)} | row.parameters
         packed["kind"][s] = int(row.kind)
-        packed["timeframe_index"][s] = list(timeframes_s).index(row.timeframe_s)
+        packed["timeframe_index"][s] = series.index(row.bars or row.timeframe_s)
         packed["notional_e8"][s] = round(row.notional * E8)
         packed["stop_atr"][s] = numbers["stop_atr"]
         packed["take_atr"][s] = numbers["take_atr"]
@@ -314,8 +340,11 @@ def create_market_state(
         vector_rows: room for feature vectors; 0: none are kept.
     """
     timeframes = tuple(timeframes_s or timeframes_of(strategy_rows))
-    n, t, s = len(instrument_rows), len(timeframes), len(strategy_rows)
+    kinds = bars_of(strategy_rows)
+    thresholds = pack_thresholds(instrument_rows, kinds, len(timeframes))
+    (n, t), s = thresholds.shape, len(strategy_rows)
     assert n > 0, "at least one instrument"
+    assert t <= TIMEFRAMES_MAX, f"too many timeframes: {timeframes}, {kinds}"
     asked = catalogue or compile_plan(catalogue_text())
     strategies, parameters = pack_strategies(strategy_rows, timeframes, feature_columns(asked))
     state = MarketState(
@@ -323,6 +352,9 @@ def create_market_state(
         strategies=strategies,
         parameters=parameters,
         timeframes_ns=np.array(timeframes, dtype=np.int64) * S_TO_NS,
+        bar_kinds=np.array([0] * len(timeframes) + [bar_size(it).kind for it in kinds]),
+        thresholds=thresholds,
+        measures=np.zeros((n, t), dtype=np.int64),
         score_weights=ORDERFLOW_WEIGHTS.copy(),
         progress=np.zeros(PROGRESS_WORDS, dtype=np.int64),
         reject_counts=np.zeros(FIREWALL_REASON_COUNT, dtype=np.int64),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.domain.bar_close import close_due_bars
+from engine.domain.bar_close import add_to_bars_by_trade, close_due_bars
 from engine.domain.bars import LATE_GRACE_NS, apply_trade_to_bar, next_close
 from engine.domain.book import BOOK_EMPTY, BOOK_SETTLED, apply_level, depth_imbalance
 from engine.domain.codes import (
@@ -83,7 +83,10 @@ def apply_quote(market: MarketState, i: int, slot: Record) -> int:
 
 @kernel
 def apply_trade(market: MarketState, i: int, slot: Record) -> int:
-    """Fold a trade into flow and bars; return the mask of timeframes it closed first."""
+    """Fold a trade into flow and bars; return the mask of the bars that it ended.
+
+    Bars by the clock ended before it, those by what was traded end with it.
+    """
     row = market.hot[i]
     venue_time_ns = slot["venue_time_ns"]
     price_ticks = slot["price_ticks"]
@@ -112,6 +115,8 @@ def apply_trade(market: MarketState, i: int, slot: Record) -> int:
     row["last_price_ticks"] = price_ticks
     row["trade_venue_time_ns"] = venue_time_ns
     row["trade_receive_time_ns"] = slot["receive_time_ns"]
+    if market.bar_kinds.shape[0] > market.timeframes_ns.shape[0]:
+        closed |= add_to_bars_by_trade(market, i, slot)
     return closed
 
 

@@ -183,7 +183,7 @@ VECTOR_DTYPE = np.dtype(
     [
         ("sequence", "<i8"),
         ("instrument_index", "<i4"),
-        ("timeframe_s", "<i4"),
+        ("timeframe_s", "<i4"),  # -1, -2 ...: the session's bars that do not end by the clock
         ("number", "<i8"),  # of the bar: 0, 1, 2 ... since the session began
         ("plan", "<i8"),  # first eight bytes of the plan hash
         ("start_ns", "<i8"),

@@ -219,11 +219,15 @@ def exit_on_bar(market: MarketState, i: int, s: int, position_lots: int) -> int:
 def may_enter_on_bar(market: MarketState, exposure: Records, i: int, s: int, now_ns: int) -> bool:
     """Return whether a flat strategy may enter, and its bar ended no longer ago than it allows.
 
-    A bar ends with a record behind its end: in a quiet market that may come late.
+    A bar by the clock ends with a record behind its end: in a quiet market that may come late. One
+    that ends by what was traded ends with the last trade.
     """
     t = market.strategies["timeframe_index"][s]
-    number = market.closed_count[i, t] - 1
-    end_ns = market.closed["start_ns"][i, t, number & BAR_MASK] + market.timeframes_ns[t]
+    if t < market.timeframes_ns.shape[0]:
+        number = market.closed_count[i, t] - 1
+        end_ns = market.closed["start_ns"][i, t, number & BAR_MASK] + market.timeframes_ns[t]
+    else:
+        end_ns = market.hot["trade_venue_time_ns"][i]
     age_ns = market.progress[VENUE_TIME_NEWEST_NS] - end_ns
     return is_fresh(market, s, age_ns) and may_enter(market, exposure, i, s, now_ns)
 

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from engine.domain.bar_sizes import BarSizeError, bar_size
+
 STRATEGIES_MAX = 640  # rows at once
 PARAMETERS_MAX = 10  # parameters of a kind's own, beside the common ones
 
@@ -166,6 +168,7 @@ class StrategyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         name: unique in the table; shown with every decision.
         kind: the kernel that decides.
         timeframe_s: bar length it reads, s.
+        bars: words for bars that do not end by the clock (`bar_sizes`), read instead; empty: none.
         notional: size of an entry, quote currency; rounded down to lots, at least the minimum.
         parameters: those of the kind and the common ones that differ from their defaults.
         rationale: one line that says why this could work.
@@ -176,10 +179,16 @@ class StrategyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: str
     kind: StrategyKind
     timeframe_s: int = 1
+    bars: str = ""
     notional: float = 200.0
     parameters: dict[str, float] = {}
     rationale: str = ""
     rules: dict[str, str] = {}
+
+    @property
+    def bars_text(self) -> str:
+        """Return which bars it reads, for people."""
+        return self.bars or f"{self.timeframe_s} s"
 
 
 class StrategyError(ValueError):
@@ -242,6 +251,11 @@ def parameters_of(kind: StrategyKind) -> tuple[Parameter, ...]:
     return COMMON_PARAMETERS + KIND_PARAMETERS[kind]
 
 
+def bars_of(rows: Iterable[StrategyRow]) -> tuple[str, ...]:
+    """Return the words for bars that rows read and that do not end by the clock, in their order."""
+    return tuple(dict.fromkeys(row.bars for row in rows if row.bars))
+
+
 def rule_of(row: StrategyRow, place: str) -> Rule:
     """Return the rule a row names for `entry`, `exit` or `filter`; NONE where it names none."""
     return Rule[row.rules[place].upper()] if place in row.rules else Rule.NONE
@@ -281,6 +295,11 @@ def check_row(row: StrategyRow) -> StrategyRow:
         raise StrategyError(f"strategy {row.name}: unknown parameter {unknown[0]}")
     if row.timeframe_s <= 0:
         raise StrategyError(f"strategy {row.name}: timeframe_s must be positive")
+    if row.bars:
+        try:
+            bar_size(row.bars)
+        except BarSizeError as error:
+            raise StrategyError(f"strategy {row.name}: {error}") from error
     if not 0 < row.notional < float("inf"):
         raise StrategyError(f"strategy {row.name}: notional must be positive and finite")
     check_rules(row)
@@ -334,6 +353,7 @@ def row_from_words(
     notional: float,
     parameters: Mapping[str, float],
     rules: Mapping[str, str] = MappingProxyType({}),
+    bars: str = "",
 ) -> StrategyRow:
     """Return a checked row from the words of a configuration file.
 
@@ -347,6 +367,7 @@ def row_from_words(
         name=name,
         kind=kinds[kind.lower()],
         timeframe_s=timeframe_s,
+        bars=bars,
         notional=notional,
         parameters=dict(parameters),
         rules=dict(rules),

@@ -49,10 +49,12 @@ def log_vectors(market: MarketState, i: int, closed_mask: int) -> None:
     Args:
         market: its `vectors` take them.
         i: the instrument.
-        closed_mask: bit t for each timeframe whose bar ended.
+        closed_mask: bit t for each timeframe whose bar ended; those that do not end by the clock
+            are called -1, -2 ... in a vector, in their order.
     """
     progress = market.progress
-    for t in range(market.timeframes_ns.shape[0]):
+    clocks = market.timeframes_ns.shape[0]
+    for t in range(market.bar_kinds.shape[0]):
         if closed_mask >> t & 1 == 0:
             continue
         k = progress[VECTORS_WAITING]
@@ -61,7 +63,8 @@ def log_vectors(market: MarketState, i: int, closed_mask: int) -> None:
             continue
         number = market.closed_count[i, t] - 1
         market.vectors["instrument_index"][k] = i
-        market.vectors["timeframe_s"][k] = market.timeframes_ns[t] // S_TO_NS
+        length_s = market.timeframes_ns[t] // S_TO_NS if t < clocks else clocks - t - 1
+        market.vectors["timeframe_s"][k] = length_s
         market.vectors["number"][k] = number
         market.vectors["plan"][k] = progress[PLAN_WORD]
         write_bar(market.vectors, k, market.closed[i, t, number & BAR_MASK])

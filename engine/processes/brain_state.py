@@ -15,11 +15,13 @@ from engine.domain.market_state import (
     LEADER,
     MAKER_FEE_PPM,
     TAKER_FEE_PPM,
+    pack_thresholds,
     timeframes_of,
 )
 from engine.domain.state import State, create_state
-from engine.domain.strategy_table import StrategyRow
+from engine.domain.strategy_table import StrategyRow, bars_of
 from engine.processes.brain_words import STEP_RECORDS_MAX
+from engine.processes.strategy_rows import strategy_rows
 from engine.store.session import SessionDocument
 
 PPM_PER_BPS = 100
@@ -79,13 +81,13 @@ def create_session_state(
 
 
 def vector_rows(config: Config, strategies: Sequence[StrategyRow]) -> int:
-    """Return how many feature vectors one step may leave: each record may end a bar of each length.
+    """Return how many feature vectors one step may leave: each record may end a bar of each kind.
 
     0: they are not kept.
     """
     if config.journal.features == "off":
         return 0
-    return STEP_RECORDS_MAX * len(timeframes_of(strategies))
+    return STEP_RECORDS_MAX * (len(timeframes_of(strategies)) + len(bars_of(strategies)))
 
 
 def row_capacity(config: Config, known: int) -> int:
@@ -100,6 +102,10 @@ def learn_instrument(state: State, config: Config, instrument: Instrument) -> No
     row = instrument_rows([instrument])
     state.market.instruments[index] = row[0]
     state.desk.instrument_limits[index] = pack_instrument_limits(risk_limits(config), row)[0]
+    clocks = len(state.market.timeframes_ns)
+    if state.market.bar_kinds[clocks:].any():
+        kinds = bars_of(strategy_rows(config))
+        state.market.thresholds[index] = pack_thresholds(row, kinds, clocks)[0]
     state.market.progress[INSTRUMENTS_KNOWN] = index + 1
     _note_leader(state, config, instrument)
 

@@ -3,7 +3,8 @@
     features/timeframe=60/day=2026-11-21/instrument=BTCUSDT/20261121t103205-1.0.parquet
 
 One row per bar that ended: the bar, then every column under its name in the catalogue, exactly the
-bits that strategies read. `aegis.plan_hash` in every file says what computed them; nobody reads a
+bits that strategies read. Bars that do not end by the clock are called by what ends them, such as
+`timeframe=volume-2.5`. `aegis.plan_hash` in every file says what computed them; nobody reads a
 file under another hash. A day is one of the bar's start, UTC. A session is taken in windows, each
 partition of a window is one file, written under another name and renamed when whole: doing it
 again changes nothing.
@@ -18,7 +19,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.domain.bar_sizes import bar_size
 from engine.domain.records import VECTOR_DTYPE, VECTOR_VALUES_MAX
+from engine.domain.strategy_table import bars_of
 from engine.store.journal import SOURCE_FEATURES
 from engine.store.reader import first_kept, join_records, read_batches
 from engine.store.session import SessionDocument
@@ -92,7 +95,8 @@ def write_features(
         check_plan(vectors, plan, document.session_id)
         for timeframe_s, index, day, chosen in _partitions(vectors):
             symbol = document.symbol(index) or str(index)
-            folder = root / f"timeframe={timeframe_s}" / f"day={day}" / f"instrument={symbol}"
+            bars = bars_label(document, timeframe_s, symbol)
+            folder = root / f"timeframe={bars}" / f"day={day}" / f"instrument={symbol}"
             instrument = document.instruments[index] if symbol != str(index) else None
             about = {
                 "aegis.plan_hash": plan.plan_hash,
@@ -109,6 +113,19 @@ def write_features(
                 raise FeatureStoreError(f"{path}: {error.strerror or error}") from error
             written.append(path)
     return written
+
+
+def bars_label(document: SessionDocument, timeframe_s: int, symbol: str) -> str:
+    """Return what the bars of a vector are called: seconds, or what ends them.
+
+    Args:
+        document: of the session.
+        timeframe_s: as the vector says.
+        symbol: of its instrument.
+    """
+    if timeframe_s > 0:
+        return str(timeframe_s)
+    return bar_size(bars_of(document.strategies)[-timeframe_s - 1]).label(symbol)
 
 
 def check_plan(vectors: Vectors, plan: Plan, place: str) -> None:

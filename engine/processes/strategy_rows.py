@@ -30,6 +30,7 @@ def own_rows(config: Config) -> list[StrategyRow]:
             name=row.name,
             kind=row.kind,
             timeframe_s=row.timeframe_s,
+            bars=row.bars,
             notional=row.notional,
             parameters=row.parameters,
             rules=row.rules,

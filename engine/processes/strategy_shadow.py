@@ -163,7 +163,7 @@ def _list(rows: Sequence[StrategyRow], *, as_json: bool) -> int:
         {
             "strategy": row.name,
             "kind": row.kind.name.lower(),
-            "bars": f"{row.timeframe_s} s",
+            "bars": row.bars_text,
             "rationale": row.rationale,
         }
         for row in rows

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.domain.bars import BAR_MASK, BAR_RING_BARS, LATE_GRACE_NS
 from engine.domain.features import micro
+from engine.domain.features.series import SERIES_BARS, TRADES
 from engine.domain.strategy_table import select_rows
 from tests.builders import MS, START_VENUE_NS, joined, make_instruments, make_quote, make_trade
 from tests.market_runs import play
@@ -109,7 +110,9 @@ def test_no_trade_is_lost_between_bars(steps: list[tuple[int, int, int, bool]]) 
     absolute = timeline(steps)
     market = play(records_of(absolute), make_instruments(1), ROWS, (1,)).market
     trades = [step for step in absolute if step[1] > 0]
-    in_bars = int(market.closed["trade_count"][0, 0].sum() + market.forming["trade_count"][0, 0])
+    count = int(market.closed_count[0, 0])
+    closed = market.series[0, 0, TRADES, SERIES_BARS : SERIES_BARS + count]
+    in_bars = int(closed.sum() + market.forming["trade_count"][0, 0])
     assert in_bars + int(market.hot["late_trade_count"][0]) == len(trades)
 
 

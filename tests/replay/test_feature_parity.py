@@ -67,6 +67,10 @@ def test_a_whole_session_is_equal_in_journal_and_store(write: Write, tmp_path: P
     assert not known.all(), "some are not"
     closes = {int(row["start_ns"]): int(row["close_ticks"]) for row in windows.bars}
     assert len(closes) == len(windows.start_ns)
+    for symbol, size, lots in (("T0USDT", 2, 2_000), ("T1USDT", 1, 1_000)):
+        by_volume = read_windows(root, symbol, f"volume-{size}").bars
+        assert len(by_volume) > 5
+        assert (by_volume["volume_lots"] >= lots).all()
 
 
 def test_one_changed_bit_is_found_and_named(write: Write, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from engine.config import Config
+from engine.config import Config, StrategyConfig
 from engine.domain.decide import create_out, step
 from engine.domain.firewall_reasons import FirewallReason
 from engine.domain.instrument import instrument_rows
@@ -12,6 +12,7 @@ from engine.domain.market_state import INSTRUMENTS_KNOWN, LEADER
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.strategy_table import select_rows
 from engine.processes.brain_state import create_session_state, learn_instrument, row_capacity
+from engine.processes.strategy_rows import strategy_rows
 from tests.builders import make_instrument, make_quote
 
 ROWS = select_rows(["quote_imbalance"])
@@ -51,6 +52,17 @@ def test_what_is_learned_is_as_if_it_had_been_known() -> None:
     np.testing.assert_array_equal(grown.desk.instrument_limits, whole.desk.instrument_limits)
     with pytest.raises(AssertionError, match="comes next"):
         learn_instrument(grown, settings, COMES)
+
+
+def test_an_instrument_that_comes_has_the_bars_its_size_ends() -> None:
+    own = StrategyConfig(name="mine", kind="smc", bars="volume:2 CUSDT=7")
+    settings = config(instruments_top=2, strategy=(own,), strategies=("mine",))
+    rows = strategy_rows(settings)
+    grown = create_session_state(settings, KNOWN, rows, 1)
+    learn_instrument(grown, settings, COMES)
+    whole = create_session_state(settings, [*KNOWN, COMES], rows, 1)
+    np.testing.assert_array_equal(grown.market.thresholds[:3], whole.market.thresholds[:3])
+    assert grown.market.thresholds[:3, -1].tolist() == [2_000, 2_000, 7_000]
 
 
 @pytest.mark.parametrize(

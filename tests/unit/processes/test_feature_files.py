@@ -155,5 +155,5 @@ def test_training_refuses_another_plan_and_says_what_is_missing(tmp_path: Path) 
     stored(journal_of(tmp_path, random_vectors(60, 1)), root)
     with pytest.raises(FeatureStoreError, match="computed by plan abababab"):
         read_windows(root, "BTCUSDT", 60)
-    with pytest.raises(LookupError, match="no bars of 300 s of BTCUSDT"):
+    with pytest.raises(LookupError, match="no bars of 300 of BTCUSDT"):
         read_windows(root, "BTCUSDT", 300, plan=PLAN)
