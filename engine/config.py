@@ -177,6 +177,14 @@ class SourcesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             "second, for exits only; 0: never."
         ),
     ] = 5_000
+    open_interest_s: Annotated[
+        Count,
+        Meta(
+            le=3_600,
+            description="Between two questions for an instrument's open interest, which no stream "
+            "carries; at most one request a second, so longer with many instruments; 0: never.",
+        ),
+    ] = 60
     lag_limit_ms: Annotated[
         Positive,
         Meta(

@@ -2,9 +2,12 @@
 
 A tape that holds marks tells them: price, index, funding rate and next funding as recorded. For
 every other market the mark is the middle of its book, the index equals it, and nobody pays funding.
+How much is open follows the clock alone: tapes do not hold it.
 """
 
 from __future__ import annotations
+
+import math
 
 import orjson
 
@@ -15,6 +18,8 @@ from exchange.symbols import MONEY_DECIMALS, SymbolSpec, money_text
 
 FUNDING_PERIOD_MS = 28_800_000
 FUNDING_RATE_E8 = 10_000
+OPEN_LOTS = 80_000_000
+OPEN_PERIOD_MS = 7_200_000
 USD_M = 1
 
 Row = dict[str, object]
@@ -23,6 +28,11 @@ Row = dict[str, object]
 def next_funding_ms(now_ms: int) -> int:
     """Return when the next funding would be due; this venue charges none."""
     return now_ms - now_ms % FUNDING_PERIOD_MS + FUNDING_PERIOD_MS
+
+
+def open_lots(now_ms: int) -> int:
+    """Return how much of a symbol its crowd holds open: a fiftieth more and less over two hours."""
+    return round(OPEN_LOTS * (1.0 + math.sin(now_ms / OPEN_PERIOD_MS * math.tau) / 50.0))
 
 
 def mark_of(market: Market, now_ms: int) -> Mark:

@@ -11,7 +11,7 @@ from exchange.candles import Candle, opened
 from exchange.errors import ApiError
 from exchange.filters import required
 from exchange.listing import Listing
-from exchange.marks import FUNDING_RATE_E8, mark_of
+from exchange.marks import FUNDING_RATE_E8, mark_of, open_lots
 from exchange.matching import Market
 from exchange.rest import OPEN, Api, Call, Route, RouteTable, integer
 from exchange.symbols import MAX_OPEN_ORDERS, SymbolSpec, format_units, is_whole, money_text
@@ -235,6 +235,17 @@ def _day_row(spec: SymbolSpec, day: Candle | None, mark: int, now_ms: int) -> di
     }
 
 
+def open_interest(api: Api, call: Call) -> object:
+    """Answer how much is open: a crowd's that swells and shrinks by the hour."""
+    market = api.venue.market(required(call.params, "symbol"))
+    now_ms = api.venue.clock.now_ms()
+    return {
+        "openInterest": market.spec.qty_text(open_lots(now_ms)),
+        "symbol": market.spec.symbol,
+        "time": now_ms,
+    }
+
+
 def ticker_price(api: Api, call: Call) -> object:
     """Answer last prices."""
     return _per_symbol(api, call, _price_view)
@@ -280,6 +291,7 @@ def market_routes() -> RouteTable:
         ("/fapi/v1/exchangeInfo", 1, exchange_info),
         ("/fapi/v1/depth", depth_weight, depth),
         ("/fapi/v1/premiumIndex", 1, premium_index),
+        ("/fapi/v1/openInterest", 1, open_interest),
         ("/fapi/v1/ticker/24hr", _weight_unless_symbol(1, 40), ticker_day),
         ("/fapi/v1/ticker/price", _weight_unless_symbol(1, 2), ticker_price),
         ("/fapi/v2/ticker/price", _weight_unless_symbol(1, 2), ticker_price),

@@ -7,8 +7,8 @@
         every 10 ms  -> heartbeat, stop word, liveness, what waits for room
         some times a second -> counters, lag and silence of the connections, losses that are over
         every second -> refusals as events, the table of the connections
-        every minutes, and when the venue says so -> exchangeInfo: what comes, goes, changed
-        every 10 ms too -> what of that has become possible
+        every minutes, and when the venue says so -> exchangeInfo: what comes, goes, changed;
+            every 10 ms what of that has become possible; every second at most one open interest
 
 Python runs per connection and per timer, never per frame. Neither numpy nor Numba is imported: the
 first live record would wait for them.
@@ -47,6 +47,7 @@ from engine.processes.feed_faults import FeedFaults
 from engine.processes.feed_holds import EntryHolds
 from engine.processes.feed_hours import TradingHours
 from engine.processes.feed_instruments import InstrumentChoice
+from engine.processes.feed_interest import InterestPoll
 from engine.processes.feed_listing import ListingWatch
 from engine.processes.feed_log import FeedLog
 from engine.processes.feed_rejects import RejectEvents
@@ -235,12 +236,12 @@ class Feed:
         supply = self.supply
         supply.sources.start()
         self._line_tasks = lambda: supply.sources.tasks
-        self._start([self.books.run(), self.listing.run(), self._refresh_clock()])
-        self._start(supply.jobs())
+        interest = InterestPoll(self.venue, self.roster, self.config.sources, self._warn)
+        self._start([self.books.run(), self.listing.run(), self._refresh_clock(), interest.run()])
         contracts = ContractStream(
             self.config.venue.stream_url, self.symbols, supply.attempts, self.listing.hurry
         )
-        self._start([contracts.run()])
+        self._start([*supply.jobs(), contracts.run()])
         if self.config.idle in {"spin", "yield"}:
             stay_awake(asyncio.get_running_loop().call_soon)
         while not self.context.stop_request():

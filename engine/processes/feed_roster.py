@@ -90,8 +90,12 @@ class Roster:
     @property
     def active(self) -> list[str]:
         """Return the symbols that are open or on their way, by index."""
-        known = [row.symbol for row in self._instruments if row.instrument_index not in self._gone]
-        return known + [row.symbol for row in self._coming]
+        return [row.symbol for row in (*self.carried, *self._coming)]
+
+    @property
+    def carried(self) -> list[Instrument]:
+        """Return the instruments whose streams are carried, by index."""
+        return [row for row in self._instruments if row.instrument_index not in self._gone]
 
     @property
     def room(self) -> int:
@@ -218,5 +222,5 @@ class Roster:
     def _book_count(self) -> int:
         if "depth" not in self._config.channels:
             return self._config.depth_instruments_max
-        rows = [row for row in self._instruments if row.instrument_index not in self._gone]
-        return sum(bool(row.flags & InstrumentFlag.BOOK) for row in (*rows, *self._coming))
+        rows = (*self.carried, *self._coming)
+        return sum(bool(row.flags & InstrumentFlag.BOOK) for row in rows)

@@ -108,7 +108,12 @@ class _Time(msgspec.Struct):
     serverTime: int  # noqa: N815  the venue's spelling
 
 
+class _OpenInterest(msgspec.Struct):
+    openInterest: Decimal  # noqa: N815  the venue's spelling
+
+
 _TIME = msgspec.json.Decoder(_Time)
+_OPEN_INTEREST = msgspec.json.Decoder(_OpenInterest)
 
 
 def cadence_words(*, may_lack_channels: bool) -> tuple[int, ...]:
@@ -207,6 +212,23 @@ class BinanceMarketData:
     async def fetch_quotes(self) -> bytes:
         """Return the best quotes of every symbol as the venue sent them; weight 5."""
         return await self._get("/fapi/v1/ticker/bookTicker")
+
+    async def fetch_open_interest(self, symbol: str) -> Decimal:
+        """Return how much of an instrument is open, base currency; weight 1.
+
+        Raises:
+            RateLimitError: half of the minute's weight is used; nothing was sent.
+            VenueError: no answer, or not this one.
+        """
+        limit = self._asked().budget.weight.limit
+        if self.used_weight >= WEIGHT_SHARE * limit:
+            message = f"open interest: {self.used_weight} of {limit} weight is used this minute"
+            raise RateLimitError(message, retry_after_s=60.0)
+        body = await self._get("/fapi/v1/openInterest", {"symbol": symbol})
+        try:
+            return _OPEN_INTEREST.decode(body).openInterest
+        except msgspec.MsgspecError as error:
+            raise ProtocolError(f"open interest: {error}") from error
 
     @property
     def used_weight(self) -> int:
