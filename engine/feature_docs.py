@@ -39,9 +39,12 @@ Every timeframe has its own columns.
 - **NaN has a reason** (`why_unknown`): the venue does not supply what the row reads, too few bars,
   or no such number exists of these bars (flat, without volume, without flow). Never a zero instead.
 - **Inputs that are not always there**: `mark` and `liquidations` where the venue has such streams;
+  `book` of the instruments whose book the feed keeps (`depth_instruments_max`), its best 20 levels
+  while they are whole and nothing doubts them;
   `leader` while the instrument that the setting of that name says is traded; `others` with two
-  instruments or more. No feed here supplies `open_interest` and `news`: they are words of the
-  context, NaN unless whoever computes a batch gives them.
+  instruments or more; `open_interest` where the venue says it: the feed asks for it, and it is what
+  was said last (`sources.open_interest_s`). No feed here supplies `news`: it is a word of the
+  context, NaN unless whoever computes a batch gives it.
 - **Nothing depends on the price's level** nor on later bars. Both are tests over every row, as are
   the warm-up, the oracle or slow twin, a copied state, and a leak of one bar that must be noticed.
 - **What cannot be a bar** (a number missing, high below low, a price not above zero, a time not

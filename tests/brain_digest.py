@@ -7,6 +7,7 @@ Run as a program, because compiled, uncompiled and bounds-checked kernels differ
 import hashlib
 import sys
 
+import msgspec
 import numpy as np
 
 from engine.domain.strategy_table import StrategyKind, StrategyRow, select_rows
@@ -33,11 +34,14 @@ LAX_ROWS = (
         parameters={"threshold": 0.3, "limit_slip_ticks": 2.0},
     ),
 )
+# Beside them one whose bars end by what was traded, by another measure for one instrument.
+VOLUME_ROW = msgspec.structs.replace(LAX_ROWS[0], name="smc_volume", bars="volume:2 T1USDT=1")
 
 
 def run(count: int, seed: int = 1) -> PaperRun:
     """Return a run of lax strategies over a synthetic market."""
-    rows = select_rows((row.name for row in LAX_ROWS), LAX_ROWS)
+    given = (*LAX_ROWS, VOLUME_ROW)
+    rows = select_rows((row.name for row in given), given)
     return play(synthetic_market(count, seed=seed), make_instruments(2), rows)
 
 

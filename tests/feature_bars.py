@@ -9,9 +9,10 @@ import numpy as np
 
 from engine.domain.bar_close import update_features
 from engine.domain.bars import BAR_MASK
+from engine.domain.book import BOOK_LEVELS
 from engine.domain.features.batch import batch_features
 from engine.domain.features.catalogue import Catalogue, catalogue_text, compile_plan
-from engine.domain.features.series import CONTEXT_WORDS
+from engine.domain.features.series import CONTEXT_WORDS, DEPTH_FLOW
 from engine.domain.market_state import MarketState, create_market_state
 from engine.domain.strategy_table import select_rows
 from tests.builders import make_instruments
@@ -133,7 +134,21 @@ def random_context(count: int, seed: int = 2, timeframe_s: float = HOUR_S) -> np
     context[:, 7] = 600_000 + np.cumsum(random.integers(-90, 91, count))
     context[:, 8] = random.integers(-20, 21, count) / 20
     context[:, 9] = timeframe_s
+    context[:, DEPTH_FLOW:] = random_depth(random, count)
     return context
+
+
+def random_depth(random: np.random.Generator, count: int) -> np.ndarray:
+    """Return the context's words about a book of 8 to 20 levels, now and then known anew."""
+    middle = 600_000 + np.cumsum(random.integers(-90, 91, count))
+    away = np.cumsum(random.integers(1, 90, (count, 2, BOOK_LEVELS)), axis=2)
+    prices = middle[:, None, None] + away * np.array([-1, 1])[:, None]
+    levels = np.stack([prices, random.integers(1, 900, away.shape)], axis=2).astype(np.float64)
+    known = random.integers(8, BOOK_LEVELS + 1, (count, 2, 1, 1))
+    levels[np.broadcast_to(np.arange(BOOK_LEVELS) >= known, levels.shape)] = np.nan
+    flow = np.cumsum(random.integers(-200, 201, count))
+    run = 1 + np.cumsum(random.random(count) < 0.02)
+    return np.column_stack([flow, run, levels.reshape(count, -1)])
 
 
 def shipped_catalogue() -> Catalogue:

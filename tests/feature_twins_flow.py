@@ -10,6 +10,7 @@ from tests.feature_twins import DAY_S, NAN, Outputs, Seen, ema, newest, over
 from tests.feature_twins import TWINS as PRICE_TWINS
 from tests.feature_twins_crowd import CROWD_TWINS
 from tests.feature_twins_cycle import hilbert
+from tests.feature_twins_depth import DEPTH_TWINS
 from tests.feature_twins_patterns import PATTERN_TWINS
 from tests.feature_twins_structure import STRUCTURE_TWINS
 
@@ -271,6 +272,7 @@ TWINS: dict[str, Callable[..., float | Outputs]] = (
     | STRUCTURE_TWINS
     | PATTERN_TWINS
     | CROWD_TWINS
+    | DEPTH_TWINS
     | {
         "volume.relative": relative,
         "volume.taker_balance": taker_balance,

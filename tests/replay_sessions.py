@@ -28,7 +28,7 @@ from engine.processes.brain_state import session_state
 from engine.processes.kernel_cache import cache_key
 from engine.store.journal import SOURCE_MARKS
 from engine.store.session import SessionDocument, write_document
-from tests.brain_digest import LAX_ROWS
+from tests.brain_digest import LAX_ROWS, VOLUME_ROW
 from tests.builders import START_VENUE_NS, make_instrument
 from tests.market_runs import synthetic_market
 from tests.store_builders import (
@@ -40,11 +40,6 @@ from tests.store_builders import (
 )
 
 MS = 1_000_000
-# Beside them one whose bars end by what was traded, by another measure for one instrument.
-STRATEGIES = (
-    *LAX_ROWS,
-    msgspec.structs.replace(LAX_ROWS[0], name="smc_volume", bars="volume:2 T1USDT=1"),
-)
 WALLET_E8 = 10_000 * 100_000_000
 CONFIG = Config(
     limits=LimitsConfig(
@@ -71,7 +66,7 @@ def replay_document(**changes: object) -> SessionDocument:
         "config": msgspec.to_builtins(shown(CONFIG)),
         "kernel_key": cache_key(),
         "instruments": tuple(make_instrument(f"T{k}USDT", instrument_index=k) for k in range(2)),
-        "strategies": STRATEGIES,
+        "strategies": (*LAX_ROWS, VOLUME_ROW),
     }
     return session_document(**(fields | changes))
 

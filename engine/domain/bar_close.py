@@ -6,21 +6,27 @@ import numpy as np
 
 from engine.domain.bar_kinds import add_to_kind
 from engine.domain.bars import BAR_MASK, close_bar, next_close
+from engine.domain.book import BOOK_LEVELS, BOOK_SETTLED
 from engine.domain.codes import TRADE_BUYER_AGGRESSOR, Channel, Liveness
 from engine.domain.features.series import (
     BREADTH,
+    DEPTH_FIRST,
+    DEPTH_FLOW,
+    DEPTH_RUN,
     FUNDING_RATE_BPS,
     LEADER_PRICE,
     LIQUIDATED_BUYS,
     LIQUIDATED_SELLS,
     MARK_BASIS_BPS,
     NEXT_FUNDING_S,
+    OPEN_INTEREST_LOTS,
     S_TO_NS,
     TIMEFRAME_S,
     TO_BPS,
     read_bar,
 )
 from engine.domain.features.update import fold_bar
+from engine.domain.firewall_memory import BOOK_DOUBTED
 from engine.domain.kernel import Floats, Record, kernel
 from engine.domain.market_state import LEADER, NEVER_NS, MarketState
 
@@ -30,7 +36,7 @@ E8_PER_BPS = 10_000.0
 
 
 @kernel
-def read_context(row: Record, is_liquidation_fed: bool, context: Floats) -> None:
+def read_context(row: Record, open_lots: int, is_liquidation_fed: bool, context: Floats) -> None:
     """Write what is known of the instrument beside its bars, NaN for the rest, in place."""
     for word in range(context.shape[0]):
         context[word] = np.nan
@@ -44,6 +50,22 @@ def read_context(row: Record, is_liquidation_fed: bool, context: Floats) -> None
     if is_liquidation_fed:
         context[LIQUIDATED_BUYS] = row["liquidation_buy_lots"]
         context[LIQUIDATED_SELLS] = row["liquidation_sell_lots"]
+    if open_lots > 0:
+        context[OPEN_INTEREST_LOTS] = open_lots
+
+
+@kernel
+def read_depth(row: Record, book: Record, context: Floats) -> None:
+    """Write the book's levels and the flow at its best ones, in place; none of a doubted book."""
+    if book["state"] != BOOK_SETTLED or row["book_check"][BOOK_DOUBTED] != 0:
+        return
+    context[DEPTH_FLOW] = book["flow_lots"]
+    context[DEPTH_RUN] = book["flow_run"]
+    for side in range(2):
+        first = DEPTH_FIRST + 2 * BOOK_LEVELS * side
+        for k in range(book["count"][side]):
+            context[first + k] = book["price_ticks"][side, k]
+            context[first + BOOK_LEVELS + k] = book["qty_lots"][side, k]
 
 
 @kernel
@@ -83,7 +105,9 @@ def update_features(market: MarketState, i: int, t: int, number: int) -> None:
     read_bar(bar, market.bar_inputs)
     note_direction(market, i, t, bar)
     is_liquidation_fed = market.liveness[i, _LIQUIDATION] != _UNSUPPORTED
-    read_context(market.hot[i], is_liquidation_fed, market.bar_context)
+    open_lots = market.instruments["open_interest_lots"][i]
+    read_context(market.hot[i], open_lots, is_liquidation_fed, market.bar_context)
+    read_depth(market.hot[i], market.books[i], market.bar_context)
     read_others(market, t, market.bar_context)
     fold_bar(
         market.plan,

@@ -1,9 +1,10 @@
-"""The bounds of an instrument that may change in a run, one FILTER record for each number.
+"""The numbers of an instrument that may change in a run, one FILTER record for each.
 
 The grid (tick, lot, money unit) never changes: rings, books and journals count in it. A bound does:
 the feed learns the venue's new one and writes it into the ring, so the brain takes it between two
 records and a session that is run again takes it there too. Each bound holds by itself, so one that
-is taken before its neighbour allows nothing that neither list allows.
+is taken before its neighbour allows nothing that neither list allows. Open interest, which is
+asked for again and again, comes the same way.
 
     FILTER   aux: byte offset of the field in the instrument's row; filter_number: its new number
 """
@@ -27,6 +28,7 @@ _MIN_NOTIONAL = FILTER_OFFSETS["min_notional_e8"]
 _MULTIPLIER_UP = FILTER_OFFSETS["multiplier_up_e8"]
 _MULTIPLIER_DOWN = FILTER_OFFSETS["multiplier_down_e8"]
 _MAX_OPEN_ORDERS = FILTER_OFFSETS["max_open_orders"]
+_OPEN_INTEREST = FILTER_OFFSETS["open_interest_lots"]
 _MAX_OPEN_ORDERS_MAX = (1 << 31) - 1
 _NO_BOUND = NO_BOUND
 _NUMBER_RANGE = int(FirewallReason.NUMBER_RANGE)
@@ -42,7 +44,7 @@ def check_filter(slot: Record) -> int:
         least, most = 0, _FLAGS_MAX
     elif field == _MAX_OPEN_ORDERS:
         least, most = 0, _MAX_OPEN_ORDERS_MAX
-    elif field in (_MIN_NOTIONAL, _MULTIPLIER_UP, _MULTIPLIER_DOWN):
+    elif field in (_MIN_NOTIONAL, _MULTIPLIER_UP, _MULTIPLIER_DOWN, _OPEN_INTEREST):
         least = 0
     elif field not in (
         _MIN_PRICE, _MAX_PRICE, _MIN_QTY, _MAX_QTY, _MARKET_MIN_QTY, _MARKET_MAX_QTY, _MARKET_STEP,
@@ -80,3 +82,5 @@ def apply_filter(rows: Records, i: int, slot: Record) -> None:
         rows["multiplier_down_e8"][i] = number
     elif field == _MAX_OPEN_ORDERS:
         rows["max_open_orders"][i] = number
+    elif field == _OPEN_INTEREST:
+        rows["open_interest_lots"][i] = number

@@ -16,7 +16,7 @@ from tests.ring_builders import ROOT, child_command
 COUNT = 6_000
 DEADLINE_S = 540
 # NaN until what they tell of has happened, or as long as nothing brings their input.
-EVENTFUL = {"carry", "crowd", "patterns", "sessions", "smart_money"}
+EVENTFUL = {"carry", "crowd", "depth", "patterns", "sessions", "smart_money"}
 
 
 def child_words(extra: dict[str, str], count: int) -> list[str]:

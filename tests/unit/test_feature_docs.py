@@ -25,7 +25,8 @@ def test_inputs_that_may_be_missing_are_explained() -> None:
     head = feature_docs.markdown(CATALOGUE).partition("\n## ")[0]
     read = {name for row in CATALOGUE.bar_rows for name in row.inputs}
     may_be_missing = read - {"price", "volume", "takers", "trades", "time"}
-    assert may_be_missing == {"mark", "liquidations", "open_interest", "news", "leader", "others"}
+    streams = {"mark", "liquidations", "book", "open_interest", "news"}
+    assert may_be_missing == streams | {"leader", "others"}
     assert [name for name in may_be_missing if f"`{name}`" not in head] == []
 
 

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 from engine.domain.bars import BAR_DTYPE
+from engine.domain.book import BOOK_LEVELS
 from engine.domain.features import micro
 from engine.domain.features.coarse import COARSE_BARS
 from engine.domain.features.plan import KERNELS, PARAMS_MAX, SHAPES, FeaturePlan, Shape
@@ -130,6 +131,8 @@ def check_params(row: FeatureRow, shape: Shape) -> None:
             raise CatalogueError(f"{row.name}: {name} must be a number above 0")
         if kind == "span" and not (number <= SPAN_MAX and number == int(number)):
             raise CatalogueError(f"{row.name}: {name} lies outside 1..{SPAN_MAX}")
+        if kind == "levels" and not (number <= BOOK_LEVELS and number == int(number)):
+            raise CatalogueError(f"{row.name}: {name} lies outside 1..{BOOK_LEVELS}")
         if kind == "part" and number not in set(Part):
             raise CatalogueError(f"{row.name}: {name} is no day, week, month or session")
         if kind in WINDOW_PARAMS:

@@ -11,6 +11,7 @@ from engine.domain.features.carry import update_carry
 from engine.domain.features.cross import update_cross
 from engine.domain.features.crowd import update_crowd
 from engine.domain.features.cycle import update_cycle
+from engine.domain.features.depth import update_depth
 from engine.domain.features.impact import update_impact
 from engine.domain.features.momentum import update_momentum
 from engine.domain.features.patterns import update_patterns
@@ -77,4 +78,5 @@ def update_families(
     update_carry(plan, series, place, context, memory, features)
     update_crowd(plan, series, place, number, context, memory, features)
     update_cross(plan, series, place, context, memory, features)
+    update_depth(plan, series, place, number, context, memory, features)
     update_regime(plan, series, place, number, memory, features)

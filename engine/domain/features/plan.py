@@ -34,7 +34,7 @@ class Shape(NamedTuple):
 
     Args:
         params: names; `bars...` is a window, `span...` an average without a window, `part` a day,
-            week, month or session (engine.domain.structure_state.Part).
+            week, month or session (engine.domain.structure_state.Part), `levels` of the book.
         cells: numbers of state per row.
         outputs: columns it writes, by name; none: one column, which has the row's name.
     """
@@ -168,6 +168,11 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "crowd.open_interest": Shape(("span",), 4, ("bps", "extreme")),
         "crowd.greed": Shape(("bars", "span"), cells=3),
         "crowd.news": Shape(),
+        "depth.imbalance": Shape(("levels",)),
+        "depth.slope": Shape(("levels",), outputs=("bid", "ask")),
+        "depth.within": Shape(("reach_bps",)),
+        "depth.cover": Shape(("reach_bps", "bars")),
+        "depth.flow": Shape(("span",), 4, ("newest", "mean")),
         "cross.leader": Shape(
             ("span",), 9, ("beta", "correlation", "residual_bps", "lead", "follow")
         ),

@@ -20,7 +20,8 @@ GRID: Final = {
     "lot_scaled": "stepSize",
 }
 KIND: Final = ("quote", "margin", "contract_type")
-BOUNDS: Final = tuple(name for name in FILTER_FIELDS if name != "flags")
+NOT_LISTED: Final = frozenset({"flags", "open_interest_lots"})  # of what may change in a run
+BOUNDS: Final = tuple(name for name in FILTER_FIELDS if name not in NOT_LISTED)
 
 
 def why_no_entries(known: Instrument, row: SymbolRow | None, now_ns: int) -> str:

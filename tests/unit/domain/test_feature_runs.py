@@ -14,7 +14,12 @@ from engine.domain.features.batch import (
     peek_bar,
 )
 from engine.domain.features.catalogue import FeatureRow, Unknown, why_unknown
-from engine.domain.features.series import CONTEXT_WORDS, OPEN_INTEREST_LOTS, TIMEFRAME_S
+from engine.domain.features.series import (
+    CONTEXT_WORDS,
+    DEPTH_FLOW,
+    OPEN_INTEREST_LOTS,
+    TIMEFRAME_S,
+)
 from engine.domain.market_state import create_market_state
 from engine.domain.strategy_table import select_rows
 from tests.builders import make_instruments
@@ -38,8 +43,9 @@ COLUMNS = CATALOGUE.bar_columns
 ALWAYS = [
     COLUMNS.index(name) for row in CATALOGUE.bar_rows if not row.is_sparse for name in row.columns
 ]
-BY_TIME = ("calendar", "carry", "sessions", "crowd", "cross")
-GIVEN = {"mark", "liquidations", "open_interest", "news", "leader", "others"}
+BY_TIME = ("calendar", "carry", "sessions", "crowd", "cross", "depth")
+GIVEN = {"mark", "liquidations", "book", "open_interest", "news", "leader", "others"}
+NEED_MORE = ("carry", "crowd", "cross", "depth")  # than bars
 NAN = float("nan")
 
 
@@ -66,6 +72,7 @@ def test_the_brain_computes_what_a_batch_does() -> None:
 def test_the_brain_knows_funding_basis_and_liquidations_at_the_end_of_a_bar() -> None:
     context = random_context(len(BARS)).round(3)
     context[:, OPEN_INTEREST_LOTS:TIMEFRAME_S] = np.nan
+    context[:, DEPTH_FLOW:] = np.nan
     market = fresh_market()
     market.liveness[0, Channel.LIQUIDATION] = Liveness.LIVE
     found = []
@@ -172,7 +179,7 @@ def test_timeframes_and_instruments_do_not_share_state() -> None:
     market = create_market_state(make_instruments(2), select_rows(["quote_imbalance"]), (1, 5))
     for bar in BARS:
         update_features(market, 0, 0, push_bar(market, bar))
-    known = [k for k in ALWAYS if not COLUMNS[k].startswith(("carry", "crowd", "cross"))]
+    known = [k for k in ALWAYS if not COLUMNS[k].startswith(NEED_MORE)]
     assert not np.isnan(market.bar_features[0, 0, known]).any()
     for i, t in ((0, 1), (1, 0), (1, 1)):
         assert np.isnan(market.bar_features[i, t]).all()
@@ -193,6 +200,7 @@ def test_an_instrument_and_timeframe_takes_at_most_64_kb() -> None:
         ("carry.funding_bps", 500, 5, ["mark"], Unknown.INPUT_MISSING),
         ("impact.vpin_20", 500, 5, ["takers"], Unknown.INPUT_MISSING),
         ("crowd.open_interest_60", 500, 5, ["open_interest"], Unknown.INPUT_MISSING),
+        ("depth.slope_10", 500, 5, ["book"], Unknown.INPUT_MISSING),
         ("crowd.news", 500, 5, ["open_interest", "news"], Unknown.INPUT_MISSING),
         ("crowd.greed_50", 500, 5, ["mark"], Unknown.INPUT_MISSING),
         ("cross.leader_60", 500, 5, ["leader"], Unknown.INPUT_MISSING),

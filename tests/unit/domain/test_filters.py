@@ -19,7 +19,14 @@ from tests.desk_rig import BID, DeskRig, of_type
 from tests.unit.domain.test_firewall_lanes import feed
 
 ZERO_ALLOWED = frozenset(
-    {"flags", "min_notional_e8", "multiplier_up_e8", "multiplier_down_e8", "max_open_orders"}
+    {
+        "flags",
+        "min_notional_e8",
+        "multiplier_up_e8",
+        "multiplier_down_e8",
+        "max_open_orders",
+        "open_interest_lots",
+    }
 )
 CLOSED = int(InstrumentFlag.PERPETUAL)
 OPEN = CLOSED | int(InstrumentFlag.TRADING)
