@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
@@ -17,7 +18,12 @@ from engine.domain.features.batch import (
     fold_bars,
     fold_structure,
 )
-from engine.domain.features.catalogue import Catalogue, catalogue_text, compile_plan
+from engine.domain.features.catalogue import (
+    Catalogue,
+    FeatureRow,
+    catalogue_text,
+    compile_plan,
+)
 from engine.domain.features.plan import FeaturePlan
 from engine.domain.features.series import CONTEXT_WORDS, TIMEFRAME_S
 from engine.domain.features.update import fold_bar
@@ -26,18 +32,36 @@ from engine.domain.kernel import Floats, Integers, Records, entry
 talib: Final[Any] = import_module("talib") if find_spec("talib") else None
 
 HISTORY: Final = 300  # bars a stream is opened with
-# By row of the catalogue: the name of TA-Lib, its inputs and numbers.
-SHARED: Final = {
-    "averages.ema_distance_21": ("EMA", "c", {"timeperiod": 21}),
-    "momentum.rsi_14": ("RSI", "c", {"timeperiod": 14}),
-    "volatility.atr_bps": ("NATR", "hlc", {"timeperiod": 14}),
-    "trend.macd_12_26_9": ("MACD", "c", {}),
-    "trend.adx_14": ("ADX", "hlc", {"timeperiod": 14}),
-    "volatility.band_width_20": ("BBANDS", "c", {"timeperiod": 20}),
-    "momentum.stochastic_14_3_3": ("STOCH", "hlc", {"fastk_period": 14}),
-    "momentum.cci_20": ("CCI", "hlc", {"timeperiod": 20}),
+# Eight that everybody uses; beside them all that both sides have.
+COMMON: Final = (
+    "averages.ema_distance_21",
+    "momentum.rsi_14",
+    "volatility.natr_bps_28",
+    "trend.macd_12_26_9",
+    "trend.adx_14",
+    "volatility.band_width_20",
+    "momentum.stochastic_14_3_3",
+    "momentum.cci_20",
+)
+# TA-Lib's functions with a stream: inputs, and which of a row's numbers they take under which name.
+SPAN: Final = ("timeperiod",)
+FUNCTIONS: Final = {
+    **dict.fromkeys(("ATR", "NATR", "CCI", "PLUS_DI", "MINUS_DI", "ADX"), ("hlc", SPAN)),
+    **dict.fromkeys(("MOM", "EMA", "SMA", "WMA", "DEMA", "TEMA", "KAMA", "RSI"), ("c", SPAN)),
+    **dict.fromkeys(("TRIX", "STDDEV", "BBANDS", "LINEARREG", "LINEARREG_SLOPE"), ("c", SPAN)),
+    **dict.fromkeys(("AROON", "MIDPRICE"), ("hl", SPAN)),
+    "MAX": ("h", SPAN),
+    "MIN": ("l", SPAN),
+    "MACD": ("c", ("fastperiod", "slowperiod", "signalperiod")),
+    "STOCH": ("hlc", ("fastk_period", "slowk_period", "slowd_period")),
+    "ULTOSC": ("hlc", ("timeperiod1", "timeperiod2", "timeperiod3")),
+    "MFI": ("hlcv", SPAN),
+    "OBV": ("cv", ()),
+    "AD": ("hlcv", ()),
+    "BOP": ("ohlc", ()),
 }
-PLACES: Final = {"h": 1, "l": 2, "c": 3}
+ATR_SPAN: Final = 14  # what scales a row is one stream for all of them
+PLACES: Final = {"o": 0, "h": 1, "l": 2, "c": 3, "v": 4}
 
 
 def walk(count: int) -> Floats:
@@ -130,58 +154,87 @@ class Crowd:
         )
 
 
-def shared_rows() -> Catalogue:
-    """Return the catalogue of the indicators that both sides compute."""
-    return compile_plan(catalogue_text(), lambda row: row.name in SHARED)
+def rows_of(names: Sequence[str] = ()) -> Catalogue:
+    """Return the catalogue of the indicators that both sides compute: those named, or all."""
+
+    def is_wanted(row: FeatureRow) -> bool:
+        return row.name in names if names else row.oracle.startswith("TA-Lib") and row.every == 1
+
+    return compile_plan(catalogue_text(), is_wanted)
 
 
-def open_streams(bars: Floats) -> list[tuple[Any, list[int]]]:
-    """Return TA-Lib's streams over the bars so far, and which inputs each takes."""
-    columns = np.ascontiguousarray(bars.T)
-    found = []
-    for name, inputs, numbers in SHARED.values():
-        places = [PLACES[letter] for letter in inputs]
-        stream = getattr(talib.stream, name)
-        found.append((stream(*(columns[place] for place in places), **numbers), places))
+def calls_of(catalogue: Catalogue) -> dict[tuple[str, tuple[int, ...]], str]:
+    """Return which streams compute the same as rows do, each once: name and numbers, inputs."""
+    found = {}
+    for row in catalogue.bar_rows:
+        for name in row.oracle.removeprefix("TA-Lib ").split(", "):
+            inputs, taken = FUNCTIONS.get(name, ("c" if name.startswith("HT_") else "ohlc", ()))
+            numbers = [int(number) for number in row.params[: len(taken)]] or [ATR_SPAN] * len(
+                taken
+            )
+            found[name, tuple([ATR_SPAN] if name == "ATR" else numbers)] = inputs
     return found
 
 
+class Streams:
+    """TA-Lib's streams over the bars so far."""
+
+    def __init__(self, catalogue: Catalogue, bars: Floats) -> None:
+        """Open those that compute what a catalogue's rows do."""
+        columns = np.ascontiguousarray(bars.T)
+        self.streams: dict[str, tuple[Any, list[int]]] = {}
+        for (name, numbers), inputs in calls_of(catalogue).items():
+            places = [PLACES[letter] for letter in inputs]
+            names = FUNCTIONS[name][1] if name in FUNCTIONS else ()
+            given = dict(zip(names, numbers, strict=True))
+            stream = getattr(talib.stream, name)(*(columns[place] for place in places), **given)
+            self.streams[f"{name}{numbers}"] = (stream, places)
+
+    def calls(self, bars: Floats) -> list[list[tuple[Any, list[float]]]]:
+        """Return for each bar which streams are to be called, and with what."""
+        every = list(self.streams.values())
+        return [
+            [(it, [float(bar[place]) for place in places]) for it, places in every] for bar in bars
+        ]
+
+
 def assert_equal(bars: Floats) -> None:
-    """Assert that both sides compute the same: strength, directional index and channel index."""
-    catalogue = shared_rows()
+    """Assert that both sides compute the same: strength, directional index and channel index.
+
+    Every row is compared with its oracle in tests/unit/domain/test_features.py.
+    """
+    catalogue = rows_of(COMMON)
     last = batch_features(catalogue, bars[: HISTORY + 100])[-1]
-    streams = open_streams(bars[:HISTORY])
-    answers: list[Any] = []
-    for bar in bars[HISTORY : HISTORY + 100]:
-        answers = [stream.update(*(bar[place] for place in places)) for stream, places in streams]
-    said = dict(zip(SHARED, answers, strict=True))
+    streams = Streams(catalogue, bars[:HISTORY])
+    said: dict[str, Any] = {}
+    for calls in streams.calls(bars[HISTORY : HISTORY + 100]):
+        answers = [stream.update(*numbers) for stream, numbers in calls]
+        said = dict(zip(streams.streams, answers, strict=True))
     mine = dict(zip(catalogue.bar_columns, last, strict=True))
-    np.testing.assert_allclose(mine["momentum.rsi_14"], said["momentum.rsi_14"] / 50 - 1, rtol=1e-9)
-    np.testing.assert_allclose(mine["trend.adx_14.adx"], said["trend.adx_14"] / 100, rtol=1e-9)
-    np.testing.assert_allclose(mine["momentum.cci_20"], said["momentum.cci_20"] / 100, rtol=1e-6)
+    np.testing.assert_allclose(mine["momentum.rsi_14"], said["RSI(14,)"] / 50 - 1, rtol=1e-9)
+    np.testing.assert_allclose(mine["trend.adx_14.adx"], said["ADX(14,)"] / 100, rtol=1e-9)
+    np.testing.assert_allclose(mine["momentum.cci_20"], said["CCI(20,)"] / 100, rtol=1e-6)
 
 
-def talib_pass(bars: Floats) -> harness.Pass:
+def talib_pass(bars: Floats, names: Sequence[str] = ()) -> harness.Pass:
     """Time TA-Lib's streams, called from Python as their documentation shows."""
-    streams = open_streams(bars[:HISTORY])
-    rest = [
-        [(stream, [float(bar[place]) for place in places]) for stream, places in streams]
-        for bar in bars[HISTORY : HISTORY + 2_000]
-    ]
+    streams = Streams(rows_of(names), bars[:HISTORY])
+    rest = streams.calls(bars[HISTORY : HISTORY + 2_000])
     started = time.thread_time_ns()
     for calls in rest:
         for stream, numbers in calls:
             stream.update(*numbers)
-    return {"ns": (time.thread_time_ns() - started) / len(rest), "columns": float(len(SHARED))}
+    ns = time.thread_time_ns() - started
+    return {"ns": ns / len(rest), "streams": float(len(streams.streams))}
 
 
-def rows_pass(bars: Floats) -> harness.Pass:
+def rows_pass(bars: Floats, names: Sequence[str] = ()) -> harness.Pass:
     """Time the same indicators as rows of the catalogue."""
-    catalogue = shared_rows()
+    catalogue = rows_of(names)
     context = np.full((len(bars), CONTEXT_WORDS), np.nan)
     features = np.empty((len(bars), len(catalogue.bar_columns)))
     started = time.thread_time_ns()
     taken = fold_bars(catalogue.plan, create_features(catalogue), bars, context, features)
     ns = time.thread_time_ns() - started
     assert taken == len(bars), "every bar was taken"
-    return {"ns": ns / len(bars), "columns": float(len(SHARED))}
+    return {"ns": ns / len(bars), "columns": float(len(catalogue.bar_columns))}
