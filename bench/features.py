@@ -6,8 +6,8 @@ The brain's own kernel (`fold_bar`) over a random walk of bars: one instrument, 
 instruments one after another, as when they close together, so that each finds its memory cold; and
 a peek. Beside it, where TA-Lib is installed, eight common indicators, and then all that both have,
 through its streaming handles, each called once a bar, and as rows of the catalogue: a plan of those
-rows alone, which keeps windows, average true range and structure all the same. Answers are compared
-before anything is timed.
+rows alone, which keeps windows and average true range all the same. Answers are compared before
+anything is timed.
 """
 
 from __future__ import annotations

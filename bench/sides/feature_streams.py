@@ -160,7 +160,7 @@ def rows_of(names: Sequence[str] = ()) -> Catalogue:
     def is_wanted(row: FeatureRow) -> bool:
         return row.name in names if names else row.oracle.startswith("TA-Lib") and row.every == 1
 
-    return compile_plan(catalogue_text(), is_wanted)
+    return compile_plan(catalogue_text(), is_wanted, has_structure=False)
 
 
 def calls_of(catalogue: Catalogue) -> dict[tuple[str, tuple[int, ...]], str]:

@@ -53,6 +53,8 @@ LAYERS_MAX: Final = 4
 LAYER_COLUMNS_MAX: Final = 2 * COARSE_BARS
 LAYER_WINDOW_MAX: Final = COARSE_BARS - 2
 LAYER_FAMILIES: Final = ("returns", "averages", "trend", "momentum", "volatility", "volume")
+# Families that read the structure.
+STRUCTURE_FAMILIES: Final = ("calendar", "sessions", "smart_money", "patterns")
 PACKAGE: Final = "engine.domain.features"
 # Kernels beside the package that features are computed of.
 STRUCTURE_FILES: Final = ("gaps", "leg", "order_blocks", "pools", "spans", "structure", "swings")
@@ -203,7 +205,7 @@ def first_rows(rows: Sequence[FeatureRow], order: Sequence[int], every: int) -> 
     return begin + np.searchsorted(numbers, np.arange(len(KERNELS) + 1)).astype(np.int64)
 
 
-def pack_plan(rows: Sequence[FeatureRow]) -> tuple[FeaturePlan, int]:
+def pack_plan(rows: Sequence[FeatureRow], *, has_structure: bool) -> tuple[FeaturePlan, int]:
     """Return the arrays of the bar rows, and how many cells of state they need."""
     layers = layers_of(rows)
     order = sorted(range(len(rows)), key=lambda k: (rows[k].every, KERNELS.index(rows[k].kernel)))
@@ -235,19 +237,27 @@ def pack_plan(rows: Sequence[FeatureRow]) -> tuple[FeaturePlan, int]:
             ],
             dtype=np.int64,
         ),
+        has_structure=np.array([has_structure], dtype=np.int64),
     )
     return plan, max(sum(sizes), 1)
 
 
-def compile_plan(text: str, keep: Callable[[FeatureRow], bool] | None = None) -> Catalogue:
+def compile_plan(
+    text: str,
+    keep: Callable[[FeatureRow], bool] | None = None,
+    *,
+    has_structure: bool = True,
+) -> Catalogue:
     """Return the catalogue of a TOML text.
 
     Args:
         text: the catalogue.
         keep: which of the bar rows to take; None: all.
+        has_structure: False leaves the structure out, for rows alone that do not read it.
 
     Raises:
-        CatalogueError: a row is wrong, a name is doubled, or a quote row is out of its place.
+        CatalogueError: a row is wrong, a name is doubled, a quote row is out of its place, or a row
+            reads the structure that is left out.
     """
     rows = msgspec.convert(tomllib.loads(text).get("feature", []), list[FeatureRow])
     counts = Counter(row.name for row in rows)
@@ -262,7 +272,10 @@ def compile_plan(text: str, keep: Callable[[FeatureRow], bool] | None = None) ->
             raise CatalogueError(f"{row.name}: its kernel writes another column than {column}")
     if not bar_rows or len(micro_rows) != micro.MICRO_COLUMNS:
         raise CatalogueError("the catalogue misses rows of a trigger")
-    plan, cell_count = pack_plan(bar_rows)
+    for row in bar_rows:
+        if row.family in STRUCTURE_FAMILIES and not has_structure:
+            raise CatalogueError(f"{row.name}: reads the structure, which is left out")
+    plan, cell_count = pack_plan(bar_rows, has_structure=has_structure)
     columns = tuple(name for row in bar_rows for name in row.columns)
     return Catalogue(bar_rows, columns, micro_rows, plan, cell_count)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.arrays import aligned_zeros
-from engine.domain.features.families import update_families
+from engine.domain.features.families import update_price_families
 from engine.domain.features.plan import FeaturePlan
 from engine.domain.features.series import (
     BAR_INPUTS,
@@ -26,14 +26,13 @@ from engine.domain.features.series import (
     LOW,
     SERIES_COLUMNS,
     START_S,
-    TIMEFRAME_S,
     TRADES,
     VOLUME,
     place_of,
     push_bar,
 )
 from engine.domain.features.volatility import ATR_BARS, update_atr
-from engine.domain.kernel import Floats, Record, kernel
+from engine.domain.kernel import Floats, kernel
 
 COARSE_BARS = 16
 WORDS, HELD, COARSE_ROWS = SERIES_COLUMNS, SERIES_COLUMNS + 1, SERIES_COLUMNS + 2
@@ -78,20 +77,17 @@ def layer_plan(plan: FeaturePlan, layer: int) -> FeaturePlan:
         plan.coarse_bars,
         plan.coarse_column,
         plan.coarse_width,
+        plan.has_structure,
     )
 
 
 @kernel
-def close_stretch(
-    plan: FeaturePlan, series: Floats, structure: Record, context: Floats, memory: Floats
-) -> None:
+def close_stretch(plan: FeaturePlan, series: Floats, memory: Floats) -> None:
     """Take the bar that was put together and compute its features into HELD, in place.
 
     Args:
         plan: of the layer.
         series: float64[COARSE_ROWS, 2 * COARSE_BARS], the layer.
-        structure: read by no row of a layer.
-        context: read by no row of a layer.
         memory: state of the rows.
     """
     words = series[WORDS]
@@ -104,17 +100,16 @@ def close_stretch(
     atr = update_atr(series, number, place, words[ATR:], words[SEED:], 0)
     if number < ATR_BARS:
         atr = np.nan
-    update_families(plan, series, structure, number, atr, context, memory, series[HELD])
+    update_price_families(plan, series, number, atr, memory, series[HELD])
 
 
 @kernel
 def fold_layer(
     plan: FeaturePlan,
     series: Floats,
-    structure: Record,
     inputs: Floats,
     span_s: float,
-    context: Floats,
+    timeframe_s: float,
     memory: Floats,
 ) -> None:
     """Put a bar into one layer, in place; close its stretch when that ends here or ended before.
@@ -122,28 +117,26 @@ def fold_layer(
     Args:
         plan: of the layer.
         series: the layer.
-        structure: passed on.
         inputs: float64[BAR_INPUTS], the bar.
         span_s: length of a stretch, s.
-        context: float64[CONTEXT_WORDS]; knows the length of the bar.
+        timeframe_s: length of the bar, s.
         memory: state of the rows.
     """
     words = series[WORDS]
     part = inputs[START_S] // span_s
     if words[IS_OPEN] != 0.0 and words[PART] != part:
-        close_stretch(plan, series, structure, context, memory)
+        close_stretch(plan, series, memory)
     merge_bar(words, inputs, part, span_s)
-    if (inputs[START_S] + context[TIMEFRAME_S]) // span_s != part:
-        close_stretch(plan, series, structure, context, memory)
+    if (inputs[START_S] + timeframe_s) // span_s != part:
+        close_stretch(plan, series, memory)
 
 
 @kernel
 def fold_layers(
     plan: FeaturePlan,
     coarse: Floats,
-    structure: Record,
     inputs: Floats,
-    context: Floats,
+    timeframe_s: float,
     memory: Floats,
     features: Floats,
 ) -> None:
@@ -152,18 +145,17 @@ def fold_layers(
     Args:
         plan: which kernel computes which column.
         coarse: float64[layers, COARSE_ROWS, 2 * COARSE_BARS].
-        structure: passed on.
         inputs: float64[BAR_INPUTS], a bar that was taken.
-        context: float64[CONTEXT_WORDS]; knows the length of the bar.
+        timeframe_s: length of the bar, s; NaN: it does not end by the clock.
         memory: state of the rows.
         features: float64[columns].
     """
     for layer in range(coarse.shape[0]):
         series = coarse[layer]
-        span_s = context[TIMEFRAME_S] * plan.coarse_bars[layer]
+        span_s = timeframe_s * plan.coarse_bars[layer]
         if span_s > 0.0:
             own = layer_plan(plan, layer)
-            fold_layer(own, series, structure, inputs, span_s, context, memory)
+            fold_layer(own, series, inputs, span_s, timeframe_s, memory)
         first = plan.coarse_column[layer]
         is_known = series[WORDS, COUNT] > 0.0
         for k in range(plan.coarse_width[layer]):

@@ -14,6 +14,7 @@ alone; `engine.domain.features.catalogue` reads the catalogue and makes them.
                                   `column` counts from the layer's own first
     coarse_bars[layer]            of how many
     coarse_column[layer], coarse_width[layer]   first column of a layer's rows, and how many
+    has_structure[0]     whether bars are taken into the structure: 0 where nobody reads it
 """
 
 from __future__ import annotations
@@ -191,6 +192,13 @@ def kernel_number(name: str) -> int:
     return KERNELS.index(name)
 
 
+def kernels_of(family: str) -> tuple[int, int]:
+    """Return the number of a family's first kernel, and the one behind its last."""
+    numbers = [k for k, name in enumerate(KERNELS) if name.partition(".")[0] == family]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1)), f"{family} lies apart"
+    return numbers[0], numbers[-1] + 1
+
+
 class FeaturePlan(NamedTuple):
     """The catalogue's bar rows as arrays, for kernels. See the module's picture."""
 
@@ -204,3 +212,4 @@ class FeaturePlan(NamedTuple):
     coarse_bars: Integers
     coarse_column: Integers
     coarse_width: Integers
+    has_structure: Integers

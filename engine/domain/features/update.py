@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.domain.features.coarse import fold_layers
 from engine.domain.features.families import forget_features, update_families
 from engine.domain.features.plan import FeaturePlan
-from engine.domain.features.series import place_of, push_bar
+from engine.domain.features.series import TIMEFRAME_S, place_of, push_bar
 from engine.domain.features.volatility import update_atr
 from engine.domain.kernel import Floats, Integers, Record, kernel
 from engine.domain.structure import update_structure
@@ -38,7 +38,8 @@ def take_bar(
         return False
     place = place_of(series, number)
     atr_ticks = update_atr(series, number, place, atr, seed, t)
-    update_structure(plan, structure, series, place, number, atr_ticks)
+    if plan.has_structure[0] != 0:
+        update_structure(plan, structure, series, place, number, atr_ticks)
     return True
 
 
@@ -78,6 +79,6 @@ def fold_bar(
         forget_features(features)
         return False
     update_families(plan, series, structure, number, atr[t], context, memory, features)
-    fold_layers(plan, coarse, structure, inputs, context, memory, features)
+    fold_layers(plan, coarse, inputs, context[TIMEFRAME_S], memory, features)
     counts[t] = number + 1
     return True

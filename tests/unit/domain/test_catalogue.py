@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from engine.domain.features.batch import batch_features
 from engine.domain.features.catalogue import (
+    STRUCTURE_FAMILIES,
     Catalogue,
     CatalogueError,
     FeatureRow,
@@ -12,7 +14,8 @@ from engine.domain.features.catalogue import (
     plan_hash,
 )
 from engine.domain.features.micro import MICRO_COLUMNS, SPREAD_BPS, TRADE_FLOW_LONG
-from engine.domain.features.plan import KERNELS, SHAPES
+from engine.domain.features.plan import KERNELS, SHAPES, kernels_of
+from tests.feature_bars import random_bars, random_context
 
 TEXT = catalogue_text()
 BAR_ROW = """
@@ -198,3 +201,41 @@ def test_the_hash_names_catalogue_and_kernels(monkeypatch: pytest.MonkeyPatch) -
     assert plan_hash(TEXT + BAR_ROW) != first
     monkeypatch.setattr("engine.domain.features.catalogue.PACKAGE", "engine.domain")
     assert plan_hash(TEXT) != first
+
+
+def test_rows_that_do_not_read_the_structure_are_the_same_without_it() -> None:
+    bars = np.array(random_bars(200), dtype=np.float64)
+
+    def is_asked(row: FeatureRow) -> bool:
+        return row.family in {"momentum", "trend", "returns"} and row.every == 1
+
+    found = [
+        batch_features(compile_plan(TEXT, is_asked, has_structure=has_structure), bars)
+        for has_structure in (True, False)
+    ]
+    assert np.isfinite(found[0][-1]).mean() > 0.9
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("family", STRUCTURE_FAMILIES)
+def test_rows_that_read_the_structure_need_it(family: str) -> None:
+    with pytest.raises(CatalogueError, match=f"{family}.*reads the structure"):
+        compile_plan(TEXT, lambda row: row.family == family, has_structure=False)
+
+
+@pytest.mark.parametrize("family", sorted({row.family for row in compile_plan(TEXT).bar_rows}))
+def test_the_rows_of_one_family_are_what_they_are_among_all(family: str) -> None:
+    """A family without rows is passed over; one with rows computes them whatever the others do."""
+    bars = np.array(random_bars(150), dtype=np.float64)
+    context = random_context(len(bars))
+    whole = compile_plan(TEXT)
+    alone = compile_plan(TEXT, lambda row: row.family == family and row.every == 1)
+    columns = [whole.bar_columns.index(name) for name in alone.bar_columns]
+    expected = batch_features(whole, bars, context)[:, columns]
+    np.testing.assert_array_equal(batch_features(alone, bars, context), expected)
+
+
+def test_kernels_of_a_family_lie_together() -> None:
+    spans = sorted(kernels_of(name) for name in {kernel.partition(".")[0] for kernel in KERNELS})
+    assert [first for first, _ in spans] == [0, *(end for _, end in spans[:-1])]
+    assert spans[-1][1] == len(KERNELS)
