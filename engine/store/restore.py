@@ -10,7 +10,7 @@ domain; the brain is the caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +21,16 @@ from engine.domain.codes import EventType
 from engine.domain.fold import Fold
 from engine.domain.instrument_row import Instrument
 from engine.domain.orders import TERMINAL
+from engine.domain.records import EVENT_DTYPE
 from engine.store.errors import SessionError
 from engine.store.frames import FrameKind
 from engine.store.journal import SOURCE_EVENTS_BRAIN
-from engine.store.reader import read_batches
+from engine.store.reader import join_records, read_batches
 from engine.store.reindex import Numbering
 from engine.store.retention import was_restored
 from engine.store.session import SessionDocument, sessions
+
+JOINED_RECORDS: Final = 8_192  # 2 MB
 
 Events = NDArray[np.void]
 STRATEGY_EXTERNAL: Final = -1
@@ -61,15 +64,28 @@ def load_restore_records(
     numbering = Numbering(instruments, strategies)
     fold = Fold()
     for directory, document in _needed(sessions(state_directory)):
-        for batch in read_batches(directory, SOURCE_EVENTS_BRAIN):
-            if batch.kind is FrameKind.LOST:
-                raise SessionError(
-                    f"{batch.record_count} events of session {directory.name} were never "
-                    "journaled, so what it held is not known; move its directory aside to start "
-                    "from the venue's word alone"
-                )
-            fold.add(numbering.translate(batch.records, document))
+        for records in _joined(directory):
+            fold.add(numbering.translate(records, document))
     return _in_this_session(fold.restore_records(), numbering)
+
+
+def _joined(directory: Path) -> Iterator[Events]:
+    """Yield a session's events, many frames at once: a busy brain's have two events each."""
+    waiting: list[Events] = []
+    count = 0
+    for batch in read_batches(directory, SOURCE_EVENTS_BRAIN):
+        if batch.kind is FrameKind.LOST:
+            raise SessionError(
+                f"{batch.record_count} events of session {directory.name} were never "
+                "journaled, so what it held is not known; move its directory aside to start "
+                "from the venue's word alone"
+            )
+        waiting.append(batch.records)
+        count += len(batch.records)
+        if count >= JOINED_RECORDS:
+            yield join_records(waiting, EVENT_DTYPE)
+            waiting, count = [], 0
+    yield join_records(waiting, EVENT_DTYPE)
 
 
 def _needed(found: list[tuple[Path, SessionDocument]]) -> list[tuple[Path, SessionDocument]]:

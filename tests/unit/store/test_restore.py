@@ -10,7 +10,7 @@ import pytest
 from engine.domain.adjust import AdjustmentKind
 from engine.domain.records import EVENT_APPLIED, EventType, OrderStatus
 from engine.domain.strategy_table import StrategyKind, StrategyRow
-from engine.store import fold
+from engine.store import fold, restore
 from engine.store.errors import JournalCorruptError, SessionError
 from engine.store.journal import SOURCE_EVENTS_BRAIN, segment_paths
 from engine.store.restore import load_restore_records
@@ -235,3 +235,21 @@ def test_a_strategy_of_another_session_is_not_mistaken_by_its_place(state: Path)
     assert session_document().strategies[0].name == "smc_fvg_bos"
 
     assert held(load_restore_records(state, HERE, NAMES)) == {(0, 1): 5, (0, -2): 5}
+
+
+@pytest.mark.parametrize("joined", [1, 3, 8_192])
+@pytest.mark.parametrize("in_a_frame", [1, 2, 8])
+def test_frames_are_no_borders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, joined: int, in_a_frame: int
+) -> None:
+    whole = write_session(tmp_path / "whole" / "practice-practice-paper", *SESSION_ONE)
+    wanted = load_restore_records(whole.parents[1], HERE, NAMES)
+    cut = write_session(tmp_path / "cut" / "practice-practice-paper", *SESSION_ONE[:in_a_frame])
+    for first in range(in_a_frame, len(SESSION_ONE), in_a_frame):
+        writer = open_events(cut)
+        rows = SESSION_ONE[first : first + in_a_frame]
+        records = event_records(*rows, first_sequence=writer.next_sequence)
+        writer.append(writer.next_sequence, as_bytes(records))
+        writer.close(is_end=False)
+    monkeypatch.setattr(restore, "JOINED_RECORDS", joined)
+    assert load_restore_records(cut.parents[1], HERE, NAMES).tobytes() == wanted.tobytes()
