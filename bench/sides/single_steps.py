@@ -106,7 +106,13 @@ def count_calls(play: Callable[[Counted], None]) -> list[Count]:
 
 
 def _child(play: Callable[[Counted], None], writes: int) -> None:
+    is_traced = False
+
     def counted(name: str, spans: Sequence[Span], call: Callable[[], object]) -> None:
+        nonlocal is_traced
+        if not is_traced:  # not before: a signal, as of a compiler that ended, would stop us
+            _ptrace(TRACE_ME, 0)
+            is_traced = True
         os.write(writes, json.dumps([name, spans]).encode() + b"\n")
         os.kill(os.getpid(), signal.SIGSTOP)
         call()
@@ -114,7 +120,6 @@ def _child(play: Callable[[Counted], None], writes: int) -> None:
 
     code = 1
     try:
-        _ptrace(TRACE_ME, 0)
         play(counted)
         os.write(writes, b"[null, []]\n")
         code = 0

@@ -86,3 +86,15 @@ def test_a_child_that_does_not_come_to_its_end_is_an_error(early: bool) -> None:
 
     with pytest.raises(RuntimeError, match="ended with status"):
         count_calls(play)
+
+
+def test_a_program_may_be_run_before_the_first_call(spinner: ctypes.CDLL) -> None:
+    """Its end is a signal, and a child that is stepped already would stop at it for ever."""
+
+    def play(counted: Counted) -> None:
+        subprocess.run(["true"], check=True)
+        counted("after", code_of("counted_spin"), partial(spinner.spin, 7))
+
+    ((name, instructions),) = count_calls(play)
+    assert name == "after"
+    assert instructions > 7
