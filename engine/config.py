@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from engine.config_bounds import ApprovalConfig, BoundsConfig
 from engine.config_claims import ClaimsConfig
 from engine.config_journal import JournalConfig
 from engine.config_paper import PaperConfig
@@ -85,7 +86,7 @@ class ArmingConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Bounds checked before every send. 0 refuses everything; there is no value for 'no limit'."""
+    """Bounds checked before every send. 0 of a `max_` refuses everything; none means 'no limit'."""
 
     max_order_size: Annotated[
         Amount, Meta(description="Largest order, contracts; where the unit is contracts.")
@@ -111,6 +112,9 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     max_drawdown_ratio: Annotated[
         Ratio, Meta(description="Fall from the equity peak; then HALTED.")
     ] = 0.10
+    daily_profit_lock_ratio: Annotated[
+        Ratio, Meta(description="Gain of a UTC day on its opening equity; then PAUSED. 0: no lock.")
+    ] = 0.0
     max_consecutive_failures: Annotated[
         Positive, Meta(description="Venue rejects or unknown outcomes in a row; then HALTED.")
     ] = 5
@@ -232,6 +236,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     arming: ArmingConfig = ArmingConfig()
     limits: LimitsConfig = LimitsConfig()
     claims: ClaimsConfig = ClaimsConfig()
+    bounds: BoundsConfig = BoundsConfig()
+    approval: ApprovalConfig = ApprovalConfig()
     journal: JournalConfig = JournalConfig()
     sources: SourcesConfig = SourcesConfig()
     access: AccessConfig = AccessConfig()

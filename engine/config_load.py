@@ -196,6 +196,7 @@ def _conclude(merged: dict[str, Any], source: str, origins: Mapping[str, str]) -
         path = f"limits.{field}"
         if not math.isfinite(number):
             raise ConfigError(f"{origins.get(path, source)}: {path}: must be finite")
+    _check_bounds(config)
     _check(config)
     return _with_symbols(config, origins.get("instruments", source))
 
@@ -250,6 +251,19 @@ def _check(config: Config) -> None:
             # Whatever its rest_url: orders to a practice venue pass without the arming switches.
             message = "venue.name: live trading needs a venue; the practice exchange is for paper"
             raise ConfigError(message)
+
+
+def _check_bounds(config: Config) -> None:
+    tree = msgspec.to_builtins(config)
+    tables = {
+        f"bounds.{kind}.{name}": row
+        for kind, rows in tree["bounds"].items()
+        for name, row in rows.items()
+    }
+    for table, fields in {**tables, "approval": tree["approval"]}.items():
+        for field, number in fields.items():
+            if number is not None and not math.isfinite(number):
+                raise ConfigError(f"{table}.{field}: must be finite")
 
 
 def _check_key(secret: str) -> None:

@@ -16,7 +16,7 @@ from engine.domain.limits import RiskLimits
 from engine.domain.market_state import create_market_state
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.domain.state import State, create_desk
-from engine.domain.strategy_table import STRATEGY_TABLE, StrategyRow
+from engine.domain.strategy_table import OUTSIDE_ROWS, STRATEGY_TABLE, StrategyRow
 from engine.domain.words import Tally, Word
 from engine.store.reader import join_records
 from tests.builders import make_instruments
@@ -66,13 +66,14 @@ class DeskRig:
         rows = make_instruments(instruments) if rows is None else rows
         table = table or STRATEGY_TABLE[:strategies]
         market = create_market_state(rows, table)
-        columns = len(table) + outside
+        columns = (*table, *OUTSIDE_ROWS[:outside])
         self.desk = create_desk(rows, columns, limits, market, epoch, orders_max, trades_max)
         self.state = State(market, self.desk)
         self.out = create_out()
         self.epoch = epoch
         self.now_ns = START_NS
         self.outer = 0
+        self.regime = 0  # of the entries that are proposed
         self.events: list[np.ndarray] = []
         self.commands: list[np.ndarray] = []
         self._slots = np.zeros(1, dtype=MARKET_DTYPE)
@@ -157,6 +158,7 @@ class DeskRig:
         rows["wanted_lots"][0] = wanted
         rows["size_reasons"][0] = size_reasons
         rows["score"][0] = 0.5
+        rows["regime"][0] = self.regime
         self._slots["sequence"] = 77
         self._slots["receive_time_ns"] = self.now_ns - cause_age_ns
         self._slots["instrument_index"] = i

@@ -86,6 +86,9 @@ class EventType(IntEnum):
     RECORD_REJECTED = 12  # distinct firewall reject, rate limited
     TICK_UPDATE = 13  # the name of a market record where subscribers are by event type
     LIMITS_CHANGED = 14  # cash, day, peak and tripped limits: what a restart needs of them
+    INTENT_HELD = 20  # passed every gate and waits for an operator's word; trade_id: its number
+    INTENT_SETTLED = 21  # reason: a HeldOutcome; trade_id: its number
+    BOUNDS_CHANGED = 22  # a strategy's day (-2: the venue's), as RESTORE_BOUNDS
     # Commands, kernel thread to executor thread.
     COMMAND_NEW = 100
     COMMAND_CANCEL = 101
@@ -116,6 +119,8 @@ class EventType(IntEnum):
     CHILD_ORDER = 220  # a parent order's next child, before the gates
     CHILD_CANCEL = 221
     PARENT_STATE = 222  # how far a parent order is, for the journal
+    RESTORE_BOUNDS = 223  # of a strategy (-2: of the venue): day, its orders and result, tripped
+    RESTORE_MODE = 224  # as CONTROL_MODE
     # Control, main process to everybody.
     CONTROL_HALT = 300
     CONTROL_RESUME = 301
@@ -128,6 +133,9 @@ class EventType(IntEnum):
     CONTROL_ORDER = 308  # a person's order, before the gates
     CONTROL_CANCEL = 309  # of one order of ours, or of a parent order
     CONTROL_EXECUTE = 310  # a parent order: what, how and until when
+    CONTROL_MODE = 320  # order_type: ModeScope, time_in_force: Mode; cause_sequence: of what
+    CONTROL_APPROVE = 321  # trade_id: number of the held intent
+    CONTROL_REJECT = 322
 
 
 class Role(IntEnum):
@@ -196,6 +204,45 @@ class TradingState(IntEnum):
     PAUSED = 1
     REDUCING = 2
     HALTED = 3
+
+
+class Mode(IntEnum):
+    """How far entries of a part of the engine may go, by severity; exits always go."""
+
+    LIVE = 0
+    SIMULATE = 1  # where no order leaves for a third party
+    SHADOW = 2  # the decision is recorded, nothing is sent
+    OFF = 3  # nor recorded
+
+
+class ModeScope(IntEnum):
+    """What a mode is given to; the most severe of those an entry belongs to holds."""
+
+    ALL = 0
+    MODULE = 1  # a StrategyKind
+    STRATEGY = 2
+    INSTRUMENT = 3
+    REGIME = 4  # a Regime
+
+
+class Regime(IntEnum):
+    """A regime of an instrument's bars, by the labels of `engine.domain.features.regime`."""
+
+    TREND_DOWN = 0
+    TREND_NONE = 1
+    TREND_UP = 2
+    CALM = 3
+    USUAL = 4
+    WILD = 5
+
+
+class HeldOutcome(IntEnum):
+    """What became of an intent that waited for an operator's word. Stored in journals."""
+
+    SENT = 1  # approved, and every gate passed it again
+    REFUSED = 2  # approved, and a gate refused it by then
+    REJECTED = 3
+    EXPIRED = 4
 
 
 # Flags of event records.

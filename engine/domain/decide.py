@@ -10,6 +10,7 @@ between two records, when the next one's worst case might not fit into `out`.
 
 from __future__ import annotations
 
+from engine.domain.approvals import expire_held
 from engine.domain.brackets import keep_brackets
 from engine.domain.codes import EventType, RecordType
 from engine.domain.desk import (
@@ -35,7 +36,12 @@ from engine.domain.reconcile import ADJUSTMENTS_PER_ROUND_MAX
 from engine.domain.restore import apply_restore
 from engine.domain.state import State, create_state
 from engine.domain.strategy import apply_market
-from engine.domain.trading_state import apply_control, flush_limits, refresh_trading_state
+from engine.domain.trading_state import (
+    CONTROL_EVENTS_MAX,
+    apply_control,
+    flush_limits,
+    refresh_trading_state,
+)
 from engine.domain.venue_reports import apply_venue_report
 from engine.domain.words import Tally, Word
 
@@ -47,10 +53,12 @@ _VENUE_ORDER = int(EventType.VENUE_ORDER)
 _RESTORE_ORDER = int(EventType.RESTORE_ORDER)
 _RESTORE_LIMITS = int(EventType.RESTORE_LIMITS)
 _RESTORE_END = int(EventType.RESTORE_END)
+_RESTORE_BOUNDS = int(EventType.RESTORE_BOUNDS)
 _FETCH_END = int(EventType.FETCH_END)
 _RECORD_REJECTED = int(EventType.RECORD_REJECTED)
 _CHILD_ORDER = int(EventType.CHILD_ORDER)
 _CONTROL_ORDER = int(EventType.CONTROL_ORDER)
+_CONTROL_MODE = int(EventType.CONTROL_MODE)
 _QUOTE = int(RecordType.QUOTE)
 
 
@@ -84,7 +92,7 @@ def apply_report(desk: Desk, out: Out, records: Records, place: int, now_ns: int
     desk.counts[Tally.REPORTS] += 1
     if _ORDER_SENT <= kind <= _VENUE_ORDER:
         apply_order_report(desk, out, n, now_ns)
-    elif _RESTORE_ORDER <= kind <= _RESTORE_END:
+    elif _RESTORE_ORDER <= kind <= _RESTORE_END or kind >= _RESTORE_BOUNDS:
         apply_restore(desk, out, n, now_ns)
     elif kind >= _CHILD_ORDER:
         apply_outside(desk, out, n)
@@ -101,10 +109,10 @@ def drain_controls(
 ) -> int:
     """Apply control records in order; return how many fitted."""
     for k in range(count):
-        if event_room(out) < 4 + EVENTS_RESERVED or command_room(out) == 0:
+        if event_room(out) < CONTROL_EVENTS_MAX + EVENTS_RESERVED or command_room(out) == 0:
             return k
         n = echo(out, controls, (first + k) & mask)
-        if out.events["event_type"][n] >= _CONTROL_ORDER:
+        if _CONTROL_ORDER <= out.events["event_type"][n] < _CONTROL_MODE:
             apply_outside(desk, out, n)
         else:
             apply_control(desk, out, n)
@@ -128,9 +136,10 @@ def drain_reports(
 
 @kernel
 def do_due_work(market: MarketState, desk: Desk, out: Out, now_ns: int) -> None:
-    """What time makes due, once per step: marks, fetches, brackets, timeouts, flattening."""
+    """What time makes due, once a step: marks, ends of waits, fetches, brackets, timeouts."""
     if now_ns >= desk.words[Word.NEXT_MARK_NS]:
         mark_all(desk, now_ns)
+    expire_held(desk, out, now_ns)
     refresh_trading_state(desk, out)
     if event_room(out) >= EVENTS_RESERVED and command_room(out) > 0:
         ask_fetch(desk, out, now_ns)

@@ -79,8 +79,16 @@ DRAFT_DTYPE = np.dtype(
         ("time_in_force", "<i8"),
         ("flags", "<i8"),
         ("reason", "<i8"),
+        ("regime", "<i8"),  # of an entry: place of its trend's label + 4 * of its volatility's
     ]
 )
+
+REGIME_UNKNOWN = 15  # both labels
+
+HELD_MAX = 16  # entries that wait for an operator's word
+HELD_NUMBER = 0  # columns of `held`; 0: nothing waits here
+HELD_EXPIRES = 1  # monotonic, ns
+HELD_COLUMNS = 2
 
 
 class Desk(NamedTuple):
@@ -105,11 +113,15 @@ class Desk(NamedTuple):
     held_rows: Integers  # int64[n, words], the market side's: strategies that hold a position
     limits: Records  # LIMITS_DTYPE[1]
     instrument_limits: Records  # INSTRUMENT_LIMITS_DTYPE[n]
+    bounds: Records  # BOUNDS_DTYPE[s + 2], by column of `positions`; the last is the venue's
+    modes: Integers  # int64[MODES_SIZE], Mode of all, of regimes and of modules
     rates: Records  # RATE_DTYPE[RATE_FIRST + n]
     refusals: Records  # REFUSAL_DTYPE[n, s + 1]
     venue: Records  # VENUE_DTYPE[n]
     draft: Records  # DRAFT_DTYPE[1]
     brackets: Records  # BRACKET_DTYPE[n, s + 1]
+    held_drafts: Records  # DRAFT_DTYPE[HELD_MAX], what waits for an operator's word
+    held: Integers  # int64[HELD_MAX, HELD_COLUMNS], their numbers and when they expire
     opportunities: Records  # OPPORTUNITY_DTYPE[k]
     rejects: Integers  # int64[FIREWALL_REASON_COUNT, 2]: last shown ns, suppressed count
     requests: Integers  # int64[REQUESTS_MAX, 3]: orders from outside, by `engine.domain.outside`

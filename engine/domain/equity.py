@@ -10,6 +10,7 @@ are written to LIMITS_CHANGED, so a restart finds them.
 
 from __future__ import annotations
 
+from engine.domain.bounds import begin_bounds_day
 from engine.domain.desk import Desk, net_column
 from engine.domain.kernel import kernel
 from engine.domain.market_state import (
@@ -30,9 +31,14 @@ S_TO_NS = 1_000_000_000
 DIRTY_SOON = 1  # LIMITS_CHANGED with the next mark
 DIRTY_AT_ONCE = 2  # in this step
 
-LOSS_MASK = (1 << RiskReason.DAILY_LOSS) | (1 << RiskReason.DRAWDOWN)
+LOSS_MASK = (
+    (1 << RiskReason.DAILY_LOSS) | (1 << RiskReason.DRAWDOWN) | (1 << RiskReason.VENUE_DAILY_LOSS)
+)
+PROFIT_MASK = 1 << RiskReason.PROFIT_LOCK
 _DAILY_LOSS = int(RiskReason.DAILY_LOSS)
 _DRAWDOWN = int(RiskReason.DRAWDOWN)
+_VENUE_DAILY_LOSS = int(RiskReason.VENUE_DAILY_LOSS)
+_PROFIT_LOCK = int(RiskReason.PROFIT_LOCK)
 
 
 @kernel
@@ -118,6 +124,7 @@ def roll_day(desk: Desk, now_ns: int) -> None:
     words[Word.DAY_ENTRY_COUNT] = 0
     words[Word.DAY_START_EQUITY_E8] = words[Word.EQUITY_E8]
     words[Word.LIMITS_DIRTY] = DIRTY_AT_ONCE
+    begin_bounds_day(desk)
 
 
 @kernel
@@ -157,7 +164,7 @@ def show_losses(desk: Desk) -> None:
 
 @kernel
 def check_losses(desk: Desk) -> None:
-    """Raise the peak and trip the daily loss and drawdown limits, in place."""
+    """Raise the peak and trip what the day's loss or profit and the drawdown reach, in place."""
     words = desk.words
     if words[Word.CASH_KNOWN] == 0 or words[Word.OPENING] != 0:
         return
@@ -171,6 +178,13 @@ def check_losses(desk: Desk) -> None:
         trip(desk, _DAILY_LOSS)
     if loss_exceeded(words[Word.PEAK_EQUITY_E8], equity, limits["drawdown_ratio_max"][0]):
         trip(desk, _DRAWDOWN)
+    base_e8 = words[Word.DAY_START_EQUITY_E8]
+    gain_e8 = equity - base_e8
+    if -gain_e8 >= desk.bounds["daily_loss_e8_max"][net_column(desk)]:
+        trip(desk, _VENUE_DAILY_LOSS)
+    lock = limits["profit_lock_ratio"][0]
+    if lock > 0.0 and base_e8 > 0 and float(gain_e8) >= lock * float(base_e8):
+        trip(desk, _PROFIT_LOCK)
 
 
 @kernel

@@ -17,6 +17,7 @@ from engine.domain.words import FetchState, Tally, Word
 
 FETCH_FAILURES_MAX = 3  # failures in a row after which our state counts as unknown
 FETCH_OUTAGE_NS = 60_000_000_000  # failing this long while connected halts
+VENUE_OUTAGE_NS = 300_000_000_000  # without an order connection; then it halts
 BUSY_ROUNDS_MAX = 8  # fetches disturbed by our own activity before the interval is awaited
 RETRY_PAUSE_NS = 250_000_000
 RETRY_DOUBLINGS_MAX = 4
@@ -24,14 +25,29 @@ NOT_QUIET = 9008  # `reason` of a FETCH_FAILED: the account did not hold still t
 
 _COMMAND_FETCH = int(EventType.COMMAND_FETCH)
 _RECONCILE_FAILED = int(RiskReason.RECONCILE_FAILED)
+_VENUE_UNREACHABLE = int(RiskReason.VENUE_UNREACHABLE)
+
+
+@kernel
+def watch_outage(desk: Desk, now_ns: int) -> None:
+    """Trip VENUE_UNREACHABLE once the order connection has been down for VENUE_OUTAGE_NS."""
+    words = desk.words
+    if words[Word.DISCONNECTED_NS] == 0:
+        words[Word.DISCONNECTED_NS] = now_ns
+    elif now_ns - words[Word.DISCONNECTED_NS] >= VENUE_OUTAGE_NS:
+        trip(desk, _VENUE_UNREACHABLE)
 
 
 @kernel
 def ask_fetch(desk: Desk, out: Out, now_ns: int) -> None:
     """Write COMMAND_FETCH for everything, if one is due and none is under way."""
     words = desk.words
-    if words[Word.RESTORED] == 0 or words[Word.CONNECTED] == 0:
+    if words[Word.RESTORED] == 0:
         return
+    if words[Word.CONNECTED] == 0:
+        watch_outage(desk, now_ns)
+        return
+    words[Word.DISCONNECTED_NS] = 0
     if words[Word.FETCH_STATE] != FetchState.IDLE:
         if now_ns - words[Word.FETCH_ASKED_NS] > desk.limits["fetch_timeout_ns"][0]:
             fail_fetch(desk, now_ns)

@@ -8,6 +8,7 @@ what it no longer has.
 
 from __future__ import annotations
 
+from engine.domain.bounds import note_result
 from engine.domain.desk import Desk, Out, external_column, net_column
 from engine.domain.emit import emit_net_position, emit_position
 from engine.domain.equity import book_result, check_losses, refresh_mark, trip
@@ -58,6 +59,13 @@ def settle_fill(desk: Desk, out: Out, i: int, realised_e8: int, fee_e8: int, now
 
 
 @kernel
+def tell_result(desk: Desk, out: Out, i: int, column: int, realised_e8: int, fee_e8: int) -> None:
+    """Write a column's POSITION_CHANGED, and book what it realised to the column's day."""
+    emit_position(desk, out, i, column, realised_e8, fee_e8)
+    note_result(desk, column, realised_e8 - fee_e8)
+
+
+@kernel
 def fill_strategy(
     desk: Desk,
     out: Out,
@@ -75,7 +83,7 @@ def fill_strategy(
     """
     realised = fill_column(desk, i, column, side, qty_lots, price_ticks, now_ns)
     desk.positions["fee_e8"][i, column] += fee_e8
-    emit_position(desk, out, i, column, realised, fee_e8)
+    tell_result(desk, out, i, column, realised, fee_e8)
     net = net_column(desk)
     net_realised = fill_column(desk, i, net, side, qty_lots, price_ticks, now_ns)
     settle_fill(desk, out, i, net_realised, fee_e8, now_ns)
@@ -95,7 +103,7 @@ def spread_external(
         if rest > 0 and lots * side < 0:
             part = min(rest, abs(lots))
             realised = fill_column(desk, i, column, side, part, price_ticks, now_ns)
-            emit_position(desk, out, i, column, realised, 0)
+            tell_result(desk, out, i, column, realised, 0)
             rest -= part
     if rest > 0:
         realised = fill_column(desk, i, external, side, rest, price_ticks, now_ns)
@@ -190,7 +198,7 @@ def fill_covered(
     if part == 0:
         return 0
     realised = fill_column(desk, i, column, side, part, price_ticks, now_ns)
-    emit_position(desk, out, i, column, realised, 0)
+    tell_result(desk, out, i, column, realised, 0)
     undone = fill_column(desk, i, external, -side, part, price_ticks, now_ns)
     emit_position(desk, out, i, external, undone, 0)
     desk.ledger["changed_ns"][i] = now_ns

@@ -1,9 +1,10 @@
 """From a journal to the records that give a new session what an earlier one knew.
 
 Feed every event the brain journaled, session after session, in order; `restore_records` then
-returns RESTORE_POSITION, RESTORE_ORDER and RESTORE_LIMITS records that end with RESTORE_END. A
-session begins with the RESTORE_* records it was given itself, so the last session alone is enough
-when it got as far as RESTORE_END; what a session restored replaces what was folded before it.
+returns RESTORE_LIMITS, RESTORE_BOUNDS, RESTORE_POSITION and RESTORE_ORDER records that end with
+RESTORE_END. A session begins with the RESTORE_* records it was given itself, so the last session
+alone is enough when it got as far as RESTORE_END; what a session restored replaces what was folded
+before it.
 
 Pure Python over numpy rows: it runs once, at start, over one account's orders.
 """
@@ -62,6 +63,15 @@ ORDER_REPORTS = frozenset(
     }
 )
 REQUESTS = frozenset({EventType.CONTROL_ORDER, EventType.CONTROL_EXECUTE})
+RESTORES = frozenset(
+    {
+        EventType.RESTORE_ORDER,
+        EventType.RESTORE_POSITION,
+        EventType.RESTORE_LIMITS,
+        EventType.RESTORE_BOUNDS,
+        EventType.RESTORE_END,
+    }
+)
 FOLDED = np.array(
     [
         *ORDER_REPORTS,
@@ -71,10 +81,8 @@ FOLDED = np.array(
         EventType.ADJUSTMENT,
         EventType.LIMITS_CHANGED,
         EventType.FUNDING,
-        EventType.RESTORE_ORDER,
-        EventType.RESTORE_POSITION,
-        EventType.RESTORE_LIMITS,
-        EventType.RESTORE_END,
+        EventType.BOUNDS_CHANGED,
+        *RESTORES,
         *REQUESTS,
     ]
 )
@@ -89,6 +97,7 @@ class Known:
         self.by_venue_id: dict[tuple[int, int], int] = {}
         self.positions: dict[tuple[int, int], Row] = {}
         self.limits: Row = _record(EventType.RESTORE_LIMITS)
+        self.bounds: dict[int, Row] = {}
         self.trades: deque[tuple[int, int, int]] = deque()
         self.floors: dict[int, int] = {}
         self.adjusted_ns: dict[int, int] = {}
@@ -141,7 +150,7 @@ class Fold:
         for k in np.flatnonzero(np.isin(events["event_type"], FOLDED)):
             event = events[k : k + 1].reshape(())
             kind = int(event["event_type"])
-            if EventType.RESTORE_ORDER <= kind <= EventType.RESTORE_END:
+            if kind in RESTORES:
                 self._add_restore(kind, event)
             elif kind in ORDER_REPORTS:
                 self._add_report(kind, event)
@@ -157,7 +166,7 @@ class Fold:
             known.position(i, STRATEGY_NET)["trade_id"] = floor
         for i, adjusted_ns in known.adjusted_ns.items():
             known.position(i, STRATEGY_NET)["venue_time_ns"] = adjusted_ns
-        records = [known.limits, *known.positions.values()]
+        records = [known.limits, *known.bounds.values(), *known.positions.values()]
         for i, trade_id, kind in known.trades:
             records.append(_applied(i, trade_id, kind))
         for i, request_id, order_key in known.requests:
@@ -178,6 +187,8 @@ class Fold:
             self.known, self._staged = staged, None
         elif kind == EventType.RESTORE_LIMITS:
             staged.limits = _given(event)
+        elif kind == EventType.RESTORE_BOUNDS:
+            staged.bounds[int(event["strategy_index"])] = _given(event)
         elif kind == EventType.RESTORE_POSITION:
             i, strategy = int(event["instrument_index"]), int(event["strategy_index"])
             staged.positions[i, strategy] = _given(event)
@@ -248,10 +259,15 @@ class Fold:
             known.keep(order)
             known.limits["order_sequence"] = event["order_sequence"] + 1
             known.limits["day_entry_count"] += bool(event["flags"] & EVENT_ENTRY)
+            for strategy in (int(event["strategy_index"]), STRATEGY_NET):
+                if strategy in known.bounds:  # until its BOUNDS_CHANGED says the same
+                    known.bounds[strategy]["day_entry_count"] += 1
         elif kind == EventType.POSITION_CHANGED:
             self._add_position(event)
         elif kind == EventType.LIMITS_CHANGED:
             known.limits = _given(event, EventType.RESTORE_LIMITS)
+        elif kind == EventType.BOUNDS_CHANGED:
+            known.bounds[int(event["strategy_index"])] = _given(event, EventType.RESTORE_BOUNDS)
         elif kind == EventType.FUNDING and event["flags"] & EVENT_APPLIED:
             known.remember(event, KIND_FUNDING)
             external = known.position(int(event["instrument_index"]), STRATEGY_EXTERNAL)
@@ -278,6 +294,9 @@ class Fold:
         for name in ("realised_pnl_e8", "fee_e8", "funding_e8"):
             position[name] += event[name]
         if strategy != STRATEGY_NET:
+            if strategy in self.known.bounds:
+                result = event["realised_pnl_e8"] - event["fee_e8"]
+                self.known.bounds[strategy]["day_realised_pnl_e8"] += result
             return
         # Until the LIMITS_CHANGED of the same step says the same.
         limits = self.known.limits

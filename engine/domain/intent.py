@@ -1,6 +1,7 @@
 """From an opportunity to an order, or to a refusal: the only place orders are born.
 
     opportunity -> SIGNAL_GENERATED -> gates -> RISK_REFUSAL
+                                             -> INTENT_HELD
                                              -> ORDER_REQUEST, then COMMAND_NEW (the same bytes)
                                              -> the order's row, sums and rate limits
 
@@ -11,10 +12,12 @@ next one written carries the count in `request_id`.
 
 from __future__ import annotations
 
+from engine.domain.bounds import draft_mode, note_order
 from engine.domain.codes import (
     EVENT_ENTRY,
     EVENT_REDUCE_ONLY,
     EventType,
+    Mode,
     OrderStatus,
     OrderType,
     TimeInForce,
@@ -22,6 +25,7 @@ from engine.domain.codes import (
 from engine.domain.desk import Desk, Out, column_of, net_column, strategy_of
 from engine.domain.emit import begin_event, copy_command
 from engine.domain.equity import DIRTY_AT_ONCE, refresh_mark
+from engine.domain.held import hold_draft, needs_approval
 from engine.domain.kernel import Records, kernel
 from engine.domain.limits import LOTS_MAX, RATE_FIRST, RATE_GLOBAL, RATE_SLOW, UNBOUNDED, rate_take
 from engine.domain.order_store import (
@@ -33,6 +37,7 @@ from engine.domain.order_store import (
 )
 from engine.domain.position import notional
 from engine.domain.risk import evaluate, first_reason
+from engine.domain.risk_reasons import RiskReason
 from engine.domain.strategy_table import StrategyReason
 from engine.domain.words import REASONS_MAX, Tally, Word
 
@@ -48,6 +53,10 @@ _TAKE_PROFIT = int(StrategyReason.TAKE_PROFIT)
 _SIGNAL_GENERATED = int(EventType.SIGNAL_GENERATED)
 _ORDER_REQUEST = int(EventType.ORDER_REQUEST)
 _RISK_REFUSAL = int(EventType.RISK_REFUSAL)
+_INTENT_HELD = int(EventType.INTENT_HELD)
+_APPROVAL_MASK = 1 << RiskReason.APPROVAL
+_MODE_MASK = 1 << RiskReason.MODE
+_OFF = int(Mode.OFF)
 _COMMAND_NEW = int(EventType.COMMAND_NEW)
 
 
@@ -124,6 +133,7 @@ def write_draft(desk: Desk, k: int, slots: Records, slot_index: int) -> None:
     draft["price_ticks"][0] = rows["price_ticks"][k]
     draft["qty_lots"][0] = min(max(rows["qty_lots"][k], 0), LOTS_MAX)
     draft["reason"][0] = rows["reason"][k]
+    draft["regime"][0] = rows["regime"][k]
     flags = rows["flags"][k] & NOT_ENTRY
     draft["flags"][0] = flags | EVENT_ENTRY if rows["is_entry"][k] else flags
     if rows["is_entry"][k] == 0:
@@ -236,6 +246,13 @@ def emit_refusal(desk: Desk, out: Out, mask: int) -> None:
 
 
 @kernel
+def emit_held(desk: Desk, out: Out) -> None:
+    """Write INTENT_HELD for the draft, which was put into the queue just now."""
+    n = emit_draft(desk, out, _INTENT_HELD)
+    out.events["trade_id"][n] = desk.words[Word.HELD_NUMBER]
+
+
+@kernel
 def create_order(desk: Desk, order_sequence: int, now_ns: int) -> None:
     """Store the draft as a PENDING_NEW order under its number."""
     draft = desk.draft
@@ -297,6 +314,7 @@ def book_order(desk: Desk) -> None:
     rate_take(desk.rates, RATE_GLOBAL, now_ns)
     rate_take(desk.rates, RATE_SLOW, now_ns)
     rate_take(desk.rates, RATE_FIRST + desk.draft["instrument_index"][0], now_ns)
+    note_order(desk)
 
 
 @kernel
@@ -334,7 +352,9 @@ def exit_waits(desk: Desk) -> int:
 
 @kernel
 def decide_opportunity(desk: Desk, out: Out, k: int, slots: Records, slot_index: int) -> None:
-    """Take opportunity `k` of a market record through the gates: an order, or a refusal.
+    """Take opportunity `k` of a market record through the gates: an order, a wait, or a refusal.
+
+    What is OFF is counted and leaves no record.
 
     An order is asked for and not yet booked: call `book_order` before anything reads the books.
     """
@@ -349,9 +369,18 @@ def decide_opportunity(desk: Desk, out: Out, k: int, slots: Records, slot_index:
             emit_decision(desk, out, k, 0)
         return
     mask = evaluate(desk)
+    if mask == 0 and needs_approval(desk):
+        mask = _APPROVAL_MASK
+        if hold_draft(desk):
+            emit_decision(desk, out, k, mask)
+            emit_held(desk, out)
+            return
     if mask == 0:
         emit_decision(desk, out, k, mask)
         request_order(desk, out)
+    elif mask & _MODE_MASK != 0 and draft_mode(desk) == _OFF:
+        desk.counts[Tally.REFUSALS] += 1
+        desk.counts[Tally.REFUSAL_FIRST + RiskReason.MODE] += 1
     elif count_refusal(desk, mask):
         emit_decision(desk, out, k, mask)
         emit_refusal(desk, out, mask)

@@ -10,13 +10,15 @@ would be full again, an order moves it by `interval_ns`, and is refused when it 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.arrays import aligned_zeros
-from engine.domain.codes import Channel
+from engine.domain.codes import Channel, Mode
 from engine.domain.kernel import Records, fused, kernel
 
 MS_TO_NS = 1_000_000
@@ -49,6 +51,11 @@ LIMITS_DTYPE = np.dtype(
         ("reconcile_interval_ns", "<i8"),
         ("fetch_timeout_ns", "<i8"),
         ("absent_window_ns", "<i8"),  # an order younger than this is never called absent
+        ("profit_lock_ratio", "<f8"),  # of the day's opening equity; 0: no lock
+        ("mode_most", "<i8"),  # the most severe Mode whose entries leave
+        ("approval_e8_min", "<i8"),  # an entry above it waits for an operator's word
+        ("approval_ratio", "<f8"),  # as one so many times its strategy's usual one; 0: none does
+        ("approval_ns", "<i8"),  # how long it waits
     ]
 )
 INSTRUMENT_LIMITS_DTYPE = np.dtype(
@@ -57,9 +64,19 @@ INSTRUMENT_LIMITS_DTYPE = np.dtype(
         ("position_lots_max", "<i8"),
         ("order_notional_e8_max", "<i8"),
         ("position_notional_e8_max", "<i8"),
+        ("mode", "<i8"),  # Mode that an operator gave the instrument
     ]
 )
 RATE_DTYPE = np.dtype([("tat_ns", "<i8"), ("interval_ns", "<i8"), ("burst_ns", "<i8")])
+
+
+class Bounds(NamedTuple):
+    """Bounds of one strategy, or of the venue; None: those of the account alone hold."""
+
+    order_notional_max: float | None = None  # quote currency
+    position_notional_max: float | None = None  # of one instrument; of the venue: of all together
+    orders_per_day_max: int | None = None
+    daily_loss_max: float | None = None  # quote currency; a strategy's: realised, after fees
 
 
 class RiskLimits(NamedTuple):
@@ -91,12 +108,23 @@ class RiskLimits(NamedTuple):
     reconcile_interval_s: int = 30
     fetch_timeout_ms: int = 10_000
     absent_window_ms: int = 5_000
+    profit_lock_ratio: float = 0.0
+    strategy_bounds: Mapping[str, Bounds] = MappingProxyType({})
+    venue_bounds: Bounds = Bounds()
+    approval_notional_min: float | None = None
+    approval_ratio: float = 0.0
+    approval_s: int = 300
 
 
 def money_e8(amount: float) -> int:
     """Return an amount of the quote currency in e8, at most UNBOUNDED."""
     assert amount >= 0.0, amount
     return min(round(amount * E8), UNBOUNDED)
+
+
+def bound_e8(amount: float | None) -> int:
+    """Return a bound in e8; None: UNBOUNDED."""
+    return UNBOUNDED if amount is None else money_e8(amount)
 
 
 def pack_limits(limits: RiskLimits) -> NDArray[np.void]:
@@ -120,6 +148,11 @@ def pack_limits(limits: RiskLimits) -> NDArray[np.void]:
     row["reconcile_interval_ns"] = limits.reconcile_interval_s * S_TO_NS
     row["fetch_timeout_ns"] = limits.fetch_timeout_ms * MS_TO_NS
     row["absent_window_ns"] = limits.absent_window_ms * MS_TO_NS
+    row["profit_lock_ratio"] = limits.profit_lock_ratio
+    row["mode_most"] = Mode.LIVE if limits.third_party else Mode.SIMULATE
+    row["approval_e8_min"] = bound_e8(limits.approval_notional_min)
+    row["approval_ratio"] = limits.approval_ratio
+    row["approval_ns"] = limits.approval_s * S_TO_NS
     return row
 
 

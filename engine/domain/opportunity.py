@@ -42,6 +42,7 @@ OPPORTUNITY_DTYPE = np.dtype(
             "size_reasons",
             "<u1",
         ),  # bits of engine.domain.size_reasons; 0: as the row's notional says
+        ("regime", "<u1"),  # of an entry, as `regime_at` says
         ("price_ticks", "<i8"),  # 0 for MARKET
         ("qty_lots", "<i8"),
         ("wanted_lots", "<i8"),  # where there are size_reasons: before them
@@ -164,6 +165,20 @@ def regime_label(market: MarketState, i: int, t: int, column: int) -> float:
 
 
 @kernel
+def label_place(market: MarketState, i: int, t: int, column: int) -> int:
+    """Return the place of a label among those of its kind: 0, 1, 2; 3 where it is not known."""
+    label = market.bar_features[i, t, column] if column >= 0 else np.nan
+    return int(label) + 1 if label == label else 3  # noqa: PLR0124  NaN
+
+
+@kernel
+def regime_at(market: MarketState, i: int, t: int) -> int:
+    """Return the regime of an instrument's bars: its trend's place + 4 * its volatility's."""
+    trend = label_place(market, i, t, market.progress[TREND_COLUMN])
+    return trend + 4 * label_place(market, i, t, market.progress[VOLATILITY_COLUMN])
+
+
+@kernel
 def set_distances(market: MarketState, i: int, s: int, side: int) -> None:
     """Set how far stop and target of an entry lie: ATRs, moved by the regime; in place.
 
@@ -202,6 +217,8 @@ def propose_entry(
     write_order(market, opportunities, count, i, s, side, True)
     opportunities["qty_lots"][count] = qty
     opportunities["reason"][count] = reason
+    timeframe = market.strategies["timeframe_index"][s]
+    opportunities["regime"][count] = regime_at(market, i, timeframe)
     set_distances(market, i, s, side)
     return count + 1
 

@@ -25,7 +25,7 @@ from engine.domain.codes import (
     OrderType,
     TimeInForce,
 )
-from engine.domain.desk import Desk, Out, is_outside, knows_instrument
+from engine.domain.desk import REGIME_UNKNOWN, Desk, Out, is_outside, knows_instrument
 from engine.domain.equity import DIRTY_AT_ONCE
 from engine.domain.firewall_reasons import PRICE_TICKS_MAX
 from engine.domain.intent import (
@@ -127,6 +127,7 @@ def write_outside_draft(desk: Desk, events: Records, n: int) -> None:
     draft["price_ticks"][0] = events["price_ticks"][n]
     draft["qty_lots"][0] = qty_lots
     draft["reason"][0] = REASON_OUTSIDE
+    draft["regime"][0] = REGIME_UNKNOWN
     flags = events["flags"][n] & EVENT_POST_ONLY
     draft["flags"][0] = flags if is_exit else flags | EVENT_ENTRY
     if is_exit:

@@ -6,6 +6,8 @@
     RESTORE_POSITION  one column (-1 external, -2 net); trade_id: ids up to it were applied,
                       venue_time_ns: an adjustment covers fills up to it
     RESTORE_LIMITS    money, day, peak, tripped limits, next order number
+    RESTORE_BOUNDS    the day of one strategy, or of the venue (-2)
+    RESTORE_MODE      what an operator allows a part of the engine
     RESTORE_END       now ask the venue
 
 An order that awaited an answer is UNKNOWN now: whoever would have heard the answer is gone. Entries
@@ -15,6 +17,7 @@ that rest are withdrawn, because the strategy that wanted them no longer knows w
 
 from __future__ import annotations
 
+from engine.domain.bounds import restore_bounds, set_mode, touch_all
 from engine.domain.codes import (
     EVENT_APPLIED,
     EVENT_ENTRY,
@@ -168,6 +171,7 @@ def finish_restore(desk: Desk) -> bool:
     words[Word.EQUITY_E8] = words[Word.CASH_E8]
     for i in range(desk.ledger.shape[0]):
         refresh_mark(desk, i)
+    touch_all(desk)
     return True
 
 
@@ -187,6 +191,10 @@ def apply_restore(desk: Desk, out: Out, n: int, now_ns: int) -> None:
         applied = restore_position(desk, events, n, now_ns)
     elif kind == EventType.RESTORE_LIMITS:
         applied = restore_limits(desk, events, n)
+    elif kind == EventType.RESTORE_BOUNDS:
+        applied = restore_bounds(desk, events, n)
+    elif kind == EventType.RESTORE_MODE:
+        applied = set_mode(desk, events, n)
     elif kind == EventType.RESTORE_END:
         applied = finish_restore(desk)
     if applied:

@@ -4,18 +4,21 @@ Each gate reads `desk.draft` and returns its bit of the refusal mask or 0. Exits
 guard entries (marked below): a position must be closable when the market looks bad. Nothing is
 closable while HALTED. Cancels pass no gate at all.
 
-        permission -> switches -> lease -> market* -> size* -> limits over time* -> rate -> filters
+        permission -> switches -> lease -> market* -> size* -> limits over time*
+                   -> bounds and modes* -> rate -> filters
 """
 
 from __future__ import annotations
 
+from engine.domain.bounds import gate_bounds
 from engine.domain.codes import EVENT_REDUCE_ONLY, Channel, Liveness, OrderType, TradingState
-from engine.domain.desk import Desk, external_column, net_column
+from engine.domain.desk import Desk, net_column
+from engine.domain.equity import LOSS_MASK, PROFIT_MASK
 from engine.domain.kernel import kernel
 from engine.domain.limits import RATE_FIRST, RATE_GLOBAL, RATE_SLOW, rate_allows
 from engine.domain.order_store import has_room, is_guarded
 from engine.domain.position import notional
-from engine.domain.risk_reasons import RISK_REASON_TEXT, RiskReason, reasons_of
+from engine.domain.risk_reasons import RiskReason
 from engine.domain.words import Word
 
 CHANNEL_COUNT = len(Channel)
@@ -24,6 +27,7 @@ E8_RATIO = 100_000_000.0
 ARMED_ALLOW_ORDERS = 1
 ARMED_DRY_RUN_OFF = 2
 ARMED_ENABLE_ORDER_EXEC = 4
+TRIPPED_GATES = LOSS_MASK | PROFIT_MASK | 1 << RiskReason.CONSECUTIVE_FAILURES
 
 
 @kernel
@@ -148,20 +152,19 @@ def gate_size(desk: Desk) -> int:
     others_e8 = desk.words[Word.NOTIONAL_E8] - desk.ledger["notional_e8"][i]
     total_e8 = others_e8 + max(position_e8, desk.ledger["notional_e8"][i])
     over = total_e8 > desk.limits["total_notional_e8_max"][0]
-    return mask | bit_if(over, RiskReason.TOTAL_NOTIONAL)
+    mask |= bit_if(over, RiskReason.TOTAL_NOTIONAL)
+    over = total_e8 > desk.bounds["position_e8_max"][net_column(desk)]
+    return mask | bit_if(over, RiskReason.VENUE_TOTAL_NOTIONAL)
 
 
 @kernel
 def gate_history(desk: Desk) -> int:
-    """Entries of the day, daily loss, drawdown, failures in a row; the venue's guards (entries)."""
+    """Entries of the day, the limits that tripped, the venue's guards (entries)."""
     words = desk.words
     limits = desk.limits
     tripped = words[Word.TRIPPED]
     entries = words[Word.DAY_ENTRY_COUNT] >= limits["entries_per_day_max"][0]
-    mask = bit_if(entries, RiskReason.ENTRIES_PER_DAY)
-    mask |= tripped & (1 << RiskReason.DAILY_LOSS)
-    mask |= tripped & (1 << RiskReason.DRAWDOWN)
-    mask |= tripped & (1 << RiskReason.CONSECUTIVE_FAILURES)
+    mask = bit_if(entries, RiskReason.ENTRIES_PER_DAY) | tripped & TRIPPED_GATES
     guarded = is_guarded(desk, desk.draft["instrument_index"][0])
     return mask | bit_if(guarded, RiskReason.GUARDED)
 
@@ -237,7 +240,7 @@ def evaluate(desk: Desk) -> int:
     is_entry = desk.draft["is_entry"][0] != 0
     mask = gate_permission(desk) | gate_market(desk)
     if is_entry:
-        mask |= gate_size(desk) | gate_history(desk)
+        mask |= gate_size(desk) | gate_history(desk) | gate_bounds(desk)
     else:
         mask |= gate_exit(desk)
         # WHY: strategies net at the venue; closing one of two opposed positions grows the net.
@@ -253,14 +256,3 @@ def first_reason(mask: int) -> int:
         if mask >> reason & 1:
             return reason
     return 0
-
-
-__all__ = [
-    "RISK_REASON_TEXT",
-    "RiskReason",
-    "evaluate",
-    "external_column",
-    "first_reason",
-    "reasons_of",
-    "worst_lots",
-]

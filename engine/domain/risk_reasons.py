@@ -50,6 +50,14 @@ class RiskReason(IntEnum):
     FILTER_PRICE = 29
     FILTER_OPEN_ORDERS = 30
     MEMORY_STATE = 31
+    # What an operator allows, and limits of one strategy and of the day.
+    MODE = 32
+    STRATEGY_ORDER_NOTIONAL = 33
+    STRATEGY_POSITION_NOTIONAL = 34
+    STRATEGY_ORDERS_PER_DAY = 35
+    STRATEGY_DAILY_LOSS = 36
+    PROFIT_LOCK = 37
+    APPROVAL = 38  # an intent that waits for an operator's word
     GUARDED = 39  # a position of the instrument has its stop or target at the venue
     # Not gates: they stop trading until an operator resumes.
     RECONCILE_FAILED = 40  # the venue's state could not be fetched, retries used up
@@ -57,6 +65,12 @@ class RiskReason(IntEnum):
     ORDER_UNRESOLVED = 42  # an order stays unknown after every query
     NUMBER_RANGE = 43  # a fill outside the stated integer ranges
     LEASE_LOST = 44
+    # Gates again: limits of the venue.
+    VENUE_ORDER_NOTIONAL = 45
+    VENUE_TOTAL_NOTIONAL = 46
+    VENUE_ORDERS_PER_DAY = 47
+    VENUE_DAILY_LOSS = 48
+    VENUE_UNREACHABLE = 49  # no order connection for VENUE_OUTAGE_NS; no gate
     # Reasons of a trading state that is not ours.
     OPERATOR = 50
     OUTER = 51  # main, the command line or the orchestrator
@@ -95,12 +109,24 @@ RISK_REASON_TEXT: dict[RiskReason, str] = {
     RiskReason.FILTER_PRICE: "the venue does not take the price",
     RiskReason.FILTER_OPEN_ORDERS: "too many open orders of the instrument",
     RiskReason.MEMORY_STATE: "memory is over its limit, or the order store is full",
+    RiskReason.MODE: "the mode of its module, strategy, instrument or regime keeps it back",
+    RiskReason.STRATEGY_ORDER_NOTIONAL: "the order's notional is over its strategy's limit",
+    RiskReason.STRATEGY_POSITION_NOTIONAL: "the strategy's position would be over its limit",
+    RiskReason.STRATEGY_ORDERS_PER_DAY: "the strategy's orders of the day are used up",
+    RiskReason.STRATEGY_DAILY_LOSS: "the strategy's loss of the day is at its limit",
+    RiskReason.PROFIT_LOCK: "the day's profit is at its lock",
+    RiskReason.APPROVAL: "it is large or unusual and waits for an operator's word",
     RiskReason.GUARDED: "a position of the instrument is guarded at the venue",
     RiskReason.RECONCILE_FAILED: "the venue's state could not be fetched",
     RiskReason.RECONCILE_DIVERGED: "our state and the venue's do not converge",
     RiskReason.ORDER_UNRESOLVED: "an order stays unknown after every query",
     RiskReason.NUMBER_RANGE: "a fill lies outside the integer ranges",
     RiskReason.LEASE_LOST: "another engine holds the account's lease",
+    RiskReason.VENUE_ORDER_NOTIONAL: "the order's notional is over the venue's limit",
+    RiskReason.VENUE_TOTAL_NOTIONAL: "all positions would be over the venue's limit",
+    RiskReason.VENUE_ORDERS_PER_DAY: "the venue's orders of the day are used up",
+    RiskReason.VENUE_DAILY_LOSS: "the day's loss is at the venue's limit",
+    RiskReason.VENUE_UNREACHABLE: "the order connection was down for too long",
     RiskReason.OPERATOR: "the operator asked for it",
     RiskReason.OUTER: "another process of the engine asked for it",
 }

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.arrays import aligned_zeros
+from engine.domain.bounds import MODES_SIZE, pack_bounds
 from engine.domain.desk import (
     BRACKET_DTYPE,
     DRAFT_DTYPE,
+    HELD_COLUMNS,
+    HELD_MAX,
     LEDGER_DTYPE,
     REFUSAL_DTYPE,
     VENUE_DTYPE,
@@ -59,7 +62,7 @@ class State(NamedTuple):
 
 def create_desk(
     instruments: NDArray[np.void],
-    strategy_count: int,
+    strategies: Sequence[StrategyRow],
     limits: RiskLimits,
     market: MarketState,
     epoch: int,
@@ -70,10 +73,10 @@ def create_desk(
 
     Args:
         instruments: INSTRUMENT_DTYPE[n]; row i describes instrument_index i.
-        strategy_count: columns: the market side's strategies, then those of orders from outside.
+        strategies: rows by column: the market side's strategies, then those of orders from outside.
         epoch: fencing number of this session, above 0; the lease is held when the session starts.
     """
-    n, s, deciding = len(instruments), strategy_count, market.strategy_memory.shape[1]
+    n, s, deciding = len(instruments), len(strategies), market.strategy_memory.shape[1]
     assert deciding <= s, "whoever decides has a column"
     assert 0 < n <= INSTRUMENT_PLACES, f"instruments: {n}"
     assert epoch > 0, "a session without an epoch may not trade"
@@ -105,11 +108,15 @@ def create_desk(
         held_rows=market.held_rows,
         limits=pack_limits(limits),
         instrument_limits=pack_instrument_limits(limits, instruments),
+        bounds=pack_bounds(limits, strategies),
+        modes=np.zeros(MODES_SIZE, dtype=np.int64),
         rates=pack_rates(limits, n),
         refusals=np.zeros((n, s + 1), dtype=REFUSAL_DTYPE),
         venue=np.zeros(n, dtype=VENUE_DTYPE),
         draft=aligned_zeros((1,), DRAFT_DTYPE),
         brackets=np.zeros((n, s + 1), dtype=BRACKET_DTYPE),
+        held_drafts=np.zeros(HELD_MAX, dtype=DRAFT_DTYPE),
+        held=np.zeros((HELD_MAX, HELD_COLUMNS), dtype=np.int64),
         opportunities=aligned_zeros(
             (min(deciding, OPPORTUNITIES_PER_RECORD_MAX),), OPPORTUNITY_DTYPE
         ),
@@ -142,4 +149,4 @@ def create_state(
     deciding = [row for row in strategies if row.kind is not StrategyKind.OUTSIDE]
     assert deciding == list(strategies[: len(deciding)]), "orders from outside have the last rows"
     market = create_market_state(instruments, deciding, timeframes_s, vector_rows=vector_rows)
-    return State(market, create_desk(instruments, len(strategies), limits, market, epoch))
+    return State(market, create_desk(instruments, strategies, limits, market, epoch))

@@ -18,6 +18,7 @@ import msgspec
 from engine.domain.bar_sizes import BarSizeError, bar_size
 
 STRATEGIES_MAX = 640  # rows at once
+EVERY_STRATEGY = "*"  # where bounds are given by name: each strategy that has none of its own
 PARAMETERS_MAX = 10  # parameters of a kind's own, beside the common ones
 
 

@@ -4,22 +4,33 @@
         effective = most severe of own and the outer words (main, command line, orchestrator)
 
 A tripped loss limit lets positions be closed first: REDUCING until the account is flat, then
-HALTED. Every other tripped limit halts at once. Only CONTROL_RESUME makes anything milder; it also
-makes the equity of that moment the base of the day and of the peak, or the limit would trip again.
+HALTED. The day's profit lock is PAUSED. Every other tripped limit halts at once. Only
+CONTROL_RESUME makes anything milder; it also makes the equity of that moment the base of the day
+and of the peak, or the limit would trip again.
 """
 
 from __future__ import annotations
 
+from engine.domain.approvals import EVENTS_PER_APPROVAL, approve, reject
+from engine.domain.bounds import flush_bounds, rearm_bounds, set_mode
 from engine.domain.codes import EVENT_APPLIED, EventType, TradingState
 from engine.domain.desk import Desk, Out
 from engine.domain.emit import emit_limits, emit_trading_state
-from engine.domain.equity import DIRTY_AT_ONCE, LOSS_MASK, MARK_INTERVAL_NS, is_flat, rebase_equity
+from engine.domain.equity import (
+    DIRTY_AT_ONCE,
+    LOSS_MASK,
+    MARK_INTERVAL_NS,
+    PROFIT_MASK,
+    is_flat,
+    rebase_equity,
+)
 from engine.domain.kernel import kernel
 from engine.domain.order_watch import settle_open, want_cancels
 from engine.domain.risk import first_reason
 from engine.domain.risk_reasons import RiskReason
 from engine.domain.words import Tally, Word
 
+CONTROL_EVENTS_MAX = EVENTS_PER_APPROVAL + 2  # with its echo and a change of the trading state
 LEASE_MASK = 1 << RiskReason.LEASE_LOST  # nobody here can give a lost lease back
 _ENABLED = int(TradingState.ENABLED)
 _PAUSED = int(TradingState.PAUSED)
@@ -35,8 +46,10 @@ def tripped_state(desk: Desk) -> int:
     tripped = desk.words[Word.TRIPPED]
     if tripped == 0:
         return _ENABLED
-    if tripped & ~LOSS_MASK != 0:
+    if tripped & ~(LOSS_MASK | PROFIT_MASK) != 0:
         return _HALTED
+    if tripped & LOSS_MASK == 0:
+        return _PAUSED
     return _HALTED if desk.words[Word.OPEN_COUNT] == 0 and is_flat(desk) else _REDUCING
 
 
@@ -71,12 +84,17 @@ def refresh_trading_state(desk: Desk, out: Out) -> None:
 
 @kernel
 def flush_limits(desk: Desk, out: Out, now_ns: int) -> None:
-    """Write LIMITS_CHANGED if something of it changed: at once what matters, else once a second."""
+    """Write LIMITS_CHANGED if something of it changed: at once what matters, else once a second.
+
+    And BOUNDS_CHANGED of every column whose day changed.
+    """
     words = desk.words
     dirty = words[Word.LIMITS_DIRTY]
     if dirty == DIRTY_AT_ONCE or (dirty != 0 and now_ns >= words[Word.NEXT_LIMITS_NS]):
         emit_limits(desk, out)
         words[Word.NEXT_LIMITS_NS] = now_ns + MARK_INTERVAL_NS
+    if words[Word.BOUNDS_DIRTY] != 0:
+        flush_bounds(desk, out)
 
 
 @kernel
@@ -92,16 +110,31 @@ def resume(desk: Desk) -> None:
     words[Word.FLATTEN_ACTIVE] = 0
     words[Word.RECONCILE_REQUIRED] = 1
     words[Word.NEXT_FETCH_NS] = 0
+    words[Word.DISCONNECTED_NS] = 0
     for place in range(words[Word.OPEN_COUNT]):
         row = desk.open_rows[place]
         desk.orders["query_count"][row] = 0
         desk.orders["cancel_count"][row] = 0
     rebase_equity(desk)
+    rearm_bounds(desk)
+
+
+@kernel
+def apply_choice(desk: Desk, out: Out, n: int) -> bool:
+    """Apply a mode, or a word on an entry that waits; False: it changed nothing."""
+    kind = out.events["event_type"][n]
+    if kind == EventType.CONTROL_MODE:
+        return set_mode(desk, out.events, n)
+    if kind == EventType.CONTROL_APPROVE:
+        return approve(desk, out, out.events["trade_id"][n])
+    if kind == EventType.CONTROL_REJECT:
+        return reject(desk, out, out.events["trade_id"][n])
+    return False
 
 
 @kernel
 def apply_control(desk: Desk, out: Out, n: int) -> None:
-    """Apply the echoed control record at place `n`; writes at most one more event."""
+    """Apply the echoed control record at place `n`; with it at most CONTROL_EVENTS_MAX."""
     words = desk.words
     kind = out.events["event_type"][n]
     about_memory = out.events["reason"][n] == RiskReason.MEMORY_STATE
@@ -134,7 +167,7 @@ def apply_control(desk: Desk, out: Out, n: int) -> None:
     elif kind == EventType.CONTROL_RECONCILE:
         words[Word.RECONCILE_REQUIRED] = 1
         words[Word.NEXT_FETCH_NS] = 0
-    else:
+    elif not apply_choice(desk, out, n):
         return
     out.events["flags"][n] |= EVENT_APPLIED
     refresh_trading_state(desk, out)

@@ -84,6 +84,11 @@ class Word(IntEnum):
     CANCEL_ALL_DUE = 74  # 1: foreign orders are to be cancelled too
     UNBOOKED_SEQUENCE = 75  # number of an order that is asked for and not yet in the store; 0: none
     REQUEST_COUNT = 76  # orders from outside ever remembered
+    MODES_SET = 80  # 1: an instrument or a regime has a mode that is not LIVE
+    BOUNDS_DIRTY = 81  # 1: a row of `bounds` waits to be written
+    HELD_COUNT = 82  # intents that wait for an operator's word
+    HELD_NUMBER = 83  # of the last one
+    DISCONNECTED_NS = 84  # since when there is no order connection; 0: there is one
 
 
 class Tally(IntEnum):
@@ -124,6 +129,7 @@ class Tally(IntEnum):
     EXECUTOR_FAULTS = 32
     CANCEL_REJECTS = 33
     SLICED = 34  # steps that ended early because `out` was full
+    HELD = 35  # intents held for an operator's word
     REFUSAL_FIRST = 64  # + RiskReason
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 from engine.config import Config
+from engine.config_bounds import BoundConfig
 from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument, unit_instrument
-from engine.domain.limits import RiskLimits, pack_instrument_limits
+from engine.domain.limits import Bounds, RiskLimits, pack_instrument_limits
 from engine.domain.market_state import (
     INSTRUMENTS_KNOWN,
     LEADER,
@@ -52,6 +53,21 @@ def risk_limits(config: Config) -> RiskLimits:
         orders_per_10s_instrument=limits.orders_per_10s_instrument,
         order_timeout_ms=config.order_timeout_ms,
         reconcile_interval_s=config.reconcile_interval_s,
+        profit_lock_ratio=limits.daily_profit_lock_ratio,
+        strategy_bounds={name: _bounds(row) for name, row in config.bounds.strategy.items()},
+        venue_bounds=_bounds(config.bounds.venue.get(config.venue.name, BoundConfig())),
+        approval_notional_min=config.approval.notional or None,
+        approval_ratio=config.approval.usual_ratio,
+        approval_s=config.approval.wait_s,
+    )
+
+
+def _bounds(row: BoundConfig) -> Bounds:
+    return Bounds(
+        row.max_order_notional,
+        row.max_position_notional,
+        row.max_orders_per_day,
+        row.max_daily_loss,
     )
 
 

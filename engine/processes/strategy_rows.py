@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from engine.config import Config
 from engine.domain.claims import with_claim
-from engine.domain.strategy_table import OUTSIDE_ROWS, StrategyRow, row_from_words, select_rows
+from engine.domain.strategy_table import (
+    EVERY_STRATEGY,
+    OUTSIDE_ROWS,
+    StrategyError,
+    StrategyRow,
+    row_from_words,
+    select_rows,
+)
 
 
 def strategy_rows(config: Config) -> tuple[StrategyRow, ...]:
@@ -16,6 +23,10 @@ def strategy_rows(config: Config) -> tuple[StrategyRow, ...]:
         StrategyError: a name, a kind or a number in them is wrong.
     """
     rows = select_rows(config.strategies, own_rows(config))
+    known = {EVERY_STRATEGY, *(row.name for row in (*rows, *OUTSIDE_ROWS))}
+    unknown = set(config.bounds.strategy) - known
+    if unknown:
+        raise StrategyError(f"bounds.strategy: no strategy of this run is named {min(unknown)!r}")
     return (*(with_claim(row, config.claims.learned) for row in rows), *OUTSIDE_ROWS)
 
 

@@ -98,10 +98,11 @@ def _needed(found: list[tuple[Path, SessionDocument]]) -> list[tuple[Path, Sessi
 def _in_this_session(records: Events, numbering: Numbering) -> Events:
     is_elsewhere = records["instrument_index"] >= numbering.instrument_count
     _refuse_what_is_held(records[is_elsewhere], numbering)
-    kept = records[~is_elsewhere]
-    is_gone = kept["strategy_index"] >= numbering.strategy_count
-    kept["strategy_index"][is_gone] = STRATEGY_EXTERNAL
-    return _sum_columns(kept)
+    is_gone = records["strategy_index"] >= numbering.strategy_count
+    records["strategy_index"][is_gone] = STRATEGY_EXTERNAL
+    # The day of a strategy that is gone is nobody's.
+    is_days = is_gone & (records["event_type"] == EventType.RESTORE_BOUNDS)
+    return _sum_columns(records[~is_elsewhere & ~is_days])
 
 
 def _refuse_what_is_held(records: Events, numbering: Numbering) -> None:

@@ -1,6 +1,7 @@
 """Every gate: what passes it, what it refuses, and that a refusal names every failing one."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +10,15 @@ from engine.domain.codes import (
     Channel,
     EventType,
     Liveness,
+    Mode,
+    ModeScope,
     OrderStatus,
     TradingState,
 )
-from engine.domain.limits import RiskLimits
+from engine.domain.limits import Bounds, RiskLimits
 from engine.domain.risk_reasons import RISK_REASON_TEXT, RiskReason, reasons_of
-from engine.domain.words import Tally, Word
+from engine.domain.strategy_table import EVERY_STRATEGY
+from engine.domain.words import Word
 from tests.bracket_rig import bracket_rows
 from tests.builders import make_instruments
 from tests.desk_rig import ASK, BID, E8, GENEROUS, MS, DeskRig, S, make_event, of_type, types
@@ -22,7 +26,8 @@ from tests.desk_rig import ASK, BID, E8, GENEROUS, MS, DeskRig, S, make_event, o
 R = RiskReason
 T = EventType
 ARMED = {"third_party": True, "allow_orders": True, "dry_run": False, "enable_order_exec": True}
-GATES = [reason for reason in RiskReason if 0 < reason < R.RECONCILE_FAILED]
+NO_GATES = range(R.RECONCILE_FAILED, R.VENUE_ORDER_NOTIONAL)
+GATES = [r for r in RiskReason if 0 < r <= R.VENUE_DAILY_LOSS and r not in NO_GATES]
 
 
 def connected(limits: RiskLimits = GENEROUS, rows: np.ndarray | None = None) -> DeskRig:
@@ -157,6 +162,38 @@ def guarded_at_the_venue() -> DeskRig:
     return rig
 
 
+def shadowed() -> DeskRig:
+    rig = connected()
+    rig.control(T.CONTROL_MODE, order_type=ModeScope.ALL, time_in_force=Mode.SHADOW)
+    return rig
+
+
+def bounded(**bounds: Any) -> DeskRig:  # noqa: ANN401  of any kind
+    return connected(GENEROUS._replace(strategy_bounds={EVERY_STRATEGY: Bounds(**bounds)}))
+
+
+def of_venue(**bounds: Any) -> DeskRig:  # noqa: ANN401  of any kind
+    return connected(GENEROUS._replace(venue_bounds=Bounds(**bounds)))
+
+
+def won_on_the_day() -> DeskRig:
+    rig = connected(limited(profit_lock_ratio=0.01))
+    lose(rig, -100 * E8)
+    return rig
+
+
+def lost_the_venues_share() -> DeskRig:
+    rig = of_venue(daily_loss_max=100.0)
+    lose(rig, 100 * E8)
+    return rig
+
+
+def with_one_held() -> DeskRig:
+    rig = connected(limited(approval_notional_min=600.0))
+    assert types(rig.propose(1, 10)) == [T.SIGNAL_GENERATED, T.INTENT_HELD]
+    return rig
+
+
 # Each gate: how to make it fail, and the entry that meets it.
 CASES: dict[RiskReason, tuple[Callable[[], DeskRig], dict[str, int]]] = {
     R.TRADING_STATE: (halted, {}),
@@ -192,6 +229,17 @@ CASES: dict[RiskReason, tuple[Callable[[], DeskRig], dict[str, int]]] = {
     R.FILTER_PRICE: (lambda: with_filters(max_price_ticks=ASK), {"price": ASK + 1}),
     R.FILTER_OPEN_ORDERS: (crowded, {}),
     R.MEMORY_STATE: (short_of_memory, {}),
+    R.MODE: (shadowed, {}),
+    R.STRATEGY_ORDER_NOTIONAL: (lambda: bounded(order_notional_max=600.0), {}),
+    R.STRATEGY_POSITION_NOTIONAL: (lambda: bounded(position_notional_max=600.0), {}),
+    R.STRATEGY_ORDERS_PER_DAY: (lambda: bounded(orders_per_day_max=0), {}),
+    R.STRATEGY_DAILY_LOSS: (lambda: bounded(daily_loss_max=0.0), {}),
+    R.PROFIT_LOCK: (won_on_the_day, {}),
+    R.APPROVAL: (with_one_held, {}),
+    R.VENUE_ORDER_NOTIONAL: (lambda: of_venue(order_notional_max=600.0), {}),
+    R.VENUE_TOTAL_NOTIONAL: (lambda: of_venue(position_notional_max=600.0), {}),
+    R.VENUE_ORDERS_PER_DAY: (lambda: of_venue(orders_per_day_max=0), {}),
+    R.VENUE_DAILY_LOSS: (lost_the_venues_share, {}),
     R.GUARDED: (guarded_at_the_venue, {"s": 1}),
 }
 
@@ -219,7 +267,9 @@ ALONE = [
     R.DECISION_AGE, R.PRICE_COLLAR, R.ORDER_QTY, R.ORDER_NOTIONAL, R.POSITION_QTY,
     R.POSITION_NOTIONAL, R.TOTAL_NOTIONAL, R.ENTRIES_PER_DAY, R.RATE_GLOBAL, R.RATE_INSTRUMENT,
     R.FILTER_QTY, R.FILTER_PRICE, R.FILTER_OPEN_ORDERS, R.MEMORY_STATE, R.STOPPING,
-    R.ORDER_UNKNOWN, R.GUARDED,
+    R.ORDER_UNKNOWN, R.MODE, R.STRATEGY_ORDER_NOTIONAL, R.STRATEGY_POSITION_NOTIONAL,
+    R.STRATEGY_ORDERS_PER_DAY, R.STRATEGY_DAILY_LOSS, R.APPROVAL, R.VENUE_ORDER_NOTIONAL,
+    R.VENUE_TOTAL_NOTIONAL, R.VENUE_ORDERS_PER_DAY, R.GUARDED,
 ]  # fmt: skip
 
 
@@ -409,48 +459,6 @@ def test_opposed_strategies_exit_without_the_flag_when_the_net_would_grow() -> N
     request = rig.propose(-1, 10, entry=False)[1]
     assert request["event_type"] == T.ORDER_REQUEST
     assert request["flags"] & 1 == 0
-
-
-def test_identical_refusals_are_written_once_a_second_and_counted() -> None:
-    rig = connected(limited(order_qty_max=0.001))
-    written = [len(rig.propose(1, 10)) for _ in range(50)]
-    assert written == [2] + [0] * 49
-    assert rig.tally(Tally.REFUSALS) == rig.tally(Tally.DECISIONS) == 50
-    assert rig.tally(Tally.REFUSALS_SUPPRESSED) == 49
-    rig.now_ns += S
-    events = rig.propose(1, 10)
-    assert events["request_id"][1] == 49
-    assert rig.refusals(R.ORDER_QTY) == 51
-
-
-def test_another_refusal_of_the_same_strategy_is_written_at_once() -> None:
-    rig = connected(limited(order_qty_max=0.001))
-    rig.propose(1, 10)
-    assert len(rig.propose(-1, 10)) == 2
-    rig.desk.liveness[0, :] = Liveness.STALE
-    assert len(rig.propose(-1, 10)) == 2
-    assert len(rig.propose(-1, 10, s=1)) == 2
-
-
-def test_an_entry_that_never_filled_gives_its_place_back() -> None:
-    rig = connected(limited(entries_per_day_max=1))
-    order = rig.order(1, 10, price=BID)
-    assert R.ENTRIES_PER_DAY in reasons_of(int(rig.propose(1, 10)[1]["refusal_mask"]))
-    rig.update(order, OrderStatus.EXPIRED)
-    assert rig.word(Word.DAY_ENTRY_COUNT) == 0
-    second = rig.order(1, 10)
-    rig.fill(second, 1, 4, order_status=3, cum_qty_lots=4)
-    rig.update(second, OrderStatus.CANCELED, cum_qty_lots=4)
-    assert rig.word(Word.DAY_ENTRY_COUNT) == 1
-
-
-def test_a_late_fill_takes_the_place_again() -> None:
-    rig = connected()
-    order = rig.order(1, 10)
-    rig.update(order, OrderStatus.EXPIRED)
-    assert rig.word(Word.DAY_ENTRY_COUNT) == 0
-    rig.fill(order, 1, 4, order_status=9, cum_qty_lots=4)
-    assert rig.word(Word.DAY_ENTRY_COUNT) == 1
 
 
 def test_limits_of_zero_refuse_everything() -> None:

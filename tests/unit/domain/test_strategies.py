@@ -251,6 +251,16 @@ def test_an_unknown_score_neither_enters_nor_leaves() -> None:
     assert desk.quote(1, 99, 1) == []
 
 
+def test_a_scorer_that_fails_leaves_the_others_to_trade_and_its_own_position_protected() -> None:
+    desk = Desk(flow_row(stop_atr=2.0), imbalance_row(threshold=0.4))
+    assert desk.scored_quote(0.99) == [StrategyReason.FLOW_SCORE, StrategyReason.QUOTE_IMBALANCE]
+    desk.market.score_weights[:, 2] = np.nan
+    assert desk.scored_quote(0.99, 1) == [StrategyReason.QUOTE_IMBALANCE]
+    desk.hold(3)
+    assert desk.scored_quote(-0.99, 2) == [StrategyReason.QUOTE_IMBALANCE], "no opinion, no exit"
+    assert desk.scored_quote(0.0, 3, bid=BID - round(2 * ATR)) == [StrategyReason.STOP_LOSS]
+
+
 def test_the_decision_shows_what_the_score_was_made_of() -> None:
     desk = Desk(flow_row())
     desk.scored_quote(0.8)

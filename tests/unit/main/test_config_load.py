@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from engine.config import Config, VenueConfig, shown
 from engine.config_docs import example_file, reference_page, settings
 from engine.config_load import ENVIRONMENT, ConfigError, load_config
+from engine.domain.strategy_table import StrategyError
+from engine.processes.strategy_rows import strategy_rows
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -124,6 +127,47 @@ def test_all_three_switches_arm_and_any_two_do_not() -> None:
         assert not load_config(environment).arming.armed
 
 
+BOUNDS = """
+[bounds.strategy."*"]
+max_orders_per_day = 5
+[bounds.strategy.smc_fvg_bos]
+max_order_notional = 250.0
+[bounds.venue.binance]
+max_daily_loss = 100.0
+"""
+
+
+def test_bounds_are_given_by_name(tmp_path: Path) -> None:
+    bounds = load_config({}, write(tmp_path, BOUNDS)).bounds
+    assert bounds.strategy["*"].max_orders_per_day == 5
+    assert bounds.strategy["smc_fvg_bos"].max_order_notional == 250.0
+    assert bounds.strategy["smc_fvg_bos"].max_daily_loss is None
+    assert bounds.venue["binance"].max_daily_loss == 100.0
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('[bounds.strategy."*"]\nmax_daily_loss = inf\n', "bounds.strategy.*.max_daily_loss"),
+        ("[approval]\nnotional = nan\n", "approval.notional"),
+        ("[bounds.venue.binance]\nmax_order_notional = -1.0\n", "bounds.venue"),
+        ("[bounds.venue.binance]\nlimit = 1.0\n", "bounds.venue"),
+        ("[approval]\nwait_s = 0\n", "approval.wait_s"),
+    ],
+)
+def test_a_bound_that_is_none_is_named(tmp_path: Path, text: str, field: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(field)):
+        load_config({}, write(tmp_path, text))
+
+
+def test_a_bound_of_a_strategy_that_does_not_run_is_refused(tmp_path: Path) -> None:
+    config = load_config({}, write(tmp_path, BOUNDS))
+    assert strategy_rows(config)
+    misspelt = load_config({}, write(tmp_path, BOUNDS.replace("smc_fvg_bos", "smc_fvg")))
+    with pytest.raises(StrategyError, match="'smc_fvg'"):
+        strategy_rows(misspelt)
+
+
 def test_secrets_are_never_shown() -> None:
     venue = VenueConfig(api_key="key-in-clear", api_secret="secret-in-clear")
     text = str(shown(Config(venue=venue, database_url="postgresql://u:secret-in-clear@h/d")))
@@ -141,6 +185,8 @@ def test_the_example_file_is_valid_and_changes_nothing() -> None:
                 "claims",
                 "arming",
                 "limits",
+                "bounds",
+                "approval",
                 "journal",
                 "sources",
                 "access",

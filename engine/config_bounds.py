@@ -1,0 +1,58 @@
+"""The part of the configuration that bounds single strategies and venues, and holds odd orders."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Amount = Annotated[float, Meta(ge=0.0)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class BoundConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bounds of one strategy or venue; what is left out is bounded by the account's limits alone.
+
+    0 refuses everything. Notionals and the loss are in the quote currency.
+    """
+
+    max_order_notional: Amount | None = None
+    max_position_notional: Amount | None = None
+    max_orders_per_day: Count | None = None
+    max_daily_loss: Amount | None = None
+
+
+class BoundsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bounds beside those of the account (`limits`)."""
+
+    strategy: Annotated[
+        dict[str, BoundConfig],
+        Meta(
+            description="By the strategy's name (`*`: each that is not named): max_order_notional, "
+            "max_position_notional (one instrument), max_orders_per_day (entries and exits; then "
+            "no entries), max_daily_loss (realised, after fees; then no entries until a resume)."
+        ),
+    ] = {}
+    venue: Annotated[
+        dict[str, BoundConfig],
+        Meta(
+            description="By the venue's name, the same four: max_position_notional is of all "
+            "positions together, max_daily_loss of the equity; then REDUCING, flat HALTED."
+        ),
+    ] = {}
+
+
+class ApprovalConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Entries that wait for an operator's word."""
+
+    notional: Annotated[
+        Amount, Meta(description="An entry above it waits, quote currency; 0: none does.")
+    ] = 0.0
+    usual_ratio: Annotated[
+        Amount,
+        Meta(
+            description="So does one so many times the mean of its strategy's entries, from the "
+            "sixth on; 0: none does."
+        ),
+    ] = 0.0
+    wait_s: Annotated[int, Meta(ge=1, le=86_400, description="Then it is dropped.")] = 300
