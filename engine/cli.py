@@ -91,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     from engine.cli_alert import add_alert_command
     from engine.cli_features import add_feature_commands
     from engine.cli_orders import add_order_commands
+    from engine.cli_panel import add_panel_commands
     from engine.cli_reports import add_report_commands
     from engine.cli_tapes import add_tape_commands
 
@@ -127,6 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_report_commands(add)
     add_alert_command(add)
     add_order_commands(add)
+    add_panel_commands(add)
     _add_machine_commands(add)
     return parser
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import cli_alert, cli_orders, cli_reports, cli_views, exit_codes
+from engine import cli_alert, cli_orders, cli_panel, cli_reports, cli_views, exit_codes
 from engine.api_client import call, find, silent
 from engine.cli_control import COMMANDS, control
 from engine.config import shown
@@ -226,6 +226,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "completion": cli_reports.completion_command,
     "alert": cli_alert.alert_command,
     "order": cli_orders.order_command,
+    "mode": cli_panel.mode_command,
+    "approvals": cli_panel.approvals_command,
     "cancel": cli_orders.cancel_command,
     "execute": cli_orders.execute_command,
     "executions": cli_orders.executions_command,

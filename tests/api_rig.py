@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.domain.codes import TradingState
+from engine.domain.codes import Mode, TradingState
 from engine.processes.api import ApiThread, bind
 from engine.processes.commands import Check, Outcome
 from engine.processes.operator import CONFIRM, RESUMES, Looked
@@ -88,6 +88,35 @@ class Journals:
         return 200, {"text": "a1-0-1-2: against arrival +1.20 bps"}
 
 
+class Panel:
+    """Remembers the modes it gave, and has one entry that waits."""
+
+    def __init__(self, told: list[tuple[str, str, str]]) -> None:
+        self.told = told
+        self.given: dict[str, Mode] = {}
+
+    def modes(self) -> list[dict[str, Any]]:
+        return [{"part": part, "mode": mode.name.lower()} for part, mode in self.given.items()]
+
+    def mode(self, part: str) -> Mode:
+        return self.given.get(part, Mode.LIVE)
+
+    def set_mode(self, part: str, word: str, who: str, reason: str) -> Outcome:
+        self.told.append((f"{part} {word}", who, reason))
+        if word.upper() not in Mode.__members__:
+            return Outcome(f"no mode {word!r}", False, TradingState.ENABLED)
+        self.given[part] = Mode[word.upper()]
+        return Outcome(f"{part} is {word}", True, TradingState.ENABLED)
+
+    def held(self) -> list[dict[str, Any]]:
+        return [{"number": 4, "instrument": "BTCUSDT"}]
+
+    def decide_held(self, number: int, who: str, reason: str, *, approve: bool) -> Outcome:
+        self.told.append((f"{number} {'approve' if approve else 'reject'}", who, reason))
+        effect = "as asked" if number == 4 else f"nothing waits under number {number}"
+        return Outcome(effect, number == 4, TradingState.ENABLED)
+
+
 class Operator:
     """Remembers what it was told; `reconcile` is never done."""
 
@@ -95,6 +124,7 @@ class Operator:
         self.told: list[tuple[str, str, str]] = []
         self.good = True
         self.trading_state = TradingState.ENABLED
+        self.panel = Panel(self.told)
 
     def state(self) -> str:
         return self.trading_state.name

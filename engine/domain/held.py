@@ -33,8 +33,11 @@ def needs_approval(desk: Desk) -> bool:
 
 
 @kernel
-def hold_draft(desk: Desk) -> bool:
-    """Put the draft into the queue, in place; False: one like it waits, or the queue is full."""
+def hold_draft(desk: Desk) -> int:
+    """Put the draft into the queue, in place; return its number.
+
+    0: one of its strategy and instrument waits already, or the queue is full.
+    """
     draft = desk.draft
     held = desk.held
     free = -1
@@ -45,9 +48,9 @@ def hold_draft(desk: Desk) -> bool:
             desk.held_drafts["instrument_index"][place] == draft["instrument_index"][0]
             and desk.held_drafts["column"][place] == draft["column"][0]
         ):
-            return False
+            return 0
     if free < 0:
-        return False
+        return 0
     words = desk.words
     words[Word.HELD_NUMBER] += 1
     words[Word.HELD_COUNT] += 1
@@ -55,7 +58,7 @@ def hold_draft(desk: Desk) -> bool:
     held[free, HELD_EXPIRES] = words[Word.NOW_NS] + desk.limits["approval_ns"][0]
     held[free, HELD_NUMBER] = words[Word.HELD_NUMBER]
     desk.counts[Tally.HELD] += 1
-    return True
+    return int(words[Word.HELD_NUMBER])
 
 
 @kernel

@@ -246,13 +246,6 @@ def emit_refusal(desk: Desk, out: Out, mask: int) -> None:
 
 
 @kernel
-def emit_held(desk: Desk, out: Out) -> None:
-    """Write INTENT_HELD for the draft, which was put into the queue just now."""
-    n = emit_draft(desk, out, _INTENT_HELD)
-    out.events["trade_id"][n] = desk.words[Word.HELD_NUMBER]
-
-
-@kernel
 def create_order(desk: Desk, order_sequence: int, now_ns: int) -> None:
     """Store the draft as a PENDING_NEW order under its number."""
     draft = desk.draft
@@ -371,9 +364,10 @@ def decide_opportunity(desk: Desk, out: Out, k: int, slots: Records, slot_index:
     mask = evaluate(desk)
     if mask == 0 and needs_approval(desk):
         mask = _APPROVAL_MASK
-        if hold_draft(desk):
+        number = hold_draft(desk)
+        if number > 0:
             emit_decision(desk, out, k, mask)
-            emit_held(desk, out)
+            out.events["trade_id"][emit_draft(desk, out, _INTENT_HELD)] = number
             return
     if mask == 0:
         emit_decision(desk, out, k, mask)

@@ -17,7 +17,9 @@ from engine.processes.commands import Commands
 from engine.processes.journal_page import JournalPage
 from engine.processes.operator import Operator
 from engine.processes.outside_orders import OutsideOrders
+from engine.processes.panel import Panel
 from engine.processes.segments import Segments
+from engine.processes.shed import MemoryShed
 from engine.processes.status import StatusBoard
 from engine.processes.strategy_rows import strategy_rows
 from engine.store.control_audit import ControlAudit
@@ -51,9 +53,15 @@ def create(
     state_dir = Path(config.state_dir)
     accounts = Accounts(Path(config.home))
     accounts.current()  # read here: the event loop has no time for it
+    names = [row.name for row in strategy_rows(config)]
+    panel = Panel(
+        commands, lambda: [row["symbol"] for row in board.instruments()], names, state_dir
+    )
+    memory_mb = partial(board.counters.count, "orchestrator", "memory_mb")
+    MemoryShed(panel, memory_mb, config.limits.max_memory_mb).start()
     reach = Reach(
         board,
-        Operator(commands, board, shut_down),
+        Operator(commands, board, panel, shut_down),
         SessionPages(state_dir / "aegis.db", state_dir.name),
         ControlAudit(state_dir),
         config.session_id,
@@ -61,7 +69,7 @@ def create(
         JournalPage(config),
         OutsideOrders(
             config,
-            [row.name for row in strategy_rows(config)],
+            names,
             commands,
             parts.rings["events-brain"],
             parts.executions,

@@ -23,6 +23,7 @@ from engine.processes import runner
 from engine.processes.board import write_board
 from engine.processes.brain_rings import Rings
 from engine.processes.control import MainWord, OperatorWord, RolePage, RoleState, RoleWord
+from engine.processes.mode_file import MODES_FILE
 from engine.processes.segments import KIND_BOARD
 from engine.store.instrument_segment import KIND_INSTRUMENTS
 from ringbuffer.counters import CountersSegment
@@ -34,6 +35,7 @@ from ringbuffer.segment import Segment
 if TYPE_CHECKING:
     from engine.processes.brain_thread import KernelThread
     from engine.processes.executor import Executor
+    from engine.processes.held_show import HeldShow
     from engine.processes.intake import Intake
     from engine.processes.kernel_image import LoopImage
     from engine.processes.parents import Parents
@@ -76,6 +78,7 @@ class Brain:
         self._kernel: KernelThread | None = None
         self._intake: Intake | None = None
         self._parents: Parents | None = None
+        self._held: HeldShow | None = None
         context.set_state(RoleState.ATTACHED)
         context.beat(THREAD_MAIN)
 
@@ -119,7 +122,7 @@ class Brain:
             self._kernel.stop()
             self._kernel.release()
             self._kernel = None
-        self._executor = self._intake = self._parents = None
+        self._executor = self._intake = self._parents = self._held = None
         self.rings.close()
         self.page.release()
         self.counters.close()
@@ -196,6 +199,7 @@ class Brain:
     def _create_kernel(self, loop: LoopImage, core: int | None) -> KernelThread:
         from engine.processes.brain_state import create_session_state
         from engine.processes.brain_thread import KernelThread
+        from engine.processes.held_show import HeldShow
         from engine.processes.intake import Intake
         from engine.processes.parents import Parents
         from engine.processes.strategy_rows import strategy_rows
@@ -215,6 +219,7 @@ class Brain:
             self._executor.offer,
             partial(write_board, self.executions),
         )
+        self._held = HeldShow(self.context.control, state)
         idle = choose(
             IdleKind(self.config.idle),
             spinner_count=SPINNERS,
@@ -253,12 +258,17 @@ class Brain:
         return self.counters.segment.address + 8 * word
 
     def _restore_records(self) -> list[bytes]:
+        from engine.processes.mode_records import mode_records
         from engine.store.restore import load_restore_records
 
         self.context.progress("reading the journal of earlier sessions")
         names = [row.name for row in self.strategies]
-        records = load_restore_records(Path(self.config.state_dir), self.instruments, names)
-        return [records[k : k + 1].tobytes() for k in range(len(records))]
+        state_dir = Path(self.config.state_dir)
+        records = load_restore_records(state_dir, self.instruments, names)
+        modes = mode_records(state_dir / MODES_FILE, self.instruments, self.strategies)
+        # RESTORE_END comes last.
+        found = (records[:-1], modes, records[-1:])
+        return [part[k : k + 1].tobytes() for part in found for k in range(len(part))]
 
     # Run
 
@@ -266,8 +276,9 @@ class Brain:
         self.context.beat(THREAD_MAIN)
         self._check_threads()
         assert self._kernel is not None, "started"
-        if self._intake is not None:
+        if self._intake is not None and self._held is not None:
             self._intake.look()
+            self._held.look()
         if self._parents is not None:
             self._parents.look()
         if self._kernel.is_synced and not self.context.is_in_state(RoleState.READY):

@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from engine.domain.codes import EventType, Role, TradingState
+from engine.domain.codes import EventType, Mode, ModeScope, Role, TradingState
 from engine.domain.risk_reasons import RiskReason
 from engine.processes.control import ControlSegment, MainWord, OperatorWord
 
@@ -24,6 +24,9 @@ from engine.processes.control import ControlSegment, MainWord, OperatorWord
 PAYLOAD_BYTES = 248
 TIME = (struct.Struct("<q"), 0)
 TYPE_ROLE_FLAGS_INSTRUMENT_STRATEGY = (struct.Struct("<HBBii"), 16)
+SCOPE_MODE = (struct.Struct("<BB"), 29)  # order_type, time_in_force
+WHICH = (struct.Struct("<q"), 40)  # cause_sequence
+NUMBER = (struct.Struct("<q"), 96)  # trade_id
 TRADING_STATE = (struct.Struct("<B"), 126)
 REASON = (struct.Struct("<i"), 120)
 TEXT = (struct.Struct("<40s"), 200)
@@ -64,6 +67,18 @@ class Outcome(NamedTuple):
     checks: tuple[Check, ...] = ()
 
 
+class Choice(NamedTuple):
+    """What CONTROL_MODE, CONTROL_APPROVE and CONTROL_REJECT say beside who and why."""
+
+    scope: int = 0  # ModeScope
+    which: int = 0  # of the scope, in the session's numbers
+    mode: int = 0
+    number: int = 0  # of an entry that waits
+
+
+NO_CHOICE: Final = Choice()
+
+
 class Commands:
     """The operator's side of a running engine; every method may be called from any thread."""
 
@@ -82,7 +97,7 @@ class Commands:
             wake: the ring the brain sleeps on.
             state_file: where the trading state survives a restart.
         """
-        self._control = control
+        self.control = control
         self._ring = ring
         self._wake = wake
         self._state_file = state_file
@@ -99,7 +114,7 @@ class Commands:
             state = TradingState.ENABLED
         except (OSError, ValueError, KeyError, TypeError):
             state = TradingState.HALTED  # unreadable is unknown, and unknown does not trade
-        self._control.set_main(MainWord.TRADING_STATE, state)
+        self.control.set_main(MainWord.TRADING_STATE, state)
         return state
 
     def halt(self, who: str, reason: str) -> Outcome:
@@ -119,9 +134,9 @@ class Commands:
     def resume(self, who: str, reason: str) -> Outcome:
         """Re-arm after a halt or a tripped limit; needs a reason, which is journaled."""
         if len(reason.strip()) < RESUME_REASON_LENGTH_MIN:
-            state = TradingState(self._control.trading_state())
+            state = TradingState(self.control.trading_state())
             return Outcome("resume needs a reason (at least 3 characters)", False, state)
-        self._control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
+        self.control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
         return self._set_state(TradingState.ENABLED, (EventType.CONTROL_RESUME,), who, reason)
 
     def flatten(self, who: str, reason: str) -> Outcome:
@@ -140,7 +155,20 @@ class Commands:
 
     def state(self) -> TradingState:
         """Return the trading state in force: the most severe of all writers."""
-        return TradingState(self._control.trading_state())
+        return TradingState(self.control.trading_state())
+
+    def give_mode(self, scope: ModeScope, which: int, mode: Mode, who: str, reason: str) -> bool:
+        """Give a part a mode, in the session's numbers; False: the ring is full."""
+        choice = Choice(which=which, scope=scope, mode=mode)
+        return self._choose(EventType.CONTROL_MODE, choice, f"{who}: {reason}")
+
+    def decide_held(self, event: EventType, number: int, who: str, reason: str) -> bool:
+        """Say CONTROL_APPROVE or CONTROL_REJECT on what waits; False: the ring is full."""
+        return self._choose(event, Choice(number=number), f"{who}: {reason}")
+
+    def _choose(self, event: EventType, choice: Choice, text: str) -> bool:
+        with self._lock:
+            return self._publish(event, self.state(), text, 0, choice)
 
     def stop_intents(self, *, keep_resting: bool) -> Outcome:
         """Begin an orderly stop: no new intents, what is in flight settles, what rests may stay."""
@@ -149,7 +177,7 @@ class Commands:
         return self._note(event, "main", "stop", "no new intents", code)
 
     def _note(self, event: EventType, who: str, reason: str, effect: str, code: int = 0) -> Outcome:
-        state = TradingState(self._control.trading_state())
+        state = TradingState(self.control.trading_state())
         with self._lock:
             accepted = self._publish(event, state, f"{who}: {reason}", code)
         return Outcome(effect if accepted else "control ring is full", accepted, state)
@@ -159,7 +187,7 @@ class Commands:
     ) -> Outcome:
         unstored = ""
         with self._lock:
-            self._control.set_main(MainWord.TRADING_STATE, state)
+            self.control.set_main(MainWord.TRADING_STATE, state)
             # A halt holds by the word even when the ring is full; the records are for the cancels
             # and the journal, and go before the disk is waited for.
             for event in events:
@@ -169,7 +197,7 @@ class Commands:
             except OSError as error:
                 # The operator is told that a restart will not know of it.
                 unstored = f"; {self._state_file}: not written ({error.strerror})"
-        effective = TradingState(self._control.trading_state())
+        effective = TradingState(self.control.trading_state())
         return Outcome(f"operator says {state.name}{unstored}", True, effective)
 
     def _store(self, state: TradingState, who: str, reason: str) -> None:
@@ -189,10 +217,18 @@ class Commands:
         with self._lock:
             return self._put_on_ring(payload)
 
-    def _publish(self, event: EventType, state: TradingState, text: str, code: int = 0) -> bool:
+    def _publish(
+        self,
+        event: EventType,
+        state: TradingState,
+        text: str,
+        code: int = 0,
+        choice: Choice = NO_CHOICE,
+    ) -> bool:
         """Publish a record and wake the brain; the lock is held."""
         self._request_id += 1
-        return self._put_on_ring(pack_control(event, state, text, self._request_id, code))
+        payload = pack_control(event, state, text, self._request_id, code, choice)
+        return self._put_on_ring(payload)
 
     def _put_on_ring(self, payload: bytes) -> bool:
         accepted = self._ring.try_publish(payload) >= 0
@@ -201,7 +237,12 @@ class Commands:
 
 
 def pack_control(
-    event: EventType, state: TradingState, text: str, request_id: int, code: int = 0
+    event: EventType,
+    state: TradingState,
+    text: str,
+    request_id: int,
+    code: int = 0,
+    choice: Choice = NO_CHOICE,
 ) -> bytes:
     """Return the payload of one control record: 248 bytes, the slot less its sequence.
 
@@ -211,10 +252,14 @@ def pack_control(
         text: who and why, cut to 40 bytes.
         request_id: of this run of main.
         code: what the record's field `reason` says; 0: nothing.
+        choice: what was chosen.
     """
     payload = bytearray(PAYLOAD_BYTES)
     _put(payload, TIME, time.monotonic_ns())
     _put(payload, TYPE_ROLE_FLAGS_INSTRUMENT_STRATEGY, int(event), int(Role.MAIN), 0, -1, -1)
+    _put(payload, SCOPE_MODE, choice.scope, choice.mode)
+    _put(payload, WHICH, choice.which)
+    _put(payload, NUMBER, choice.number)
     _put(payload, REASON, int(code))
     _put(payload, TRADING_STATE, int(state))
     _put(payload, TEXT, text.encode("utf-8", "replace")[:40])

@@ -7,13 +7,14 @@ everybody reads everything. Standard library only: the main process imports this
         page 0   main      words 0..7 segment header, then MAIN_*, OPERATOR_* on a line of its own;
                            AEGIS_HOME as text, for whoever finds the segment after our death
         page 1   feed      ROLE_* words, heartbeats 128 bytes apart, progress text
-        page 2   brain
+        page 2   brain: and entries that wait for an operator's word (`held_page`)
         page 3   orchestrator
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 
@@ -125,6 +126,16 @@ class ControlSegment:
     def set_role(self, page: RolePage, word: RoleWord, number: int) -> None:
         """Write one word of a role's page; only that role may call this."""
         self._words[page * PAGE_WORDS + word] = number
+
+    def words(self, page: RolePage, first: int, count: int) -> list[int]:
+        """Return consecutive words of a role's page."""
+        start = page * PAGE_WORDS + first
+        return self._words[start : start + count].tolist()
+
+    def set_words(self, page: RolePage, first: int, numbers: Sequence[int]) -> None:
+        """Write consecutive words of a role's page; only that role may call this."""
+        for k, number in enumerate(numbers, start=page * PAGE_WORDS + first):
+            self._words[k] = number
 
     def stop_request(self, page: RolePage) -> int:
         """Return what main asks of a role: 0 go on, 1 drain and stop, 2 stop now."""

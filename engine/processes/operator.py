@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from engine.domain.codes import Liveness, TradingState
 from engine.processes.commands import Check, Commands, Outcome
+from engine.processes.panel import Panel
 from engine.processes.status import StatusBoard
 
 LOOK_S: Final = 5.0  # for the venue to answer
@@ -43,11 +44,12 @@ class Operator:
     """Every command by its name; any thread."""
 
     def __init__(
-        self, commands: Commands, board: StatusBoard, shut_down: Callable[[], None]
+        self, commands: Commands, board: StatusBoard, panel: Panel, shut_down: Callable[[], None]
     ) -> None:
-        """Act through `commands`, look through `board`, stop the engine by `shut_down`."""
+        """Act through `commands` and `panel`, look through `board`, stop by `shut_down`."""
         self._commands = commands
         self._board = board
+        self.panel = panel
         self._shut_down = shut_down
         self._acts: dict[str, Callable[[str, str], Outcome]] = {
             "halt": commands.halt,

@@ -52,8 +52,26 @@ class CommandBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class ModuleBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A part of the engine and the state it shall have."""
 
-    module: Annotated[Word, Meta(description="Part: trading, or one that is not built yet.")]
-    state: Annotated[Word, Meta(description="For trading: live, pause, reduce or halt.")]
+    module: Annotated[
+        Word,
+        Meta(
+            description="Part: trading, all, module:KIND, strategy:NAME, instrument:SYMBOL or "
+            "regime:LABEL."
+        ),
+    ]
+    state: Annotated[
+        Word,
+        Meta(
+            description="For trading: live, pause, reduce or halt; else live, simulate (where no "
+            "order leaves for a third party), shadow (recorded only) or off."
+        ),
+    ]
+
+
+class HeldBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An entry that waits for an operator's word."""
+
+    number: Annotated[int, Meta(ge=1, description="Its number in `held_intents`.")]
 
 
 class OrderBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):

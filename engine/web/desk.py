@@ -24,6 +24,7 @@ from engine.web.bodies import (
     ExportQuery,
     FeatureHistoryQuery,
     FeatureQuery,
+    HeldBody,
     Listing,
     ModuleBody,
     NoteBody,
@@ -34,6 +35,7 @@ from engine.web.bodies import (
     Rows,
     SearchQuery,
 )
+from engine.web.panel import command_of, decided, state_of, wrong_state
 from engine.web.reach import Reach
 from engine.web.request_memory import Answered, RequestMemory
 from engine.web.sessions import Caller
@@ -42,16 +44,6 @@ if TYPE_CHECKING:
     from engine.processes.commands import Outcome
     from engine.processes.operator import Looked
 
-MODULE_STATES: Final = {
-    "live": "resume",
-    "pause": "pause",
-    "reduce": "reduce",
-    "halt": "halt",
-}
-SAME_AS: Final = {"update_position": "reconcile"}
-MODULES_MISSING: Final = (
-    "states of single strategies, instruments and regimes; the brain knows one trading state"
-)
 ORDER_MARKS: Final = ("post_only", "immediate", "reduce_only")
 NO_ORDER: Final = 400  # what was asked cannot be said exactly
 SELF_NAMED: Final = frozenset({"local", "guest"})  # on this machine: they say who they are
@@ -93,6 +85,8 @@ class Desk:
             "executions": lambda _: Answer(200, Listing(rows=reach.orders.executions())),
             "ledger": self._ledger,
             "limits": lambda _: Answer(200, Listing(rows=reach.source.limits())),
+            "modes": lambda _: Answer(200, Listing(rows=reach.commands.panel.modes())),
+            "held_intents": lambda _: Answer(200, Listing(rows=reach.commands.panel.held())),
             "search_journal": self._search,
             "fetch_audit_trail": self._audit_trail,
             "get_trade_journal": self._trade_journal,
@@ -109,14 +103,14 @@ class Desk:
 
     def looks(self, name: str, asked: CommandBody) -> bool:
         """Return whether an operation looks first; then `look`, beside the operator's thread."""
-        return isinstance(asked, CostsBody) or self._reach.commands.looks(_command(name, asked))
+        return isinstance(asked, CostsBody) or self._reach.commands.looks(command_of(name, asked))
 
     def look(self, name: str, asked: CommandBody, caller: Caller) -> Looked | Costed:
         """Return what an operation finds before it acts; takes seconds."""
         if isinstance(asked, CostsBody):
             status, found = self._reach.journals.costs(asked.order)
             return Costed(status == 200, found.get("text") or found["error"])
-        return self._reach.commands.look(_command(name, asked), _who(asked, caller))
+        return self._reach.commands.look(command_of(name, asked), _who(asked, caller))
 
     def act(
         self,
@@ -143,13 +137,12 @@ class Desk:
             if known is not None:
                 error = "this request id was used for something else"
                 return Answer(409, Problem(error=error))
-        command = _command(name, asked)
-        if not command:
-            missing = MODULES_MISSING
-            return Answer(501, Problem(error=f"not built yet: {missing}", missing=missing))
+        wrong = wrong_state(asked)
+        if wrong:
+            return Answer(400, Problem(error=wrong))
         who = _who(asked, caller)
-        before = self._reach.commands.state()
-        outcome = self._outcome(command, asked, who, looked)
+        before = self._state(asked)
+        outcome = self._outcome(name, asked, who, looked)
         effect = Effect(
             effect=outcome.effect,
             trading_state=outcome.trading_state.name,
@@ -198,14 +191,21 @@ class Desk:
         )
 
     def _outcome(
-        self, command: str, asked: CommandBody, who: str, looked: Looked | Costed | None
+        self, name: str, asked: CommandBody, who: str, looked: Looked | Costed | None
     ) -> Outcome:
         commands = self._reach.commands
+        outcome = decided(commands.panel, name, asked, who)
+        if outcome is not None:
+            return outcome
         if not isinstance(looked, Costed):
-            return commands.act(command, who, asked.reason, looked)
+            return commands.act(command_of(name, asked), who, asked.reason, looked)
         # Nothing is done to the engine: what was found goes into the audit trail.
         noted = commands.act("log_decision", who, asked.reason, None)
         return noted._replace(effect=looked.found, accepted=looked.good)
+
+    def _state(self, asked: CommandBody) -> str:
+        commands = self._reach.commands
+        return state_of(commands.panel, asked, commands.state())
 
     def _write_down(
         self,
@@ -228,7 +228,7 @@ class Desk:
                 "reason": asked.reason,
                 "request_id": asked.request_id,
                 "before": before,
-                "after": self._reach.commands.state(),
+                "after": self._state(asked),
                 "status": status,
                 "done": status == 200,
                 "effect": effect.effect,
@@ -307,17 +307,12 @@ def _who(asked: CommandBody, caller: Caller) -> str:
     return asked.who if caller.name in SELF_NAMED else caller.name
 
 
-def _command(name: str, asked: CommandBody) -> str:
-    """Return the command that an operation stands for; empty: its part is not built."""
-    if not isinstance(asked, ModuleBody):
-        return SAME_AS.get(name, name)
-    return MODULE_STATES.get(asked.state, "") if asked.module == "trading" else ""
-
-
 def _words(name: str, asked: CommandBody) -> str:
     """Return what was asked in one line: the same for the same request."""
     if isinstance(asked, ModuleBody):
         return f"{name} {asked.module} {asked.state}"
+    if isinstance(asked, HeldBody):
+        return f"{name} {asked.number}"
     if isinstance(asked, NoteBody):
         return f"{name} {asked.decision}: {asked.note}"
     if isinstance(asked, CostsBody | CancelBody):

@@ -23,6 +23,7 @@ from engine.web.bodies import (
     ExportQuery,
     FeatureHistoryQuery,
     FeatureQuery,
+    HeldBody,
     Identity,
     Listing,
     LoginBody,
@@ -190,7 +191,24 @@ OPERATIONS: Final = (
     _act("resume", "Check in order what must hold, then re-arm; needs a reason."),
     _act("trigger_startup", "The same as `resume`."),
     _act("trigger_shutdown", "Stop the engine in order.", Scope.ADMIN),
-    _act("set_module_state", "Give a part of the engine a state.", takes=ModuleBody),
+    _act(
+        "set_module_state",
+        "Give trading a state, or a module, strategy, instrument or regime a mode.",
+        takes=ModuleBody,
+    ),
+    _read("modes", "control", "Every part that is not live, by whom and why.", gives=Listing),
+    _read(
+        "held_intents",
+        "control",
+        "Entries that wait for an operator's word, the oldest first.",
+        gives=Listing,
+    ),
+    _act(
+        "approve_intent",
+        "Send an entry that waits, if every gate passes it now.",
+        takes=HeldBody,
+    ),
+    _act("reject_intent", "Drop an entry that waits.", takes=HeldBody),
     # audit
     _act(
         "log_decision", "Write a person's word on a decision down.", takes=NoteBody, group="audit"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from engine.store.control_audit import ControlAudit
 from engine.store.pages import SessionPages
 from engine.web.bodies import CancelBody, ExecuteBody, OrderBody
+from engine.web.panel import ControlPanel
 
 if TYPE_CHECKING:
     from engine.processes.commands import Outcome
@@ -54,6 +55,10 @@ class StatusSource(Protocol):
 
 class OperatorCommands(Protocol):
     """The operator's side of an engine; each method may be called from any thread."""
+
+    @property
+    def panel(self) -> ControlPanel:
+        """Return the options panel."""
 
     def state(self) -> str:
         """Return the name of the trading state in force."""

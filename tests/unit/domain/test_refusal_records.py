@@ -1,4 +1,4 @@
-"""How often a refusal is written: once a second while it says the same, at once when it does not."""
+"""How often a refusal is written: once a second while it says the same, else at once."""
 
 from engine.domain.codes import Liveness
 from engine.domain.risk_reasons import RiskReason

@@ -32,6 +32,8 @@ COMMANDS = (
     "reconcile",
     "access",
     "resume",
+    "mode",
+    "approvals",
     "stop",
     "replay",
     "why",

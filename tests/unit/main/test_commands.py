@@ -4,66 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from engine.domain.codes import EventType, Role, TradingState
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.risk_reasons import RiskReason
-from engine.processes.commands import Commands, pack_control
+from engine.processes.commands import Choice, pack_control
 from engine.processes.control import (
-    CONTROL_BYTES,
     ControlSegment,
     MainWord,
     OperatorWord,
     RolePage,
     RoleWord,
 )
-
-
-class FakeSegment:
-    """Ordinary memory in the place of a mapped segment."""
-
-    def __init__(self) -> None:
-        self.buffer = memoryview(bytearray(CONTROL_BYTES))
-
-    def close(self) -> None:
-        """Nothing to unmap."""
-
-
-class FakeRing:
-    """Keeps what is published; full after `room` records."""
-
-    def __init__(self, room: int = 100) -> None:
-        self.room = room
-        self.payloads: list[bytes] = []
-        self.wake_count = 0
-
-    def try_publish(self, payload: bytes) -> int:
-        if len(self.payloads) >= self.room:
-            return -1
-        self.payloads.append(payload)
-        return len(self.payloads) - 1
-
-    def wake(self) -> None:
-        self.wake_count += 1
-
-    def types(self) -> list[int]:
-        return [int(decode(payload)["event_type"]) for payload in self.payloads]
-
-
-def decode(payload: bytes) -> np.void:
-    return np.frombuffer(b"\0" * 8 + payload, EVENT_DTYPE)[0]
+from tests.control_rig import build, decode, fake_control
 
 
 @pytest.fixture
 def control() -> ControlSegment:
-    return ControlSegment(FakeSegment())  # type: ignore[arg-type]  # buffer and close suffice
-
-
-def build(control: ControlSegment, tmp_path: Path, room: int = 100) -> tuple[Commands, FakeRing]:
-    ring = FakeRing(room)
-    return Commands(control, ring, ring, tmp_path / "trading_state.json"), ring
+    return fake_control()
 
 
 def test_packed_control_reads_back_as_an_event_record() -> None:
@@ -77,6 +36,16 @@ def test_packed_control_reads_back_as_an_event_record() -> None:
     assert record["request_id"] == 7
     assert (record["instrument_index"], record["strategy_index"]) == (-1, -1)
     assert record["time_ns"] > 0
+
+
+def test_what_was_chosen_reads_back_as_fields_of_an_event_record() -> None:
+    choice = Choice(scope=3, which=2**40 + 7, mode=2, number=2**41 + 9)
+    payload = pack_control(EventType.CONTROL_MODE, TradingState.PAUSED, "me", 1, 0, choice)
+    record = decode(payload)
+    assert (record["order_type"], record["time_in_force"]) == (3, 2)
+    assert (record["cause_sequence"], record["trade_id"]) == (2**40 + 7, 2**41 + 9)
+    assert (record["side"], record["order_status"], record["order_sequence"]) == (0, 0, 0)
+    assert record["trading_state"] == TradingState.PAUSED
 
 
 @pytest.mark.parametrize(("keep_resting", "reason"), [(False, RiskReason.STOPPING), (True, 0)])

@@ -222,10 +222,41 @@ def test_a_resume_tells_its_checks_and_does_nothing_when_one_fails(served: Serve
 def test_a_module_that_exists_takes_its_state(served: Served) -> None:
     assert served.told("set_module_state", {"module": "trading", "state": "pause"}).status == 200
     assert served.operator.told == [("pause", "api", "")]
-    answer = served.told("set_module_state", {"module": "smc_fvg_bos", "state": "shadow"})
-    assert answer.status == 501
-    assert "strategies" in answer.document["missing"]
+    answer = served.told("set_module_state", {"module": "trading", "state": "shadow"})
+    assert answer.status == 400
+    assert "live, pause, reduce, halt" in answer.document["error"]
     assert served.told("set_module_state", {"module": "trading"}).status == 400
+    assert len(served.operator.told) == 1
+
+
+def test_a_part_is_given_a_mode_and_the_trail_tells_both(served: Served) -> None:
+    part = "strategy:smc_fvg_bos"
+    body = {"module": part, "state": "shadow", "reason": "odd fills", "request_id": "r1"}
+    assert served.told("set_module_state", body).status == 200
+    again = served.told("set_module_state", body)
+    assert again.headers["idempotent-replay"] == "true"
+    assert served.operator.told == [(f"{part} shadow", "api", "odd fills")]
+    assert served.told("set_module_state", {"module": part, "state": "loud"}).status == 409
+    assert served.ask("GET", "/v1/modes").document["rows"] == [{"part": part, "mode": "shadow"}]
+    row = served.ask("GET", "/v1/fetch_audit_trail").document["rows"][0]
+    assert (row["before"], row["after"], row["who"]) == ("LIVE", "SHADOW", "api")
+    assert row["what"] == f"set_module_state {part} shadow"
+
+
+@pytest.mark.parametrize("word", ["approve", "reject"])
+def test_a_word_on_an_entry_that_waits(served: Served, word: str) -> None:
+    (row,) = served.ask("GET", "/v1/held_intents").document["rows"]
+    asked = {"number": row["number"], "reason": "looked at"}
+    assert served.told(f"{word}_intent", asked).status == 200
+    assert served.operator.told == [(f"4 {word}", "api", "looked at")]
+    assert served.told(f"{word}_intent", {"number": 5}).status == 409
+    assert served.told(f"{word}_intent", {"number": 0}).status == 400
+    assert served.told(f"{word}_intent", {}).status == 400
+    trail = served.ask("GET", "/v1/fetch_audit_trail").document["rows"]
+    assert [(row["what"], row["done"]) for row in trail] == [
+        (f"{word}_intent 4", True),
+        (f"{word}_intent 5", False),
+    ]
 
 
 def test_each_action_is_written_down_with_before_and_after(served: Served) -> None:
