@@ -119,6 +119,9 @@ def write_order(
     opportunities["order_type"][count] = _MARKET
     opportunities["time_in_force"][count] = _GTC
     opportunities["price_ticks"][count] = 0
+    if is_entry:
+        timeframe = market.strategies["timeframe_index"][s]
+        opportunities["regime"][count] = regime_at(market, i, timeframe)
     if is_entry and slip_ticks >= 0:
         opportunities["order_type"][count] = _LIMIT
         opportunities["time_in_force"][count] = _IOC
@@ -217,8 +220,6 @@ def propose_entry(
     write_order(market, opportunities, count, i, s, side, True)
     opportunities["qty_lots"][count] = qty
     opportunities["reason"][count] = reason
-    timeframe = market.strategies["timeframe_index"][s]
-    opportunities["regime"][count] = regime_at(market, i, timeframe)
     set_distances(market, i, s, side)
     return count + 1
 
