@@ -172,8 +172,7 @@ def test_a_full_disk_keeps_neither_the_halt_nor_its_cancels_back(
 def test_a_record_packed_elsewhere_is_published_and_wakes_the_brain(
     control: ControlSegment, tmp_path: Path
 ) -> None:
-    ring = FakeRing(room=1)
-    commands = Commands(control, ring, ring, tmp_path / "state.json")
+    commands, ring = build(control, tmp_path, room=1)
     payload = pack_control(EventType.CONTROL_ORDER, TradingState.ENABLED, "ana: hedge", 7)
     assert commands.send(payload)
     assert ring.payloads == [payload]
