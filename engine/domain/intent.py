@@ -56,7 +56,6 @@ _RISK_REFUSAL = int(EventType.RISK_REFUSAL)
 _INTENT_HELD = int(EventType.INTENT_HELD)
 _APPROVAL_MASK = 1 << RiskReason.APPROVAL
 _MODE_MASK = 1 << RiskReason.MODE
-_OFF = int(Mode.OFF)
 _COMMAND_NEW = int(EventType.COMMAND_NEW)
 
 
@@ -347,8 +346,6 @@ def exit_waits(desk: Desk) -> int:
 def decide_opportunity(desk: Desk, out: Out, k: int, slots: Records, slot_index: int) -> None:
     """Take opportunity `k` of a market record through the gates: an order, a wait, or a refusal.
 
-    What is OFF is counted and leaves no record.
-
     An order is asked for and not yet booked: call `book_order` before anything reads the books.
     """
     book_order(desk)  # of the opportunity before
@@ -372,7 +369,7 @@ def decide_opportunity(desk: Desk, out: Out, k: int, slots: Records, slot_index:
     if mask == 0:
         emit_decision(desk, out, k, mask)
         request_order(desk, out)
-    elif mask & _MODE_MASK != 0 and draft_mode(desk) == _OFF:
+    elif mask & _MODE_MASK != 0 and draft_mode(desk) == Mode.OFF:
         desk.counts[Tally.REFUSALS] += 1
         desk.counts[Tally.REFUSAL_FIRST + RiskReason.MODE] += 1
     elif count_refusal(desk, mask):
