@@ -155,6 +155,10 @@ class Orders:
         self.asked.append((asked, caller))
         return self.answer
 
+    def check(self, asked: OrderBody, caller: str) -> Told:
+        self.asked.append((asked, caller))
+        return Told(200, "would be refused: halted", TradingState.HALTED, reasons=("LEASE",))
+
     def cancel(self, asked: CancelBody, caller: str) -> Told:
         self.asked.append((asked, caller))
         return self.answer

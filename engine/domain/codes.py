@@ -252,6 +252,7 @@ EVENT_APPLIED = 4  # the report changed our state
 EVENT_DUPLICATE = 8  # known already: changed nothing
 EVENT_FOREIGN = 16  # an order or fill that is not ours
 EVENT_ENTRY = 32  # opens or adds to a position; without it: reduces
+EVENT_QUESTION = 64  # an order from outside: what would the gates say? Nothing comes of it
 
 # What `order_status` of a COMMAND_NEW says; 0: the executor writes the order.
 COMMAND_ON_LINE = 1  # the kernel thread took the order line for it and writes it, or has

@@ -19,6 +19,7 @@ from engine.domain.codes import (
     EVENT_DUPLICATE,
     EVENT_ENTRY,
     EVENT_POST_ONLY,
+    EVENT_QUESTION,
     EVENT_REDUCE_ONLY,
     EventType,
     OrderStatus,
@@ -145,12 +146,28 @@ def show_number(desk: Desk, events: Records, n: int, order_sequence: int) -> int
 
 
 @kernel
+def judge_order(desk: Desk, events: Records, n: int) -> None:
+    """Write into the echo at place `n` what the gates say of its order, in place; nothing else."""
+    events["order_status_after"][n] = _REJECTED
+    if not is_sensible(desk, events, n):
+        return
+    write_outside_draft(desk, events, n)
+    mask = evaluate(desk)
+    events["refusal_mask"][n] = mask
+    if mask == 0:
+        events["order_status_after"][n] = _PENDING_NEW
+
+
+@kernel
 def take_order(desk: Desk, out: Out, n: int) -> None:
     """Take the order at place `n` through the gates; writes at most one event and one command.
 
     A refusal before the restore has ended is not remembered: what is known is still on its way.
     """
     events = out.events
+    if events["flags"][n] & EVENT_QUESTION != 0:
+        judge_order(desk, events, n)
+        return
     is_request = events["event_type"][n] == _CONTROL_ORDER
     if is_request and answer_again(desk, events, n):
         return

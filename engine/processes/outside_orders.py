@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from engine.config import Config
 from engine.domain.client_id import ClientId, encode_client_id
-from engine.domain.codes import EventType, OrderStatus, Role, TradingState
+from engine.domain.codes import EVENT_QUESTION, EventType, OrderStatus, Role, TradingState
 from engine.domain.execution.asked import PARENTS_MAX
 from engine.domain.execution.router import RuledOut
 from engine.domain.execution.work import WorkState
@@ -167,6 +167,27 @@ class OutsideOrders:
         instruments = self._instruments()
         return [self._shown(row, instruments[row["instrument_index"]]) for row in rows]
 
+    def check(self, asked: OrderBody, caller: str) -> Told:
+        """Ask the gates what they would say of a person's order now; nothing is sent.
+
+        Args:
+            asked: the order, and why somebody asks.
+            caller: who asks.
+        """
+        try:
+            order = order_of(asked, self._instrument(asked.symbol))
+        except RefusedWords as refused:
+            return self._told(400, str(refused))
+        request = request_number(caller, secrets.token_hex(16))
+        words = order.words() | {"strategy_index": self._hand, "request_id": request}
+        words["flags"] |= EVENT_QUESTION
+        echo = self._ask(EventType.CONTROL_ORDER, f"{caller}: {asked.reason}", words)
+        if isinstance(echo, Told):
+            return echo
+        if echo.status is OrderStatus.PENDING_NEW:
+            return Told(200, "every gate would pass it now", echo.trading_state)
+        return self._refused(echo, 200, "would be refused")
+
     def cancel(self, asked: CancelBody, caller: str) -> Told:
         """Ask for the end of an order of this engine, or of a parent order."""
         place = place_of(asked.order, self._config.engine_tag)
@@ -255,14 +276,17 @@ class OutsideOrders:
     def _sent(self, echo: Echo) -> Told:
         again = "; this request was answered before" if echo.is_known else ""
         if echo.order_sequence == 0:
-            reasons = reasons_of(echo.refusal_mask)
-            why = ", ".join(RISK_REASON_TEXT[each] for each in reasons) or "it is no order"
-            names = tuple(each.name for each in reasons)
-            text = f"refused: {why}{again}"
-            return Told(409, text, echo.trading_state, reasons=names, is_known=echo.is_known)
+            told = self._refused(echo, 409, "refused")
+            return told._replace(effect=told.effect + again, is_known=echo.is_known)
         order, client_id = self._names(echo)
         text = f"sent as {order}{again}"
         return Told(200, text, echo.trading_state, order, client_id, is_known=echo.is_known)
+
+    def _refused(self, echo: Echo, status: int, head: str) -> Told:
+        reasons = reasons_of(echo.refusal_mask)
+        why = ", ".join(RISK_REASON_TEXT[each] for each in reasons) or "it is no order"
+        names = tuple(each.name for each in reasons)
+        return Told(status, f"{head}: {why}", echo.trading_state, reasons=names)
 
     def _withdrawn(self, echo: Echo, order: str) -> Told:
         if echo.is_applied:

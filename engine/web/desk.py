@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from engine.processes.operator import Looked
 
 ORDER_MARKS: Final = ("post_only", "immediate", "reduce_only")
+CHECK: Final = "check_trade_signal"
 NO_ORDER: Final = 400  # what was asked cannot be said exactly
 SELF_NAMED: Final = frozenset({"local", "guest"})  # on this machine: they say who they are
 
@@ -166,7 +167,7 @@ class Desk:
             told = orders.execute(asked, who)
         else:
             assert isinstance(asked, OrderBody), asked
-            told = orders.submit(asked, who)
+            told = (orders.check if name == CHECK else orders.submit)(asked, who)
         effect = OrderEffect(
             effect=told.effect,
             trading_state=told.trading_state.name,

@@ -149,9 +149,7 @@ OPERATIONS: Final = (
     _open("blend_outputs", "POST", "predictions", "models behind scores"),
     _open("record_live_update", "POST", "predictions", "learning while trading"),
     # risk and execution
-    _open(
-        "check_trade_signal", "POST", "execution", "a question to the gates, which run in the brain"
-    ),
+    _order("check_trade_signal", "Ask the gates what they would say of an order now.", OrderBody),
     _order("submit_order", "Send an order through every gate, once per request id.", OrderBody),
     _order("execute_order", "Start a parent order, which an algorithm works.", ExecuteBody),
     _read("executions", "execution", "Parent orders and how far they are.", gives=Listing),

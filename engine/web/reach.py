@@ -97,6 +97,9 @@ class OrderPort(Protocol):
     def executions(self) -> list[dict[str, Any]]:
         """Return the newest parent orders and how far they are; any thread."""
 
+    def check(self, asked: OrderBody, caller: str) -> Told:
+        """Ask the gates what they would say of an order; nothing is sent."""
+
     def cancel(self, asked: CancelBody, caller: str) -> Told:
         """Ask for the cancel of one order."""
 

@@ -12,6 +12,7 @@ from engine.domain.codes import (
     EVENT_DUPLICATE,
     EVENT_ENTRY,
     EVENT_POST_ONLY,
+    EVENT_QUESTION,
     EVENT_REDUCE_ONLY,
     EventType,
     OrderStatus,
@@ -99,6 +100,45 @@ def test_the_trading_state_refuses_it_and_the_echo_says_so(state: TradingState) 
     assert reasons_of(int(echo["refusal_mask"])) == (RiskReason.TRADING_STATE,)
     assert len(of_type(events, EventType.RISK_REFUSAL)) == 1
     assert not len(of_type(rig.all_commands(), EventType.COMMAND_NEW))
+
+
+def everything(rig: DeskRig) -> list[bytes]:
+    """Return every array of the desk but the draft, which is scratch, and the words of time."""
+    desk = rig.desk
+    names = [name for name in desk._fields if name not in {"draft", "words", "counts"}]
+    return [np.asarray(getattr(desk, name)).tobytes() for name in names]
+
+
+@pytest.mark.parametrize("state", [TradingState.ENABLED, TradingState.HALTED])
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"qty_lots": 1_000_000}, {"order_type": OrderType.LIMIT, "price_ticks": 2 * ASK}],
+)
+def test_a_question_is_answered_as_the_order_would_be_and_changes_nothing(
+    state: TradingState, fields: dict[str, int]
+) -> None:
+    asking, sending = rig_of(), rig_of()
+    asking.outer = sending.outer = state
+    asking.step([])
+    before = everything(asking)
+    events = ask(asking, flags=EVENT_QUESTION, **fields)
+    echo = of_type(events, EventType.CONTROL_ORDER)[0]
+    sent = of_type(ask(sending, **fields), EventType.CONTROL_ORDER)[0]
+    assert echo["refusal_mask"] == sent["refusal_mask"]
+    assert echo["order_status_after"] == sent["order_status_after"]
+    assert not echo["flags"] & EVENT_APPLIED
+    assert echo["order_sequence"] == 0
+    assert set(types(events)) <= {EventType.CONTROL_ORDER, EventType.TRADING_STATE_CHANGED}
+    assert not len(of_type(asking.all_commands(), EventType.COMMAND_NEW))
+    assert everything(asking) == before
+    again = of_type(ask(asking, **fields), EventType.CONTROL_ORDER)[0]
+    assert not again["flags"] & EVENT_DUPLICATE, "the request was not remembered"
+    assert again["order_sequence"] == sent["order_sequence"]
+
+
+def test_a_question_that_is_no_order_is_no_order() -> None:
+    echo = of_type(ask(rig_of(), flags=EVENT_QUESTION, qty_lots=0), EventType.CONTROL_ORDER)[0]
+    assert (echo["order_status_after"], echo["refusal_mask"]) == (OrderStatus.REJECTED, 0)
 
 
 @pytest.mark.parametrize(

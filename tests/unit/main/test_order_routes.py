@@ -43,6 +43,15 @@ def test_an_order_is_passed_on_whole_answered_and_written_down(served: Served) -
     assert row["effect"] == "sent as 1-5"
 
 
+def test_a_question_to_the_gates_is_answered_and_no_order(served: Served) -> None:
+    answer = served.told("check_trade_signal", ORDER)
+    assert (answer.status, answer.document["effect"]) == (200, "would be refused: halted")
+    assert (answer.document["reasons"], answer.document["order"]) == (["LEASE"], "")
+    row = served.audit.tail()[-1]
+    assert row["what"] == "check_trade_signal BTCUSDT buy 0.004 at market"
+    assert served.told("check_trade_signal", {"symbol": "BTCUSDT"}).status == 400
+
+
 def test_a_refusal_names_the_gates_and_is_written_down_too(served: Served) -> None:
     served.orders.answer = REFUSED
     answer = served.told("submit_order", ORDER)

@@ -15,6 +15,7 @@ from engine.domain.client_id import parse_client_id
 from engine.domain.codes import (
     EVENT_APPLIED,
     EVENT_DUPLICATE,
+    EVENT_QUESTION,
     EventType,
     OrderStatus,
     OrderType,
@@ -118,6 +119,37 @@ def orders_of(brain: Brain, instruments: tuple[Instrument, ...] = (BTC,)) -> Out
     names = ["orderflow", "hand", "execution"]
     commands: Any = brain
     return OutsideOrders(config, names, commands, brain.ring, brain.board, lambda: instruments)
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_a_question_is_marked_as_one_and_no_order_comes_of_it(
+    brain: Brain, *, passes: bool
+) -> None:
+    def judge(record: np.ndarray) -> None:
+        assert record["flags"][0] & EVENT_QUESTION
+        record["order_status_after"] = OrderStatus.PENDING_NEW
+        if not passes:
+            refuse(record)
+            record["flags"] &= ~np.uint8(EVENT_APPLIED)
+
+    brain.answer = judge
+    orders = orders_of(brain)
+    told = orders.check(ORDER, "ana")
+    assert (told.status, told.order, told.client_order_id) == (200, "", "")
+    if passes:
+        assert (told.effect, told.reasons) == ("every gate would pass it now", ())
+    else:
+        assert told.effect.startswith("would be refused: the trading state")
+        assert told.reasons == ("TRADING_STATE", "PRICE_COLLAR")
+    brain.answer = accept
+    assert orders.submit(ORDER, "ana").order == "258-41", "the same request id was not used up"
+    assert not brain.seen[-1]["flags"] & EVENT_QUESTION
+
+
+def test_a_question_that_is_no_order_asks_nobody(brain: Brain) -> None:
+    wrong = OrderBody(symbol="NOSUCH", side="buy", quantity="1")
+    assert orders_of(brain).check(wrong, "ana").status == 400
+    assert brain.seen == []
 
 
 def test_an_order_goes_out_in_lots_and_is_told_by_its_number(brain: Brain) -> None:
