@@ -212,6 +212,11 @@ def _add_journal_commands(add: Callable[[str, str, str], argparse.ArgumentParser
     why.add_argument("--state", default=None, help="VENUE-ACCOUNT-MODE, where several know it")
     why.add_argument("--json", action="store_true", help="print one JSON object")
     _add_shadow(add)
+    _add_ledger(add)
+    _add_journal(add)
+
+
+def _add_ledger(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     ledger = add(
         "ledger",
         "The double-entry ledger of an account: what was made by whom, and that it sums to zero.",
@@ -221,6 +226,9 @@ def _add_journal_commands(add: Callable[[str, str, str], argparse.ArgumentParser
     )
     ledger.add_argument("--state", default=None, help="VENUE-ACCOUNT-MODE; default: the last used")
     ledger.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_journal(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     journal = add(
         "journal",
         "Check that a journal is what was written, or write its audit trail.",

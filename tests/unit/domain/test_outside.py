@@ -121,9 +121,10 @@ def test_a_question_is_answered_as_the_order_would_be_and_changes_nothing(
     asking.outer = sending.outer = state
     asking.step([])
     before = everything(asking)
-    events = ask(asking, flags=EVENT_QUESTION, **fields)
-    echo = of_type(events, EventType.CONTROL_ORDER)[0]
-    sent = of_type(ask(sending, **fields), EventType.CONTROL_ORDER)[0]
+    kind = EventType.CONTROL_ORDER
+    events = ask(asking, kind, flags=EVENT_QUESTION, **fields)
+    echo = of_type(events, kind)[0]
+    sent = of_type(ask(sending, kind, **fields), kind)[0]
     assert echo["refusal_mask"] == sent["refusal_mask"]
     assert echo["order_status_after"] == sent["order_status_after"]
     assert not echo["flags"] & EVENT_APPLIED
@@ -131,7 +132,7 @@ def test_a_question_is_answered_as_the_order_would_be_and_changes_nothing(
     assert set(types(events)) <= {EventType.CONTROL_ORDER, EventType.TRADING_STATE_CHANGED}
     assert not len(of_type(asking.all_commands(), EventType.COMMAND_NEW))
     assert everything(asking) == before
-    again = of_type(ask(asking, **fields), EventType.CONTROL_ORDER)[0]
+    again = of_type(ask(asking, kind, **fields), kind)[0]
     assert not again["flags"] & EVENT_DUPLICATE, "the request was not remembered"
     assert again["order_sequence"] == sent["order_sequence"]
 
