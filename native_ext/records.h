@@ -218,6 +218,7 @@ union aegis_instrument_row {
     struct { uint8_t before_delivery_time_ns[200]; int64_t delivery_time_ns; };
     struct { uint8_t before_tick_size[208]; double tick_size; };
     struct { uint8_t before_lot_size[216]; double lot_size; };
+    struct { uint8_t before_open_interest_lots[240]; int64_t open_interest_lots; };
 };
 
 _Static_assert(sizeof(union aegis_instrument_row) == 256, "aegis_instrument_row");
@@ -249,5 +250,6 @@ _Static_assert(offsetof(union aegis_instrument_row, onboard_time_ns) == 192, "of
 _Static_assert(offsetof(union aegis_instrument_row, delivery_time_ns) == 200, "offset");
 _Static_assert(offsetof(union aegis_instrument_row, tick_size) == 208, "offset");
 _Static_assert(offsetof(union aegis_instrument_row, lot_size) == 216, "offset");
+_Static_assert(offsetof(union aegis_instrument_row, open_interest_lots) == 240, "offset");
 
 #endif

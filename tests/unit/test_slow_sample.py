@@ -22,7 +22,8 @@ def test_quick(): pass
 def collected(folder: Path, *options: str) -> list[str]:
     tests = folder / "tests"
     tests.mkdir()
-    shutil.copy(ROOT / "tests" / "conftest.py", tests)
+    for name in ("conftest.py", "bucket.py"):  # and what it imports
+        shutil.copy(ROOT / "tests" / name, tests)
     shutil.copy(ROOT / ".env.example", folder)
     (tests / "test_suite.py").write_text(SUITE)
     settings = [
