@@ -46,7 +46,7 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "ring_crowd": (("p50", "p99", "p99.9", "max", "core used"),),
     "ring_observers": (("records per second",), ("mean below p99", "p50", "p99")),
     "growth": (("ns", "records", "state"),),
-    "features": (("ns", "columns"), ("ns", "together")),
+    "features": (("ns", "columns"), ("ns", "streams"), ("ns", "together")),
     "tick_to_order": ((*LATENCY, "missed"),),
     "waterfall": (("p50", "p90", "p99", "p99.9", "max", "slowest 1 %", "count"),),
     "order_path": (LATENCY,),
@@ -54,6 +54,8 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("orders", "fills", "over limit", "held back"),
         ("refused", "unknown", "disagreements"),
     ),
+    "durability": (("p50", "p99", "max", "count"),),
+    "store_rates": (("records",), ("rows", "events")),
     "market_load": (
         ("offered", "delivered", "late", "lost", "undecided", "conflated", "refused"),
         ("lag p50", "lag p99", "lag max", "feed", "brain", "exchange"),
