@@ -29,8 +29,7 @@ from engine.store.session import SessionDocument
 
 OPEN_MAX: Final = 4_096  # orders followed at once; of more the oldest is given up
 FILLS_MAX: Final = 32  # of one order that are told
-REPORTS: Final = (EventType.ORDER_UPDATE, EventType.FILL, EventType.ORDER_UNKNOWN)
-FOLLOWED: Final = (EventType.ORDER_SENT, *REPORTS)
+FOLLOWED: Final = (EventType.ORDER_SENT, EventType.ORDER_UPDATE, EventType.FILL)
 HASH_BYTES: Final = 8
 
 Attributes = dict[str, str | int]
@@ -114,8 +113,6 @@ class OrderSpans:
 
     def _follow(self, names: EventNames, order_id: str, event: Event) -> OrderTrace | None:
         order, time_ns = self._open[order_id], int(event["time_ns"])
-        if event["event_type"] == EventType.ORDER_UNKNOWN:
-            return None
         order.answered_ns = order.answered_ns or time_ns
         if event["event_type"] == EventType.FILL and len(order.fills) < FILLS_MAX:
             lots, ticks = int(event["last_qty_lots"]), int(event["last_price_ticks"])
