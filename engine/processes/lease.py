@@ -102,11 +102,7 @@ class Lease:
     def __init__(
         self, config: Config, *, folder: Path = SHM_FOLDER, look_s: float = LOOK_S
     ) -> None:
-        """Name the accounts of a configuration whose account and addresses are known.
-
-        Raises:
-            StartError: a database is configured and its package is not installed.
-        """
+        """Name the accounts of a configuration whose account and addresses are known."""
         self._must_know = config.orders_leave
         self._look_s = look_s
         self._file = FileLease(accounts_of(config, str(Path(config.state_dir).absolute())), folder)

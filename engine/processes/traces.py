@@ -1,6 +1,6 @@
 """Sends the spans of orders to an OpenTelemetry collector, from a thread that nothing waits for.
 
-        journal files -> OrderSpans -> batches of SPANS_MAX -> OTLP over HTTP
+        journal files -> OrderSpans -> batches of TRACES_MAX -> OTLP over HTTP
 
 The thread reads what is already journaled, so a collector that is slow or away costs trading
 nothing: the thread falls behind in the files, and what could not be delivered is counted and gone.
