@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from engine.config_bounds import ApprovalConfig, BoundsConfig
+from engine.config_bounds import Amount, ApprovalConfig, BoundsConfig
 from engine.config_claims import ClaimsConfig
 from engine.config_journal import JournalConfig
 from engine.config_paper import PaperConfig
@@ -24,7 +24,6 @@ NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,23}$"
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
-Amount = Annotated[float, Meta(ge=0.0)]
 
 
 class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from engine.config_people import Count
+
 Amount = Annotated[float, Meta(ge=0.0)]
-Count = Annotated[int, Meta(ge=0)]
 
 
 class BoundConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

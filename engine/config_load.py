@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from engine.config import SECRET_FIELDS, Config
 from engine.secret_sources import SecretSources
@@ -192,11 +193,7 @@ def _conclude(merged: dict[str, Any], source: str, origins: Mapping[str, str]) -
         field = where.strip("`.") or "the file"
         message = f"{origins.get(field, source)}: {field}: {reason}"
         raise ConfigError(message) from error
-    for field, number in msgspec.to_builtins(config.limits).items():
-        path = f"limits.{field}"
-        if not math.isfinite(number):
-            raise ConfigError(f"{origins.get(path, source)}: {path}: must be finite")
-    _check_bounds(config)
+    _check_finite(config, source, origins)
     _check(config)
     return _with_symbols(config, origins.get("instruments", source))
 
@@ -253,17 +250,15 @@ def _check(config: Config) -> None:
             raise ConfigError(message)
 
 
-def _check_bounds(config: Config) -> None:
-    tree = msgspec.to_builtins(config)
-    tables = {
-        f"bounds.{kind}.{name}": row
-        for kind, rows in tree["bounds"].items()
-        for name, row in rows.items()
-    }
-    for table, fields in {**tables, "approval": tree["approval"]}.items():
-        for field, number in fields.items():
+def _check_finite(config: Config, source: str, origins: Mapping[str, str]) -> None:
+    tables: dict[str, Struct] = {"limits": config.limits, "approval": config.approval}
+    for kind, rows in (("strategy", config.bounds.strategy), ("venue", config.bounds.venue)):
+        tables |= {f"bounds.{kind}.{name}": row for name, row in rows.items()}
+    for table, row in tables.items():
+        for field, number in msgspec.structs.asdict(row).items():
             if number is not None and not math.isfinite(number):
-                raise ConfigError(f"{table}.{field}: must be finite")
+                path = f"{table}.{field}"
+                raise ConfigError(f"{origins.get(path, source)}: {path}: must be finite")
 
 
 def _check_key(secret: str) -> None:
