@@ -20,13 +20,13 @@ from engine.domain.codes import (
 )
 from engine.domain.execution.parent import Place
 from engine.domain.execution.work import (
+    OVER,
     ChildOrder,
     Market,
     Plan,
     StopReason,
     Withdraw,
     Work,
-    WorkState,
     advance,
     forget,
     placed,
@@ -98,7 +98,7 @@ class Working:
     @property
     def is_over(self) -> bool:
         """Return whether nothing is left to be done."""
-        return self._work.state in {WorkState.DONE, WorkState.ENDED}
+        return self._work.state in OVER
 
     def feed(self, records: Records) -> None:
         """Take records in order of time; the algorithm looks after every quote of its own."""

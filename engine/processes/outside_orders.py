@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from engine.config import Config
-from engine.domain.client_id import ClientId, encode_client_id
+from engine.domain.client_id import EPOCH_LOW_MASK, ClientId, encode_client_id, whole_epoch
 from engine.domain.codes import EVENT_QUESTION, EventType, OrderStatus, Role, TradingState
 from engine.domain.execution.asked import PARENTS_MAX
 from engine.domain.execution.router import RuledOut
-from engine.domain.execution.work import WorkState
+from engine.domain.execution.work import CLOSED, OVER, WorkState
 from engine.domain.instrument_row import Instrument
 from engine.domain.risk_reasons import RISK_REASON_TEXT, reasons_of
 from engine.domain.strategy_table import EXECUTION, HAND
@@ -54,11 +54,7 @@ LOOK_S: Final = 0.0005
 SLOTS_PER_LOOK: Final = 64
 NOT_HIDDEN: Final = "refused: no venue of this engine hides an order; an iceberg shows a part of it"
 OTHER_USE: Final = "this request id was used for something else"
-OVER: Final = frozenset({WorkState.DONE.name, WorkState.ENDED.name})
 REQUESTS_MAX: Final = 1_024  # words of this run kept, to tell another use of one id
-CLOSED: Final = frozenset(
-    {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED}
-)
 
 
 class Told(NamedTuple):
@@ -138,7 +134,7 @@ class OutsideOrders:
             return self._told(409, NOT_HIDDEN)._replace(reasons=(RuledOut.NOT_OFFERED.name,))
         if self._commands.state() is TradingState.HALTED:
             return self._told(409, "refused: trading is halted")
-        if sum(row["state"] not in OVER for row in self.executions()) >= PARENTS_MAX:
+        if sum(not _is_over(row) for row in self.executions()) >= PARENTS_MAX:
             return self._told(409, f"refused: {PARENTS_MAX} parent orders work already")
         request = request_number(caller, asked.request_id or secrets.token_hex(16))
         if not self._is_same(request, asked):
@@ -196,7 +192,11 @@ class OutsideOrders:
             return self._told(400, text)
         epoch, number = place
         request = request_number(caller, secrets.token_hex(16))
-        words = {"order_sequence": number, "epoch_low": epoch & 0xFF, "request_id": request}
+        words = {
+            "order_sequence": number,
+            "epoch_low": epoch & EPOCH_LOW_MASK,
+            "request_id": request,
+        }
         echo = self._ask(EventType.CONTROL_CANCEL, f"{caller}: {asked.reason}", words)
         return echo if isinstance(echo, Told) else self._withdrawn(echo, f"{epoch}-{number}")
 
@@ -252,7 +252,7 @@ class OutsideOrders:
     def _names(self, echo: Echo) -> tuple[str, str]:
         """Return the order's id, and its client id if it is of this session."""
         ours = self._config.epoch
-        epoch = ours - ((ours - echo.epoch_low) & 0xFF)
+        epoch = whole_epoch(ours, echo.epoch_low)
         if epoch != ours:
             return f"{epoch}-{echo.order_sequence}", ""
         identity = ClientId(epoch, self._hand, echo.order_sequence, 0)
@@ -292,7 +292,7 @@ class OutsideOrders:
         if echo.is_applied:
             return Told(200, f"asked to cancel {order}", echo.trading_state, order)
         row = next((row for row in self.executions() if row["order"] == order), None)
-        if row is not None and row["state"] in OVER:
+        if row is not None and _is_over(row):
             text = f"{order} is over: {row['reason']}"
             return Told(409, text, echo.trading_state, order)
         if row is not None or order in self._begun:  # the newest may not be shown yet
@@ -301,3 +301,7 @@ class OutsideOrders:
             text = f"{order} is {echo.status.name} already"
             return Told(409, text, echo.trading_state, order)
         return Told(409, f"no order {order} is known here", echo.trading_state)
+
+
+def _is_over(row: Mapping[str, Any]) -> bool:
+    return WorkState[row["state"]] in OVER

@@ -17,6 +17,7 @@ from engine.domain.codes import EventType, OrderStatus, TimeInForce, TradingStat
 from engine.domain.execution.asked import Asked
 from engine.domain.execution.parent import Place
 from engine.domain.execution.work import (
+    OVER,
     ChildOrder,
     Market,
     Plan,
@@ -35,7 +36,6 @@ from engine.domain.fold import Fold
 from engine.domain.order_store import EPOCH_PLACES
 
 SETTLED_LISTED_MAX: Final = 32  # children that are settled and still listened for
-OVER: Final = frozenset({WorkState.DONE, WorkState.ENDED})
 Events = NDArray[np.void]
 
 

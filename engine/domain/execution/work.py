@@ -46,6 +46,9 @@ class WorkState(IntEnum):
     ENDED = 4  # stopped with a rest; `StopReason` says why
 
 
+OVER: Final = frozenset({WorkState.DONE, WorkState.ENDED})
+
+
 class StopReason(IntEnum):
     """Why a parent was stopped."""
 
@@ -199,7 +202,7 @@ def advance(
         market: as of this step.
         now_ns: of any clock that does not go back.
     """
-    if work.state in {WorkState.DONE, WorkState.ENDED} or now_ns < plan.bounds.start_ns:
+    if work.state in OVER or now_ns < plan.bounds.start_ns:
         return work, None
     known = account(work, children)
     work = _bounded(plan, work, known, now_ns)
