@@ -11,7 +11,6 @@ from engine.web.bodies import (
     SYMBOL_PATTERN,
     Effect,
     ExportQuery,
-    ModuleBody,
     OrderEffect,
     Problem,
 )
@@ -113,8 +112,6 @@ def _responses(row: Operation) -> dict[str, Any]:
     statuses = dict(_PROBLEMS)
     if row.missing:
         statuses["501"] = f"Not built: {row.missing}."
-    if row.takes is ModuleBody:
-        statuses["501"] = "This part has no states yet."
     if row in {BOOK, CHART, STREAM} or row.name in MAY_BE_AWAY:
         statuses["404"] = "There is none of that name."
         statuses["503"] = "Not now; the sentence says why."

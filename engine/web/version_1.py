@@ -13,7 +13,7 @@ from starlette.routing import Route
 from engine.web import answers
 from engine.web.access import address, foreign, names_loopback
 from engine.web.bodies import BookQuery, CommandBody, Identity, LoginBody, OrderEffect
-from engine.web.desk import Desk
+from engine.web.desk import Answer, Desk
 from engine.web.gate import Gate, Refused
 from engine.web.live import LiveStreams
 from engine.web.lockout import Buckets
@@ -125,10 +125,7 @@ class Version1:
             looked = await asyncio.to_thread(self._desk.look, row.name, asked, caller)
         source = address(request)
         found = await self._in_order(self._desk.act, row.name, asked, caller, source, looked)
-        answer = answers.document(found.document, found.status)
-        if found.replayed:
-            answer.headers["Idempotent-Replay"] = "true"
-        return answer
+        return _acted(found)
 
     async def _order(
         self, request: Request, row: Operation, asked: CommandBody, caller: Caller
@@ -136,10 +133,7 @@ class Version1:
         loop, source = asyncio.get_running_loop(), address(request)
         act = self._desk.order
         found = await loop.run_in_executor(self._orders, act, row.name, asked, caller, source)
-        answer = answers.document(found.document, found.status)
-        if found.replayed:
-            answer.headers["Idempotent-Replay"] = "true"
-        return answer
+        return _acted(found)
 
     async def _in_order(self, act: Any, *words: object) -> Any:  # noqa: ANN401  any of the desk's
         return await asyncio.get_running_loop().run_in_executor(self._operator, act, *words)
@@ -240,6 +234,14 @@ class Version1:
         answer = answers.document(_identity(Caller("", "nobody", frozenset())))
         answer.delete_cookie(COOKIE)
         return answer
+
+
+def _acted(found: Answer) -> Response:
+    """Return the answer to an action; one that was done before says so in its head."""
+    answer = answers.document(found.document, found.status)
+    if found.replayed:
+        answer.headers["Idempotent-Replay"] = "true"
+    return answer
 
 
 def _identity(caller: Caller, csrf: str = "") -> Identity:
