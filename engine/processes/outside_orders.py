@@ -237,8 +237,8 @@ class OutsideOrders:
             _, count, _ = observer.poll_into(slots)
             for first in range(0, count * SLOT_BYTES, SLOT_BYTES):
                 slot = slots[first : first + SLOT_BYTES]
-                if event_type_of(slot) == event and read_echo(slot).request_id == request:
-                    return read_echo(slot)
+                if event_type_of(slot) == event and (echo := read_echo(slot)).request_id == request:
+                    return echo
             if not count:
                 time.sleep(LOOK_S)
         text = f"the brain did not answer within {ANSWER_S:.0f} s; ask again with this request id"

@@ -91,7 +91,6 @@ class OutsideOrder(NamedTuple):
 class Echo(NamedTuple):
     """What the brain answered to a record."""
 
-    event_type: int
     request_id: int
     order_sequence: int
     epoch_low: int
@@ -123,22 +122,14 @@ def pack_outside(event: EventType, role: Role, text: str, words: Mapping[str, fl
 
 def read_echo(slot: bytes | memoryview) -> Echo:
     """Return what a slot of the brain's events says, if it is an echo of an outside record."""
-
-    def word(name: str) -> int:
-        """Return one field."""
-        offset, form = FIELDS[name]
-        found: int = form.unpack_from(slot, offset)[0]
-        return found
-
-    flags = word("flags")
+    flags = _word(slot, "flags")
     return Echo(
-        event_type=word("event_type"),
-        request_id=word("request_id"),
-        order_sequence=word("order_sequence"),
-        epoch_low=word("epoch_low"),
-        status=OrderStatus(word("order_status_after")),
-        refusal_mask=word("refusal_mask"),
-        trading_state=TradingState(word("trading_state")),
+        request_id=_word(slot, "request_id"),
+        order_sequence=_word(slot, "order_sequence"),
+        epoch_low=_word(slot, "epoch_low"),
+        status=OrderStatus(_word(slot, "order_status_after")),
+        refusal_mask=_word(slot, "refusal_mask"),
+        trading_state=TradingState(_word(slot, "trading_state")),
         is_applied=bool(flags & EVENT_APPLIED),
         is_known=bool(flags & EVENT_DUPLICATE),
     )
@@ -146,12 +137,16 @@ def read_echo(slot: bytes | memoryview) -> Echo:
 
 def event_type_of(slot: bytes | memoryview) -> int:
     """Return the type of an event slot."""
-    offset, form = FIELDS["event_type"]
-    found: int = form.unpack_from(slot, offset)[0]
-    return found
+    return _word(slot, "event_type")
 
 
 def request_number(caller: str, request_id: str) -> int:
     """Return the number of a caller's request: 63 bits, above 0, the same for the same words."""
     digest = blake2b(f"{caller}\0{request_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1 or 1
+
+
+def _word(slot: bytes | memoryview, name: str) -> int:
+    offset, form = FIELDS[name]
+    found: int = form.unpack_from(slot, offset)[0]
+    return found
