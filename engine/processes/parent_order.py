@@ -120,7 +120,7 @@ class ParentOrder:
                 if kind == EventType.CANCEL_REJECTED:
                     self._withdrawing.discard(self._key(event))
                 self._fold.add(event)
-        self._forget_settled()
+                self._forget_settled()
 
     def stop(self, reason: StopReason) -> None:
         """Place nothing more; what rests is withdrawn by the next looks."""
