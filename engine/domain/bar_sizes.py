@@ -68,7 +68,7 @@ def bar_size(words: str) -> BarSize:
     Raises:
         BarSizeError: an unknown kind, or a size that is no number above 0.
     """
-    first, *others = words.split()
+    first, *others = words.split() or [""]
     name, colon, size = first.partition(":")
     kinds = {kind.name.lower(): kind for kind in BarKind if kind is not BarKind.CLOCK}
     if not colon or name not in kinds:

@@ -58,6 +58,7 @@ def test_some_instruments_may_have_a_size_of_their_own() -> None:
 @pytest.mark.parametrize(
     "words",
     [
+        " ",
         "volume",
         "volume:",
         "volume:0",
