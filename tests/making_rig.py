@@ -15,7 +15,7 @@ from engine.domain.features.micro import MICROPRICE_BPS
 from engine.domain.limits import RiskLimits
 from engine.domain.market_state import MAKER_FEE_PPM
 from engine.domain.records import EVENT_DTYPE
-from engine.domain.strategy_table import StrategyKind, StrategyRow, parameters_of
+from engine.domain.strategy_table import StrategyKind, StrategyRow, numbers_of
 from engine.domain.words import Word
 from tests.builders import START_VENUE_NS, make_instruments, make_quote
 from tests.desk_rig import GENEROUS, MS, START_NS, WALLET_E8, DeskRig, S, of_type
@@ -163,8 +163,7 @@ class PlainMaker:
 
     def number_of(self, name: str) -> float:
         """Return a parameter of the row."""
-        defaults = {it.name: it.default for it in parameters_of(StrategyKind.MAKING)}
-        return (defaults | self.row.parameters)[name]
+        return numbers_of(self.row)[name]
 
     def lots(self, ask: int) -> int:
         """Return the lots of a whole quote."""

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from engine.domain.strategy_table import StrategyKind, StrategyRow, parameters_of
+from engine.domain.strategy_table import StrategyKind, StrategyRow, numbers_of
 
 # Kinds that gain by a chance. A quote gains by its distance from fair, which no count of wins says.
 LEARNING_KINDS = frozenset(
@@ -26,15 +26,10 @@ LEARNING_KINDS = frozenset(
 )
 
 
-def number_of(row: StrategyRow, name: str) -> float:
-    """Return a parameter of a row, its default where the row does not set it."""
-    defaults = {it.name: it.default for it in parameters_of(row.kind)}
-    return row.parameters.get(name, defaults[name])
-
-
 def bare_chance(row: StrategyRow) -> float:
     """Return the chance of a gain that claims nothing, above 0 and below 1."""
-    stop, take = number_of(row, "stop_atr"), number_of(row, "take_atr")
+    numbers = numbers_of(row)
+    stop, take = numbers["stop_atr"], numbers["take_atr"]
     return stop / (stop + take) if stop > 0.0 and take > 0.0 else 0.5
 
 
@@ -50,7 +45,7 @@ def learned_claim(row: StrategyRow, exits: int, wins: int, prior_exits: int) -> 
     assert 0 <= wins <= exits, (wins, exits)
     assert prior_exits > 0, prior_exits
     bare = bare_chance(row)
-    own = bare + number_of(row, "claim") * (1.0 - bare)
+    own = bare + numbers_of(row)["claim"] * (1.0 - bare)
     chance = (wins + prior_exits * own) / (exits + prior_exits)
     return min(max((chance - bare) / (1.0 - bare), 0.0), 1.0)
 
@@ -82,6 +77,6 @@ def with_claim(row: StrategyRow, learned: Mapping[str, float]) -> StrategyRow:
     """Return a row with what it learned to claim, and asked for an edge of at least 0 then."""
     if row.name not in learned:
         return row
-    least_bps = max(number_of(row, "edge_min_bps"), 0.0)
+    least_bps = max(numbers_of(row)["edge_min_bps"], 0.0)
     told = row.parameters | {"claim": learned[row.name], "edge_min_bps": least_bps}
     return msgspec.structs.replace(row, parameters=told)

@@ -65,6 +65,7 @@ from engine.domain.strategy_table import (
     StrategyRow,
     bars_of,
     check_row,
+    numbers_of,
     parameters_of,
     rule_of,
 )
@@ -273,7 +274,7 @@ def pack_strategies(
     series = [*timeframes_s, *bars_of(rows)]
     for s, row in enumerate(rows):
         check_row(row)
-        numbers = {p.name: p.default for p in parameters_of(row.kind)} | row.parameters
+        numbers = numbers_of(row)
         packed["kind"][s] = int(row.kind)
         packed["timeframe_index"][s] = series.index(row.bars or row.timeframe_s)
         packed["notional_e8"][s] = round(row.notional * E8)

@@ -12,7 +12,7 @@ from engine.domain.strategy_table import (
     Rule,
     StrategyKind,
     StrategyRow,
-    parameters_of,
+    numbers_of,
     rule_of,
 )
 
@@ -62,12 +62,12 @@ def contributions(
             Contribution("inventory", score, None),
         )
     if row.kind is StrategyKind.SMC:
-        flow_min = _number(row, "flow_min")
+        flow_min = numbers_of(row)["flow_min"]
         return (
             Contribution("trend_side", inputs["trend_side"], None),
             Contribution("trade_flow", inputs["trade_flow"], flow_min),
         )
-    return (Contribution("imbalance", score, _number(row, "threshold")),)
+    return (Contribution("imbalance", score, numbers_of(row)["threshold"]),)
 
 
 def _flow(score: float, inputs: Mapping[str, float]) -> tuple[Contribution, ...]:
@@ -81,13 +81,9 @@ def _flow(score: float, inputs: Mapping[str, float]) -> tuple[Contribution, ...]
 
 
 def _rules(row: StrategyRow, inputs: Mapping[str, float]) -> tuple[Contribution, ...]:
+    numbers = numbers_of(row)
     return tuple(
-        Contribution(row.rules[f"{place}_feature"], inputs[f"{place}_feature"], _number(row, bound))
+        Contribution(row.rules[f"{place}_feature"], inputs[f"{place}_feature"], numbers[bound])
         for place, bound in BOUNDS.items()
         if rule_of(row, place) is not Rule.NONE
     )
-
-
-def _number(row: StrategyRow, name: str) -> float:
-    default = next(it.default for it in parameters_of(row.kind) if it.name == name)
-    return row.parameters.get(name, default)

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from engine.domain.kernel import Records, kernel
 from engine.domain.market_state import EQUITY_E8, LOSS_USED_PPM, MarketState
+from engine.domain.opportunity import TO_BPS
 from engine.domain.size_reasons import BY_KELLY, BY_LOSSES
 
 PPM = 1_000_000.0
-TO_BPS = 10_000.0
 
 
 @kernel

@@ -252,6 +252,11 @@ def parameters_of(kind: StrategyKind) -> tuple[Parameter, ...]:
     return COMMON_PARAMETERS + KIND_PARAMETERS[kind]
 
 
+def numbers_of(row: StrategyRow) -> dict[str, float]:
+    """Return every parameter of a row by name, its default where the row does not set it."""
+    return {it.name: it.default for it in parameters_of(row.kind)} | row.parameters
+
+
 def bars_of(rows: Iterable[StrategyRow]) -> tuple[str, ...]:
     """Return the words for bars that rows read and that do not end by the clock, in their order."""
     return tuple(dict.fromkeys(row.bars for row in rows if row.bars))

@@ -17,8 +17,14 @@ from typing import Any, Final, NamedTuple
 from engine import exit_codes
 from engine.cli_views import table
 from engine.config import Config
-from engine.domain.claims import learn_claims, number_of
-from engine.domain.strategy_table import STRATEGY_TABLE, StrategyError, StrategyRow, select_rows
+from engine.domain.claims import learn_claims
+from engine.domain.strategy_table import (
+    STRATEGY_TABLE,
+    StrategyError,
+    StrategyRow,
+    numbers_of,
+    select_rows,
+)
 from engine.processes import kernel_cache
 from engine.processes.projected import open_projected
 from engine.processes.strategy_rows import own_rows
@@ -187,7 +193,7 @@ def _record(rows: Sequence[StrategyRow], config: Config, options: argparse.Names
     told = [
         row
         | {
-            "claim": number_of(named[name], "claim") if name in named else None,
+            "claim": numbers_of(named[name])["claim"] if name in named else None,
             "learned": learned.get(name),
         }
         for row in found

@@ -11,7 +11,6 @@ from engine.domain.claims import (
     bare_chance,
     learn_claims,
     learned_claim,
-    number_of,
     with_claim,
 )
 from engine.domain.strategy_grid import expanded_rows
@@ -21,6 +20,7 @@ from engine.domain.strategy_table import (
     StrategyKind,
     StrategyRow,
     check_row,
+    numbers_of,
 )
 
 ROWS = st.builds(
@@ -91,7 +91,7 @@ def test_only_long_records_of_rows_that_gain_by_a_chance_are_learned_from() -> N
 
 def test_a_row_with_a_learned_claim_asks_for_an_edge_and_others_stay_as_they_are() -> None:
     row = STRATEGY_TABLE[0]
-    assert number_of(row, "edge_min_bps") == -1.0
+    assert numbers_of(row)["edge_min_bps"] == -1.0
     told = check_row(with_claim(row, {row.name: 0.2}))
     assert told.parameters == row.parameters | {"claim": 0.2, "edge_min_bps": 0.0}
     assert with_claim(row, {"other": 0.2}) is row
