@@ -80,11 +80,10 @@ class ConditionalDesk:
 
     async def _not_accepted(self, command: Command, error: VenueError, attempt: int) -> None:
         context = self._context
-        if isinstance(error, OutcomeUnknownError | ProtocolError):
+        is_unclear = isinstance(error, OutcomeUnknownError | ProtocolError)
+        if is_unclear or error.code == CODE_DUPLICATE_ID:
             reason = error.code or LocalReason.CONNECTION_LOST
             context.emit(context.about(EventType.ORDER_UNKNOWN, command, reason))
-        elif error.code == CODE_DUPLICATE_ID:
-            context.emit(context.about(EventType.ORDER_UNKNOWN, command, error.code))
         elif isinstance(error, ClockError) and attempt < CLOCK_ATTEMPTS_MAX:
             try:
                 await context.relearn_clock()
@@ -118,16 +117,15 @@ class ConditionalDesk:
             VenueError: by kind; OrderAbsentError where it waits no longer.
         """
         context = self._context
-        which: Params = {"clientAlgoId": context.client_order_id(command)}
-        await ask(context.rest, "DELETE", ALGO_PATH, which, urgent=True)
+        await self.withdraw(context.client_order_id(command))
         gone = OrderStatus.CANCELED
         context.emit(context.about(EventType.ORDER_UPDATE, command, order_status=gone))
 
-    async def cancel_forgotten(self, client_order_id: str) -> None:
-        """Withdraw one that nobody here remembers.
+    async def withdraw(self, client_order_id: str) -> None:
+        """Withdraw one by its name alone, also one that nobody here remembers.
 
         Raises:
-            VenueError: by kind.
+            VenueError: by kind; OrderAbsentError where it waits no longer.
         """
         which: Params = {"clientAlgoId": client_order_id}
         await ask(self._context.rest, "DELETE", ALGO_PATH, which, urgent=True)

@@ -206,7 +206,7 @@ class OrderErrands:
         which: dict[str, str | int] = {"symbol": symbol, "orderId": order.venue_order_id}
         try:
             if order.venue_order_id == 0:
-                await self._desk.cancel_forgotten(order.text)
+                await self._desk.withdraw(order.text)
                 return
             context.report_order(await ask(context.rest, "DELETE", ORDER_PATH, which))
         except VenueError as error:
