@@ -67,13 +67,17 @@ def present_plan() -> Plan:
     return Plan(found, plan_word(found), compile_plan(catalogue_text()).vector_names)
 
 
-def journaled_vectors(directory: Path) -> Iterator[Vectors]:
+def journaled_vectors(directory: Path, first_sequence: int = 0) -> Iterator[Vectors]:
     """Yield the vectors of a session's journal, VECTOR_DTYPE[n], in order; lost ones are missing.
+
+    Args:
+        directory: of the session's journal.
+        first_sequence: the first frame is the one that holds it, or the first that is kept.
 
     Raises:
         JournalError: the journal is damaged.
     """
-    first = first_kept(directory, SOURCE_FEATURES)
+    first = max(first_sequence, first_kept(directory, SOURCE_FEATURES))
     for batch in read_batches(directory, SOURCE_FEATURES, first):
         if len(batch.records):
             yield batch.records

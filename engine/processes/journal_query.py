@@ -6,7 +6,7 @@ A process of its own, because numpy and a journal's bytes have no place in main.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from engine.processes.feature_files import (
     FeatureStoreError,
     Plan,
     check_plan,
+    journaled_vectors,
     present_plan,
 )
 from engine.processes.journal_page import CostsAsked, FeaturesAsked
@@ -31,7 +32,7 @@ from engine.store.errors import StoreError
 from engine.store.execution_costs import lines_of
 from engine.store.journal import SOURCE_FEATURES, segment_paths
 from engine.store.order_costs import session_costs
-from engine.store.reader import first_kept, join_records, read_batches, segment_header
+from engine.store.reader import join_records, segment_header
 from engine.store.session import read_document
 
 Vectors = NDArray[np.void]
@@ -105,13 +106,12 @@ def _places(names: Sequence[str], plan: Plan) -> dict[str, int]:
 
 
 def _chosen(directory: Path, asked: FeaturesAsked, index: int) -> Vectors:
-    first = max(first_kept(directory, SOURCE_FEATURES), asked.after)
-    if not asked.limit:
-        first = max(first, _tail(directory))
+    first = asked.after if asked.limit else max(asked.after, _tail(directory))
     parts: list[Vectors] = []
     count = 0
-    for vectors in _of(directory, first, index, asked.timeframe_s):
-        fresh = vectors[vectors["sequence"] > asked.after]
+    for vectors in journaled_vectors(directory, first):
+        own = (vectors["instrument_index"] == index) & (vectors["timeframe_s"] == asked.timeframe_s)
+        fresh = vectors[own & (vectors["sequence"] > asked.after)]
         if not asked.limit:
             parts = [fresh[-1:]] if len(fresh) else parts
             continue
@@ -120,14 +120,6 @@ def _chosen(directory: Path, asked: FeaturesAsked, index: int) -> Vectors:
         if count == asked.limit:
             break
     return join_records(parts, VECTOR_DTYPE)
-
-
-def _of(directory: Path, first: int, index: int, timeframe_s: int) -> Iterator[Vectors]:
-    for batch in read_batches(directory, SOURCE_FEATURES, first):
-        records = batch.records
-        if len(records):
-            own = records["instrument_index"] == index
-            yield records[own & (records["timeframe_s"] == timeframe_s)]
 
 
 def _tail(directory: Path) -> int:
