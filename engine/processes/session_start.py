@@ -86,18 +86,12 @@ def _stated(config: Config) -> Iterator[None]:
 def _with_learned_claims(config: Config) -> Config:
     if not config.claims.learn:
         return config  # the usual case, in which nothing needs to be imported
-    from engine.domain.claims import learn_claims
-    from engine.processes.strategy_rows import strategy_rows
+    from engine.processes.strategy_rows import learned_claims, strategy_rows
     from engine.store.queries import StatusQueries
     from engine.store.sqlite import DATABASE_NAME
 
     told = StatusQueries(Path(config.state_dir) / DATABASE_NAME).strategies()
-    learned = learn_claims(
-        strategy_rows(config),
-        {row["strategy"]: (row["exits"], row["wins"]) for row in told},
-        exits_min=config.claims.exits_min,
-        prior_exits=config.claims.prior_exits,
-    )
+    learned = learned_claims(config, strategy_rows(config), told)
     claims = msgspec.structs.replace(config.claims, learned=config.claims.learned | learned)
     return msgspec.structs.replace(config, claims=claims)
 

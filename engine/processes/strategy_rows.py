@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from engine.config import Config
-from engine.domain.claims import with_claim
+from engine.domain.claims import learn_claims, with_claim
 from engine.domain.strategy_table import (
     EVERY_STRATEGY,
     OUTSIDE_ROWS,
@@ -28,6 +31,24 @@ def strategy_rows(config: Config) -> tuple[StrategyRow, ...]:
     if unknown:
         raise StrategyError(f"bounds.strategy: no strategy of this run is named {min(unknown)!r}")
     return (*(with_claim(row, config.claims.learned) for row in rows), *OUTSIDE_ROWS)
+
+
+def learned_claims(
+    config: Config, rows: Iterable[StrategyRow], records: Iterable[dict[str, Any]]
+) -> dict[str, float]:
+    """Return what rows learn to claim, by name; the configuration says from how long a record.
+
+    Args:
+        config: for its `claims`.
+        rows: that could learn.
+        records: what each strategy has made, as `StatusQueries.strategies` tells it.
+    """
+    return learn_claims(
+        rows,
+        {record["strategy"]: (record["exits"], record["wins"]) for record in records},
+        exits_min=config.claims.exits_min,
+        prior_exits=config.claims.prior_exits,
+    )
 
 
 def own_rows(config: Config) -> list[StrategyRow]:

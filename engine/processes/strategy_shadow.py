@@ -17,7 +17,6 @@ from typing import Any, Final, NamedTuple
 from engine import exit_codes
 from engine.cli_views import table
 from engine.config import Config
-from engine.domain.claims import learn_claims
 from engine.domain.strategy_table import (
     STRATEGY_TABLE,
     StrategyError,
@@ -27,7 +26,7 @@ from engine.domain.strategy_table import (
 )
 from engine.processes import kernel_cache
 from engine.processes.projected import open_projected
-from engine.processes.strategy_rows import own_rows
+from engine.processes.strategy_rows import learned_claims, own_rows
 from engine.store.errors import StoreError
 from engine.store.journal import SOURCE_MARKET
 from engine.store.queries import StatusQueries
@@ -183,12 +182,7 @@ def _record(rows: Sequence[StrategyRow], config: Config, options: argparse.Names
     named = {row.name: row for row in rows}
     with open_projected(Path(config.home), options.state) as (_, folder):
         found = StatusQueries(folder / DATABASE_NAME).strategies()
-    learned = learn_claims(
-        rows,
-        {row["strategy"]: (row["exits"], row["wins"]) for row in found},
-        exits_min=config.claims.exits_min,
-        prior_exits=config.claims.prior_exits,
-    )
+    learned = learned_claims(config, rows, found)
     # Whoever asks for no name sees those too that ran and are in no table any more.
     told = [
         row
