@@ -32,7 +32,7 @@ from engine.domain.instrument_row import E8, Instrument, decimal_text
 from engine.domain.risk_reasons import reasons_of
 from engine.domain.strategy_table import StrategyReason
 from engine.store.errors import StoreError
-from engine.store.event_names import EventNames, member_name, text_of
+from engine.store.event_names import Event, EventNames, member_name, text_of
 from engine.store.story import Story, StoryEvent, find_story, newest_orders
 from engine.venues.order_records import LocalReason
 
@@ -204,7 +204,6 @@ def _decision(told: StoryEvent) -> Fields:
     event = told.event
     names = EventNames(told.document)
     inputs = names.inputs(event)
-    refused = reasons_of(int(event["refusal_mask"]))
     return {
         "wants": "entry" if event["flags"] & EVENT_ENTRY else "exit",
         "reason": member_name(StrategyReason, int(event["reason"])),
@@ -213,8 +212,13 @@ def _decision(told: StoryEvent) -> Fields:
         "sized": names.sized(event) or None,
         "because": names.because(event) or None,
         "position": _instrument(told).qty_text(int(event["position_lots"])),
-        "gates": " ".join(reason.name for reason in refused) or "all passed",
+        "gates": _gates(event),
     }
+
+
+def _gates(event: Event) -> str:
+    refused = reasons_of(int(event["refusal_mask"]))
+    return " ".join(reason.name for reason in refused) or "all passed"
 
 
 def _order_text(told: StoryEvent) -> str:
@@ -235,9 +239,7 @@ def _outside(told: StoryEvent) -> Fields:
     event, names = told.event, EventNames(told.document)
     parent = int(event["cause_sequence"])
     asker = {"parent": f"{names.epoch(event)}-{parent}"} if parent else {"by": text_of(event)}
-    refused = reasons_of(int(event["refusal_mask"]))
-    gates = " ".join(reason.name for reason in refused) or "all passed"
-    return {**asker, "wants": _order_text(told), "gates": gates}
+    return {**asker, "wants": _order_text(told), "gates": _gates(event)}
 
 
 def _intent(told: StoryEvent) -> Fields:
