@@ -19,12 +19,7 @@ from engine.store.database import Database, migrate
 from engine.store.errors import JournalError, ProjectionError
 from engine.store.feature_rows import FeatureProjection, VectorNames
 from engine.store.projection import SessionProjection
-from engine.store.session import (
-    SessionDocument,
-    document_changed_ns,
-    read_document,
-    sessions,
-)
+from engine.store.session import SessionDocument, document_changed_ns, read_document, sessions
 
 POLL_PERIOD_S: Final = 0.1
 RETRY_FIRST_S: Final = 0.5

@@ -8,7 +8,7 @@ removed before it was projected is missing.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from engine.store.reader import Batch, SourceReader, first_kept
 from engine.store.session import SessionDocument
 from engine.store.tables import FEATURE_COLUMNS, FEATURE_VECTORS, Cells
 
-BAR = FEATURE_VECTORS.columns[4:-2]  # columns that a record calls the same
+BAR: Final = FEATURE_VECTORS.columns[4:-2]  # columns that a record calls the same
 
 
 class VectorNames(NamedTuple):
@@ -51,10 +51,10 @@ class FeatureProjection:
         self._document = document
         self._names = names
         cursor = read_cursor(database, document, SOURCE_FEATURES)
-        first = max(cursor.next_sequence, first_kept(directory, SOURCE_FEATURES))
-        self._reader = (
-            None if cursor.is_complete else SourceReader(directory, SOURCE_FEATURES, first)
-        )
+        self._reader: SourceReader | None = None
+        if not cursor.is_complete:
+            first = max(cursor.next_sequence, first_kept(directory, SOURCE_FEATURES))
+            self._reader = SourceReader(directory, SOURCE_FEATURES, first)
         self._has_names = False
 
     def project(self) -> int:

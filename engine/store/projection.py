@@ -65,7 +65,7 @@ class StoredRows:
     def fetch(self, table: Table, keys: Iterable[Key]) -> None:
         """Read rows that will be asked for, many at a time, and keep them until `forget`."""
         wanted = list(keys)
-        found = table.load_many(self._database, wanted) if wanted else {}
+        found = table.load_many(self._database, wanted)
         self._fetched |= {(table, key): found.get(key) for key in wanted}
 
     def forget(self) -> None:
