@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from engine import exit_codes
@@ -137,21 +137,47 @@ def execute_command(options: argparse.Namespace, environment: Mapping[str, str])
 
 def executions_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Print the parent orders of a running engine; return a documented exit code."""
-    engine = find(options, environment)
-    if engine is None:
-        return exit_codes.ENVIRONMENT
-    answer = call(engine, "GET", "/v1/executions")
-    if answer is None:
-        return silent(engine)
-    rows = answer["rows"]
-    text = "\n".join(table(rows, COLUMNS)) if rows else "no parent order was started"
-    print(json.dumps(rows) if options.json else text)  # noqa: T201  the command's own output
-    return exit_codes.DONE
+    none = "no parent order was started"
+    return listed(options, environment, "executions", COLUMNS, none, part="rows")
 
 
 def cancel_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Cancel one order of a running engine; return a documented exit code."""
     return tell(options, environment, "cancel_order", {"order": options.order})
+
+
+def listed(
+    options: argparse.Namespace,
+    environment: Mapping[str, str],
+    name: str,
+    columns: Sequence[str],
+    none: str,
+    *,
+    part: str = "",
+) -> int:
+    """Print the rows of a reading operation; return an exit code.
+
+    Args:
+        options: of the command line: name, json.
+        environment: of the process.
+        name: of the operation.
+        columns: of the rows that the table shows.
+        none: what to say where there are no rows.
+        part: of the answer that is printed as JSON; empty: all of it.
+    """
+    engine = find(options, environment)
+    if engine is None:
+        return exit_codes.ENVIRONMENT
+    answer = call(engine, "GET", f"/v1/{name}")
+    if answer is None:
+        return silent(engine)
+    if "error" in answer:
+        return exit_codes.fail(str(answer["error"]), exit_codes.USAGE)
+    rows = answer["rows"]
+    text = "\n".join(table(rows, columns)) if rows else none
+    shown = answer[part] if part else answer
+    print(json.dumps(shown) if options.json else text)  # noqa: T201  the command's own output
+    return exit_codes.DONE
 
 
 def tell(

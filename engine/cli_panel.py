@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from engine import exit_codes
-from engine.api_client import call, find, silent
-from engine.cli_orders import tell
-from engine.cli_views import table
+from engine.cli_orders import listed, tell
 
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 MODES: Final = ("live", "simulate", "shadow", "off")
@@ -63,7 +60,7 @@ def add_panel_commands(add: Add) -> None:
 def mode_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """List modes or give one; return a documented exit code."""
     if options.part is None:
-        return _list(options, environment, "modes", MODE_COLUMNS, "everything is live")
+        return listed(options, environment, "modes", MODE_COLUMNS, "everything is live")
     if options.mode is None:
         return exit_codes.fail("mode: name a part and its mode", exit_codes.USAGE)
     body = {"module": options.part, "state": options.mode}
@@ -73,28 +70,7 @@ def mode_command(options: argparse.Namespace, environment: Mapping[str, str]) ->
 def approvals_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """List what waits or say a word on it; return a documented exit code."""
     if options.word is None:
-        return _list(options, environment, "held_intents", HELD_COLUMNS, "nothing waits")
+        return listed(options, environment, "held_intents", HELD_COLUMNS, "nothing waits")
     if options.number is None:
         return exit_codes.fail(f"{options.word}: name a number", exit_codes.USAGE)
     return tell(options, environment, f"{options.word}_intent", {"number": options.number})
-
-
-def _list(
-    options: argparse.Namespace,
-    environment: Mapping[str, str],
-    name: str,
-    columns: tuple[str, ...],
-    none: str,
-) -> int:
-    engine = find(options, environment)
-    if engine is None:
-        return exit_codes.ENVIRONMENT
-    answer = call(engine, "GET", f"/v1/{name}")
-    if answer is None:
-        return silent(engine)
-    if "error" in answer:
-        return exit_codes.fail(str(answer["error"]), exit_codes.USAGE)
-    rows = answer["rows"]
-    text = "\n".join(table(rows, columns)) if rows else none
-    print(json.dumps(answer) if options.json else text)  # noqa: T201  the command's own output
-    return exit_codes.DONE

@@ -23,7 +23,6 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
             tls_certificate="",
         )  # fmt: skip
         monkeypatch.setattr(cli_orders, "find", lambda *_: engine)
-        monkeypatch.setattr(cli_panel, "find", lambda *_: engine)
         yield made
 
 
@@ -83,7 +82,7 @@ def test_a_silent_api_is_said(
     served: Served, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     assert served.operator.told == []
-    monkeypatch.setattr(cli_panel, "call", lambda *_: None)
+    monkeypatch.setattr(cli_orders, "call", lambda *_: None)
     assert run("mode") == 1
     assert "does not answer" in capsys.readouterr().err
 
@@ -92,6 +91,6 @@ def test_a_token_that_may_not_read_is_told_why(
     served: Served, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     assert served.operator.told == []
-    monkeypatch.setattr(cli_panel, "call", lambda *_: {"error": "no"})
+    monkeypatch.setattr(cli_orders, "call", lambda *_: {"error": "no"})
     assert run("approvals") == 2
     assert capsys.readouterr().err == "aegis: no\n"

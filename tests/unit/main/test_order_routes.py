@@ -223,3 +223,6 @@ def test_progress_is_listed(
     monkeypatch.setattr(served.orders, "executions", list)
     assert command(served, monkeypatch, "executions") == 0
     assert capsys.readouterr().out == "no parent order was started\n"
+    monkeypatch.setattr(cli_orders, "call", lambda *_: {"error": "no"})
+    assert command(served, monkeypatch, "executions") == 2
+    assert capsys.readouterr().err == "aegis: no\n"
