@@ -134,7 +134,7 @@ class Commands:
     def resume(self, who: str, reason: str) -> Outcome:
         """Re-arm after a halt or a tripped limit; needs a reason, which is journaled."""
         if len(reason.strip()) < RESUME_REASON_LENGTH_MIN:
-            state = TradingState(self.control.trading_state())
+            state = self.state()
             return Outcome("resume needs a reason (at least 3 characters)", False, state)
         self.control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
         return self._set_state(TradingState.ENABLED, (EventType.CONTROL_RESUME,), who, reason)
@@ -177,7 +177,7 @@ class Commands:
         return self._note(event, "main", "stop", "no new intents", code)
 
     def _note(self, event: EventType, who: str, reason: str, effect: str, code: int = 0) -> Outcome:
-        state = TradingState(self.control.trading_state())
+        state = self.state()
         with self._lock:
             accepted = self._publish(event, state, f"{who}: {reason}", code)
         return Outcome(effect if accepted else "control ring is full", accepted, state)
@@ -197,7 +197,7 @@ class Commands:
             except OSError as error:
                 # The operator is told that a restart will not know of it.
                 unstored = f"; {self._state_file}: not written ({error.strerror})"
-        effective = TradingState(self.control.trading_state())
+        effective = self.state()
         return Outcome(f"operator says {state.name}{unstored}", True, effective)
 
     def _store(self, state: TradingState, who: str, reason: str) -> None:

@@ -16,7 +16,7 @@ from engine.processes.control import ControlSegment, RolePage
 WORD_FIRST: Final = 288  # of the brain's page, behind its progress text
 ROW_WORDS: Final = 14
 ROWS: Final = 16  # engine.domain.desk.HELD_MAX; a test compares them
-NS_PER_S: Final = 1_000_000_000
+LOOKS_MAX: Final = 16  # for one row to read the same twice
 
 
 class HeldIntent(NamedTuple):
@@ -52,7 +52,7 @@ def _settled(control: ControlSegment, first: int) -> Sequence[int]:
     """Return a row as it reads the same twice: the brain may be writing it."""
     length = len(HeldIntent._fields)
     before = control.words(RolePage.BRAIN, first, length)
-    for _ in range(ROWS):
+    for _ in range(LOOKS_MAX):
         again = control.words(RolePage.BRAIN, first, length)
         if again == before:
             break

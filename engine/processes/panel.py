@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from engine.domain.codes import EventType, Mode, OrderType, Side
 from engine.processes.commands import RESUME_REASON_LENGTH_MIN, Commands, Outcome
-from engine.processes.held_page import NS_PER_S, read_held
+from engine.processes.held_page import read_held
 from engine.processes.mode_file import (
     ALL,
     MODES_FILE,
@@ -27,6 +27,7 @@ from engine.processes.mode_file import (
 )
 
 E8: Final = 100_000_000
+NS_PER_S: Final = 1_000_000_000
 EXTERNAL: Final = "(external)"
 SETTLE_S: Final = 1.0  # for the brain to take a word on an entry up
 
