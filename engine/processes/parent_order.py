@@ -58,11 +58,6 @@ class Progress(NamedTuple):
     is_doubted: bool
 
 
-class _Placed(NamedTuple):
-    placed_ns: int
-    is_immediate: bool
-
-
 class ParentOrder:
     """One parent order; one thread only."""
 
@@ -83,7 +78,7 @@ class ParentOrder:
         self.work = Work()
         self._plan = plan
         self._fold = Fold()
-        self._children: dict[int, _Placed] = {}  # by key, oldest first
+        self._placed_ns: dict[int, int] = {}  # of its children by key, oldest first
         self._withdrawing: set[int] = set()
         self._draft_count = 0
         if plan is None:
@@ -116,7 +111,7 @@ class ParentOrder:
                 self._hear_request(event)
             elif kind == EventType.CHILD_ORDER:
                 self._hear_refusal(event)
-            elif self._key(event) in self._children:
+            elif self._key(event) in self._placed_ns:
                 if kind == EventType.CANCEL_REJECTED:
                     self._withdrawing.discard(self._key(event))
                 self._fold.add(event)
@@ -164,8 +159,7 @@ class ParentOrder:
             and event["epoch_low"][0] == ours.epoch_low
         )
         if is_child:
-            is_immediate = bool(event["time_in_force"][0] == TimeInForce.IOC)
-            self._children[self._key(event)] = _Placed(int(event["time_ns"][0]), is_immediate)
+            self._placed_ns[self._key(event)] = int(event["time_ns"][0])
             self._fold.add(event)
             self.work = placed(self.work)
 
@@ -181,9 +175,9 @@ class ParentOrder:
         return int(event["order_sequence"][0]) * EPOCH_PLACES + int(event["epoch_low"][0])
 
     def _listed(self) -> list[ChildOrder]:
-        return [self._child(key, given) for key, given in self._children.items()]
+        return [self._child(key, placed_ns) for key, placed_ns in self._placed_ns.items()]
 
-    def _child(self, key: int, given: _Placed) -> ChildOrder:
+    def _child(self, key: int, placed_ns: int) -> ChildOrder:
         order = self._fold.known.orders[key]
         return ChildOrder(
             number=int(order["order_sequence"]),
@@ -192,18 +186,18 @@ class ParentOrder:
             cum_qty_lots=int(order["cum_qty_lots"]),
             filled_lots=int(order["last_qty_lots"]),
             price_ticks=int(order["price_ticks"]),
-            placed_ns=given.placed_ns,
-            is_immediate=given.is_immediate,
+            placed_ns=placed_ns,
+            is_immediate=bool(order["time_in_force"] == TimeInForce.IOC),
             is_cancel_asked=key in self._withdrawing,
         )
 
     def _forget_settled(self) -> None:
         settled = [
             (key, child)
-            for key, child in zip(self._children, self._listed(), strict=True)
+            for key, child in zip(self._placed_ns, self._listed(), strict=True)
             if child.is_settled
         ]
         for key, child in settled[: max(len(settled) - SETTLED_LISTED_MAX, 0)]:
             self.work = forget(self.work, child)
-            del self._children[key], self._fold.known.orders[key]
+            del self._placed_ns[key], self._fold.known.orders[key]
             self._withdrawing.discard(key)
