@@ -75,9 +75,13 @@ class Fold(logging.Filter):
         return True
 
     def flush(self) -> None:
-        """Write what is held, however lately it came."""
-        while self._seen:
-            self._say(self._seen.popitem(last=False)[1])
+        """Write what is held, however lately it came; any thread."""
+        self._handler.acquire()
+        try:
+            while self._seen:
+                self._say(self._seen.popitem(last=False)[1])
+        finally:
+            self._handler.release()
 
     def _tell(self, now_ns: int) -> None:
         while self._seen:

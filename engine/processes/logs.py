@@ -7,15 +7,19 @@ built from values. A site that can repeat goes through `RateLimitedSite`: one li
 
         log_decision / warn / fault -> structlog -> root logger -> stderr
                                                                `-> AEGIS_HOME/logs/<role>.log
+
+What was counted instead of written is told when the process ends in order.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import logging.handlers
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -117,6 +121,7 @@ class RateLimitedSite:
         self._clock = clock
         self._lock = threading.Lock()
         self._last: dict[str, tuple[int, int]] = {}  # reason -> (time of last line, suppressed)
+        _sites.add(self)
 
     def warn(self, reason: str, occurrences: int = 1, /, **values: object) -> bool:
         """Log a warning unless this reason had its line already; return whether it was logged.
@@ -138,6 +143,29 @@ class RateLimitedSite:
         suppressed += occurrences - 1
         self._logger.warning(self._event, reason=reason, suppressed_count=suppressed, **values)
         return True
+
+    def flush(self) -> None:
+        """Say of each reason how often it came since its last line."""
+        with self._lock:
+            held = [(reason, count) for reason, (_, count) in self._last.items() if count]
+            self._last.clear()
+        for reason, count in held:
+            self._logger.warning(self._event, reason=reason, suppressed_count=count)
+
+
+_sites: Final[weakref.WeakSet[RateLimitedSite]] = weakref.WeakSet()
+
+
+# WHY at import: `logging` closes its handlers at exit too, and what was registered last goes first.
+@atexit.register
+def tell_held() -> None:
+    """Write how often came what was not written again; at the end of a process by itself."""
+    for site in list(_sites):
+        site.flush()
+    for handler in logging.getLogger().handlers:
+        for fold in handler.filters:
+            if isinstance(fold, Fold):
+                fold.flush()
 
 
 def log_fault(

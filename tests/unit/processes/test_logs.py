@@ -2,6 +2,7 @@
 
 import json
 import logging
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -176,3 +177,34 @@ def test_lines_of_one_reason_are_never_closer_than_a_minute(steps: list[tuple[st
             silent[reason] = 0
         else:
             silent[reason] += 1
+
+
+ENDS = """
+import sys
+from pathlib import Path
+from engine.processes.logs import RateLimitedSite, configure
+logger = configure("feed", Path(sys.argv[1]))
+site = RateLimitedSite(logger, "REFUSED")
+for _ in range(4):
+    logger.warning("STREAM_LOST", instrument="BTCUSDT")
+    site.warn("late", instrument="BTCUSDT")
+raise SystemExit(1)
+"""
+
+
+def test_what_was_held_back_is_told_when_the_process_ends(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", ENDS, str(tmp_path)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1, ended.stderr
+    said = [
+        (line["event"], line.get("repeated"), line.get("suppressed_count"))
+        for line in lines(tmp_path)
+    ]
+    assert said == [
+        ("STREAM_LOST", None, None),
+        ("REFUSED", None, 0),
+        ("REFUSED", None, 3),
+        ("STREAM_LOST", 3, None),
+    ]
+    assert [json.loads(line) for line in ended.stderr.splitlines()] == lines(tmp_path)
