@@ -64,6 +64,9 @@ WORD_COUNTERS: dict[str, Word] = {
     "fees_e8": Word.FEE_E8,
     "funding_e8": Word.FUNDING_E8,
     "equity_e8": Word.EQUITY_E8,
+    "day_start_equity_e8": Word.DAY_START_EQUITY_E8,
+    "peak_equity_e8": Word.PEAK_EQUITY_E8,
+    "day_entries": Word.DAY_ENTRY_COUNT,
     "orders_open": Word.OPEN_COUNT,
 }
 

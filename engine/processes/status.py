@@ -64,7 +64,6 @@ class StatusBoard:
         state_dir = Path(run.config.state_dir)
         self.queries = StatusQueries(state_dir / "aegis.db")
         self._pages = SessionPages(state_dir / "aegis.db", state_dir.name)
-        self._equity: tuple[float, float] | None = None
         self._rates: deque[tuple[float, int, int]] = deque(maxlen=RATE_SAMPLES_MAX)
         self._rates_lock = threading.Lock()  # the terminal and every reader of the API measure
 
@@ -202,15 +201,7 @@ class StatusBoard:
 
     def limits(self) -> list[dict[str, Any]]:
         """Return how much of each limit is used, the fullest first."""
-        return used_limits(self._run.config.limits, self.counters, self._pages, self._opened())
-
-    def _opened(self) -> tuple[float, float]:
-        """Return the first and the highest equity that were seen, quote currency."""
-        equity = self.counters.count("brain", "equity_e8") / E8
-        first, peak = self._equity or (equity, equity)
-        if equity:
-            self._equity = (first or equity, max(peak, equity))
-        return self._equity or (equity, equity)
+        return used_limits(self._run.config.limits, self.counters, self._pages)
 
     def ledger(self) -> dict[str, Any]:
         """Return the account's ledger, what is open at mids of now.

@@ -1,12 +1,11 @@
 """How close to its limits an account is, for people: the brain's own gates decide, not this.
 
-Exposure is at what positions cost. Loss and fall are measured from what was seen since the engine
-started, so after a restart the brain, which remembers the day, may be closer than is shown here.
+Exposure is at what positions cost. Entries, loss and fall are counted from where the gates count:
+the day's start and the peak as the brain has them, over restarts.
 """
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
 
 from engine.config import LimitsConfig
@@ -14,14 +13,10 @@ from engine.processes.role_counters import Counters
 from engine.store.pages import SessionPages
 
 E8: Final = 100_000_000
-DAY_NS: Final = 86_400_000_000_000
 
 
 def used_limits(
-    limits: LimitsConfig,
-    counters: Counters,
-    pages: SessionPages,
-    equity_seen: tuple[float, float],
+    limits: LimitsConfig, counters: Counters, pages: SessionPages
 ) -> list[dict[str, Any]]:
     """Return one row per limit, the fullest first.
 
@@ -29,27 +24,16 @@ def used_limits(
         limits: of the configuration.
         counters: of all roles.
         pages: the account's rows.
-        equity_seen: the first and the highest equity since the start, quote currency.
     """
-    first, peak = equity_seen
-    equity = counters.count("brain", "equity_e8") / E8
     by_instrument = pages.exposure()
     instrument, largest = max(by_instrument, key=lambda row: row[1], default=("", 0.0))
-    today_ns = time.time_ns() // DAY_NS * DAY_NS
+    entries = counters.count("brain", "day_entries")
+    loss = _lost(counters, "day_start_equity_e8")
+    fall = _lost(counters, "peak_equity_e8")
     rows = [
-        ("entries today", pages.entries_since(today_ns), limits.max_entries_per_day, "entries"),
-        (
-            "loss since start",
-            max(first - equity, 0.0) / (first or 1.0),
-            limits.max_daily_loss_ratio,
-            "ratio",
-        ),
-        (
-            "fall from peak",
-            max(peak - equity, 0.0) / (peak or 1.0),
-            limits.max_drawdown_ratio,
-            "ratio",
-        ),
+        ("entries today", entries, limits.max_entries_per_day, "entries"),
+        ("loss today", loss, limits.max_daily_loss_ratio, "ratio"),
+        ("fall from peak", fall, limits.max_drawdown_ratio, "ratio"),
         (f"position {instrument}".strip(), largest, limits.max_position_notional, "quote"),
         (
             "all positions",
@@ -71,3 +55,10 @@ def used_limits(
         for name, used, bound, unit in rows
     ]
     return sorted(found, key=lambda row: -float(str(row["ratio"])))
+
+
+def _lost(counters: Counters, base_name: str) -> float:
+    """Return how far equity lies below a base, as a share of it; 0 while nothing is known."""
+    base_e8 = counters.count("brain", base_name)
+    equity_e8 = counters.count("brain", "equity_e8")
+    return max(base_e8 - equity_e8, 0) / base_e8 if base_e8 > 0 else 0.0

@@ -41,9 +41,6 @@ _LAST: Final = """
     UNION ALL SELECT MAX(sequence) FROM role_states
     WHERE state_key = ? AND session_id = ? AND source = 'events-brain')"""
 
-_ENTRIES: Final = """
-    SELECT COUNT(*) FROM decisions
-    WHERE state_key = ? AND time_ns >= ? AND is_entry = 1 AND refusal_mask = 0"""
 _EXPOSURE: Final = """
     SELECT instrument, SUM(ABS(cost_e8)) FROM positions
     WHERE state_key = ? AND strategy <> '(net)' AND lots <> 0 GROUP BY instrument"""
@@ -93,11 +90,6 @@ class SessionPages:
             )
         ]
         return sorted(found, key=lambda row: -int(row["sequence"]))[:limit]
-
-    def entries_since(self, time_ns: int) -> int:
-        """Return how many entries risk let through since a wall-clock time."""
-        found = read_rows(self._path, _ENTRIES, (self._state_key, time_ns))
-        return int(found[0][0]) if found else 0
 
     def exposure(self) -> list[tuple[str, float]]:
         """Return each instrument's position at what it cost, quote currency; open ones only."""
