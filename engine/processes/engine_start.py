@@ -25,6 +25,7 @@ from engine.processes.ready_record import NotReadyError, check_ready
 from engine.processes.session_start import StateError, begin_session, choose_account
 from engine.processes.strategy_rows import strategy_rows
 from engine.store.errors import StoreError
+from engine.venues.binance.signing import is_private_key
 from ringbuffer.errors import SegmentError, SpinRefusedError
 from ringbuffer.idle import SPINNERS, IdleKind, choose
 
@@ -156,7 +157,9 @@ def open_exchange(
     try:
         if not options.resume:
             ledger.unlink(missing_ok=True)
-        return PracticeExchange.start(market, ledger)
+        # The kind of the key decides, as at the venue; the key itself stays where it is.
+        logs_on = is_private_key(config.venue.api_secret)
+        return PracticeExchange.start(market, ledger, logs_on=logs_on)
     except PracticeError as error:
         wrong_use = error.exit_code == exit_codes.USAGE
         code = exit_codes.USAGE if wrong_use else exit_codes.ENVIRONMENT

@@ -6,6 +6,7 @@ process and asks it for the ledger and the state of its tape.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -22,7 +23,7 @@ from engine.config_load import ConfigError
 
 READY_DEADLINE_S = 30.0
 ANSWER_DEADLINE_S = 5.0
-PRACTICE_KEY = "practice"
+PRACTICE_KEY = "practice"  # and its secret: the default of the exchange
 
 
 class PracticeError(Exception):
@@ -87,26 +88,34 @@ class Market:
 class PracticeExchange:
     """A practice exchange that this engine started, or one that runs already."""
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        process: subprocess.Popen[bytes] | None = None,
+        secret: str = PRACTICE_KEY,
+    ) -> None:
         """Refer to an exchange; the process is given only when we own it."""
         self.url = url.rstrip("/")
+        self.secret = secret  # our half of its account's
         self._process = process
 
     @classmethod
-    def start(cls, market: Market, ledger: Path) -> PracticeExchange:
+    def start(cls, market: Market, ledger: Path, *, logs_on: bool = False) -> PracticeExchange:
         """Start the exchange and wait until it says that it listens; it ends when we do.
 
         Args:
             market: what it plays.
             ledger: file in which it keeps its accounts across restarts.
+            logs_on: its account gets a key pair of this run alone, which logs an order session on.
 
         Raises:
             PracticeError: it ended or stayed silent.
         """
+        ours, theirs = key_pair() if logs_on else (PRACTICE_KEY, PRACTICE_KEY)
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "exchange", "--port", "0", "--follow-stdin", "--hold"),
-                *("--ledger", str(ledger)),
+                *("--ledger", str(ledger), "--secret", theirs),
                 *market.arguments(),
             ],
             stdin=subprocess.PIPE,  # closed by the kernel when we die, however we die
@@ -114,7 +123,7 @@ class PracticeExchange:
             start_new_session=True,  # Ctrl-C is for us; we end the exchange after the engine
         )
         try:
-            return cls(f"http://127.0.0.1:{_read_port(process)}", process)
+            return cls(f"http://127.0.0.1:{_read_port(process)}", process, ours)
         except PracticeError:
             process.kill()
             process.wait()
@@ -183,6 +192,22 @@ class PracticeExchange:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+def key_pair() -> tuple[str, str]:
+    """Return a new private key as a PEM text, and what the exchange is told of it."""
+    # Only runs with such a key need the library.
+    from cryptography.hazmat.primitives import serialization as to_bytes
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        to_bytes.Encoding.PEM, to_bytes.PrivateFormat.PKCS8, to_bytes.NoEncryption()
+    )
+    public = key.public_key().public_bytes(
+        to_bytes.Encoding.DER, to_bytes.PublicFormat.SubjectPublicKeyInfo
+    )
+    return private.decode(), "ed25519:" + base64.b64encode(public).decode()
 
 
 def _read_port(process: subprocess.Popen[bytes]) -> int:

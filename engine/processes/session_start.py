@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.config import Config
+from engine.processes.practice import PRACTICE_KEY
 from engine.store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from engine.processes.practice import PracticeExchange
 
-PRACTICE_CREDENTIAL = "practice"  # the practice exchange's default key and secret
 EPOCH_ORIGIN_NS = 1_577_836_800_000_000_000  # 2020-01-01 UTC
 EPOCH_STEP_NS = 10_000_000  # no run is shorter, so that counting up never overtakes the clock
 
@@ -49,8 +49,8 @@ def choose_account(
         order_url=exchange.stream_url,
         # INVARIANT: a real key never meets `--exchange URL`, whatever that URL is: orders to a
         # practice venue pass without the arming switches.
-        api_key=PRACTICE_CREDENTIAL,
-        api_secret=PRACTICE_CREDENTIAL,
+        api_key=PRACTICE_KEY,
+        api_secret=exchange.secret,
         account=account,
     )
     return msgspec.structs.replace(config, venue=venue)

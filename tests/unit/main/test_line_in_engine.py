@@ -10,6 +10,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.engine_process import Engine, wait_for
+from tests.order_api_client import pem_of
 
 COUNT = re.compile(r"^(\w*orders_(?:on_line|sent)_total)\S* (\d+)$", re.MULTILINE)
 ORDERS = 3
@@ -22,10 +23,14 @@ def counts(engine: Engine) -> dict[str, int]:
     return {name.split("orders_")[1]: int(number) for name, number in found}
 
 
+# WHY: a connection of HTTP is never lent where a key pair signs (`order_context`), so with one an
+# order on the line is a frame of a session that was logged on.
 @pytest.mark.slow
-def test_an_engine_writes_orders_on_the_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("environment", [{}, {"BINANCE_API_SECRET": pem_of()}], ids=("http", "ws"))
+def test_an_engine_writes_orders_on_the_line(tmp_path: Path, environment: dict[str, str]) -> None:
     words = ("--generate", "2", "--seed", "7", "--speed", "5", "--json")
-    engine = Engine(tmp_path, *words, "--name", f"line{os.getpid()}")
+    name = f"line{os.getpid()}"
+    engine = Engine(tmp_path, *words, "--name", name, environment=environment)
     try:
         engine.wait_ready()
         wait_for("orders on the line", lambda: counts(engine)["on_line_total"] >= ORDERS)

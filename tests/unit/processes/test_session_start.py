@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import time
 from pathlib import Path
 
@@ -12,12 +13,16 @@ import pytest
 from engine.config import Config, VenueConfig, shown
 from engine.config_claims import ClaimsConfig
 from engine.domain.client_id import CLIENT_ID_CHARACTERS_MAX, ClientId, encode_client_id
-from engine.processes import session_start
+from engine.processes import practice, session_start
+from engine.processes.engine_start import open_exchange
 from engine.processes.practice import PracticeExchange
 from engine.processes.strategy_rows import strategy_rows
 from engine.store.projection import project_all
 from engine.store.session import write_document
 from engine.store.sqlite import DATABASE_NAME, SqliteDatabase
+from engine.venues.binance.signing import signer_of
+from exchange.keys import public_key
+from tests.order_api_client import pem_of
 from tests.store_builders import session_document, write_session
 from tests.store_events import position
 
@@ -108,6 +113,30 @@ def test_a_real_key_never_meets_a_practice_address(tmp_path: Path) -> None:
     )
     assert (config.venue.api_key, config.venue.api_secret) == ("practice", "practice")
     assert config.venue.rest_url == "https://venue.example"
+
+
+def test_a_practice_pair_fits_together_and_is_new_each_time() -> None:
+    ours, theirs = practice.key_pair()
+    signature = base64.b64decode(signer_of(ours).sign(b"order"))
+    public_key(theirs).verify(signature, b"order")
+    assert signer_of(ours).logs_on
+    assert practice.key_pair() != (ours, theirs)
+
+
+def test_the_kind_of_the_configured_key_decides_the_kind_of_the_practice_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(_market: object, _ledger: Path, *, logs_on: bool) -> PracticeExchange:
+        secret = "pair" if logs_on else practice.PRACTICE_KEY
+        return PracticeExchange("http://127.0.0.1:1", secret=secret)
+
+    monkeypatch.setattr(PracticeExchange, "start", started)
+    options = argparse.Namespace(exchange=None, account="own", resume=True)
+    for configured, expected in (("", "practice"), ("shared", "practice"), (pem_of(), "pair")):
+        config = Config(home=str(tmp_path), venue=VenueConfig(api_secret=configured))
+        exchange = open_exchange(config, options, practice.Market())
+        venue = session_start.choose_account(config, options, exchange).venue
+        assert (venue.api_key, venue.api_secret) == ("practice", expected)
 
 
 def trades(wins: int, losses: int) -> list[dict[str, object]]:
