@@ -19,6 +19,7 @@ ring before it reaches this thread. Nothing here sends an order a second time; s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -130,8 +131,8 @@ class Executor:
 
     def stop(self) -> None:
         """End the thread; orders in flight should have settled before."""
-        if self._loop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._ask_stop)
+        if self._loop is not None:
+            self._call(self._ask_stop)
         self._thread.join(STOP_WAIT_S)
 
     def restore(self, records: Sequence[bytes]) -> None:
@@ -140,18 +141,21 @@ class Executor:
         Args:
             records: RESTORE_* records of 256 bytes; the last one is RESTORE_END.
         """
-        assert self._loop is not None, "started"
-        self._loop.call_soon_threadsafe(self._restore, list(records))
+        self._call(self._restore, list(records))
 
     def offer(self, record: bytes) -> None:
         """Publish a record of 256 bytes that is no venue's, behind what waits. From any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._publish, record)
+        if self._loop is not None:
+            self._call(self._publish, record)
 
     def learn(self, instruments: Sequence[Instrument]) -> None:
         """Take up more instruments, the next by index; `known_count` says when. From any thread."""
+        self._call(self._learn, instruments)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None, "started"
-        self._loop.call_soon_threadsafe(self._learn, instruments)
+        with contextlib.suppress(RuntimeError):  # closed at any moment by a thread that ends itself
+            self._loop.call_soon_threadsafe(function, *arguments)
 
     @property
     def in_flight_count(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ import pytest
 
 from engine.domain.codes import EventType, OrderStatus, OrderType
 from engine.processes import executor as executor_module
+from engine.processes.executor import SLOT_BYTES, Executor
 from engine.processes.executor_counts import AWAITED_MAX, ExecutorCounts
 from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
 from engine.venues.order_records import Command, Report
@@ -189,6 +191,30 @@ def test_wrong_keys_end_the_thread_with_a_credential_error(exchange: Exchange) -
         time.sleep(0.01)
     assert isinstance(rig.executor.failure, CredentialError)
     assert rig.executor.fatal is rig.executor.failure
+    rig.stop()
+
+
+def test_stop_finds_a_thread_that_ended_by_itself_and_lives_on_for_a_moment(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    run = Executor._run
+
+    def lingering(executor: Executor) -> None:
+        run(executor)
+        release.wait(DEADLINE_S)
+
+    monkeypatch.setattr(Executor, "_run", lingering)
+    rig = ExecutorRig(exchange, secret="wrong")
+    rig.executor.start()
+    loop = rig.executor._loop
+    assert loop is not None
+    deadline = time.monotonic() + DEADLINE_S
+    while not loop.is_closed():
+        assert time.monotonic() < deadline, "keys that are wrong end it"
+        time.sleep(0.01)
+    threading.Timer(0.05, release.set).start()
+    rig.executor.offer(bytes(SLOT_BYTES))
     rig.stop()
 
 
