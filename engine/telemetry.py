@@ -115,6 +115,7 @@ BRAIN_COUNTERS: tuple[Counter, ...] = (
     Counter("rejected_total", "Market records refused by the second firewall", "records"),
     Counter("exits_total", "Exit opportunities that reached risk", "decisions"),
     Counter("cancels_total", "Cancels requested", "orders"),
+    Counter("amendments_total", "Quotes asked to move in place", "orders"),
     Counter("orders_unknown_total", "Orders whose outcome was unknown for a time", "orders"),
     Counter("orders_rejected_total", "Orders the venue refused", "orders"),
     Counter("fetches_total", "Fetches of the account", "fetches"),

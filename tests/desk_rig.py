@@ -14,6 +14,7 @@ from engine.domain.desk import OUT_COMMANDS, OUT_EVENTS, create_out
 from engine.domain.intent import book_order, decide_opportunity
 from engine.domain.limits import RiskLimits
 from engine.domain.market_state import create_market_state
+from engine.domain.order_watch import amend_order
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.domain.state import State, create_desk
 from engine.domain.strategy_table import OUTSIDE_ROWS, STRATEGY_TABLE, StrategyRow
@@ -174,6 +175,13 @@ class DeskRig:
         events = self.propose(side, qty, **options)
         assert types(events) == [EventType.SIGNAL_GENERATED, EventType.ORDER_REQUEST], types(events)
         return int(events["order_sequence"][1])
+
+    def amend(self, row: int, price_ticks: int) -> np.ndarray:
+        """Ask for another price of the order in a row; return the events."""
+        self.desk.words[Word.NOW_NS] = self.now_ns
+        self.out.counts[:] = 0
+        amend_order(self.desk, self.out, row, price_ticks, self.now_ns)
+        return self._collect()
 
     # What the venue says.
 

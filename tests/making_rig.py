@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.domain.codes import EVENT_ENTRY, EVENT_POST_ONLY, EventType
+from engine.domain.codes import EVENT_ENTRY, EVENT_POST_ONLY, EventType, OrderStatus
 from engine.domain.decide import step
 from engine.domain.features.micro import MICROPRICE_BPS
 from engine.domain.limits import RiskLimits
@@ -23,6 +23,7 @@ from tests.venue_model import Venue
 
 T = EventType
 FEE_PPM = 20
+IN_FLIGHT = (OrderStatus.PENDING_NEW, OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_REPLACE)
 UNIT_E8 = 10_000  # of tests.builders' instruments
 NOTIONAL = 625.0  # ten lots at 62,000
 
@@ -101,6 +102,8 @@ class MakingRig(DeskRig):
                 self.step([self.venue.told(self.venue.orders[int(command["order_sequence"])])])
             elif command["event_type"] == T.COMMAND_CANCEL:
                 self.step([self.venue.answer_cancel(command)])
+            elif command["event_type"] == T.COMMAND_REPLACE:
+                self.step([self.venue.answer_amend(command)])
 
     def hit(self, number: int, qty: int) -> None:
         """Fill part of a resting order at its price."""
@@ -145,12 +148,19 @@ def requested(events: np.ndarray) -> list[Order]:
     ]  # fmt: skip
 
 
+def amended(events: np.ndarray) -> dict[int, int]:
+    """Return the orders that a step asked to move, and where to: {number: price}."""
+    found = of_type(events, T.COMMAND_REPLACE)
+    return {int(e["order_sequence"]): int(e["price_ticks"]) for e in found}
+
+
 @dataclass
 class Side:
     """What the twin remembers of one side."""
 
     number: int = 0
     price: int = 0
+    price_before: int = 0  # of the last move
     asked_ns: int = 0
 
 
@@ -160,6 +170,12 @@ class PlainMaker:
 
     row: StrategyRow
     sides: dict[int, Side] = field(default_factory=lambda: {1: Side(), -1: Side()})
+    rows: dict[int, np.void] = field(default_factory=dict)
+
+    def look(self, rig: MakingRig) -> None:
+        """Keep how the orders of both sides stand before the next quote."""
+        numbers = [side.number for side in self.sides.values() if side.number]
+        self.rows = {number: rig.row(number).copy() for number in numbers}
 
     def number_of(self, name: str) -> float:
         """Return a parameter of the row."""
@@ -200,32 +216,71 @@ class PlainMaker:
         self.half = half
         return found
 
-    def stays(self, side: int, price: int, now_ns: int) -> bool:
+    def stays(self, rig: MakingRig, side: int, price: int) -> bool:
         """Return whether a resting quote may stay where another price is wanted."""
         mine = self.sides[side]
-        if now_ns - mine.asked_ns < self.number_of("requote_s") * S:
+        if rig.now_ns - mine.asked_ns < self.number_of("requote_s") * S:
             return True
-        return abs(price - mine.price) <= self.number_of("requote_share") * self.half
+        return abs(price - self.foremost(side)) <= self.number_of("requote_share") * self.half
 
-    def react(self, rig: MakingRig, bid: int, ask: int) -> tuple[list[Order], set[int]]:
-        """Return what a quote must cause: orders asked for, and order numbers to be cancelled."""
-        prices, orders, away = self.prices(rig, bid, ask), [], set()
+    def foremost(self, side: int) -> int:
+        """Return where a side's order is, or of two places it may be at the bolder one."""
+        mine = self.sides[side]
+        if self.rows[mine.number]["status"] != OrderStatus.PENDING_REPLACE:
+            return mine.price
+        return side * max(side * mine.price, side * mine.price_before)
+
+    def moves(self, rig: MakingRig, side: int, price: int, ask: int) -> bool:
+        """Return whether a side's order is amended to a price: the same order but for that."""
+        row = self.rows[self.sides[side].number]
+        if row["status"] not in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):
+            return False
+        if row["cancel_wanted"] or self.meets(rig, side, price):
+            return False
+        wanted = self.order(rig, side, price, self.lots(ask))
+        left = int(row["qty_lots"] - row["cum_qty_lots"])
+        is_entry = bool(row["flags"] & EVENT_ENTRY)
+        return wanted.is_entry == is_entry and abs(wanted.lots - left) * 20 <= wanted.lots
+
+    def meets(self, rig: MakingRig, side: int, price: int) -> bool:
+        """Return whether a price would meet the other side's order."""
+        other = self.sides[-side]
+        if not other.number or not is_open(rig, other.number):
+            return False
+        return (price - self.foremost(-side)) * side >= 0
+
+    def react(
+        self, rig: MakingRig, bid: int, ask: int
+    ) -> tuple[list[Order], dict[int, int], set[int]]:
+        """Return what a quote must cause: orders asked for, moved and to be cancelled."""
+        prices = self.prices(rig, bid, ask)
+        orders: list[Order] = []
+        moved: dict[int, int] = {}
+        away: set[int] = set()
         for side, mine in self.sides.items():
             price = prices.get(side)
             if mine.number and is_open(rig, mine.number):
-                if price is None or not self.stays(side, price, rig.now_ns):
+                if price is not None and self.stays(rig, side, price):
+                    continue
+                row = self.rows[mine.number]
+                if price is not None and row["status"] in IN_FLIGHT:
+                    continue
+                if price is not None and self.moves(rig, side, price, ask):
+                    moved[mine.number], row["status"] = price, OrderStatus.PENDING_REPLACE
+                    mine.price_before, mine.price = mine.price, price
+                    mine.asked_ns = rig.now_ns
+                else:
                     away.add(mine.number)
                 continue
             mine.number = 0
             pause_ns = self.number_of("requote_s") * S
             if price is None or (mine.asked_ns and rig.now_ns - mine.asked_ns < pause_ns):
                 continue
-            other = self.sides[-side]
-            if other.number and (price - other.price) * side >= 0:
+            if self.meets(rig, side, price):
                 continue
             orders.append(self.order(rig, side, price, self.lots(ask)))
             mine.asked_ns, mine.price = rig.now_ns, price
-        return orders, away
+        return orders, moved, away
 
     def order(self, rig: MakingRig, side: int, price: int, lots: int) -> Order:
         """Return the order of a quote: an exit where it closes what is held."""

@@ -25,6 +25,7 @@ from tests.venue_model import CLOSED, Venue, VenueOrder
 T = EventType
 CONVERGE_STEPS = 400
 ORDERS = st.integers(0, 1_000)
+WORKS = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
 SIDES = st.sampled_from([-1, 1])
 QUANTITIES = st.integers(1, 20)
 PRICES = st.integers(ASK - 500, ASK + 500)
@@ -79,6 +80,20 @@ class OrderSide(RuleBasedStateMachine):
     def wait(self, milliseconds: int) -> None:
         self.rig.wait(milliseconds / 1000)
         self.collect()
+
+    @rule(pick=ORDERS, price=PRICES)
+    def amend(self, pick: int, price: int) -> None:
+        """We move a limit order that rests, as far as we know."""
+        desk = self.rig.desk
+        rows = desk.open_rows[: self.rig.word(Word.OPEN_COUNT)]
+        works = [
+            r
+            for r in rows
+            if desk.orders["status"][r] in WORKS and desk.orders["order_type"][r] == 2
+        ]
+        if works:
+            self.rig.amend(works[pick % len(works)], price)
+            self.collect()
 
     @rule()
     def cancel_all(self) -> None:
@@ -192,6 +207,8 @@ class OrderSide(RuleBasedStateMachine):
             return [[sent], [self.venue.told(order)]]
         if kind == T.COMMAND_CANCEL:
             return [[self.venue.answer_cancel(request)]]
+        if kind == T.COMMAND_REPLACE:
+            return [[self.venue.answer_amend(request)]]
         if request["order_sequence"] > 0:
             return [[self.venue.answer_query(request)]]
         return [self.venue.answer_fetch(request)]
@@ -276,6 +293,8 @@ class OrderSide(RuleBasedStateMachine):
         position = self.venue.positions.get(0)
         assert rig.lots() == (position.lots if position else 0)
         assert rig.word(Word.CASH_E8) == self.venue.wallet
+        for order in self.open_orders():
+            assert rig.row(order.number, order.epoch)["price_ticks"] in {0, order.price}, order
         for order in self.venue.orders.values():
             rows = rig.desk.orders[rig.desk.orders["order_sequence"] == order.number]
             for row in rows:
@@ -301,6 +320,7 @@ WEIGHTS = {
     "lose_report": 2.0,
     "reconnect": 0.3,
     "cancel_all": 0.3,
+    "amend": 3.0,
     "restart": 0.15,
 }
 
@@ -346,6 +366,7 @@ def happen(machine: OrderSide, name: str, source: random.Random) -> None:
         "somebody_amends_by_hand": lambda: machine.somebody_amends_by_hand(
             pick=pick, qty=qty, price=price
         ),
+        "amend": lambda: machine.amend(pick=pick, price=price),
         "lose_request": lambda: machine.lose_request(pick=pick),
         "lose_report": lambda: machine.lose_report(pick=pick),
         "reconnect": machine.reconnect,

@@ -114,6 +114,10 @@ class Paper:
     def cancel(self, sequence: int) -> None:
         self.ask(EventType.COMMAND_CANCEL, sequence)
 
+    def amend(self, sequence: int, qty_lots: int, price_ticks: int) -> None:
+        words = {"qty_lots": qty_lots, "price_ticks": price_ticks}
+        self.ask(EventType.COMMAND_REPLACE, sequence, **words)
+
     def of(self, event_type: EventType) -> list[Report]:
         return [report for report in self.said if report.event_type == event_type]
 

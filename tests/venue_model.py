@@ -147,7 +147,7 @@ class Venue:
         return self.told(order)
 
     def amend(self, order: VenueOrder, qty: int, price: int) -> np.ndarray:
-        """Change an open order by hand; one that asks for no more than it got is cancelled."""
+        """Change an open order; one that asks for no more than it got is cancelled."""
         if qty <= order.filled:
             return self.close(order, S.CANCELED)
         order.qty, order.price, order.updated_ns = qty, price, self.tick()
@@ -179,6 +179,13 @@ class Venue:
                 reason=-2011,
             )
         return self.close(order, S.CANCELED)
+
+    def answer_amend(self, request: np.void) -> np.ndarray:
+        """Move an order, or say that it cannot be."""
+        order = self.orders.get(int(request["order_sequence"]))
+        if order is None or not order.is_open:
+            return self.answer_cancel(request)
+        return self.amend(order, int(request["qty_lots"]), int(request["price_ticks"]))
 
     def answer_fetch(self, request: np.void) -> list[np.ndarray]:
         """Answer a fetch of everything: orders, positions, wallet, then the trades."""

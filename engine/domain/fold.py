@@ -231,6 +231,10 @@ class Fold:
             order = _order_record(event)
         if event["venue_order_id"] > 0:
             order["venue_order_id"] = event["venue_order_id"]
+        if 0 < order["venue_time_ns"] <= event["venue_time_ns"] and event["price_ticks"] > 0:
+            order["price_ticks"] = event[
+                "price_ticks"
+            ]  # the venue's word: it may have been amended
         order["venue_time_ns"] = max(order["venue_time_ns"], event["venue_time_ns"])
         if kind == EventType.FILL and applied:
             self._add_fill(order, event)

@@ -36,7 +36,9 @@ FLATTEN_ORDERS_MAX = 1024  # orders of one flattening before it gives up
 
 _LOST = int(Stimulus.LOST)
 _CANCEL_ASKED = int(Stimulus.CANCEL_ASKED)
+_REPLACE_ASKED = int(Stimulus.REPLACE_ASKED)
 _COMMAND_CANCEL = int(EventType.COMMAND_CANCEL)
+_COMMAND_REPLACE = int(EventType.COMMAND_REPLACE)
 _COMMAND_CANCEL_ALL = int(EventType.COMMAND_CANCEL_ALL)
 _COMMAND_FETCH = int(EventType.COMMAND_FETCH)
 _ORDER_UNRESOLVED = int(RiskReason.ORDER_UNRESOLVED)
@@ -86,7 +88,8 @@ def emit_order_command(desk: Desk, out: Out, row: int, command_type: int) -> Non
     events["epoch_low"][n] = orders["epoch_low"][row]
     events["cause_sequence"][n] = orders["cause_sequence"][row]
     events["venue_order_id"][n] = orders["venue_order_id"][row]
-    events["price_ticks"][n] = orders["price_ticks"][row]
+    asked = orders["amended_ticks"][row] if command_type == _COMMAND_REPLACE else 0
+    events["price_ticks"][n] = asked if asked != 0 else orders["price_ticks"][row]
     events["qty_lots"][n] = orders["qty_lots"][row]
     events["cum_qty_lots"][n] = orders["cum_qty_lots"][row]
     events["order_status_after"][n] = orders["status"][row]
@@ -104,6 +107,21 @@ def cancel_order(desk: Desk, out: Out, row: int, now_ns: int) -> None:
     book(desk, row)
     emit_order_command(desk, out, row, _COMMAND_CANCEL)
     desk.counts[Tally.CANCELS] += 1
+
+
+@kernel
+def amend_order(desk: Desk, out: Out, row: int, price_ticks: int, now_ns: int) -> None:
+    """Ask the venue to move an order to another price; until it answers either may be its price.
+
+    The order keeps its quantity, so what open orders may still do does not change.
+    """
+    unbook(desk, row)
+    merge(desk.orders, row, _REPLACE_ASKED, 0, 0, now_ns)
+    desk.orders["amended_ticks"][row] = price_ticks
+    desk.orders["asked_ns"][row] = now_ns
+    book(desk, row)
+    emit_order_command(desk, out, row, _COMMAND_REPLACE)
+    desk.counts[Tally.AMENDMENTS] += 1
 
 
 @kernel

@@ -40,6 +40,7 @@ ORDER_DTYPE = np.dtype(
         ("cause_sequence", "<i8"),
         ("venue_order_id", "<i8"),
         ("price_ticks", "<i8"),
+        ("amended_ticks", "<i8"),  # price of the amendment that awaits its answer; 0: none
         ("qty_lots", "<i8"),
         ("cum_qty_lots", "<i8"),
         ("filled_lots", "<i8"),

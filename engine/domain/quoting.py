@@ -1,35 +1,53 @@
 """Quotes of strategies that make markets, kept at the venue: asked for, moved, withdrawn.
 
     at each quote of the instrument, for each strategy and side:
-        an order of it rests    out of place, or no longer wanted -> have it cancelled
-        none does, one is wanted  -> an opportunity: post-only, through the gates like any other
+        an order of it rests    out of place -> amended, through the gates like any other
+                                no longer wanted, or not to be amended -> cancelled
+        none does, one is wanted  -> an opportunity: post-only, through the same gates
 
-A quote is moved by a cancel and, once the venue has confirmed it, a new order, so that a side never
-has two. Not more often than `requote_s`, and at most half of the order budget goes to quotes. What
-time makes unfit while no record comes is withdrawn by `engine.domain.order_watch`. A side that
-reduces the position is an exit.
+A quote is moved under its own name, its quantity unchanged, so that a side never has two. Where
+size or purpose changed with its place, a gate or the venue refuses the move, or its fate is not
+known, it is cancelled and, once the venue has confirmed that, asked for anew. Not more often than
+`requote_s`, and at most half of the order budget goes to quotes. What time makes unfit while no
+record comes is withdrawn by `engine.domain.order_watch`. A side that reduces the position is an
+exit.
 """
 
 from __future__ import annotations
 
-from engine.domain.codes import EVENT_POST_ONLY, OrderType, TimeInForce
+from engine.domain.codes import (
+    EVENT_ENTRY,
+    EVENT_POST_ONLY,
+    OrderStatus,
+    OrderType,
+    TimeInForce,
+)
 from engine.domain.desk import Desk, Out
 from engine.domain.edge import PPM_PER_BPS
 from engine.domain.emit import command_room, event_room
-from engine.domain.intent import EVENTS_PER_OPPORTUNITY, book_order, decide_opportunity
+from engine.domain.held import needs_approval
+from engine.domain.intent import (
+    EVENTS_PER_OPPORTUNITY,
+    book_order,
+    decide_opportunity,
+    write_draft,
+)
 from engine.domain.kernel import Records, kernel
 from engine.domain.key_index import find_key
-from engine.domain.limits import RATE_FIRST, RATE_GLOBAL, RATE_SLOW, S_TO_NS, rate_leaves
+from engine.domain.limits import RATE_FIRST, RATE_GLOBAL, RATE_SLOW, S_TO_NS, rate_leaves, rate_take
 from engine.domain.making import BUY, REQUOTE_S, REQUOTE_SHARE, SELL, plan_quotes
 from engine.domain.market_state import ENTRIES_WITHOUT_EDGE, MAKER_FEE_PPM, MarketState
 from engine.domain.opportunity import TO_BPS, write_inputs, write_order
-from engine.domain.order_store import EPOCH_PLACES, NO_ROW, order_key
+from engine.domain.order_store import EPOCH_PLACES, NO_ROW, book, order_key, unbook
+from engine.domain.order_watch import amend_order, is_in_flight
+from engine.domain.risk import evaluate
 from engine.domain.state import State
 from engine.domain.strategy_table import StrategyReason
 from engine.domain.words import Word
 
 SIDES = 2
 QUOTE_SHARE = 2  # one in two orders of a window may be a quote's
+SIZE_SHARE = 20  # a quote that is off its wanted size by less than one in twenty keeps it
 _LIMIT = int(OrderType.LIMIT)
 _GTC = int(TimeInForce.GTC)
 _MAKING_QUOTE = int(StrategyReason.MAKING_QUOTE)
@@ -42,18 +60,6 @@ def budget_allows(desk: Desk, i: int, now_ns: int) -> bool:
         if not rate_leaves(desk.rates, row, QUOTE_SHARE, now_ns):
             return False
     return True
-
-
-@kernel
-def crosses_own(desk: Desk, i: int, k: int, price_ticks: int) -> bool:
-    """Return whether a price of side `k` would meet a quote of ours on the other side."""
-    for m in range(desk.makers.shape[0]):
-        other = desk.quotes["resting_ticks"][i, m, 1 - k]
-        if desk.quotes["key"][i, m, 1 - k] == 0:
-            continue
-        if (k == BUY and price_ticks >= other) or (k == SELL and price_ticks <= other):
-            return True
-    return False
 
 
 @kernel
@@ -75,16 +81,41 @@ def is_out_of_place(
 
 
 @kernel
+def foremost_ticks(desk: Desk, row: int, k: int) -> int:
+    """Return the price of a quote's order; of the two of an amendment under way the bolder one."""
+    price, asked = desk.orders["price_ticks"][row], desk.orders["amended_ticks"][row]
+    if asked == 0:
+        return price
+    return max(price, asked) if k == BUY else min(price, asked)
+
+
+@kernel
 def resting_row(desk: Desk, i: int, m: int, k: int) -> int:
-    """Return the order that quotes a side, NO_ROW when it is over: then it is forgotten."""
+    """Return the order that quotes a side, its price known; NO_ROW when it is over: forgotten.
+
+    INVARIANT: every order that was asked for is booked.
+    """
     key = desk.quotes["key"][i, m, k]
     if key == 0:
         return NO_ROW
     row = find_key(desk.order_index, key)
     if row != NO_ROW and desk.orders["open_place"][row] >= 0:
+        desk.quotes["resting_ticks"][i, m, k] = foremost_ticks(desk, row, k)
         return row
     desk.quotes["key"][i, m, k] = 0
     return NO_ROW
+
+
+@kernel
+def crosses_own(desk: Desk, i: int, k: int, price_ticks: int) -> bool:
+    """Return whether a price of side `k` would meet a quote of ours on the other side."""
+    for m in range(desk.makers.shape[0]):
+        if resting_row(desk, i, m, 1 - k) == NO_ROW:
+            continue
+        other = desk.quotes["resting_ticks"][i, m, 1 - k]
+        if (k == BUY and price_ticks >= other) or (k == SELL and price_ticks <= other):
+            return True
+    return False
 
 
 @kernel
@@ -179,6 +210,97 @@ def ask_quote(
 
 
 @kernel
+def keeps_shape(desk: Desk, i: int, m: int, k: int, row: int) -> bool:
+    """Return whether a quote at its new place is for what its order is for: as much, to one end."""
+    orders, s = desk.orders, desk.makers[m, 0]
+    closing = reducing_lots(desk, i, s, k, m)
+    if (orders["flags"][row] & EVENT_ENTRY != 0) != (closing == 0):
+        return False
+    wanted = closing if closing > 0 else desk.quotes["lots"][i, m]
+    leaves = orders["qty_lots"][row] - orders["cum_qty_lots"][row]
+    return bool(abs(wanted - leaves) * SIZE_SHARE <= wanted)
+
+
+@kernel
+def passes_again(
+    state: State, i: int, m: int, k: int, row: int, slots: Records, place: int
+) -> bool:
+    """Return whether the gates let an order go on at its new place, as if it were a new one.
+
+    It is taken out of the sums meanwhile. What an operator wants to see first is never amended.
+    """
+    desk, market = state.desk, state.market
+    leaves = desk.orders["qty_lots"][row] - desk.orders["cum_qty_lots"][row]
+    unbook(desk, row)
+    write_quote(market, desk, i, m, k, desk.makers[m, 0])
+    desk.opportunities["qty_lots"][0] = leaves
+    passes = False
+    if weigh_quote(market, desk, i, m, desk.makers[m, 0]):
+        write_draft(desk, 0, slots, place)
+        whole = desk.draft["qty_lots"][0] == leaves
+        passes = whole and evaluate(desk) == 0 and not needs_approval(desk)
+    book(desk, row)
+    return passes
+
+
+@kernel
+def move_quote(
+    state: State,
+    out: Out,
+    i: int,
+    m: int,
+    k: int,
+    row: int,
+    slots: Records,
+    place: int,
+    now_ns: int,
+) -> bool:
+    """Have a resting quote amended to the price that is wanted, in place; False: it cannot be."""
+    desk, orders = state.desk, state.desk.orders
+    status, price = orders["status"][row], desk.quotes["wanted_ticks"][i, m, k]
+    works = status == OrderStatus.NEW or status == OrderStatus.PARTIALLY_FILLED
+    if not works or desk.words[Word.FLATTEN_ACTIVE] != 0 or crosses_own(desk, i, k, price):
+        return False
+    if not keeps_shape(desk, i, m, k, row) or not budget_allows(desk, i, now_ns):
+        return False
+    if not passes_again(state, i, m, k, row, slots, place):
+        return False
+    for rate in (RATE_GLOBAL, RATE_SLOW, RATE_FIRST + i):
+        rate_take(desk.rates, rate, now_ns)
+    desk.quotes["asked_ns"][i, m, k] = now_ns
+    amend_order(desk, out, row, price, now_ns)
+    desk.quotes["resting_ticks"][i, m, k] = foremost_ticks(desk, row, k)
+    return True
+
+
+@kernel
+def tend_quote(
+    state: State,
+    out: Out,
+    i: int,
+    m: int,
+    k: int,
+    row: int,
+    slots: Records,
+    place: int,
+    now_ns: int,
+) -> None:
+    """Move or withdraw a resting quote that is out of place; one in flight is waited for."""
+    desk, s = state.desk, state.desk.makers[m, 0]
+    if desk.orders["cancel_wanted"][row] != 0:
+        return
+    if not is_out_of_place(state.market, desk.quotes, i, m, k, s, now_ns):
+        return
+    if desk.quotes["wanted_ticks"][i, m, k] != 0:
+        if is_in_flight(desk.orders["status"][row]):
+            return
+        if move_quote(state, out, i, m, k, row, slots, place, now_ns):
+            return
+    desk.orders["cancel_wanted"][row] = 1
+    desk.words[Word.ORDERS_DUE] = 1
+
+
+@kernel
 def make_quotes(state: State, out: Out, slots: Records, place: int, now_ns: int) -> None:
     """Tend the quotes of every strategy that makes markets, in the instrument of a QUOTE record.
 
@@ -202,7 +324,5 @@ def make_quotes(state: State, out: Out, slots: Records, place: int, now_ns: int)
             if row == NO_ROW:
                 if desk.quotes["wanted_ticks"][i, m, k] != 0:
                     ask_quote(state, out, i, m, k, slots, place, now_ns)
-            elif is_out_of_place(market, desk.quotes, i, m, k, s, now_ns):
-                if desk.orders["cancel_wanted"][row] == 0:
-                    desk.orders["cancel_wanted"][row] = 1
-                    desk.words[Word.ORDERS_DUE] = 1
+            else:
+                tend_quote(state, out, i, m, k, row, slots, place, now_ns)

@@ -43,7 +43,11 @@ CLOSED_PAUSE_NS = 30_000_000_000  # before the next order of a closed instrument
 STATUS_MAX = int(max(OrderStatus))
 ABSENT_LOOKUPS_MIN = 3  # answers "not known" before an order counts as absent
 
+_LIMIT = int(OrderType.LIMIT)
 _STOP_MARKET = int(OrderType.STOP_MARKET)
+_SENT = int(Stimulus.SENT)
+_WORKING = int(Stimulus.VENUE_WORKING)
+_PARTIALLY_FILLED = int(Stimulus.VENUE_PARTIALLY_FILLED)
 _CANCEL_REJECTED = int(Stimulus.CANCEL_REJECTED)
 _PROVEN_ABSENT = int(Stimulus.PROVEN_ABSENT)
 _PROVEN_GONE = int(Stimulus.PROVEN_GONE)
@@ -183,6 +187,26 @@ def raise_quantity(desk: Desk, events: Records, n: int, row: int, stimulus: int)
 
 
 @kernel
+def note_price(desk: Desk, events: Records, n: int, row: int, stimulus: int) -> int:
+    """Take over the price the venue says a limit order has, in place; return what the word means.
+
+    While an amendment awaits its answer, a word that does not name the price asked for may have
+    been said before it: the order goes on waiting.
+    """
+    orders = desk.orders
+    told = events["price_ticks"][n] if events["venue_time_ns"][n] > 0 else 0
+    waits = orders["status"][row] == OrderStatus.PENDING_REPLACE
+    if told > 0 and orders["order_type"][row] == _LIMIT:
+        is_asked = told == orders["amended_ticks"][row]
+        if is_asked or events["venue_time_ns"][n] > orders["venue_time_ns"][row]:
+            orders["price_ticks"][row] = told
+        if is_asked or not waits:
+            orders["amended_ticks"][row] = 0
+            return stimulus
+    return _SENT if waits and stimulus in (_WORKING, _PARTIALLY_FILLED) else stimulus
+
+
+@kernel
 def merge_report(
     desk: Desk, events: Records, n: int, row: int, stimulus: int, fill_lots: int, now_ns: int
 ) -> None:
@@ -191,6 +215,7 @@ def merge_report(
     before = orders["status"][row]
     unbook(desk, row)
     raise_quantity(desk, events, n, row, stimulus)
+    stimulus = note_price(desk, events, n, row, stimulus)
     cum = events["cum_qty_lots"][n]
     changed = merge(orders, row, stimulus, cum, fill_lots, now_ns)
     note_report(desk, events, n, row)
@@ -289,7 +314,7 @@ def apply_order_unknown(desk: Desk, events: Records, n: int, now_ns: int) -> Non
 
 @kernel
 def apply_cancel_rejected(desk: Desk, events: Records, n: int, now_ns: int) -> None:
-    """CANCEL_REJECTED: the order is as it was, which a lookup must confirm."""
+    """CANCEL_REJECTED, of an amendment too: the order is as it was, as a lookup must confirm."""
     desk.counts[Tally.CANCEL_REJECTS] += 1
     row = find_order(desk, events["order_sequence"][n], events["epoch_low"][n])
     if row == NO_ROW:
@@ -301,6 +326,11 @@ def apply_cancel_rejected(desk: Desk, events: Records, n: int, now_ns: int) -> N
         events["flags"][n] |= EVENT_APPLIED
         events["order_status_after"][n] = desk.orders["status"][row]
         return
+    if desk.orders["status"][row] == OrderStatus.PENDING_REPLACE:
+        # It stays where nobody wants it: cancelled, and asked for anew if it is still wanted.
+        desk.orders["amended_ticks"][row] = 0
+        desk.orders["cancel_wanted"][row] = 1
+        desk.words[Word.ORDERS_DUE] = 1
     merge_report(desk, events, n, row, _CANCEL_REJECTED, 0, now_ns)
 
 

@@ -130,6 +130,7 @@ class Tally(IntEnum):
     CANCEL_REJECTS = 33
     SLICED = 34  # steps that ended early because `out` was full
     HELD = 35  # intents held for an operator's word
+    AMENDMENTS = 36  # quotes moved in place
     REFUSAL_FIRST = 64  # + RiskReason
 
 

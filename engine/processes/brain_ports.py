@@ -47,6 +47,7 @@ TALLY_COUNTERS: dict[str, Tally] = {
     "rejected_total": Tally.REJECTED_RECORDS,
     "exits_total": Tally.EXITS,
     "cancels_total": Tally.CANCELS,
+    "amendments_total": Tally.AMENDMENTS,
     "orders_unknown_total": Tally.ORDERS_UNKNOWN,
     "orders_rejected_total": Tally.REJECTED_ORDERS,
     "fetches_total": Tally.FETCHES,

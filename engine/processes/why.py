@@ -313,6 +313,7 @@ _WORDS: Final[Mapping[int, str]] = MappingProxyType(
         EventType.SIGNAL_GENERATED: "decision",
         EventType.ORDER_REQUEST: "intent",
         EventType.COMMAND_CANCEL: "cancel asked",
+        EventType.COMMAND_REPLACE: "amendment asked",
         EventType.COMMAND_FETCH: "lookup asked",
         EventType.ORDER_SENT: "sent",
         EventType.ORDER_UPDATE: "venue",

@@ -213,6 +213,8 @@ class Fold:
             row["status"] = status
             row["updated_ns"] = now_ns
         row["venue_order_id"] = int(event["venue_order_id"]) or row["venue_order_id"]
+        if int(event["venue_time_ns"]) and int(event["price_ticks"]):
+            row["price_ticks"] = int(event["price_ticks"])  # the venue's word: it may be amended
         is_filled = row["status"] == OrderStatus.FILLED
         filled, said = _int(row["filled_lots"]), int(event["cum_qty_lots"])
         if not (was_filled and is_filled):

@@ -12,7 +12,7 @@ import pytest
 
 from engine.domain.strategy_table import StrategyRow
 from tests.desk_rig import GENEROUS, MS, S
-from tests.making_rig import MakingRig, PlainMaker, is_open, maker_row, requested
+from tests.making_rig import MakingRig, PlainMaker, amended, is_open, maker_row, requested
 
 PATIENT = GENEROUS._replace(order_timeout_ms=3_600_000)  # no doubt: that is another model
 ROWS = (
@@ -36,7 +36,7 @@ def test_every_quote_causes_what_the_twin_says(row: StrategyRow, seed: int) -> N
     chance = random.Random(seed)
     rig = MakingRig((row,), PATIENT)
     twin = PlainMaker(row)
-    mid, orders_seen, moved, held = 620_000.0, 0, 0, set()
+    mid, orders_seen, moves_seen, held = 620_000.0, 0, 0, set()
     for _ in range(600):
         mid += chance.gauss(0, 25)
         bid = int(mid) - chance.choice([0, 0, 1, 5, 40])
@@ -44,10 +44,12 @@ def test_every_quote_causes_what_the_twin_says(row: StrategyRow, seed: int) -> N
         if chance.random() < 0.05:
             rig.market.atr_ticks[:] = chance.choice([np.nan, 20.0, 300.0, 900.0])
         before = rig.wanted_away()
+        twin.look(rig)
         qty = {"bid_qty": chance.randint(1, 4_000), "ask_qty": chance.randint(1, 4_000)}
         events = rig.show(bid, ask, after_ns=chance.choice([MS, 200 * MS, S]), **qty)
-        orders, away = twin.react(rig, bid, ask)
+        orders, moved, away = twin.react(rig, bid, ask)
         assert requested(events) == orders
+        assert amended(events) == moved
         numbers = events["order_sequence"][events["event_type"] == 2].tolist()
         for order, number in zip(orders, numbers, strict=True):
             twin.sides[order.side].number = number
@@ -55,13 +57,13 @@ def test_every_quote_causes_what_the_twin_says(row: StrategyRow, seed: int) -> N
         if chance.random() < 0.7:
             rig.serve()
         fill_some(rig, chance)
-        orders_seen, moved = orders_seen + len(orders), moved + len(away)
+        orders_seen, moves_seen = orders_seen + len(orders), moves_seen + len(moved)
         held.add(np.sign(rig.lots(0, 0)))
         assert abs(rig.lots(0, 0)) <= twin.number_of("inventory") * twin.lots(ask) + twin.lots(ask)
     position = rig.venue.positions.get(0)
     assert rig.lots(0, 0) == (position.lots if position else 0)
     assert orders_seen > 20, "it quoted"
-    assert moved > 5, "and moved its quotes"
+    assert moves_seen > 5, "and moved its quotes"
     assert held - {0}, "it held something"
 
 

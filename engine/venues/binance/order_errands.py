@@ -27,6 +27,7 @@ from engine.venues.venue import (
 ALGO_OPEN_PATH: Final = "/fapi/v1/algoOpenOrders"
 CANCEL_ATTEMPTS_MAX: Final = 5
 CANCEL_PAUSE_S: Final = 0.1
+CODE_SAME_ALREADY: Final = -5027  # an amendment that would change nothing
 
 
 class OrderErrands:
@@ -102,12 +103,17 @@ class OrderErrands:
 
     async def _replace(self, command: Command) -> None:
         context = self._context
+        if context.rest.blocked_s() > 0 or not context.rest.budget.has_room(1):
+            context.report_cancel_rejected(command, LocalReason.RATE_PAUSED)
+            return
+        context.rest.budget.note_order()  # the venue counts an amendment as an order
         change = context.encoder.change(command, context.client_order_id(command))
         try:
             context.report_order(await context.ask_order("order.modify", change))
         except VenueError as error:
             context.last_error = error
-            if not isinstance(error, OutcomeUnknownError | ProtocolError):
+            is_doubt = isinstance(error, OutcomeUnknownError | ProtocolError)
+            if not is_doubt and error.code != CODE_SAME_ALREADY:
                 context.report_cancel_rejected(command, reason_of(error))
             await self._query(command)  # what the order is now; an amendment is not sent again
 

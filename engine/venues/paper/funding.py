@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from engine.domain.codes import EventType
 from engine.domain.instrument_row import E8, Instrument
+from engine.venues.order_records import Report
 from engine.venues.paper.account import worth_parts
 from engine.venues.paper.book import Seen
 
@@ -48,6 +50,18 @@ def mark_of(seen: Seen) -> tuple[int, int, int]:
     """Return mark price, funding rate and time of the next funding of a MARK."""
     mark_price_e8, _index_price_e8, rate_e8, next_ns = seen.words
     return mark_price_e8, rate_e8, next_ns
+
+
+def payment_report(funding: Funding, amount_e8: int, trade_id: int, asset: str) -> Report:
+    """Return a payment as the account hears of it."""
+    return Report(
+        EventType.FUNDING,
+        funding.instrument_index,
+        venue_time_ns=funding.venue_time_ns,
+        trade_id=trade_id,
+        venue_realised_pnl_e8=amount_e8,
+        text=asset,
+    )
 
 
 def payment_e8(funding: Funding, lots: int, instruments: Sequence[Instrument]) -> int:

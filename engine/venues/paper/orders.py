@@ -39,7 +39,7 @@ from engine.domain.records import EVENT_DTYPE
 from engine.venues.order_records import Command, LocalReason, Report, clock_report
 from engine.venues.paper.account import PaperAccount
 from engine.venues.paper.book import PaperMarket, Taken
-from engine.venues.paper.funding import Funding, FundingWatch, mark_of, payment_e8
+from engine.venues.paper.funding import Funding, FundingWatch, mark_of, payment_e8, payment_report
 from engine.venues.paper.latency import LineLatency
 from engine.venues.paper.margin import MarginWatch, closing_order
 from engine.venues.paper.order import (
@@ -227,18 +227,16 @@ class PaperOrders:
             self._accept(order_of(command))
         elif command.event_type == EventType.COMMAND_CANCEL:
             self._cancel(command)
+        elif command.event_type == EventType.COMMAND_REPLACE:
+            self._amend(command)
         elif command.event_type == EventType.COMMAND_CANCEL_ALL:
             for order in list(self._resting):
                 if command.instrument_index in {-1, order.instrument_index}:
                     self._close(order, OrderStatus.CANCELED)
         elif command.event_type == EventType.COMMAND_FETCH and command.order_sequence > 0:
             self._answer_query(command)
-        elif command.event_type == EventType.COMMAND_FETCH:
-            self._tell_account(command)
         else:
-            reason = LocalReason.UNSUPPORTED
-            order = order_of(command)
-            self._emit(self._reports.of(order, EventType.CANCEL_REJECTED)._replace(reason=reason))
+            self._tell_account(command)
 
     # New orders
 
@@ -250,13 +248,17 @@ class PaperOrders:
         if not book.is_tradable:
             self._refuse(order, LocalReason.NO_MARKET)
             return
-        wanted = self._fillable_lots(order)
-        if wanted == 0:
+        if self._fillable_lots(order) == 0:
             self._refuse(order, LocalReason.NOTHING_TO_REDUCE)
             return
         order.venue_order_id = self.account.next_id(self._clock.now_ms())
         self._keep(order)
+        self._rest(order)
+
+    def _rest(self, order: PaperOrder) -> None:
+        """Tell an order, fill what can be filled at once, and let the rest rest."""
         self._emit(self._reports.of(order, EventType.ORDER_UPDATE))
+        book = self.market.books[order.instrument_index]
         is_market = order.order_type == OrderType.MARKET
         if is_market or book.crosses(order.side, order.price_ticks):
             if order.flags & EVENT_POST_ONLY:
@@ -264,6 +266,7 @@ class PaperOrders:
                 return
             limit_ticks = 0 if is_market else order.price_ticks
             is_whole = order.time_in_force == TimeInForce.FOK
+            wanted = self._fillable_lots(order)
             for part in book.take(order.side, wanted, limit_ticks, all_or_none=is_whole):
                 self._fill(order, part, Liquidity.TAKER)
         if order.order_status not in OPEN:
@@ -308,14 +311,8 @@ class PaperOrders:
         if amount_e8 == 0:
             return
         self.account.wallet_e8 += amount_e8
-        report = Report(
-            EventType.FUNDING,
-            index,
-            venue_time_ns=funding.venue_time_ns,
-            trade_id=self.account.next_id(self._clock.now_ms()),
-            venue_realised_pnl_e8=amount_e8,
-            text=self._instruments[index].margin,
-        )
+        trade_id = self.account.next_id(self._clock.now_ms())
+        report = payment_report(funding, amount_e8, trade_id, self._instruments[index].margin)
         self._fills.append(report)
         self._emit(report)
 
@@ -352,14 +349,24 @@ class PaperOrders:
     # Cancels and questions
 
     def _cancel(self, command: Command) -> None:
-        order = self._orders.get(key_of(command))
-        if order is not None and order.order_status in OPEN:
+        if (order := self._working(command)) is not None:
             self._close(order, OrderStatus.CANCELED)
-            return
-        about = order_of(command)
-        rejected = self._reports.of(about, EventType.CANCEL_REJECTED)
+
+    def _amend(self, command: Command) -> None:
+        """Move an order; its place in the queue is lost, and it may fill at once."""
+        if (order := self._working(command)) is not None:
+            self._resting.remove(order)
+            order.price_ticks = command.price_ticks
+            self._rest(order)
+
+    def _working(self, command: Command) -> PaperOrder | None:
+        """Return the open order a command is about; without one, say what is known instead."""
+        if (order := self._orders.get(key_of(command))) and order.order_status in OPEN:
+            return order
+        rejected = self._reports.of(order_of(command), EventType.CANCEL_REJECTED)
         self._emit(rejected._replace(reason=CODE_CANCEL_ABSENT))
         self._answer_query(command)
+        return None
 
     def _answer_query(self, command: Command) -> None:
         order = self._orders.get(key_of(command))
@@ -375,8 +382,7 @@ class PaperOrders:
         self._emit(self._reports.of(order, EventType.ORDER_UPDATE))
 
     def _tell_account(self, command: Command) -> None:
-        reports = picture(self.account, self._reports, self._resting, self._fills, command)
-        for report in reports:
+        for report in picture(self.account, self._reports, self._resting, self._fills, command):
             self._emit(report._replace(request_id=command.request_id))
 
     # Orders

@@ -10,7 +10,7 @@ from engine.domain.reports import RATE_PAUSED, WOULD_TAKE
 from engine.domain.strategy_table import INPUT_NAMES, StrategyKind, StrategyReason
 from engine.domain.words import Tally, Word
 from tests.desk_rig import GENEROUS, MS, S, make_event, of_type
-from tests.making_rig import MakingRig, maker_row, requested
+from tests.making_rig import MakingRig, amended, maker_row, requested
 
 T = EventType
 BID, ASK = 620_000, 620_001
@@ -77,10 +77,12 @@ def test_a_rest_too_small_to_exit_leaves_with_a_whole_quote() -> None:
     rig = quoting()
     rig.desk.instruments["min_notional_e8"][0] = 100 * 100_000_000  # two lots
     rig.hit(rig.resting()[1][0], 1)
-    rig.show(BID + 200, ASK + 200, after_ns=2 * S)
-    rig.serve()
-    _, sell = requested(rig.show(BID + 200, ASK + 200, after_ns=2 * S))
-    assert (sell.side, sell.lots, sell.is_entry) == (-1, 10, True)
+    number = rig.resting()[-1][0]
+    events = rig.show(BID + 200, ASK + 200, after_ns=2 * S)
+    assert list(amended(events)) == [number], "the sell is as large as before, and still an entry"
+    assert cancelled(rig) == {1}, "the buy lacks what was filled"
+    (buy,) = requested(rig.show(BID + 200, ASK + 200, after_ns=2 * S))
+    assert (buy.side, buy.lots, buy.is_entry) == (1, 10, True)
 
 
 @pytest.mark.parametrize("seconds", [1.9, 2.2])
@@ -142,11 +144,12 @@ def test_a_small_move_leaves_quotes_and_a_large_one_moves_them_after_a_pause() -
     rig.show(BID + 100, ASK + 100, after_ns=2 * S)
     rig.wait(0.2)
     assert cancelled(rig) == set(), "within half of the half width"
-    rig.show(BID + 200, ASK + 200)
-    rig.wait(0.01)
-    assert cancelled(rig) == {-1, 1}
-    orders = requested(rig.show(BID + 200, ASK + 200))
-    assert [order.price for order in orders] == [BID - 100, ASK + 500]
+    moved = amended(rig.show(BID + 200, ASK + 200))
+    assert sorted(moved.values()) == [BID - 100, ASK + 500]
+    rig.serve()
+    assert {row["status"] for row in rig.open_orders()} == {OrderStatus.NEW}
+    assert {price for _, price in rig.resting().values()} == {BID - 100, ASK + 500}
+    assert rig.tally(Tally.ORDERS) == 2, "moved under their own names"
 
 
 def test_a_market_that_comes_nearer_finds_the_quote_in_place() -> None:
@@ -172,7 +175,7 @@ def test_quotes_take_half_of_the_order_budget() -> None:
     for k in range(40):
         rig.show(BID + 60 * k, ASK + 60 * k)
         rig.serve()
-    assert rig.tally(Tally.ORDERS) == 4
+    assert rig.tally(Tally.ORDERS) + rig.tally(Tally.AMENDMENTS) == 4
     burst = int(rig.desk.rates["burst_ns"][RATE_FIRST])
     assert rig.desk.rates["tat_ns"][RATE_FIRST] - rig.now_ns <= burst // 2
     assert rig.tally(Tally.REFUSALS) == 0, "what has no budget is not asked for"

@@ -303,10 +303,25 @@ def test_amended_order_is_reported_as_the_venue_has_it(exchange: Exchange) -> No
             "not amended",
         )
         first = len(s.side.reports)
-        s.side.orders.submit(change)  # nothing is different: refused, and the order lives
-        refused = await s.side.wait(EventType.CANCEL_REJECTED, first=first)
-        assert refused.reason == -5027
-        await s.side.wait(UPDATE, OrderStatus.NEW, first)
+        s.side.orders.submit(change)  # nothing is different: the order is what was asked for
+        told = await s.side.wait(UPDATE, OrderStatus.NEW, first)
+        assert told.price_ticks == change.price_ticks
+        assert not s.side.of_type(EventType.CANCEL_REJECTED)
+
+    play(exchange, scene)
+
+
+def test_amendment_waits_for_no_budget_and_is_refused_without_a_request(
+    exchange: Exchange,
+) -> None:
+    async def scene(s: Scene) -> None:
+        command = s.rest_order()
+        await s.side.wait(UPDATE, OrderStatus.NEW)
+        for window in s.side.orders.context.rest.budget._orders:
+            window.limit = 0
+        s.side.orders.submit(command._replace(event_type=EventType.COMMAND_REPLACE))
+        refused = await s.side.wait(EventType.CANCEL_REJECTED)
+        assert refused.reason == LocalReason.RATE_PAUSED
 
     play(exchange, scene)
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.codes import (
+    EVENT_POST_ONLY,
     EventType,
     Liquidity,
     OrderStatus,
@@ -63,6 +64,29 @@ def test_a_sell_rests_until_somebody_pays_more(paper: Paper) -> None:
     assert paper.fills() == []
     paper.quote(bid=ASK + 1, ask=ASK + 2)
     assert paper.fills() == [(ASK, 2)]
+
+
+def test_an_amended_order_rests_at_its_new_price_behind_what_is_displayed(paper: Paper) -> None:
+    paper.quote()
+    number = paper.new(Side.BUY, 3, BID - 5)
+    paper.amend(number, 3, BID)
+    assert paper.last_status() == OrderStatus.NEW
+    assert paper.said[-1].price_ticks == BID
+    paper.quote(bid=BID - 2, ask=BID - 1)
+    assert paper.fills() == [(BID, 3)]
+
+
+def test_an_amendment_fills_at_once_where_it_crosses_and_ends_what_must_not(paper: Paper) -> None:
+    paper.quote()
+    taking = paper.new(Side.BUY, 3, BID)
+    making = paper.new(Side.BUY, 3, BID, flags=EVENT_POST_ONLY)
+    paper.amend(taking, 3, ASK)
+    assert paper.fills() == [(ASK, 3)]
+    paper.amend(making, 3, ASK)
+    assert paper.last_status() == OrderStatus.EXPIRED
+    paper.amend(making, 3, BID)
+    refused, _known = paper.said[-2:]
+    assert refused.event_type == EventType.CANCEL_REJECTED, "it is over"
 
 
 def test_at_its_price_an_order_waits_for_what_was_displayed_before_it(paper: Paper) -> None:
