@@ -7,11 +7,16 @@ with those sanitizers.
 """
 
 import os
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))  # a build from pyproject.toml has another folder there
+
+from native_ext.build import stamp  # noqa: E402
+
 NATIVE = (
     "module",
     "layout",
@@ -48,7 +53,9 @@ def extension(name: str, sources: list[str]) -> Extension:
     return Extension(
         name,
         sources=sources,
-        depends=sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("native_ext/*.h")),
+        # All of them: the stamp in each extension is that of all.
+        depends=sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("native_ext/*.[ch]")),
+        define_macros=[("AEGIS_BUILT_FROM", f"{stamp()}L")],
         extra_compile_args=compiler,
         extra_link_args=linker,
     )

@@ -6,6 +6,7 @@ from typing import Self, TypeAlias, final
 
 from typing_extensions import Buffer
 
+BUILT_FROM: int  # native_ext.build.stamp of the sources
 ANSWER: int  # decode: the answer to a SUBSCRIBE
 SHUTDOWN: int  # decode: the venue is about to close this connection
 STALE: int  # load_snapshot: too old for the diffs that are kept, fetch again

@@ -10,6 +10,8 @@ from typing_extensions import Buffer
 _Memory: TypeAlias = Buffer | NDArray[Any]
 _Tuple = TypeVar("_Tuple", bound=tuple[Any, ...])
 
+BUILT_FROM: int  # native_ext.build.stamp of the sources
+
 class Port:
     def __init__(self, buffer: _Memory) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...

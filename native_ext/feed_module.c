@@ -25,7 +25,8 @@ static int feed_exec(PyObject *module) {
                    PyModule_AddIntConstant(module, "RUN_TO_ACCEPT", AEGIS_RUN_TO_ACCEPT) != 0 ||
                    PyModule_AddIntConstant(module, "ANSWER", AEGIS_DECODED_ANSWER) != 0 ||
                    PyModule_AddIntConstant(module, "SHUTDOWN", AEGIS_DECODED_SHUTDOWN) != 0 ||
-                   PyModule_AddIntConstant(module, "STALE", AEGIS_DECODED_STALE) != 0
+                   PyModule_AddIntConstant(module, "STALE", AEGIS_DECODED_STALE) != 0 ||
+                   PyModule_AddIntConstant(module, "BUILT_FROM", AEGIS_BUILT_FROM) != 0
                ? -1
                : 0;
 }

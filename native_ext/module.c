@@ -11,7 +11,9 @@ static int native_exec(PyObject *module) {
                    PyModule_AddFunctions(module, aegis_words_methods) != 0 ||
                    PyModule_AddFunctions(module, aegis_commands_methods) != 0 ||
                    aegis_add_port_types(module) != 0 || aegis_add_clock_type(module) != 0 ||
-                   aegis_add_order_wire_type(module) != 0 || aegis_add_order_line_type(module) != 0
+                   aegis_add_order_wire_type(module) != 0 ||
+                   aegis_add_order_line_type(module) != 0 ||
+                   PyModule_AddIntConstant(module, "BUILT_FROM", AEGIS_BUILT_FROM) != 0
                ? -1
                : 0;
 }

@@ -27,6 +27,7 @@ from engine.domain.codes import EventType
 from engine.processes.finding import Finding
 from engine.processes.known_sessions import Known
 from engine.processes.practice import Market, PracticeError, PracticeExchange
+from native_ext import build
 from ringbuffer.errors import SegmentError
 from ringbuffer.layout import FULL
 from ringbuffer.ring import Producer, Ring
@@ -75,10 +76,8 @@ def part_proves_itself(name: str, module: str) -> Finding:
 def trading_environment() -> Finding:
     """Return whether a practice exchange starts here and lists what can be traded."""
     name = "trading environment"
-    try:
-        from native_ext import _feed, _native  # noqa: F401  that they load is the check
-    except ImportError as error:
-        return Finding(name, good=False, found=str(error), remedy="make native", fatal=True)
+    if found := build.difference():
+        return Finding(name, good=False, found=found, remedy="make native", fatal=True)
     with tempfile.TemporaryDirectory() as folder:
         try:
             exchange = PracticeExchange.start(Market(generate=1), Path(folder) / "ledger")

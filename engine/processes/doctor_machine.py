@@ -12,6 +12,7 @@ from typing import Final
 from engine.config import Config
 from engine.processes.finding import Finding
 from engine.processes.segments import RING_ROWS
+from native_ext import build
 from ringbuffer.segment import available_bytes
 
 DISK_FLOOR_BYTES: Final = 1_000_000_000
@@ -104,10 +105,8 @@ def _home(config: Config) -> list[Finding]:
 
 
 def _extension() -> Finding:
-    try:
-        from native_ext import _feed, _native  # noqa: F401  that they load is the check
-    except ImportError as error:
-        return Finding("extension", good=False, found=str(error), remedy="make native", fatal=True)
+    if found := build.difference():
+        return Finding("extension", good=False, found=found, remedy="make native", fatal=True)
     return Finding("extension", good=True, found="native_ext loads")
 
 

@@ -48,8 +48,13 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
         return exit_codes.ENVIRONMENT
     bound_ns = time.monotonic_ns()
     api.start()
-    # From here on the socket answers; imports may take their time. The feed's are done beside ours:
-    # the first market record is what a start waits for.
+    # From here on the socket answers; imports may take their time.
+    from native_ext import build
+
+    if difference := build.difference():
+        _say(f"aegis: {difference}; make native")
+        return exit_codes.ENVIRONMENT
+    # The feed's are done beside ours: the first market record is what a start waits for.
     from engine.processes.control import RolePage
     from engine.processes.roles import waiting_interpreter
 
