@@ -11,11 +11,13 @@ import random
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-PLAY_MS: Final = 2_600  # from the first READY to the end of the acts
 CALM_FROM_MS: Final = 2_300  # no act begins later
+AFTERMATH_MS: Final = 300  # trading goes on after the last act, so that orders meet it
 ACTS: Final = (2, 5)  # fewest and most in one run
 ENDINGS_MAX: Final = 2  # acts after which an engine must start again
 ORDER_PATH: Final = "/fapi/v1/order"
+ALGO_PATH: Final = "/fapi/v1/algoOrder"
+GUARDED_SHARE: Final = 0.35  # of plans whose positions have stop and target at the venue
 FETCHED: Final = (
     "/fapi/v1/userTrades",
     "/fapi/v3/positionRisk",
@@ -25,6 +27,7 @@ FETCHED: Final = (
 ORDER_NOTIONAL_MAX: Final = 260.0  # quote currency; as `settings` writes it
 POSITION_NOTIONAL_MAX: Final = 800.0
 TIMEOUT_MS: Final = 400  # order_timeout_ms
+GUARDED_BARS: Final = "tick:3"  # short, so that the ATR behind stop and target is known soon
 
 Words = dict[str, Any]
 Draw = Callable[[random.Random], Words]
@@ -46,16 +49,28 @@ class Plan(NamedTuple):
     speed: int
     restart_in_place: bool
     small_disk: bool
+    guarded: bool  # stop and target rest at the venue
     acts: tuple[Act, ...]
+
+    @property
+    def end_ms(self) -> int:
+        """Return when the last act has had its effect, after the first READY."""
+        ends = (act.at_ms + int(act.words.get("duration_ms", 0)) for act in self.acts)
+        return max(ends, default=0) + AFTERMATH_MS
 
     def described(self) -> str:
         """Return the acts in one line."""
         return ", ".join(f"{act.kind}@{act.at_ms}" for act in self.acts)
 
+    def lines(self) -> list[str]:
+        """Return the whole plan, an act a line."""
+        first = ", ".join(f"{k} {v}" for k, v in self._asdict().items() if k != "acts")
+        return [first, *(f"{act.at_ms:6} ms  {act.kind:24} {act.words}" for act in self.acts)]
+
 
 def _orders(rng: random.Random, **more: object) -> Words:
-    count = rng.randint(1, 4)
-    return {"kind": "rest", "path": ORDER_PATH, "method": "POST", "count": count, **more}
+    count, path = rng.randint(1, 4), rng.choice((ORDER_PATH, ORDER_PATH, ALGO_PATH))
+    return {"kind": "rest", "path": path, "method": "POST", "count": count, **more}
 
 
 def _unknown(rng: random.Random) -> Words:
@@ -153,18 +168,19 @@ def plan_of(seed: int) -> Plan:
         speed=rng.choice((1, 2)),
         restart_in_place=rng.random() < 0.2,
         small_disk=small_disk,
+        guarded=rng.random() < GUARDED_SHARE,
         acts=tuple(sorted(acts, key=lambda act: act.at_ms)),
     )
 
 
-def settings() -> str:
+def settings(*, guarded: bool = False) -> str:
     """Return the engine's settings: strategies that trade all the time, limits that are near."""
     return f"""
 order_timeout_ms = {TIMEOUT_MS}
 reconcile_interval_s = 1
 drain_budget_s = 20
 idle = "sleep"
-strategies = ["churn_market", "churn_limit"]
+strategies = ["{"guarded" if guarded else "churn_market"}", "churn_limit"]
 [limits]
 max_entries_per_day = 100000
 max_order_notional = {ORDER_NOTIONAL_MAX}
@@ -187,4 +203,16 @@ notional = 150.0
 [strategy.parameters]
 threshold = 0.4
 limit_slip_ticks = 0.0
+[[strategy]]
+name = "guarded"
+kind = "quote_imbalance"
+notional = 180.0
+bars = "{GUARDED_BARS}"
+[strategy.parameters]
+threshold = 0.3
+min_hold_s = 0.6
+max_hold_s = 1.5
+stop_atr = 2.0
+take_atr = 2.0
+venue_bracket = 1.0
 """

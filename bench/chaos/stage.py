@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, Final
 
 from bench.chaos.laws import broken_laws
 from bench.chaos.lives import Life
-from bench.chaos.plan import DISK_ACTS, ENDING_ACTS, PLAY_MS, VENUE_ACTS, Act, Plan, settings
+from bench.chaos.plan import DISK_ACTS, ENDING_ACTS, VENUE_ACTS, Act, Plan, settings
 from bench.chaos.venue import ChaosVenue
 from engine import exit_codes
 
@@ -39,10 +40,12 @@ class Stage:
         self.home.mkdir(exist_ok=True)
         self.name = f"chaos{plan.seed}"
         self._settings = folder / "aegis.toml"
-        self._settings.write_text(settings(), "utf-8")
-        self.venue = ChaosVenue(
-            folder, instruments=plan.instruments, seed=plan.seed, speed=plan.speed
-        )
+        self._settings.write_text(settings(guarded=plan.guarded), "utf-8")
+        self.seconds: defaultdict[str, float] = defaultdict(float)  # by phase
+        with self._timed("exchange"):
+            self.venue = ChaosVenue(
+                folder, instruments=plan.instruments, seed=plan.seed, speed=plan.speed
+            )
         self.lives: list[Life] = []
         self.unexpected: list[str] = []
         self._later: list[tuple[float, Callable[[], None]]] = []
@@ -69,21 +72,42 @@ class Stage:
     def play(self) -> list[str]:
         """Carry the plan out; return the laws that were broken, each as a sentence."""
         self._start()
+        with self._timed("play"):
+            self._act()
+        with self._timed("settle"):
+            self.life.settle()
+            self.life.wait_looked()
+        with self._timed("stop"):
+            code = self.life.terminate()
+        with self._timed("laws"):
+            return [*self.unexpected, *broken_laws(self, code)]
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        """Count what a block takes towards its phase, but for what a phase inside it takes."""
+        began, inner = time.monotonic(), sum(self.seconds.values())
+        try:
+            yield
+        finally:
+            inside = sum(self.seconds.values()) - inner
+            self.seconds[phase] += time.monotonic() - began - inside
+
+    def _act(self) -> None:
         began = time.monotonic()
         for act in self.plan.acts:
             self._wait(began + act.at_ms / 1e3)
             self._perform(act)
-        self._wait(began + PLAY_MS / 1e3)
+        self._wait(began + self.plan.end_ms / 1e3)
         self._wait(max((due for due, _ in self._later), default=0.0))
         self.venue.calm()
         if self.life.ended:
             self._start()
-        self.life.settle()
-        self.life.wait_looked()
-        code = self.life.terminate()
-        return [*self.unexpected, *broken_laws(self, code)]
 
     def _start(self) -> None:
+        with self._timed("start"):
+            self._start_until_ready()
+
+    def _start_until_ready(self) -> None:
         for _ in range(LIVES_MAX - len(self.lives)):
             words = ["--exchange", self.venue.url, "--config", str(self._settings)]
             if self.plan.restart_in_place:
@@ -270,7 +294,8 @@ def perform(plan: Plan, keep: Path | None = None) -> tuple[list[str], dict[str, 
         shutil.rmtree(folder, ignore_errors=True)
     seconds = round(time.monotonic() - began, 2)
     counts = {name: told.get(name) for name in ("orders", "fills", "trading_state")}
-    return broken, {"seconds": seconds, "lives": len(stage.lives), **counts}
+    phases = {name: round(part, 2) for name, part in stage.seconds.items()}
+    return broken, {"seconds": seconds, "phases": phases, "lives": len(stage.lives), **counts}
 
 
 def _keep(folder: Path, kept: Path) -> None:

@@ -60,7 +60,8 @@ def test_a_plan_ends_in_agreement(name: str) -> None:
     acts = PLANS[name]
     number = 900_000 + list(PLANS).index(name)
     small_disk = any(act.kind == "disk_full" for act in acts)
-    plan = Plan(number, 2, 1, restart_in_place=False, small_disk=small_disk, acts=acts)
+    shape = {"restart_in_place": False, "small_disk": small_disk, "guarded": "guard" in name}
+    plan = Plan(number, 2, 1, **shape, acts=acts)
     broken, told = perform(plan)
     assert broken == []
     assert told["lives"] >= 1
