@@ -4,8 +4,9 @@ One call runs for a slice (at most SLICE_NS_MAX) without the GIL and returns, so
 look after the process. Nothing here decides anything: `engine.domain.decide.step` does, from
 batches and a time. `brain_publish` says how what a step answered leaves.
 
-INVARIANT: a step runs only when the event ring has room for all it may emit; a full event ring is
-HALTED until an operator resumes, never an unrecorded order.
+INVARIANT: a step runs only when event ring and command ring have room for all it may emit. A full
+event ring is HALTED until an operator resumes, never an unrecorded order; a full command ring is the
+executor's to empty, and steps wait for it.
 
 MEMORY: words of the control segment are read and written relaxed: whole words that stand alone.
 """
@@ -252,12 +253,13 @@ def run_slice(ports: Ports, state: State, out: Out, slice_ns: int) -> int:
         timer = words[LoopWord.NEXT_TIMER_NS]
         if markets + reports + controls == 0 and time_ns < timer:
             time_ns = wait_for_work(ports, min(timer, end_ns), time_ns)
-        elif has_room(ports.event_ring, out.events.shape[0] + 2) and has_room(
-            ports.command_ring, out.commands.shape[0]
-        ):
-            time_ns = run_step(ports, state, out, markets, reports, controls, time_ns)
-        else:
+        elif not has_room(ports.event_ring, out.events.shape[0] + 2):
             halt_for_room(ports, state)
+            time_ns = now_ns(ports.clock)
+        elif has_room(ports.command_ring, out.commands.shape[0]):
+            time_ns = run_step(ports, state, out, markets, reports, controls, time_ns)
+        else:  # the executor is behind, as after a thousand cancels: it is waited for
+            futex_wait(words[LoopWord.STOP_ADDRESS], 0, ROOM_PAUSE_NS)
             time_ns = now_ns(ports.clock)
     show_counts(ports, state.desk.words)
     return answer

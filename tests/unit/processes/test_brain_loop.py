@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.domain.codes import EventType, TradingState
-from engine.domain.records import MARK_WORD_FIRST, MARKS_PER_RECORD
+from engine.domain.records import EVENT_DTYPE, MARK_WORD_FIRST, MARKS_PER_RECORD
 from engine.domain.words import Word
 from engine.processes.brain_ports import counter_index, histogram_index
 from engine.processes.brain_words import STEP_RECORDS_MAX, LoopWord, SliceEnd
@@ -184,6 +184,21 @@ def test_outer_state_is_the_most_severe_word_and_goes_into_the_mark(synced: Loop
     assert EventType.TRADING_STATE_CHANGED in kinds(events)
     assert marks(events)[-1][3] % 8 == TradingState.HALTED
     assert synced.desk.words[Word.EFFECTIVE_STATE] == TradingState.HALTED
+
+
+def test_an_executor_that_is_behind_is_waited_for_and_halts_nothing(synced: LoopRig) -> None:
+    """A thousand cancels after a restart filled the command ring: that halted as OUTER."""
+    command = bytes(EVENT_DTYPE.itemsize - 8)
+    while synced.rings.commands.try_publish(command) >= 0:
+        pass
+    synced.publish_market(synced.quote(**ENTRY))
+    synced.run(10.0)
+    assert synced.rings.market.lag() == 1, "no step without room for what it may command"
+    assert synced.word(LoopWord.EVENTS_FULL) == 0
+    assert synced.shown[SHOWN_OWN] == TradingState.ENABLED
+    synced.drain_commands()
+    synced.run_until_taken()
+    assert kinds(synced.drain_commands()) == [EventType.COMMAND_NEW]
 
 
 def test_full_event_ring_halts_until_an_operator_resumes() -> None:
