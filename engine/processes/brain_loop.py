@@ -4,9 +4,8 @@ One call runs for a slice (at most SLICE_NS_MAX) without the GIL and returns, so
 look after the process. Nothing here decides anything: `engine.domain.decide.step` does, from
 batches and a time. `brain_publish` says how what a step answered leaves.
 
-INVARIANT: a step runs only when event ring and command ring have room for all it may emit. A full
-event ring is HALTED until an operator resumes, never an unrecorded order; a full command ring is the
-executor's to empty, and steps wait for it.
+INVARIANT: a step runs only when the event ring has room for all it may emit; a full event ring is
+HALTED until an operator resumes, never an unrecorded order. Without room for commands steps wait.
 
 MEMORY: words of the control segment are read and written relaxed: whole words that stand alone.
 """

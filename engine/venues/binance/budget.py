@@ -2,7 +2,8 @@
 
 The counts are the venue's own: every answer tells what this minute's requests have weighed, over
 all processes of an address, and how many orders an account has sent. What was sent since is added.
-A tenth of the weight is a reserve that only urgent requests (cancels, queries) may use.
+A tenth of the weight is a reserve that only urgent requests (cancels, queries) may use, and a part
+more is for starts: an engine that was killed leaves the next one enough of the minute to reconcile.
 
 When the venue's intervals begin is not known here: its clock is not ours. For weight the reserve
 makes up for that. Orders have none, so what counts is every order of a whole span, wherever it
@@ -26,6 +27,7 @@ WEIGHT_1M: Final = 2_400  # the venue's, until it says otherwise
 ORDERS_10S: Final = 300
 ORDERS_1M: Final = 1_200
 RESERVE_SHARE: Final = 0.1
+START_SHARE: Final = 0.15  # 360 of the usual limit: two pictures of an account of 20 instruments
 SLICES: Final = 20  # of a span of orders; what a slice holds is forgotten at once
 SLICES_KEPT: Final = SLICES + 2  # one is under way, one for what travels longer than the last did
 NS_PER_MS: Final = 1_000_000
@@ -138,6 +140,7 @@ class Budget:
             RollingWindow(TEN_SECONDS_MS, ORDERS_10S),
             RollingWindow(MINUTE_MS, ORDERS_1M),
         )
+        self.is_starting = True  # until the account was read once: then the next start's is left
         self._by_header = dict(zip(HEADERS, (self.weight, *self._orders), strict=True))
 
     def learn_limits(self, listing: bytes) -> None:
@@ -185,5 +188,6 @@ class Budget:
         if urgent:
             return 0.0
         now_ms = time.time_ns() // NS_PER_MS
-        bound = self.weight.limit * (1 - RESERVE_SHARE)
+        kept = RESERVE_SHARE if self.is_starting else RESERVE_SHARE + START_SHARE
+        bound = self.weight.limit * (1 - kept)
         return self.weight.left_s(now_ms) if self.weight.count(now_ms) >= bound else 0.0

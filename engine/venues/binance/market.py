@@ -161,7 +161,8 @@ class BinanceMarketData:
         Raises:
             VenueError: no answer, or not this one.
         """
-        body = await self._get("/fapi/v1/exchangeInfo")
+        # Urgent: what we hold back by may be wrong before this is known.
+        body = await self._get("/fapi/v1/exchangeInfo", urgent=True)
         self._rest.budget.learn_limits(body)
         return parse_exchange_info(body)
 
@@ -247,24 +248,26 @@ class BinanceMarketData:
             return self._second
         return self._rest
 
-    async def _get(self, path: str, params: Params | None = None) -> bytes:
+    async def _get(self, path: str, params: Params | None = None, *, urgent: bool = False) -> bytes:
         if self._second is None:
-            return await _body(self._rest, path, params, TIMEOUT_S)
+            return await _body(self._rest, path, params, TIMEOUT_S, urgent)
         asked = self._asked()
         try:
-            return await _body(asked, path, params, SECOND_AFTER_S)
+            return await _body(asked, path, params, SECOND_AFTER_S, urgent)
         except (VenueUnreachableError, OutcomeUnknownError, NotExecutedError):
             pass
         if asked is self._rest:
             self.switch_count += 1
             self._second_until_s = time.monotonic() + FIRST_AGAIN_S
-            return await _body(self._second, path, params, TIMEOUT_S)
+            return await _body(self._second, path, params, TIMEOUT_S, urgent)
         self._second_until_s = 0.0
-        return await _body(self._rest, path, params, TIMEOUT_S)
+        return await _body(self._rest, path, params, TIMEOUT_S, urgent)
 
 
-async def _body(rest: BinanceRest, path: str, params: Params | None, timeout_s: float) -> bytes:
-    response = await rest.request("GET", path, params, timeout_s=timeout_s)
+async def _body(
+    rest: BinanceRest, path: str, params: Params | None, timeout_s: float, urgent: bool
+) -> bytes:
+    response = await rest.request("GET", path, params, urgent=urgent, timeout_s=timeout_s)
     error = classify(response)
     if error is not None:
         raise error

@@ -185,6 +185,7 @@ class OrderErrands:
             context.last_error = error
             self._report_fetch_failed(command, reason_of(error), str(error))
             return
+        context.rest.budget.is_starting = False
         for report in picture.reports:
             context.remember(report)
             context.emit(report._replace(request_id=command.request_id))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.clock import VenueClock
 from engine.venues.binance.budget import SLICES, Budget, RateLimit, RollingWindow, Window
+from engine.venues.binance.market import BinanceMarketData
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.venue import ProtocolError, RateLimitError, VenueUnreachableError
 from exchange.limits import Limits
@@ -57,6 +58,14 @@ def test_tenth_of_the_weight_is_kept_for_what_is_urgent(budget: Budget) -> None:
     budget.hear(heard(weight=2_159))
     assert budget.request_wait_s(urgent=False) == 0
     budget.hear(heard(weight=2_160))
+    assert budget.request_wait_s(urgent=False) == 60
+    assert budget.request_wait_s(urgent=True) == 0
+
+
+def test_weight_is_left_for_the_next_start_once_the_account_was_read(budget: Budget) -> None:
+    budget.hear(heard(weight=1_800))
+    assert budget.request_wait_s(urgent=False) == 0
+    budget.is_starting = False
     assert budget.request_wait_s(urgent=False) == 60
     assert budget.request_wait_s(urgent=True) == 0
 
@@ -170,5 +179,17 @@ def test_client_keeps_the_reserve_and_lets_cancels_go() -> None:
         assert 0 < refused.value.retry_after_s <= 60
         with pytest.raises(VenueUnreachableError):  # it was let through, to nobody
             await client.request("DELETE", "/x", urgent=True)
+
+    asyncio.run(body())
+
+
+def test_limits_are_asked_for_though_the_usual_ones_are_used_up() -> None:
+    """An engine with wider limits was killed: the next one's feed waited for the minute to end."""
+
+    async def body() -> None:
+        client = BinanceRest("http://127.0.0.1:1", VenueClock())
+        client.budget.hear(heard(weight=50_000))
+        with pytest.raises(VenueUnreachableError):  # it was let through, to nobody
+            await BinanceMarketData(client).fetch_list()
 
     asyncio.run(body())

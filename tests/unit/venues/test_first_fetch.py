@@ -98,6 +98,7 @@ def test_only_fills_that_no_book_holds_are_told_and_asked_about(
         async with open_order_side(exchange) as after:
             after.orders.restore(known(ids[: len(ids) - unknown_count]))
             told = await fetched(after)
+            assert not after.orders.context.rest.budget.is_starting, "the account was read"
         assert sorted({row.trade_id for row in told}) == ids[len(ids) - unknown_count :]
         orders = {row.venue_order_id for row in told}
         assert asked.count(ORDER_PATH) == len(orders)
