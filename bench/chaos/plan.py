@@ -178,7 +178,7 @@ def settings(*, guarded: bool = False) -> str:
     return f"""
 order_timeout_ms = {TIMEOUT_MS}
 reconcile_interval_s = 1
-drain_budget_s = 20
+drain_budget_s = 60
 idle = "sleep"
 strategies = ["{"guarded" if guarded else "churn_market"}", "churn_limit"]
 [limits]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.chaos.laws import broken_laws
-from bench.chaos.lives import Life
+from bench.chaos.lives import SHM, Life, segments_of
 from bench.chaos.plan import DISK_ACTS, ENDING_ACTS, VENUE_ACTS, Act, Plan, settings
 from bench.chaos.venue import ChaosVenue
 from engine import exit_codes
@@ -240,6 +240,8 @@ class Stage:
             if not life.ended:
                 life.kill_all()
                 life.process.wait()
+        for segment in segments_of(self.name):  # of engines that had to be killed
+            (SHM / segment).unlink(missing_ok=True)
         self.venue.kill()
 
 
