@@ -27,7 +27,7 @@ FETCHED: Final = (
 ORDER_NOTIONAL_MAX: Final = 260.0  # quote currency; as `settings` writes it
 POSITION_NOTIONAL_MAX: Final = 800.0
 TIMEOUT_MS: Final = 400  # order_timeout_ms
-GUARDED_BARS: Final = "tick:3"  # short, so that the ATR behind stop and target is known soon
+GUARDED_BARS: Final = "tick:5"  # short, so that the ATR behind stop and target is known soon
 
 Words = dict[str, Any]
 Draw = Callable[[random.Random], Words]
@@ -179,6 +179,7 @@ def settings(*, guarded: bool = False) -> str:
 order_timeout_ms = {TIMEOUT_MS}
 reconcile_interval_s = 1
 drain_budget_s = 60
+heartbeat_timeout_ms = 30000
 idle = "sleep"
 strategies = ["{"guarded" if guarded else "churn_market"}", "churn_limit"]
 [limits]
