@@ -235,6 +235,14 @@ def claim_segments(config: Config, say: Callable[[str], None]) -> segments.Segme
                 f"removed {count} segments of a dead engine named {config.name!r}; its AEGIS_HOME "
                 f"{dead_home} is gone, and with it the journal of what they held"
             )
+        for name in segments.dead_instances(home):
+            # Whatever its name was: our account's orders may be among what it left. One that is
+            # started again just now sees to it itself.
+            with (
+                contextlib.suppress(segments.EngineRunningError),
+                contextlib.closing(_lock(home, name)),
+            ):
+                _remove_stale(name, home)
         return segments.create(config.name, time.time_ns(), config.instruments_max, home)
     except (segments.EngineRunningError, SegmentError) as error:
         raise StartError(str(error)) from error

@@ -138,6 +138,14 @@ def home_of_dead(instance: str) -> Path | None:
         control.close()
 
 
+def dead_instances(home: Path) -> list[str]:
+    """Return the names of dead engines whose segments are left and whose AEGIS_HOME this is."""
+    before, after = segment_name("*", "control").split("*")
+    left = (segment.name for segment in find_stale(before))
+    names = [n.removeprefix(before).removesuffix(after) for n in left if n.endswith(after)]
+    return [name for name in names if home_of_dead(name) == home]
+
+
 def remove_stale(instance: str, drain: Callable[[str], object]) -> int:
     """Drain and remove what a dead engine of this instance name left; return how many segments.
 

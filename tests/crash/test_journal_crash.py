@@ -217,6 +217,30 @@ def test_what_a_dead_engine_left_goes_to_its_own_home(
     assert not (tmp_path / "ours" / "state").exists()
 
 
+def test_what_an_engine_of_another_name_left_here_is_journaled_before_we_start(
+    tmp_path: Path, instance_cleanup: list[str]
+) -> None:
+    """Under another name the next engine knew nothing of orders in the first one's ring."""
+    left = abandoned(tmp_path, instance_cleanup)
+    name = f"{left}-next"
+    instance_cleanup.append(name)
+    claim_segments(Config(name=name, home=str(tmp_path)), print)
+    directory = next(tmp_path.glob("state/*/journal/*"))
+    assert len(read_records(directory, SOURCE_EVENTS_BRAIN)) == 4
+    assert find_stale(f"aegis-{left}-events") == []
+
+
+def test_an_engine_of_another_name_that_is_started_again_sees_to_its_own_rings(
+    tmp_path: Path, instance_cleanup: list[str]
+) -> None:
+    left = abandoned(tmp_path, instance_cleanup)
+    name = f"{left}-next"
+    instance_cleanup.append(name)
+    with closing(take_instance(Config(name=left, home=str(tmp_path)))):
+        claim_segments(Config(name=name, home=str(tmp_path)), print)
+    assert find_stale(f"aegis-{left}-events") != []
+
+
 def test_what_nobody_can_journal_any_more_is_said(
     tmp_path: Path, instance_cleanup: list[str]
 ) -> None:
