@@ -1,20 +1,23 @@
 """Counts the instructions that calls run in given code, by stepping through them one at a time.
 
 A child makes the calls and its parent steps it with ptrace: exact, slow, and the same however busy
-the machine is. Linux on x86-64.
+the machine is. What leads to the code runs at full speed, up to a breakpoint at its first
+instruction; the steps end when it returns. Linux on x86-64.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-STEP, CONTINUE, REGISTERS, TRACE_ME = 9, 7, 12, 0
+STEP, CONTINUE, REGISTERS, SET_REGISTERS, TRACE_ME = 9, 7, 12, 13, 0
+BREAKPOINT = b"\xcc"  # one byte; the instruction pointer stands behind it when it stops
 REGISTER_NAMES: Final = [
     "r15",
     "r14",
@@ -49,7 +52,7 @@ _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c
 _libc.ptrace.restype = ctypes.c_long
 
 Span = tuple[int, int]  # first address of some code, and the one behind it
-Counted = Callable[[str, Sequence[Span], Callable[[], object]], None]
+Counted = Callable[[str, int, Sequence[Span], Callable[[], object]], None]
 
 
 class Count(NamedTuple):
@@ -79,10 +82,11 @@ def code_of(path_part: str) -> list[Span]:
 def count_calls(play: Callable[[Counted], None]) -> list[Count]:
     """Run `play` in a child; return what each call ran that it handed to its argument, in order.
 
-    The argument takes a name, the code that counts, and the call.
+    The argument takes a name, the address of a function, the code that counts, and a call that
+    comes to the function; what runs from there until it returns is counted.
 
     Raises:
-        RuntimeError: the child did not come to its end.
+        RuntimeError: the child did not come to its end, or not to the function.
     """
     reads, writes = os.pipe()
     pid = os.fork()
@@ -90,30 +94,44 @@ def count_calls(play: Callable[[Counted], None]) -> list[Count]:
         os.close(reads)
         _child(play, writes)
     os.close(writes)
-    found = []
-    with os.fdopen(reads) as lines:
-        for line in lines:
-            name, spans = json.loads(line)
-            if name is None:
-                break
-            _stopped(pid)
-            found.append(Count(name, _steps_within(pid, spans)))
-            _ptrace(CONTINUE, pid)
-    _, status = os.waitpid(pid, 0)
+    try:
+        with os.fdopen(reads) as lines:
+            found = _counts(pid, lines)
+        _, status = os.waitpid(pid, 0)
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)  # else it would stand where it stopped, for ever
+            os.waitpid(pid, 0)
+        raise
     if status != 0:
         raise RuntimeError(f"what was to be counted ended with status {status}")
+    return found
+
+
+def _counts(pid: int, lines: Iterable[str]) -> list[Count]:
+    found = []
+    for line in lines:
+        name, entry, spans = json.loads(line)
+        if name is None:
+            break
+        _expect(pid, signal.SIGSTOP)
+        _run_to(pid, entry)
+        found.append(Count(name, _steps_within(pid, spans)))
+        _ptrace(CONTINUE, pid)
+        _expect(pid, signal.SIGSTOP)
+        _ptrace(CONTINUE, pid)
     return found
 
 
 def _child(play: Callable[[Counted], None], writes: int) -> None:
     is_traced = False
 
-    def counted(name: str, spans: Sequence[Span], call: Callable[[], object]) -> None:
+    def counted(name: str, entry: int, spans: Sequence[Span], call: Callable[[], object]) -> None:
         nonlocal is_traced
         if not is_traced:  # not before: a signal, as of a compiler that ended, would stop us
             _ptrace(TRACE_ME, 0)
             is_traced = True
-        os.write(writes, json.dumps([name, spans]).encode() + b"\n")
+        os.write(writes, json.dumps([name, entry, spans]).encode() + b"\n")
         os.kill(os.getpid(), signal.SIGSTOP)
         call()
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -121,21 +139,51 @@ def _child(play: Callable[[Counted], None], writes: int) -> None:
     code = 1
     try:
         play(counted)
-        os.write(writes, b"[null, []]\n")
+        os.write(writes, b"[null, 0, []]\n")
         code = 0
     finally:
         os._exit(code)
 
 
+def _run_to(pid: int, entry: int) -> None:
+    """Let the child run until it comes to an address."""
+    memory = os.open(f"/proc/{pid}/mem", os.O_RDWR)
+    try:
+        covered = os.pread(memory, 1, entry)
+        os.pwrite(memory, BREAKPOINT, entry)
+        _ptrace(CONTINUE, pid)
+        _expect(pid, signal.SIGTRAP)
+        os.pwrite(memory, covered, entry)
+    finally:
+        os.close(memory)
+    registers = _registers_of(pid)
+    registers.rip = entry
+    _ptrace(SET_REGISTERS, pid, ctypes.addressof(registers))
+
+
 def _steps_within(pid: int, spans: Sequence[Span]) -> int:
-    """Step the child to its next stop; return how many steps began in the spans."""
-    registers, count = _Registers(), 0
-    while True:
-        _ptrace(STEP, pid)
-        if _stopped(pid) == signal.SIGSTOP:
-            return count
-        _ptrace(REGISTERS, pid, ctypes.addressof(registers))
+    """Step the child until the function it stands at returns; return how many steps lie within."""
+    registers = _registers_of(pid)
+    stack, count = registers.rsp, 0
+    while registers.rsp <= stack:
         count += any(first <= registers.rip < end for first, end in spans)
+        _ptrace(STEP, pid)
+        _expect(pid, signal.SIGTRAP)
+        _ptrace(REGISTERS, pid, ctypes.addressof(registers))
+    return count
+
+
+def _registers_of(pid: int) -> _Registers:
+    registers = _Registers()
+    _ptrace(REGISTERS, pid, ctypes.addressof(registers))
+    return registers
+
+
+def _expect(pid: int, wanted: int) -> None:
+    """Wait for the child to stop; it is an error that it stops with another signal."""
+    stopped = _stopped(pid)
+    if stopped != wanted:
+        raise RuntimeError(f"what was to be counted stopped with signal {stopped}, not {wanted}")
 
 
 def _stopped(pid: int) -> int:

@@ -232,6 +232,11 @@ class TwinState:
             ctypes.byref(plan_),
         )
 
+    @property
+    def entry(self) -> int:
+        """Return the address of the function that `run` calls."""
+        return int(ctypes.cast(self._library.twin_run, ctypes.c_void_p).value or 0)
+
     def run(self, records: NDArray[np.void], log: NDArray[np.void]) -> int:
         """Apply the records; return how many decisions were written to the log."""
         count = ctypes.c_int64(len(records))
