@@ -3,13 +3,18 @@
 Question: do looking and halting keep their budgets under load? Load: `aegis run` against a practice
 exchange with a generated market, trading all the while, with a strategy among the others that wants
 something at most quotes; requests come one after another from a client on the same cores, on
-connections of their own, or on one that is kept, as a browser's. A HALT is counted four times: to
-its answer (the gate's word is written, cancels are on their way); to the venue's word that no order
-is open, which waits for the last cancel and compares the books; and from the word alone, written
-into shared memory with the brain woken as a command wakes it, to the step that saw it, and to the
-first intent that it refused, less what the market let that intent wait for. No order that opens
-anything may be decided after the step that saw it. With 200 pages open, each on a stream of its
-own, `/status`, the brain's lag and its tick to order are looked at again. Baseline: `/health`.
+connections of their own, or on one that is kept, as a browser's. A HALT is clicked while orders by
+hand rest in every market, and counted to its answer (the gate's word is written, cancels are on
+their way), to the last order that the exchange cancelled, as the brain heard it, and to the venue's
+word that no order is open, which fetches the account and compares the books. The word alone is
+written into shared memory with the brain woken as a command wakes it, and counted to the step that
+saw it, and to the first intent that it refused, less what the market let that intent wait for. No
+order that opens anything may be decided after the step that saw it. Tick to order and lag are of
+spans with 200 pages open, each on a stream of its own, and of spans without, in turns. Baseline:
+`/health`; of a span with pages: the one without.
+
+One pass takes about a minute and never much more than two: what is repeated in it stops at its
+share of the time, and the count says how often it was done. Waits are of all passes together.
 
 The exchange allows any weight of requests: each confirmation fetches the account, and at the
 venue's own 2,400 a minute some twenty halts use up the minute, after which a resume is refused.
@@ -17,51 +22,44 @@ venue's own 2,400 a minute some twenty halts use up the minute, after which a re
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import os
 import selectors
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench import harness
+from bench.control_word import SPANS, Word
 from bench.harness import Bench, Pass
-from bench.startup import accept_ms, exchange, free_port, until_ready
-from engine.domain.codes import EVENT_ENTRY, EventType, TradingState
-from engine.domain.risk_reasons import RiskReason
-from engine.processes.control import ControlSegment, OperatorWord, RolePage, segment_name
-from engine.store.journal import SOURCE_EVENTS_BRAIN
-from engine.store.reader import read_batches
-from engine.telemetry import BRAIN_HISTOGRAMS
-from ringbuffer import layout
-from ringbuffer.counters import HISTOGRAM_MAX, CountersSegment, Percentiles, summarise
-from ringbuffer.ring import Ring
-from ringbuffer.segment import Segment
+from bench.startup import accept_ms, ask, exchange, free_port, until_ready
 
-Records = NDArray[np.void]
 LOOKS = 200  # of a pass
-HALTS = 10
-WORDS = 20  # halts by the word alone
+LOOKS_S = 8.0  # then a pass has enough of them
+HALTS = 15
+HALTS_S = 30.0
+COMMANDS_S = 1.4  # commands are limited to three a second, halts are not; one takes six
 PAGES = 200
-SPAN_S = 4.0  # over which the brain's lag is looked at
-JOURNAL_S = 1.0  # for the journal to hold what the brain just wrote
 NAME = "control"
-TO_ORDER = "tick_to_order_ns"
+WITH_PAGES = ", 200 pages"
 RATE = "2000"  # generated messages a second, all together
 # Beside the usual strategies one that wants something at most quotes, within the usual limits.
 CONFIG = """
 strategies = ["orderflow", "often"]
+heartbeat_timeout_ms = 30000
 [[strategy]]
 name = "often"
 kind = "quote_imbalance"
@@ -73,9 +71,26 @@ BENCH = Bench(
     question="Do looking and halting keep their budgets under load?",
     load=f"a generated market of {RATE} messages/s, trading; one request after another",
     worry="p99: /status over 5 ms, a halt confirmed after 50 ms, an intent refused after 100 us",
-    units=dict.fromkeys(("p50", "p99", "p99.9", "max"), "ms"),
+    units=dict.fromkeys(("p50", "p99", "p99.9", "max"), "ms") | {"count": "times"},
     baseline="/health",
+    baselines={case + WITH_PAGES: case for case in ("/status", *SPANS)},
 )
+
+
+BECAUSE = {"reason": "bench"}
+ANSWERED = "halt, answered"
+CANCELLED = "halt, last order cancelled"
+CONFIRMED = "halt, confirmed by the venue"
+HALT_CASES = (ANSWERED, CANCELLED, CONFIRMED)
+
+
+class Row(NamedTuple):
+    """What an order in a market must keep."""
+
+    symbol: str
+    tick: Decimal
+    lot: Decimal
+    notional_min: Decimal
 
 
 class Control:
@@ -86,167 +101,81 @@ class Control:
         self.port = port
         self.token = token
 
-    def ask(self, method: str, path: str, reason: str = "") -> float:
+    def ask(self, method: str, path: str, **body: object) -> float:
         """Return ms from the connection to the last byte; the answer must be 200."""
         began_s = time.perf_counter()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        body = json.dumps({"who": "bench", "reason": reason}) if reason else None
+        said = json.dumps({"who": "bench", **body}) if body else None
         try:
-            connection.request(method, path, body, {"x-aegis-token": self.token})
+            connection.request(method, path, said, {"x-aegis-token": self.token})
             answer = connection.getresponse()
-            said = answer.read()
+            told = answer.read()
         finally:
             connection.close()
-        assert answer.status == http.client.OK, (path, said)
+        assert answer.status == http.client.OK, (path, told)
         return (time.perf_counter() - began_s) * 1e3
 
-    def looks(self, path: str) -> Pass:
-        """Look again and again."""
-        return summary([self.ask("GET", path) for _ in range(LOOKS)])
+    def looks(self, path: str) -> list[float]:
+        """Look again and again; return the waits, ms."""
+        return [self.ask("GET", path) for _ in within(LOOKS, LOOKS_S)]
 
-    def looks_kept(self, path: str) -> Pass:
+    def looks_kept(self, path: str) -> list[float]:
         """Look again and again on one connection; the first look opens it and is not counted."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         waits_ms = []
         with closing(connection):
-            for _ in range(LOOKS + 1):
+            for _ in within(LOOKS + 1, LOOKS_S):
                 began_s = time.perf_counter()
                 connection.request("GET", path, None, {"x-aegis-token": self.token})
                 answer = connection.getresponse()
                 answer.read()
                 waits_ms.append((time.perf_counter() - began_s) * 1e3)
                 assert answer.status == http.client.OK, path
-        return summary(waits_ms[1:])
+        return waits_ms[1:]
 
-    def halts(self, *, confirmed: bool) -> Pass:
-        """Halt again and again; between two of them trading is resumed, and not counted."""
-        found = []
-        for _ in range(HALTS):
-            waited_ms = self.ask("POST", "/v1/halt", "bench")
-            confirmed_ms = self.ask("POST", "/v1/confirm_halt", "bench")
-            found.append(waited_ms + confirmed_ms if confirmed else waited_ms)
-            self.ask("POST", "/v1/resume", "bench")
-            time.sleep(1.0)  # commands are limited to three a second
-        return summary(found)
+    def rest(self, rows: Sequence[Row]) -> None:
+        """Let an order rest in each market, 30 bps below its best bid."""
+        for row in rows:
+            status, body = ask(self.port, f"/v1/book/{row.symbol}?levels=1")
+            assert status == http.client.OK, body
+            bid = Decimal(json.loads(body)["bids"][0][0])
+            price = bid * Decimal("0.997") // row.tick * row.tick
+            quantity = (2 * row.notional_min / price // row.lot + 1) * row.lot
+            words = {"symbol": row.symbol, "side": "buy", "reason": "bench"}
+            prices = {"quantity": f"{quantity:f}", "limit_price": f"{price:f}"}
+            self.ask("POST", "/v1/submit_order", **words, **prices)
 
-
-class Word:
-    """The operator's word in shared memory, and what the journal says of it."""
-
-    def __init__(self, home: Path) -> None:
-        """Attach to the engine of this bench."""
-        run = json.loads((home / "run" / f"{NAME}.json").read_text("utf-8"))
-        self._journal = Path(run["state_dir"]) / "journal" / run["session_id"]
-        segment = Segment.attach(segment_name(NAME, "control"), kind=layout.KIND_CONTROL)
-        self._control = ControlSegment(segment)
-        self._counters = CountersSegment.attach(segment_name(NAME, "counters"))
-        self._market = Segment.attach(segment_name(NAME, "market"), kind=layout.KIND_RING)
-
-    def close(self) -> None:
-        """Give the segments back."""
-        self._control.close()
-        self._counters.close()
-        self._market.close()
-
-    def halts(self, *, refused: bool) -> Pass:
-        """Halt by the word alone, again and again.
-
-        Args:
-            refused: return when the first intent was refused by it; else when a step had seen it.
-        """
-        spans, market = [], Ring(self._market)
-        for _ in range(WORDS):
-            began_ns = time.monotonic_ns()
-            self._control.set_main(OperatorWord.TRADING_STATE, TradingState.HALTED)
-            market.wake()
-            time.sleep(0.05)
-            spans.append((began_ns, time.monotonic_ns()))
-            self._control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
-            time.sleep(0.05)
-        time.sleep(JOURNAL_S)
-        parts = [batch.records for batch in read_batches(self._journal, SOURCE_EVENTS_BRAIN)]
-        times, later = [], 0
-        for began_ns, ended_ns in spans:
-            seen_ns = first_halt_ns(parts, began_ns)
-            if not refused:
-                times.append((seen_ns - began_ns) / 1e6)
-            else:
-                times += [ns / 1e6 for ns in first_refusal_ns(parts, began_ns, ended_ns)]
-            later += entries_between(parts, seen_ns, ended_ns)
-        assert later == 0, f"{later} orders were decided after the brain had seen the word"
-        assert 2 * len(times) >= WORDS, f"{len(times)} of {WORDS} halts refused an intent"
-        return summary(times)
-
-    def latency(self, histogram: str) -> Pass:
-        """Return one of the brain's latencies over a span, ms, as the counters have it."""
-        place = [row.name for row in BRAIN_HISTOGRAMS].index(histogram)
-        page = self._counters.page(RolePage.BRAIN)
-        before = page.histogram(place)
-        time.sleep(SPAN_S)
-        after = page.histogram(place)
-        page.release()
-        found = between(before, after)
-        named = (("p50", found.p50_ns), ("p99", found.p99_ns), ("p99.9", found.p999_ns))
-        return {name: ns / 1e6 for name, ns in named}
+    def halts(self, word: Word, rows: Sequence[Row]) -> dict[str, list[float]]:
+        """Halt again and again while orders rest; resuming between two is not counted, ms."""
+        found: dict[str, list[float]] = {case: [] for case in HALT_CASES}
+        for _ in within(HALTS, HALTS_S):
+            self.rest(rows)
+            word.until_open(lambda count: count >= len(rows))
+            began_s = time.perf_counter()
+            # The answer comes while the cancels are under way: who waits for it sees them late.
+            halting = threading.Thread(target=self.ask, args=("POST", "/v1/halt"), kwargs=BECAUSE)
+            halting.start()
+            word.until_open(lambda count: count == 0)
+            cancelled_s = time.perf_counter()
+            halting.join()
+            self.ask("POST", "/v1/confirm_halt", **BECAUSE)
+            confirmed_s = time.perf_counter()
+            found[CANCELLED].append((cancelled_s - began_s) * 1e3)
+            found[CONFIRMED].append((confirmed_s - began_s) * 1e3)
+            self.ask("POST", "/v1/resume", **BECAUSE)
+            found[ANSWERED].append(self.ask("POST", "/v1/halt", **BECAUSE))
+            self.ask("POST", "/v1/resume", **BECAUSE)
+            time.sleep(COMMANDS_S)
+        return found
 
 
-def between(before: list[int], after: list[int]) -> Percentiles:
-    """Return the percentiles of what a histogram took between two copies of its words."""
-    words = [now - then for now, then in zip(after, before, strict=True)]
-    words[HISTOGRAM_MAX] = after[HISTOGRAM_MAX]  # percentiles never lie above it
-    return summarise(words)
-
-
-def first_halt_ns(parts: list[Records], since_ns: int) -> int:
-    """Return when the brain first said HALTED after a time; the step's own time, ns."""
-    for records in parts:
-        said = records[
-            (records["event_type"] == EventType.TRADING_STATE_CHANGED)
-            & (records["trading_state"] == TradingState.HALTED)
-            & (records["time_ns"] >= since_ns)
-        ]
-        if len(said):
-            return int(said["time_ns"][0])
-    raise AssertionError("the brain never said that it was halted")
-
-
-def first_refusal_ns(parts: list[Records], since_ns: int, until_ns: int) -> list[int]:
-    """Return how long the first intent that HALTED refused took since the word and its record, ns.
-
-    Args:
-        parts: events of the brain.
-        since_ns: when the word was written.
-        until_ns: when it was taken back.
-
-    Returns:
-        One number; empty: no intent was refused in that time.
-    """
-    for records in parts:
-        refused = records[
-            (records["event_type"] == EventType.RISK_REFUSAL)
-            & (records["refusal_mask"] & (1 << RiskReason.TRADING_STATE) != 0)
-            & (records["time_ns"] >= since_ns)
-            & (records["time_ns"] < until_ns)
-        ]
-        if len(refused):
-            first = refused[0]
-            return [int(first["time_ns"] - max(since_ns, first["cause_receive_time_ns"]))]
-    return []
-
-
-def entries_between(parts: list[Records], first_ns: int, last_ns: int) -> int:
-    """Return how many orders that open something were decided after a time and before another."""
-    return sum(
-        int(
-            np.count_nonzero(
-                (records["event_type"] == EventType.ORDER_REQUEST)
-                & (records["flags"] & EVENT_ENTRY != 0)
-                & (records["decision_time_ns"] > first_ns)
-                & (records["decision_time_ns"] < last_ns)
-            )
-        )
-        for records in parts
-    )
+def within(count: int, span_s: float) -> Iterator[int]:
+    """Count, until a span of time is over."""
+    deadline_s = time.monotonic() + span_s
+    for number in range(count):
+        if number and time.monotonic() > deadline_s:
+            return
+        yield number
 
 
 @contextmanager
@@ -277,12 +206,13 @@ def pages(port: int, token: str) -> Iterator[None]:
             reader.join()
 
 
-def summary(waits_ms: list[float]) -> Pass:
-    """Return what a pass found."""
+def summary(waits_ms: Sequence[float]) -> Pass:
+    """Return what was waited."""
     return {
         "p50": float(np.percentile(waits_ms, 50)),
         "p99": float(np.percentile(waits_ms, 99)),
         "max": max(waits_ms),
+        "count": float(len(waits_ms)),
     }
 
 
@@ -295,23 +225,91 @@ def trading(home: Path, exchange_url: str) -> Iterator[Control]:
     file.write_text(CONFIG, encoding="utf-8")
     words += ["--exchange", exchange_url, "--name", NAME, "--config", str(file)]
     environment = {**os.environ, "AEGIS_HOME": str(home)}
-    process = subprocess.Popen(
-        words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    said = home / "control.stderr"
+    with said.open("wb") as errors:
+        process = subprocess.Popen(words, env=environment, stdout=errors, stderr=errors)
     try:
         accept_ms(port, time.perf_counter())
         until_ready(port)
         token = (home / "run" / "control.token").read_text(encoding="ascii").strip()
         yield Control(port, token)
     finally:
+        if process.poll() is not None:
+            sys.stderr.write(
+                f"the engine ended with {process.returncode}: {said.read_text()[-2000:]}"
+            )
         process.terminate()
         process.wait(60)
 
 
-def with_pages(control: Control, case: Callable[[], Pass]) -> Pass:
-    """Return what a case finds while pages are open."""
-    with pages(control.port, control.token):
-        return case()
+def markets(exchange_url: str) -> list[Row]:
+    """Return what orders must keep, market by market."""
+    status, body = ask(int(exchange_url.rpartition(":")[2]), "/fapi/v1/exchangeInfo")
+    assert status == http.client.OK, body
+    found = []
+    for each in json.loads(body)["symbols"]:
+        by_kind = {row["filterType"]: row for row in each["filters"]}
+        tick, lot = by_kind["PRICE_FILTER"]["tickSize"], by_kind["LOT_SIZE"]["stepSize"]
+        least = Decimal(str(by_kind["MIN_NOTIONAL"]["notional"]))
+        found.append(Row(each["symbol"], Decimal(tick), Decimal(lot), least))
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Return every process below one."""
+    found = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, file.read_text("ascii").split()):
+            found += [child, *children(child)]
+    return found
+
+
+class Found(NamedTuple):
+    """What one pass found."""
+
+    waits: dict[str, list[float]]  # ms
+    spans: list[dict[str, Pass]]
+
+
+def one_pass(control: Control, word: Word, rows: Sequence[Row]) -> Found:
+    """Ask everything once; pages are there in every second span."""
+    waits = {case: control.looks(case) for case in ("/health", "/status")}
+    waits["/status, kept connection"] = control.looks_kept("/status")
+    spans = []
+    for _ in range(2):
+        without = word.spans()
+        with pages(control.port, control.token):
+            crowded = word.spans()
+            waits.setdefault("/status" + WITH_PAGES, []).extend(control.looks("/status"))
+        named = {case + WITH_PAGES: found for case, found in crowded.items()}
+        spans.append({**without, **named})
+    waits |= word.halts()
+    waits |= control.halts(word, rows)
+    return Found(waits, spans)
+
+
+def measure(
+    control: Control, word: Word, rows: Sequence[Row], asked: argparse.Namespace
+) -> dict[str, list[Pass]]:
+    """Return what all passes found; waits are of all of them together."""
+    waits: dict[str, list[float]] = {}
+    spans: dict[str, list[Pass]] = {}
+    disturbed = []
+    patience, ours = harness.Patience(asked.patience), children(os.getpid())
+    for number in range(harness.WARM_UP_PASSES + asked.passes):
+        sys.stderr.write(f"\rpass {number + 1}/{harness.WARM_UP_PASSES + asked.passes}")
+        found, foreign = harness.quiet_pass(lambda: one_pass(control, word, rows), patience, ours)
+        if number < harness.WARM_UP_PASSES:
+            continue
+        disturbed.append(foreign)
+        for case, waited in found.waits.items():
+            waits.setdefault(case, []).extend(waited)
+        for span in found.spans:
+            for case, latencies in span.items():
+                spans.setdefault(case, []).append({**latencies, "foreign cores": foreign})
+    sys.stderr.write("\r" + " " * 20 + "\r")
+    usual = {"foreign cores": statistics.median(disturbed)}
+    return {case: [summary(waited) | usual] for case, waited in waits.items()} | spans
 
 
 def main() -> None:
@@ -322,24 +320,9 @@ def main() -> None:
         home = Path(os.environ.get("AEGIS_HOME", folder))
         market = ("--generate", "3", "--rate", RATE, "--weight-limit", "1000000000")
         with exchange(*market) as url, trading(home, url) as control:
-            word = Word(home)
-            lag, to_order = partial(word.latency, "lag_ns"), partial(word.latency, TO_ORDER)
-            cases: dict[str, Callable[[], Pass]] = {
-                "/health": lambda: control.looks("/health"),
-                "/status": lambda: control.looks("/status"),
-                "/status, 200 pages": lambda: with_pages(control, lambda: control.looks("/status")),
-                "/status, kept connection": lambda: control.looks_kept("/status"),
-                "lag": lag,
-                "lag, 200 pages": lambda: with_pages(control, lag),
-                "tick to order": to_order,
-                "tick to order, 200 pages": lambda: with_pages(control, to_order),
-                "halt, answered": lambda: control.halts(confirmed=False),
-                "halt, confirmed by the venue": lambda: control.halts(confirmed=True),
-                "halt, seen by the brain": partial(word.halts, refused=False),
-                "halt, first intent refused": partial(word.halts, refused=True),
-            }
+            word = Word(home, NAME)
             try:
-                results = harness.measure(cases, asked)
+                results = measure(control, word, markets(url), asked)
             finally:
                 word.close()
     harness.finish(BENCH, results, about, asked.json)

@@ -30,7 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ PERCENTILES: Final = (("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.
 
 Pass = dict[str, float]
 Case = Callable[[], Pass]
+Found = TypeVar("Found")  # what a pass finds
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,9 @@ class Patience:
                 return
 
 
-def quiet_pass(case: Case, patience: Patience, pids: Sequence[int] = ()) -> tuple[Pass, float]:
+def quiet_pass(
+    case: Callable[[], Found], patience: Patience, pids: Sequence[int] = ()
+) -> tuple[Found, float]:
     """Run a pass, again while others disturbed it; return it and the foreign cores it saw.
 
     Args:
@@ -184,7 +187,7 @@ def quiet_pass(case: Case, patience: Patience, pids: Sequence[int] = ()) -> tupl
         patience: what is left of the time for waiting and repeating.
         pids: living children whose time is ours.
     """
-    best: tuple[Pass, float] | None = None
+    best: tuple[Found, float] | None = None
     for _ in range(ATTEMPTS_MAX):
         patience.wait_for_quiet(pids)
         busy, own, start_s = _busy_ticks(), _own_ticks(pids), time.monotonic()

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import http.client
+import os
+import signal
+import subprocess
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from bench import control
-from bench.control import (
-    BENCH,
-    Control,
-    between,
-    entries_between,
-    first_halt_ns,
-    first_refusal_ns,
-    pages,
-    summary,
-)
+from bench.control import BENCH, HALT_CASES, Control, Row, children, pages, summary, within
+from bench.control_word import between, entries_between, first_halt_ns, first_refusal_ns
 from engine.domain.codes import EVENT_ENTRY, EventType, TradingState
 from engine.domain.risk_reasons import RiskReason
+from engine.web.bodies import OrderBody
 from ringbuffer.counters import CountersSegment
 from tests.api_rig import TOKEN, Served, serving
 from tests.ring_builders import unique_name
@@ -35,21 +32,53 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield made
 
 
-@pytest.mark.parametrize("confirmed", [True, False])
-def test_each_halt_is_confirmed_and_undone(
-    served: Served, monkeypatch: pytest.MonkeyPatch, *, confirmed: bool
+class NothingOpen:
+    """Stands for an engine whose orders are there and gone as they are asked for."""
+
+    def until_open(self, holds: object) -> None:
+        assert callable(holds)
+
+
+def test_each_halt_is_confirmed_and_undone_and_orders_rest_before_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "HALTS", 2)
     monkeypatch.setattr("bench.control.time.sleep", lambda _s: None)
-    found = Control(served.api.port, TOKEN).halts(confirmed=confirmed)
+    book = {"bids": [["100.3", "1"]]}
+    monkeypatch.setattr(served.board, "book", lambda *_: (200, book))
+    rows = [Row("BTCUSDT", Decimal("0.5"), Decimal("0.01"), Decimal(5))]
+    found = Control(served.api.port, TOKEN).halts(NothingOpen(), rows)  # type: ignore[arg-type]
     names = [name for name, _, _ in served.operator.told]
-    assert names == ["halt", "confirm_halt", "resume"] * 2
-    assert set(found) <= set(BENCH.units)
+    assert names == ["halt", "confirm_halt", "resume", "halt", "resume"] * 2
+    assert {case: len(waits) for case, waits in found.items()} == dict.fromkeys(HALT_CASES, 2)
+    (asked, _), _ = served.orders.asked
+    assert isinstance(asked, OrderBody)
+    assert (asked.limit_price, asked.quantity) == ("99.5", "0.11"), "whole ticks, whole lots"
+
+
+def test_what_takes_too_long_is_done_once() -> None:
+    assert list(within(3, 60.0)) == [0, 1, 2]
+    assert list(within(3, -1.0)) == [0]
+
+
+def test_the_children_of_children_are_ours_too() -> None:
+    words = ["sh", "-c", "sleep 60 & echo up; wait"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as shell:
+        try:
+            assert shell.stdout is not None
+            shell.stdout.readline()
+            found = children(os.getpid())
+            assert shell.pid in found
+            (grandchild,) = children(shell.pid)
+            assert grandchild in found
+            os.kill(grandchild, signal.SIGTERM)
+        finally:
+            shell.kill()
 
 
 def test_a_refusal_is_no_measurement(served: Served) -> None:
     with pytest.raises(AssertionError, match="halt"):
-        Control(served.api.port, "wrong").ask("POST", "/v1/halt", "bench")
+        Control(served.api.port, "wrong").ask("POST", "/v1/halt", reason="bench")
 
 
 def halted(at_ns: int) -> dict[str, object]:
@@ -102,7 +131,7 @@ def test_a_kept_connection_is_opened_once_and_not_counted(
     monkeypatch.setattr(http.client.HTTPConnection, "connect", counted)
     found = Control(served.api.port, TOKEN).looks_kept("/v1/whoami")
     assert len(opened) == 1
-    assert set(found) <= set(BENCH.units)
+    assert len(found) == 3
     with pytest.raises(AssertionError, match="nowhere"):
         Control(served.api.port, TOKEN).looks_kept("/v1/nowhere")
 
@@ -144,4 +173,6 @@ def test_pages_are_open_while_a_case_runs_and_closed_after_it(
 
 
 def test_the_summary_is_of_what_was_waited() -> None:
-    assert summary([1.0, 3.0, 2.0]) == {"p50": 2.0, "p99": pytest.approx(2.98), "max": 3.0}
+    found = summary([1.0, 3.0, 2.0])
+    assert found == {"p50": 2.0, "p99": pytest.approx(2.98), "max": 3.0, "count": 3.0}
+    assert set(found) <= set(BENCH.units)

@@ -1,0 +1,174 @@
+"""What the control bench reads of an engine: its memory, its journal, the word of HALT alone.
+
+Nobody else uses it: `bench.control` is the bench.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.harness import Pass
+from engine.domain.codes import EVENT_ENTRY, EventType, TradingState
+from engine.domain.risk_reasons import RiskReason
+from engine.processes.control import ControlSegment, OperatorWord, RolePage, segment_name
+from engine.store.journal import SOURCE_EVENTS_BRAIN
+from engine.store.reader import SourceReader
+from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
+from ringbuffer import layout
+from ringbuffer.counters import HISTOGRAM_MAX, CountersSegment, Percentiles, summarise
+from ringbuffer.ring import Ring
+from ringbuffer.segment import Segment
+
+Records = NDArray[np.void]
+OPEN_COUNTER = [row.name for row in BRAIN_COUNTERS].index("orders_open")
+WORDS = 20  # halts by the word alone
+OPEN_S = 5.0  # for the last order to be cancelled
+SPAN_S = 3.0  # with pages, and without them, twice in a pass
+JOURNAL_S = 1.0  # for the journal to hold what the brain just wrote
+SPANS = {"tick to order": "tick_to_order_ns", "lag": "lag_ns"}
+SEEN = "halt, seen by the brain"
+REFUSED = "halt, first intent refused"
+
+
+class Word:
+    """The operator's word in shared memory, and what the journal says of it."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        """Attach to an engine."""
+        run = json.loads((home / "run" / f"{name}.json").read_text("utf-8"))
+        journal = Path(run["state_dir"]) / "journal" / run["session_id"]
+        self._events = SourceReader(journal, SOURCE_EVENTS_BRAIN)
+        segment = Segment.attach(segment_name(name, "control"), kind=layout.KIND_CONTROL)
+        self._control = ControlSegment(segment)
+        self._counters = CountersSegment.attach(segment_name(name, "counters"))
+        self._market = Segment.attach(segment_name(name, "market"), kind=layout.KIND_RING)
+
+    def close(self) -> None:
+        """Give the segments back."""
+        self._control.close()
+        self._counters.close()
+        self._market.close()
+
+    def until_open(self, holds: Callable[[int], bool]) -> None:
+        """Wait until the brain's count of orders that are not settled is as asked."""
+        deadline_s = time.monotonic() + OPEN_S
+        page = self._counters.page(RolePage.BRAIN)
+        try:
+            while not holds(page.counter(OPEN_COUNTER)):
+                assert time.monotonic() < deadline_s, "orders were not settled"
+                time.sleep(0.0001)
+        finally:
+            page.release()
+
+    def halts(self) -> dict[str, list[float]]:
+        """Halt by the word alone, again and again; return the waits, ms."""
+        self._fresh()
+        spans, market = [], Ring(self._market)
+        for _ in range(WORDS):
+            began_ns = time.monotonic_ns()
+            self._control.set_main(OperatorWord.TRADING_STATE, TradingState.HALTED)
+            market.wake()
+            time.sleep(0.05)
+            spans.append((began_ns, time.monotonic_ns()))
+            self._control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
+            time.sleep(0.05)
+        time.sleep(JOURNAL_S)
+        parts = self._fresh()
+        found: dict[str, list[float]] = {SEEN: [], REFUSED: []}
+        later = 0
+        for began_ns, ended_ns in spans:
+            seen_ns = first_halt_ns(parts, began_ns)
+            found[SEEN].append((seen_ns - began_ns) / 1e6)
+            found[REFUSED] += [ns / 1e6 for ns in first_refusal_ns(parts, began_ns, ended_ns)]
+            later += entries_between(parts, seen_ns, ended_ns)
+        assert later == 0, f"{later} orders were decided after the brain had seen the word"
+        count = len(found[REFUSED])
+        assert 2 * count >= WORDS, f"{count} of {WORDS} halts refused an intent"
+        return found
+
+    def _fresh(self) -> list[Records]:
+        """Return what the brain said since the last time."""
+        parts: list[Records] = []
+        while batches := self._events.poll():
+            parts += [batch.records for batch in batches]
+        return parts
+
+    def spans(self) -> dict[str, Pass]:
+        """Return the brain's latencies over a span, ms, as the counters have them."""
+        places = [row.name for row in BRAIN_HISTOGRAMS]
+        page = self._counters.page(RolePage.BRAIN)
+        before = {case: page.histogram(places.index(name)) for case, name in SPANS.items()}
+        time.sleep(SPAN_S)
+        after = {case: page.histogram(places.index(name)) for case, name in SPANS.items()}
+        page.release()
+        return {case: _span(between(before[case], after[case])) for case in SPANS}
+
+
+def _span(found: Percentiles) -> Pass:
+    named = (("p50", found.p50_ns), ("p99", found.p99_ns), ("p99.9", found.p999_ns))
+    return {name: ns / 1e6 for name, ns in named} | {"count": float(found.sample_count)}
+
+
+def between(before: list[int], after: list[int]) -> Percentiles:
+    """Return the percentiles of what a histogram took between two copies of its words."""
+    words = [now - then for now, then in zip(after, before, strict=True)]
+    words[HISTOGRAM_MAX] = after[HISTOGRAM_MAX]  # percentiles never lie above it
+    return summarise(words)
+
+
+def first_halt_ns(parts: list[Records], since_ns: int) -> int:
+    """Return when the brain first said HALTED after a time; the step's own time, ns."""
+    for records in parts:
+        said = records[
+            (records["event_type"] == EventType.TRADING_STATE_CHANGED)
+            & (records["trading_state"] == TradingState.HALTED)
+            & (records["time_ns"] >= since_ns)
+        ]
+        if len(said):
+            return int(said["time_ns"][0])
+    raise AssertionError("the brain never said that it was halted")
+
+
+def first_refusal_ns(parts: list[Records], since_ns: int, until_ns: int) -> list[int]:
+    """Return how long the first intent that HALTED refused took since the word and its record, ns.
+
+    Args:
+        parts: events of the brain.
+        since_ns: when the word was written.
+        until_ns: when it was taken back.
+
+    Returns:
+        One number; empty: no intent was refused in that time.
+    """
+    for records in parts:
+        refused = records[
+            (records["event_type"] == EventType.RISK_REFUSAL)
+            & (records["refusal_mask"] & (1 << RiskReason.TRADING_STATE) != 0)
+            & (records["time_ns"] >= since_ns)
+            & (records["time_ns"] < until_ns)
+        ]
+        if len(refused):
+            first = refused[0]
+            return [int(first["time_ns"] - max(since_ns, first["cause_receive_time_ns"]))]
+    return []
+
+
+def entries_between(parts: list[Records], first_ns: int, last_ns: int) -> int:
+    """Return how many orders that open something were decided after a time and before another."""
+    return sum(
+        int(
+            np.count_nonzero(
+                (records["event_type"] == EventType.ORDER_REQUEST)
+                & (records["flags"] & EVENT_ENTRY != 0)
+                & (records["decision_time_ns"] > first_ns)
+                & (records["decision_time_ns"] < last_ns)
+            )
+        )
+        for records in parts
+    )
