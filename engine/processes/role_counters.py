@@ -24,6 +24,7 @@ PAGES = {
     "brain": (2, telemetry.BRAIN_COUNTERS, telemetry.BRAIN_HISTOGRAMS),
     "orchestrator": (3, telemetry.ORCHESTRATOR_COUNTERS, telemetry.ORCHESTRATOR_HISTOGRAMS),
 }
+BASE_UNITS = {"ns": ("seconds", 1e9), "ms": ("seconds", 1e3), "mb": ("bytes", 2.0**-20)}
 EDGE_FIRST = 7  # 128 ns
 EDGE_LAST = 34  # 17 s; powers of two, where the buckets of shared memory end
 
@@ -75,11 +76,13 @@ class Counters:
         # A metric that several roles have is declared once, its samples together.
         samples: dict[str, list[str]] = {}
         for role, row, number in self.rows():
-            name = f"aegis_{row.name}"
-            head = [f"# HELP {name} {row.label} ({row.unit})"]
+            name, divisor = exposed(row.name)
+            unit = name.rpartition("_")[2] if divisor else row.unit
+            head = [f"# HELP {name} {row.label} ({unit})"]
             if row.name.endswith("_total"):
                 head.append(f"# TYPE {name} counter")
-            samples.setdefault(name, head).append(f'{name}{{role="{role}"}} {number}')
+            shown = number / divisor if divisor else number
+            samples.setdefault(name, head).append(f'{name}{{role="{role}"}} {shown}')
         lines = [line for family in samples.values() for line in family]
         for role, (_, _, histograms) in PAGES.items():
             for histogram in histograms:
@@ -89,6 +92,13 @@ class Counters:
     def words(self, role: str, name: str) -> list[int]:
         """Return a copy of one histogram's words."""
         return self._pages[role].histogram(self._histograms[role][name])
+
+
+def exposed(name: str) -> tuple[str, float]:
+    """Return a counter's name in base units and what its number is divided by; 0: it is not."""
+    head, _, unit = name.rpartition("_")
+    base, divisor = BASE_UNITS.get(unit, ("", 0.0))
+    return (f"aegis_{head}_{base}", divisor) if base else (f"aegis_{name}", 0.0)
 
 
 def edges(words: Sequence[int]) -> list[tuple[int, int]]:

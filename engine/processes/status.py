@@ -265,11 +265,9 @@ class StatusBoard:
             f'aegis_connection_up{{connection="{row["name"]}"}} {int(row["state"] == "up")}'
             for row in rows
         ]
-        lines += [
-            f'aegis_connection_lag_ms{{connection="{row["name"]}",kind="{kind}"}} {number}'
-            for row in rows
-            for kind, number in row["lag_ms"].items()
-        ]
+        for row in rows:
+            name = f'aegis_connection_lag_seconds{{connection="{row["name"]}",kind='
+            lines += [f'{name}"{kind}"}} {lag_ms / 1e3}' for kind, lag_ms in row["lag_ms"].items()]
         return lines
 
     def _waiting(self) -> str:

@@ -8,19 +8,24 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.processes.role_counters import PAGES
+from engine.processes.role_counters import PAGES, exposed
 from tests.architecture.tree import ROOT, text
 
 METRIC = re.compile(r"\baegis_[a-z0-9_]+")
 WATCH = Path("deploy/watch")
-OURS = {"aegis_trading_state", "aegis_role_state", "aegis_connection_up", "aegis_connection_lag_ms"}
+OURS = {
+    "aegis_trading_state",
+    "aegis_role_state",
+    "aegis_connection_up",
+    "aegis_connection_lag_seconds",
+}
 
 
 def names() -> set[str]:
     """Return every metric that an engine shows."""
     found = set(OURS)
     for _, counters, histograms in PAGES.values():
-        found |= {f"aegis_{row.name}" for row in counters}
+        found |= {exposed(row.name)[0] for row in counters}
         for row in histograms:
             name = f"aegis_{row.name.removesuffix('_ns')}_seconds"
             found |= {f"{name}_{part}" for part in ("bucket", "sum", "count")}

@@ -112,9 +112,9 @@ def test_the_report_counts_what_was_healed(suffered: Suffered) -> None:
 
 def test_metrics_name_each_connection(suffered: Suffered) -> None:
     assert 'aegis_connection_up{connection="public-0a"} 1' in suffered.metrics
-    assert 'aegis_connection_lag_ms{connection="market-1a",kind="p99"}' in suffered.metrics
+    assert 'aegis_connection_lag_seconds{connection="market-1a",kind="p99"}' in suffered.metrics
     assert "aegis_channels_live{" in suffered.metrics
-    assert "aegis_clock_bound_ns{" in suffered.metrics
+    assert "aegis_clock_bound_seconds{" in suffered.metrics
 
 
 def test_while_data_was_late_no_entry_was_approved(suffered: Suffered) -> None:
