@@ -98,6 +98,9 @@ class Panel:
     def modes(self) -> list[dict[str, Any]]:
         return [{"part": part, "mode": mode.name.lower()} for part, mode in self.given.items()]
 
+    def parts(self) -> list[dict[str, Any]]:
+        return [{"part": "all", "mode": self.mode("all").name.lower()}]
+
     def mode(self, part: str) -> Mode:
         return self.given.get(part, Mode.LIVE)
 

@@ -83,12 +83,24 @@ def place_of(
     if part == ALL:
         return ModeScope.ALL, 0
     scope, _, name = part.partition(":")
-    named: dict[str, tuple[ModeScope, Mapping[str, int]]] = {
+    named = _named(strategies, instruments)
+    if scope not in named or name not in named[scope][1]:
+        return None
+    return named[scope][0], named[scope][1][name]
+
+
+def parts_of(strategies: Mapping[str, int], instruments: Mapping[str, int]) -> list[str]:
+    """Return every part that this session has."""
+    named = _named(strategies, instruments)
+    return [ALL, *(f"{scope}:{name}" for scope, (_, names) in named.items() for name in names)]
+
+
+def _named(
+    strategies: Mapping[str, int], instruments: Mapping[str, int]
+) -> dict[str, tuple[ModeScope, Mapping[str, int]]]:
+    return {
         "module": (ModeScope.MODULE, {kind.name.lower(): int(kind) for kind in StrategyKind}),
         "strategy": (ModeScope.STRATEGY, strategies),
         "instrument": (ModeScope.INSTRUMENT, instruments),
         "regime": (ModeScope.REGIME, {label.name.lower(): int(label) for label in Regime}),
     }
-    if scope not in named or name not in named[scope][1]:
-        return None
-    return named[scope][0], named[scope][1][name]

@@ -21,6 +21,7 @@ from engine.processes.mode_file import (
     ROWS_MAX,
     ModeRow,
     ModesUnreadableError,
+    parts_of,
     place_of,
     read_modes,
     write_modes,
@@ -75,6 +76,19 @@ class Panel:
                 found.append({**words, "realtime_ns": 0})
             return found + [row.document() for row in self._rows.values()]
 
+    def parts(self) -> list[dict[str, Any]]:
+        """Return every part there is, live ones too; of two rows of one the more severe."""
+        names = parts_of(self._numbers, self._indexes())
+        found: dict[str, dict[str, Any]] = {part: _live(part) for part in names}
+        for row in self.modes():
+            known = found.get(row["part"]) or _live(row["part"])
+            if Mode[row["mode"].upper()] >= Mode[known["mode"].upper()]:
+                found[row["part"]] = row
+        return list(found.values())
+
+    def _indexes(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self._symbols())}
+
     def mode(self, part: str) -> Mode:
         """Return the mode a part was given itself."""
         row = self._rows.get(part)
@@ -85,8 +99,7 @@ class Panel:
     def set_mode(self, part: str, word: str, who: str, reason: str) -> Outcome:
         """Give a part a mode by its word: off, shadow, simulate or live."""
         state = self._commands.state()
-        symbols = {name: i for i, name in enumerate(self._symbols())}
-        place = place_of(part, self._numbers, symbols)
+        place = place_of(part, self._numbers, self._indexes())
         if place is None:
             return Outcome(f"no part of this engine is {part!r}", False, state)
         if word.upper() not in Mode.__members__:
@@ -173,6 +186,10 @@ class Panel:
 
     def _waits(self, number: int) -> bool:
         return any(row.number == number for row in read_held(self._commands.control))
+
+
+def _live(part: str) -> dict[str, Any]:
+    return ModeRow(part, Mode.LIVE, "", "", 0).document()
 
 
 def _named(names: Sequence[str], index: int, otherwise: str) -> str:

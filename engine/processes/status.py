@@ -32,6 +32,7 @@ from engine.processes.control import (
     RoleWord,
 )
 from engine.processes.depth_view import DepthView
+from engine.processes.held_page import read_held
 from engine.processes.role_counters import PAGES, Counters, edges, microseconds
 from engine.processes.used_limits import used_limits
 from engine.store.pages import SessionPages
@@ -100,6 +101,7 @@ class StatusBoard:
             "pnl": self.pnl(),
             "memory": {"shared_bytes": run.parts().bytes_total, "rss_bytes": self._rss_bytes()},
             "journal": {"path": f"{config.state_dir}/journal/{config.session_id}"},
+            "held_intents": len(read_held(self._control)),
             "notice": self._notice(),
         }
 

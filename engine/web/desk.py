@@ -87,6 +87,7 @@ class Desk:
             "ledger": self._ledger,
             "limits": lambda _: Answer(200, Listing(rows=reach.source.limits())),
             "modes": lambda _: Answer(200, Listing(rows=reach.commands.panel.modes())),
+            "parts": lambda _: Answer(200, Listing(rows=reach.commands.panel.parts())),
             "held_intents": lambda _: Answer(200, Listing(rows=reach.commands.panel.held())),
             "search_journal": self._search,
             "fetch_audit_trail": self._audit_trail,

@@ -195,6 +195,7 @@ OPERATIONS: Final = (
         takes=ModuleBody,
     ),
     _read("modes", "control", "Every part that is not live, by whom and why.", gives=Listing),
+    _read("parts", "control", "Every part there is, live ones too, and its mode.", gives=Listing),
     _read(
         "held_intents",
         "control",

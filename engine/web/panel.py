@@ -22,6 +22,9 @@ class ControlPanel(Protocol):
     def modes(self) -> list[dict[str, Any]]:
         """Return every part that is not live."""
 
+    def parts(self) -> list[dict[str, Any]]:
+        """Return every part there is, and its mode."""
+
     def mode(self, part: str) -> Mode:
         """Return the mode of a part."""
 

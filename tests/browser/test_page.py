@@ -37,10 +37,28 @@ pytestmark = [
 ]
 
 
+# A strategy that wants to enter at many quotes, and every entry waits for a word. A browser beside
+# the engine may take every core for seconds: no role is hung for that.
+CONFIG = """
+strategies = ["often"]
+heartbeat_timeout_ms = 60000
+[approval]
+notional = 1.0
+[[strategy]]
+name = "often"
+kind = "quote_imbalance"
+notional = 250.0
+parameters = { threshold = 0.5 }
+"""
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     home = tmp_path_factory.mktemp("home")
-    running = Engine(home, "--generate", "2", "--seed", "3", "--name", f"page{os.getpid()}")
+    config = home / "page.toml"
+    config.write_text(CONFIG, encoding="utf-8")
+    words = ("--generate", "2", "--seed", "3", "--config", str(config))
+    running = Engine(home, *words, "--name", f"page{os.getpid()}")
     try:
         running.wait_ready()
         yield running
@@ -66,7 +84,8 @@ def text(selector: str) -> str:
 def test_the_page_shows_money_roles_and_instruments(page: Page) -> None:
     assert page.evaluate(text("#money")) == "practice money"
     assert page.wait(f"{text('#roles')}.includes('READY')")
-    assert page.wait(f"{text('#instruments')}.includes('quote live')")
+    assert page.wait(f"{text('#instruments')}.includes(' live')")
+    assert page.wait(f"{text('#feeds')}.includes('up')")
     assert page.evaluate(text("#banner")) == ""
 
 
@@ -79,6 +98,10 @@ def log_in(page: Page, secret: str) -> None:
     page.evaluate("document.getElementById('who').click()")
     page.evaluate(f"document.getElementById('secret').value = {secret!r}")
     page.evaluate("document.getElementById('loginyes').click()")
+
+
+def token_of(engine: Engine) -> str:
+    return (engine.home / "run" / f"{engine.name}.token").read_text(encoding="ascii").strip()
 
 
 def test_this_machine_may_halt_and_the_venue_confirms_it(page: Page, engine: Engine) -> None:
@@ -94,8 +117,7 @@ def test_a_wrong_token_is_told_and_the_right_one_resumes(page: Page, engine: Eng
     page.wait(f"{text('#who')}.includes('log in')")
     log_in(page, "wrong")
     page.wait(f"{text('#loginerror')}.includes('wrong')")
-    token = (engine.home / "run" / f"{engine.name}.token").read_text(encoding="ascii").strip()
-    log_in(page, token)
+    log_in(page, token_of(engine))
     page.wait(f"{text('#who')}.includes('log out')")
     assert page.wait("document.getElementById('acts')?.hidden === false")
     page.wait("document.getElementById('resume')?.hidden === false")
@@ -107,6 +129,64 @@ def test_a_wrong_token_is_told_and_the_right_one_resumes(page: Page, engine: Eng
     page.evaluate("document.getElementById('who').click()")
     page.wait(f"{text('#who')}.includes('log in')")
     assert page.evaluate("document.getElementById('acts').hidden")
+
+
+def mode_of(part: str) -> str:
+    return f"document.querySelector('select[aria-label=\"mode of {part}\"]')"
+
+
+def give_mode(page: Page, part: str, mode: str, reason: str) -> None:
+    page.wait(f"{mode_of(part)}?.disabled === false")
+    page.evaluate(
+        f"{mode_of(part)}.value = {mode!r}; {mode_of(part)}.dispatchEvent(new Event('change'))"
+    )
+    assert page.evaluate("document.getElementById('ask').open")
+    page.evaluate(f"document.getElementById('reason').value = {reason!r}")
+    page.evaluate("document.getElementById('askyes').click()")
+
+
+def test_a_strategy_gets_a_mode_and_a_milder_one_needs_a_reason(page: Page, engine: Engine) -> None:
+    part = "strategy:often"
+    page.wait(f"{mode_of(part)}?.disabled === true")
+    assert "Log in as an operator" in page.evaluate(text("#partsays"))
+    log_in(page, token_of(engine))
+    give_mode(page, part, "shadow", "")
+    page.wait(f"{mode_of(part)}?.value === 'shadow'")
+    page.wait(f"{text('#scopes')}.includes('strategies (1 not live)')")
+    give_mode(page, part, "live", "")
+    page.wait(f"{text('#banner')}.includes('needs a reason')")
+    assert page.evaluate(f"{mode_of(part)}.value") == "shadow", (
+        "it shows what is, not what was asked"
+    )
+    give_mode(page, part, "live", "browser test")
+    page.wait(f"{mode_of(part)}?.value === 'live'")
+    page.wait(f"{text('#trail')}.includes('set_module_state strategy:often live')")
+    for scope, shown in (("instrument", "BTCUSDT"), ("regime", "wild"), ("module", "orderflow")):
+        page.evaluate(f"document.querySelector('[data-scope={scope}]').click()")
+        page.wait(f"{text('#parts')}.includes({shown!r})")
+
+
+@pytest.mark.parametrize("word", ["Approve", "Reject"])
+def test_an_entry_that_waits_is_approved_or_rejected(page: Page, engine: Engine, word: str) -> None:
+    button = f"document.querySelector('button[aria-label^=\"{word} entry\"]')"
+    page.wait(f"{text('#waits')}.includes('wait')")
+    page.wait(f"{button}?.disabled === true")
+    log_in(page, token_of(engine))
+    page.wait(f"{button}?.disabled === false")
+    number = page.evaluate(f"{button}.ariaLabel").rpartition(" ")[2]
+    page.evaluate(f"{button}.click()")
+    page.evaluate("document.getElementById('askyes').click()")
+    said = {"Approve": "approved", "Reject": "rejected"}[word]
+    page.wait(f"{text('#banner')}.includes('number {number} {said}')")
+    page.wait(f"!document.querySelector('button[aria-label=\"{word} entry {number}\"]')")
+    page.wait(f"{text('#trail')}.includes('{word.lower()}_intent {number}')")
+
+
+def test_the_trail_is_searched(page: Page) -> None:
+    page.wait(f"{text('#trail')}.includes('halt')")
+    page.evaluate("document.getElementById('whose').value = 'no such word'")
+    page.evaluate("document.getElementById('whose').oninput()")
+    assert page.evaluate(text("#trail")) == "nothing found"
 
 
 def test_the_page_shows_results_limits_histogram_journal_and_audit(page: Page) -> None:

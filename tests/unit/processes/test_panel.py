@@ -121,6 +121,33 @@ def test_a_milder_mode_needs_a_reason_and_a_harder_one_does_not(rig: Rig) -> Non
     assert [mode for _, _, mode in rig.published()] == [Mode.OFF, Mode.LIVE]
 
 
+def test_every_part_is_listed_with_the_most_severe_of_its_modes(rig: Rig) -> None:
+    rows = {row["part"]: row["mode"] for row in rig.panel.parts()}
+    numbers = {row.name: s for s, row in enumerate(ROWS_RUN)}
+    symbols = {name: i for i, name in enumerate(SYMBOLS)}
+    assert set(rows.values()) == {"live"}
+    assert None not in {place_of(part, numbers, symbols) for part in rows}
+    assert {"all", FIRST, "module:orderflow", "instrument:ETHUSDT", "regime:wild"} <= set(rows)
+
+    assert rig.panel.set_mode(FIRST, "off", "test", "").accepted
+    assert rig.panel.set_mode("module:orderflow", "simulate", "test", "").accepted
+    assert rig.panel.shed(FIRST, "memory", on=True)
+    assert rig.panel.shed("module:orderflow", "memory", on=True)
+    found = {row["part"]: row for row in rig.panel.parts()}
+    assert list(found) == list(rows)
+    assert (found[FIRST]["mode"], found[FIRST]["who"]) == ("off", "test")
+    assert (found["module:orderflow"]["mode"], found["module:orderflow"]["who"]) == (
+        "shadow",
+        "engine",
+    )
+
+
+def test_a_part_of_another_session_is_listed_too(rig: Rig) -> None:
+    row = ModeRow("instrument:LATERUSDT", Mode.OFF, "test", "", 1)
+    write_modes(rig.state_dir / MODES_FILE, {row.part: row})
+    assert rig.restarted().parts()[-1] == row.document()
+
+
 def test_a_full_ring_changes_nothing(tmp_path: Path) -> None:
     rig = Rig(tmp_path, room=0)
     outcome = rig.panel.set_mode("all", "off", "me", "why")
