@@ -104,7 +104,7 @@ HOT_DTYPE = np.dtype(
         ("mark_receive_time_ns", "<i8"),
         ("liquidation_buy_lots", "<i8"),  # totals since start
         ("liquidation_sell_lots", "<i8"),
-        ("venue_bar_close_ticks", "<i8"),  # of the last final bar the venue sent
+        ("unused", "<i8"),
         # WHY: arrays of a row have their shape in its type, so that an index costs no
         # multiplication; arrays of the state have it in memory.
         ("anchors", "<i8", (LANES, ANCHOR_COLUMNS)),  # a line per lane

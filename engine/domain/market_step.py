@@ -11,7 +11,6 @@ from engine.domain.bar_close import add_to_bars_by_trade, close_due_bars
 from engine.domain.bars import LATE_GRACE_NS, apply_trade_to_bar, next_close
 from engine.domain.book import BOOK_EMPTY, BOOK_SETTLED, apply_level, depth_imbalance
 from engine.domain.codes import (
-    BAR_FINAL,
     CONFLATED,
     LIQUIDATION_BUY,
     TRADE_BUYER_AGGRESSOR,
@@ -38,7 +37,6 @@ from engine.domain.market_state import NEVER_NS, MarketState
 _QUOTE = int(RecordType.QUOTE)
 _TRADE = int(RecordType.TRADE)
 _LEVEL = int(RecordType.LEVEL)
-_BAR = int(RecordType.BAR)
 _MARK = int(RecordType.MARK)
 _LIQUIDATION = int(RecordType.LIQUIDATION)
 _LIVENESS = int(RecordType.LIVENESS)
@@ -164,10 +162,6 @@ def apply_rare(market: MarketState, record_type: int, i: int, slot: Record) -> N
             row["liquidation_buy_lots"] += slot["qty_lots"]
         else:
             row["liquidation_sell_lots"] += slot["qty_lots"]
-    elif record_type == _BAR:
-        if slot["flags"] & BAR_FINAL:
-            close_ticks = slot["open_ticks"] + slot["close_offset_ticks"]
-            row["venue_bar_close_ticks"] = close_ticks
     elif record_type == _LIVENESS:
         market.liveness[i, slot["aux"]] = slot["liveness"]
     elif record_type == _GAP:

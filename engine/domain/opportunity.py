@@ -47,8 +47,7 @@ OPPORTUNITY_DTYPE = np.dtype(
         ("qty_lots", "<i8"),
         ("wanted_lots", "<i8"),  # where there are size_reasons: before them
         ("score", "<f8"),
-        ("input_0", "<f8"),  # the score again, then INPUT_NAMES of the kind
-        ("input_1", "<f8"),
+        ("input_1", "<f8"),  # this and the next three: INPUT_NAMES of the kind
         ("input_2", "<f8"),
         ("input_3", "<f8"),
         ("input_4", "<f8"),
@@ -59,7 +58,7 @@ OPPORTUNITY_DTYPE = np.dtype(
     ],
     align=True,
 )
-assert OPPORTUNITY_DTYPE.itemsize == 128, "opportunities are packed without holes"
+assert OPPORTUNITY_DTYPE.itemsize == 120, "opportunities are packed without holes"
 
 _MARKET = int(OrderType.MARKET)
 _LIMIT = int(OrderType.LIMIT)
@@ -141,7 +140,6 @@ def write_inputs(
 ) -> None:
     """Fill in what the decision record shows of row `count`, in place."""
     opportunities["score"][count] = score
-    opportunities["input_0"][count] = score
     opportunities["input_1"][count] = input_1
     opportunities["input_2"][count] = input_2
     opportunities["input_3"][count] = input_3

@@ -30,10 +30,6 @@ struct Logged {
         (r.flags & LIQUIDATION_BUY ? hot.liquidation_buy_lots : hot.liquidation_sell_lots) +=
             r.qty_lots;
         break;
-    case RECORD_BAR:
-        if (r.flags & BAR_FINAL)
-            hot.venue_bar_close_ticks = r.open_ticks + r.close_offset_ticks;
-        break;
     case RECORD_LIVENESS:
         it.liveness[r.aux] = u8(r.liveness);
         break;

@@ -77,7 +77,7 @@ struct Hot {
     i64 last_price_ticks, quote_venue_time_ns, trade_venue_time_ns, trade_receive_time_ns;
     i64 trade_count, late_trade_count, gap_count, conflated_count;
     i64 mark_price_e8, index_price_e8, funding_rate_e8, next_funding_time_ns;
-    i64 mark_receive_time_ns, liquidation_buy_lots, liquidation_sell_lots, venue_bar_close_ticks;
+    i64 mark_receive_time_ns, liquidation_buy_lots, liquidation_sell_lots, unused;
 };
 
 struct Book {

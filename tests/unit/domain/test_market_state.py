@@ -19,7 +19,6 @@ from tests.builders import (
     START_VENUE_NS,
     S,
     joined,
-    make_bar,
     make_instruments,
     make_liveness,
     make_mark,
@@ -104,18 +103,13 @@ def test_a_trade_refreshes_the_instrument_but_not_its_quote() -> None:
     assert market.hot["trade_count"][0] == 1
 
 
-def test_marks_liquidations_and_venue_bars_are_kept() -> None:
+def test_marks_and_liquidations_are_kept() -> None:
     liquidation = make_record(6, flags=1, price_ticks=1_000, qty_lots=5)
-    market = played(make_mark(123), liquidation, liquidation, make_bar(1_000, close=4))
+    market = played(make_mark(123), liquidation, liquidation)
     assert market.hot["mark_price_e8"][0] == 123
     assert market.hot["funding_rate_e8"][0] == 10_000
     assert market.hot["liquidation_buy_lots"][0] == 10
     assert market.hot["liquidation_sell_lots"][0] == 0
-    assert market.hot["venue_bar_close_ticks"][0] == 1_004
-
-
-def test_a_bar_that_is_not_final_says_nothing() -> None:
-    assert played(make_bar(1_000, final=False)).hot["venue_bar_close_ticks"][0] == 0
 
 
 @pytest.mark.parametrize("state", list(Liveness))

@@ -14,7 +14,7 @@ import pytest
 from engine.domain.codes import Channel, EventType, RecordType
 from engine.domain.features.micro import DEPTH_IMBALANCE
 from engine.domain.firewall_lanes import FROZEN_NS, FROZEN_QUOTES, MOVES_WARM
-from engine.domain.firewall_memory import DIVERGED_RUN
+from engine.domain.firewall_memory import BAR_VOLUME, DIVERGED_RUN
 from engine.domain.firewall_reasons import FirewallReason
 from engine.domain.instrument_row import FILTER_OFFSETS
 from tests import builders
@@ -213,7 +213,8 @@ def test_a_bar_that_contradicts_the_one_before_is_refused(rig: LoopRig) -> None:
     rig.publish_market(said, shrunk, grown)
     rig.run_until_taken()
     assert refused(rig) == {R.BAR_HISTORY: 1}
-    assert int(rig.state.market.hot["venue_bar_close_ticks"][0]) == int(grown["open_ticks"][0]) + 2
+    kept = rig.state.market.hot["bar"][0]
+    assert kept[BAR_VOLUME] == 150, "what the last one said is remembered"
 
 
 def test_a_book_that_its_quotes_deny_is_not_looked_at(rig: LoopRig) -> None:
