@@ -6,6 +6,15 @@
 
 using Series = double[SERIES_COLUMNS][2 * SERIES_BARS];
 
+inline double log_ratio(double price, double base) {
+    const double z = (price - base) / (price + base), square = z * z;
+    if (square > LOG_SERIES_MAX)
+        return std::log(price / base);
+    const double end = 1.0 / 7.0 + square * (1.0 / 9.0);
+    const double tail = 1.0 / 3.0 + square * (1.0 / 5.0 + square * end);
+    return 2.0 * z * (1.0 + square * tail);
+}
+
 // Take over a closed bar: what it brings, and what is computed from it once for all windows.
 inline void push_bar(Series &series, i64 number, const Bar &bar) {
     if (number > 0 && (number & (SERIES_BARS - 1)) == 0)
@@ -15,14 +24,14 @@ inline void push_bar(Series &series, i64 number, const Bar &bar) {
     const double open = double(bar.open_ticks), close = double(bar.close_ticks);
     const double high = double(bar.high_ticks), low = double(bar.low_ticks);
     const double before = number > 0 ? series[CLOSE][place - 1] : close;
-    const double range = std::log(high / low), body = std::log(close / open);
-    const double up = std::log(high / open), down = up - range;
+    const double range = log_ratio(high, low), body = log_ratio(close, open);
+    const double up = log_ratio(high, open), down = up - range;
     series[OPEN][place] = open;
     series[HIGH][place] = high;
     series[LOW][place] = low;
     series[CLOSE][place] = close;
     series[VOLUME][place] = double(bar.volume_lots);
-    series[BOUGHT][place] = double(bar.buy_lots);
+    series[BALANCE][place] = 2.0 * double(bar.buy_lots) - double(bar.volume_lots);
     series[TRADES][place] = double(bar.trade_count);
     series[START_S][place] = double(bar.start_ns) / 1e9;
     series[RETURN][place] = (close - before) / before;
@@ -46,10 +55,15 @@ inline void update_atr(Timeframe &tf, i64 number, double range) {
 }
 
 inline double window_sum(const double *newest, i64 span) {
-    double total = 0.0;
-    for (const double *at = newest - span + 1; at <= newest; ++at)
-        total += *at;
-    return total;
+    const double *at = newest - span + 1;
+    double lanes[4] = {};
+    i64 k = 0;
+    for (; k + 4 <= span; k += 4)
+        for (int lane = 0; lane < 4; ++lane)
+            lanes[lane] += at[k + lane];
+    for (; k < span; ++k)
+        lanes[0] += at[k];
+    return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
 }
 
 inline double update_ema(double &cell, i64 number, i64 span, double close) {
@@ -66,14 +80,15 @@ inline double update_ema(double &cell, i64 number, i64 span, double close) {
 
 inline double update_rsi(double *cells, i64 number, i64 span, double move) {
     const double gain = std::max(move, 0.0), loss = std::max(-move, 0.0);
+    const double weight = 1.0 / double(span);
     if (number <= span) {
-        cells[0] += gain / double(span);
-        cells[1] += loss / double(span);
+        cells[0] += gain * weight;
+        cells[1] += loss * weight;
         if (number < span)
             return UNKNOWN;
     } else {
-        cells[0] = (cells[0] * double(span - 1) + gain) / double(span);
-        cells[1] = (cells[1] * double(span - 1) + loss) / double(span);
+        cells[0] += (gain - cells[0]) * weight;
+        cells[1] += (loss - cells[1]) * weight;
     }
     const double total = cells[0] + cells[1];
     return total == 0.0 ? UNKNOWN : (cells[0] - cells[1]) / total;
@@ -82,9 +97,15 @@ inline double update_rsi(double *cells, i64 number, i64 span, double move) {
 inline double deviation_bps(const double *returned, i64 number, i64 span) {
     if (number < span)
         return UNKNOWN;
-    double squares = 0.0;
-    for (i64 back = 0; back < span; ++back)
-        squares += returned[-back] * returned[-back];
+    const double *at = returned - span + 1;
+    double lanes[4] = {};
+    i64 k = 0;
+    for (; k + 4 <= span; k += 4)
+        for (int lane = 0; lane < 4; ++lane)
+            lanes[lane] += at[k + lane] * at[k + lane];
+    for (; k < span; ++k)
+        lanes[0] += at[k] * at[k];
+    const double squares = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
     return std::sqrt(squares / double(span)) * 10'000.0;
 }
 
@@ -95,24 +116,26 @@ inline double relative_volume(const double *volume, i64 number, i64 span) {
     return total == 0.0 ? UNKNOWN : *volume * double(span) / total;
 }
 
-inline double taker_balance(const double *bought, const double *volume, i64 number, i64 span) {
+inline double taker_balance(const double *balance, const double *volume, i64 number, i64 span) {
     if (number < span - 1)
         return UNKNOWN;
     const double total = window_sum(volume, span);
-    return total == 0.0 ? UNKNOWN : (2.0 * window_sum(bought, span) - total) / total;
+    return total == 0.0 ? UNKNOWN : window_sum(balance, span) / total;
 }
 
 inline double deviation(const double *close, i64 number, i64 span) {
     if (number < span - 1)
         return UNKNOWN;
-    double total = 0.0, squares = 0.0;
-    for (i64 back = 0; back < span; ++back) {
-        const double difference = close[-back] - *close;
-        total += difference;
-        squares += difference * difference;
-    }
-    const double mean = total / double(span);
-    const double variance = squares / double(span) - mean * mean;
+    const double *at = close - span + 1;
+    double total[2] = {}, squares[2] = {};
+    for (i64 k = 0; k + 2 <= span; k += 2)
+        for (int lane = 0; lane < 2; ++lane) {
+            const double difference = at[k + lane] - *close;
+            total[lane] += difference;
+            squares[lane] += difference * difference;
+        }
+    const double share = 1.0 / double(span), mean = (total[0] + total[1]) * share;
+    const double variance = (squares[0] + squares[1]) * share - mean * mean;
     return variance > 0.0 ? -mean / std::sqrt(variance) : UNKNOWN;
 }
 
@@ -120,21 +143,20 @@ inline double bar_feature(const Plan &plan, Timeframe &tf, int kernel, i64 k, i6
     const auto newest = [&](int column) { return tf.series[column] + place_of(number); };
     const double atr = tf.atr_ticks, close = *newest(CLOSE), high = *newest(HIGH);
     const double low = *newest(LOW), width = high - low;
+    const double per_atr = atr > 0.0 ? 1.0 / atr : UNKNOWN;
     const i64 span = i64(plan.params[k][0]);
     double *cells = tf.memory + plan.cell[k];
     switch (kernel) {
     case FEATURE_CHANGE:
-        if (number < span || !(atr > 0.0))
+        if (number < span)
             return UNKNOWN;
-        return (close - newest(CLOSE)[-span]) / atr;
+        return (close - newest(CLOSE)[-span]) * per_atr;
     case FEATURE_BODY:
         return width == 0.0 ? UNKNOWN : (close - *newest(OPEN)) / width;
     case FEATURE_CLOSE_PLACE:
         return width == 0.0 ? UNKNOWN : (2.0 * close - high - low) / width;
-    case FEATURE_EMA_DISTANCE: {
-        const double average = update_ema(cells[0], number, span, close);
-        return atr > 0.0 ? (close - average) / atr : UNKNOWN;
-    }
+    case FEATURE_EMA_DISTANCE:
+        return (close - update_ema(cells[0], number, span, close)) * per_atr;
     case FEATURE_RSI:
         if (number == 0)
             return UNKNOWN;
@@ -142,13 +164,13 @@ inline double bar_feature(const Plan &plan, Timeframe &tf, int kernel, i64 k, i6
     case FEATURE_ATR_BPS:
         return atr / close * 10'000.0;
     case FEATURE_RANGE_ATR:
-        return atr > 0.0 ? width / atr : UNKNOWN;
+        return width * per_atr;
     case FEATURE_DEVIATION_BPS:
         return deviation_bps(newest(RETURN), number, span);
     case FEATURE_RELATIVE:
         return relative_volume(newest(VOLUME), number, span);
     case FEATURE_TAKER_BALANCE:
-        return taker_balance(newest(BOUGHT), newest(VOLUME), number, span);
+        return taker_balance(newest(BALANCE), newest(VOLUME), number, span);
     default:
         return deviation(newest(CLOSE), number, span);
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, VOLUME, in_atrs, ratio, window_sum, window_way
+from engine.domain.features.series import CLOSE, VOLUME, ratio
+from engine.domain.features.windows import along_of, products_of, window_sum, window_way
 from engine.domain.kernel import Floats, kernel
 
 EMA_DISTANCE = kernel_number("averages.ema_distance")
@@ -41,7 +42,9 @@ def update_ema(memory: Floats, cell: int, number: int, span: int, value: float) 
 
 
 @kernel
-def fold_wilder_mean(memory: Floats, cell: int, number: int, span: int, value: float) -> None:
+def fold_wilder_mean(
+    memory: Floats, cell: int, number: int, span: int, weight: float, value: float
+) -> None:
     """Fold a value into Wilder's average: the mean of the first `span`, then weight 1 / span.
 
     Args:
@@ -49,24 +52,25 @@ def fold_wilder_mean(memory: Floats, cell: int, number: int, span: int, value: f
         cell: where the average stands; until `span` values were folded, a part of it.
         number: which value it is, from 1.
         span: of the average.
+        weight: 1 / span.
         value: the newest.
     """
     if number > span:
-        memory[cell] = (memory[cell] * (span - 1) + value) / span
+        memory[cell] += (value - memory[cell]) * weight
     else:
-        memory[cell] += value / span
+        memory[cell] += value * weight
 
 
 @kernel
 def ema_slope(
-    memory: Floats, cell: int, number: int, span: int, close: float, atr_ticks: float
+    memory: Floats, cell: int, number: int, span: int, close: float, per_atr: float
 ) -> float:
     """Return what the newest close moved its exponential average by, in ATRs."""
     before = memory[cell]
     average = update_ema(memory, cell, number, span, close)
     if number < span:
         return np.nan
-    return in_atrs(average - before, atr_ticks)
+    return (average - before) * per_atr
 
 
 @kernel
@@ -82,9 +86,7 @@ def wma(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the average of closes with weights 1 .. bars, the newest weighing most."""
     if number < bars - 1:
         return np.nan
-    total = 0.0
-    for back in range(bars):
-        total += series[CLOSE, place - back] * (bars - back)
+    total = along_of(series[CLOSE, place - bars + 1 : place + 1], 0.0, -1.0)
     return total / (bars * (bars + 1) / 2)
 
 
@@ -93,9 +95,8 @@ def vwma(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the average of closes weighted with volume; NaN without volume."""
     if number < bars - 1:
         return np.nan
-    total = 0.0
-    for at in range(place - bars + 1, place + 1):
-        total += series[CLOSE, at] * series[VOLUME, at]
+    volumes = series[VOLUME, place - bars + 1 : place + 1]
+    total = products_of(series[CLOSE, place - bars + 1 : place + 1], 0.0, volumes, 0.0)
     return ratio(total, window_sum(series, VOLUME, place, bars))
 
 
@@ -141,7 +142,7 @@ def update_averages(
     series: Floats,
     place: int,
     number: int,
-    atr: float,
+    per_atr: float,
     memory: Floats,
     features: Floats,
 ) -> None:
@@ -150,35 +151,35 @@ def update_averages(
     close = series[CLOSE, place]
     for k in range(first[EMA_DISTANCE], first[EMA_DISTANCE + 1]):
         average = update_ema(memory, cell[k], number, int(params[k, 0]), close)
-        features[column[k]] = in_atrs(close - average, atr)
+        features[column[k]] = (close - average) * per_atr
     for k in range(first[EMA_SLOPE], first[EMA_SLOPE + 1]):
         span = int(params[k, 0])
-        features[column[k]] = ema_slope(memory, cell[k], number, span, close, atr)
+        features[column[k]] = ema_slope(memory, cell[k], number, span, close, per_atr)
     for k in range(first[DEMA_DISTANCE], first[DEMA_DISTANCE + 1]):
         average = dema(memory, cell[k], number, int(params[k, 0]), close)
-        features[column[k]] = in_atrs(close - average, atr)
+        features[column[k]] = (close - average) * per_atr
     for k in range(first[TEMA_DISTANCE], first[TEMA_DISTANCE + 1]):
         average = tema(memory, cell[k], number, int(params[k, 0]), close)
-        features[column[k]] = in_atrs(close - average, atr)
+        features[column[k]] = (close - average) * per_atr
     for k in range(first[KAMA_DISTANCE], first[KAMA_DISTANCE + 1]):
         average = kama(series, place, number, int(params[k, 0]), memory, cell[k])
-        features[column[k]] = in_atrs(close - average, atr)
-    update_windowed(plan, series, place, number, atr, features)
+        features[column[k]] = (close - average) * per_atr
+    update_windowed(plan, series, place, number, per_atr, features)
 
 
 @kernel
 def update_windowed(
-    plan: FeaturePlan, series: Floats, place: int, number: int, atr: float, features: Floats
+    plan: FeaturePlan, series: Floats, place: int, number: int, per_atr: float, features: Floats
 ) -> None:
     """Write the columns of averages over windows, in place."""
     first, params, column = plan.first, plan.params, plan.column
     close = series[CLOSE, place]
     for k in range(first[SMA_DISTANCE], first[SMA_DISTANCE + 1]):
         average = sma(series, place, number, int(params[k, 0]))
-        features[column[k]] = in_atrs(close - average, atr)
+        features[column[k]] = (close - average) * per_atr
     for k in range(first[WMA_DISTANCE], first[WMA_DISTANCE + 1]):
         average = wma(series, place, number, int(params[k, 0]))
-        features[column[k]] = in_atrs(close - average, atr)
+        features[column[k]] = (close - average) * per_atr
     for k in range(first[VWMA_DISTANCE], first[VWMA_DISTANCE + 1]):
         average = vwma(series, place, number, int(params[k, 0]))
-        features[column[k]] = in_atrs(close - average, atr)
+        features[column[k]] = (close - average) * per_atr

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, DAY_S, START_S, in_atrs
+from engine.domain.features.series import CLOSE, DAY_S, START_S
 from engine.domain.kernel import Floats, Record, kernel
 
 DAY_CIRCLE = kernel_number("calendar.day_circle")
@@ -28,7 +28,7 @@ def circle(seconds: float, period_s: float, features: Floats, column: int) -> No
 
 @kernel
 def write_before(
-    row: Record, part: int, close: float, atr: float, features: Floats, column: int
+    row: Record, part: int, close: float, per_atr: float, features: Floats, column: int
 ) -> None:
     """Write how far the last whole span's high lies above, its low below, in place; in ATRs.
 
@@ -36,20 +36,20 @@ def write_before(
         row: the structure, which has seen the bar.
         part: engine.domain.structure_state.Part: a day, week, month or session.
         close: of the bar.
-        atr: average true range, ticks.
+        per_atr: 1 / average true range, ticks.
         features: the columns.
         column: the first of two.
     """
     features[column] = np.nan
     features[column + 1] = np.nan
     if row["before_high_ticks"][part - 1] > 0.0:
-        features[column] = in_atrs(row["before_high_ticks"][part - 1] - close, atr)
-        features[column + 1] = in_atrs(close - row["before_low_ticks"][part - 1], atr)
+        features[column] = (row["before_high_ticks"][part - 1] - close) * per_atr
+        features[column + 1] = (close - row["before_low_ticks"][part - 1]) * per_atr
 
 
 @kernel
 def write_running(
-    row: Record, part: int, close: float, atr: float, features: Floats, column: int
+    row: Record, part: int, close: float, per_atr: float, features: Floats, column: int
 ) -> None:
     """Write how far the running span's high so far lies above, its low below, in place; in ATRs.
 
@@ -58,22 +58,22 @@ def write_running(
     features[column] = np.nan
     features[column + 1] = np.nan
     if row["span_is_whole"][part - 1] != 0:
-        features[column] = in_atrs(row["span_high_ticks"][part - 1] - close, atr)
-        features[column + 1] = in_atrs(close - row["span_low_ticks"][part - 1], atr)
+        features[column] = (row["span_high_ticks"][part - 1] - close) * per_atr
+        features[column + 1] = (close - row["span_low_ticks"][part - 1]) * per_atr
 
 
 @kernel
 def update_before(
-    plan: FeaturePlan, number: int, row: Record, close: float, atr: float, features: Floats
+    plan: FeaturePlan, number: int, row: Record, close: float, per_atr: float, features: Floats
 ) -> None:
     """Write the rows of kernel `number`, which speak of the last whole spans, in place."""
     for k in range(plan.first[number], plan.first[number + 1]):
-        write_before(row, int(plan.params[k, 0]), close, atr, features, plan.column[k])
+        write_before(row, int(plan.params[k, 0]), close, per_atr, features, plan.column[k])
 
 
 @kernel
 def update_calendar(
-    plan: FeaturePlan, row: Record, series: Floats, place: int, atr: float, features: Floats
+    plan: FeaturePlan, row: Record, series: Floats, place: int, per_atr: float, features: Floats
 ) -> None:
     """Write this family's columns, in place; the structure has seen the bar."""
     first, column = plan.first, plan.column
@@ -83,6 +83,6 @@ def update_calendar(
     for k in range(first[WEEK_CIRCLE], first[WEEK_CIRCLE + 1]):
         circle(start_s - MONDAY_S, WEEK_S, features, column[k])
     close = series[CLOSE, place]
-    update_before(plan, BEFORE, row, close, atr, features)
+    update_before(plan, BEFORE, row, close, per_atr, features)
     for k in range(first[RUNNING], first[RUNNING + 1]):
-        write_running(row, int(plan.params[k, 0]), close, atr, features, column[k])
+        write_running(row, int(plan.params[k, 0]), close, per_atr, features, column[k])

@@ -82,16 +82,14 @@ def is_long(series: Floats, at: int) -> bool:
 
 
 @kernel
-def doji(series: Floats, place: int) -> float:
+def doji(series: Floats, place: int, small: float) -> float:
     """Return 1 where the body is small."""
-    small = 0.1 * mean_range(series, place, BODY_BARS)
     return 1.0 if body_of(series, place) <= small else 0.0
 
 
 @kernel
-def marubozu(series: Floats, place: int) -> float:
+def marubozu(series: Floats, place: int, small: float) -> float:
     """Return the colour of a long body whose wicks are small."""
-    small = 0.1 * mean_range(series, place, BODY_BARS)
     if series[HIGH, place] - top_of(series, place) >= small:
         return 0.0
     if bottom_of(series, place) - series[LOW, place] >= small or not is_long(series, place):
@@ -100,9 +98,8 @@ def marubozu(series: Floats, place: int) -> float:
 
 
 @kernel
-def hammer(series: Floats, place: int) -> float:
+def hammer(series: Floats, place: int, small: float) -> float:
     """Return 1 for a short body on a longer lower wick, without upper one, near the low before."""
-    small = 0.1 * mean_range(series, place, BODY_BARS)
     bottom = bottom_of(series, place)
     if series[HIGH, place] - top_of(series, place) >= small:
         return 0.0
@@ -115,11 +112,10 @@ def hammer(series: Floats, place: int) -> float:
 
 
 @kernel
-def shooting_star(series: Floats, place: int) -> float:
+def shooting_star(series: Floats, place: int, small: float) -> float:
     """Return -1 for a short body under a longer upper wick, whole above the body before."""
     if bottom_of(series, place) <= top_of(series, place - 1):
         return 0.0
-    small = 0.1 * mean_range(series, place, BODY_BARS)
     if bottom_of(series, place) - series[LOW, place] >= small:
         return 0.0
     if series[HIGH, place] - top_of(series, place) <= body_of(series, place):
@@ -233,14 +229,15 @@ def update_candles(
         for k in range(first[DOJI], first[SOLDIERS + 1]):
             features[column[k]] = np.nan
         return
+    small = 0.1 * mean_range(series, place, BODY_BARS)
     for k in range(first[DOJI], first[DOJI + 1]):
-        features[column[k]] = doji(series, place)
+        features[column[k]] = doji(series, place, small)
     for k in range(first[MARUBOZU], first[MARUBOZU + 1]):
-        features[column[k]] = marubozu(series, place)
+        features[column[k]] = marubozu(series, place, small)
     for k in range(first[HAMMER], first[HAMMER + 1]):
-        features[column[k]] = hammer(series, place)
+        features[column[k]] = hammer(series, place, small)
     for k in range(first[SHOOTING_STAR], first[SHOOTING_STAR + 1]):
-        features[column[k]] = shooting_star(series, place)
+        features[column[k]] = shooting_star(series, place, small)
     for k in range(first[ENGULFING], first[ENGULFING + 1]):
         features[column[k]] = engulfing(series, place)
     for k in range(first[HARAMI], first[HARAMI + 1]):

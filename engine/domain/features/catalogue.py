@@ -23,7 +23,14 @@ from engine.domain.bars import BAR_DTYPE
 from engine.domain.book import BOOK_LEVELS
 from engine.domain.features import micro
 from engine.domain.features.coarse import COARSE_BARS
-from engine.domain.features.plan import KERNELS, PARAMS_MAX, SHAPES, FeaturePlan, Shape
+from engine.domain.features.plan import (
+    KERNELS,
+    PARAMS_MAX,
+    SHAPES,
+    SMOOTHING_MAX,
+    FeaturePlan,
+    Shape,
+)
 from engine.domain.features.series import WINDOW_MAX
 from engine.domain.features.zones import zone_tables
 from engine.domain.kernel import Integers
@@ -47,6 +54,7 @@ INPUTS: Final = (
     "others",
 )
 WINDOW_PARAMS: Final = ("bars", "shift", "smooth", "signal", "lag", "step")
+SMOOTHING_PARAMS: Final = ("smooth", "signal")
 SPAN_MAX: Final = 1_000
 # Rows over bars made of several.
 LAYERS_MAX: Final = 4
@@ -137,6 +145,8 @@ def check_params(row: FeatureRow, shape: Shape) -> None:
             raise CatalogueError(f"{row.name}: {name} lies outside 1..{BOOK_LEVELS}")
         if kind == "part" and number not in set(Part):
             raise CatalogueError(f"{row.name}: {name} is no day, week, month or session")
+        if kind in SMOOTHING_PARAMS and number > SMOOTHING_MAX:
+            raise CatalogueError(f"{row.name}: {name} lies outside 1..{SMOOTHING_MAX}")
         if kind in WINDOW_PARAMS:
             window += number
             if number != int(number) or window > window_max:

@@ -16,7 +16,8 @@ import math
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, HIGH, LOW, in_atrs, window_sum
+from engine.domain.features.series import CLOSE, HIGH, LOW
+from engine.domain.features.windows import window_sum
 from engine.domain.kernel import Floats, fused, kernel
 
 HILBERT = kernel_number("cycle.hilbert")
@@ -31,6 +32,9 @@ PERIOD_MIN, PERIOD_MAX = 6.0, 50.0
 HILBERT_FIRST = 37  # the bar at which TA-Lib begins
 HILBERT_KNOWN = 86  # by then a cycle of any period was smoothed whole
 TREND_RATIO = 0.015  # this far from its mean price is in a trend, whatever the cycle says
+# Of a bar's share of a whole turn, by the bars of a cycle.
+COSINES = np.cos(2.0 * np.pi / np.maximum(np.arange(PERIOD_MAX + 1.0), 1.0))
+SINES = np.sin(2.0 * np.pi / np.maximum(np.arange(PERIOD_MAX + 1.0), 1.0))
 BEFORE_CYBER = 6  # bars until Ehlers' smoothing has its window
 
 
@@ -85,14 +89,27 @@ def cycle_phase(memory: Floats, cell: int, at: int, bars: int) -> float:
     One coefficient of the Fourier transform of the last `bars` smoothed values, which are taken
     from the newest one: what all share adds up to nothing over a whole turn.
     """
-    cosine, sine = math.cos(2.0 * math.pi / bars), math.sin(2.0 * math.pi / bars)
+    cosine, sine = COSINES[bars], SINES[bars]
+    # Every other value turns twice as far, so that two turns go on at once.
+    cosine_2, sine_2 = cosine * cosine - sine * sine, 2.0 * sine * cosine
     newest = memory[cell + (at & SMOOTHED_MASK)]
     x, y, real, imaginary = 1.0, 0.0, 0.0, 0.0
-    for back in range(bars):
+    x_odd, y_odd, real_odd, imaginary_odd = cosine, sine, 0.0, 0.0
+    for back in range(0, bars - 1, 2):
         value = memory[cell + ((at - back) & SMOOTHED_MASK)] - newest
+        value_odd = memory[cell + ((at - back - 1) & SMOOTHED_MASK)] - newest
         real += y * value
         imaginary += x * value
-        x, y = x * cosine - y * sine, x * sine + y * cosine
+        real_odd += y_odd * value_odd
+        imaginary_odd += x_odd * value_odd
+        x, y = x * cosine_2 - y * sine_2, x * sine_2 + y * cosine_2
+        x_odd, y_odd = x_odd * cosine_2 - y_odd * sine_2, x_odd * sine_2 + y_odd * cosine_2
+    if bars & 1:
+        value = memory[cell + ((at - bars + 1) & SMOOTHED_MASK)] - newest
+        real += y * value
+        imaginary += x * value
+    real += real_odd
+    imaginary += imaginary_odd
     if real == 0.0 and imaginary == 0.0:
         return np.nan
     angle = math.copysign(90.0, real)
@@ -251,7 +268,7 @@ def update_cycle(
     series: Floats,
     place: int,
     number: int,
-    atr: float,
+    per_atr: float,
     memory: Floats,
     features: Floats,
 ) -> None:
@@ -261,7 +278,7 @@ def update_cycle(
         write_hilbert(series, place, number, memory, cell[k], features, column[k])
     for k in range(first[CYBER], first[CYBER + 1]):
         value = cyber(series, place, number, params[k, 0], memory, cell[k])
-        features[column[k]] = in_atrs(value, atr)
+        features[column[k]] = value * per_atr
     for k in range(first[ROOFING], first[ROOFING + 1]):
         value = roofing(series, place, number, params[k], memory, cell[k])
-        features[column[k]] = in_atrs(value, atr)
+        features[column[k]] = value * per_atr

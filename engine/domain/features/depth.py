@@ -11,15 +11,8 @@ import numpy as np
 from engine.domain.book import BOOK_LEVELS, FLOW_LEVELS
 from engine.domain.features.cross import fold_mean
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import (
-    DEPTH_FIRST,
-    DEPTH_FLOW,
-    DEPTH_RUN,
-    TO_BPS,
-    VOLUME,
-    ratio,
-    window_sum,
-)
+from engine.domain.features.series import DEPTH_FIRST, DEPTH_FLOW, DEPTH_RUN, TO_BPS, VOLUME, ratio
+from engine.domain.features.windows import window_sum
 from engine.domain.kernel import Floats, fused, kernel
 
 IMBALANCE = kernel_number("depth.imbalance")

@@ -19,7 +19,7 @@ from engine.domain.features.plan import FeaturePlan, kernels_of
 from engine.domain.features.profile import update_profile
 from engine.domain.features.regime import update_regime
 from engine.domain.features.returns import update_returns
-from engine.domain.features.series import place_of
+from engine.domain.features.series import per_atr_of, place_of
 from engine.domain.features.sessions import update_sessions
 from engine.domain.features.smart_money import update_smart_money
 from engine.domain.features.statistics import update_statistics
@@ -83,19 +83,19 @@ def update_price_families(
         memory: float64[cells], state of the rows.
         features: float64[columns].
     """
-    place = place_of(series, number)
+    place, per_atr = place_of(series, number), per_atr_of(atr)
     if has_rows(plan, RETURNS):
-        update_returns(plan, series, place, number, atr, memory, features)
+        update_returns(plan, series, place, number, per_atr, memory, features)
     if has_rows(plan, AVERAGES):
-        update_averages(plan, series, place, number, atr, memory, features)
+        update_averages(plan, series, place, number, per_atr, memory, features)
     if has_rows(plan, TREND):
         update_trend(plan, series, place, number, atr, memory, features)
     if has_rows(plan, MOMENTUM):
-        update_momentum(plan, series, place, number, atr, memory, features)
+        update_momentum(plan, series, place, number, per_atr, memory, features)
     if has_rows(plan, VOLATILITY):
         update_volatility(plan, series, place, number, atr, memory, features)
     if has_rows(plan, VOLUME):
-        update_volume(plan, series, place, number, atr, memory, features)
+        update_volume(plan, series, place, number, per_atr, memory, features)
 
 
 @kernel
@@ -122,23 +122,23 @@ def update_families(
         features: float64[columns].
     """
     update_price_families(plan, series, number, atr, memory, features)
-    place = place_of(series, number)
+    place, per_atr = place_of(series, number), per_atr_of(atr)
     if has_rows(plan, STATISTICS):
-        update_statistics(plan, series, place, number, atr, features)
+        update_statistics(plan, series, place, number, per_atr, features)
     if has_rows(plan, PROFILE):
-        update_profile(plan, series, place, number, atr, memory, features)
+        update_profile(plan, series, place, number, per_atr, memory, features)
     if has_rows(plan, CYCLE):
-        update_cycle(plan, series, place, number, atr, memory, features)
+        update_cycle(plan, series, place, number, per_atr, memory, features)
     if has_rows(plan, IMPACT):
         update_impact(plan, series, place, number, features)
     if has_rows(plan, CANDLES):
         update_candles(plan, series, place, number, features)
     if has_rows(plan, CALENDAR):
-        update_calendar(plan, structure, series, place, atr, features)
+        update_calendar(plan, structure, series, place, per_atr, features)
     if has_rows(plan, SESSIONS):
-        update_sessions(plan, structure, series, place, atr, features)
+        update_sessions(plan, structure, series, place, per_atr, features)
     if has_rows(plan, SMART_MONEY):
-        update_smart_money(plan, structure, series, place, number, atr, features)
+        update_smart_money(plan, structure, series, place, number, per_atr, features)
     if has_rows(plan, PATTERNS):
         update_patterns(plan, structure, series, place, number, atr, memory, features)
     if has_rows(plan, CARRY):

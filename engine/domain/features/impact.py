@@ -7,16 +7,8 @@ import math
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import (
-    BOUGHT,
-    CLOSE,
-    RETURN,
-    TO_BPS,
-    TRADES,
-    VOLUME,
-    ratio,
-    window_sum,
-)
+from engine.domain.features.series import BALANCE, CLOSE, RETURN, TO_BPS, TRADES, VOLUME, ratio
+from engine.domain.features.windows import distance_from, products_of, window_sum
 from engine.domain.kernel import Floats, kernel
 
 AMIHUD_BPS = kernel_number("impact.amihud_bps")
@@ -56,12 +48,9 @@ def kyle_bps(series: Floats, place: int, number: int, bars: int) -> float:
     """
     if number < bars:
         return np.nan
-    shared = 0.0
-    squares = 0.0
-    for at in range(place - bars + 1, place + 1):
-        signed = 2.0 * series[BOUGHT, at] - series[VOLUME, at]
-        shared += series[RETURN, at] * signed
-        squares += signed * signed
+    balances = series[BALANCE, place - bars + 1 : place + 1]
+    shared = products_of(series[RETURN, place - bars + 1 : place + 1], 0.0, balances, 0.0)
+    squares = products_of(balances, 0.0, balances, 0.0)
     mean = window_sum(series, VOLUME, place, bars) / bars
     return ratio(shared, squares) * mean * TO_BPS
 
@@ -71,9 +60,7 @@ def vpin(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the sum of one-sided volume over all volume of the window, 0 to 1."""
     if number < bars - 1:
         return np.nan
-    one_sided = 0.0
-    for at in range(place - bars + 1, place + 1):
-        one_sided += abs(2.0 * series[BOUGHT, at] - series[VOLUME, at])
+    one_sided = distance_from(series[BALANCE, place - bars + 1 : place + 1], 0.0)
     return ratio(one_sided, window_sum(series, VOLUME, place, bars))
 
 

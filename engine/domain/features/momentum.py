@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from engine.domain.features.averages import fold_wilder_mean, update_ema
-from engine.domain.features.plan import FeaturePlan, kernel_number
+from engine.domain.features.plan import SMOOTHING_MAX, FeaturePlan, kernel_number
 from engine.domain.features.series import (
     CLOSE,
     HIGH,
@@ -16,14 +16,16 @@ from engine.domain.features.series import (
     TO_BPS,
     TRUE_RANGE,
     TYPICAL,
-    in_atrs,
     ratio,
+)
+from engine.domain.features.windows import (
+    distance_from,
     window_high,
     window_low,
     window_sum,
     window_way,
 )
-from engine.domain.kernel import Floats, kernel
+from engine.domain.kernel import Floats, fused, kernel
 
 RSI = kernel_number("momentum.rsi")
 STOCHASTIC = kernel_number("momentum.stochastic")
@@ -36,6 +38,7 @@ BODY_MEAN = kernel_number("momentum.body_mean")
 EFFICIENCY = kernel_number("momentum.efficiency")
 VHF = kernel_number("momentum.vhf")
 AWESOME = kernel_number("momentum.awesome")
+SMOOTHING_MASK = SMOOTHING_MAX - 1
 
 
 @kernel
@@ -46,8 +49,9 @@ def update_rsi(memory: Floats, cell: int, number: int, span: int, move: float) -
     """
     if number < 1:
         return np.nan
-    fold_wilder_mean(memory, cell, number, span, max(move, 0.0))
-    fold_wilder_mean(memory, cell + 1, number, span, max(-move, 0.0))
+    weight = 1.0 / span
+    fold_wilder_mean(memory, cell, number, span, weight, max(move, 0.0))
+    fold_wilder_mean(memory, cell + 1, number, span, weight, max(-move, 0.0))
     if number < span:
         return np.nan
     total = memory[cell] + memory[cell + 1]
@@ -64,11 +68,29 @@ def place_in_range(series: Floats, place: int, bars: int) -> float:
     return ratio(series[CLOSE, place] - low, high - low)
 
 
+@fused
+def ring_mean(memory: Floats, cell: int, number: int, bars: int) -> float:
+    """Return the mean of the newest `bars` numbers of a ring of SMOOTHING_MAX."""
+    total = 0.0
+    for back in range(bars):
+        total += memory[cell + ((number - back) & SMOOTHING_MASK)]
+    return total / bars
+
+
 @kernel
 def stochastic(
-    series: Floats, place: int, number: int, lengths: Floats, features: Floats, column: int
+    series: Floats,
+    place: int,
+    number: int,
+    lengths: Floats,
+    memory: Floats,
+    cell: int,
+    features: Floats,
+    column: int,
 ) -> None:
     """Write the smoothed place in the range and its mean over the signal's bars, in place.
+
+    Cells: rings of the newest places as they are, and smoothed.
 
     Args:
         lengths: bars of the range, of the smoothing and of the signal.
@@ -76,18 +98,17 @@ def stochastic(
     bars, smooth, signal = int(lengths[0]), int(lengths[1]), int(lengths[2])
     features[column] = np.nan
     features[column + 1] = np.nan
+    if number < bars - 1:
+        return
+    memory[cell + (number & SMOOTHING_MASK)] = place_in_range(series, place, bars)
+    if number < bars + smooth - 2:
+        return
+    smoothed = ring_mean(memory, cell, number, smooth)
+    memory[cell + SMOOTHING_MAX + (number & SMOOTHING_MASK)] = smoothed
     if number < bars + smooth + signal - 3:
         return
-    newest = 0.0
-    mean = 0.0
-    for back in range(smooth + signal - 1):
-        raw = place_in_range(series, place - back, bars)
-        if back < smooth:
-            newest += raw / smooth
-        # The raw value enters as many of the smoothed ones as windows of `smooth` hold it.
-        mean += raw * min(back + 1, smooth, signal, smooth + signal - 1 - back) / (smooth * signal)
-    features[column] = newest
-    features[column + 1] = mean
+    features[column] = smoothed
+    features[column + 1] = ring_mean(memory, cell + SMOOTHING_MAX, number, signal)
 
 
 @kernel
@@ -96,9 +117,7 @@ def cci(series: Floats, place: int, number: int, bars: int) -> float:
     if number < bars - 1:
         return np.nan
     mean = window_sum(series, TYPICAL, place, bars) / bars
-    spread = 0.0
-    for at in range(place - bars + 1, place + 1):
-        spread += abs(series[TYPICAL, at] - mean)
+    spread = distance_from(series[TYPICAL, place - bars + 1 : place + 1], mean)
     # WHY: the mean of equal prices may differ from them in the last digit, which is no spread.
     if not spread > 1e-9 * mean:
         return np.nan
@@ -106,24 +125,25 @@ def cci(series: Floats, place: int, number: int, bars: int) -> float:
 
 
 @kernel
-def window_pressure(series: Floats, place: int, bars: int) -> float:
-    """Return how far closes rose above the true lows, over the true ranges of the window."""
-    bought = 0.0
-    for at in range(place - bars + 1, place + 1):
-        bought += series[CLOSE, at] - min(series[LOW, at], series[CLOSE, at - 1])
-    return ratio(bought, window_sum(series, TRUE_RANGE, place, bars))
-
-
-@kernel
 def weighted_pressure(series: Floats, place: int, number: int, lengths: Floats) -> float:
-    """Return pressure over three windows, the short one weighing 4, the middle 2, the long 1."""
-    short, middle, long = int(lengths[0]), int(lengths[1]), int(lengths[2])
-    if number < long:
+    """Return pressure over three windows, the short one weighing 4, the middle 2, the long 1.
+
+    Pressure is how far closes rose above the true lows, over the true ranges of the window.
+
+    Args:
+        lengths: bars of the windows, each longer than the one before.
+    """
+    if number < int(lengths[2]):
         return np.nan
-    total = 4.0 * window_pressure(series, place, short) + 2.0 * window_pressure(
-        series, place, middle
-    )
-    return (total + window_pressure(series, place, long)) / 7.0
+    bought, ranges, total, bars = 0.0, 0.0, 0.0, 0
+    for k in range(3):
+        # Each window holds the one before it, which is added up already.
+        for at in range(place - int(lengths[k]) + 1, place - bars + 1):
+            bought += series[CLOSE, at] - min(series[LOW, at], series[CLOSE, at - 1])
+            ranges += series[TRUE_RANGE, at]
+        bars = int(lengths[k])
+        total += ratio(bought, ranges) * (4 >> k)
+    return total / 7.0
 
 
 @kernel
@@ -208,14 +228,14 @@ def vhf(series: Floats, place: int, number: int, bars: int) -> float:
 
 @kernel
 def awesome(
-    series: Floats, place: int, number: int, short: int, long: int, atr_ticks: float
+    series: Floats, place: int, number: int, short: int, long: int, per_atr: float
 ) -> float:
     """Return the short minus the long mean of middle prices, in ATRs."""
     if number < long - 1:
         return np.nan
     above = window_sum(series, HIGH, place, short) + window_sum(series, LOW, place, short)
     below = window_sum(series, HIGH, place, long) + window_sum(series, LOW, place, long)
-    return in_atrs(above / (2 * short) - below / (2 * long), atr_ticks)
+    return (above / (2 * short) - below / (2 * long)) * per_atr
 
 
 @kernel
@@ -224,7 +244,7 @@ def update_momentum(
     series: Floats,
     place: int,
     number: int,
-    atr: float,
+    per_atr: float,
     memory: Floats,
     features: Floats,
 ) -> None:
@@ -244,28 +264,28 @@ def update_momentum(
     for k in range(first[FISHER], first[FISHER + 1]):
         bars = int(params[k, 0])
         features[column[k]] = fisher(series, place, number, bars, memory, cell[k])
-    update_oscillators(plan, series, place, number, atr, features)
+    for k in range(first[STOCHASTIC], first[STOCHASTIC + 1]):
+        stochastic(series, place, number, params[k], memory, cell[k], features, column[k])
+    update_oscillators(plan, series, place, number, per_atr, features)
 
 
 @kernel
 def update_oscillators(
-    plan: FeaturePlan, series: Floats, place: int, number: int, atr: float, features: Floats
+    plan: FeaturePlan, series: Floats, place: int, number: int, per_atr: float, features: Floats
 ) -> None:
     """Write the columns over windows, in place."""
     first, params, column = plan.first, plan.params, plan.column
-    for k in range(first[STOCHASTIC], first[STOCHASTIC + 1]):
-        stochastic(series, place, number, params[k], features, column[k])
     for k in range(first[CCI], first[CCI + 1]):
         features[column[k]] = cci(series, place, number, int(params[k, 0]))
     for k in range(first[WEIGHTED_PRESSURE], first[WEIGHTED_PRESSURE + 1]):
         features[column[k]] = weighted_pressure(series, place, number, params[k])
     for k in range(first[BODY_MEAN], first[BODY_MEAN + 1]):
         mean = body_mean(series, place, number, int(params[k, 0]))
-        features[column[k]] = in_atrs(mean, atr)
+        features[column[k]] = mean * per_atr
     for k in range(first[EFFICIENCY], first[EFFICIENCY + 1]):
         features[column[k]] = efficiency(series, place, number, int(params[k, 0]))
     for k in range(first[VHF], first[VHF + 1]):
         features[column[k]] = vhf(series, place, number, int(params[k, 0]))
     for k in range(first[AWESOME], first[AWESOME + 1]):
         short, long = int(params[k, 0]), int(params[k, 1])
-        features[column[k]] = awesome(series, place, number, short, long, atr)
+        features[column[k]] = awesome(series, place, number, short, long, per_atr)

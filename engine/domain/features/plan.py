@@ -27,6 +27,7 @@ from engine.domain.kernel import Floats, Integers
 
 PARAMS_MAX: Final = 4
 HILBERT_CELLS: Final = 101  # rings of 64, 16 and 8 values, 13 words (cycle.py)
+SMOOTHING_MAX: Final = 4  # bars a mean is over whose numbers stand in a ring, a power of two
 PROFILE_BINS: Final = 24  # prices between a window's low and high are told apart so far
 
 
@@ -71,7 +72,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "trend.midpoint_distance": Shape(("bars", "shift")),
         "trend.fractals": Shape(("bars",), 2, ("high", "low")),
         "momentum.rsi": Shape(("span",), cells=2),
-        "momentum.stochastic": Shape(("bars", "smooth", "signal"), outputs=("k", "d")),
+        "momentum.stochastic": Shape(("bars", "smooth", "signal"), 2 * SMOOTHING_MAX, ("k", "d")),
         "momentum.cci": Shape(("bars",)),
         "momentum.weighted_pressure": Shape(("bars_short", "bars_middle", "bars_long")),
         "momentum.tsi": Shape(("span_first", "span_second"), cells=4),

@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.features.plan import PROFILE_BINS, FeaturePlan, kernel_number
-from engine.domain.features.series import (
-    CLOSE,
-    HIGH,
-    LOW,
-    TYPICAL,
-    VOLUME,
-    in_atrs,
-    window_high,
-    window_low,
-)
+from engine.domain.features.series import CLOSE, HIGH, LOW, TYPICAL, VOLUME
+from engine.domain.features.windows import window_high, window_low, window_sum
 from engine.domain.kernel import Floats, kernel
 
 VALUE_AREA = kernel_number("profile.value_area")
@@ -38,21 +30,20 @@ def fill_bins(
     """
     for b in range(PROFILE_BINS):
         memory[cell + b] = 0.0
-    total = 0.0
     for at in range(place - bars + 1, place + 1):
         b = min(int((series[TYPICAL, at] - low) / width), PROFILE_BINS - 1)
         memory[cell + b] += series[VOLUME, at]
-        total += series[VOLUME, at]
-    return total
+    return window_sum(series, VOLUME, place, bars)
 
 
 @kernel
 def fullest_bin(memory: Floats, cell: int) -> int:
     """Return the bin with most volume, the lowest of equal ones: the point of control."""
-    found = 0
+    found, most = 0, memory[cell]
     for b in range(1, PROFILE_BINS):
-        if memory[cell + b] > memory[cell + found]:
-            found = b
+        is_more = memory[cell + b] > most
+        found = b if is_more else found
+        most = memory[cell + b] if is_more else most
     return found
 
 
@@ -84,7 +75,7 @@ def write_profile(
     place: int,
     number: int,
     bars: int,
-    atr: float,
+    per_atr: float,
     memory: Floats,
     cell: int,
     features: Floats,
@@ -110,9 +101,9 @@ def write_profile(
     begin, end = value_area(memory, cell, control, total)
     close = series[CLOSE, place]
     lower, upper = low + begin * width, low + end * width
-    features[column] = in_atrs(close - low - (control + 0.5) * width, atr)
-    features[column + 1] = in_atrs(upper - close, atr)
-    features[column + 2] = in_atrs(close - lower, atr)
+    features[column] = (close - low - (control + 0.5) * width) * per_atr
+    features[column + 1] = (upper - close) * per_atr
+    features[column + 2] = (close - lower) * per_atr
     features[column + 3] = (2.0 * close - lower - upper) / (upper - lower)
 
 
@@ -122,7 +113,7 @@ def update_profile(
     series: Floats,
     place: int,
     number: int,
-    atr: float,
+    per_atr: float,
     memory: Floats,
     features: Floats,
 ) -> None:
@@ -130,4 +121,4 @@ def update_profile(
     first, params, column, cell = plan.first, plan.params, plan.column, plan.cell
     for k in range(first[VALUE_AREA], first[VALUE_AREA + 1]):
         bars = int(params[k, 0])
-        write_profile(series, place, number, bars, atr, memory, cell[k], features, column[k])
+        write_profile(series, place, number, bars, per_atr, memory, cell[k], features, column[k])

@@ -12,10 +12,9 @@ from engine.domain.features.series import (
     OPEN,
     RETURN,
     RETURN_VARIANCE_MIN,
-    in_atrs,
-    newest_deviation,
     ratio,
 )
+from engine.domain.features.windows import newest_deviation
 from engine.domain.kernel import Floats, kernel
 
 CHANGE = kernel_number("returns.change")
@@ -28,11 +27,11 @@ RUN = kernel_number("returns.run")
 
 
 @kernel
-def change(series: Floats, place: int, number: int, bars: int, atr_ticks: float) -> float:
+def change(series: Floats, place: int, number: int, bars: int, per_atr: float) -> float:
     """Return close minus the close `bars` bars before, in ATRs; NaN when unknown."""
     if number < bars:
         return np.nan
-    return in_atrs(series[CLOSE, place] - series[CLOSE, place - bars], atr_ticks)
+    return (series[CLOSE, place] - series[CLOSE, place - bars]) * per_atr
 
 
 @kernel
@@ -60,11 +59,11 @@ def wicks(series: Floats, place: int, features: Floats, column: int) -> None:
 
 
 @kernel
-def gap(series: Floats, place: int, number: int, atr_ticks: float) -> float:
+def gap(series: Floats, place: int, number: int, per_atr: float) -> float:
     """Return open minus the close before, in ATRs."""
     if number < 1:
         return np.nan
-    return in_atrs(series[OPEN, place] - series[CLOSE, place - 1], atr_ticks)
+    return (series[OPEN, place] - series[CLOSE, place - 1]) * per_atr
 
 
 @kernel
@@ -96,14 +95,14 @@ def update_returns(
     series: Floats,
     place: int,
     number: int,
-    atr_ticks: float,
+    per_atr: float,
     memory: Floats,
     features: Floats,
 ) -> None:
     """Write this family's columns for bar `number`, in place."""
     first, params, column = plan.first, plan.params, plan.column
     for k in range(first[CHANGE], first[CHANGE + 1]):
-        features[column[k]] = change(series, place, number, int(params[k, 0]), atr_ticks)
+        features[column[k]] = change(series, place, number, int(params[k, 0]), per_atr)
     for k in range(first[BODY], first[BODY + 1]):
         features[column[k]] = body(series, place)
     for k in range(first[CLOSE_PLACE], first[CLOSE_PLACE + 1]):
@@ -111,7 +110,7 @@ def update_returns(
     for k in range(first[WICKS], first[WICKS + 1]):
         wicks(series, place, features, column[k])
     for k in range(first[GAP], first[GAP + 1]):
-        features[column[k]] = gap(series, place, number, atr_ticks)
+        features[column[k]] = gap(series, place, number, per_atr)
     for k in range(first[DEVIATION_OF_RETURN], first[DEVIATION_OF_RETURN + 1]):
         features[column[k]] = deviation_of_return(series, place, number, int(params[k, 0]))
     for k in range(first[RUN], first[RUN + 1]):

@@ -33,6 +33,7 @@ WINDOW_MAX = 120  # what is behind it is free for the bar before a window and a 
 # What a bar brings.
 OPEN, HIGH, LOW, CLOSE, VOLUME, BOUGHT, TRADES, START_S = 0, 1, 2, 3, 4, 5, 6, 7
 BAR_INPUTS = 8
+BALANCE = BOUGHT  # in the columns: what was bought less what was sold
 # What is computed from it once, for all windows.
 RETURN, TRUE_RANGE, TYPICAL, LOG_RANGE_SQUARE, LOG_BODY_SQUARE, LOG_DRIFT = 8, 9, 10, 11, 12, 13
 SERIES_COLUMNS = 14
@@ -47,6 +48,7 @@ CONTEXT_WORDS = DEPTH_FIRST + 4 * BOOK_LEVELS
 S_TO_NS = 1_000_000_000
 DAY_S = 86_400.0
 TO_BPS = 10_000.0
+LOG_SERIES_MAX = 6e-4  # prices 5 % apart: the tenth power of what they differ by is a rounding
 RETURN_VARIANCE_MIN = 1e-24  # what is below is rounding that equal returns left, not spread
 
 
@@ -58,11 +60,9 @@ def place_of(series: Floats, number: int) -> int:
 
 
 @fused
-def in_atrs(distance: float, atr_ticks: float) -> float:
-    """Return a distance in average true ranges; NaN while there is no range."""
-    if atr_ticks > 0.0:
-        return distance / atr_ticks
-    return np.nan
+def per_atr_of(atr: float) -> float:
+    """Return 1 / an average true range, which makes ATRs of ticks; NaN while there is no range."""
+    return 1.0 / atr if atr > 0.0 else np.nan
 
 
 @fused
@@ -114,6 +114,18 @@ def begin_lap(series: Floats) -> None:
 
 
 @kernel
+def log_ratio(price: float, base: float) -> float:
+    """Return log(price / base), both above 0; of prices near each other without a logarithm."""
+    z = (price - base) / (price + base)
+    square = z * z
+    if square > LOG_SERIES_MAX:
+        return math.log(price / base)
+    # log(price / base) = 2 artanh(z); what is left out of it, z ** 10 / 11, is no digit of it.
+    end = 1 / 7 + square * (1 / 9)
+    return 2.0 * z * (1.0 + square * (1 / 3 + square * (1 / 5 + square * end)))
+
+
+@kernel
 def push_bar(series: Floats, number: int, inputs: Floats) -> bool:
     """Write bar `number` into the columns, in place; False, and nothing, when it cannot be one.
 
@@ -133,88 +145,18 @@ def push_bar(series: Floats, number: int, inputs: Floats) -> bool:
         before = series[CLOSE, place - 1]
     for column in range(BAR_INPUTS):
         series[column, place] = inputs[column]
+    series[BALANCE, place] = 2.0 * inputs[BOUGHT] - inputs[VOLUME]
     series[RETURN, place] = (close - before) / before
     series[TRUE_RANGE, place] = max(high, before) - min(low, before)
     series[TYPICAL, place] = (high + low + close) / 3.0
-    range_log = math.log(high / low)
-    body_log = math.log(close / inputs[OPEN])
-    up_log = math.log(high / inputs[OPEN])
+    range_log = log_ratio(high, low)
+    body_log = log_ratio(close, inputs[OPEN])
+    up_log = log_ratio(high, inputs[OPEN])
     down_log = up_log - range_log
     series[LOG_RANGE_SQUARE, place] = range_log * range_log
     series[LOG_BODY_SQUARE, place] = body_log * body_log
     series[LOG_DRIFT, place] = up_log * (up_log - body_log) + down_log * (down_log - body_log)
     return True
-
-
-@fused
-def window_sum(series: Floats, column: int, place: int, bars: int) -> float:
-    """Return the sum of a column over the window."""
-    total = 0.0
-    for at in range(place - bars + 1, place + 1):
-        total += series[column, at]
-    return total
-
-
-@fused
-def window_high(series: Floats, column: int, place: int, bars: int) -> float:
-    """Return the highest of a column over the window."""
-    found = series[column, place]
-    for at in range(place - bars + 1, place):
-        found = max(found, series[column, at])
-    return found
-
-
-@fused
-def window_low(series: Floats, column: int, place: int, bars: int) -> float:
-    """Return the lowest of a column over the window."""
-    found = series[column, place]
-    for at in range(place - bars + 1, place):
-        found = min(found, series[column, at])
-    return found
-
-
-@kernel
-def window_way(series: Floats, column: int, place: int, bars: int) -> float:
-    """Return the sum of a column's absolute moves from bar to bar of the window."""
-    total = 0.0
-    for at in range(place - bars + 1, place + 1):
-        total += abs(series[column, at] - series[column, at - 1])
-    return total
-
-
-@kernel
-def window_spread(series: Floats, column: int, place: int, bars: int) -> tuple[float, float]:
-    """Return the mean of the window's differences from its newest number, and their variance.
-
-    Of differences, so that large prices lose no digits. Rounding may leave a variance below zero.
-    """
-    total = 0.0
-    squares = 0.0
-    for at in range(place - bars + 1, place + 1):
-        difference = series[column, at] - series[column, place]
-        total += difference
-        squares += difference * difference
-    mean = total / bars
-    return mean, squares / bars - mean * mean
-
-
-@kernel
-def newest_deviation(
-    series: Floats, column: int, place: int, bars: int, variance_min: float
-) -> float:
-    """Return the newest number minus the window's mean, in the window's standard deviations.
-
-    Args:
-        series: the columns.
-        column: which of them.
-        place: where the newest number is found.
-        bars: of the window.
-        variance_min: NaN unless the variance is above it.
-    """
-    mean, variance = window_spread(series, column, place, bars)
-    if not variance > variance_min:
-        return np.nan
-    return -mean / math.sqrt(variance)
 
 
 @kernel

@@ -26,7 +26,7 @@ def open_count(row: Record) -> float:
 
 @kernel
 def update_sessions(
-    plan: FeaturePlan, row: Record, series: Floats, place: int, atr: float, features: Floats
+    plan: FeaturePlan, row: Record, series: Floats, place: int, per_atr: float, features: Floats
 ) -> None:
     """Write this family's columns, in place; the structure has seen the bar."""
     first, params, column = plan.first, plan.params, plan.column
@@ -34,4 +34,4 @@ def update_sessions(
         features[column[k]] = open_count(row)
     for k in range(first[PASSED], first[PASSED + 1]):
         features[column[k]] = row["session_share"][int(params[k, 0]) - 1]
-    update_before(plan, BEFORE, row, series[CLOSE, place], atr, features)
+    update_before(plan, BEFORE, row, series[CLOSE, place], per_atr, features)

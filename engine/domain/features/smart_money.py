@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, in_atrs, ratio
+from engine.domain.features.series import CLOSE, ratio
 from engine.domain.kernel import Floats, Record, kernel
 from engine.domain.leg import retracement
 from engine.domain.structure_state import SWING_MASK, BlockState
@@ -32,9 +32,9 @@ def write_side(side: int, known_at: int, number: int, features: Floats, column: 
 
 
 @kernel
-def level_distance(level: float, close: float, side: int, atr: float) -> float:
+def level_distance(level: float, close: float, side: int, per_atr: float) -> float:
     """Return how far a level lies on a side of the close, in ATRs; NaN where it is 0: none."""
-    return in_atrs((level - close) * side, atr) if level > 0.0 else np.nan
+    return (level - close) * side * per_atr if level > 0.0 else np.nan
 
 
 @kernel
@@ -63,15 +63,15 @@ def write_leg(row: Record, close: float, features: Floats, column: int) -> None:
 
 
 @kernel
-def write_gaps(row: Record, close: float, atr: float, features: Floats, column: int) -> None:
+def write_gaps(row: Record, close: float, per_atr: float, features: Floats, column: int) -> None:
     """Write the distance to the nearest open gap of each side and their balance, in place."""
     bullish, bearish = row["gap_count"][0], row["gap_count"][1]
     features[column] = np.nan
     features[column + 1] = np.nan
     if bullish > 0:
-        features[column] = in_atrs(close - row["gap_near_ticks"][0, bullish - 1], atr)
+        features[column] = (close - row["gap_near_ticks"][0, bullish - 1]) * per_atr
     if bearish > 0:
-        features[column + 1] = in_atrs(row["gap_near_ticks"][1, bearish - 1] - close, atr)
+        features[column + 1] = (row["gap_near_ticks"][1, bearish - 1] - close) * per_atr
     features[column + 2] = ratio(float(bullish - bearish), float(bullish + bearish))
 
 
@@ -137,23 +137,23 @@ def write_confluence(
 
 @kernel
 def update_zones(
-    plan: FeaturePlan, row: Record, close: float, atr: float, features: Floats
+    plan: FeaturePlan, row: Record, close: float, per_atr: float, features: Floats
 ) -> None:
     """Write the rows about gaps, blocks and pools, in place."""
     first, column = plan.first, plan.column
     for k in range(first[GAPS], first[GAPS + 1]):
-        write_gaps(row, close, atr, features, column[k])
+        write_gaps(row, close, per_atr, features, column[k])
     for k in range(first[BLOCKS], first[BLOCKS + 1]):
         c = column[k]
-        features[c] = level_distance(nearest_block(row, 0, close, False), close, -1, atr)
-        features[c + 1] = level_distance(nearest_block(row, 1, close, False), close, 1, atr)
+        features[c] = level_distance(nearest_block(row, 0, close, False), close, -1, per_atr)
+        features[c + 1] = level_distance(nearest_block(row, 1, close, False), close, 1, per_atr)
     for k in range(first[BREAKERS], first[BREAKERS + 1]):
         c = column[k]
-        features[c] = level_distance(nearest_block(row, 0, close, True), close, 1, atr)
-        features[c + 1] = level_distance(nearest_block(row, 1, close, True), close, -1, atr)
+        features[c] = level_distance(nearest_block(row, 0, close, True), close, 1, per_atr)
+        features[c + 1] = level_distance(nearest_block(row, 1, close, True), close, -1, per_atr)
     for k in range(first[POOLS], first[POOLS + 1]):
-        features[column[k]] = level_distance(nearest_pool(row, 0, close), close, 1, atr)
-        features[column[k] + 1] = level_distance(nearest_pool(row, 1, close), close, -1, atr)
+        features[column[k]] = level_distance(nearest_pool(row, 0, close), close, 1, per_atr)
+        features[column[k] + 1] = level_distance(nearest_pool(row, 1, close), close, -1, per_atr)
 
 
 @kernel
@@ -163,7 +163,7 @@ def update_smart_money(
     series: Floats,
     place: int,
     number: int,
-    atr: float,
+    per_atr: float,
     features: Floats,
 ) -> None:
     """Write this family's columns for bar `number`, in place; the structure has seen it."""
@@ -172,11 +172,11 @@ def update_smart_money(
     for k in range(first[TREND], first[TREND + 1]):
         write_side(row["trend_side"], row["trend_known_at"], number, features, column[k])
     for k in range(first[SWINGS], first[SWINGS + 1]):
-        features[column[k]] = level_distance(newest_swing(row, 1), close, 1, atr)
-        features[column[k] + 1] = level_distance(newest_swing(row, -1), close, -1, atr)
+        features[column[k]] = level_distance(newest_swing(row, 1), close, 1, per_atr)
+        features[column[k] + 1] = level_distance(newest_swing(row, -1), close, -1, per_atr)
     for k in range(first[LIVE_LEVELS], first[LIVE_LEVELS + 1]):
-        features[column[k]] = level_distance(row["high_level_ticks"], close, 1, atr)
-        features[column[k] + 1] = level_distance(row["low_level_ticks"], close, -1, atr)
+        features[column[k]] = level_distance(row["high_level_ticks"], close, 1, per_atr)
+        features[column[k] + 1] = level_distance(row["low_level_ticks"], close, -1, per_atr)
     for k in range(first[LEG], first[LEG + 1]):
         write_leg(row, close, features, column[k])
     for k in range(first[GAP_RETURN], first[GAP_RETURN + 1]):
@@ -185,4 +185,4 @@ def update_smart_money(
         write_side(row["sweep_side"], row["sweep_at"], number, features, column[k])
     for k in range(first[CONFLUENCE], first[CONFLUENCE + 1]):
         write_confluence(row, close, number, int(params[k, 0]), features, column[k])
-    update_zones(plan, row, close, atr, features)
+    update_zones(plan, row, close, per_atr, features)

@@ -7,13 +7,13 @@ import math
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import (
-    CLOSE,
-    RETURN,
-    RETURN_VARIANCE_MIN,
-    in_atrs,
+from engine.domain.features.series import CLOSE, RETURN, RETURN_VARIANCE_MIN, ratio
+from engine.domain.features.windows import (
+    along_of,
     newest_deviation,
-    ratio,
+    powers_of,
+    products_of,
+    squares_between,
     window_sum,
 )
 from engine.domain.kernel import Floats, kernel
@@ -48,13 +48,7 @@ def moments(
     if number < bars:
         return
     mean = window_sum(series, RETURN, place, bars) / bars
-    two, three, four = 0.0, 0.0, 0.0
-    for at in range(place - bars + 1, place + 1):
-        difference = series[RETURN, at] - mean
-        square = difference * difference
-        two += square
-        three += square * difference
-        four += square * square
+    two, three, four = powers_of(series[RETURN, place - bars + 1 : place + 1], mean)
     two /= bars
     if not two > RETURN_VARIANCE_MIN:
         return
@@ -68,13 +62,10 @@ def autocorrelation(series: Floats, place: int, number: int, bars: int, lag: int
     if number < bars:
         return np.nan
     mean = window_sum(series, RETURN, place, bars) / bars
-    shared = 0.0
-    squares = 0.0
-    for at in range(place - bars + 1, place + 1):
-        difference = series[RETURN, at] - mean
-        squares += difference * difference
-        if at > place - bars + lag:
-            shared += difference * (series[RETURN, at - lag] - mean)
+    returns = series[RETURN, place - bars + 1 : place + 1]
+    squares = products_of(returns, mean, returns, mean)
+    newest, before = returns[lag:], returns[: bars - lag]
+    shared = products_of(newest, mean, before, mean)
     if not squares > RETURN_VARIANCE_MIN * bars:
         return np.nan
     return shared / squares
@@ -88,14 +79,9 @@ def variance_ratio(series: Floats, place: int, number: int, bars: int, step: int
     """
     if number < bars:
         return np.nan
-    single = 0.0
-    stepped = 0.0
-    for at in range(place - bars + 1, place + 1):
-        move = series[CLOSE, at] - series[CLOSE, at - 1]
-        single += move * move
-        if at >= place - bars + step:
-            long_move = series[CLOSE, at] - series[CLOSE, at - step]
-            stepped += long_move * long_move
+    closes = series[CLOSE, place - bars : place + 1]
+    single = squares_between(closes[1:], closes[:bars])
+    stepped = squares_between(closes[step:], closes[: bars + 1 - step])
     return ratio(stepped / (bars - step + 1), single / bars * step)
 
 
@@ -105,7 +91,7 @@ def line(
     place: int,
     number: int,
     bars: int,
-    atr_ticks: float,
+    per_atr: float,
     features: Floats,
     column: int,
 ) -> None:
@@ -120,15 +106,13 @@ def line(
     close = series[CLOSE, place]
     middle = (bars - 1) / 2.0
     mean = window_sum(series, CLOSE, place, bars) / bars
-    along, squares = 0.0, 0.0
-    for k in range(bars):
-        difference = series[CLOSE, place - bars + 1 + k] - mean
-        along += (k - middle) * difference
-        squares += difference * difference
+    closes = series[CLOSE, place - bars + 1 : place + 1]
+    along = along_of(closes, mean, middle)
+    squares = products_of(closes, mean, closes, mean)
     width = bars * (bars * bars - 1) / 12.0
     slope = along / width
     left = squares - slope * along
-    features[column] = in_atrs(slope, atr_ticks)
+    features[column] = slope * per_atr
     if squares > 0.0:
         features[column + 1] = slope * along / squares
     # WHY: what rounding leaves beside a straight line is no residual.
@@ -141,13 +125,11 @@ def rank(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the share of the `bars` closes before that are below the newest; ties count half."""
     if number < bars:
         return np.nan
-    below = 0.0
-    for at in range(place - bars, place):
-        if series[CLOSE, at] < series[CLOSE, place]:
-            below += 1.0
-        elif series[CLOSE, at] == series[CLOSE, place]:
-            below += 0.5
-    return below / bars
+    closes, close = series[CLOSE, place - bars : place], series[CLOSE, place]
+    below_twice = 0
+    for k in range(bars):
+        below_twice += int(closes[k] < close) + int(closes[k] <= close)
+    return below_twice / (2 * bars)
 
 
 @kernel
@@ -159,19 +141,16 @@ def reversion(series: Floats, place: int, number: int, bars: int) -> float:
     if number < bars:
         return np.nan
     mean = window_sum(series, CLOSE, place - 1, bars) / bars
-    drift = (series[CLOSE, place] - series[CLOSE, place - bars]) / bars
-    shared = 0.0
-    squares = 0.0
-    for at in range(place - bars + 1, place + 1):
-        before = series[CLOSE, at - 1] - mean
-        shared += before * (series[CLOSE, at] - series[CLOSE, at - 1] - drift)
-        squares += before * before
-    return -ratio(shared, squares)
+    newest_mean = mean + (series[CLOSE, place] - series[CLOSE, place - bars]) / bars
+    before = series[CLOSE, place - bars : place]
+    squares = products_of(before, mean, before, mean)
+    kept = products_of(before, mean, series[CLOSE, place - bars + 1 : place + 1], newest_mean)
+    return ratio(squares - kept, squares)
 
 
 @kernel
 def update_statistics(
-    plan: FeaturePlan, series: Floats, place: int, number: int, atr: float, features: Floats
+    plan: FeaturePlan, series: Floats, place: int, number: int, per_atr: float, features: Floats
 ) -> None:
     """Write this family's columns for bar `number`, in place."""
     first, params, column = plan.first, plan.params, plan.column
@@ -186,7 +165,7 @@ def update_statistics(
         bars, step = int(params[k, 0]), int(params[k, 1])
         features[column[k]] = variance_ratio(series, place, number, bars, step)
     for k in range(first[LINE], first[LINE + 1]):
-        line(series, place, number, int(params[k, 0]), atr, features, column[k])
+        line(series, place, number, int(params[k, 0]), per_atr, features, column[k])
     for k in range(first[RANK], first[RANK + 1]):
         features[column[k]] = rank(series, place, number, int(params[k, 0]))
     for k in range(first[REVERSION], first[REVERSION + 1]):

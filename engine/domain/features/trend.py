@@ -6,13 +6,10 @@ import numpy as np
 
 from engine.domain.features.averages import update_ema
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import (
-    CLOSE,
-    HIGH,
-    LOW,
-    TRUE_RANGE,
-    in_atrs,
-    ratio,
+from engine.domain.features.series import CLOSE, HIGH, LOW, TRUE_RANGE, per_atr_of, ratio
+from engine.domain.features.windows import (
+    distance_between,
+    newest_at,
     window_high,
     window_low,
     window_sum,
@@ -35,7 +32,7 @@ def macd(
     number: int,
     spans: Floats,
     close: float,
-    atr_ticks: float,
+    per_atr: float,
     features: Floats,
     column: int,
 ) -> None:
@@ -54,16 +51,14 @@ def macd(
     signal = update_ema(memory, cell + 2, number - long_span + 1, signal_span, line)
     if signal != signal:  # noqa: PLR0124  NaN: the signal is not seeded yet
         line = np.nan
-    features[column] = in_atrs(line, atr_ticks)
-    features[column + 1] = in_atrs(line - signal, atr_ticks)
+    features[column] = line * per_atr
+    features[column + 1] = (line - signal) * per_atr
 
 
 @kernel
-def fold_wilder(memory: Floats, cell: int, number: int, span: int, value: float) -> None:
-    """Fold a value into Wilder's running sum: `span` - 1 values as they are, then decaying."""
-    if number >= span:
-        memory[cell] -= memory[cell] / span
-    memory[cell] += value
+def fold_wilder(memory: Floats, cell: int, weight: float, value: float) -> None:
+    """Fold a value into Wilder's running sum, which loses a share of `weight` first."""
+    memory[cell] += value - memory[cell] * weight
 
 
 @kernel
@@ -84,9 +79,11 @@ def adx(
         return
     up = series[HIGH, place] - series[HIGH, place - 1]
     down = series[LOW, place - 1] - series[LOW, place]
-    fold_wilder(memory, cell, number, span, up if up > max(down, 0.0) else 0.0)
-    fold_wilder(memory, cell + 1, number, span, down if down > max(up, 0.0) else 0.0)
-    fold_wilder(memory, cell + 2, number, span, series[TRUE_RANGE, place])
+    weight = 1.0 / span
+    decay = weight if number >= span else 0.0  # `span` - 1 values are added up as they are
+    fold_wilder(memory, cell, decay, up if up > max(down, 0.0) else 0.0)
+    fold_wilder(memory, cell + 1, decay, down if down > max(up, 0.0) else 0.0)
+    fold_wilder(memory, cell + 2, decay, series[TRUE_RANGE, place])
     if number < span:
         return
     plus = ratio(memory[cell], memory[cell + 2])
@@ -95,9 +92,9 @@ def adx(
     if plus + minus > 0.0:
         strength = abs(plus - minus) / (plus + minus)
     if number < 2 * span:
-        memory[cell + 3] += strength / span
+        memory[cell + 3] += strength * weight
     else:
-        memory[cell + 3] += (strength - memory[cell + 3]) / span
+        memory[cell + 3] += (strength - memory[cell + 3]) * weight
     if number >= 2 * span - 1:
         features[column] = plus
         features[column + 1] = minus
@@ -116,15 +113,10 @@ def aroon(
     features[column + 1] = np.nan
     if number < bars:
         return
-    highest = place - bars
-    lowest = place - bars
-    for at in range(place - bars + 1, place + 1):
-        if series[HIGH, at] >= series[HIGH, highest]:
-            highest = at
-        if series[LOW, at] <= series[LOW, lowest]:
-            lowest = at
-    features[column] = 1.0 - (place - highest) / bars
-    features[column + 1] = 1.0 - (place - lowest) / bars
+    high = window_high(series, HIGH, place, bars + 1)
+    low = window_low(series, LOW, place, bars + 1)
+    features[column] = newest_at(series[HIGH, place - bars : place + 1], high) / bars
+    features[column + 1] = newest_at(series[LOW, place - bars : place + 1], low) / bars
 
 
 @kernel
@@ -180,26 +172,25 @@ def vortex(
     features[column + 1] = np.nan
     if number < bars:
         return
-    plus = 0.0
-    minus = 0.0
-    for at in range(place - bars + 1, place + 1):
-        plus += abs(series[HIGH, at] - series[LOW, at - 1])
-        minus += abs(series[LOW, at] - series[HIGH, at - 1])
+    highs = series[HIGH, place - bars + 1 : place + 1]
+    lows = series[LOW, place - bars + 1 : place + 1]
+    highs_before = series[HIGH, place - bars : place]
+    lows_before = series[LOW, place - bars : place]
     whole = window_sum(series, TRUE_RANGE, place, bars)
-    features[column] = ratio(plus, whole)
-    features[column + 1] = ratio(minus, whole)
+    features[column] = ratio(distance_between(highs, lows_before), whole)
+    features[column + 1] = ratio(distance_between(lows, highs_before), whole)
 
 
 @kernel
 def midpoint_distance(
-    series: Floats, place: int, number: int, bars: int, shift: int, atr_ticks: float
+    series: Floats, place: int, number: int, bars: int, shift: int, per_atr: float
 ) -> float:
     """Return close minus the middle of the window that ended `shift` bars ago, in ATRs."""
     if number < bars - 1 + shift:
         return np.nan
     high = window_high(series, HIGH, place - shift, bars)
     low = window_low(series, LOW, place - shift, bars)
-    return in_atrs(series[CLOSE, place] - (high + low) / 2.0, atr_ticks)
+    return (series[CLOSE, place] - (high + low) / 2.0) * per_atr
 
 
 @kernel
@@ -208,7 +199,7 @@ def fractals(
     place: int,
     number: int,
     bars: int,
-    atr_ticks: float,
+    per_atr: float,
     memory: Floats,
     cell: int,
     features: Floats,
@@ -232,9 +223,9 @@ def fractals(
     features[column] = np.nan
     features[column + 1] = np.nan
     if memory[cell] > 0.0:
-        features[column] = in_atrs(memory[cell] - close, atr_ticks)
+        features[column] = (memory[cell] - close) * per_atr
     if memory[cell + 1] > 0.0:
-        features[column + 1] = in_atrs(close - memory[cell + 1], atr_ticks)
+        features[column + 1] = (close - memory[cell + 1]) * per_atr
 
 
 @kernel
@@ -249,9 +240,9 @@ def update_trend(
 ) -> None:
     """Write this family's columns for bar `number`, in place."""
     first, params, column, cell = plan.first, plan.params, plan.column, plan.cell
-    close = series[CLOSE, place]
+    close, per_atr = series[CLOSE, place], per_atr_of(atr)
     for k in range(first[MACD], first[MACD + 1]):
-        macd(memory, cell[k], number, params[k], close, atr, features, column[k])
+        macd(memory, cell[k], number, params[k], close, per_atr, features, column[k])
     for k in range(first[ADX], first[ADX + 1]):
         span = int(params[k, 0])
         adx(series, place, number, span, memory, cell[k], features, column[k])
@@ -263,7 +254,7 @@ def update_trend(
         vortex(series, place, number, int(params[k, 0]), features, column[k])
     for k in range(first[MIDPOINT_DISTANCE], first[MIDPOINT_DISTANCE + 1]):
         bars, shift = int(params[k, 0]), int(params[k, 1])
-        features[column[k]] = midpoint_distance(series, place, number, bars, shift, atr)
+        features[column[k]] = midpoint_distance(series, place, number, bars, shift, per_atr)
     for k in range(first[FRACTALS], first[FRACTALS + 1]):
         bars, c = int(params[k, 0]), column[k]
-        fractals(series, place, number, bars, atr, memory, cell[k], features, c)
+        fractals(series, place, number, bars, per_atr, memory, cell[k], features, c)

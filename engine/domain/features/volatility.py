@@ -18,8 +18,11 @@ from engine.domain.features.series import (
     RETURN,
     TO_BPS,
     TRUE_RANGE,
-    in_atrs,
+    per_atr_of,
     ratio,
+)
+from engine.domain.features.windows import (
+    products_of,
     window_high,
     window_low,
     window_spread,
@@ -69,10 +72,8 @@ def update_atr(series: Floats, number: int, place: int, atr: Floats, seed: Float
 @kernel
 def root_mean_square(series: Floats, place: int, bars: int) -> float:
     """Return the root of the mean squared return of the window."""
-    squares = 0.0
-    for back in range(bars):
-        squares += series[RETURN, place - back] * series[RETURN, place - back]
-    return math.sqrt(squares / bars)
+    returns = series[RETURN, place - bars + 1 : place + 1]
+    return math.sqrt(products_of(returns, 0.0, returns, 0.0) / bars)
 
 
 @kernel
@@ -88,7 +89,7 @@ def natr(series: Floats, place: int, number: int, span: int, memory: Floats, cel
     """Return Wilder's average true range of `span` bars, ticks; NaN before."""
     if number < 1:
         return np.nan
-    fold_wilder_mean(memory, cell, number, span, series[TRUE_RANGE, place])
+    fold_wilder_mean(memory, cell, number, span, 1.0 / span, series[TRUE_RANGE, place])
     return float(memory[cell]) if number >= span else np.nan
 
 
@@ -119,7 +120,7 @@ def band_width(
     place: int,
     number: int,
     bars: int,
-    atr_ticks: float,
+    per_atr: float,
     features: Floats,
     column: int,
 ) -> None:
@@ -134,7 +135,7 @@ def band_width(
     mean, variance = window_spread(series, CLOSE, place, bars)
     deviation = math.sqrt(max(variance, 0.0))
     features[column] = 4.0 * deviation / (series[CLOSE, place] + mean) * TO_BPS
-    features[column + 1] = in_atrs(deviation / 0.75, atr_ticks)
+    features[column + 1] = deviation * per_atr * (4.0 / 3.0)
 
 
 @kernel
@@ -143,7 +144,7 @@ def channel(
     place: int,
     number: int,
     bars: int,
-    atr_ticks: float,
+    per_atr: float,
     features: Floats,
     column: int,
 ) -> None:
@@ -155,7 +156,7 @@ def channel(
     high = window_high(series, HIGH, place, bars)
     low = window_low(series, LOW, place, bars)
     features[column] = ratio(2.0 * series[CLOSE, place] - high - low, high - low)
-    features[column + 1] = in_atrs(high - low, atr_ticks)
+    features[column + 1] = (high - low) * per_atr
 
 
 @kernel
@@ -195,11 +196,11 @@ def update_volatility(
 ) -> None:
     """Write this family's columns for bar `number`, in place."""
     first, params, column, cell = plan.first, plan.params, plan.column, plan.cell
-    close = series[CLOSE, place]
+    close, per_atr = series[CLOSE, place], per_atr_of(atr)
     for k in range(first[ATR_BPS], first[ATR_BPS + 1]):
         features[column[k]] = atr / close * TO_BPS
     for k in range(first[RANGE_ATR], first[RANGE_ATR + 1]):
-        features[column[k]] = in_atrs(series[HIGH, place] - series[LOW, place], atr)
+        features[column[k]] = (series[HIGH, place] - series[LOW, place]) * per_atr
     for k in range(first[NATR_BPS], first[NATR_BPS + 1]):
         span = int(params[k, 0])
         features[column[k]] = natr(series, place, number, span, memory, cell[k]) / close * TO_BPS
@@ -207,9 +208,9 @@ def update_volatility(
         mean = decayed(series, place, number, int(params[k, 0]), memory, cell[k])
         features[column[k]] = math.sqrt(mean) * TO_BPS
     for k in range(first[BAND_WIDTH], first[BAND_WIDTH + 1]):
-        band_width(series, place, number, int(params[k, 0]), atr, features, column[k])
+        band_width(series, place, number, int(params[k, 0]), per_atr, features, column[k])
     for k in range(first[CHANNEL], first[CHANNEL + 1]):
-        channel(series, place, number, int(params[k, 0]), atr, features, column[k])
+        channel(series, place, number, int(params[k, 0]), per_atr, features, column[k])
     for k in range(first[ULCER_BPS], first[ULCER_BPS + 1]):
         features[column[k]] = ulcer(series, place, number, int(params[k, 0]))
     for k in range(first[CHOPPINESS], first[CHOPPINESS + 1]):

@@ -9,7 +9,7 @@ import numpy as np
 from engine.domain.features.averages import update_ema
 from engine.domain.features.plan import FeaturePlan, kernel_number
 from engine.domain.features.series import (
-    BOUGHT,
+    BALANCE,
     CLOSE,
     HIGH,
     LOW,
@@ -18,9 +18,12 @@ from engine.domain.features.series import (
     TYPICAL,
     VOLUME,
     begin_day,
-    in_atrs,
-    newest_deviation,
     ratio,
+)
+from engine.domain.features.windows import (
+    newest_deviation,
+    products_of,
+    weighted_spread_of,
     window_sum,
 )
 from engine.domain.kernel import Floats, kernel
@@ -51,8 +54,8 @@ def taker_balance(series: Floats, place: int, number: int, bars: int) -> float:
     """Return (buys - sells) / volume of the last `bars` bars, by aggressor; NaN before."""
     if number < bars - 1:
         return np.nan
-    total = window_sum(series, VOLUME, place, bars)
-    return ratio(2.0 * window_sum(series, BOUGHT, place, bars) - total, total)
+    balance = window_sum(series, BALANCE, place, bars)
+    return ratio(balance, window_sum(series, VOLUME, place, bars))
 
 
 @kernel
@@ -70,11 +73,10 @@ def direction(series: Floats, place: int, number: int, bars: int) -> float:
         return np.nan
     signed = 0.0
     for at in range(place - bars + 1, place + 1):
-        move = series[CLOSE, at] - series[CLOSE, at - 1]
-        if move > 0.0:
-            signed += series[VOLUME, at]
-        elif move < 0.0:
-            signed -= series[VOLUME, at]
+        move, volume = series[CLOSE, at] - series[CLOSE, at - 1], series[VOLUME, at]
+        # One number is chosen rather than one of two ways gone: which it is cannot be foreseen.
+        rising = volume if move > 0.0 else 0.0
+        signed += -volume if move < 0.0 else rising
     return ratio(signed, window_sum(series, VOLUME, place, bars))
 
 
@@ -100,10 +102,8 @@ def money_flow_index(series: Floats, place: int, number: int, bars: int) -> floa
     falling = 0.0
     for at in range(place - bars + 1, place + 1):
         worth = series[TYPICAL, at] * series[VOLUME, at]
-        if series[TYPICAL, at] > series[TYPICAL, at - 1]:
-            rising += worth
-        elif series[TYPICAL, at] < series[TYPICAL, at - 1]:
-            falling += worth
+        rising += worth if series[TYPICAL, at] > series[TYPICAL, at - 1] else 0.0
+        falling += worth if series[TYPICAL, at] < series[TYPICAL, at - 1] else 0.0
     return ratio(rising - falling, rising + falling)
 
 
@@ -112,9 +112,8 @@ def weighted_return_bps(series: Floats, place: int, number: int, bars: int) -> f
     """Return the mean return of the window, each weighted with its volume, bps."""
     if number < bars:
         return np.nan
-    total = 0.0
-    for at in range(place - bars + 1, place + 1):
-        total += series[RETURN, at] * series[VOLUME, at]
+    volumes = series[VOLUME, place - bars + 1 : place + 1]
+    total = products_of(series[RETURN, place - bars + 1 : place + 1], 0.0, volumes, 0.0)
     return ratio(total * TO_BPS, window_sum(series, VOLUME, place, bars))
 
 
@@ -124,7 +123,7 @@ def force(
     place: int,
     number: int,
     span: int,
-    atr_ticks: float,
+    per_atr: float,
     memory: Floats,
     cell: int,
 ) -> float:
@@ -135,7 +134,7 @@ def force(
     move = series[CLOSE, place] - series[CLOSE, place - 1]
     pushed = update_ema(memory, cell, number - 1, span, move * volume)
     mean = update_ema(memory, cell + 1, number - 1, span, volume)
-    return in_atrs(ratio(pushed, mean), atr_ticks)
+    return ratio(pushed, mean) * per_atr
 
 
 @kernel
@@ -144,7 +143,7 @@ def vwap_distance(
     place: int,
     number: int,
     bars: int,
-    atr_ticks: float,
+    per_atr: float,
     features: Floats,
     column: int,
 ) -> None:
@@ -158,22 +157,19 @@ def vwap_distance(
     if number < bars - 1 or not volume > 0.0:
         return
     close = series[CLOSE, place]
-    total = 0.0
-    squares = 0.0
-    for at in range(place - bars + 1, place + 1):
-        difference = series[TYPICAL, at] - close
-        total += difference * series[VOLUME, at]
-        squares += difference * difference * series[VOLUME, at]
+    volumes = series[VOLUME, place - bars + 1 : place + 1]
+    prices = series[TYPICAL, place - bars + 1 : place + 1]
+    total, squares = weighted_spread_of(prices, volumes, close)
     mean = total / volume
     variance = squares / volume - mean * mean
-    features[column] = in_atrs(-mean, atr_ticks)
+    features[column] = -mean * per_atr
     if variance > 1e-9 * mean * mean:
         features[column + 1] = -mean / math.sqrt(variance)
 
 
 @kernel
 def day_vwap_distance(
-    series: Floats, place: int, atr_ticks: float, memory: Floats, cell: int
+    series: Floats, place: int, per_atr: float, memory: Floats, cell: int
 ) -> float:
     """Return close minus the volume-weighted typical price since midnight UTC, in ATRs.
 
@@ -187,7 +183,7 @@ def day_vwap_distance(
     memory[cell + 3] += series[VOLUME, place]
     if memory[cell] < 2.0:
         return np.nan
-    return in_atrs(series[CLOSE, place] - ratio(memory[cell + 2], memory[cell + 3]), atr_ticks)
+    return (series[CLOSE, place] - ratio(memory[cell + 2], memory[cell + 3])) * per_atr
 
 
 @kernel
@@ -199,9 +195,8 @@ def day_delta(series: Floats, place: int, memory: Floats, cell: int) -> float:
     if begin_day(series, place, memory, cell):
         memory[cell + 2] = 0.0
         memory[cell + 3] = 0.0
-    volume = series[VOLUME, place]
-    memory[cell + 2] += 2.0 * series[BOUGHT, place] - volume
-    memory[cell + 3] += volume
+    memory[cell + 2] += series[BALANCE, place]
+    memory[cell + 3] += series[VOLUME, place]
     return ratio(memory[cell + 2], memory[cell + 3]) if memory[cell] >= 2.0 else np.nan
 
 
@@ -211,7 +206,7 @@ def update_volume(
     series: Floats,
     place: int,
     number: int,
-    atr: float,
+    per_atr: float,
     memory: Floats,
     features: Floats,
 ) -> None:
@@ -233,10 +228,10 @@ def update_volume(
         features[column[k]] = weighted_return_bps(series, place, number, int(params[k, 0]))
     for k in range(first[FORCE], first[FORCE + 1]):
         span = int(params[k, 0])
-        features[column[k]] = force(series, place, number, span, atr, memory, cell[k])
+        features[column[k]] = force(series, place, number, span, per_atr, memory, cell[k])
     for k in range(first[VWAP_DISTANCE], first[VWAP_DISTANCE + 1]):
-        vwap_distance(series, place, number, int(params[k, 0]), atr, features, column[k])
+        vwap_distance(series, place, number, int(params[k, 0]), per_atr, features, column[k])
     for k in range(first[DAY_VWAP_DISTANCE], first[DAY_VWAP_DISTANCE + 1]):
-        features[column[k]] = day_vwap_distance(series, place, atr, memory, cell[k])
+        features[column[k]] = day_vwap_distance(series, place, per_atr, memory, cell[k])
     for k in range(first[DAY_DELTA], first[DAY_DELTA + 1]):
         features[column[k]] = day_delta(series, place, memory, cell[k])

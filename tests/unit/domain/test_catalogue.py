@@ -154,6 +154,13 @@ def test_a_wrong_row_is_named(before: str, after: str, what: str) -> None:
         compile_plan(TEXT + BAR_ROW.replace(before, after))
 
 
+@pytest.mark.parametrize("params", ["[7, 5, 3]", "[7, 3, 5]"])
+def test_a_smoothing_longer_than_its_ring_is_refused(params: str) -> None:
+    row = BAR_ROW.replace("returns.change", "momentum.stochastic").replace("[7]", params)
+    with pytest.raises(CatalogueError, match=r"lies outside 1\.\.4"):
+        compile_plan(TEXT + row)
+
+
 @pytest.mark.parametrize(
     ("row", "what"),
     [
