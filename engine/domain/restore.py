@@ -7,7 +7,8 @@
                       venue_time_ns: an adjustment covers fills up to it
     RESTORE_LIMITS    money, day, peak, tripped limits, next order number
     RESTORE_BOUNDS    the day of one strategy, or of the venue (-2)
-    RESTORE_MODE      what an operator allows a part of the engine
+    RESTORE_MODE      what an operator allows a part of the engine; of an instrument that comes in
+                      later too, and then a more severe mode that it has meanwhile stays
     RESTORE_END       now ask the venue
 
 An order that awaited an answer is UNKNOWN now: whoever would have heard the answer is gone. Entries
@@ -22,6 +23,7 @@ from engine.domain.codes import (
     EVENT_APPLIED,
     EVENT_ENTRY,
     EventType,
+    ModeScope,
     OrderStatus,
 )
 from engine.domain.desk import (
@@ -52,6 +54,8 @@ from engine.domain.trading_state import LEASE_MASK
 from engine.domain.words import Tally, Word
 
 _UNKNOWN = int(OrderStatus.UNKNOWN)
+_RESTORE_MODE = int(EventType.RESTORE_MODE)
+_SCOPE_INSTRUMENT = int(ModeScope.INSTRUMENT)
 
 
 @kernel
@@ -176,12 +180,28 @@ def finish_restore(desk: Desk) -> bool:
 
 
 @kernel
+def mode_of_newcomer(desk: Desk, events: Records, n: int) -> bool:
+    """Return whether record `n` gives an instrument that came in a more severe mode than it has."""
+    place = events["cause_sequence"][n]
+    if events["event_type"][n] != _RESTORE_MODE or events["order_type"][n] != _SCOPE_INSTRUMENT:
+        return False
+    if place < 0 or place >= desk.instrument_limits.shape[0]:
+        return False
+    return bool(events["time_in_force"][n] > desk.instrument_limits["mode"][place])
+
+
+@kernel
 def apply_restore(desk: Desk, out: Out, n: int, now_ns: int) -> None:
-    """Apply the echoed RESTORE_* record at place `n`; refused once the restore has ended."""
+    """Apply the echoed RESTORE_* record at place `n`; once the restore has ended: newcomers' modes.
+
+    Everything else is refused then.
+    """
     events = out.events
     kind = events["event_type"][n]
     applied = False
-    if desk.words[Word.RESTORED] != 0:
+    if desk.words[Word.RESTORED] != 0 and mode_of_newcomer(desk, events, n):
+        applied = set_mode(desk, events, n)
+    elif desk.words[Word.RESTORED] != 0:
         desk.counts[Tally.REPORTS_INVALID] += 1
     elif kind == EventType.RESTORE_ORDER and events["trade_id"][n] > 0:
         applied = restore_trade(desk, events, n)

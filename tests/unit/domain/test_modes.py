@@ -176,6 +176,24 @@ def test_a_session_begins_with_the_modes_it_is_given() -> None:
     assert entered(rig) == RECORDED
 
 
+def test_an_instrument_that_comes_in_is_given_the_mode_kept_for_it_and_never_a_milder_one() -> None:
+    rig = connected()
+    scope, place = PARTS["instrument"]
+    fields = {"order_type": scope, "cause_sequence": place}
+    assert entered(rig) == SENT
+    echo, *_ = rig.report(T.RESTORE_MODE, **fields | {"time_in_force": SHADOW})
+    assert echo["flags"] & EVENT_APPLIED
+    assert entered(rig) == RECORDED
+    give(rig, PARTS["instrument"], OFF)
+    echo, *_ = rig.report(T.RESTORE_MODE, **fields | {"time_in_force": SHADOW})
+    assert not echo["flags"] & EVENT_APPLIED
+    assert rig.desk.instrument_limits["mode"][place] == OFF
+    for beyond in (-1, len(rig.desk.instrument_limits), 1 << 60):
+        wrong = fields | {"cause_sequence": beyond, "time_in_force": OFF}
+        echo, *_ = rig.report(T.RESTORE_MODE, **wrong)
+        assert not echo["flags"] & EVENT_APPLIED
+
+
 def test_replay_of_the_journal_gives_the_same_modes() -> None:
     rig = connected()
     for number, part in enumerate(PARTS.values()):

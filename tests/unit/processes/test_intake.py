@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
 from engine.config import Config
+from engine.domain.codes import EventType as T
+from engine.domain.codes import Mode, ModeScope
 from engine.domain.instrument_row import (
     INSTRUMENT_BYTES,
     SEGMENT_COUNT_OFFSET,
@@ -21,10 +24,12 @@ from engine.domain.instrument_row import (
     segment_bytes,
 )
 from engine.domain.market_state import INSTRUMENTS_KNOWN
+from engine.domain.records import EVENT_DTYPE
 from engine.domain.strategy_table import select_rows
 from engine.domain.words import Word
 from engine.processes.brain_state import create_session_state
 from engine.processes.intake import STAKES_S, Intake, at_stake
+from engine.processes.mode_file import MODES_FILE, ModeRow, write_modes
 from engine.store.instrument_segment import KIND_INSTRUMENTS
 from native_ext import _native
 from ringbuffer.segment import Segment
@@ -40,18 +45,36 @@ class Executor:
     def __init__(self, known: int) -> None:
         self.known_count = known
         self.told: list[Instrument] = []
+        self.offered: list[bytes] = []
 
     def learn(self, instruments: Sequence[Instrument]) -> None:
         self.told += instruments
 
+    def offer(self, record: bytes) -> None:
+        self.offered.append(record)
+
 
 class Rig:
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
+        config = msgspec.structs.replace(CONFIG, home=str(home))
+        self.modes = Path(config.state_dir) / MODES_FILE
+        self.modes.parent.mkdir(parents=True)
         self.segment = Segment.anonymous("rows", segment_bytes(6), kind=KIND_INSTRUMENTS)
         self.publish(2)
         self.state = create_session_state(CONFIG, ROWS[:2], select_rows(["quote_imbalance"]), 1)
         self.executor = Executor(2)
-        self.intake = Intake(self.segment, CONFIG, self.state, self.executor, ROWS[:2])
+        self.intake = Intake(self.segment, config, self.state, self.executor, ROWS[:2])
+
+    def keep(self, mode: Mode, symbol: str = "T2USDT") -> None:
+        """Write down what an operator gave an instrument before."""
+        part = f"instrument:{symbol}"
+        write_modes(self.modes, {part: ModeRow(part, mode, "me", "why", 0)})
+
+    def come(self, count: int) -> None:
+        """Let instruments come as far as the executor."""
+        self.publish(count)
+        self.executor.known_count = count
+        self.intake.look()
 
     def publish(self, count: int) -> None:
         for row in range(count):
@@ -73,8 +96,8 @@ class Rig:
 
 
 @pytest.fixture
-def rig() -> Iterator[Rig]:
-    made = Rig()
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path)
     yield made
     made.segment.close()
 
@@ -111,6 +134,50 @@ def test_an_executor_that_has_not_begun_is_told_nothing(rig: Rig) -> None:
     rig.executor.known_count = 3  # it read the segment later than the main thread did
     rig.intake.look()
     assert (rig.taken, rig.executor.told) == (3, [])
+
+
+def test_a_kept_mode_holds_in_the_kernel_before_the_feed_may_send_anything(rig: Rig) -> None:
+    rig.keep(Mode.SHADOW)
+    for _ in range(3):
+        rig.come(4)
+    (record,) = np.frombuffer(b"".join(rig.executor.offered), dtype=EVENT_DTYPE)
+    assert (record["event_type"], record["order_type"]) == (T.RESTORE_MODE, ModeScope.INSTRUMENT)
+    assert (record["cause_sequence"], record["time_in_force"]) == (2, Mode.SHADOW)
+    assert rig.taken == 0, "the kernel has not heard of it"
+    rig.state.desk.instrument_limits["mode"][2] = Mode.SHADOW
+    rig.intake.look()
+    assert rig.taken == 4
+
+
+def test_an_operator_who_changes_his_mind_meanwhile_is_heard(rig: Rig) -> None:
+    rig.keep(Mode.SHADOW)
+    rig.come(3)
+    rig.keep(Mode.OFF)
+    rig.intake.look()
+    assert [
+        np.frombuffer(row, EVENT_DTYPE)["time_in_force"][0] for row in rig.executor.offered
+    ] == [
+        Mode.SHADOW,
+        Mode.OFF,
+    ]
+    rig.keep(Mode.LIVE)
+    rig.intake.look()
+    assert rig.taken == 3
+
+
+def test_what_comes_while_the_modes_cannot_be_read_is_shadow(rig: Rig) -> None:
+    rig.modes.write_text("{", encoding="utf-8")
+    rig.come(4)
+    records = np.frombuffer(b"".join(rig.executor.offered), dtype=EVENT_DTYPE)
+    assert records["cause_sequence"].tolist() == [2, 3]
+    assert (records["time_in_force"] == Mode.SHADOW).all()
+    assert rig.taken == 0
+
+
+def test_modes_of_others_hold_nothing_up(rig: Rig) -> None:
+    rig.keep(Mode.OFF, "T0USDT")
+    rig.come(4)
+    assert (rig.taken, rig.executor.offered) == (4, [])
 
 
 def test_a_position_or_an_order_is_a_stake(rig: Rig) -> None:
