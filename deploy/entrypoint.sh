@@ -16,8 +16,8 @@ case "${1:-}" in
 '' | -*) set -- aegis run "$@" ;;
 run | exchange | chart | record | tape | features | strategies | download | status | top | \
     orders | positions | halt | pause | reduce | flatten | cancel-all | reconcile | resume | stop | \
-    mode | approvals | access | replay | why | ledger | shadow | report | verify | readiness | \
-    audit | alert | order | cancel | execute | executions | completion | doctor | journal | \
+    mode | approvals | onboard | offboard | access | replay | why | ledger | shadow | report | \
+    verify | readiness | audit | alert | order | cancel | execute | executions | completion | doctor | journal | \
     config | version) set -- aegis "$@" ;;
 esac
 

@@ -228,6 +228,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "order": cli_orders.order_command,
     "mode": cli_panel.mode_command,
     "approvals": cli_panel.approvals_command,
+    "onboard": cli_panel.onboard_command,
+    "offboard": cli_panel.offboard_command,
     "cancel": cli_orders.cancel_command,
     "execute": cli_orders.execute_command,
     "executions": cli_orders.executions_command,

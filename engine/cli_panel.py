@@ -1,4 +1,4 @@
-"""`aegis mode` and `aegis approvals`: the options panel, and entries that wait for a word."""
+"""`aegis mode`, `approvals`, `onboard` and `offboard`: what parts of the engine may do."""
 
 from __future__ import annotations
 
@@ -29,6 +29,22 @@ example: aegis approvals                                  what waits
 
 An approved entry passes every gate again, at that moment's prices, and is sent once.
 """
+ONBOARD_EXAMPLE: Final = """\
+example: aegis onboard                                    what is under way, live and taken off
+         aegis onboard orderflow --reason "quiet market"
+         aegis onboard DOGEUSDT --reason "asked for"
+
+The part is shadow at once: decisions are recorded, nothing is sent. Its market since then is
+played through it again and again; a record that passes the gate ([onboard] in the configuration)
+makes it live, one that fails makes it off. Where orders leave for a third party it waits, once it
+has passed, for `aegis onboard` a second time.
+"""
+OFFBOARD_EXAMPLE: Final = """\
+example: aegis offboard orderflow --reason "odd fills"
+
+The part is off: no entries, exits go. A symbol's streams go with the next start.
+"""
+ONBOARD_COLUMNS: Final = ("part", "stage", "trades", "net", "fall", "why", "who")
 MODE_COLUMNS: Final = ("part", "mode", "who", "reason")
 HELD_COLUMNS: Final = (
     "number",
@@ -51,7 +67,11 @@ def add_panel_commands(add: Add) -> None:
     held = add("approvals", "List entries that wait, approve or reject one.", APPROVALS_EXAMPLE)
     held.add_argument("word", nargs="?", default=None, choices=("approve", "reject"))
     held.add_argument("number", nargs="?", default=None, type=int, help="of the entry that waits")
-    for parser in (mode, held):
+    onboard = add("onboard", "Take a strategy or a symbol to live, or list them.", ONBOARD_EXAMPLE)
+    onboard.add_argument("part", nargs="?", default=None, help="strategy or symbol; default: list")
+    offboard = add("offboard", "Take a strategy or a symbol off.", OFFBOARD_EXAMPLE)
+    offboard.add_argument("part", help="strategy or symbol")
+    for parser in (mode, held, onboard, offboard):
         parser.add_argument("--reason", default="", help="why; it is journaled")
         parser.add_argument("--name", default="main", help="instance name (main)")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -74,3 +94,16 @@ def approvals_command(options: argparse.Namespace, environment: Mapping[str, str
     if options.number is None:
         return exit_codes.fail(f"{options.word}: name a number", exit_codes.USAGE)
     return tell(options, environment, f"{options.word}_intent", {"number": options.number})
+
+
+def onboard_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """List what is onboarded, or begin with a part; return a documented exit code."""
+    if options.part is None:
+        none = "nothing is onboarded"
+        return listed(options, environment, "onboarding", ONBOARD_COLUMNS, none)
+    return tell(options, environment, "onboard", {"part": options.part})
+
+
+def offboard_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Take a part off; return a documented exit code."""
+    return tell(options, environment, "offboard", {"part": options.part})

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from engine.config_bounds import Amount, ApprovalConfig, BoundsConfig
 from engine.config_claims import ClaimsConfig
 from engine.config_journal import JournalConfig
+from engine.config_onboard import OnboardConfig
 from engine.config_paper import PaperConfig
 from engine.config_people import AccessConfig, AlertsConfig, Count, Positive, TracesConfig
 
@@ -237,6 +238,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     claims: ClaimsConfig = ClaimsConfig()
     bounds: BoundsConfig = BoundsConfig()
     approval: ApprovalConfig = ApprovalConfig()
+    onboard: OnboardConfig = OnboardConfig()
     journal: JournalConfig = JournalConfig()
     sources: SourcesConfig = SourcesConfig()
     access: AccessConfig = AccessConfig()
@@ -342,6 +344,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = ""
     # Derived for one run, not settings: written by the supervisor.
     session_id: str = ""
+    onboarded: tuple[str, ...] = ()  # symbols beside those that are discovered
     engine_tag: Annotated[str, Meta(pattern="^[a-z]{1,2}$")] = "a"
     epoch: Count = 0
 

@@ -10,7 +10,7 @@ import msgspec
 from engine.config import Config
 from engine.config_load import ENVIRONMENT, PROFILES
 
-DERIVED = frozenset({"session_id", "engine_tag", "epoch"})
+DERIVED = frozenset({"session_id", "onboarded", "engine_tag", "epoch"})
 
 
 def reference_page() -> str:

@@ -174,6 +174,29 @@ class Orders:
         return [{"order": "1-9", "method": "twap", "state": "WORKING"}]
 
 
+class Onboarding:
+    """Knows one strategy."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, str] = {}
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"part": part, "stage": stage} for part, stage in self.stages.items()]
+
+    def stage(self, word: str) -> str:
+        return self.stages.get(word, "none")
+
+    def onboard(self, word: str, _who: str, _reason: str) -> Outcome:
+        known = word == "orderflow" and self.stage(word) != "shadow"
+        if known:
+            self.stages[word] = "shadow"
+        return Outcome(f"{word}: {self.stage(word)}", known, TradingState.ENABLED)
+
+    def offboard(self, word: str, _who: str, _reason: str) -> Outcome:
+        known = self.stages.pop(word, None) is not None
+        return Outcome(f"{word}: {self.stage(word)}", known, TradingState.ENABLED)
+
+
 class Answered(NamedTuple):
     """What the API answered."""
 
@@ -199,6 +222,7 @@ class Served:
         self.accounts = Accounts(home)
         self.gate = Gate(TOKEN, self.accounts, Buttons(home), api_token)
         self.orders = Orders()
+        self.onboarding = Onboarding()
         self.reach = Reach(
             self.board,
             self.operator,
@@ -208,6 +232,7 @@ class Served:
             self.chart,
             Journals(),
             self.orders,
+            self.onboarding,
         )
         self.api = ApiThread(bind("127.0.0.1", 0))
 

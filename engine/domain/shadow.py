@@ -45,16 +45,27 @@ class Shadow(NamedTuple):
     entry_fee_e8: Integers  # int64[n, s], of the open position
     records: Records  # SHADOW_DTYPE[s]
     opportunities: Records  # OPPORTUNITY_DTYPE[k]
+    counted: Integers  # int64[2]: the one instrument that is filled, -1: all; since when, ns
 
 
-def create_shadow(instrument_count: int, strategy_count: int) -> Shadow:
-    """Return the shadow before the first record."""
+def create_shadow(
+    instrument_count: int, strategy_count: int, *, only: int = -1, since_ns: int = 0
+) -> Shadow:
+    """Return the shadow before the first record.
+
+    Args:
+        instrument_count: of the market.
+        strategy_count: of the rows.
+        only: the one instrument on which wants are filled; -1: on all.
+        since_ns: receive time from which on wants are filled; the market before it is seen.
+    """
     rows = min(strategy_count, OPPORTUNITIES_PER_RECORD_MAX)
     return Shadow(
         exposure=np.zeros((instrument_count, strategy_count), dtype=EXPOSURE_DTYPE),
         entry_fee_e8=np.zeros((instrument_count, strategy_count), dtype=np.int64),
         records=np.zeros(strategy_count, dtype=SHADOW_DTYPE),
         opportunities=np.zeros(rows, dtype=OPPORTUNITY_DTYPE),
+        counted=np.array([only, since_ns], dtype=np.int64),
     )
 
 
@@ -124,12 +135,16 @@ def shadow_market(market: MarketState, shadow: Shadow, slots: Records, fee_ppm: 
         fee_ppm: the taker's fee, parts of a million.
     """
     refused = 0
+    only, since_ns = shadow.counted[0], shadow.counted[1]
     for place in range(slots.shape[0]):
         now_ns = slots["receive_time_ns"][place]
         found = apply_market(market, shadow.exposure, slots, place, now_ns, shadow.opportunities)
         refused += 1 if found < 0 else 0
+        if now_ns < since_ns:
+            continue
         for k in range(found):
-            fill_opportunity(market, shadow, k, now_ns, fee_ppm)
+            if only < 0 or only == shadow.opportunities["instrument_index"][k]:
+                fill_opportunity(market, shadow, k, now_ns, fee_ppm)
     return refused
 
 

@@ -15,6 +15,8 @@ from engine.config import Config
 from engine.processes.chart_page import ChartPage
 from engine.processes.commands import Commands
 from engine.processes.journal_page import JournalPage
+from engine.processes.onboard_played import played
+from engine.processes.onboarding import Onboarding, Run
 from engine.processes.operator import Operator
 from engine.processes.outside_orders import OutsideOrders
 from engine.processes.panel import Panel
@@ -57,13 +59,27 @@ def create(
     panel = Panel(
         commands, lambda: [row["symbol"] for row in board.instruments()], names, state_dir
     )
+    audit = ControlAudit(state_dir)
+    onboarding = Onboarding(
+        config,
+        panel,
+        Run(
+            board.instruments,
+            frozenset(names),
+            board.queries.made,
+            played,
+            audit.record,
+            commands.state,
+        ),
+    )
+    onboarding.start()
     memory_mb = partial(board.counters.count, "orchestrator", "memory_mb")
     MemoryShed(panel, memory_mb, config.limits.max_memory_mb).start()
     reach = Reach(
         board,
         Operator(commands, board, panel, shut_down),
         SessionPages(state_dir / "aegis.db", state_dir.name),
-        ControlAudit(state_dir),
+        audit,
         config.session_id,
         ChartPage(config).draw,
         JournalPage(config),
@@ -75,6 +91,7 @@ def create(
             parts.executions,
             partial(published_instruments, parts.instruments),
         ),
+        onboarding,
     )
     return create_app(
         reach, Gate(token, accounts, Buttons(Path(config.home)), config.access.api_token)

@@ -12,20 +12,21 @@ from typing import Final
 DEADLINE_S: Final = 30.0
 
 
-def run_beside(module: str, *words: str) -> tuple[int, bytes]:
+def run_beside(module: str, *words: str, deadline_s: float = DEADLINE_S) -> tuple[int, bytes]:
     """Return an HTTP status and what a module printed, or why it printed nothing.
 
     Args:
         module: has a main of its own; exit code 0 means done.
         words: its arguments; never a secret, every user of the machine can read them.
+        deadline_s: it is ended after this long.
 
     Returns:
         200 and its standard output; 404 and the last line of its standard error; 503 when it
-        could not be started or took longer than DEADLINE_S.
+        could not be started or took longer than `deadline_s`.
     """
     command = ["nice", "-n", "19", sys.executable, "-m", module, *words]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=DEADLINE_S, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=deadline_s, check=False)
     except (subprocess.TimeoutExpired, OSError) as error:
         return 503, f"not done: {type(error).__name__}".encode()
     if done.returncode:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from engine.clock import VenueClock
@@ -56,8 +57,14 @@ class InstrumentChoice:
         wanted = list(config.instruments)
         count_max = min(config.instruments_max, capacity)
         if config.instruments_top:
-            wanted = await self._ranking(info)
-            count_max = min(count_max, config.instruments_top)
+            ranking = await self._ranking(info)
+            beside = self._beside(info, ranking[: config.instruments_top])
+            wanted = [*beside, *ranking]
+            count_max = min(count_max, config.instruments_top + len(beside))
+        elif config.onboarded:
+            wanted = self._beside(info, ()) + [
+                row.symbol for row in info.symbols if is_offered(row)
+            ]
         chosen, self.left_out = select_instruments(
             info,
             wanted,
@@ -95,7 +102,14 @@ class InstrumentChoice:
             offered = [row.symbol for row in info.symbols if is_offered(row)]
             return offered, frozenset(offered)
         ranked = await self.rank(info)
-        return ranked[:top], frozenset(ranked[: top + -(-top // STAYS_DIVISOR)])
+        beside = self._beside(info, ranked[:top])
+        stays = ranked[: top + -(-top // STAYS_DIVISOR)]
+        return [*beside, *ranked[:top]], frozenset([*beside, *stays])
+
+    def _beside(self, info: ExchangeInfo, ranked: Sequence[str]) -> list[str]:
+        """Return the onboarded symbols that the venue offers and the ranking does not bring."""
+        offered = {row.symbol for row in info.symbols if is_offered(row)}
+        return [name for name in self._config.onboarded if name in offered - set(ranked)]
 
     async def _ranking(self, info: ExchangeInfo) -> list[str]:
         self.fallback_count = 0

@@ -5,7 +5,8 @@
         once a second -> one byte a row: is there a position, or an order
 
 The feed sends nothing of a row before `taken` covers it, so the kernel thread reads no row that is
-half written, and decides nothing of an instrument before the mode it was given; and it gives up the streams of a closed instrument only when nothing is at stake.
+half written, and decides nothing of an instrument before the mode it was given; and it gives up the
+streams of a closed instrument only when nothing is at stake.
 """
 
 from __future__ import annotations

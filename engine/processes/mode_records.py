@@ -1,4 +1,4 @@
-"""Modes that were given before, as RESTORE_MODE records: what a brain begins with, what comes in."""
+"""Modes kept from before, as RESTORE_MODE records: of a brain that begins, of what comes in."""
 
 from __future__ import annotations
 

@@ -96,11 +96,21 @@ class Panel:
             return row.mode
         return Mode.SHADOW if self._unreadable and part == ALL else Mode.LIVE
 
-    def set_mode(self, part: str, word: str, who: str, reason: str) -> Outcome:
-        """Give a part a mode by its word: off, shadow, simulate or live."""
+    def set_mode(
+        self, part: str, word: str, who: str, reason: str, *, may_come: bool = False
+    ) -> Outcome:
+        """Give a part a mode by its word: off, shadow, simulate or live.
+
+        Args:
+            part: of the engine.
+            word: of the mode.
+            who: asks.
+            reason: is journaled; a milder mode needs one.
+            may_come: keep it for a strategy or an instrument that this session does not have.
+        """
         state = self._commands.state()
         place = place_of(part, self._numbers, self._indexes())
-        if place is None:
+        if place is None and not may_come:
             return Outcome(f"no part of this engine is {part!r}", False, state)
         if word.upper() not in Mode.__members__:
             modes = ", ".join(mode.name.lower() for mode in Mode)
@@ -111,9 +121,8 @@ class Panel:
                 return Outcome("a milder mode needs a reason (3 characters)", False, state)
             if part not in self._rows and len(self._rows) >= ROWS_MAX:
                 return Outcome(f"more than {ROWS_MAX} parts have modes", False, state)
-            scope, which = place
             told = max(mode, Mode.SHADOW) if part in self._shed else mode
-            if not self._commands.give_mode(scope, which, told, who, reason):
+            if place and not self._commands.give_mode(*place, told, who, reason):
                 return Outcome("control ring is full", False, state)
             kept = self._keep(ModeRow(part, mode, who, reason, time.time_ns()))
         words = f"{part} is {mode.name.lower()}, was {before.name.lower()}"

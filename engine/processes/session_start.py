@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.config import Config
+from engine.processes.onboard_start import with_onboarded
 from engine.processes.practice import PRACTICE_KEY
 from engine.store.errors import StoreError
 
@@ -59,7 +60,8 @@ def choose_account(
 def begin_session(config: Config) -> Config:
     """Return the configuration with the session and its fencing number; its account is ours now.
 
-    And with what strategies learned to claim from the account's record, where that is asked for.
+    And with what is onboarded, and with what strategies learned to claim from the account's record
+    where that is asked for.
 
     Raises:
         StateError: the state directory cannot be written, or its epoch is lost together with the
@@ -68,7 +70,7 @@ def begin_session(config: Config) -> Config:
     session = f"{_now()}-{os.getpid()}"
     with _stated(config):
         epoch = _raise_epoch(Path(config.state_dir))
-    learned = _with_learned_claims(config)
+    learned = _with_learned_claims(with_onboarded(config))
     return msgspec.structs.replace(learned, session_id=session, epoch=epoch)
 
 

@@ -112,11 +112,25 @@ def chosen_rows(names: Sequence[str], config: Config) -> tuple[StrategyRow, ...]
     return tuple(table_rows.values())
 
 
-def shadow_run(directory: Path, rows: Sequence[StrategyRow], fee_bps: float) -> ShadowRun:
+def shadow_run(
+    directory: Path,
+    rows: Sequence[StrategyRow],
+    fee_bps: float,
+    *,
+    symbol: str = "",
+    since_ns: int = 0,
+) -> ShadowRun:
     """Play a session's market through strategies; imports Numba.
 
+    Args:
+        directory: of the session's journal.
+        rows: the strategies.
+        fee_bps: of a fill.
+        symbol: the one instrument on which they are filled; empty: on all.
+        since_ns: wall clock from which on they are filled.
+
     Raises:
-        LookupError: the journal holds no market.
+        LookupError: the journal holds no market, or not this instrument's.
         StoreError: the journal cannot be read.
     """
     from engine.domain.instrument import instrument_rows
@@ -126,8 +140,16 @@ def shadow_run(directory: Path, rows: Sequence[StrategyRow], fee_bps: float) -> 
     document = read_document(directory)
     if not document.instruments:
         raise LookupError(f"{document.session_id} ended before its instruments were known")
+    symbols = [row.symbol for row in document.instruments]
+    if symbol and symbol not in symbols:
+        raise LookupError(f"{document.session_id} had no instrument {symbol!r}")
     market = create_market_state(instrument_rows(document.instruments), rows)
-    shadow = create_shadow(len(document.instruments), len(rows))
+    shadow = create_shadow(
+        len(symbols),
+        len(rows),
+        only=symbols.index(symbol) if symbol else -1,
+        since_ns=since_ns - document.started_realtime_ns + document.started_monotonic_ns,
+    )
     fee_ppm = round(fee_bps * PPM_PER_BPS)
     records = refused = 0
     for batch in read_batches(directory, SOURCE_MARKET, first_kept(directory, SOURCE_MARKET)):
@@ -157,6 +179,8 @@ def shadow_row(name: str, record: Any, open_e8: int) -> dict[str, Any]:  # noqa:
         "fees": int(record["fee_e8"]) / E8,
         "net": net_e8 / E8,
         "open": open_e8 / E8,
+        "traded": traded_e8 / E8,
+        "peak": int(record["peak_e8"]) / E8,
         "fall": int(record["fall_e8"]) / E8,
         "net_bps": round(net_e8 / traded_e8 * 10_000, 2) if traded_e8 else None,
         "held_s": round(int(record["held_ns"]) / exits / NS_PER_S, 3) if exits else None,

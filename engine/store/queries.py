@@ -56,6 +56,12 @@ _RECORDS: Final = """
     SELECT strategy, SUM(entries), SUM(exits), SUM(wins), SUM(gross_e8), SUM(fee_e8), SUM(held_ns)
     FROM strategy_records GROUP BY strategy
     ORDER BY SUM(gross_e8) - SUM(fee_e8) DESC, strategy"""
+_MADE: Final = {
+    "strategy": "SELECT COALESCE(SUM(exits), 0), COALESCE(SUM(gross_e8 - fee_e8), 0) "
+    "FROM strategy_records WHERE strategy = ?",
+    "instrument": "SELECT COALESCE(SUM(exits), 0), COALESCE(SUM(gross_e8 - fee_e8), 0) "
+    "FROM strategy_records WHERE instrument = ?",
+}
 _FETCH_FAILED: Final = """
     SELECT reason, message FROM faults
     WHERE kind = 'FETCH_FAILED' AND time_ns >= ? ORDER BY time_ns DESC LIMIT 1"""
@@ -138,6 +144,19 @@ class StatusQueries:
             }
             for strategy, entries, exits, wins, gross, fees, held in self._rows(_RECORDS)
         ]
+
+    def made(self, column: str, name: str) -> tuple[int, float] | None:
+        """Return closed positions and the result after fees of a strategy or an instrument.
+
+        Args:
+            column: strategy or instrument.
+            name: whose; quote currency.
+
+        Returns:
+            None while the database cannot be read.
+        """
+        rows = self._rows(_MADE[column], (name,))
+        return (int(rows[0][0]), rows[0][1] / E8) if rows else None
 
     def orders_open(self) -> list[dict[str, Any]]:
         """Return orders that may still fill, oldest first."""

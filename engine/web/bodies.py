@@ -68,6 +68,20 @@ class ModuleBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=T
     ]
 
 
+class OnboardBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A strategy or a symbol."""
+
+    part: Annotated[
+        Word, Meta(description="A strategy's name, a symbol, strategy:NAME or instrument:SYMBOL.")
+    ]
+
+
+class PartBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the engine."""
+
+    module: Annotated[Word, Meta(description="Part, as in `set_module_state`.")]
+
+
 class HeldBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An entry that waits for an operator's word."""
 

@@ -28,9 +28,11 @@ from engine.web.bodies import (
     Listing,
     ModuleBody,
     NoteBody,
+    OnboardBody,
     OrderBody,
     OrderEffect,
     PageQuery,
+    PartBody,
     Problem,
     Rows,
     SearchQuery,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 ORDER_MARKS: Final = ("post_only", "immediate", "reduce_only")
 CHECK: Final = "check_trade_signal"
+ONBOARD: Final = "onboard"
 NO_ORDER: Final = 400  # what was asked cannot be said exactly
 SELF_NAMED: Final = frozenset({"local", "guest"})  # on this machine: they say who they are
 
@@ -89,6 +92,7 @@ class Desk:
             "modes": lambda _: Answer(200, Listing(rows=reach.commands.panel.modes())),
             "parts": lambda _: Answer(200, Listing(rows=reach.commands.panel.parts())),
             "held_intents": lambda _: Answer(200, Listing(rows=reach.commands.panel.held())),
+            "onboarding": lambda _: Answer(200, Listing(rows=reach.onboarding.rows())),
             "search_journal": self._search,
             "fetch_audit_trail": self._audit_trail,
             "get_trade_journal": self._trade_journal,
@@ -105,6 +109,8 @@ class Desk:
 
     def looks(self, name: str, asked: CommandBody) -> bool:
         """Return whether an operation looks first; then `look`, beside the operator's thread."""
+        if isinstance(asked, OnboardBody):
+            return False
         return isinstance(asked, CostsBody) or self._reach.commands.looks(command_of(name, asked))
 
     def look(self, name: str, asked: CommandBody, caller: Caller) -> Looked | Costed:
@@ -195,7 +201,10 @@ class Desk:
     def _outcome(
         self, name: str, asked: CommandBody, who: str, looked: Looked | Costed | None
     ) -> Outcome:
-        commands = self._reach.commands
+        commands, onboarding = self._reach.commands, self._reach.onboarding
+        if isinstance(asked, OnboardBody):
+            act = onboarding.onboard if name == ONBOARD else onboarding.offboard
+            return act(asked.part, who, asked.reason)
         outcome = decided(commands.panel, name, asked, who)
         if outcome is not None:
             return outcome
@@ -207,6 +216,8 @@ class Desk:
 
     def _state(self, asked: CommandBody) -> str:
         commands = self._reach.commands
+        if isinstance(asked, OnboardBody):
+            return self._reach.onboarding.stage(asked.part)
         return state_of(commands.panel, asked, commands.state())
 
     def _write_down(
@@ -313,6 +324,10 @@ def _words(name: str, asked: CommandBody) -> str:
     """Return what was asked in one line: the same for the same request."""
     if isinstance(asked, ModuleBody):
         return f"{name} {asked.module} {asked.state}"
+    if isinstance(asked, OnboardBody):
+        return f"{name} {asked.part}"
+    if isinstance(asked, PartBody):
+        return f"{name} {asked.module}"
     if isinstance(asked, HeldBody):
         return f"{name} {asked.number}"
     if isinstance(asked, NoteBody):

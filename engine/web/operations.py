@@ -30,9 +30,11 @@ from engine.web.bodies import (
     ModuleBody,
     NoteBody,
     Nothing,
+    OnboardBody,
     OrderBody,
     OrderEffect,
     PageQuery,
+    PartBody,
     Rows,
     SearchQuery,
 )
@@ -220,10 +222,21 @@ OPERATIONS: Final = (
     _read("export_data", "audit", "Rows of a session as JSON or CSV.", ExportQuery, Rows),
     # models, onboarding
     _open("submit_candidate_model", "POST", "models", _MODELS),
-    _open("trigger_shadow_mode", "POST", "models", _MODELS),
+    _act(
+        "trigger_shadow_mode",
+        "Give a part the mode shadow: what it decides is recorded, nothing is sent.",
+        takes=PartBody,
+        group="models",
+    ),
     _open("force_model_rollback", "POST", "models", _MODELS),
-    _open("onboard", "POST", "models", "shadow trading and the out-of-sample gate"),
-    _open("offboard", "POST", "models", "shadow trading and the out-of-sample gate"),
+    _act(
+        "onboard",
+        "Take a strategy or a symbol through shadow and the out-of-sample gate to live.",
+        takes=OnboardBody,
+        group="models",
+    ),
+    _act("offboard", "Take a strategy or a symbol off.", takes=OnboardBody, group="models"),
+    _read("onboarding", "models", "What is onboarded, how far, and its record.", gives=Listing),
 )
 # What is asked of somebody who may not know it, or may not be there now.
 MAY_BE_AWAY: Final = frozenset({"ledger", "extract_features", "get_historical_features"})

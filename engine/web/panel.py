@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from engine.domain.codes import Mode
-from engine.web.bodies import CommandBody, HeldBody, ModuleBody
+from engine.web.bodies import CommandBody, HeldBody, ModuleBody, PartBody
 
 if TYPE_CHECKING:
     from engine.processes.commands import Outcome
@@ -42,7 +42,7 @@ def command_of(name: str, asked: CommandBody) -> str:
     """Return the command an operation stands for; empty: it is about no state of trading."""
     if isinstance(asked, ModuleBody):
         return STATES.get(asked.state, "") if asked.module == TRADING else ""
-    return "" if isinstance(asked, HeldBody) else SAME_AS.get(name, name)
+    return "" if isinstance(asked, HeldBody | PartBody) else SAME_AS.get(name, name)
 
 
 def wrong_state(asked: CommandBody) -> str:
@@ -54,7 +54,7 @@ def wrong_state(asked: CommandBody) -> str:
 
 def state_of(panel: ControlPanel, asked: CommandBody, trading: str) -> str:
     """Return the state of what a command is about: a part's mode, or that of trading."""
-    if isinstance(asked, ModuleBody) and asked.module != TRADING:
+    if isinstance(asked, PartBody) or (isinstance(asked, ModuleBody) and asked.module != TRADING):
         return panel.mode(asked.module).name
     return trading
 
@@ -63,6 +63,8 @@ def decided(panel: ControlPanel, name: str, asked: CommandBody, who: str) -> Out
     """Do what the panel does; None: the operation is none of its."""
     if isinstance(asked, HeldBody):
         return panel.decide_held(asked.number, who, asked.reason, approve=name == APPROVE)
+    if isinstance(asked, PartBody):
+        return panel.set_mode(asked.module, Mode.SHADOW.name.lower(), who, asked.reason)
     if isinstance(asked, ModuleBody) and asked.module != TRADING:
         return panel.set_mode(asked.module, asked.state, who, asked.reason)
     return None

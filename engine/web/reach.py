@@ -85,6 +85,22 @@ class Journals(Protocol):
         """Return an HTTP status and what an order cost, or `error`."""
 
 
+class Onboards(Protocol):
+    """Takes strategies and symbols to live, and off; each method from any thread."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return every part that is or was onboarded."""
+
+    def stage(self, word: str) -> str:
+        """Return the stage of a part."""
+
+    def onboard(self, word: str, who: str, reason: str) -> Outcome:
+        """Begin with a part."""
+
+    def offboard(self, word: str, who: str, reason: str) -> Outcome:
+        """Take a part off."""
+
+
 class OrderPort(Protocol):
     """The way in for a person's orders; one thread only."""
 
@@ -115,3 +131,4 @@ class Reach(NamedTuple):
     chart: Callable[[str], tuple[int, bytes]]
     journals: Journals
     orders: OrderPort
+    onboarding: Onboards

@@ -30,11 +30,16 @@ ROWS = select_rows((row.name for row in LAX_ROWS), LAX_ROWS)
 
 
 def shadow_of(
-    records: np.ndarray, rows: tuple[StrategyRow, ...], parts: int = 1
+    records: np.ndarray,
+    rows: tuple[StrategyRow, ...],
+    parts: int = 1,
+    *,
+    only: int = -1,
+    since_ns: int = 0,
 ) -> tuple[Any, Shadow]:
     instruments = make_instruments(2)
     market = create_market_state(instruments, rows)
-    shadow = create_shadow(len(instruments), len(rows))
+    shadow = create_shadow(len(instruments), len(rows), only=only, since_ns=since_ns)
     for part in np.array_split(np.arange(len(records)), parts):
         shadow_market(market, shadow, records[part[0] : part[-1] + 1], FEE_PPM)
     return market, shadow
@@ -96,6 +101,23 @@ def test_a_strategy_makes_the_same_alone_as_among_others(alone: int) -> None:
     _, together = shadow_of(records, ROWS)
     _, single = shadow_of(records, (ROWS[alone],))
     assert single.records.tobytes() == together.records[alone : alone + 1].tobytes()
+
+
+def test_one_instrument_alone_and_a_later_beginning_are_parts_of_the_whole() -> None:
+    records = synthetic_market(4_000, seed=6)
+    _, whole = shadow_of(records, ROWS)
+    alone = [shadow_of(records, ROWS, only=i)[1].records for i in range(2)]
+    for name in ("entry_count", "exit_count", "traded_e8", "gross_e8", "fee_e8"):
+        assert (alone[0][name] + alone[1][name] == whole.records[name]).all(), name
+    assert alone[0]["entry_count"].any()
+    assert alone[1]["entry_count"].any()
+    middle_ns = int(records["receive_time_ns"][len(records) // 2])
+    _, late = shadow_of(records, ROWS, since_ns=middle_ns)
+    entered = late.exposure["entry_time_ns"]
+    assert 0 < late.records["entry_count"].sum() < whole.records["entry_count"].sum()
+    assert (entered[entered > 0] >= middle_ns).all()
+    _, never = shadow_of(records, ROWS, since_ns=int(records["receive_time_ns"][-1]) + 1)
+    assert not never.records["entry_count"].any()
 
 
 def test_what_is_open_is_worth_what_leaving_it_would_bring() -> None:

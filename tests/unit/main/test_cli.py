@@ -34,6 +34,8 @@ COMMANDS = (
     "resume",
     "mode",
     "approvals",
+    "onboard",
+    "offboard",
     "stop",
     "replay",
     "why",

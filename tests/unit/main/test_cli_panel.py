@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine import cli_orders, cli_panel
+from engine import cli_orders, cli_panel, exit_codes
 from engine.cli import build_parser
 from engine.domain.codes import Mode, Regime
 from tests.api_rig import TOKEN, Served, serving
@@ -28,7 +28,12 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 
 def run(*words: str) -> int:
     options = build_parser().parse_args(words)
-    commands = {"mode": cli_panel.mode_command, "approvals": cli_panel.approvals_command}
+    commands = {
+        "mode": cli_panel.mode_command,
+        "approvals": cli_panel.approvals_command,
+        "onboard": cli_panel.onboard_command,
+        "offboard": cli_panel.offboard_command,
+    }
     return commands[options.command](options, {})
 
 
@@ -94,3 +99,15 @@ def test_a_token_that_may_not_read_is_told_why(
     monkeypatch.setattr(cli_orders, "call", lambda *_: {"error": "no"})
     assert run("approvals") == 2
     assert capsys.readouterr().err == "aegis: no\n"
+
+
+def test_a_part_is_onboarded_listed_and_taken_off(served: Served, capsys: Capture) -> None:
+    assert run("onboard") == 0
+    assert capsys.readouterr().out == "nothing is onboarded\n"
+    assert run("onboard", "orderflow", "--reason", "quiet") == 0
+    assert capsys.readouterr().out == "orderflow: shadow\n"
+    assert run("onboard") == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["orderflow", "shadow"]
+    assert run("offboard", "orderflow") == 0
+    assert served.onboarding.stages == {}
+    assert run("offboard", "orderflow") == exit_codes.CHECK_FAILED

@@ -1,0 +1,56 @@
+"""What is onboarded joins the configuration of the next run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from engine.config import Config
+from engine.domain.strategy_table import StrategyError, select_rows
+from engine.processes.onboard_file import (
+    ONBOARD_FILE,
+    OnboardingUnreadableError,
+    OnboardRow,
+    Stage,
+    read_onboarding,
+)
+from engine.processes.strategy_rows import own_rows
+
+
+def with_onboarded(config: Config) -> Config:
+    """Return the configuration with the strategies and symbols that are onboarded on its account.
+
+    What is gone from the table, or beyond a bound, is left out: it must not keep the run from
+    starting. So is everything while the file cannot be read.
+    """
+    try:
+        rows = read_onboarding(Path(config.state_dir) / ONBOARD_FILE)
+    except OnboardingUnreadableError:
+        return config
+    stays = [row for row in rows.values() if row.stage is not Stage.OFFBOARDED]
+    return _with_symbols(_with_strategies(config, stays), stays) if stays else config
+
+
+def _with_strategies(config: Config, rows: list[OnboardRow]) -> Config:
+    own = own_rows(config)
+    has = tuple(row.name for row in select_rows(config.strategies, own))
+    for row in rows:
+        if row.is_symbol or row.name in has:
+            continue
+        try:
+            has = tuple(each.name for each in select_rows((*has, row.name), own))
+        except StrategyError:
+            continue
+        config = msgspec.structs.replace(config, strategies=has)
+    return config
+
+
+def _with_symbols(config: Config, rows: list[OnboardRow]) -> Config:
+    symbols = tuple(row.name for row in rows if row.is_symbol)
+    if not config.instruments:
+        return msgspec.structs.replace(config, onboarded=symbols)
+    named = tuple(dict.fromkeys((*config.instruments, *symbols)))
+    return msgspec.structs.replace(
+        config, instruments=named[: max(config.instruments_max, len(config.instruments))]
+    )
