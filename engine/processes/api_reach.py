@@ -60,18 +60,15 @@ def create(
         commands, lambda: [row["symbol"] for row in board.instruments()], names, state_dir
     )
     audit = ControlAudit(state_dir)
-    onboarding = Onboarding(
-        config,
-        panel,
-        Run(
-            board.instruments,
-            frozenset(names),
-            board.queries.made,
-            played,
-            audit.record,
-            commands.state,
-        ),
+    run = Run(
+        board.instruments,
+        frozenset(names),
+        board.queries.made,
+        played,
+        audit.record,
+        commands.state,
     )
+    onboarding = Onboarding(config, panel, run)
     onboarding.start()
     memory_mb = partial(board.counters.count, "orchestrator", "memory_mb")
     MemoryShed(panel, memory_mb, config.limits.max_memory_mb).start()

@@ -7,6 +7,7 @@ have no place in main. Nothing is written.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from engine.processes.strategy_rows import own_rows
 from engine.processes.strategy_shadow import shadow_run
 from engine.store.errors import StoreError
 from engine.store.session import SessionDocument, read_document, sessions
+from native_ext import _native
 
 UNPLAYED: Final = frozenset({StrategyKind.MAKING, StrategyKind.OUTSIDE})
 
@@ -87,6 +89,7 @@ def _summed(rows: Sequence[dict[str, Any]]) -> SessionRecord:
 
 def main() -> int:
     """Answer the question that the command line holds; return the exit code."""
+    _native.set_parent_death_signal(int(signal.SIGKILL))  # nobody would read the answer
     asked = msgspec.json.decode(sys.argv[1], type=RecordAsked)
     kernel_cache.activate(asked.home)
     try:

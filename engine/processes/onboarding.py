@@ -87,7 +87,7 @@ class Onboarding:
         self._path = Path(config.state_dir) / ONBOARD_FILE
         self._lock = threading.Lock()
         self._bad_since_s: dict[str, float] = {}
-        self._asked_s: dict[str, float] = {}  # when a record was last asked for
+        self._due_s: dict[str, float] = {}  # when a record is asked for
         self._unreadable = ""
         try:
             self._rows = read_onboarding(self._path)
@@ -135,7 +135,7 @@ class Onboarding:
             failure = self._put(row)
             if failure:
                 return self._no(failure)
-            self._asked_s.pop(part, None)
+            self._due_s.pop(part, None)
             later = self._tell(row)
         when = "" if self._parts.is_here(part) else "; it comes with the next start"
         return self._yes(f"{part} is at stage {stage}{when}{later}")
@@ -168,14 +168,13 @@ class Onboarding:
         """
         for part in list(self._rows):
             self._step(part, now_s)
-        due = [
-            row
-            for row in list(self._rows.values())
-            if row.stage in JUDGED and now_s >= self._asked_s.get(row.part, -1.0)
-        ]
-        if due:
-            row = min(due, key=lambda each: self._asked_s.get(each.part, -1.0))
-            self._asked_s[row.part] = now_s + self._config.onboard.look_s
+        judged = [row for row in list(self._rows.values()) if row.stage in JUDGED]
+        next_s = now_s + self._config.onboard.look_s
+        # The first record comes a period after the word, or after the start: no market, no record.
+        due = {row.part: self._due_s.setdefault(row.part, next_s) for row in judged}
+        row = min(judged, key=lambda each: due[each.part], default=None)
+        if row is not None and due[row.part] <= now_s:
+            self._due_s[row.part] = next_s
             self._judge_shadow(row)
 
     def _run_on(self) -> None:

@@ -31,7 +31,7 @@ from engine.store.errors import StoreError
 from engine.store.journal import SOURCE_MARKET
 from engine.store.queries import StatusQueries
 from engine.store.reader import first_kept, read_batches
-from engine.store.session import find_session, read_document
+from engine.store.session import SessionDocument, find_session, read_document
 from engine.store.sqlite import DATABASE_NAME
 
 E8: Final = 100_000_000
@@ -138,18 +138,10 @@ def shadow_run(
     from engine.domain.shadow import create_shadow, open_result_e8, shadow_market
 
     document = read_document(directory)
-    if not document.instruments:
-        raise LookupError(f"{document.session_id} ended before its instruments were known")
-    symbols = [row.symbol for row in document.instruments]
-    if symbol and symbol not in symbols:
-        raise LookupError(f"{document.session_id} had no instrument {symbol!r}")
+    only = _place_of(symbol, document)
+    after_ns = since_ns - document.started_realtime_ns + document.started_monotonic_ns
     market = create_market_state(instrument_rows(document.instruments), rows)
-    shadow = create_shadow(
-        len(symbols),
-        len(rows),
-        only=symbols.index(symbol) if symbol else -1,
-        since_ns=since_ns - document.started_realtime_ns + document.started_monotonic_ns,
-    )
+    shadow = create_shadow(len(document.instruments), len(rows), only=only, since_ns=after_ns)
     fee_ppm = round(fee_bps * PPM_PER_BPS)
     records = refused = 0
     for batch in read_batches(directory, SOURCE_MARKET, first_kept(directory, SOURCE_MARKET)):
@@ -163,6 +155,16 @@ def shadow_run(
         for s, row in enumerate(rows)
     ]
     return ShadowRun(document.session_id, records, refused, fee_bps, told)
+
+
+def _place_of(symbol: str, document: SessionDocument) -> int:
+    """Return the index of a symbol in a session, -1 for none asked; or raise LookupError."""
+    symbols = [row.symbol for row in document.instruments]
+    if not symbols:
+        raise LookupError(f"{document.session_id} ended before its instruments were known")
+    if symbol and symbol not in symbols:
+        raise LookupError(f"{document.session_id} had no instrument {symbol!r}")
+    return symbols.index(symbol) if symbol else -1
 
 
 def shadow_row(name: str, record: Any, open_e8: int) -> dict[str, Any]:  # noqa: ANN401  a record

@@ -82,7 +82,9 @@ class Rig:
         return self.record, self.failure
 
     def onboard(self, word: str = "orderflow") -> bool:
-        return self.onboarding.onboard(word, "ann", "asked for").accepted
+        accepted = self.onboarding.onboard(word, "ann", "asked for").accepted
+        self.onboarding.look(self.now_s)  # from here on a period is counted
+        return accepted
 
     def look(self, seconds: float = 61.0) -> None:
         self.now_s += seconds
@@ -114,6 +116,8 @@ def test_a_strategy_goes_from_shadow_through_the_gate_to_live_and_each_step_is_t
     outcome = rig.onboarding.onboard("orderflow", "ann", "asked for")
     assert outcome.accepted
     assert outcome.effect == f"{STRATEGY} is at stage shadow"
+    rig.look(0.0)
+    assert rig.asked == [], "a period after the word"
     assert rig.panel.mode(STRATEGY) == Mode.SHADOW
     rig.record = {"now": FEW}
     rig.look()
@@ -231,6 +235,7 @@ def test_it_goes_on_after_a_restart_and_asks_for_no_session_twice(rig: Rig) -> N
     rig.config = msgspec.structs.replace(rig.config, session_id="later")
     rig.begin()
     assert (rig.stage(), rig.panel.mode(STRATEGY)) == ("shadow", Mode.SHADOW)
+    rig.look(0.0)
     rig.record = {"later": GOOD}
     rig.look()
     assert rig.asked[-1].known == ("now",)
@@ -348,6 +353,7 @@ def test_a_strategy_this_run_does_not_have_is_played_and_waits_for_the_next_star
     rig.begin("smc_fvg_bos")
     outcome = rig.onboarding.onboard("orderflow", "ann", "asked for")
     assert outcome.effect.endswith("; it comes with the next start")
+    rig.look()
     rig.record = {"now": GOOD}
     for _ in range(3):
         rig.look()
@@ -370,9 +376,9 @@ def test_a_symbol_that_is_not_here_waits_and_is_judged_when_it_comes(rig: Rig) -
     rig.live["DOGEUSDT"] = "LIVE"
     rig.look()
     assert rig.stage("DOGEUSDT") == "shadow"
-    assert rig.asked[-1].is_symbol
     rig.record = {"now": GOOD}
     rig.look()
+    assert rig.asked[-1].is_symbol
     rig.look()
     assert rig.stage("DOGEUSDT") == "live"
 
