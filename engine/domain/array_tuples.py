@@ -12,7 +12,7 @@ a few cache lines. The table does not change while a kernel runs, and the compil
 store into an array makes it read nothing again.
 
 `engine.processes.kernel_image` lays out the same words for a call that knows no Numba; a call from
-Python has them on the stack of its way in.
+Python has them on the stack of its way in, and a kernel that puts a tuple together on its own.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, Final, TypeAlias
 
 from numba import extending
 from numba.core import cgutils, types
+from numba.core.typeconv.castgraph import Conversion
 from numba.core.typing.templates import AttributeTemplate
 
 Context: TypeAlias = Any  # Numba's compiler context, and what it converts with
@@ -64,6 +65,18 @@ class ArrayTuple(types.Type):
         # Types are compared by name; spelt out, that of a state would fill a page.
         digest = hashlib.sha256("|".join(map(str, (*fields, *kinds))).encode()).hexdigest()
         super().__init__(f"{name}[{digest[:16]}]")
+
+    def can_convert_from(self, _context: Context, other: Kind) -> Conversion | None:
+        """Say that a tuple a kernel put together can be passed as its table."""
+        return Conversion.safe if passed_as(other) == self else None
+
+
+def passed_as(kind: Kind) -> Kind:
+    """Return the type under which a kernel is handed what another kernel has under this one."""
+    named = isinstance(kind, (types.NamedTuple, types.NamedUniTuple))
+    if named and all(isinstance(it, types.Array) for it in kind.types):
+        return ArrayTuple(kind.fields, kind.types, kind.instance_class.__name__)
+    return kind
 
 
 def install() -> None:
@@ -137,16 +150,34 @@ def _never_written(module: Context) -> Value:
 
 def _from_python(kind: ArrayTuple, value: Value, context: Context) -> Any:  # noqa: ANN401
     builder = context.builder
-    table = _cgutils.alloca_once(builder, ir.ArrayType(WORD, kind.words))
-    # WHY: the optimiser must not see that the table it may take for constant was just written.
-    hide = ir.FunctionType(_cgutils.voidptr_t, [_cgutils.voidptr_t])
-    at = builder.bitcast(table, _cgutils.voidptr_t)
+    table = _table(builder, kind)
     codes = _fill(kind, value, context, builder.bitcast(table, WORD.as_pointer()))
     failed = builder.icmp_signed("!=", codes, ir.Constant(codes.type, 0))
     with builder.if_then(failed, likely=False):
         context.pyapi.err_set_string("PyExc_TypeError", "a field of the tuple is no array")
-    hidden = builder.asm(hide, "", "=r,0,~{memory}", [at], side_effect=True)
-    return _numba.NativeValue(hidden, is_error=failed)
+    return _numba.NativeValue(_hidden(builder, table), is_error=failed)
+
+
+def _from_kernel(
+    _context: Context, builder: Builder, kind: Kind, to: ArrayTuple, value: Value
+) -> Value:
+    table = _table(builder, to)
+    words = builder.bitcast(table, WORD.as_pointer())
+    for k, name in enumerate(kind.fields):
+        _, address, rest = to.places[name]
+        _write(builder, words, address, rest, builder.extract_value(value, k))
+    return _hidden(builder, table)
+
+
+def _table(builder: Builder, kind: ArrayTuple) -> Value:
+    return _cgutils.alloca_once(builder, ir.ArrayType(WORD, kind.words))
+
+
+def _hidden(builder: Builder, table: Value) -> Value:
+    # WHY: the optimiser must not see that the table it may take for constant was just written.
+    hide = ir.FunctionType(_cgutils.voidptr_t, [_cgutils.voidptr_t])
+    at = builder.bitcast(table, _cgutils.voidptr_t)
+    return builder.asm(hide, "", "=r,0,~{memory}", [at], side_effect=True)
 
 
 def _fill(kind: ArrayTuple, value: Value, context: Context, words: Value) -> Value:
@@ -160,20 +191,23 @@ def _fill(kind: ArrayTuple, value: Value, context: Context, words: Value) -> Val
         if isinstance(found, ArrayTuple):
             answer = _fill(found, item, context, at)
         else:
-            array = context.context.get_value_type(found)
-            whole = _cgutils.alloca_once(builder, array)
+            whole = _cgutils.alloca_once(builder, context.context.get_value_type(found))
             answer = _adapt(builder, item, whole)
-            read = builder.load(whole)
-            to = builder.gep(words, [ir.Constant(WORD, address)])
-            data = builder.ptrtoint(builder.extract_value(read, [DATA]), WORD)
-            builder.store(data, to)
-            pair = ir.LiteralStructType([WORD, array.elements[SHAPE], array.elements[STRIDES]])
-            known = ir.Constant(pair, None)
-            for place, member in enumerate((ITEMS, SHAPE, STRIDES)):
-                known = builder.insert_value(known, builder.extract_value(read, [member]), [place])
-            builder.store(known, builder.bitcast(at, pair.as_pointer()))
+            _write(builder, words, address, rest, builder.load(whole))
         codes = builder.or_(codes, answer)
     return codes
+
+
+def _write(builder: Builder, words: Value, address: int, rest: int, array: Value) -> None:
+    """Write what is known of one array into the table."""
+    data = builder.ptrtoint(builder.extract_value(array, [DATA]), WORD)
+    builder.store(data, builder.gep(words, [ir.Constant(WORD, address)]))
+    elements = array.type.elements
+    known = ir.Constant(ir.LiteralStructType([WORD, elements[SHAPE], elements[STRIDES]]), None)
+    for place, member in enumerate((ITEMS, SHAPE, STRIDES)):
+        known = builder.insert_value(known, builder.extract_value(array, [member]), [place])
+    at = builder.gep(words, [ir.Constant(WORD, rest)])
+    builder.store(known, builder.bitcast(at, known.type.as_pointer()))
 
 
 def _adapt(builder: Builder, array: Value, whole: Value) -> Value:
@@ -187,3 +221,4 @@ _numba.register_model(ArrayTuple)(_numba.models.OpaqueModel)
 _numba.infer_getattr(_Fields)
 _numba.lower_getattr_generic(ArrayTuple)(_read_field)
 _numba.unbox(ArrayTuple)(_from_python)
+_numba.lower_cast(types.BaseTuple, ArrayTuple)(_from_kernel)

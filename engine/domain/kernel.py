@@ -145,9 +145,12 @@ def widen(kind: types.Type) -> types.Type:
     """Return the Numba type under which an argument of this type is passed to a kernel."""
     from numba import types
 
+    from engine.domain import array_tuples
+
     plain: types.Type = types.unliteral(kind)  # type: ignore[no-untyped-call]
     if isinstance(plain, types.IntEnumMember):
         return types.int64
     if isinstance(plain, types.Integer) and plain != types.uint64:
         return types.int64
-    return plain
+    passed: types.Type = array_tuples.passed_as(plain)
+    return passed

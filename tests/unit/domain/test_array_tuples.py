@@ -117,6 +117,35 @@ kinds = [typeof(it) for it in (tuple_of(2, 1), tuple_of(3, 2), tuple_of(2, 1, 2)
 print([type(it).__name__ for it in kinds], kinds[0] == kinds[1], kinds[0] == kinds[2])
 print(type(typeof((words, words))).__name__, type(typeof(())).__name__)
 """
+PUT_TOGETHER = """
+class Pair(NamedTuple):
+    grid: object
+    scores: object
+
+@kernel.kernel
+def pair(lines, k):
+    return Pair(lines[k], lines[k + 1])
+
+@kernel.kernel
+def add(both, k):
+    both.grid[k] += both.scores[k]
+    return both.scores.shape[0]
+
+@kernel.entry
+def add_lines(given, lines):
+    total = add(given, 0)
+    for k in range(lines.shape[0] - 1):
+        both = pair(lines, k)
+        for j in range(lines.shape[1]):
+            total += add(both, j)
+    return total
+
+lines = np.arange(12.0).reshape(4, 3)
+wanted = lines.copy()
+wanted[:-1] += lines[1:]
+given = Pair(np.ones(2), np.ones(2))
+print(add_lines(given, lines), given.grid.tolist(), (lines == wanted).all(), len(add.overloads))
+"""
 REFUSED = """
 mark_all(tuple_of(2, 1))
 try:
@@ -170,6 +199,11 @@ def test_only_tuples_of_arrays_are_passed_so(tmp_path: Path) -> None:
     first, second = run(TYPES, tmp_path).splitlines()
     assert first == "['ArrayTuple', 'ArrayTuple', 'ArrayTuple', 'NamedTuple'] True False"
     assert second == "UniTuple Tuple"
+
+
+def test_a_tuple_that_a_kernel_put_together_is_passed_so_too(tmp_path: Path) -> None:
+    """Or the kernels it is passed to would be compiled once more for it, with all they call."""
+    assert run(PUT_TOGETHER, tmp_path) == "29 [2.0, 1.0] True 1"
 
 
 def test_a_tuple_of_other_arrays_is_another_type(tmp_path: Path) -> None:
