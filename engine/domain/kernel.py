@@ -118,17 +118,19 @@ def python_of(function: Callable[Parameters, Answer]) -> Callable[Parameters, An
 
 
 def _declare(
-    function: Callable[Parameters, Answer], **options: bool | str
+    function: Callable[Parameters, Answer], **options: object
 ) -> Callable[Parameters, Answer]:
     if _plain:
         return function
     from numba import njit
 
-    from engine.domain import array_tuples
+    from engine.domain import array_tuples, kernel_compiler
 
     array_tuples.install()
+    kernel_compiler.ask_once()
     compiler: Any = njit  # its stub leaves some options out
-    compiled = compiler(**{**_OPTIONS, **options})(function)
+    options = {**_OPTIONS, **options, "pipeline_class": kernel_compiler.KernelCompiler}
+    compiled = compiler(**options)(function)
     resolve = getattr(compiled, "get_call_template", None)
     if resolve is None:  # NUMBA_DISABLE_JIT
         return function

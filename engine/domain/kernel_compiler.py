@@ -1,0 +1,123 @@
+"""Numba's compiler as kernels need it: fewer passes, and no question asked twice.
+
+Of Numba's 26 passes half look for what no kernel has: closures, generators, `with` blocks, loops
+over literals, array expressions, parallel loops; after each the whole function is analysed anew. A
+kernel goes through PASSES, and is analysed where one of them asks for it. What a kernel must not
+contain is refused by the others, when it is typed or lowered.
+
+`ask_once` makes three answers of Numba's cheap. An event that nobody listens to is not made: there
+is one at each call of LLVM. The size of a type is asked of LLVM once; Numba has it parse a module
+each time. What an operator makes of numbers is looked up once for each kind of them; Numba tries
+every overload at every use, and again whenever it goes over the function.
+
+It changes functions of Numba in place, so it is held to the locked version, as `link_once` is.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+from numba.core import base, compiler, event, typed_passes, types, untyped_passes
+from numba.core.compiler_machinery import PassManager
+from numba.core.types import functions
+
+_COMPILER: Final[Any] = compiler  # the library's own types leave most undeclared
+_EVENT: Final[Any] = event
+_UNTYPED: Final[Any] = untyped_passes
+_TYPED: Final[Any] = typed_passes
+
+PASSES: Final = (
+    (_UNTYPED.TranslateByteCode, "read the byte code"),
+    (_UNTYPED.FixupArgs, "name the arguments"),
+    (_UNTYPED.IRProcessing, "analyse"),
+    (_UNTYPED.GenericRewrites, "tell constant fields and places from others"),
+    (_UNTYPED.ReconstructSSA, "one name for each value"),
+    (_TYPED.NopythonTypeInference, "infer types"),
+    (_TYPED.PreLowerStripPhis, "values of two origins"),
+    (_TYPED.IRLegalization, "analyse once more"),
+    (_TYPED.NativeLowering, "write LLVM's code"),
+    (_TYPED.NoPythonBackend, "answer"),
+)
+
+
+class _Passes(PassManager):
+    def _runPass(self, _index: int, step: Any, state: Any) -> None:  # noqa: ANN401, N802
+        # Numba's own times each pass and analyses the function after it.
+        step.run_pass(state)
+
+
+def _passes() -> Any:  # noqa: ANN401  has no types
+    found: Any = _Passes("kernel")  # type: ignore[no-untyped-call]
+    for step, reason in PASSES:
+        found.add_pass(step, reason)
+    found.finalize()
+    return found
+
+
+_PASSES: Final[Any] = _passes()
+
+
+class KernelCompiler(_COMPILER.CompilerBase):  # type: ignore[misc]
+    """What `numba.njit` compiles a kernel with."""
+
+    def define_pipelines(self) -> list[Any]:
+        """Return the one list of passes."""
+        return [_PASSES]
+
+
+def ask_once() -> None:
+    """From now on Numba makes no event that nobody hears, and remembers sizes and operators."""
+    if getattr(_EVENT.start_event, "asks_once", False):
+        return
+    _EVENT.start_event = _heard(_EVENT.start_event)
+    _EVENT.end_event = _heard(_EVENT.end_event)
+    _EVENT.install_timer = _no_timer
+    context: Any = base.BaseContext
+    context.get_abi_sizeof = _remembered_size(context.get_abi_sizeof)
+    function: Any = functions.Function
+    function.get_call_type = _remembered_type(function.get_call_type)
+
+
+def _heard(its_own: Any) -> Any:  # noqa: ANN401
+    def tell(kind: str, *data: object, **named: object) -> None:
+        if _EVENT._registered.get(kind):  # noqa: SLF001  Numba has no question for it
+            its_own(kind, *data, **named)
+
+    tell.asks_once = True  # type: ignore[attr-defined]
+    return tell
+
+
+def _no_timer(_kind: str, _callback: object) -> AbstractContextManager[None]:
+    # Every kernel that is being compiled would listen to every call of LLVM, its callees' too.
+    return nullcontext()
+
+
+def _remembered_size(its_own: Any) -> Any:  # noqa: ANN401
+    sizes: dict[str, int] = {}  # bounded by the types of the kernels
+
+    def size(self: Any, kind: Any) -> int:  # noqa: ANN401
+        name = str(kind)
+        if name not in sizes:
+            sizes[name] = int(its_own(self, kind))
+        return sizes[name]
+
+    return size
+
+
+def _remembered_type(its_own: Any) -> Any:  # noqa: ANN401
+    found: dict[Any, tuple[Any, Any]] = {}  # bounded by operators and kinds of numbers
+
+    def call_type(self: Any, context: Any, arguments: Any, named: Any) -> Any:  # noqa: ANN401
+        numbers = all(isinstance(it, types.Number | types.Boolean) for it in arguments)
+        if named or not numbers:
+            return its_own(self, context, arguments, named)
+        key = (self, arguments)
+        if key not in found:
+            signature = its_own(self, context, arguments, named)
+            found[key] = signature, self.get_impl_key(signature)
+        signature, implementation = found[key]
+        self._impl_keys[signature.args] = implementation
+        return signature
+
+    return call_type
