@@ -13,7 +13,9 @@ tests of the kernel image, which compile through it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+FINISHING: Final = "aegis:finish"  # event of Numba's: from here on kernels become machine code
 
 _WAITING = "_aegis_waiting"  # linked, neither optimised nor machine code
 
@@ -95,11 +97,15 @@ def _wait(self: Any) -> None:  # noqa: ANN401
 
 def _finish(self: Any, name: str) -> None:  # noqa: ANN401
     # The second half of CPUCodeLibrary.finalize.
+    from numba.core import event
+
+    its_own: Any = event
     setattr(self, _WAITING, False)
-    _hide_callees(self._final_module, name)
-    self._optimize_final_module()
-    self._final_module.verify()
-    self._finalize_final_module()
+    with its_own.trigger_event(FINISHING, name):
+        _hide_callees(self._final_module, name)
+        self._optimize_final_module()
+        self._final_module.verify()
+        self._finalize_final_module()
 
 
 def _hide_callees(module: Any, name: str) -> None:  # noqa: ANN401

@@ -14,6 +14,7 @@ directory (`kernel_image.py`); replay and tests call kernels through Numba.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib.metadata
 import platform
@@ -21,7 +22,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,6 +47,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 VERSIONED = ("numba", "llvmlite", "numpy")
 KEPT_DIRECTORIES = 3
 DIRECTORY_PATTERN = re.compile(r"^kernels-[0-9a-f]{16}$")
+COLLECT_AFTER = (100_000, 50, 50)  # objects; collections of the young, of the middle-aged
 KERNEL_MODULES = ("engine.domain.decide", "engine.processes.brain_loop", "ringbuffer.kernels")
 DECORATOR = re.compile(r"^@(?:njit|kernel|fused|entry|exported)\b", re.MULTILINE)
 
@@ -123,13 +125,26 @@ def load_loop(home: str, report: Progress) -> LoopImage:
             (directory / kernel_image.FILE_NAME).unlink(missing_ok=True)
             raise
         return image
-    activate(home)
-    with compile_progress(report):
+    image = _compile_loop(home, report)
+    image.save(directory)
+    return image
+
+
+def _compile_loop(home: str, report: Progress) -> LoopImage:
+    from engine.processes import kernel_half
+
+    directory = activate(home)
+    with (
+        closing(kernel_half.OtherHalf(home, directory)) as half,
+        rare_collections(),
+        compile_progress(report) as note_elsewhere,
+    ):
+        from engine.domain import bar_close
         from engine.processes import brain_ports
 
+        half.awaited_by(bar_close.update_features, note_elsewhere)
         image = brain_ports.compile_loop()
     brain_ports.try_loop(image)
-    image.save(directory)
     return image
 
 
@@ -160,26 +175,56 @@ def prune(current: Path) -> list[Path]:
 
 
 @contextmanager
-def compile_progress(report: Progress) -> Iterator[None]:
-    """Report each kernel as Numba finishes compiling it; loads from the cache are not reported."""
+def compile_progress(report: Progress) -> Iterator[Callable[[int], None]]:
+    """Report each kernel as Numba finishes compiling it; loads from the cache are not reported.
+
+    Then all of them are optimised together, which takes as long as a third of them: that is
+    reported when it begins. What the context is entered as takes, and reports, how many kernels
+    were compiled elsewhere.
+    """
     from numba.core import event
+
+    from engine.domain.link_once import FINISHING
 
     total = kernel_count()
 
     class _Listener(event.Listener):
-        done = 0
+        done = elsewhere = 0
+
+        def tell(self, name: str) -> None:
+            report(min(self.done + self.elsewhere, total), total, name)
+
+        def note_elsewhere(self, count: int) -> None:
+            self.elsewhere = count
+            self.tell("features, by a second process")
 
         def on_start(self, event: event.Event) -> None:
-            pass
+            if event.kind == FINISHING:
+                self.tell("optimising")
 
         def on_end(self, event: event.Event) -> None:
+            if event.kind == FINISHING:
+                return
             function: Any = cast("dict[str, Any]", event.data)["dispatcher"].py_func
             if not function.__module__.startswith("numba."):  # its own, compiled on the way
                 self.done += 1
-                report(min(self.done, total), total, function.__name__)
+                self.tell(function.__name__)
 
-    with event.install_listener("numba:compile", _Listener()):
+    listener = _Listener()
+    kernels = event.install_listener("numba:compile", listener)
+    with kernels, event.install_listener(FINISHING, listener):
+        yield listener.note_elsewhere
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Look for unreachable objects rarely: what a compile makes stays, and is most of what is."""
+    before = gc.get_threshold()
+    gc.set_threshold(*COLLECT_AFTER)
+    try:
         yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def warm(home: str, report: Progress) -> Path:

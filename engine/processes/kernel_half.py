@@ -1,0 +1,116 @@
+"""A second process compiles the features while the first one compiles the rest.
+
+A cold compile is Python for the most part, and a process of Python has one core. The features of
+bars, with all they call, are two fifths of the kernels and are reached through one of them,
+`bar_close.update_features`. So a cold start has a process of its own compile that kernel, into a
+folder of the kernel cache:
+
+        <home>/cache/kernels-<hash>/half/...    the second process writes
+        <home>/cache/kernels-<hash>/...         the first one, and takes over what it lacks
+
+When the first process comes to that kernel it waits for the second one to end, takes its files over
+and goes on as if they had always been there. Files of a kernel that both compiled are left: Numba's
+index of a kernel and its code belong together, and may not come from two writers. A second process
+that fails, or takes too long, costs time and nothing else: the first compiles what it misses.
+"""
+
+from __future__ import annotations
+
+import glob
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from native_ext import _native
+
+FOLDER: Final = "half"
+WAIT_S: Final = 600.0  # a machine that needs longer compiles the rest alone
+LOOK_S: Final = 0.2
+
+Told = Callable[[int], None]  # how many kernels the second process has compiled
+
+
+class OtherHalf:
+    """The second process, and what it leaves."""
+
+    def __init__(self, home: str, directory: Path) -> None:
+        """Start the process; `directory` is the kernel cache of this build under `home`."""
+        self._directory = directory
+        self._folder = directory / FOLDER
+        shutil.rmtree(self._folder, ignore_errors=True)
+        words = [sys.executable, "-m", __name__, home]
+        nothing = subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            words,
+            stdin=nothing,
+            stdout=nothing,
+            start_new_session=True,  # Ctrl-C is for us; it ends when we do
+        )
+
+    def awaited_by(self, kernel: Any, told: Told) -> None:  # noqa: ANN401  a dispatcher of Numba's
+        """Have who calls `kernel` first wait until its code is there, and hear how far it is."""
+        resolve = kernel.get_call_template
+
+        def resolve_when_there(arguments: Any, named: Any) -> Any:  # noqa: ANN401
+            kernel.get_call_template = resolve
+            self._await(told)
+            return resolve(arguments, named)
+
+        kernel.get_call_template = resolve_when_there
+
+    def close(self) -> None:
+        """End the process if it still runs, and remove what it left."""
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _await(self, told: Told) -> None:
+        until = time.monotonic() + WAIT_S
+        while self._process.poll() is None and time.monotonic() < until:
+            told(len(list(self._folder.rglob("*.nbi"))))
+            time.sleep(LOOK_S)
+        if self._process.poll() == 0:
+            told(take_over(self._folder, self._directory))
+
+
+def take_over(folder: Path, directory: Path) -> int:
+    """Move the kernels that `directory` lacks there; return how many."""
+    moved = 0
+    for index in folder.rglob("*.nbi"):
+        place = directory / index.relative_to(folder)
+        if place.exists():
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for code in index.parent.glob(f"{glob.escape(index.stem)}.*.nbc"):
+            code.replace(place.parent / code.name)
+        index.replace(place)  # last: an index tells of code that is there
+        moved += 1
+    return moved
+
+
+def main(home: str) -> None:
+    """Compile the features of bars into the folder; of what is compiled nothing is run."""
+    _native.set_parent_death_signal(int(signal.SIGKILL))
+    from engine.processes import kernel_cache
+
+    directory = kernel_cache.activate(home)
+    import numba
+
+    numba.config.CACHE_DIR = str(directory / FOLDER)  # type: ignore[attr-defined]
+    with kernel_cache.rare_collections():
+        from engine.domain.bar_close import update_features
+        from engine.processes.brain_ports import small_state
+
+        state, _ = small_state()
+        dispatcher: Any = update_features
+        type_of: Any = numba.typeof  # has no types
+        dispatcher.compile(tuple(type_of(it) for it in (state.market, 0, 0, 0)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

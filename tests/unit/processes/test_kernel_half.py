@@ -1,0 +1,90 @@
+"""A second process compiles half of the kernels: what it leaves, and what the first one takes."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.processes.kernel_half import FOLDER, OtherHalf, take_over
+
+
+class Kernel:
+    """What is asked of a dispatcher."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.found: list[list[str]] = []
+
+    def get_call_template(self, arguments: object, named: object) -> tuple[object, object]:
+        """Note which files are there when the kernel is looked for."""
+        self.found.append(sorted(it.name for it in self.place.glob("domain_1/*")))
+        return arguments, named
+
+
+def write(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_text(f"{folder} {name}", encoding="utf-8")
+
+
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> OtherHalf:
+    """Start a second process that is a shell script, run where the kernel cache is."""
+    program = tmp_path / "second"
+    program.write_text(f"#!/bin/sh\ncd {tmp_path}/cache\n{script}\n", encoding="utf-8")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    write(tmp_path / "cache" / "domain_1", "mine.nbi", "mine.1.nbc")
+    return OtherHalf("home", tmp_path / "cache")
+
+
+def test_only_kernels_that_are_not_there_are_taken_over(tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "domain_1", tmp_path / FOLDER / "domain_1"
+    write(mine, "shared.py311.nbi", "shared.py311.1.nbc")
+    write(theirs, "shared.py311.nbi", "shared.py311.1.nbc", "shared.py311.2.nbc")
+    write(theirs, "bars[a].py311.nbi", "bars[a].py311.1.nbc", "bars[a].py311.2.nbc")
+    assert take_over(tmp_path / FOLDER, tmp_path) == 1
+    assert sorted(it.name for it in mine.iterdir()) == [
+        "bars[a].py311.1.nbc",
+        "bars[a].py311.2.nbc",
+        "bars[a].py311.nbi",
+        "shared.py311.1.nbc",
+        "shared.py311.nbi",
+    ]
+    assert str(mine) in (mine / "shared.py311.nbi").read_text(encoding="utf-8")
+
+
+def test_the_first_call_waits_for_the_second_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes = f"mkdir -p {FOLDER}/domain_1 && sleep 0.3 && cd {FOLDER}/domain_1"
+    half = start(tmp_path, monkeypatch, f"{writes} && touch far.1.nbc far.nbi")
+    kernel, told = Kernel(tmp_path / "cache"), list[int]()
+    half.awaited_by(kernel, told.append)
+    assert kernel.get_call_template(1, 2) == (1, 2)
+    assert kernel.found == [["far.1.nbc", "far.nbi", "mine.1.nbc", "mine.nbi"]]
+    assert told[-1] == 1
+    before = len(told)
+    kernel.get_call_template(3, 4)
+    assert len(told) == before, "the second call does not wait"
+    half.close()
+    assert not (tmp_path / "cache" / FOLDER).exists()
+
+
+def test_a_second_process_that_fails_leaves_the_work_to_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"mkdir -p {FOLDER}/domain_1 && touch {FOLDER}/domain_1/half.nbi && exit 1"
+    half = start(tmp_path, monkeypatch, script)
+    kernel = Kernel(tmp_path / "cache")
+    half.awaited_by(kernel, lambda _: None)
+    kernel.get_call_template(1, 2)
+    half.close()
+    assert kernel.found == [["mine.1.nbc", "mine.nbi"]]
+
+
+def test_a_second_process_that_is_not_needed_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = start(tmp_path, monkeypatch, "exec sleep 600")
+    half.close()
+    assert not (tmp_path / "cache" / FOLDER).exists()
