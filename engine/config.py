@@ -189,6 +189,13 @@ class SourcesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             "carries; at most one request a second, so longer with many instruments; 0: never.",
         ),
     ] = 60
+    news_file: Annotated[
+        str,
+        Meta(
+            description="Calendar of events (TOML) that becomes the feature crowd.news; empty: "
+            "none. Read again when it changes."
+        ),
+    ] = ""
     lag_limit_ms: Annotated[
         Positive,
         Meta(

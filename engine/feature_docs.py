@@ -43,8 +43,8 @@ Every timeframe has its own columns.
   while they are whole and nothing doubts them;
   `leader` while the instrument that the setting of that name says is traded; `others` with two
   instruments or more; `open_interest` where the venue says it: the feed asks for it, and it is what
-  was said last (`sources.open_interest_s`). No feed here supplies `news`: it is a word of the
-  context, NaN unless whoever computes a batch gives it.
+  was said last (`sources.open_interest_s`); `news` where there is a calendar of events
+  (`sources.news_file`, [market_data.md](market_data.md#news)).
 - **Nothing depends on the price's level** nor on later bars. Both are tests over every row, as are
   the warm-up, the oracle or slow twin, a copied state, and a leak of one bar that must be noticed.
 - **What cannot be a bar** (a number missing, high below low, a price not above zero, a time not

@@ -219,6 +219,7 @@ union aegis_instrument_row {
     struct { uint8_t before_tick_size[208]; double tick_size; };
     struct { uint8_t before_lot_size[216]; double lot_size; };
     struct { uint8_t before_open_interest_lots[240]; int64_t open_interest_lots; };
+    struct { uint8_t before_news[248]; int64_t news; };
 };
 
 _Static_assert(sizeof(union aegis_instrument_row) == 256, "aegis_instrument_row");
@@ -251,5 +252,6 @@ _Static_assert(offsetof(union aegis_instrument_row, delivery_time_ns) == 200, "o
 _Static_assert(offsetof(union aegis_instrument_row, tick_size) == 208, "offset");
 _Static_assert(offsetof(union aegis_instrument_row, lot_size) == 216, "offset");
 _Static_assert(offsetof(union aegis_instrument_row, open_interest_lots) == 240, "offset");
+_Static_assert(offsetof(union aegis_instrument_row, news) == 248, "offset");
 
 #endif

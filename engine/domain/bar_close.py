@@ -18,6 +18,7 @@ from engine.domain.features.series import (
     LIQUIDATED_BUYS,
     LIQUIDATED_SELLS,
     MARK_BASIS_BPS,
+    NEWS_WEIGHT,
     NEXT_FUNDING_S,
     OPEN_INTEREST_LOTS,
     S_TO_NS,
@@ -27,16 +28,19 @@ from engine.domain.features.series import (
 )
 from engine.domain.features.update import fold_bar
 from engine.domain.firewall_memory import BOOK_DOUBTED
+from engine.domain.instrument_row import News
 from engine.domain.kernel import Floats, Record, kernel
 from engine.domain.market_state import LEADER, NEVER_NS, MarketState
 
 _UNSUPPORTED = int(Liveness.UNSUPPORTED)
 _LIQUIDATION = int(Channel.LIQUIDATION)
+_NEWS_CALM = int(News.CALM)
+_NEWS_GRADES = float(News.HIGH - News.CALM)
 E8_PER_BPS = 10_000.0
 
 
 @kernel
-def read_context(row: Record, open_lots: int, is_liquidation_fed: bool, context: Floats) -> None:
+def read_context(row: Record, listed: Record, is_liquidation_fed: bool, context: Floats) -> None:
     """Write what is known of the instrument beside its bars, NaN for the rest, in place."""
     for word in range(context.shape[0]):
         context[word] = np.nan
@@ -50,8 +54,10 @@ def read_context(row: Record, open_lots: int, is_liquidation_fed: bool, context:
     if is_liquidation_fed:
         context[LIQUIDATED_BUYS] = row["liquidation_buy_lots"]
         context[LIQUIDATED_SELLS] = row["liquidation_sell_lots"]
-    if open_lots > 0:
-        context[OPEN_INTEREST_LOTS] = open_lots
+    if listed["open_interest_lots"] > 0:
+        context[OPEN_INTEREST_LOTS] = listed["open_interest_lots"]
+    if listed["news"] >= _NEWS_CALM:
+        context[NEWS_WEIGHT] = (listed["news"] - _NEWS_CALM) / _NEWS_GRADES
 
 
 @kernel
@@ -105,8 +111,7 @@ def update_features(market: MarketState, i: int, t: int, number: int) -> None:
     read_bar(bar, market.bar_inputs)
     note_direction(market, i, t, bar)
     is_liquidation_fed = market.liveness[i, _LIQUIDATION] != _UNSUPPORTED
-    open_lots = market.instruments["open_interest_lots"][i]
-    read_context(market.hot[i], open_lots, is_liquidation_fed, market.bar_context)
+    read_context(market.hot[i], market.instruments[i], is_liquidation_fed, market.bar_context)
     read_depth(market.hot[i], market.books[i], market.bar_context)
     read_others(market, t, market.bar_context)
     fold_bar(

@@ -4,7 +4,7 @@ The grid (tick, lot, money unit) never changes: rings, books and journals count 
 the feed learns the venue's new one and writes it into the ring, so the brain takes it between two
 records and a session that is run again takes it there too. Each bound holds by itself, so one that
 is taken before its neighbour allows nothing that neither list allows. Open interest, which is
-asked for again and again, comes the same way.
+asked for again and again, and the news of a calendar come the same way.
 
     FILTER   aux: byte offset of the field in the instrument's row; filter_number: its new number
 """
@@ -12,7 +12,7 @@ asked for again and again, comes the same way.
 from __future__ import annotations
 
 from engine.domain.firewall_reasons import FirewallReason
-from engine.domain.instrument_row import FILTER_OFFSETS, NO_BOUND, InstrumentFlag
+from engine.domain.instrument_row import FILTER_OFFSETS, NO_BOUND, InstrumentFlag, News
 from engine.domain.kernel import Record, Records, kernel
 
 _FLAGS = FILTER_OFFSETS["flags"]
@@ -29,6 +29,8 @@ _MULTIPLIER_UP = FILTER_OFFSETS["multiplier_up_e8"]
 _MULTIPLIER_DOWN = FILTER_OFFSETS["multiplier_down_e8"]
 _MAX_OPEN_ORDERS = FILTER_OFFSETS["max_open_orders"]
 _OPEN_INTEREST = FILTER_OFFSETS["open_interest_lots"]
+_NEWS = FILTER_OFFSETS["news"]
+_NEWS_MAX = int(max(News))
 _MAX_OPEN_ORDERS_MAX = (1 << 31) - 1
 _NO_BOUND = NO_BOUND
 _NUMBER_RANGE = int(FirewallReason.NUMBER_RANGE)
@@ -44,6 +46,8 @@ def check_filter(slot: Record) -> int:
         least, most = 0, _FLAGS_MAX
     elif field == _MAX_OPEN_ORDERS:
         least, most = 0, _MAX_OPEN_ORDERS_MAX
+    elif field == _NEWS:
+        least, most = 0, _NEWS_MAX
     elif field in (_MIN_NOTIONAL, _MULTIPLIER_UP, _MULTIPLIER_DOWN, _OPEN_INTEREST):
         least = 0
     elif field not in (
@@ -84,3 +88,5 @@ def apply_filter(rows: Records, i: int, slot: Record) -> None:
         rows["max_open_orders"][i] = number
     elif field == _OPEN_INTEREST:
         rows["open_interest_lots"][i] = number
+    elif field == _NEWS:
+        rows["news"][i] = number

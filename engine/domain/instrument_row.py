@@ -63,6 +63,16 @@ class Stake(IntEnum):
     HELD = 2
 
 
+class News(IntEnum):
+    """The gravest event of a calendar whose window is open."""
+
+    UNTOLD = 0  # there is no calendar
+    CALM = 1
+    LOW = 2
+    MEDIUM = 3
+    HIGH = 4
+
+
 class ContractType(IntEnum):
     """Kind of contract."""
 
@@ -101,18 +111,20 @@ INSTRUMENT_FIELDS: tuple[tuple[str, str, int], ...] = (
     ("tick_size", "<f8", 208),  # for display and ratios, never for keys
     ("lot_size", "<f8", 216),
     ("open_interest_lots", "<i8", 240),  # behind the bytes above; 0: the venue has not said it
+    ("news", "<i8", 248),  # a News
 )
 
-# What of a row may change in a run, by FILTER records (`engine.domain.filters`): flags, bounds, and
-# how much is open.
+# What of a row may change in a run, by FILTER records (`engine.domain.filters`): flags, bounds, how
+# much is open, and whether an event is near.
 FILTER_FIELDS = (
     "flags", "min_price_ticks", "max_price_ticks", "min_qty_lots", "max_qty_lots",
     "market_min_qty_lots", "market_max_qty_lots", "market_step_lots", "min_notional_e8",
     "multiplier_up_e8", "multiplier_down_e8", "max_open_orders", "open_interest_lots",
+    "news",
 )  # fmt: skip
 FILTER_OFFSETS = {name: offset for name, _, offset in INSTRUMENT_FIELDS if name in FILTER_FIELDS}
 
-_ROW = struct.Struct("<24s16s8s8siIii" + "q" * 14 + "ii" + "qq" + "dd" + "16x" + "q" + "8x")
+_ROW = struct.Struct("<24s16s8s8siIii" + "q" * 14 + "ii" + "qq" + "dd" + "16x" + "qq")
 assert _ROW.size == INSTRUMENT_BYTES, "a row fills its place exactly"
 
 
@@ -146,6 +158,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     onboard_time_ns: int = 0
     delivery_time_ns: int = 0
     open_interest_lots: int = 0
+    news: int = 0
 
     @property
     def tick_size(self) -> float:

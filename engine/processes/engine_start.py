@@ -26,6 +26,7 @@ from engine.processes.session_start import StateError, begin_session, choose_acc
 from engine.processes.strategy_rows import strategy_rows
 from engine.store.errors import StoreError
 from engine.venues.binance.signing import is_private_key
+from engine.venues.news import NewsError, read_news
 from ringbuffer.errors import SegmentError, SpinRefusedError
 from ringbuffer.idle import SPINNERS, IdleKind, choose
 
@@ -80,8 +81,10 @@ def read_config(
         config = load_config(environment, options.config, overrides)
         market.check(config.venue.name, options.exchange)
         strategy_rows(config)
+        if config.sources.news_file:
+            read_news(Path(config.sources.news_file))
         choose(IdleKind(config.idle), spinner_count=SPINNERS)
-    except (ConfigError, StrategyError) as error:
+    except (ConfigError, NewsError, StrategyError) as error:
         raise StartError(str(error), exit_codes.USAGE) from error
     except SpinRefusedError as error:
         raise StartError(f"idle: {error}", exit_codes.USAGE) from error

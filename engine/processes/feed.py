@@ -50,6 +50,7 @@ from engine.processes.feed_instruments import InstrumentChoice
 from engine.processes.feed_interest import InterestPoll
 from engine.processes.feed_listing import ListingWatch
 from engine.processes.feed_log import FeedLog
+from engine.processes.feed_news import NewsWatch
 from engine.processes.feed_rejects import RejectEvents
 from engine.processes.feed_roster import Roster
 from engine.processes.feed_supply import Supply
@@ -224,20 +225,17 @@ class Feed:
         )
         self.rejects = RejectEvents(self.core, self.events)
         venue = self.config.venue
-        self.hours = TradingHours(
-            calendar_of(venue.calendar or venue.name),
-            self.clock,
-            self.holds,
-            self.faults,
-            self.instruments,
-        )
+        calendar = calendar_of(venue.calendar or venue.name)
+        self.hours = TradingHours(calendar, self.clock, self.holds, self.faults, self.instruments)
 
     async def _work(self) -> None:
         supply = self.supply
         supply.sources.start()
         self._line_tasks = lambda: supply.sources.tasks
         interest = InterestPoll(self.venue, self.roster, self.config.sources, self._warn)
-        self._start([self.books.run(), self.listing.run(), self._refresh_clock(), interest.run()])
+        news = NewsWatch(self.config.sources.news_file, self.clock, self.roster, self._warn)
+        self._start([self.books.run(), self.listing.run(), self._refresh_clock()])
+        self._start([interest.run(), news.run()])
         contracts = ContractStream(
             self.config.venue.stream_url, self.symbols, supply.attempts, self.listing.hurry
         )

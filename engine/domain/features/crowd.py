@@ -17,7 +17,7 @@ from engine.domain.features.series import (
     LIQUIDATED_BUYS,
     LIQUIDATED_SELLS,
     MARK_BASIS_BPS,
-    NEWS_FLAG,
+    NEWS_WEIGHT,
     OPEN_INTEREST_LOTS,
     TO_BPS,
 )
@@ -151,4 +151,4 @@ def update_crowd(
         value = greed(series, place, number, bars, span, funding, memory, cell[k])
         features[column[k]] = value
     for k in range(first[NEWS], first[NEWS + 1]):
-        features[column[k]] = context[NEWS_FLAG]
+        features[column[k]] = context[NEWS_WEIGHT]

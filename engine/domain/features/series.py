@@ -40,7 +40,7 @@ SERIES_COLUMNS = 14
 
 # Words of the context; NaN where the venue does not say.
 FUNDING_RATE_BPS, MARK_BASIS_BPS, NEXT_FUNDING_S, LIQUIDATED_BUYS, LIQUIDATED_SELLS = 0, 1, 2, 3, 4
-OPEN_INTEREST_LOTS, NEWS_FLAG, LEADER_PRICE, BREADTH, TIMEFRAME_S = 5, 6, 7, 8, 9
+OPEN_INTEREST_LOTS, NEWS_WEIGHT, LEADER_PRICE, BREADTH, TIMEFRAME_S = 5, 6, 7, 8, 9
 # The book: what was added to its best levels' bids less asks since it is known without a break, and
 # which such run this is; then prices and lots of each side's levels, best first, bids before asks.
 DEPTH_FLOW, DEPTH_RUN, DEPTH_FIRST = 10, 11, 12

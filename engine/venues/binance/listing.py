@@ -20,7 +20,9 @@ GRID: Final = {
     "lot_scaled": "stepSize",
 }
 KIND: Final = ("quote", "margin", "contract_type")
-NOT_LISTED: Final = frozenset({"flags", "open_interest_lots"})  # of what may change in a run
+NOT_LISTED: Final = frozenset(
+    {"flags", "open_interest_lots", "news"}
+)  # of what may change in a run
 BOUNDS: Final = tuple(name for name in FILTER_FIELDS if name not in NOT_LISTED)
 
 

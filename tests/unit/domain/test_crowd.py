@@ -8,7 +8,7 @@ from engine.domain.features.series import (
     LIQUIDATED_BUYS,
     LIQUIDATED_SELLS,
     MARK_BASIS_BPS,
-    NEWS_FLAG,
+    NEWS_WEIGHT,
     OPEN_INTEREST_LOTS,
 )
 from tests.feature_bars import CATALOGUE, Bar, batch, random_bars, random_context, timed
@@ -116,7 +116,7 @@ def test_a_venue_without_open_interest_has_no_reading_of_it() -> None:
 def test_news_are_told_as_they_were_given() -> None:
     flags = np.where(np.arange(COUNT) % 7 == 0, 1.0, 0.0)
     flags[100:110] = np.nan
-    found = read("crowd.news", known(**{f"w{NEWS_FLAG}": flags}))
+    found = read("crowd.news", known(**{f"w{NEWS_WEIGHT}": flags}))
     np.testing.assert_array_equal(found, flags)
 
 

@@ -26,6 +26,7 @@ ZERO_ALLOWED = frozenset(
         "multiplier_down_e8",
         "max_open_orders",
         "open_interest_lots",
+        "news",
     }
 )
 CLOSED = int(InstrumentFlag.PERPETUAL)
@@ -65,7 +66,9 @@ def test_what_is_no_number_for_a_bound_is_refused(market: MarketState, field: st
         np.testing.assert_array_equal(market.instruments, before)
 
 
-@pytest.mark.parametrize(("field", "number"), [("flags", 8), ("max_open_orders", 1 << 31)])
+@pytest.mark.parametrize(
+    ("field", "number"), [("flags", 8), ("max_open_orders", 1 << 31), ("news", 5)]
+)
 def test_a_number_its_field_cannot_hold_is_refused(
     market: MarketState, field: str, number: int
 ) -> None:

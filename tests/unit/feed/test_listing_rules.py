@@ -129,7 +129,7 @@ def test_another_bound_is_taken_over_and_winds_nothing_down(
 
 
 def test_every_bound_that_is_taken_over_is_one_a_record_may_carry() -> None:
-    assert set(BOUNDS) | {"flags", "open_interest_lots"} == set(FILTER_FIELDS)
+    assert set(BOUNDS) | {"flags", "open_interest_lots", "news"} == set(FILTER_FIELDS)
 
 
 def test_filters_that_cannot_be_read_wind_down() -> None:
