@@ -2,6 +2,7 @@
 
     aegis chart                                    the busiest instrument of the newest session
     aegis chart BTCUSDT --timeframe 5 --output btc.html
+    aegis chart BTCUSDT --bars dollar:250000       bars that end by what was traded
     aegis chart BTCUSDT --session 20261120t230035-21 --begin 23:01 --end 23:05
 
 Reads journals only; an engine may run meanwhile. The page needs no network. Exit codes: 0 written;
@@ -16,12 +17,16 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engine import exit_codes
+from engine.domain.bar_sizes import BarSizeError
 from engine.domain.kernel import leave_plain
 from engine.store.errors import StoreError
 from engine.store.session import SessionDocument, find_session, read_document
+
+if TYPE_CHECKING:
+    from research.chart_data import BarLength
 
 BARS_DRAWN_MAX: Final = 20_000  # what a browser still moves about smoothly
 NS_PER_S: Final = 1_000_000_000
@@ -36,8 +41,12 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("instrument", nargs="?", help="symbol; default: the one with most trades")
     parser.add_argument("--session", help="session id or journal directory; default: the newest")
-    parser.add_argument(
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
         "--timeframe", type=_seconds, help="seconds of a bar; default: a strategy's"
+    )
+    length.add_argument(
+        "--bars", help="tick, volume, dollar or imbalance and a size, such as volume:2.5"
     )
     parser.add_argument("--begin", default="", help="venue time, 2026-11-20T23:01 or 23:01 (UTC)")
     parser.add_argument("--end", default="", help="venue time, like --begin")
@@ -90,6 +99,15 @@ def moment_ns(text: str, day_of_ns: int, otherwise_ns: int) -> int:
     return int(moment.timestamp()) * NS_PER_S
 
 
+def _length(options: argparse.Namespace, document: SessionDocument, index: int) -> BarLength:
+    from research.chart_data import by_clock, by_size
+
+    if options.bars:
+        return by_size(options.bars, document.instruments[index])
+    shortest = min((row.timeframe_s for row in document.strategies), default=1)
+    return by_clock(options.timeframe or shortest)
+
+
 def _draw(options: argparse.Namespace) -> dict[str, object]:
     from research.chart_data import Span, chart_data, within
     from research.chart_figure import figure
@@ -97,12 +115,9 @@ def _draw(options: argparse.Namespace) -> dict[str, object]:
     directory = find_session(options.home, options.session)
     document = read_document(directory)
     index = instrument_index(directory, document, options.instrument)
-    timeframe_s = options.timeframe or min(
-        (row.timeframe_s for row in document.strategies), default=1
-    )
-    data = chart_data(directory, document, index, timeframe_s)
+    data = chart_data(directory, document, index, _length(options, document, index))
     if not len(data.bars):
-        raise LookupError(f"no bar of {timeframe_s} s of {data.symbol} was completed")
+        raise LookupError(f"no bar of {data.length} of {data.symbol} was completed")
     day_ns = int(data.bars["start_ns"][0])
     begin_ns = moment_ns(options.begin, day_ns, 0)
     data = within(data, Span(begin_ns, moment_ns(options.end, day_ns, TIME_MAX_NS)))
@@ -117,7 +132,7 @@ def _draw(options: argparse.Namespace) -> dict[str, object]:
         "written": str(path),
         "instrument": data.symbol,
         "session": document.session_id,
-        "timeframe_s": timeframe_s,
+        "bars_of": data.length,
         "bars": len(data.bars),
         "structure": len(data.structure),
         "decisions": len(data.decisions),
@@ -135,6 +150,8 @@ def main(words: Sequence[str]) -> int:
     leave_plain()  # a few thousand bars: sooner done as plain Python than compiled
     try:
         document = _draw(options)
+    except BarSizeError as error:
+        return exit_codes.fail(str(error), exit_codes.USAGE)
     except ValueError as error:
         return exit_codes.fail(f"not a time: {error}", exit_codes.USAGE)
     except (LookupError, StoreError, OSError) as error:

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.domain.bar_kinds import TradeColumns, collect_bars, create_kind_state
+from engine.domain.bar_sizes import BarKind, bar_size
 from engine.domain.bars import (
     BAR_DTYPE,
     BAR_MASK,
@@ -62,6 +64,31 @@ class Span(NamedTuple):
         return self.begin_ns <= time_ns <= self.end_ns
 
 
+class BarLength(NamedTuple):
+    """What ends a bar: the clock every `timeframe_s`, or so much traded."""
+
+    label: str
+    timeframe_s: int = 0  # 0: not the clock
+    kind: BarKind = BarKind.CLOCK
+    threshold: int = 0  # unit by the kind (`engine.domain.bar_kinds`)
+
+
+def by_clock(timeframe_s: int) -> BarLength:
+    """Return bars of so many seconds."""
+    return BarLength(f"{timeframe_s} s", timeframe_s)
+
+
+def by_size(words: str, instrument: Instrument) -> BarLength:
+    """Return an instrument's bars by words such as "dollar:250000".
+
+    Raises:
+        BarSizeError: they name no bar.
+    """
+    size = bar_size(words)
+    threshold = size.threshold(instrument.symbol, instrument.lot_size, instrument.unit_e8)
+    return BarLength(size.label(instrument.symbol), 0, size.kind, threshold)
+
+
 class Mark(NamedTuple):
     """Something at a time and a price: a decision or a fill."""
 
@@ -78,7 +105,7 @@ class ChartData(NamedTuple):
     """Everything a picture needs."""
 
     symbol: str
-    timeframe_s: int
+    length: str  # of a bar, in words
     bars: Records  # BAR_DTYPE[n], in ticks and lots
     tick: float
     lot: float
@@ -117,47 +144,59 @@ class Seen(NamedTuple):
     open_sessions: NDArray[np.int64]  # int64[n], as of ChartData
 
 
-def bars_and_structure(records: Records, timeframe_s: int) -> Seen:
+def bars_and_structure(records: Records, length: BarLength) -> Seen:
     """Return the closed bars of quotes and trades, and what their structure made known.
 
     Args:
         records: MARKET_DTYPE[n], quotes and trades of one instrument in order.
-        timeframe_s: length of a bar.
+        length: what ends a bar.
     """
-    timeframe_ns = timeframe_s * NS_PER_S
-    forming = np.zeros((1, 1), dtype=BAR_DTYPE)
-    ring = np.zeros((1, 1, BAR_RING_BARS), dtype=BAR_DTYPE)
-    count = np.zeros((1, 1), dtype=np.int64)
+    bars = _bars_by_clock(records, length) if length.timeframe_s else _bars_by_size(records, length)
     catalogue = compile_plan(catalogue_text())
     state = create_features(catalogue)
     inputs = np.zeros(BAR_INPUTS)
-    bars: list[np.void] = []
     events: list[StructureEvent] = []
     sessions: list[int] = []
-
-    def close() -> None:
-        """Close the bar that is being built, and let the structure see it."""
-        close_bar(forming, ring, count, 0, 0, timeframe_ns)
-        number = int(count[0, 0]) - 1
-        bars.append(ring[0, 0, number & BAR_MASK].copy())
+    for bar in bars:
         before = int(state.structure["event_count"][0])
-        read_bar(bars[-1], inputs)
+        read_bar(bar, inputs)
         fold_structure(catalogue.plan, state, inputs)
         events.extend(_structure_events(state.structure[0], before))
         shares = state.structure["session_share"][0, SESSION_FIRST:]
         sessions.append(int(np.isfinite(shares) @ SESSION_BITS))
+    return Seen(bars, tuple(events), np.array(sessions, dtype=np.int64))
 
+
+def _bars_by_clock(records: Records, length: BarLength) -> Records:
+    timeframe_ns = length.timeframe_s * NS_PER_S
+    forming = np.zeros((1, 1), dtype=BAR_DTYPE)
+    ring = np.zeros((1, 1, BAR_RING_BARS), dtype=BAR_DTYPE)
+    count = np.zeros((1, 1), dtype=np.int64)
+    bars: list[np.void] = []
     for kind, flags, time_ns, price, qty in _columns(records):
         is_trade = kind == RecordType.TRADE
         until_ns = time_ns if is_trade else time_ns - LATE_GRACE_NS
         ends_ns = int(forming["start_ns"][0, 0]) + timeframe_ns
         if forming["trade_count"][0, 0] and ends_ns <= until_ns:
-            close()
+            close_bar(forming, ring, count, 0, 0, timeframe_ns)
+            bars.append(ring[0, 0, (int(count[0, 0]) - 1) & BAR_MASK].copy())
         if is_trade:
             is_buy = bool(flags & TRADE_BUYER_AGGRESSOR)
             apply_trade_to_bar(forming[0, 0], timeframe_ns, time_ns, price, qty, is_buy)
-    made = np.array(bars, dtype=BAR_DTYPE) if bars else np.zeros(0, dtype=BAR_DTYPE)
-    return Seen(made, tuple(events), np.array(sessions, dtype=np.int64))
+    return np.array(bars, dtype=BAR_DTYPE)
+
+
+def _bars_by_size(records: Records, length: BarLength) -> Records:
+    trades = records[records["record_type"] == RecordType.TRADE]
+    columns = TradeColumns(
+        trades["venue_time_ns"].copy(),
+        trades["price_ticks"].copy(),
+        trades["qty_lots"].copy(),
+        ((trades["flags"] & TRADE_BUYER_AGGRESSOR) != 0).astype(np.uint8),
+    )
+    bars = np.zeros(len(trades), dtype=BAR_DTYPE)
+    count = collect_bars(create_kind_state(1), length.kind, length.threshold, columns, bars)
+    return bars[:count]
 
 
 def _columns(records: Records) -> Iterator[tuple[int, ...]]:
@@ -240,17 +279,17 @@ def _fill(names: EventNames, instrument: Instrument, event: np.void) -> Mark:
 
 
 def chart_data(
-    directory: Path, document: SessionDocument, index: int, timeframe_s: int
+    directory: Path, document: SessionDocument, index: int, length: BarLength
 ) -> ChartData:
     """Return what a chart of an instrument shows, over its whole session."""
     instrument = document.instruments[index]
-    bars, events, sessions = bars_and_structure(instrument_records(directory, index), timeframe_s)
+    bars, events, sessions = bars_and_structure(instrument_records(directory, index), length)
     tick = instrument.tick_size
     structure = tuple(e._replace(level=e.level * tick, far=e.far * tick) for e in events)
     decisions, fills = marks(directory, document, index)
     return ChartData(
         symbol=instrument.symbol,
-        timeframe_s=timeframe_s,
+        length=length.label,
         bars=bars,
         tick=tick,
         lot=instrument.lot_size,

@@ -57,7 +57,7 @@ def figure(data: ChartData) -> Figure:
     _add_fills(made, data)
     made.update_layout(
         title={
-            "text": f"{data.symbol}, bars of {data.timeframe_s} s, venue time (UTC)",
+            "text": f"{data.symbol}, bars of {data.length}, venue time (UTC)",
             "y": 0.985,
             "yanchor": "top",
         },

@@ -55,7 +55,17 @@ def test_a_stretch_and_a_longer_bar_can_be_chosen(home: Path) -> None:
     done = aegis(home, "chart", "btcusdt", *words, "--output", str(target), "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert (told["timeframe_s"], told["bars"], told["decisions"]) == (5, 9, 1)
+    assert (told["bars_of"], told["bars"], told["decisions"]) == ("5 s", 9, 1)
+
+
+def test_bars_may_be_of_what_was_traded(home: Path) -> None:
+    pytest.importorskip("plotly", reason="the extra `research` is not installed")
+    target = home / "chart.html"
+    done = aegis(home, "chart", "--bars", "tick:8", "--output", str(target), "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["bars_of"], told["bars"]) == ("tick-8", 60)
+    assert "bars of tick-8, venue time" in target.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +76,9 @@ def test_a_stretch_and_a_longer_bar_can_be_chosen(home: Path) -> None:
         (("--begin", "yesterday"), 2, "not a time"),
         (("--begin", "23:59"), 3, "0 bars lie there"),
         (("--timeframe", "0"), 2, "--timeframe"),
+        (("--bars", "gold:2"), 2, "not kind:size"),
+        (("--bars", "tick:2", "--timeframe", "5"), 2, "not allowed with"),
+        (("--bars", "tick:100000"), 3, "no bar of tick-100000 of BTCUSDT"),
         (("ETHUSDT",), 3, "no bar of 1 s of ETHUSDT"),
     ],
 )

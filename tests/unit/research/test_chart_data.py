@@ -19,11 +19,14 @@ from research.chart_data import (
     Span,
     bars_and_structure,
     busiest_instrument,
+    by_clock,
+    by_size,
     chart_data,
     instrument_records,
     marks,
     within,
 )
+from tests.builders import make_instrument
 from tests.feature_bars import Bar
 from tests.store_builders import as_bytes, open_market, write_session
 from tests.store_events import decision, fill, repeated
@@ -73,7 +76,7 @@ def journal(tmp_path: Path, *records: Records) -> Path:
 
 def test_bars_hold_what_was_traded_in_them() -> None:
     bars = bars_and_structure(
-        joined(trade(0, 100, 3), trade(0.5, 97, 2, buys=False), trade(1.2, 105)), 1
+        joined(trade(0, 100, 3), trade(0.5, 97, 2, buys=False), trade(1.2, 105)), by_clock(1)
     ).bars
     assert len(bars) == 1, "the newest is not closed"
     (bar,) = bars
@@ -89,16 +92,35 @@ def test_bars_hold_what_was_traded_in_them() -> None:
 
 def test_a_quote_closes_a_bar_only_after_the_grace_of_late_trades() -> None:
     early = joined(trade(0, 100), quote(1.1))
-    assert len(bars_and_structure(early, 1).bars) == 0
+    assert len(bars_and_structure(early, by_clock(1)).bars) == 0
     late = joined(trade(0, 100), quote(1.2), trade(0.9, 90))
-    bars = bars_and_structure(late, 1).bars
+    bars = bars_and_structure(late, by_clock(1)).bars
     assert [int(bar["low_ticks"]) for bar in bars] == [100], "a closed bar never changes"
+
+
+@pytest.mark.parametrize(
+    ("words", "ends"),
+    [
+        ("tick:3", [2, 5]),
+        ("volume:0.004", [1, 3, 5]),
+        ("dollar:0.4", [1, 3, 5]),
+        ("imbalance:0.004", [3, 5]),
+    ],
+)
+def test_bars_may_end_by_what_was_traded(words: str, ends: list[int]) -> None:
+    """One lot is 0.001, one tick 0.1: a trade of 2 lots at 1,000 ticks is worth 0.2."""
+    trades = [trade(k, 1_000 + k, 2, buys=k != 1) for k in range(6)]
+    length = by_size(words, make_instrument())
+    seen = bars_and_structure(joined(*trades, quote(60)), length)
+    assert [int(bar["close_ticks"]) - 1_000 for bar in seen.bars] == ends
+    assert len(seen.open_sessions) == len(ends)
+    assert length.label == words.replace(":", "-")
 
 
 @given(st.integers(0, 50))
 def test_the_structure_is_what_the_brain_knew_bar_by_bar(seed: int) -> None:
     walk = coarse_walk(120, seed)
-    bars, events, _ = bars_and_structure(trades_of(walk), 1)
+    bars, events, _ = bars_and_structure(trades_of(walk), by_clock(1))
     assert len(bars) == len(walk)
     told = [
         (event.kind, event.side, event.bar, event.known_at, event.level, event.far)
@@ -142,7 +164,7 @@ def test_marks_are_decisions_with_their_inputs_and_fills_told_once(tmp_path: Pat
     assert "trade_flow 1" in decisions[0].detail
     assert "refused: LEASE" in decisions[1].detail
     assert [(mark.price, mark.position) for mark in fills] == [(100.0, 0.005)]
-    whole = chart_data(directory, document, 0, 1)
+    whole = chart_data(directory, document, 0, by_clock(1))
     assert (whole.decisions, whole.fills) == (decisions, fills)
     assert within(whole, Span(5_500, 9_000)).decisions == decisions[1:]
 
@@ -151,7 +173,7 @@ def test_marks_are_decisions_with_their_inputs_and_fills_told_once(tmp_path: Pat
 def test_a_span_shows_the_same_structure_wherever_it_begins(tmp_path: Path, first: int) -> None:
     directory = journal(tmp_path, trades_of(coarse_walk(120, 7)))
     document = read_document(directory)
-    whole = chart_data(directory, document, 0, 1)
+    whole = chart_data(directory, document, 0, by_clock(1))
     begin_ns = START_NS + first * NS_PER_S
     part = within(whole, Span(begin_ns, 2**63 - 1))
     assert np.array_equal(part.bars, whole.bars[first:]), "field by field: rows are padded"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.domain.structure import StructureKind
 from engine.domain.structure_state import BlockState, Part
-from research.chart_data import NS_PER_S, bars_and_structure
+from research.chart_data import NS_PER_S, bars_and_structure, by_clock
 from research.chart_figure import runs
 from research.chart_shapes import Line, Shapes, StructureEvent, clipped, shapes
 from tests.feature_bars import Bar
@@ -21,7 +21,7 @@ WEDNESDAY_NS = 1_700_006_400 * NS_PER_S  # 2023-11-15
 
 
 def events_of(walk: list[Bar]) -> tuple[StructureEvent, ...]:
-    return bars_and_structure(trades_of(walk), 1).events
+    return bars_and_structure(trades_of(walk), by_clock(1)).events
 
 
 def edges(row: np.void, name: str, r: int, places: list[int]) -> list[tuple[float, float]]:
@@ -193,7 +193,7 @@ def test_bars_say_which_sessions_are_open() -> None:
     walk = coarse_walk(24, 1)
     trades = trades_of(walk)
     trades["venue_time_ns"] = WEDNESDAY_NS + (trades["venue_time_ns"] - START_NS) * 3_600
-    seen = bars_and_structure(trades, 3_600)
+    seen = bars_and_structure(trades, by_clock(3_600))
     hours = (seen.bars["start_ns"] - WEDNESDAY_NS) // (3_600 * NS_PER_S)
     assert hours.tolist() == list(range(24))
     expected = [
