@@ -236,9 +236,13 @@ class Served:
         )
         self.api = ApiThread(bind("127.0.0.1", 0))
 
-    def chart(self, symbol: str) -> tuple[int, bytes]:
+    def chart(self, symbol: str, bars: str) -> tuple[int, bytes]:
         """Draw one instrument."""
-        return (200, b"<p>chart") if symbol == "BTCUSDT" else (404, b"no such instrument")
+        return (
+            (200, b"<p>chart" + bars.encode())
+            if symbol == "BTCUSDT"
+            else (404, b"no such instrument")
+        )
 
     def ask(
         self,

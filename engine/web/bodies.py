@@ -208,6 +208,15 @@ class BookQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     levels: Annotated[int, Meta(ge=0, le=LEVELS_MAX, description="Levels of a side.")] = 100
 
 
+class ChartQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What ends a bar of a chart."""
+
+    bars: Annotated[
+        str,
+        Meta(max_length=64, description="Such as dollar:250000; empty: the clock."),
+    ] = ""
+
+
 class Effect(Struct, frozen=True, kw_only=True):
     """What a command did."""
 

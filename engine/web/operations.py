@@ -15,6 +15,7 @@ from msgspec import Struct
 from engine.web.bodies import (
     BookQuery,
     CancelBody,
+    ChartQuery,
     CommandBody,
     CostsBody,
     Document,
@@ -250,6 +251,7 @@ CHART: Final = Operation(
     "health",
     "A page with an instrument's bars, structure, decisions and fills; drawn when asked.",
     Scope.READ,
+    ChartQuery,
 )
 PRESS: Final = Operation(
     "press/{button}",

@@ -128,7 +128,7 @@ class Reach(NamedTuple):
     pages: SessionPages
     audit: ControlAudit
     session_id: str
-    chart: Callable[[str], tuple[int, bytes]]
+    chart: Callable[[str, str], tuple[int, bytes]]  # symbol, and what ends a bar; empty: the clock
     journals: Journals
     orders: OrderPort
     onboarding: Onboards

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from engine.web import answers
 from engine.web.access import address, foreign, names_loopback
-from engine.web.bodies import BookQuery, CommandBody, Identity, LoginBody, OrderEffect
+from engine.web.bodies import BookQuery, ChartQuery, CommandBody, Identity, LoginBody, OrderEffect
 from engine.web.desk import Answer, Desk
 from engine.web.gate import Gate, Refused
 from engine.web.live import LiveStreams
@@ -169,7 +169,12 @@ class Version1:
         caller = await self.admitted(request, CHART)
         if isinstance(caller, Response):
             return caller
-        status, page = await asyncio.to_thread(self._draw, request.path_params["symbol"])
+        asked = read_query(request, ChartQuery)
+        if isinstance(asked, Unreadable):
+            return answers.problem(*asked)
+        assert isinstance(asked, ChartQuery), asked
+        symbol = request.path_params["symbol"]
+        status, page = await asyncio.to_thread(self._draw, symbol, asked.bars)
         if status != 200:
             return answers.problem(status, page.decode("utf-8", "replace"))
         return HTMLResponse(page, headers=answers.CHART_HEADERS)

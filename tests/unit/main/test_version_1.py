@@ -151,6 +151,8 @@ def test_a_chart_is_a_page_that_may_load_nothing(served: Served) -> None:
     assert (answer.status, answer.body) == (200, b"<p>chart")
     assert "sandbox" in answer.headers["content-security-policy"]
     assert served.ask("GET", "/v1/chart/NOSUCH").status == 404
+    assert served.ask("GET", "/v1/chart/BTCUSDT?bars=tick:9").body == b"<p>charttick:9"
+    assert served.ask("GET", "/v1/chart/BTCUSDT?bar=tick:9").status == 400
     assert served.ask("GET", "/v1/chart/BTCUSDT", headers={"Via": "1.1 x"}).status == 401
 
 

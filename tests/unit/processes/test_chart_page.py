@@ -59,6 +59,24 @@ def test_what_is_no_symbol_starts_nothing(page: ChartPage, drawer: Drawer, symbo
     assert drawer.commands == []
 
 
+def test_bars_that_end_by_what_was_traded_are_another_chart(
+    page: ChartPage, drawer: Drawer
+) -> None:
+    for bars in ("", "dollar:250000", "dollar:250000", "volume:2.5"):
+        assert page.draw("BTCUSDT", bars) == (200, b"<page>")
+    by_clock, by_worth, by_volume = drawer.commands
+    assert "--bars" not in by_clock
+    assert by_worth[by_worth.index("--bars") + 1] == "dollar:250000"
+    assert by_volume[by_volume.index("--bars") + 1] == "volume:2.5"
+
+
+@pytest.mark.parametrize("bars", ["clock:5", "dollar", "dollar:-1", "tick:nan", "--help"])
+def test_words_that_name_no_bar_start_nothing(page: ChartPage, drawer: Drawer, bars: str) -> None:
+    status, said = page.draw("BTCUSDT", bars)
+    assert (status, said[:5]) == (400, b"bars ")
+    assert drawer.commands == []
+
+
 def test_a_failure_is_its_last_sentence(page: ChartPage, drawer: Drawer) -> None:
     drawer.code, drawer.said = 3, "warning\naegis: no such instrument\n"
     assert page.draw("NOSUCH") == (404, b"aegis: no such instrument")
