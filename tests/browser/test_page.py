@@ -89,6 +89,17 @@ def test_the_page_shows_money_roles_and_instruments(page: Page) -> None:
     assert page.evaluate(text("#banner")) == ""
 
 
+# As of a busy venue: the page asks again.
+FIRST_CONFIRMATION_LATE = """{
+    const real = window.fetch;
+    let late = 1;
+    window.fetch = (url, more) => String(url).endsWith("confirm_halt") && late-- > 0
+        ? Promise.resolve(new Response('{"error": "late"}', {status: 409}))
+        : real(url, more);
+    0
+}"""
+
+
 def state(engine: Engine) -> str:
     status = engine.status()
     return status["trading_state"] if status else ""
@@ -107,6 +118,7 @@ def token_of(engine: Engine) -> str:
 def test_this_machine_may_halt_and_the_venue_confirms_it(page: Page, engine: Engine) -> None:
     assert page.wait("!document.getElementById('halt').disabled")
     assert page.evaluate("document.getElementById('acts').hidden"), "that needs a login"
+    page.evaluate(FIRST_CONFIRMATION_LATE)
     page.evaluate("document.getElementById('halt').click()")
     page.wait(f"{text('#state')} === 'HALTED'")
     page.wait(f"{text('#banner')}.includes('the venue shows no open order')")
