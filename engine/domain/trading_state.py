@@ -121,8 +121,12 @@ def resume(desk: Desk) -> None:
 
 @kernel
 def apply_choice(desk: Desk, out: Out, n: int) -> bool:
-    """Apply a mode, or a word on an entry that waits; False: it changed nothing."""
+    """Apply a mode, a word on an entry that waits, or one on memory; False: nothing changed."""
     kind = out.events["event_type"][n]
+    if kind == EventType.CONTROL_MEMORY:
+        is_short = out.events["reason"][n] == RiskReason.MEMORY_STATE
+        desk.words[Word.MEMORY_STATE] = 1 if is_short else 0
+        return True
     if kind == EventType.CONTROL_MODE:
         return set_mode(desk, out.events, n)
     if kind == EventType.CONTROL_APPROVE:
@@ -137,16 +141,11 @@ def apply_control(desk: Desk, out: Out, n: int) -> None:
     """Apply the echoed control record at place `n`; with it at most CONTROL_EVENTS_MAX."""
     words = desk.words
     kind = out.events["event_type"][n]
-    about_memory = out.events["reason"][n] == RiskReason.MEMORY_STATE
     desk.counts[Tally.CONTROLS] += 1
     if kind == EventType.CONTROL_HALT:
         words[Word.OPERATOR_STATE] = _HALTED
-    elif kind == EventType.CONTROL_RESUME and about_memory:
-        words[Word.MEMORY_STATE] = 0
     elif kind == EventType.CONTROL_RESUME:
         resume(desk)
-    elif kind == EventType.CONTROL_PAUSE and about_memory:
-        words[Word.MEMORY_STATE] = 1
     elif kind == EventType.CONTROL_PAUSE:
         words[Word.OPERATOR_STATE] = max(words[Word.OPERATOR_STATE], _PAUSED)
     elif kind == EventType.CONTROL_REDUCE:

@@ -166,6 +166,11 @@ class Commands:
         """Say CONTROL_APPROVE or CONTROL_REJECT on what waits; False: the ring is full."""
         return self._choose(event, Choice(number=number), f"{who}: {reason}")
 
+    def tell_memory(self, why: str, *, is_short: bool) -> bool:
+        """Shut the gate of entries for want of memory, or open it; False: the ring is full."""
+        code = RiskReason.MEMORY_STATE if is_short else 0
+        return self._note(EventType.CONTROL_MEMORY, "engine", why, "", code).accepted
+
     def _choose(self, event: EventType, choice: Choice, text: str) -> bool:
         with self._lock:
             return self._publish(event, self.state(), text, 0, choice)

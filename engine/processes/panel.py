@@ -143,6 +143,10 @@ class Panel:
             self._shed = self._shed | {part} if on else self._shed - {part}
         return True
 
+    def shut_entries(self, why: str, *, on: bool) -> bool:
+        """Shut the gate MEMORY_STATE to entries, or open it; False: the ring is full."""
+        return self._commands.tell_memory(why, is_short=on)
+
     def _keep(self, row: ModeRow) -> str:
         """Remember a row; return what to add where a restart would not know of it."""
         if row.part == ALL:

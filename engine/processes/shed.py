@@ -2,9 +2,12 @@
 
         memory of all roles >= SHED_SHARE of its limit   strategies that rest on a score are SHADOW
                             <  BACK_SHARE                 as the operator left them
-                            >  limit                      no entries (the orchestrator's own word)
+                            >  limit                      the gate MEMORY_STATE is shut to entries
+                            <= limit                      it is open
 
-Rows of rules need no scorer and trade on. A thread of main that sleeps; standard library only.
+Rows of rules need no scorer and trade on. Above the limit the orchestrator's own word pauses too,
+which takes quotes from the market; the gate says in each refusal why. A thread of main that sleeps;
+standard library only.
 """
 
 from __future__ import annotations
@@ -32,21 +35,26 @@ class MemoryShed:
         self._limit_mb = limit_mb
         self._looks = 0
         self.is_shed = False
+        self.is_shut = False
 
     def start(self) -> None:
         """Look every LOOK_S for as long as the process lives."""
         threading.Thread(target=self._run, name="aegis-shed", daemon=True).start()
 
     def look(self) -> None:
-        """Shed or give back, by the memory of now."""
+        """Shed or give back, shut or open the gate, by the memory of now."""
         used_mb = self._memory_mb()
+        why = f"memory {used_mb} of {self._limit_mb} MB"
         share = used_mb / self._limit_mb
-        wanted = share >= (BACK_SHARE if self.is_shed else SHED_SHARE)
         self._looks += 1
-        is_due = wanted and self._looks % TOLD_LOOKS == 0
-        if wanted != self.is_shed or is_due:
-            done = self._panel.shed(SCORED, f"memory {used_mb} of {self._limit_mb} MB", on=wanted)
-            self.is_shed = wanted if done else self.is_shed  # a full ring: again at the next look
+        is_due = self._looks % TOLD_LOOKS == 0
+        # What a full ring does not take is said again at the next look.
+        shed = share >= (BACK_SHARE if self.is_shed else SHED_SHARE)
+        if (shed != self.is_shed or (shed and is_due)) and self._panel.shed(SCORED, why, on=shed):
+            self.is_shed = shed
+        shut = used_mb > self._limit_mb
+        if (shut != self.is_shut or (shut and is_due)) and self._panel.shut_entries(why, on=shut):
+            self.is_shut = shut
 
     def _run(self) -> None:
         pause = threading.Event()

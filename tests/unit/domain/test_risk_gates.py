@@ -147,7 +147,7 @@ def crowded() -> DeskRig:
 
 def short_of_memory() -> DeskRig:
     rig = connected()
-    rig.control(T.CONTROL_PAUSE, reason=R.MEMORY_STATE)
+    rig.control(T.CONTROL_MEMORY, reason=R.MEMORY_STATE)
     return rig
 
 
@@ -392,7 +392,7 @@ EXIT_PASSES = {
     "no entries left": lambda rig: rig.desk.limits["entries_per_day_max"].fill(0),
     "no size left": lambda rig: rig.desk.instrument_limits["position_lots_max"].fill(0),
     "instrument not trading": lambda rig: rig.desk.instruments["flags"].fill(0),
-    "memory": lambda rig: rig.control(T.CONTROL_PAUSE, reason=R.MEMORY_STATE) is None,
+    "memory": lambda rig: rig.control(T.CONTROL_MEMORY, reason=R.MEMORY_STATE) is None,
     "paused": lambda rig: rig.control(T.CONTROL_PAUSE) is None,
     "reducing": lambda rig: rig.control(T.CONTROL_REDUCE) is None,
     "an unknown order": lambda rig: (

@@ -84,9 +84,9 @@ def test_an_unchanged_state_is_told_once() -> None:
 
 def test_memory_pressure_is_not_a_trading_state() -> None:
     rig = connected()
-    rig.control(T.CONTROL_PAUSE, reason=R.MEMORY_STATE)
+    rig.control(T.CONTROL_MEMORY, reason=R.MEMORY_STATE)
     assert (state(rig), rig.word(Word.MEMORY_STATE)) == (TS.ENABLED, 1)
-    rig.control(T.CONTROL_RESUME, reason=R.MEMORY_STATE)
+    rig.control(T.CONTROL_MEMORY)
     assert rig.word(Word.MEMORY_STATE) == 0
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.domain.codes import Mode
+from engine.domain.codes import EventType, Mode
+from engine.domain.risk_reasons import RiskReason, reasons_of
 from engine.domain.strategy_table import StrategyKind
 from engine.processes.panel import Panel
 from engine.processes.shed import BACK_SHARE, SCORED, SHED_SHARE, TOLD_LOOKS, MemoryShed
 from tests.control_rig import build, decode, fake_control
+from tests.desk_rig import DeskRig
 
 LIMIT_MB = 1000
 
@@ -24,6 +27,7 @@ class Rig:
         self.commands, self.ring = build(fake_control(), state_dir, room)
         self.panel = Panel(self.commands, lambda: (), (), state_dir)
         self.used_mb = 0
+        self.gate: list[np.void] = []  # CONTROL_MEMORY as published
         self.shed = MemoryShed(self.panel, lambda: self.used_mb, LIMIT_MB)
 
     def look(self, used_mb: int) -> list[Mode]:
@@ -31,9 +35,16 @@ class Rig:
         self.used_mb = used_mb
         before = len(self.ring.payloads)
         self.shed.look()
-        records = [decode(payload) for payload in self.ring.payloads[before:]]
+        published = [decode(payload) for payload in self.ring.payloads[before:]]
+        self.gate += [row for row in published if row["event_type"] == EventType.CONTROL_MEMORY]
+        records = [row for row in published if row["event_type"] == EventType.CONTROL_MODE]
         assert all(int(record["cause_sequence"]) == StrategyKind.ORDERFLOW for record in records)
         return [Mode(int(record["time_in_force"])) for record in records]
+
+    def gate_words(self) -> list[int]:
+        """Return what was said of the gate since the last question: 1 shut, 0 open."""
+        told, self.gate = self.gate, []
+        return [int(row["reason"] == RiskReason.MEMORY_STATE) for row in told]
 
 
 @pytest.fixture
@@ -75,6 +86,32 @@ def test_a_full_ring_is_tried_again(tmp_path: Path) -> None:
     assert not rig.shed.is_shed
     rig.ring.room = 9
     assert rig.look(950) == [Mode.SHADOW]
+
+
+def test_the_gate_shuts_above_the_limit_and_opens_at_it(rig: Rig) -> None:
+    desk = DeskRig()
+    desk.connect()
+    for used_mb, words in [(1000, []), (1001, [1]), (1200, []), (1000, [0]), (500, [])]:
+        rig.look(used_mb)
+        told = list(rig.gate)
+        assert rig.gate_words() == words, used_mb
+        for row in told:
+            desk.step(controls=[np.array([row])])
+        if used_mb > LIMIT_MB:
+            desk.wait(2)  # the same refusal is written once a second
+            mask = int(desk.propose(1, 1)[0]["refusal_mask"])
+            assert reasons_of(mask) == (RiskReason.MEMORY_STATE,)
+    desk.order(1, 1)
+
+
+def test_a_shut_gate_is_told_again_and_a_full_ring_tried_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, room=0)
+    rig.look(1001)
+    assert (rig.gate_words(), rig.shed.is_shut) == ([], False)
+    rig.ring.room = 1000
+    for _ in range(2 * TOLD_LOOKS):
+        rig.look(1001)
+    assert rig.gate_words() in ([1, 1], [1, 1, 1])
 
 
 def test_it_is_in_no_file(rig: Rig, tmp_path: Path) -> None:
