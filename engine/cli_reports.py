@@ -94,12 +94,20 @@ def report_command(options: argparse.Namespace, environment: Mapping[str, str]) 
 
 
 def verify_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Print the six core checks."""
+    """Print the six core checks; where one fails, a readiness that was found stands no longer."""
     from engine.processes.core_checks import core_checks
+    from engine.processes.ready_record import withdraw
 
     config, known = _read(options, environment, options.days)
     findings = core_checks(config, known)
-    return _conclude(findings, all(each.good for each in findings), as_json=options.json)
+    passed = all(each.good for each in findings)
+    try:
+        if not passed:
+            withdraw(Path(config.home), "verify")
+    except OSError as error:
+        text = f"{config.home}: a readiness that was found still stands ({error.strerror})"
+        return exit_codes.fail(text, exit_codes.ENVIRONMENT)
+    return _conclude(findings, passed, as_json=options.json)
 
 
 def readiness_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:

@@ -56,6 +56,21 @@ def check_ready(config: Config, override: str) -> str:
     return f"overridden ({missing}): {override}"
 
 
+def withdraw(home: Path, criterion: str) -> None:
+    """Take back a readiness that was found, because what it rests on has failed since.
+
+    Raises:
+        OSError: it could not be taken back.
+    """
+    if why_not_ready(home):
+        return
+    failed = {"passed": False, "version": VERSION, "time_ns": time.time_ns()}
+    criteria = [{"name": criterion, "good": False}]
+    staged = home / f"{FILE_NAME}.part"
+    staged.write_text(json.dumps({**failed, "criteria": criteria}), encoding="utf-8")
+    staged.replace(home / FILE_NAME)
+
+
 def why_not_ready(home: Path) -> str:
     """Return why readiness does not stand, in a phrase; empty: it was found lately."""
     try:

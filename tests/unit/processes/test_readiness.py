@@ -17,9 +17,16 @@ from engine.config import ArmingConfig, Config, VenueConfig
 from engine.domain.codes import EventType, Role
 from engine.processes.finding import Finding
 from engine.processes.readiness import keep, longest_calm_s, readiness, slope_of
-from engine.processes.ready_record import FILE_NAME, NotReadyError, check_ready, why_not_ready
+from engine.processes.ready_record import (
+    FILE_NAME,
+    NotReadyError,
+    check_ready,
+    why_not_ready,
+    withdraw,
+)
 from engine.store.control_audit import ControlAudit
 from engine.store.facts import read_facts
+from tests.engine_process import aegis
 from tests.journal_homes import (
     DAY_NS,
     PAPER,
@@ -225,6 +232,24 @@ def test_an_override_that_cannot_be_written_is_none(tmp_path: Path) -> None:
     (Path(config.state_dir) / "control_audit_log.jsonl").mkdir()
     with pytest.raises(OSError, match="directory"):
         check_ready(config, "first order by hand")
+
+
+def test_readiness_that_is_withdrawn_stands_no_longer(tmp_path: Path) -> None:
+    withdraw(tmp_path, "verify")
+    assert why_not_ready(tmp_path) == "readiness was never looked at"
+    passed(tmp_path)
+    withdraw(tmp_path, "verify")
+    assert why_not_ready(tmp_path) == "readiness failed: verify"
+    with pytest.raises(NotReadyError, match="readiness failed: verify"):
+        check_ready(armed(tmp_path), "")
+    passed(tmp_path)
+    assert check_ready(armed(tmp_path), "") == "found by `aegis readiness`"
+
+
+def test_a_verify_that_fails_alone_withdraws_it(tmp_path: Path) -> None:
+    passed(tmp_path)
+    assert aegis(tmp_path, "verify").returncode == 1, "nothing was ever traded"
+    assert why_not_ready(tmp_path) == "readiness failed: verify"
 
 
 def test_readiness_counts_for_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
