@@ -89,6 +89,7 @@ class EventType(IntEnum):
     INTENT_HELD = 20  # passed every gate and waits for an operator's word; trade_id: its number
     INTENT_SETTLED = 21  # reason: a HeldOutcome; trade_id: its number
     BOUNDS_CHANGED = 22  # a strategy's day (-2: the venue's), as RESTORE_BOUNDS
+    SCORER_CHANGED = 23  # reason 1: its answers are no scores, 0: believed again
     # Commands, kernel thread to executor thread.
     COMMAND_NEW = 100
     COMMAND_CANCEL = 101

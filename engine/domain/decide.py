@@ -28,7 +28,7 @@ from engine.domain.fetch import ask_fetch
 from engine.domain.fill_reports import apply_order_report
 from engine.domain.intent import EVENTS_PER_OPPORTUNITY, book_order, decide_opportunity
 from engine.domain.kernel import Records, kernel, python_of
-from engine.domain.market_state import USES_BRACKETS, MarketState
+from engine.domain.market_state import SCORER_FAULT_NS, USES_BRACKETS, MarketState
 from engine.domain.order_watch import are_orders_due, flatten, watch_orders
 from engine.domain.outside import apply_outside
 from engine.domain.quoting import make_quotes
@@ -55,6 +55,7 @@ _RESTORE_LIMITS = int(EventType.RESTORE_LIMITS)
 _RESTORE_END = int(EventType.RESTORE_END)
 _RESTORE_BOUNDS = int(EventType.RESTORE_BOUNDS)
 _FETCH_END = int(EventType.FETCH_END)
+_SCORER_CHANGED = int(EventType.SCORER_CHANGED)
 _RECORD_REJECTED = int(EventType.RECORD_REJECTED)
 _CHILD_ORDER = int(EventType.CHILD_ORDER)
 _CONTROL_ORDER = int(EventType.CONTROL_ORDER)
@@ -135,11 +136,23 @@ def drain_reports(
 
 
 @kernel
+def tell_scorer(market: MarketState, desk: Desk, out: Out) -> None:
+    """Write SCORER_CHANGED once the scorer's answers are none, and once it is believed again."""
+    at_fault = 1 if market.progress[SCORER_FAULT_NS] != 0 else 0
+    if at_fault == desk.words[Word.SCORER_FAULT] or event_room(out) == 0:
+        return
+    desk.words[Word.SCORER_FAULT] = at_fault
+    desk.counts[Tally.SCORER_FAULTS] += at_fault
+    out.events["reason"][begin_event(desk, out, _SCORER_CHANGED)] = at_fault
+
+
+@kernel
 def do_due_work(market: MarketState, desk: Desk, out: Out, now_ns: int) -> None:
     """What time makes due, once a step: marks, ends of waits, fetches, brackets, timeouts."""
     if now_ns >= desk.words[Word.NEXT_MARK_NS]:
         mark_all(desk, now_ns)
     expire_held(desk, out, now_ns)
+    tell_scorer(market, desk, out)
     refresh_trading_state(desk, out)
     if event_room(out) >= EVENTS_RESERVED and command_room(out) > 0:
         ask_fetch(desk, out, now_ns)

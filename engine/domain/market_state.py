@@ -135,6 +135,7 @@ STRATEGY_DTYPE = np.dtype(
         ("expiry_ns", "<i8"),
         ("regime_adapt", "<f8"),
         ("venue_bracket", "<i8"),
+        ("stand_in", "<i8"),
         ("kelly", "<f8"),
         ("risk_max", "<f8"),
         ("safe_from", "<f8"),
@@ -183,7 +184,8 @@ MAKER_FEE_PPM = 17  # what a fill of a quote is thought to pay, parts of a milli
 EQUITY_E8 = 18  # of the account, as the order side last knew it; 0: not known
 LOSS_USED_PPM = 19  # of the nearer loss limit, parts of a million
 ENTRIES_WITHOUT_SIZE = 20  # wanted since the start, and too small for the venue once sized
-PROGRESS_WORDS = 21
+SCORER_FAULT_NS = 21  # monotonic, of the newest answer that was none; 0: the scorer is sound
+PROGRESS_WORDS = 22
 
 
 class MarketState(NamedTuple):
@@ -285,7 +287,8 @@ def pack_strategies(
         for name in ("max_hold", "min_hold", "cooldown", "expiry"):
             packed[f"{name}_ns"][s] = round(numbers[f"{name}_s"] * S_TO_NS)
         packed["limit_slip_ticks"][s] = round(numbers["limit_slip_ticks"])
-        packed["venue_bracket"][s] = numbers["venue_bracket"] != 0.0
+        for name in ("venue_bracket", "stand_in"):
+            packed[name][s] = numbers[name] != 0.0
         own = parameters_of(row.kind)[len(COMMON_PARAMETERS) :]
         for k, parameter in enumerate(own):
             own_parameters[s, k] = numbers[parameter.name]

@@ -19,10 +19,11 @@ from engine.domain.features.micro import (
     TRADE_FLOW_LONG,
     TRADE_FLOW_SHORT,
 )
-from engine.domain.kernel import Floats, fused
+from engine.domain.kernel import Floats, fused, kernel
 
 COLUMN, SCALE, WEIGHT = 0, 1, 2
 SCORE_INPUTS_MAX = 8
+SCORE_MOST = 1.0 + 1e-9  # what weights that sum to 1 reach, rounding included
 
 
 def pack_linear(rows: tuple[tuple[int, float, float], ...]) -> NDArray[np.float64]:
@@ -46,6 +47,19 @@ def linear_score(weights: Floats, inputs: Floats) -> float:
         part = min(max(part, -1.0), 1.0)
         score += weights[k, WEIGHT] * part
     return score
+
+
+@kernel
+def inputs_known(weights: Floats, inputs: Floats) -> bool:
+    """Return whether every input of a score is a number, its weights aside.
+
+    A column that is none of `inputs` is a fault of the weights, not an input that is missing.
+    """
+    for k in range(weights.shape[0]):
+        column = weights[k, COLUMN]
+        if 0.0 <= column < inputs.shape[0] and np.isnan(inputs[int(column)]):
+            return False
+    return True
 
 
 # Flow of takers first, the change of the quote second, what rests third. Scales: six standard

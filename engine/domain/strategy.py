@@ -15,7 +15,12 @@ from engine.domain.codes import RecordType
 from engine.domain.edge import weigh_entry
 from engine.domain.firewall import check_record
 from engine.domain.kernel import Records, kernel
-from engine.domain.market_state import USES_SCORE, VENUE_TIME_NEWEST_NS, MarketState
+from engine.domain.market_state import (
+    SCORER_FAULT_NS,
+    USES_SCORE,
+    VENUE_TIME_NEWEST_NS,
+    MarketState,
+)
 from engine.domain.market_step import apply_record
 from engine.domain.opportunity import (
     EXPOSURE_DTYPE,
@@ -29,7 +34,7 @@ from engine.domain.opportunity import (
 )
 from engine.domain.row_bits import next_row
 from engine.domain.rules import rules_entry, rules_exit, rules_inputs
-from engine.domain.score import linear_score
+from engine.domain.score import SCORE_MOST, inputs_known, linear_score
 from engine.domain.strategy_kinds import (
     imbalance_entry,
     imbalance_exit,
@@ -44,6 +49,8 @@ from engine.domain.strategy_kinds import (
 )
 from engine.domain.strategy_table import StrategyKind, StrategyReason
 from engine.domain.vectors import log_vectors
+
+SCORER_REARM_NS = 60_000_000_000  # of sound answers, before a scorer is believed again
 
 _SMC = int(StrategyKind.SMC)
 _ORDERFLOW = int(StrategyKind.ORDERFLOW)
@@ -94,8 +101,34 @@ def exit_on_quote(
 
 
 @kernel
+def judge_score(market: MarketState, i: int, score: float, now_ns: int) -> float:
+    """Return a score that may be believed, else NaN; a fault of the scorer is noted.
+
+    At fault is one that answers nothing, or beyond its range, where every input is known: its
+    weights are not what they were. Rows that stand in for it enter until it has been sound for
+    SCORER_REARM_NS.
+    """
+    fault_ns = market.progress[SCORER_FAULT_NS]
+    if abs(score) <= SCORE_MOST:
+        if fault_ns == 0:
+            return score
+        if now_ns - fault_ns < SCORER_REARM_NS:
+            return np.nan
+        market.progress[SCORER_FAULT_NS] = 0
+        return score
+    if inputs_known(market.score_weights, market.hot[i]["micro"]):
+        market.progress[SCORER_FAULT_NS] = now_ns
+    return np.nan
+
+
+@kernel
 def may_enter(market: MarketState, exposure: Records, i: int, s: int, now_ns: int) -> bool:
-    """Return whether a flat strategy is past its cooldown and knows its distances."""
+    """Return whether a flat strategy is past its cooldown and knows its distances.
+
+    One that stands in for a scorer also waits for its fault.
+    """
+    if market.strategies[s]["stand_in"] != 0 and market.progress[SCORER_FAULT_NS] == 0:
+        return False
     last_exit_ns = exposure[i, s]["last_exit_time_ns"]
     cooldown_ns = market.strategies[s]["cooldown_ns"]
     if last_exit_ns != 0 and now_ns - last_exit_ns < cooldown_ns:
@@ -185,6 +218,7 @@ def run_on_quote(
     score = 0.0
     if market.progress[USES_SCORE] != 0:
         score = linear_score(market.score_weights, market.hot[i]["micro"])
+        score = judge_score(market, i, score, now_ns)
     held_rows = market.held_rows[i]
     s = next_row(market.quote_rows, held_rows, 0)
     while s >= 0:

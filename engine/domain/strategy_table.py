@@ -97,6 +97,7 @@ COMMON_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("safe_least", 0.25, "Share of its size that an entry keeps at the limit, 0 to 1."),
     Parameter("safe_edge_bps", 0.0, "Edge that an entry needs more at the limit, bps."),
     Parameter("venue_bracket", 0.0, "1: stop and target rest at the venue; 0: watched here."),
+    Parameter("stand_in", 0.0, "1: enters only while the scorer of others is at fault."),
 )
 
 KIND_PARAMETERS: Mapping[StrategyKind, tuple[Parameter, ...]] = MappingProxyType(
@@ -309,6 +310,8 @@ def check_row(row: StrategyRow) -> StrategyRow:
     if not 0 < row.notional < float("inf"):
         raise StrategyError(f"strategy {row.name}: notional must be positive and finite")
     check_rules(row)
+    if row.parameters.get("stand_in") and row.kind in {StrategyKind.ORDERFLOW, StrategyKind.MAKING}:
+        raise StrategyError(f"strategy {row.name}: {row.kind.name.lower()} stands in for nobody")
     for name, number in row.parameters.items():
         if not -1e9 < number < 1e9:
             raise StrategyError(f"strategy {row.name}: {name} is out of range")

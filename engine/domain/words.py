@@ -89,6 +89,7 @@ class Word(IntEnum):
     HELD_COUNT = 82  # intents that wait for an operator's word
     HELD_NUMBER = 83  # of the last one
     DISCONNECTED_NS = 84  # since when there is no order connection; 0: there is one
+    SCORER_FAULT = 88  # 1: it was told that the scorer is at fault
 
 
 class Tally(IntEnum):
@@ -131,6 +132,7 @@ class Tally(IntEnum):
     SLICED = 34  # steps that ended early because `out` was full
     HELD = 35  # intents held for an operator's word
     AMENDMENTS = 36  # quotes moved in place
+    SCORER_FAULTS = 37  # times that the scorer's answers began to be none
     REFUSAL_FIRST = 64  # + RiskReason
 
 

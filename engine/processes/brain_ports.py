@@ -46,6 +46,7 @@ TALLY_COUNTERS: dict[str, Tally] = {
     "refusals_total": Tally.REFUSALS,
     "rejected_total": Tally.REJECTED_RECORDS,
     "exits_total": Tally.EXITS,
+    "scorer_faults_total": Tally.SCORER_FAULTS,
     "cancels_total": Tally.CANCELS,
     "amendments_total": Tally.AMENDMENTS,
     "orders_unknown_total": Tally.ORDERS_UNKNOWN,

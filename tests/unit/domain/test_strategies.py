@@ -7,12 +7,13 @@ import pytest
 
 from engine.domain.features import micro
 from engine.domain.firewall_reasons import FirewallReason
-from engine.domain.market_state import MarketState, create_market_state
+from engine.domain.market_state import SCORER_FAULT_NS, MarketState, create_market_state
 from engine.domain.row_bits import mark_row
 from engine.domain.strategy import (
     EXPOSURE_DTYPE,
     OPPORTUNITIES_PER_RECORD_MAX,
     OPPORTUNITY_DTYPE,
+    SCORER_REARM_NS,
     StrategyReason,
     apply_market,
 )
@@ -259,6 +260,32 @@ def test_a_scorer_that_fails_leaves_the_others_to_trade_and_its_own_position_pro
     desk.hold(3)
     assert desk.scored_quote(-0.99, 2) == [StrategyReason.QUOTE_IMBALANCE], "no opinion, no exit"
     assert desk.scored_quote(0.0, 3, bid=BID - round(2 * ATR)) == [StrategyReason.STOP_LOSS]
+
+
+@pytest.mark.parametrize("weights", [np.nan, np.inf, 9.0, -9.0])
+def test_a_row_stands_in_for_a_scorer_whose_answers_are_no_scores(weights: float) -> None:
+    desk = Desk(flow_row(), imbalance_row(threshold=0.4, stand_in=1.0))
+    sound = desk.market.score_weights.copy()
+    assert desk.scored_quote(0.99) == [StrategyReason.FLOW_SCORE]
+    desk.market.score_weights[:, 2] = weights
+    assert desk.scored_quote(0.99, 1) == [StrategyReason.QUOTE_IMBALANCE]
+    desk.market.score_weights[:] = sound
+    rearm_ms = SCORER_REARM_NS // MS
+    assert desk.scored_quote(0.99, rearm_ms) == [StrategyReason.QUOTE_IMBALANCE], "not yet believed"
+    assert desk.scored_quote(0.99, rearm_ms + 1) == [StrategyReason.FLOW_SCORE]
+    assert desk.market.progress[SCORER_FAULT_NS] == 0
+
+
+def test_an_answer_that_lacks_an_input_is_no_fault_of_the_scorer() -> None:
+    desk = Desk(flow_row(), imbalance_row(threshold=0.4, stand_in=1.0))
+    assert desk.quote(99, 1) == [], "no trade yet: the flow is not known"
+    assert desk.market.progress[SCORER_FAULT_NS] == 0
+
+
+def test_who_stands_in_leaves_as_ever_once_the_scorer_is_back() -> None:
+    desk = Desk(flow_row(), imbalance_row(threshold=0.4, stand_in=1.0))
+    desk.hold(3, s=1)
+    assert StrategyReason.IMBALANCE_REVERSED in desk.scored_quote(-0.99)
 
 
 def test_the_decision_shows_what_the_score_was_made_of() -> None:
