@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from engine.config_bounds import Amount, ApprovalConfig, BoundsConfig
+from engine.config_bounds import Amount, ApprovalConfig, BoundsConfig, PortfolioConfig
 from engine.config_claims import ClaimsConfig
 from engine.config_journal import JournalConfig
 from engine.config_onboard import OnboardConfig
@@ -246,6 +246,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bounds: BoundsConfig = BoundsConfig()
     approval: ApprovalConfig = ApprovalConfig()
     onboard: OnboardConfig = OnboardConfig()
+    portfolio: PortfolioConfig = PortfolioConfig()
     journal: JournalConfig = JournalConfig()
     sources: SourcesConfig = SourcesConfig()
     access: AccessConfig = AccessConfig()

@@ -57,3 +57,28 @@ class ApprovalConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         ),
     ] = 0.0
     wait_s: Annotated[int, Meta(ge=1, le=86_400, description="Then it is dropped.")] = 300
+
+
+class PortfolioConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many positions strategies hold at once, and whether a better one takes a place."""
+
+    positions_max: Annotated[
+        Count,
+        Meta(
+            description="Positions of strategies at once, one for each strategy and instrument, "
+            "with those an entry is on its way for; 0: no bound."
+        ),
+    ] = 0
+    rotate: Annotated[
+        bool,
+        Meta(
+            description="With every place taken a better entry closes the weakest position first "
+            "and enters when that is closed (docs/portfolio.md)."
+        ),
+    ] = False
+    rotate_bps: Annotated[
+        Amount, Meta(description="How much better it must be, beside all costs, bps.")
+    ] = 5.0
+    rotate_hold_s: Annotated[
+        Count, Meta(le=86_400, description="No position is closed for another before this time.")
+    ] = 30

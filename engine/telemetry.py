@@ -138,6 +138,7 @@ BRAIN_COUNTERS: tuple[Counter, ...] = (
     Counter("peak_equity_e8", "Highest equity, which the fall is counted from", "1e-8 quote"),
     Counter("day_entries", "Entries of the UTC day", "entries"),
     Counter("orders_open", "Orders that are not settled", "orders"),
+    Counter("rotations_total", "Positions closed for a better entry", "positions"),
     Counter("scorer_faults_total", "Times that a scorer's answers were no scores", "times"),
     Counter("vectors_total", "Feature vectors of ended bars, to the journal", "vectors"),
     Counter("vectors_lost_total", "Feature vectors that found no room", "vectors"),

@@ -137,8 +137,8 @@ class EventType(IntEnum):
     CONTROL_MODE = 320  # order_type: ModeScope, time_in_force: Mode; cause_sequence: of what
     CONTROL_APPROVE = 321  # trade_id: number of the held intent
     CONTROL_REJECT = 322
-
     CONTROL_MEMORY = 323  # reason: MEMORY_STATE shuts its gate to entries, 0 opens it
+
 
 class Role(IntEnum):
     """Who wrote an event."""

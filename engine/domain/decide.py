@@ -26,7 +26,7 @@ from engine.domain.emit import begin_event, command_room, echo, event_room
 from engine.domain.equity import mark_all
 from engine.domain.fetch import ask_fetch
 from engine.domain.fill_reports import apply_order_report
-from engine.domain.intent import EVENTS_PER_OPPORTUNITY, book_order, decide_opportunity
+from engine.domain.intent import EVENTS_PER_OPPORTUNITY, book_order
 from engine.domain.kernel import Records, kernel, python_of
 from engine.domain.market_state import SCORER_FAULT_NS, USES_BRACKETS, MarketState
 from engine.domain.order_watch import are_orders_due, flatten, watch_orders
@@ -34,6 +34,7 @@ from engine.domain.outside import apply_outside
 from engine.domain.quoting import make_quotes
 from engine.domain.reconcile import ADJUSTMENTS_PER_ROUND_MAX
 from engine.domain.restore import apply_restore
+from engine.domain.rotation import ROTATION_EVENTS, end_rotation, take_opportunity
 from engine.domain.state import State, create_state
 from engine.domain.strategy import apply_market
 from engine.domain.trading_state import (
@@ -74,7 +75,7 @@ def report_room(desk: Desk, kind: int) -> int:
 
 def events_least(desk: Desk) -> int:
     """Return the fewest events `out` must hold: below it some record would never fit."""
-    opportunities = len(desk.opportunities) * EVENTS_PER_OPPORTUNITY + 1
+    opportunities = len(desk.opportunities) * EVENTS_PER_OPPORTUNITY + ROTATION_EVENTS + 1
     return max(python_of(report_room)(desk, _FETCH_END), opportunities, 2 * EVENTS_RESERVED)
 
 
@@ -152,6 +153,7 @@ def do_due_work(market: MarketState, desk: Desk, out: Out, now_ns: int) -> None:
     if now_ns >= desk.words[Word.NEXT_MARK_NS]:
         mark_all(desk, now_ns)
     expire_held(desk, out, now_ns)
+    end_rotation(desk, out)
     tell_scorer(market, desk, out)
     refresh_trading_state(desk, out)
     if event_room(out) >= EVENTS_RESERVED and command_room(out) > 0:
@@ -193,13 +195,13 @@ def drain_market(
     """Apply market records in order and take every opportunity to risk; return how many fitted."""
     desk = state.desk
     worst = desk.opportunities.shape[0]
+    events_worst = worst * EVENTS_PER_OPPORTUNITY + ROTATION_EVENTS + 1
     for k in range(count):
         if (
             desk.words[Word.UNBOOKED_SEQUENCE] != 0
         ):  # of the record before; the last is the caller's
             book_order(desk)
-        events_left = event_room(out)
-        if events_left < worst * EVENTS_PER_OPPORTUNITY + 1 or command_room(out) < worst:
+        if event_room(out) < events_worst or command_room(out) < worst:
             desk.counts[Tally.SLICED] += 1
             return k
         place = (first + k) & mask
@@ -207,7 +209,7 @@ def drain_market(
         if found < 0:
             note_reject(desk, out, market, place, -found, now_ns)
         for j in range(found):
-            decide_opportunity(desk, out, j, market, place)
+            take_opportunity(state, out, j, market, place)
         if desk.makers.shape[0] != 0 and found >= 0 and market["record_type"][place] == _QUOTE:
             make_quotes(state, out, market, place, now_ns)
     return count

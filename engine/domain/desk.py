@@ -61,6 +61,9 @@ BRACKET_DTYPE = np.dtype(
     ]
 )
 
+# Per (instrument, strategy): what its newest entry promised; NaN: not known in this session.
+HOLDING_DTYPE = np.dtype([("move_bps", "<f8"), ("confidence", "<f8")])
+
 # The one order under consideration; written by `intent`, read by the gates.
 DRAFT_DTYPE = np.dtype(
     [
@@ -127,6 +130,7 @@ class Desk(NamedTuple):
     requests: Integers  # int64[REQUESTS_MAX, 3]: orders from outside, by `engine.domain.outside`
     makers: Integers  # int64[m, 2]: strategies that make markets, and how long a quote holds, ns
     quotes: Records  # QUOTE_DTYPE[n, m], by engine.domain.making
+    holdings: Records  # HOLDING_DTYPE[n, those that decide], by engine.domain.rotation
 
 
 class Out(NamedTuple):

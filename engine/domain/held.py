@@ -33,6 +33,19 @@ def needs_approval(desk: Desk) -> bool:
 
 
 @kernel
+def is_held(desk: Desk, i: int, column: int) -> bool:
+    """Return whether an entry of a strategy waits in an instrument."""
+    if desk.words[Word.HELD_COUNT] == 0:
+        return False
+    drafts = desk.held_drafts
+    for place in range(desk.held.shape[0]):
+        same = drafts["instrument_index"][place] == i and drafts["column"][place] == column
+        if same and desk.held[place, HELD_NUMBER] != 0:
+            return True
+    return False
+
+
+@kernel
 def hold_draft(desk: Desk) -> int:
     """Put the draft into the queue, in place; return its number.
 
@@ -44,12 +57,7 @@ def hold_draft(desk: Desk) -> int:
     for place in range(held.shape[0]):
         if held[place, HELD_NUMBER] == 0:
             free = place
-        elif (
-            desk.held_drafts["instrument_index"][place] == draft["instrument_index"][0]
-            and desk.held_drafts["column"][place] == draft["column"][0]
-        ):
-            return 0
-    if free < 0:
+    if free < 0 or is_held(desk, draft["instrument_index"][0], draft["column"][0]):
         return 0
     words = desk.words
     words[Word.HELD_NUMBER] += 1

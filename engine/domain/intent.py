@@ -28,13 +28,8 @@ from engine.domain.equity import DIRTY_AT_ONCE, refresh_mark
 from engine.domain.held import hold_draft, needs_approval
 from engine.domain.kernel import Records, kernel
 from engine.domain.limits import LOTS_MAX, RATE_FIRST, RATE_GLOBAL, RATE_SLOW, UNBOUNDED, rate_take
-from engine.domain.order_store import (
-    EPOCH_PLACES,
-    book,
-    bracket_count,
-    insert_order,
-    order_key,
-)
+from engine.domain.order_store import EPOCH_PLACES, book, bracket_count, insert_order, order_key
+from engine.domain.own_orders import withdraw_met
 from engine.domain.position import notional
 from engine.domain.risk import evaluate, first_reason
 from engine.domain.risk_reasons import RiskReason
@@ -303,6 +298,8 @@ def book_order(desk: Desk) -> None:
     desk.words[Word.UNBOOKED_SEQUENCE] = 0
     now_ns = desk.words[Word.NOW_NS]
     create_order(desk, order_sequence, now_ns)
+    if desk.draft["is_entry"][0] == 0:
+        withdraw_met(desk)
     rate_take(desk.rates, RATE_GLOBAL, now_ns)
     rate_take(desk.rates, RATE_SLOW, now_ns)
     rate_take(desk.rates, RATE_FIRST + desk.draft["instrument_index"][0], now_ns)

@@ -56,6 +56,10 @@ LIMITS_DTYPE = np.dtype(
         ("approval_e8_min", "<i8"),  # an entry above it waits for an operator's word
         ("approval_ratio", "<f8"),  # as one so many times its strategy's usual one; 0: none does
         ("approval_ns", "<i8"),  # how long it waits
+        ("positions_max", "<i8"),  # places of the portfolio; 0: no bound
+        ("rotates", "<i8"),  # 1: a better entry may close the weakest position
+        ("rotate_bps", "<f8"),  # how much better it must be beside its costs
+        ("rotate_hold_ns", "<i8"),  # no position is closed for another before
     ]
 )
 INSTRUMENT_LIMITS_DTYPE = np.dtype(
@@ -114,6 +118,10 @@ class RiskLimits(NamedTuple):
     approval_notional_min: float | None = None
     approval_ratio: float = 0.0
     approval_s: int = 300
+    positions_max: int = 0
+    rotates: bool = False
+    rotate_bps: float = 5.0
+    rotate_hold_s: int = 30
 
 
 def money_e8(amount: float) -> int:
@@ -153,6 +161,10 @@ def pack_limits(limits: RiskLimits) -> NDArray[np.void]:
     row["approval_e8_min"] = bound_e8(limits.approval_notional_min)
     row["approval_ratio"] = limits.approval_ratio
     row["approval_ns"] = limits.approval_s * S_TO_NS
+    row["positions_max"] = limits.positions_max
+    row["rotates"] = limits.rotates
+    row["rotate_bps"] = limits.rotate_bps
+    row["rotate_hold_ns"] = limits.rotate_hold_s * S_TO_NS
     return row
 
 

@@ -98,10 +98,18 @@ def unlist_open(desk: Desk, row: int) -> None:
 
 
 @kernel
+def takes_place(desk: Desk, i: int, s: int) -> bool:
+    """Return whether a strategy takes a place of the portfolio: it holds, or an order is open."""
+    held = desk.exposure["position_lots"][i, s] != 0
+    return bool(held or desk.exposure["in_flight"][i, s] != 0)
+
+
+@kernel
 def refresh_exposure(desk: Desk, i: int, column: int) -> None:
     """Show a strategy its position and what is in flight for it."""
     if column >= desk.exposure.shape[1]:
         return
+    before = takes_place(desk, i, column)
     lots = desk.positions["lots"][i, column]
     entry_ticks = 0
     if lots != 0:
@@ -120,6 +128,7 @@ def refresh_exposure(desk: Desk, i: int, column: int) -> None:
             reserved += bracket_count(desk, i, column)
             end_bracket(desk, i, column)
     desk.exposure["in_flight"][i, column] = 1 if reserved > 0 else 0
+    desk.words[Word.PLACES_TAKEN] += int(takes_place(desk, i, column)) - int(before)
 
 
 @kernel

@@ -5,18 +5,25 @@ guard entries (marked below): a position must be closable when the market looks 
 closable while HALTED. Cancels pass no gate at all.
 
         permission -> switches -> lease -> market* -> size* -> limits over time*
-                   -> bounds and modes* -> rate -> filters
+                   -> bounds and modes* -> our own* -> rate -> filters
 """
 
 from __future__ import annotations
 
 from engine.domain.bounds import gate_bounds
-from engine.domain.codes import EVENT_REDUCE_ONLY, Channel, Liveness, OrderType, TradingState
+from engine.domain.codes import (
+    EVENT_REDUCE_ONLY,
+    Channel,
+    Liveness,
+    OrderType,
+    TradingState,
+)
 from engine.domain.desk import Desk, net_column
 from engine.domain.equity import LOSS_MASK, PROFIT_MASK
 from engine.domain.kernel import kernel
 from engine.domain.limits import RATE_FIRST, RATE_GLOBAL, RATE_SLOW, rate_allows
-from engine.domain.order_store import has_room, is_guarded
+from engine.domain.order_store import has_room, is_guarded, takes_place
+from engine.domain.own_orders import draft_rests, meets_own
 from engine.domain.position import notional
 from engine.domain.risk_reasons import RiskReason
 from engine.domain.words import Word
@@ -227,6 +234,25 @@ def gate_filters(desk: Desk) -> int:
 
 
 @kernel
+def gate_own(desk: Desk) -> int:
+    """An order of ours it could trade with (what rests, too); a place of the portfolio (entries).
+
+    A strategy that holds, or has an order in flight, has its place in that instrument.
+    """
+    draft = desk.draft
+    is_entry = draft["is_entry"][0] != 0
+    is_met = (is_entry or draft_rests(desk)) and meets_own(desk)
+    mask = bit_if(is_met, RiskReason.SELF_TRADE)
+    most = desk.limits["positions_max"][0]
+    column = draft["column"][0]
+    if not is_entry or most == 0 or column >= desk.exposure.shape[1]:
+        return mask
+    has_place = takes_place(desk, draft["instrument_index"][0], column)
+    full = not has_place and desk.words[Word.PLACES_TAKEN] >= most
+    return mask | bit_if(full, RiskReason.POSITION_COUNT)
+
+
+@kernel
 def grows_net(desk: Desk) -> bool:
     """Return whether an order would leave the venue's position larger than it is."""
     draft = desk.draft
@@ -246,7 +272,7 @@ def evaluate(desk: Desk) -> int:
         # WHY: strategies net at the venue; closing one of two opposed positions grows the net.
         if grows_net(desk):
             mask |= gate_size(desk)
-    return mask | gate_rate(desk) | gate_filters(desk)
+    return mask | gate_own(desk) | gate_rate(desk) | gate_filters(desk)
 
 
 @kernel

@@ -74,6 +74,9 @@ class RiskReason(IntEnum):
     # Reasons of a trading state that is not ours.
     OPERATOR = 50
     OUTER = 51  # main, the command line or the orchestrator
+    # Gates again.
+    SELF_TRADE = 52  # it could trade with an order of ours
+    POSITION_COUNT = 53  # the portfolio's places are taken
 
 
 RISK_REASON_TEXT: dict[RiskReason, str] = {
@@ -129,7 +132,23 @@ RISK_REASON_TEXT: dict[RiskReason, str] = {
     RiskReason.VENUE_UNREACHABLE: "the order connection was down for too long",
     RiskReason.OPERATOR: "the operator asked for it",
     RiskReason.OUTER: "another process of the engine asked for it",
+    RiskReason.SELF_TRADE: "it could trade with an order of ours",
+    RiskReason.POSITION_COUNT: "every place of the portfolio is taken",
 }
+NO_GATES = frozenset(
+    {
+        RiskReason.NONE,
+        RiskReason.RECONCILE_FAILED,
+        RiskReason.RECONCILE_DIVERGED,
+        RiskReason.ORDER_UNRESOLVED,
+        RiskReason.NUMBER_RANGE,
+        RiskReason.LEASE_LOST,
+        RiskReason.VENUE_UNREACHABLE,
+        RiskReason.OPERATOR,
+        RiskReason.OUTER,
+    }
+)
+GATES = tuple(reason for reason in RiskReason if reason not in NO_GATES)
 
 
 def reasons_of(mask: int) -> tuple[RiskReason, ...]:

@@ -19,6 +19,7 @@ from engine.domain.desk import (
     DRAFT_DTYPE,
     HELD_COLUMNS,
     HELD_MAX,
+    HOLDING_DTYPE,
     LEDGER_DTYPE,
     REFUSAL_DTYPE,
     VENUE_DTYPE,
@@ -58,6 +59,14 @@ class State(NamedTuple):
 
     market: MarketState
     desk: Desk
+
+
+def unknown_holdings(instruments: int, deciding: int) -> NDArray[np.void]:
+    """Return HOLDING_DTYPE[instruments, deciding] of which nothing is known."""
+    rows = aligned_zeros((instruments, deciding), HOLDING_DTYPE)
+    rows["move_bps"] = np.nan
+    rows["confidence"] = np.nan
+    return rows
 
 
 def create_desk(
@@ -124,6 +133,7 @@ def create_desk(
         requests=np.zeros((REQUESTS_MAX, REQUEST_WORDS), dtype=np.int64),
         makers=np.stack([makers, market.strategies["expiry_ns"][makers]], axis=1),
         quotes=aligned_zeros((n, len(makers)), QUOTE_DTYPE),
+        holdings=unknown_holdings(n, deciding),
     )
 
 

@@ -67,6 +67,7 @@ class StrategyReason(IntEnum):
     FLOW_REVERSED = 54  # the score passed the exit threshold of the other side
     IMBALANCE_REVERSED = 55
     RULE_REVERSED = 56  # the exit rule's feature came back to its bound, or its side turned
+    ROTATED = 57  # closed for a better entry: engine.domain.rotation
 
 
 class Parameter(NamedTuple):
@@ -161,6 +162,8 @@ INPUT_NAMES: Mapping[StrategyKind, tuple[str, str, str, str]] = MappingProxyType
         StrategyKind.OUTSIDE: ("", "", "", ""),
     }
 )
+# And of the exit of a position that is closed for a better entry; input_0 is what it would keep.
+ROTATION_INPUTS = ("gained_bps", "leave_bps", "new_edge_bps", "confidence")
 
 
 class StrategyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -89,6 +89,9 @@ class Word(IntEnum):
     HELD_COUNT = 82  # intents that wait for an operator's word
     HELD_NUMBER = 83  # of the last one
     DISCONNECTED_NS = 84  # since when there is no order connection; 0: there is one
+    PLACES_TAKEN = 85  # strategies that hold or have an order open, each in its instrument
+    ROTATING = 86  # number of the held entry that a position is being closed for; 0: none
+    ROTATED_OUT = 87  # that position: instrument * columns + column
     SCORER_FAULT = 88  # 1: it was told that the scorer is at fault
 
 
@@ -133,6 +136,7 @@ class Tally(IntEnum):
     HELD = 35  # intents held for an operator's word
     AMENDMENTS = 36  # quotes moved in place
     SCORER_FAULTS = 37  # times that the scorer's answers began to be none
+    ROTATIONS = 38  # positions closed for a better entry
     REFUSAL_FIRST = 64  # + RiskReason
 
 

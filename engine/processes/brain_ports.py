@@ -46,6 +46,7 @@ TALLY_COUNTERS: dict[str, Tally] = {
     "refusals_total": Tally.REFUSALS,
     "rejected_total": Tally.REJECTED_RECORDS,
     "exits_total": Tally.EXITS,
+    "rotations_total": Tally.ROTATIONS,
     "scorer_faults_total": Tally.SCORER_FAULTS,
     "cancels_total": Tally.CANCELS,
     "amendments_total": Tally.AMENDMENTS,

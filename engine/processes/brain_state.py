@@ -59,6 +59,10 @@ def risk_limits(config: Config) -> RiskLimits:
         approval_notional_min=config.approval.notional or None,
         approval_ratio=config.approval.usual_ratio,
         approval_s=config.approval.wait_s,
+        positions_max=config.portfolio.positions_max,
+        rotates=config.portfolio.rotate,
+        rotate_bps=config.portfolio.rotate_bps,
+        rotate_hold_s=config.portfolio.rotate_hold_s,
     )
 
 

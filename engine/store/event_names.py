@@ -11,7 +11,7 @@ from engine.domain.client_id import ClientId, encode_client_id
 from engine.domain.codes import EVENT_ENTRY
 from engine.domain.reasons import contributions
 from engine.domain.size_reasons import BY_KELLY, BY_LOSSES
-from engine.domain.strategy_table import INPUT_NAMES
+from engine.domain.strategy_table import INPUT_NAMES, ROTATION_INPUTS, StrategyReason
 from engine.store.session import SessionDocument
 
 EXTERNAL: Final = "(external)"  # what no strategy of ours did
@@ -85,6 +85,8 @@ class EventNames:
         if not 0 <= index < len(self.document.strategies):
             return {}
         names = INPUT_NAMES[self.document.strategies[index].kind]
+        if event["reason"] == StrategyReason.ROTATED:
+            names = ROTATION_INPUTS
         return {name: float(event[f"input_{place}"]) for place, name in enumerate(names, start=1)}
 
     def weighed(self, event: Event) -> dict[str, float]:

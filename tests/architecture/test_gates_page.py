@@ -9,11 +9,11 @@ from typing import NamedTuple
 import pytest
 
 from engine.config import ArmingConfig, LimitsConfig
-from engine.config_bounds import ApprovalConfig, BoundsConfig
+from engine.config_bounds import ApprovalConfig, BoundsConfig, PortfolioConfig
 from engine.domain import intent
 from engine.domain.fetch import FETCH_OUTAGE_NS, VENUE_OUTAGE_NS
 from engine.domain.risk import TRIPPED_GATES
-from engine.domain.risk_reasons import RISK_REASON_TEXT, RiskReason, reasons_of
+from engine.domain.risk_reasons import GATES, RISK_REASON_TEXT, reasons_of
 from engine.processes.shed import BACK_SHARE, SCORED, SHED_SHARE
 from engine.telemetry import BRAIN_COUNTERS
 from tests.architecture.tree import ROOT
@@ -30,6 +30,7 @@ GROUPS = {
     "gate_rate": "all",
     "gate_filters": "all",
     "gate_bounds": "entries",
+    "gate_own": "entries",
     "gate_notionals": "entries",
     "refresh_blocked": "entries",
 }
@@ -63,9 +64,7 @@ def named_in(function: str) -> list[str]:
 
 def test_every_gate_has_one_row_in_order_with_its_own_words() -> None:
     rows = [(gate.number, gate.reason, gate.text) for gate in gates()]
-    no_gates = range(RiskReason.RECONCILE_FAILED, RiskReason.VENUE_ORDER_NOTIONAL)
-    known = [r for r in RiskReason if 0 < r <= RiskReason.VENUE_DAILY_LOSS and r not in no_gates]
-    assert rows == sorted((int(r), r.name, RISK_REASON_TEXT[r]) for r in known)
+    assert rows == sorted((int(r), r.name, RISK_REASON_TEXT[r]) for r in GATES)
 
 
 @pytest.mark.parametrize("function", GROUPS)
@@ -90,6 +89,7 @@ def test_every_gate_has_a_counter_and_its_setting_exists() -> None:
         *(f"arming.{name}" for name in ArmingConfig.__struct_fields__),
         *(f"bounds.{name}" for name in BoundsConfig.__struct_fields__),
         *(f"approval.{name}" for name in ApprovalConfig.__struct_fields__),
+        *(f"portfolio.{name}" for name in PortfolioConfig.__struct_fields__),
     }
     for gate in gates():
         assert f"refused_{gate.reason.lower()}_total" in counters

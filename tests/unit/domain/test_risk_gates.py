@@ -16,7 +16,7 @@ from engine.domain.codes import (
     TradingState,
 )
 from engine.domain.limits import Bounds, RiskLimits
-from engine.domain.risk_reasons import RISK_REASON_TEXT, RiskReason, reasons_of
+from engine.domain.risk_reasons import GATES, RISK_REASON_TEXT, RiskReason, reasons_of
 from engine.domain.strategy_table import EVERY_STRATEGY
 from engine.domain.words import Word
 from tests.bracket_rig import bracket_rows
@@ -26,8 +26,6 @@ from tests.desk_rig import ASK, BID, E8, GENEROUS, MS, DeskRig, S, make_event, o
 R = RiskReason
 T = EventType
 ARMED = {"third_party": True, "allow_orders": True, "dry_run": False, "enable_order_exec": True}
-NO_GATES = range(R.RECONCILE_FAILED, R.VENUE_ORDER_NOTIONAL)
-GATES = [r for r in RiskReason if 0 < r <= R.VENUE_DAILY_LOSS and r not in NO_GATES]
 
 
 def connected(limits: RiskLimits = GENEROUS, rows: np.ndarray | None = None) -> DeskRig:
@@ -194,6 +192,12 @@ def with_one_held() -> DeskRig:
     return rig
 
 
+def with_an_order(limits: RiskLimits, side: int = 1, **order: int) -> DeskRig:
+    rig = connected(limits)
+    rig.order(side, 1, **order)
+    return rig
+
+
 # Each gate: how to make it fail, and the entry that meets it.
 CASES: dict[RiskReason, tuple[Callable[[], DeskRig], dict[str, int]]] = {
     R.TRADING_STATE: (halted, {}),
@@ -241,6 +245,8 @@ CASES: dict[RiskReason, tuple[Callable[[], DeskRig], dict[str, int]]] = {
     R.VENUE_ORDERS_PER_DAY: (lambda: of_venue(orders_per_day_max=0), {}),
     R.VENUE_DAILY_LOSS: (lost_the_venues_share, {}),
     R.GUARDED: (guarded_at_the_venue, {"s": 1}),
+    R.SELF_TRADE: (lambda: with_an_order(GENEROUS, -1, price=ASK), {}),
+    R.POSITION_COUNT: (lambda: with_an_order(limited(positions_max=1), i=1), {}),
 }
 
 
@@ -269,7 +275,7 @@ ALONE = [
     R.FILTER_QTY, R.FILTER_PRICE, R.FILTER_OPEN_ORDERS, R.MEMORY_STATE, R.STOPPING,
     R.ORDER_UNKNOWN, R.MODE, R.STRATEGY_ORDER_NOTIONAL, R.STRATEGY_POSITION_NOTIONAL,
     R.STRATEGY_ORDERS_PER_DAY, R.STRATEGY_DAILY_LOSS, R.APPROVAL, R.VENUE_ORDER_NOTIONAL,
-    R.VENUE_TOTAL_NOTIONAL, R.VENUE_ORDERS_PER_DAY, R.GUARDED,
+    R.VENUE_TOTAL_NOTIONAL, R.VENUE_ORDERS_PER_DAY, R.GUARDED, R.SELF_TRADE, R.POSITION_COUNT,
 ]  # fmt: skip
 
 

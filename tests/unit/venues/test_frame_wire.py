@@ -50,6 +50,7 @@ def test_frame_is_the_request_the_venue_reads() -> None:
             "side": "BUY",
             "type": "LIMIT",
             "timeInForce": "GTX",
+            "selfTradePreventionMode": "EXPIRE_MAKER",
             "quantity": "0.004",
             "price": "61800.1",
             "newClientOrderId": "a1-1-1-rt",

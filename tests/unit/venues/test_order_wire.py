@@ -83,6 +83,7 @@ def test_limit_order_has_exactly_the_parameters_the_venue_takes() -> None:
         "side": "BUY",
         "type": "LIMIT",
         "timeInForce": "GTC",
+        "selfTradePreventionMode": "EXPIRE_MAKER",
         "quantity": "0.004",
         "price": "61800.1",
         "newClientOrderId": ID,
