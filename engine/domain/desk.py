@@ -61,7 +61,7 @@ BRACKET_DTYPE = np.dtype(
     ]
 )
 
-# Per (instrument, strategy): what its newest entry promised; NaN: not known in this session.
+# Per (instrument, strategy): what its newest entry promised; a move of 0: not known.
 HOLDING_DTYPE = np.dtype([("move_bps", "<f8"), ("confidence", "<f8")])
 
 # The one order under consideration; written by `intent`, read by the gates.

@@ -61,14 +61,6 @@ class State(NamedTuple):
     desk: Desk
 
 
-def unknown_holdings(instruments: int, deciding: int) -> NDArray[np.void]:
-    """Return HOLDING_DTYPE[instruments, deciding] of which nothing is known."""
-    rows = aligned_zeros((instruments, deciding), HOLDING_DTYPE)
-    rows["move_bps"] = np.nan
-    rows["confidence"] = np.nan
-    return rows
-
-
 def create_desk(
     instruments: NDArray[np.void],
     strategies: Sequence[StrategyRow],
@@ -133,7 +125,7 @@ def create_desk(
         requests=np.zeros((REQUESTS_MAX, REQUEST_WORDS), dtype=np.int64),
         makers=np.stack([makers, market.strategies["expiry_ns"][makers]], axis=1),
         quotes=aligned_zeros((n, len(makers)), QUOTE_DTYPE),
-        holdings=unknown_holdings(n, deciding),
+        holdings=aligned_zeros((n, deciding), HOLDING_DTYPE),
     )
 
 

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from engine.domain.codes import EventType, HeldOutcome, OrderStatus
@@ -221,6 +220,6 @@ def test_an_unknown_figure_makes_it_unknown(figures: tuple[float, float, float])
 
 
 def test_of_positions_that_a_session_finds_nothing_is_known() -> None:
-    holdings = RotationRig().desk.holdings
-    assert np.isnan(holdings["move_bps"]).all()
-    assert np.isnan(holdings["confidence"]).all()
+    rig = full()
+    rig.desk.holdings[:] = RotationRig().desk.holdings
+    assert requested(rig.want(Signal(3, 0, edge_bps=1e6))) == []

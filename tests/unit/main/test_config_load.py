@@ -187,6 +187,7 @@ def test_the_example_file_is_valid_and_changes_nothing() -> None:
                 "limits",
                 "bounds",
                 "approval",
+                "portfolio",
                 "journal",
                 "sources",
                 "access",
