@@ -23,6 +23,15 @@ class BoundConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     max_daily_loss: Amount | None = None
 
 
+class InstrumentBoundConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bounds of one instrument; what is left out is bounded by `limits`. 0 refuses everything."""
+
+    max_order_size: Amount | None = None
+    max_position_exposure: Amount | None = None
+    max_order_notional: Amount | None = None
+    max_position_notional: Amount | None = None
+
+
 class BoundsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Bounds beside those of the account (`limits`)."""
 
@@ -39,6 +48,13 @@ class BoundsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         Meta(
             description="By the venue's name, the same four: max_position_notional is of all "
             "positions together, max_daily_loss of the equity; then REDUCING, flat HALTED."
+        ),
+    ] = {}
+    instrument: Annotated[
+        dict[str, InstrumentBoundConfig],
+        Meta(
+            description="By symbol, in the place of `limits`: max_order_size and "
+            "max_position_exposure (contracts), max_order_notional and max_position_notional."
         ),
     ] = {}
 

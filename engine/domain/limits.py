@@ -83,6 +83,15 @@ class Bounds(NamedTuple):
     daily_loss_max: float | None = None  # quote currency; a strategy's: realised, after fees
 
 
+class InstrumentBounds(NamedTuple):
+    """Bounds of one instrument in the place of the account's; None: those of the account hold."""
+
+    order_qty_max: float | None = None  # contracts
+    position_qty_max: float | None = None
+    order_notional_max: float | None = None  # quote currency
+    position_notional_max: float | None = None
+
+
 class RiskLimits(NamedTuple):
     """Every bound of a run, in the units the configuration uses; `pack` makes the rows."""
 
@@ -115,6 +124,7 @@ class RiskLimits(NamedTuple):
     profit_lock_ratio: float = 0.0
     strategy_bounds: Mapping[str, Bounds] = MappingProxyType({})
     venue_bounds: Bounds = Bounds()
+    instrument_bounds: Mapping[str, InstrumentBounds] = MappingProxyType({})  # by symbol
     approval_notional_min: float | None = None
     approval_ratio: float = 0.0
     approval_s: int = 300
@@ -178,11 +188,20 @@ def lots_max(quantity: float | None, lot_size: float) -> int:
 def pack_instrument_limits(limits: RiskLimits, instruments: NDArray[np.void]) -> NDArray[np.void]:
     """Return INSTRUMENT_LIMITS_DTYPE[n], one row per row of INSTRUMENT_DTYPE."""
     rows = aligned_zeros((len(instruments),), INSTRUMENT_LIMITS_DTYPE)
+    account = InstrumentBounds(
+        limits.order_qty_max,
+        limits.position_qty_max,
+        limits.order_notional_max,
+        limits.position_notional_max,
+    )
     for i, lot_size in enumerate(instruments["lot_size"].tolist()):
-        rows["order_lots_max"][i] = lots_max(limits.order_qty_max, lot_size)
-        rows["position_lots_max"][i] = lots_max(limits.position_qty_max, lot_size)
-    rows["order_notional_e8_max"] = money_e8(limits.order_notional_max)
-    rows["position_notional_e8_max"] = money_e8(limits.position_notional_max)
+        symbol = bytes(instruments["symbol"][i]).rstrip(b"\0").decode()
+        own = limits.instrument_bounds.get(symbol, account)
+        bounds = [a if b is None else b for a, b in zip(account, own, strict=True)]
+        rows["order_lots_max"][i] = lots_max(bounds[0], lot_size)
+        rows["position_lots_max"][i] = lots_max(bounds[1], lot_size)
+        rows["order_notional_e8_max"][i] = bound_e8(bounds[2])
+        rows["position_notional_e8_max"][i] = bound_e8(bounds[3])
     return rows
 
 

@@ -10,7 +10,7 @@ from engine.config import Config
 from engine.config_bounds import BoundConfig
 from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument, unit_instrument
-from engine.domain.limits import Bounds, RiskLimits, pack_instrument_limits
+from engine.domain.limits import Bounds, InstrumentBounds, RiskLimits, pack_instrument_limits
 from engine.domain.market_state import (
     INSTRUMENTS_KNOWN,
     LEADER,
@@ -55,6 +55,10 @@ def risk_limits(config: Config) -> RiskLimits:
         reconcile_interval_s=config.reconcile_interval_s,
         profit_lock_ratio=limits.daily_profit_lock_ratio,
         strategy_bounds={name: _bounds(row) for name, row in config.bounds.strategy.items()},
+        instrument_bounds={
+            symbol: InstrumentBounds(*msgspec.structs.astuple(row))
+            for symbol, row in config.bounds.instrument.items()
+        },
         venue_bounds=_bounds(config.bounds.venue.get(config.venue.name, BoundConfig())),
         approval_notional_min=config.approval.notional or None,
         approval_ratio=config.approval.usual_ratio,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.domain.codes import EventType, OrderStatus, TradingState
 from engine.domain.desk import STRATEGY_NET
 from engine.domain.fold import Fold
-from engine.domain.limits import Bounds, RiskLimits
+from engine.domain.limits import Bounds, InstrumentBounds, RiskLimits
 from engine.domain.risk_reasons import RiskReason, reasons_of
 from engine.domain.strategy_table import EVERY_STRATEGY, STRATEGY_TABLE
 from engine.domain.words import Word
@@ -375,3 +375,34 @@ def test_a_plain_model_refuses_the_same(
             model.count(s)
             order = rig.word(Word.NEXT_ORDER_SEQUENCE) - 1
             rig.fill(order, order, qty, ASK, order_status=FILLED, cum_qty_lots=qty)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "reason"),
+    [
+        (InstrumentBounds(order_qty_max=0.009), R.ORDER_QTY),
+        (InstrumentBounds(position_qty_max=0.009), R.POSITION_QTY),
+        (InstrumentBounds(order_notional_max=600.0), R.ORDER_NOTIONAL),
+        (InstrumentBounds(position_notional_max=600.0), R.POSITION_NOTIONAL),
+    ],
+)
+def test_an_instruments_own_number_stands_for_the_accounts(
+    bounds: InstrumentBounds, reason: RiskReason
+) -> None:
+    rig = session(GENEROUS._replace(instrument_bounds={"T0USDT": bounds}))
+    assert (refused(rig), refused(rig, i=1)) == ((reason,), ())
+
+
+def test_it_may_be_the_larger_one_and_what_it_leaves_out_is_the_accounts() -> None:
+    own = {"T0USDT": InstrumentBounds(order_notional_max=1e9)}
+    limits = GENEROUS._replace(order_notional_max=600.0, order_qty_max=0.015, instrument_bounds=own)
+    rig = session(limits)
+    assert (refused(rig), refused(rig, i=1)) == ((), (R.ORDER_NOTIONAL,))
+    assert refused(rig, qty=20) == (R.ORDER_QTY,)
+
+
+def session(limits: RiskLimits) -> DeskRig:
+    """Return a session of T0USDT and T1USDT."""
+    rig = DeskRig(limits)
+    rig.connect()
+    return rig

@@ -134,6 +134,8 @@ max_orders_per_day = 5
 max_order_notional = 250.0
 [bounds.venue.binance]
 max_daily_loss = 100.0
+[bounds.instrument.DOGEUSDT]
+max_order_size = 5000.0
 """
 
 
@@ -143,6 +145,7 @@ def test_bounds_are_given_by_name(tmp_path: Path) -> None:
     assert bounds.strategy["smc_fvg_bos"].max_order_notional == 250.0
     assert bounds.strategy["smc_fvg_bos"].max_daily_loss is None
     assert bounds.venue["binance"].max_daily_loss == 100.0
+    assert bounds.instrument["DOGEUSDT"].max_order_size == 5000.0
 
 
 @pytest.mark.parametrize(
