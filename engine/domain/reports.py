@@ -39,6 +39,7 @@ ORDER_FLAGS = EVENT_REDUCE_ONLY | EVENT_POST_ONLY | EVENT_ENTRY  # what a report
 RATE_PAUSED = 9004  # `reason` of a reject: not sent, because the venue asked us to wait
 INSTRUMENT_CLOSED = 9011  # and: the venue takes no order of this instrument at all
 WOULD_TAKE = 9012  # and: post-only, and the market had come to its price; no failure of ours
+OVERDUE = 9013  # and: an entry decided too long before it could leave, never sent
 CLOSED_PAUSE_NS = 30_000_000_000  # before the next order of a closed instrument is tried
 STATUS_MAX = int(max(OrderStatus))
 ABSENT_LOOKUPS_MIN = 3  # answers "not known" before an order counts as absent
@@ -115,8 +116,8 @@ def note_guard_end(desk: Desk, row: int) -> None:
 
 @kernel
 def is_excused(reason: int) -> bool:
-    """Return whether a reject is no failure: the venue asked for a pause, or a quote came late."""
-    return reason in (RATE_PAUSED, WOULD_TAKE)
+    """Return whether a reject is no failure: a pause the venue asked for, or an order too late."""
+    return reason in (RATE_PAUSED, WOULD_TAKE, OVERDUE)
 
 
 @kernel

@@ -46,6 +46,7 @@ class LocalReason(IntEnum):
     NOTHING_TO_REDUCE = 9010  # paper: reduce-only, and no position on the other side
     INSTRUMENT_CLOSED = 9011  # the venue takes no order of the instrument at all
     WOULD_TAKE = 9012  # post-only, and the price had come to it meanwhile
+    OVERDUE = 9013  # not sent: an entry decided more than SUBMISSION_NS_MAX ago
 
 
 class Command(NamedTuple):

@@ -4,9 +4,11 @@
         refused, or certainly not executed    ORDER_UPDATE REJECTED with the code
         lost, late, 5xx, unreadable           ORDER_UNKNOWN; the kernel asks for a query
         clock outside the venue's window      learn the clock, send once more: it was not executed
+        an entry decided too long ago         ORDER_UPDATE REJECTED (OVERDUE), nothing is written
 
 Nothing else is ever sent a second time. An order that the kernel thread wrote itself (`order_line`)
-is followed from there on exactly as one written here.
+is followed from there on exactly as one written here; it is written in the step that decided it, so
+it cannot be overdue. Exits go however late: what is held must be closable.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import time
 from functools import partial
 from typing import Final, NamedTuple
 
-from engine.domain.codes import COMMAND_ON_LINE, EventType
+from engine.domain.codes import COMMAND_ON_LINE, EVENT_ENTRY, EventType
+from engine.domain.execution.router import SUBMISSION_NS_MAX
 from engine.venues.binance.errors import classify
 from engine.venues.binance.http import Response
 from engine.venues.binance.order_context import OrderContext, reason_of
@@ -70,6 +73,9 @@ class OrderSender:
     def send(self, command: Command, attempt: int = 1) -> None:
         """Write one order now, on an idle connection; reports what comes of it."""
         context = self._context
+        if is_overdue(command, time.monotonic_ns()):
+            context.report_rejected(command, LocalReason.OVERDUE)
+            return
         if context.rest.blocked_s() > 0 or not self._has_room():
             context.report_rejected(command, LocalReason.RATE_PAUSED)
             return
@@ -180,6 +186,13 @@ class OrderSender:
 
     def _doubt(self, command: Command, reason: int) -> None:
         self._context.emit(self._context.about(EventType.ORDER_UNKNOWN, command, reason))
+
+
+def is_overdue(command: Command, now_ns: int) -> bool:
+    """Return whether a new order is an entry whose decision is too old to be sent."""
+    return (
+        command.flags & EVENT_ENTRY != 0 and now_ns - command.decision_time_ns > SUBMISSION_NS_MAX
+    )
 
 
 def _accepted(context: OrderContext, answer: asyncio.Future[Response]) -> VenueError | None:

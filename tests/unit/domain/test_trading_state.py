@@ -4,7 +4,7 @@ import pytest
 
 from engine.domain.codes import EventType, OrderStatus, TradingState
 from engine.domain.limits import RiskLimits
-from engine.domain.reports import CLOSED_PAUSE_NS, INSTRUMENT_CLOSED, RATE_PAUSED
+from engine.domain.reports import CLOSED_PAUSE_NS, INSTRUMENT_CLOSED, OVERDUE, RATE_PAUSED
 from engine.domain.risk_reasons import RiskReason, reasons_of
 from engine.domain.words import Tally, Word
 from engine.venues.order_records import LocalReason
@@ -158,6 +158,18 @@ def test_a_pause_the_venue_asked_for_is_no_failure() -> None:
     for _ in range(5):
         rig.update(rig.order(1, 1), OrderStatus.REJECTED, reason=LocalReason.RATE_PAUSED)
     assert rig.word(Word.FAILURE_COUNT) == 1, "the answer that asked for it"
+    assert state(rig) == TS.ENABLED
+
+
+def test_an_entry_that_was_not_sent_in_time_is_no_failure_and_no_entry_of_the_day() -> None:
+    assert OVERDUE == LocalReason.OVERDUE
+    rig = connected(consecutive_failures_max=3)
+    for _ in range(5):
+        order = rig.order(1, 1)
+        assert rig.word(Word.DAY_ENTRY_COUNT) == 1
+        rig.update(order, OrderStatus.REJECTED, reason=LocalReason.OVERDUE)
+        assert rig.word(Word.DAY_ENTRY_COUNT) == 0
+    assert rig.word(Word.FAILURE_COUNT) == 0
     assert state(rig) == TS.ENABLED
 
 
