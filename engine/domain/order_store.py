@@ -55,6 +55,15 @@ def find_order(desk: Desk, order_sequence: int, epoch_low: int) -> int:
 
 
 @kernel
+def foremost_ticks(desk: Desk, row: int) -> int:
+    """Return an order's price; of the two of an amendment under way the bolder one."""
+    price, asked = desk.orders["price_ticks"][row], desk.orders["amended_ticks"][row]
+    if asked == 0:
+        return int(price)
+    return int(max(price, asked) if desk.orders["side"][row] > 0 else min(price, asked))
+
+
+@kernel
 def free_row(desk: Desk) -> int:
     """Return a settled row, longest unused first, out of the index; NO_ROW when all are open."""
     capacity = desk.orders.shape[0]

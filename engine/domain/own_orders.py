@@ -17,6 +17,7 @@ from engine.domain.codes import EVENT_POST_ONLY, OrderType, TimeInForce
 from engine.domain.desk import Desk
 from engine.domain.edge import SLIPPAGE_SPREADS_MAX
 from engine.domain.kernel import kernel
+from engine.domain.order_store import foremost_ticks
 from engine.domain.orders import TERMINAL
 from engine.domain.words import Word
 
@@ -79,7 +80,7 @@ def could_meet(desk: Desk, row: int, reach: int) -> bool:
     kind = orders["order_type"][row]
     if kind > _LIMIT:  # conditional: no order of the market yet
         return False
-    if kind == _LIMIT and (reach - orders["price_ticks"][row]) * side < 0:
+    if kind == _LIMIT and (reach - foremost_ticks(desk, row)) * side < 0:
         return False
     draft_takes = draft["flags"][0] & EVENT_POST_ONLY == 0
     row_takes = orders["flags"][row] & EVENT_POST_ONLY == 0

@@ -38,7 +38,14 @@ from engine.domain.limits import RATE_FIRST, RATE_GLOBAL, RATE_SLOW, S_TO_NS, ra
 from engine.domain.making import BUY, REQUOTE_S, REQUOTE_SHARE, SELL, plan_quotes
 from engine.domain.market_state import ENTRIES_WITHOUT_EDGE, MAKER_FEE_PPM, MarketState
 from engine.domain.opportunity import TO_BPS, write_inputs, write_order
-from engine.domain.order_store import EPOCH_PLACES, NO_ROW, book, order_key, unbook
+from engine.domain.order_store import (
+    EPOCH_PLACES,
+    NO_ROW,
+    book,
+    foremost_ticks,
+    order_key,
+    unbook,
+)
 from engine.domain.order_watch import amend_order, is_in_flight
 from engine.domain.risk import evaluate
 from engine.domain.state import State
@@ -81,15 +88,6 @@ def is_out_of_place(
 
 
 @kernel
-def foremost_ticks(desk: Desk, row: int, k: int) -> int:
-    """Return the price of a quote's order; of the two of an amendment under way the bolder one."""
-    price, asked = desk.orders["price_ticks"][row], desk.orders["amended_ticks"][row]
-    if asked == 0:
-        return price
-    return max(price, asked) if k == BUY else min(price, asked)
-
-
-@kernel
 def resting_row(desk: Desk, i: int, m: int, k: int) -> int:
     """Return the order that quotes a side, its price known; NO_ROW when it is over: forgotten.
 
@@ -100,7 +98,7 @@ def resting_row(desk: Desk, i: int, m: int, k: int) -> int:
         return NO_ROW
     row = find_key(desk.order_index, key)
     if row != NO_ROW and desk.orders["open_place"][row] >= 0:
-        desk.quotes["resting_ticks"][i, m, k] = foremost_ticks(desk, row, k)
+        desk.quotes["resting_ticks"][i, m, k] = foremost_ticks(desk, row)
         return row
     desk.quotes["key"][i, m, k] = 0
     return NO_ROW
@@ -269,7 +267,7 @@ def move_quote(
         rate_take(desk.rates, rate, now_ns)
     desk.quotes["asked_ns"][i, m, k] = now_ns
     amend_order(desk, out, row, price, now_ns)
-    desk.quotes["resting_ticks"][i, m, k] = foremost_ticks(desk, row, k)
+    desk.quotes["resting_ticks"][i, m, k] = foremost_ticks(desk, row)
     return True
 
 

@@ -1,5 +1,6 @@
 """No trade with ourselves: entries and quotes wait, exits that only take clear their way."""
 
+import numpy as np
 import pytest
 
 from engine.domain.codes import EVENT_POST_ONLY, EventType, OrderStatus, TimeInForce
@@ -76,6 +77,14 @@ def test_what_is_over_is_in_nobodys_way(end: OrderStatus) -> None:
     rig = rigged(**quote(ASK))
     rig.update(1, end)
     assert refused(rig, side=1) == ()
+
+
+@pytest.mark.parametrize(("before", "asked"), [(ASK + 5, ASK), (ASK, ASK + 5)])
+def test_either_price_of_an_amendment_under_way_is_in_the_way(before: int, asked: int) -> None:
+    rig = rigged(**quote(before))
+    rows = np.flatnonzero(rig.desk.orders["price_ticks"] == before)
+    rig.desk.orders["amended_ticks"][rows] = asked
+    assert refused(rig, side=1) == (R.SELF_TRADE,)
 
 
 def test_what_is_in_doubt_still_is() -> None:
