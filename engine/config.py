@@ -190,11 +190,7 @@ class SourcesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         ),
     ] = 60
     news_file: Annotated[
-        str,
-        Meta(
-            description="Calendar of events (TOML) that becomes the feature crowd.news; empty: "
-            "none. Read again when it changes."
-        ),
+        str, Meta(description="Calendar of events behind the feature crowd.news; empty: none.")
     ] = ""
     lag_limit_ms: Annotated[
         Positive,

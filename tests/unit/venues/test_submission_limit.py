@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,6 @@ def test_an_entry_late_by_the_time_the_clock_is_learned_is_not_sent_again(
 )
 def test_the_limit_is_exact_and_of_entries_alone(flags: int, age_ns: int, expected: bool) -> None:
     decided_ns = 7_000_000_000
-    fields = [0] * len(Command._fields)
+    fields: list[Any] = [0] * len(Command._fields)
     command = Command(*fields)._replace(flags=flags, decision_time_ns=decided_ns)
     assert is_overdue(command, decided_ns + age_ns) is expected
