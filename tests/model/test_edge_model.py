@@ -94,10 +94,8 @@ def model(market: MarketState, rows: tuple[StrategyRow, ...], want: np.void) -> 
     extra = min(max(int(want["qty_lots"]) / max(offered, 1) - 1, 0), 10)
     cost = 2 * FEE_PPM / 100 + spread * (1 + extra)
     own = row.parameters
-    if row.kind is StrategyKind.ORDERFLOW:
+    if row.kind in {StrategyKind.ORDERFLOW, StrategyKind.QUOTE_IMBALANCE}:
         sure = abs(float(want["score"]))
-    elif row.kind is StrategyKind.QUOTE_IMBALANCE:
-        sure = abs(float(want["input_0"]))
     elif row.kind is StrategyKind.SMC:
         sure = min(abs(float(want["score"])) / (2 * own["flow_min"]), 1)
     elif row.name == "event":
