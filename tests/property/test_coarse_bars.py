@@ -54,12 +54,14 @@ def made(market: MarketState, layer: int) -> list[list[float]]:
 
 
 def closed(market: MarketState, t: int, numbers: range) -> list[list[float]]:
-    """Return closed bars of a timeframe by their numbers."""
+    """Return closed bars of a timeframe by their numbers; volume bought counts less that sold."""
     rows = market.closed[0, t]
-    names = ("open_ticks", "high_ticks", "low_ticks", "close_ticks", "volume_lots", "buy_lots")
+    names = ("open_ticks", "high_ticks", "low_ticks", "close_ticks", "volume_lots")
+    net = 2 * rows["buy_lots"] - rows["volume_lots"]
     return [
         [
             *(float(rows[name][number & BAR_MASK]) for name in names),
+            float(net[number & BAR_MASK]),
             float(rows["trade_count"][number & BAR_MASK]),
             rows["start_ns"][number & BAR_MASK] / 1e9,
         ]
