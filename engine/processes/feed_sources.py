@@ -207,7 +207,9 @@ class FeedSources:
             self._judge_lag(sources, now_ns)
             for line in sources.lines:
                 self._look_for_silence(sources, line, now_ns)
-            if self._config.backup == "demand":
+        # Only now is it known of every plan: what is late everywhere needs no second one.
+        if self._config.backup == "demand":
+            for sources in self.plans:
                 self._judge_second(sources, now_s)
 
     def _on_up(self, stream: MarketStream) -> None:

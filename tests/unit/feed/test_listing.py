@@ -139,7 +139,7 @@ def contracts(on_change: Callable[[], None]) -> ContractStream:
 class Watched:
     """A watch over two instruments, and everything it touches."""
 
-    def __init__(self, *answers: ExchangeInfo | None, period_s: float = 0.001) -> None:
+    def __init__(self, *answers: ExchangeInfo | None, period_s: float = 3_600) -> None:
         both = listed(LISTED, LISTED | {"symbol": "ETHUSDT"})
         self.core, self.told, self.venue = Holds(), Told(), Lists(*answers)
         clock = VenueClock()
@@ -218,7 +218,7 @@ def test_an_end_comes_near_while_the_list_stays_the_same() -> None:
 
 
 def test_a_list_that_cannot_be_had_changes_nothing_and_is_told_once() -> None:
-    rig = Watched(None)
+    rig = Watched(None, period_s=0.001)
     asyncio.run(rig.until(lambda: rig.watch.failure_count >= TELL_AFTER + 2))
     assert rig.core.calls == 0
     assert [fault for fault, _, _ in rig.told.faults] == [FeedFault.LISTING_UNREACHABLE]
@@ -236,7 +236,7 @@ def test_a_feed_that_continues_another_ones_asks_before_it_goes_on() -> None:
 
 
 def test_a_ranking_that_is_back_is_told_once() -> None:
-    rig = Watched(listed(LISTED, LISTED | {"symbol": "ETHUSDT"}))
+    rig = Watched(listed(LISTED, LISTED | {"symbol": "ETHUSDT"}), period_s=0.001)
     rig.choice.fallback_count = 2
 
     async def scene() -> None:
@@ -304,7 +304,7 @@ def test_new_bounds_reach_the_roster_and_are_told() -> None:
 
 
 def test_a_word_of_the_venue_brings_the_look_forward_but_not_a_storm_of_looks() -> None:
-    rig = Watched(listed(LISTED, LISTED | {"symbol": "ETHUSDT"}), period_s=3_600)
+    rig = Watched(listed(LISTED, LISTED | {"symbol": "ETHUSDT"}))
 
     async def scene() -> float:
         stream = contracts(rig.watch.hurry)

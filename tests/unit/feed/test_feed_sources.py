@@ -1,0 +1,104 @@
+"""Which plans get a second connection when lateness is seen; the connections are played."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from engine.clock import VenueClock
+from engine.config import SourcesConfig
+from engine.domain.codes import Channel
+from engine.processes import feed_sources
+from engine.processes.feed_sources import DEMAND_AFTER_S, FeedSources
+from engine.venues.binance.routing import ConnectionPlan, Subscription
+
+LIMIT_MS = 300
+READS = 10
+PRIMARY_URL = "ws://127.0.0.1:1"
+
+
+class Played:
+    """A connection that is up and as late as it is told to be."""
+
+    def __init__(
+        self, _core: object, urls: tuple[str, str], plan: ConnectionPlan, *_: object, **__: object
+    ) -> None:
+        self.plan = self.carried = plan
+        self.connection = self
+        self.is_up, self.since_ns, self.lag_ms = urls[0] == PRIMARY_URL, 0, 10
+
+    def take_lag(self) -> tuple[int, int, int]:
+        return READS, READS * self.lag_ms * 1_000_000, 0
+
+    def lag_quantiles(self) -> tuple[int, int, int]:
+        return 0, 0, 0
+
+    def share(self, is_shared: bool) -> None:
+        assert not is_shared
+
+    async def run(self) -> None:
+        """Nothing to open."""
+
+
+@pytest.fixture
+def sources(monkeypatch: pytest.MonkeyPatch) -> FeedSources:
+    monkeypatch.setattr(feed_sources, "MarketStream", Played)
+    monkeypatch.setattr(FeedSources, "_look_for_silence", lambda *_: None)
+    monkeypatch.setattr(FeedSources, "_want", lambda _, line: setattr(line, "task", line.name))
+    clock = VenueClock()
+    clock.learn(time.monotonic_ns(), time.monotonic_ns(), time.time_ns())
+    deaf: Any = SimpleNamespace(
+        set=lambda *_, **__: None,
+        open=lambda *_: None,
+        tell=lambda *_: None,
+        warn=lambda *_, **__: None,
+    )
+    plans = [
+        ConnectionPlan(category, (Subscription(stream, 0, channel),))
+        for category, channel, stream in (
+            ("public", Channel.QUOTE, "btcusdt@bookTicker"),
+            ("market", Channel.TRADE, "btcusdt@aggTrade"),
+        )
+    ]
+    made = FeedSources(
+        cast("Any", None),
+        plans,
+        SourcesConfig(lag_limit_ms=LIMIT_MS),
+        (PRIMARY_URL, "ws://127.0.0.1:2"),
+        cast("Any", None),
+        clock,
+        holds=deaf,
+        faults=deaf,
+        incidents=deaf,
+        hooks=deaf,
+        is_third_party=False,
+    )
+    for row in made.plans:
+        row.was_up = True
+        row.announced = set(row.places())
+    return made
+
+
+@pytest.mark.parametrize(
+    ("late", "taken"), [(["public"], 1), (["market"], 1), (["public", "market"], 0)]
+)
+def test_what_is_late_everywhere_at_one_look_needs_no_second_connection(
+    sources: FeedSources, late: list[str], taken: int
+) -> None:
+    second_ns = 1_000_000_000
+    now_ns = time.monotonic_ns()
+    for _ in range(4):
+        sources.watch(now_ns, is_held=False)
+        now_ns += second_ns
+    for row in sources.plans:
+        for line in row.lines:
+            cast("Played", line.stream).lag_ms = 5_000 if row.plan.category in late else 10
+    now_ns += int(2 * DEMAND_AFTER_S * second_ns)  # a machine so busy that it was long not looked
+    sources.watch(now_ns, is_held=False)
+    assert [row.is_late for row in sources.plans] == [
+        row.plan.category in late for row in sources.plans
+    ]
+    assert sources.switch_count == taken
