@@ -1,5 +1,6 @@
 """What every test gets: a clean environment, a home of its own, and the way to recorded data."""
 
+import atexit
 import logging
 import os
 import re
@@ -43,6 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
     sampled = config.getoption("--slow-sample") > 0
     if sampled and config.option.markexpr == "not slow":
         config.option.markexpr = ""
+    # What tests held back is no role's to tell, and the streams they logged to are closed by then.
+    atexit.unregister(logs.tell_held)
     if not config.getoption("--hypothesis-profile", default=None):
         in_ci = os.environ.get("CI") == "true"
         hypothesis.settings.load_profile("ci" if in_ci else "quick")
