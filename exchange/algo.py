@@ -42,6 +42,7 @@ TRAILING = "TRAILING_STOP_MARKET"
 LIMITED = frozenset({"STOP", "TAKE_PROFIT"})
 CLOSING = frozenset({"STOP_MARKET", "TAKE_PROFIT_MARKET"})  # may close the whole position
 PRICES = frozenset({"MARK_PRICE", "CONTRACT_PRICE"})
+SELF_TRADE_MODES = frozenset({"NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"})
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +66,7 @@ class AlgoOrder:
     reduce_only: bool
     created_ms: int
     updated_ms: int
+    self_trade: str = "NONE"
     status: str = "NEW"
     active: bool = True  # a trailing stop that follows the price
     extreme: int = 0  # best price since it is active
@@ -138,7 +140,7 @@ class AlgoOrder:
             "triggerPrice": spec.price_text(self.trigger_price),
             "price": spec.price_text(self.price),
             "icebergQuantity": None,
-            "selfTradePreventionMode": "EXPIRE_MAKER",
+            "selfTradePreventionMode": self.self_trade,
             "workingType": self.working_type,
             "priceMatch": "NONE",
             "closePosition": self.close_position,
@@ -317,6 +319,7 @@ def parse_algo(
         reduce_only=_is_true(params, "reduceOnly"),
         created_ms=0,
         updated_ms=0,
+        self_trade=params.get("selfTradePreventionMode", "NONE"),
         active=not (is_trailing and params.get("activatePrice")),
     )
     _check(order)
@@ -339,6 +342,8 @@ def _is_closing(params: Mapping[str, str], kind: str) -> bool:
 
 def _check(order: AlgoOrder) -> None:
     spec = order.spec
+    if order.self_trade not in SELF_TRADE_MODES:
+        raise ApiError(-1102, "Parameter 'selfTradePreventionMode' is malformed.")
     if order.time_in_force not in TIMES_IN_FORCE - {"GTD"}:
         raise ApiError(-1115)
     if not order.close_position and order.qty < spec.min_qty:

@@ -87,7 +87,7 @@ def algo_event(order: AlgoOrder, now_ms: int) -> Event:
             "act": "",
             "tp": spec.price_text(order.trigger_price),
             "p": spec.price_text(order.price),
-            "V": "EXPIRE_MAKER",
+            "V": order.self_trade,
             "wt": order.working_type,
             "pm": "NONE",
             "cp": order.close_position,

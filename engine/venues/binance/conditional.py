@@ -21,6 +21,7 @@ from engine.venues.binance.errors import classify
 from engine.venues.binance.order_context import OrderContext, reason_of
 from engine.venues.binance.order_sender import CLOCK_ATTEMPTS_MAX, CODE_DUPLICATE_ID
 from engine.venues.binance.order_views import AlgoView, decode_view
+from engine.venues.binance.order_wire import SELF_TRADE
 from engine.venues.binance.rest import Params
 from engine.venues.order_records import Command, LocalReason
 from engine.venues.venue import (
@@ -107,6 +108,7 @@ class ConditionalDesk:
             "triggerPrice": instrument.price_text(command.price_ticks),
             "workingType": TRIGGER_PRICE,
             "reduceOnly": "true" if reduces else "",
+            "selfTradePreventionMode": SELF_TRADE,  # not said, this desk prevents nothing
             "clientAlgoId": context.client_order_id(command),
         }
 

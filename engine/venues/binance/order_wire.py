@@ -32,8 +32,8 @@ from native_ext import _native
 ORDER_PATH: Final = "/fapi/v1/order"
 ALL_ORDERS_PATH: Final = "/fapi/v1/allOpenOrders"
 RECV_WINDOW_MS: Final = 5_000
-# Where two orders of the account meet the venue drops the one that rests; its default, said so that
-# no setting of the account decides it (`engine.domain.own_orders`).
+# Where two orders of the account meet the venue drops the one that rests; its default for orders,
+# but not for conditional ones, said so that nothing else decides it (`engine.domain.own_orders`).
 SELF_TRADE: Final = "EXPIRE_MAKER"
 # What an order can say beside its numbers: by side, kind, and whether it may only reduce. The order
 # of the rows is that of `terms_of` in `native_ext/order_wire.c`.

@@ -96,6 +96,14 @@ def test_limit_order_is_born_with_price_and_time_in_force() -> None:
     assert market.resting == [born]
 
 
+def test_trading_with_oneself_is_prevented_only_as_asked_for() -> None:
+    venue, _market = rig()
+    orders = [place(venue), place(venue, selfTradePreventionMode="EXPIRE_MAKER")]
+    asked = ["NONE", "EXPIRE_MAKER"]
+    assert [order.view()["selfTradePreventionMode"] for order in orders] == asked
+    assert [event["o"]["V"] for event in told(venue)] == asked
+
+
 def test_mark_price_is_watched_when_asked_for() -> None:
     venue, market = rig()
     order = place(venue, workingType="MARK_PRICE")
@@ -200,6 +208,7 @@ def test_two_orders_of_one_price_trigger_both() -> None:
         ({"triggerPrice": "60001.00"}, -2021),
         ({"type": "STOP", "price": ""}, -1102),
         ({"type": "STOP", "price": "59000.00", "timeInForce": "GTD"}, -1115),
+        ({"selfTradePreventionMode": "EXPIRE"}, -1102),
         ({"closePosition": "true"}, -4136),
         ({"closePosition": "true", "quantity": "", "reduceOnly": "true"}, -4136),
         ({"closePosition": "true", "quantity": "", "type": "STOP"}, -4136),

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+import orjson
 import pytest
 
 from engine.domain.codes import EVENT_REDUCE_ONLY, EventType, OrderStatus, OrderType, Side
+from engine.venues.binance.account import ask
+from engine.venues.binance.order_wire import SELF_TRADE
+from engine.venues.binance.rest import Params
 from engine.venues.order_records import Command, LocalReason, Report
 from tests.order_side import Exchange, OrderSide, open_order_side, quoted_exchange
 from tests.unit.venues.test_conditional_orders import fetched, until_open
@@ -91,6 +95,30 @@ def test_a_guard_is_placed_and_told_under_our_name(exchange: Exchange) -> None:
             await side.wait(T.ORDER_UPDATE, OrderStatus.CANCELED)
             await until_open(side, [])
             assert side.of_type(T.CANCEL_REJECTED) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_guard_says_whole_what_it_wants_of_the_venue(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            command = await placed(side)
+            context, instrument = side.orders.context, side.instruments[0]
+            which: Params = {"clientAlgoId": context.client_order_id(command)}
+            told = orjson.loads(await ask(context.rest, "GET", ALGO_PATH, which))
+            assert {
+                "algoType": "CONDITIONAL",
+                "symbol": instrument.symbol,
+                "side": "SELL",
+                "orderType": "STOP_MARKET",
+                "quantity": instrument.qty_text(command.qty_lots),
+                "workingType": "CONTRACT_PRICE",
+                "reduceOnly": True,
+                "selfTradePreventionMode": SELF_TRADE,
+                **which,
+            }.items() <= told.items()
+            side.orders.submit(command._replace(event_type=T.COMMAND_CANCEL))
+            await side.wait(T.ORDER_UPDATE, OrderStatus.CANCELED)
 
     asyncio.run(scenario())
 
