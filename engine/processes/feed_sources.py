@@ -22,31 +22,22 @@ from typing import Final
 
 from engine.clock import VenueClock
 from engine.config import SourcesConfig
-from engine.domain.codes import Channel, Liveness
+from engine.domain.codes import Channel
 from engine.processes.feed_faults import FeedFault, FeedFaults
 from engine.processes.feed_holds import EntryHolds
 from engine.processes.feed_incidents import Incidents
 from engine.processes.feed_lag import LagWatch
-from engine.processes.feed_lines import (
-    REPLACE_FIRST_S,
-    Line,
-    PlanSources,
-    SourceHooks,
-    places_of,
-)
+from engine.processes.feed_lines import Line, PlanSources, SourceHooks, places_of
+from engine.processes.feed_silence import SilenceWatch
 from engine.venues.binance.attempts import ConnectionAttempts
-from engine.venues.binance.market import CADENCES
 from engine.venues.binance.routing import ConnectionPlan, Subscription, plans_of
-from engine.venues.binance.stream import SHARED_AFTER_S, MarketStream, has_delivered
+from engine.venues.binance.stream import SHARED_AFTER_S, MarketStream
 from native_ext._feed import Core
 from ringbuffer.errors import InvariantError
 
 NS_PER_S: Final = 1_000_000_000
 DEMAND_AFTER_S: Final = 1.0  # without the primary
 BACK_AFTER_S: Final = 30.0  # the primary was good for so long: the backup goes
-STALE_NS: Final = NS_PER_S  # a stream that spoke and is stale for so long ...
-LIVELY_NS: Final = NS_PER_S  # ... although it spoke so often: others may be quiet by nature
-REPLACE_MAX_S: Final = 1_800.0
 REFUSAL_TOLD_NS: Final = 60 * NS_PER_S
 PRIMARY, BACKUP = 0, 1
 
@@ -94,7 +85,7 @@ class FeedSources:
         self.incidents = incidents
         self.attempts = attempts
         self.switch_count = 0  # backups taken
-        self._held_ns = 0  # when the market was last seen held
+        self._silence = SilenceWatch(core, incidents, hooks)
         self._refusal_told_ns = -REFUSAL_TOLD_NS
         self._urls = urls
         self._is_third_party = is_third_party
@@ -195,7 +186,7 @@ class FeedSources:
     def watch(self, now_ns: int, *, is_held: bool) -> None:
         """Look at lag, silence and the need for backups; a market that is held may be silent."""
         if is_held:
-            self._held_ns = now_ns
+            self._silence.held_ns = now_ns
         now_s = now_ns / NS_PER_S
         has_jumped = self._clock.jump_count != self._jumps_seen
         self._jumps_seen = self._clock.jump_count
@@ -206,7 +197,7 @@ class FeedSources:
                 self._note_lag(line, now_s, has_jumped=has_jumped)
             self._judge_lag(sources, now_ns)
             for line in sources.lines:
-                self._look_for_silence(sources, line, now_ns)
+                self._silence.look(sources, line, now_ns)
         # Only now is it known of every plan: what is late everywhere needs no second one.
         if self._config.backup == "demand":
             for sources in self.plans:
@@ -329,50 +320,6 @@ class FeedSources:
             self._faults.tell(FeedFault.LATE, f"{sources.name} late: {level_ms:.0f} ms")
         else:
             self._faults.tell(FeedFault.IN_TIME, f"{sources.name} in time: {level_ms:.0f} ms")
-
-    # ---- silence
-
-    def _look_for_silence(self, sources: PlanSources, line: Line, now_ns: int) -> None:
-        connection, now_s = line.stream.connection, now_ns / NS_PER_S
-        if connection is None or now_s < line.replace_after_s:
-            return
-        rows = sources.plan.subscriptions
-        silent = next((row for row in rows if self._is_silent(line, row, now_ns)), None)
-        if silent is None:
-            if now_s > line.replace_after_s + line.replace_pause_s:
-                line.replace_pause_s = REPLACE_FIRST_S
-            return
-        reason = f"silent: {silent.stream}"
-        if not line.stream.replace(reason):
-            return
-        line.replace_after_s = now_s + line.replace_pause_s
-        line.replace_pause_s = min(2 * line.replace_pause_s, REPLACE_MAX_S)
-        place = (silent.instrument_index, silent.channel)
-        began_ns = max(self._core.channel(*place)[2], line.stream.since_ns)  # its last word
-        self.incidents.open(
-            sources.name,
-            f"{line.name} silent",
-            silent.stream,
-            lambda: self._speaks(place),
-            began_ns,
-        )
-        self._hooks.warn(f"STREAM_SILENT {line.name}", reason, streams=len(rows))
-
-    def _speaks(self, place: tuple[int, Channel]) -> bool:
-        return self._core.channel(*place)[0] in {Liveness.LIVE, Liveness.INVALID}
-
-    def _is_silent(self, line: Line, row: Subscription, now_ns: int) -> bool:
-        connection = line.stream.connection
-        liveness, since_ns, _, pace_ns = self._core.channel(row.instrument_index, row.channel)
-        if connection is None or liveness in {Liveness.UNSUPPORTED, Liveness.INVALID}:
-            return False
-        deadline_ns = CADENCES[row.channel][0]
-        if deadline_ns == 0:
-            return False
-        if liveness == Liveness.STALE and pace_ns < LIVELY_NS:
-            return now_ns - since_ns > STALE_NS and now_ns - line.stream.since_ns > STALE_NS
-        age_ns = now_ns - max(line.stream.since_ns, self._held_ns)
-        return age_ns > deadline_ns and not has_delivered(connection, row)
 
     # ---- backups
 

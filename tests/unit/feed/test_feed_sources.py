@@ -12,6 +12,7 @@ from engine.clock import VenueClock
 from engine.config import SourcesConfig
 from engine.domain.codes import Channel
 from engine.processes import feed_sources
+from engine.processes.feed_silence import SilenceWatch
 from engine.processes.feed_sources import DEMAND_AFTER_S, FeedSources
 from engine.venues.binance.routing import ConnectionPlan, Subscription
 
@@ -46,7 +47,7 @@ class Played:
 @pytest.fixture
 def sources(monkeypatch: pytest.MonkeyPatch) -> FeedSources:
     monkeypatch.setattr(feed_sources, "MarketStream", Played)
-    monkeypatch.setattr(FeedSources, "_look_for_silence", lambda *_: None)
+    monkeypatch.setattr(SilenceWatch, "look", lambda *_: None)
     monkeypatch.setattr(FeedSources, "_want", lambda _, line: setattr(line, "task", line.name))
     clock = VenueClock()
     clock.learn(time.monotonic_ns(), time.monotonic_ns(), time.time_ns())
