@@ -39,8 +39,9 @@ class BoundsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         dict[str, BoundConfig],
         Meta(
             description="By the strategy's name (`*`: each that is not named): max_order_notional, "
-            "max_position_notional (one instrument), max_orders_per_day (entries and exits; then "
-            "no entries), max_daily_loss (realised, after fees; then no entries until a resume)."
+            "max_position_notional (one instrument), max_orders_per_day (entries, exits and "
+            "amendments; then no entries), max_daily_loss (realised, after fees; then no entries "
+            "until a resume)."
         ),
     ] = {}
     venue: Annotated[

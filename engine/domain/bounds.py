@@ -7,8 +7,8 @@ every gate that refuses a column's entries now, so a gate reads one word.
         mode of an entry = most severe of: all, its module, its strategy, its instrument, its regime
 
 A regime that is not known takes the most severe mode of its kind. A strategy's day counts orders of
-any kind, and what it realised after fees; both begin again at midnight, UTC. A loss that reached
-its bound holds until an operator resumes.
+any kind and their amendments, each an order to the venue, and what it realised after fees; both
+begin again at midnight, UTC. A loss that reached its bound holds until an operator resumes.
 """
 
 from __future__ import annotations
@@ -126,20 +126,20 @@ def touch(desk: Desk, column: int) -> None:
 
 @kernel
 def count_order(desk: Desk, column: int) -> None:
-    """Count an order of a column's day, in place."""
+    """Count an order, or the amendment of one, of a column's day and the venue's, in place."""
     rows = desk.bounds
-    rows["day_orders"][column] += 1
-    if rows["day_orders"][column] >= rows["orders_per_day_max"][column]:
-        refresh_blocked(desk, column)
-    touch(desk, column)
+    for day in (column, net_column(desk)):
+        rows["day_orders"][day] += 1
+        if rows["day_orders"][day] >= rows["orders_per_day_max"][day]:
+            refresh_blocked(desk, day)
+        touch(desk, day)
 
 
 @kernel
 def note_order(desk: Desk) -> None:
-    """Count the draft, which was sent, for its column and the venue, in place."""
+    """Count the draft, which was sent, for its day; an entry also as a usual one, in place."""
     column = desk.draft["column"][0]
     count_order(desk, column)
-    count_order(desk, net_column(desk))
     if desk.draft["is_entry"][0] == 0:
         return
     rows = desk.bounds

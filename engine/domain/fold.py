@@ -77,6 +77,7 @@ FOLDED = np.array(
         *ORDER_REPORTS,
         EventType.ORDER_REQUEST,
         EventType.COMMAND_FETCH,
+        EventType.COMMAND_REPLACE,
         EventType.POSITION_CHANGED,
         EventType.ADJUSTMENT,
         EventType.LIMITS_CHANGED,
@@ -126,6 +127,12 @@ class Known:
             record["strategy_index"] = strategy
             self.positions[i, strategy] = record
         return self.positions[i, strategy]
+
+    def count_order(self, event: Row) -> None:
+        """Count an order, or an amendment, of a bounded day until BOUNDS_CHANGED says the same."""
+        for strategy in (int(event["strategy_index"]), STRATEGY_NET):
+            if strategy in self.bounds:
+                self.bounds[strategy]["day_entry_count"] += 1
 
     def remember(self, event: Row, kind: int) -> None:
         """Remember that a trade id was applied; what is forgotten raises its instrument's floor."""
@@ -263,9 +270,9 @@ class Fold:
             known.keep(order)
             known.limits["order_sequence"] = event["order_sequence"] + 1
             known.limits["day_entry_count"] += bool(event["flags"] & EVENT_ENTRY)
-            for strategy in (int(event["strategy_index"]), STRATEGY_NET):
-                if strategy in known.bounds:  # until its BOUNDS_CHANGED says the same
-                    known.bounds[strategy]["day_entry_count"] += 1
+            known.count_order(event)
+        elif kind == EventType.COMMAND_REPLACE:
+            known.count_order(event)
         elif kind == EventType.POSITION_CHANGED:
             self._add_position(event)
         elif kind == EventType.LIMITS_CHANGED:

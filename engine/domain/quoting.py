@@ -15,6 +15,7 @@ exit.
 
 from __future__ import annotations
 
+from engine.domain.bounds import count_order
 from engine.domain.codes import (
     EVENT_ENTRY,
     EVENT_POST_ONLY,
@@ -265,6 +266,7 @@ def move_quote(
         return False
     for rate in (RATE_GLOBAL, RATE_SLOW, RATE_FIRST + i):
         rate_take(desk.rates, rate, now_ns)
+    count_order(desk, desk.makers[m, 0])
     desk.quotes["asked_ns"][i, m, k] = now_ns
     amend_order(desk, out, row, price, now_ns)
     desk.quotes["resting_ticks"][i, m, k] = foremost_ticks(desk, row)

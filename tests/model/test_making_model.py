@@ -10,10 +10,13 @@ import random
 import numpy as np
 import pytest
 
+from engine.domain.codes import EVENT_ENTRY, EventType
+from engine.domain.limits import Bounds
 from engine.domain.strategy_table import StrategyRow
-from tests.desk_rig import GENEROUS, MS, S
+from tests.desk_rig import GENEROUS, MS, S, of_type
 from tests.making_rig import MakingRig, PlainMaker, amended, is_open, maker_row, requested
 
+T = EventType
 PATIENT = GENEROUS._replace(order_timeout_ms=3_600_000)  # no doubt: that is another model
 ROWS = (
     maker_row(width_atr=1.0, skew_atr=1.5, inventory=3.0, max_hold_s=0.0),
@@ -58,6 +61,8 @@ def test_every_quote_causes_what_the_twin_says(row: StrategyRow, seed: int) -> N
             rig.serve()
         fill_some(rig, chance)
         orders_seen, moves_seen = orders_seen + len(orders), moves_seen + len(moved)
+        counted = orders_seen + moves_seen
+        assert rig.desk.bounds["day_orders"].tolist() == [counted, 0, counted]
         held.add(np.sign(rig.lots(0, 0)))
         assert abs(rig.lots(0, 0)) <= twin.number_of("inventory") * twin.lots(ask) + twin.lots(ask)
     position = rig.venue.positions.get(0)
@@ -65,6 +70,29 @@ def test_every_quote_causes_what_the_twin_says(row: StrategyRow, seed: int) -> N
     assert orders_seen > 20, "it quoted"
     assert moves_seen > 5, "and moved its quotes"
     assert held - {0}, "it held something"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_days_orders_bound_what_a_maker_that_runs_away_may_open(seed: int) -> None:
+    chance = random.Random(seed)
+    most = 25
+    bounds = {ROWS[0].name: Bounds(orders_per_day_max=most)}
+    rig = MakingRig((ROWS[0],), PATIENT._replace(strategy_bounds=bounds))
+    mid, used = 620_000.0, {True: 0, False: 0}
+    for _ in range(400):
+        mid += chance.gauss(0, 60)
+        events = rig.show(int(mid), int(mid) + 1, after_ns=S)
+        opening = [order.is_entry for order in requested(events)]
+        opening += [bool(rig.row(n)["flags"] & EVENT_ENTRY) for n in amended(events)]
+        assert used[True] + used[False] < most or not any(opening)
+        for is_entry in opening:
+            used[is_entry] += 1
+        assert int(rig.desk.bounds["day_orders"][0]) == used[True] + used[False]
+        rig.serve()
+        fill_some(rig, chance)
+    assert used[True] + used[False] >= most, "it ran into its bound"
+    assert not any(row["flags"] & EVENT_ENTRY for row in rig.open_orders())
+    assert of_type(rig.all_events(), T.BOUNDS_CHANGED)["day_entry_count"].max() >= most
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -3,9 +3,11 @@
 import pytest
 
 from engine.domain.codes import EventType, OrderStatus
+from engine.domain.fold import Fold
+from engine.domain.limits import Bounds
 from engine.domain.reports import RATE_PAUSED
 from engine.domain.words import Tally, Word
-from tests.desk_rig import GENEROUS, MS, S, make_event
+from tests.desk_rig import GENEROUS, MS, S, make_event, of_type
 from tests.making_rig import MakingRig, amended, maker_row, requested
 from tests.venue_model import VenueOrder
 
@@ -71,6 +73,25 @@ def test_an_order_filled_before_its_amendment_came_is_filled_once() -> None:
     assert rig.status(order.number) is OrderStatus.FILLED
     assert rig.lots(0, 0) == order.qty
     assert rig.word(Word.UNKNOWN_COUNT) == 0
+
+
+def test_amendments_are_orders_of_the_day_also_where_no_count_of_them_followed() -> None:
+    bounds = {"maker": Bounds(orders_per_day_max=3)}
+    rig = MakingRig((maker_row(width_atr=1.0),), GENEROUS._replace(strategy_bounds=bounds))
+    rig.show(BID, ASK)
+    rig.serve()
+    rig.wait(0.001)
+    before = rig.all_events()
+    last = rig.show(BID + MOVE, ASK + MOVE, after_ns=2 * S)
+    (moved,) = amended(last)
+    assert rig.desk.bounds["day_orders"].tolist() == [3, 0, 3]
+    refused = -int(rig.row(moved)["side"])
+    assert rig.wanted_away() == {rig.resting()[refused][0]}, "the other leaves"
+    fold = Fold()
+    fold.add(before)
+    fold.add(last[last["event_type"] != T.BOUNDS_CHANGED])
+    (kept,) = of_type(fold.restore_records(), T.RESTORE_BOUNDS)
+    assert (kept["strategy_index"], kept["day_entry_count"]) == (0, 3)
 
 
 def test_a_refused_amendment_has_the_quote_withdrawn_and_asked_for_anew() -> None:
