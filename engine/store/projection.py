@@ -165,7 +165,8 @@ class SessionProjection:
         if source == SOURCE_EVENTS_BRAIN:
             self._fetch(records[wanted])
         for i in wanted.tolist():
-            event, sequence = records[i], batch.first_sequence + i
+            event = records[i]
+            sequence = int(event["sequence"]) - 1  # the record's own word is one above its place
             event_type = int(event["event_type"])
             if event_type in MAKERS:
                 table, cells = log_row(self._names, source, event, sequence)

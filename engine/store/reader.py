@@ -8,6 +8,7 @@ is neither, and is refused by name.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -31,13 +32,17 @@ from engine.store.journal import (
 CHUNK_BYTES: Final = (
     frames.SEGMENT_HEADER_BYTES + frames.FRAME_HEADER_BYTES + frames.FRAME_PAYLOAD_BYTES_MAX
 )
-
+_JOINED: Final = frozenset({FrameKind.RECORDS, FrameKind.APART})
 
 Place = tuple[int, Path | None, int, int]
 
 
 class Batch(NamedTuple):
-    """Records of one frame; for LOST and END `records` is empty and `record_count` says it."""
+    """Records in a row, or what stands in their place, which `record_count` counts.
+
+    Drain marks that are kept apart leave a gap in the sequences of the records of one batch: what a
+    record's own is, its slot word says.
+    """
 
     kind: FrameKind
     first_sequence: int
@@ -137,7 +142,7 @@ class SourceReader:
         for frame in frames.scan_frames(buffer, first):
             end = frame.end
             self._check(frame)
-            if runs and frame.kind is runs[-1][0].kind is FrameKind.RECORDS:
+            if runs and runs[-1][0].kind is FrameKind.RECORDS and frame.kind in _JOINED:
                 runs[-1].append(frame)
             else:
                 runs.append([frame])
@@ -154,23 +159,69 @@ class SourceReader:
         self._expected = frame.first_sequence + frame.record_count
 
     def _join(self, run: list[Frame]) -> Iterator[Batch]:
-        # Small frames are many; whoever reads them wants few arrays.
-        kind, first = run[0].kind, run[0].first_sequence
+        # Small frames are many, with marks between them; whoever reads them wants few arrays.
+        known = self.next_sequence
         behind = run[-1].first_sequence + run[-1].record_count
-        if behind <= self.next_sequence and kind is not FrameKind.END:
+        if behind <= known and run[0].kind is not FrameKind.END:
             return
-        skip = min(max(self.next_sequence - first, 0), behind - first)
-        self.next_sequence = max(self.next_sequence, behind)
-        payload = run[0].payload if len(run) == 1 else b"".join(frame.payload for frame in run)
-        records = np.frombuffer(payload, dtype=self._dtype)[skip:]
-        count = behind - first - skip
-        yield Batch(kind, behind - count, count, records)
+        self.next_sequence = max(known, behind)
+        if run[0].kind is not FrameKind.RECORDS:
+            first = max(run[0].first_sequence, known)
+            yield Batch(run[0].kind, first, behind - first, np.zeros(0, self._dtype))
+            return
+        new = [
+            frame
+            for frame in run
+            if frame.kind is FrameKind.RECORDS and frame.first_sequence + frame.record_count > known
+        ]
+        if not new:
+            return
+        first = max(new[0].first_sequence, known)
+        payload = new[0].payload if len(new) == 1 else b"".join(frame.payload for frame in new)
+        records = np.frombuffer(payload, dtype=self._dtype)[first - new[0].first_sequence :]
+        yield Batch(FrameKind.RECORDS, first, len(records), records)
 
     def _refuse_damage(self, buffer: memoryview, offset: int) -> None:
         behind = frames.find_frame_after(buffer, offset)
         if behind is not None:
             message = f"{self._path}: damaged at byte {self._offset + offset}"
             raise JournalCorruptError(message)
+
+
+class PieceReader:
+    """Gives what a source holds in pieces of bounded length, to a thread that must be back soon.
+
+    It keeps at most what the reader returned at once.
+    """
+
+    def __init__(self, reader: SourceReader) -> None:
+        """Go on where `reader` stands; nobody else may ask it from here on."""
+        self._reader = reader
+        self._left: deque[Batch] = deque()
+
+    def take(self, records_max: int) -> list[Batch]:
+        """Return the next batches with at most so many records; empty: nothing yet.
+
+        Raises:
+            JournalError: as `SourceReader.poll`.
+        """
+        assert records_max > 0, records_max
+        if not self._left:
+            self._left.extend(self._reader.poll())
+        taken: list[Batch] = []
+        while self._left and records_max > 0:
+            batch = self._left.popleft()
+            if len(batch.records) > records_max:
+                kept, rest = batch.records[:records_max], batch.records[records_max:]
+                self._left.appendleft(_of_records(rest))
+                batch = _of_records(kept)
+            taken.append(batch)
+            records_max -= max(len(batch.records), 1)  # what says that none are there is read too
+        return taken
+
+
+def _of_records(records: NDArray[np.void]) -> Batch:
+    return Batch(FrameKind.RECORDS, int(records["sequence"][0]) - 1, len(records), records)
 
 
 def read_batches(directory: Path, source: str, first_sequence: int = 0) -> Iterator[Batch]:

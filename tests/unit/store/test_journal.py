@@ -7,13 +7,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.domain.records import MARKET_DTYPE
+from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.store import frames
 from engine.store.errors import JournalCorruptError, JournalError, JournalWriteError
 from engine.store.frames import FrameKind
-from engine.store.journal import SOURCE_MARKET, SourceWriter, chain_end, segment_paths
-from engine.store.reader import SourceReader, join_records, read_batches, read_records
-from tests.store_builders import SESSION, as_bytes, market_records, open_market, write_market
+from engine.store.journal import (
+    SOURCE_EVENTS_BRAIN,
+    SOURCE_MARKET,
+    SourceWriter,
+    chain_end,
+    segment_paths,
+)
+from engine.store.reader import (
+    PieceReader,
+    SourceReader,
+    join_records,
+    read_batches,
+    read_records,
+)
+from tests.store_builders import (
+    SESSION,
+    as_bytes,
+    event_records,
+    market_records,
+    open_events,
+    open_market,
+    write_market,
+)
 
 
 @pytest.fixture
@@ -60,6 +80,49 @@ def test_a_jump_in_sequence_is_written_down_as_lost(directory: Path) -> None:
 
     assert kinds == [(FrameKind.RECORDS, 0, 2), (FrameKind.LOST, 2, 5), (FrameKind.RECORDS, 7, 1)]
     assert [len(batch.records) for batch in batches] == [2, 0, 1]
+
+
+def marked_events(directory: Path, count: int) -> None:
+    """Write events in frames of one to three, and before each frame drain marks kept apart."""
+    writer = open_events(directory)
+    for place in range(count):
+        writer.append_apart(1 + place % 2)
+        rows = event_records(*[{"request_id": place}] * (1 + place % 3))
+        rows["sequence"] += writer.next_sequence
+        writer.append(writer.next_sequence, as_bytes(rows))
+    writer.close(is_end=True)
+
+
+def test_marks_that_are_kept_apart_cut_no_array(directory: Path) -> None:
+    marked_events(directory, 30)
+    batches = [each for each in read_batches(directory, SOURCE_EVENTS_BRAIN) if len(each.records)]
+    assert [len(each.records) for each in batches] == [60]
+    words = batches[0].records["sequence"]
+    assert batches[0].first_sequence == words[0] - 1 == 1
+    assert batches[0].records["request_id"].tolist() == [
+        p for p in range(30) for _ in range(1 + p % 3)
+    ]
+    for first in range(105):
+        parts = [each.records for each in read_batches(directory, SOURCE_EVENTS_BRAIN, first)]
+        found = join_records(parts, EVENT_DTYPE)["sequence"].tolist()
+        assert found == [word for word in words.tolist() if word > first], first
+
+
+@pytest.mark.parametrize("records_max", [1, 2, 7, 1_000])
+def test_pieces_are_the_whole_in_bounded_parts(directory: Path, records_max: int) -> None:
+    marked_events(directory, 30)
+    reader = PieceReader(SourceReader(directory, SOURCE_EVENTS_BRAIN))
+    pieces = []
+    while piece := reader.take(records_max):
+        assert sum(len(batch.records) for batch in piece) <= records_max
+        pieces += piece
+    found = join_records([batch.records for batch in pieces], EVENT_DTYPE)
+    assert found.tobytes() == read_records(directory, SOURCE_EVENTS_BRAIN).tobytes()
+    for batch in pieces:
+        if len(batch.records):
+            assert batch.first_sequence == batch.records["sequence"][0] - 1
+            assert batch.record_count == len(batch.records)
+    assert pieces[-1].kind is FrameKind.END
 
 
 def test_a_sequence_below_the_next_is_a_programmer_error(directory: Path) -> None:

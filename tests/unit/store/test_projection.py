@@ -95,6 +95,22 @@ def test_no_two_migrations_have_one_number() -> None:
     assert [version for version, _, _ in migrations()] == list(range(1, len(migrations()) + 1))
 
 
+def test_marks_kept_apart_leave_every_event_its_own_sequence(
+    database: Database, state: Path
+) -> None:
+    directory = write_session(state, decision())
+    writer = open_events(directory)
+    for _ in range(2):
+        writer.append_apart(2)
+        kept = event_records(decision(), first_sequence=writer.next_sequence)
+        writer.append(writer.next_sequence, as_bytes(kept))
+    writer.close(is_end=True)
+
+    project_all(database, state)
+
+    assert rows(database, "decisions", "sequence") == [(0,), (3,), (6,)]
+
+
 def test_migrating_twice_changes_nothing(database: Database) -> None:
     assert migrate(database, 0) == len(migrations())
     assert migrate(database, 0) == 0
