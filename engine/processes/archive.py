@@ -5,6 +5,7 @@
 
 One thread, started when a place is configured. Each copy is read back before it counts; what is not
 copied waits in the journal, so nothing is queued here and nothing waits for a storage that is away.
+The same thread lets whole sessions go, which reads journals and removes any number of bytes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from engine.tapes.upload import Destination
 ROUND_S: Final = 5.0
 SPOOL_NAME: Final = "audit-copy.jsonl"  # what is being copied, beside the journals
 PLACE_NAME: Final = "audit-copy.json"
+EVENTS_MAX: Final = 16_384  # whose rows become one object
 FAILURES: Final = (StoreError, OSError, UploadError, MissingExtraError)
 Pause = Callable[[float], object]
 
@@ -97,7 +99,7 @@ class AuditCopy:
                 continue
             if session not in self._rows:
                 last = place.last.get(session, -1)
-                self._rows[session] = SessionRows(directory, document, last)
+                self._rows[session] = SessionRows(directory, document, last, EVENTS_MAX)
             rows = self._rows[session]
             while rows.write(partial(self._put, session, rows, pause)):
                 pass
@@ -128,15 +130,19 @@ class AuditCopy:
 class Archivist:
     """The thread that makes both."""
 
-    def __init__(self, config: Config, on_alarm: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: Config, on_alarm: Callable[[str], None], retire: Callable[[], None]
+    ) -> None:
         """Prepare; a place that cannot be opened is told and tried again each round.
 
         Args:
             config: says which places there are; without any the thread does nothing.
             on_alarm: told once why a round failed, until one succeeds or fails otherwise.
+            retire: called behind each round, to remove what needs no keeping any more.
         """
         self._config = config
         self._on_alarm = on_alarm
+        self._retire = retire
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="archivist", daemon=True)
         self._copies: list[JournalArchive | AuditCopy] = []
@@ -144,9 +150,9 @@ class Archivist:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether a place is configured."""
+        """Whether a place is configured, or what is old may go."""
         journal = self._config.journal
-        return bool(journal.archive or journal.audit_copy)
+        return bool(journal.archive or journal.audit_copy or journal.keep_days)
 
     @property
     def has_died(self) -> bool:
@@ -172,6 +178,7 @@ class Archivist:
             self.work()
             if is_last:
                 return
+            self._retire()
             self._stopping.wait(ROUND_S)
 
     def work(self) -> None:

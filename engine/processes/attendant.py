@@ -44,7 +44,10 @@ COUNTER: Final = {row.name: word for word, row in enumerate(telemetry.ORCHESTRAT
 
 
 class Attendant:
-    """Looks after one orchestrator; every method but the projector's runs on the main thread."""
+    """Looks after one orchestrator on its main thread, which others take for the role's pulse.
+
+    So each step is bounded: what was written comes in pieces, what is removed a few files at once.
+    """
 
     def __init__(self, orchestrator: Orchestrator) -> None:
         """Wire subscribers, follower and projectors; nothing runs before `start`."""
@@ -81,9 +84,10 @@ class Attendant:
             )
             for open_database in open_databases(config)
         ]
-        self._archivist = Archivist(config, self._on_archive_alarm)
+        self._archivist = Archivist(config, self._on_archive_alarm, self._retire_sessions)
         now = time.monotonic()
         self._upkeep_due = self._bound_due = self._look_due = self._metrics_due = now
+        self._audit_due = now  # later where it could not be written
         self._metrics: EmfLines | None = None  # from the first line on
         self._heartbeat_due = now + HEARTBEAT_LINE_S
 
@@ -109,6 +113,8 @@ class Attendant:
         self._follow()
         self._tell_alarms()
         now = time.monotonic()
+        if now >= self._audit_due:
+            self._write_audit()
         if now >= self._upkeep_due:
             self._upkeep_due = now + UPKEEP_PERIOD_S
             self._look_after()
@@ -198,7 +204,7 @@ class Attendant:
     def _write_audit(self) -> bool:
         """Append a piece to the audit trail; return whether there is more; a failure is repeated.
 
-        A piece each second: what a killed engine left may be long, and this thread shows that the
+        A piece at a time: what a killed engine left may be long, and this thread shows that the
         role is alive.
         """
         record = self._owner.record
@@ -207,6 +213,7 @@ class Attendant:
                 self._audit = AuditLog(self._home, self._owner.directory, record.document)
             return self._audit is not None and self._audit.poll()
         except (OSError, StoreError) as error:
+            self._audit_due = time.monotonic() + UPKEEP_PERIOD_S
             self._owner.raise_alarm(GuardReason.AUDIT_UNWRITABLE, str(error))
             return False
 
@@ -239,7 +246,6 @@ class Attendant:
         self._tell_metrics()
         self._journal_look(resident >> 20, free >> 20)
         self._watch_lag()
-        self._write_audit()
         self._store("disk_free_mb", free >> 20)
         self._store("memory_mb", resident >> 20)
         self._count()
@@ -282,16 +288,18 @@ class Attendant:
                 removed_bytes=size.removed_bytes,
                 kept_bytes=size.total_bytes,
             )
+        if size.removed_count == upkeep.REMOVED_MAX:
+            self._bound_due = 0.0  # there may be more, and the next step comes soon
         journal = self._owner.config.journal
         if journal.archive and size.unarchived_count:
             text = f"{size.unarchived_count} market segments went without a copy in the archive"
             self._owner.raise_alarm(GuardReason.UNARCHIVED_REMOVED, text)
         if self._archivist.has_died:
             self._on_archive_alarm("the thread that makes copies has died; nothing is copied")
-        self._retire_sessions(journal.keep_days)
 
-    def _retire_sessions(self, keep_days: int) -> None:
-        directory = self._owner.directory
+    def _retire_sessions(self) -> None:
+        """Let old sessions go; on the archivist's thread."""
+        directory, keep_days = self._owner.directory, self._owner.config.journal.keep_days
         try:
             state = directory.parent.parent
             gone = retire_sessions(state, directory, keep_days, time.time_ns())

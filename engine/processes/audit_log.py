@@ -19,13 +19,16 @@ import msgspec
 
 from engine.store.audit import AuditRows
 from engine.store.journal import SOURCE_EVENTS_BRAIN
-from engine.store.reader import SourceReader
+from engine.store.reader import PieceReader, SourceReader
 from engine.store.rotation import rotate, rotated
 from engine.store.session import SessionDocument, sessions
 from engine.store.trade_log import FILE_NAME
 
 FILE_BYTES_MAX: Final = 64 << 20
 FILES_KEPT: Final = 16  # rotated ones, beside the one being written
+EVENTS_MAX: Final = (
+    512  # of the journal in one piece; each a row, 0.13 ms of a core: 70 ms together
+)
 NS_PER_S: Final = 1_000_000_000
 _MODE: Final = 0o600
 
@@ -59,11 +62,12 @@ class AuditLog:
         self._path = home / FILE_NAME
         self._end_line()
         left = [
-            SessionRows(other, earlier, self._last(earlier))
+            SessionRows(other, earlier, self._last(earlier), EVENTS_MAX)
             for other, earlier in sessions(directory.parents[1])[-2:]
             if other != directory and earlier.ended_realtime_ns == 0
         ]
-        self._sessions = deque([*left, SessionRows(directory, document, self._last(document))])
+        ours = SessionRows(directory, document, self._last(document), EVENTS_MAX)
+        self._sessions = deque([*left, ours])
 
     def poll(self) -> bool:
         """Append the rows of the next piece of journal; return whether there may be more now.
@@ -134,9 +138,12 @@ def _lines_backward(path: Path) -> Iterator[bytes]:
 class SessionRows:
     """The rows of one session that are not written yet."""
 
-    def __init__(self, directory: Path, document: SessionDocument, last: int) -> None:
-        """Start behind the row with sequence `last`; -1: with the first."""
-        self._reader = SourceReader(directory, SOURCE_EVENTS_BRAIN)
+    def __init__(
+        self, directory: Path, document: SessionDocument, last: int, events_max: int
+    ) -> None:
+        """Start behind the row with sequence `last`, -1: with the first; so many events a piece."""
+        self._reader = PieceReader(SourceReader(directory, SOURCE_EVENTS_BRAIN))
+        self._events_max = events_max
         self._rows = AuditRows(document)
         self.last = last
         self._pending: list[bytes] = []
@@ -148,7 +155,7 @@ class SessionRows:
             OSError: not all of them could be written; the rest is kept.
         """
         self._flush(append)
-        batches = self._reader.poll()
+        batches = self._reader.take(self._events_max)
         for batch in batches:
             for row in self._rows.rows(batch.records):
                 if row["sequence"] > self.last:

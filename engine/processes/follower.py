@@ -1,7 +1,8 @@
 """The orchestrator's ear: reads what was just journaled and tells its subscribers, by event type.
 
 It reads the files, never the rings, so whoever subscribes can be as slow as it likes without a
-record waiting for it. One thread polls it; only types that have a subscriber cost anything.
+record waiting for it. One thread polls it, piece by piece, because that thread shows that its role
+is alive; what it has not told yet waits in the files.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from engine.domain.codes import EventType
+from engine.domain.records import EVENT_DTYPE
 from engine.processes.events import SubscriberTable
 from engine.store.frames import FrameKind
 from engine.store.journal import (
@@ -21,7 +23,7 @@ from engine.store.journal import (
     SOURCE_EVENTS_FEED,
     SOURCE_EVENTS_ORCHESTRATOR,
 )
-from engine.store.reader import Batch, SourceReader
+from engine.store.reader import Batch, PieceReader, SourceReader, join_records
 
 FOLLOWED: Final = (
     SOURCE_CONTROL,
@@ -29,6 +31,8 @@ FOLLOWED: Final = (
     SOURCE_EVENTS_FEED,
     SOURCE_EVENTS_ORCHESTRATOR,
 )
+# Of one source in one call. A decision becomes a log line in 0.3 ms of a core: 80 ms together.
+EVENTS_MAX: Final = 256
 
 
 class Follower:
@@ -49,28 +53,31 @@ class Follower:
         self._table = table
         self._subscribed = np.array(sorted(table.subscribers), dtype=np.uint16)
         self._readers = [
-            SourceReader(directory, source, first_sequences.get(source, 0)) for source in FOLLOWED
+            PieceReader(SourceReader(directory, source, first_sequences.get(source, 0)))
+            for source in FOLLOWED
         ]
 
     def poll(self) -> int:
-        """Tell subscribers what was written since; return how many events were read.
+        """Tell subscribers the next piece of each source; return how many events those were.
 
         Raises:
             JournalError: the journal cannot be read.
         """
-        return sum(self._take(batch) for reader in self._readers for batch in reader.poll())
+        return sum(self._take(reader.take(EVENTS_MAX)) for reader in self._readers)
 
-    def _take(self, batch: Batch) -> int:
-        if batch.kind is FrameKind.LOST:
-            self.lost_count += batch.record_count
-        if len(batch.records) == 0:
+    def _take(self, batches: list[Batch]) -> int:
+        for batch in batches:
+            if batch.kind is FrameKind.LOST:
+                self.lost_count += batch.record_count
+        # Together, because what numpy asks for a call is more than for some hundred records.
+        records = join_records((batch.records for batch in batches), EVENT_DTYPE)
+        if len(records) == 0:
             return 0
-        event_types, counts = np.unique(batch.records["event_type"], return_counts=True)
+        event_types, counts = np.unique(records["event_type"], return_counts=True)
         for event_type, count in zip(event_types.tolist(), counts.tolist(), strict=True):
             self.counts[event_type] += count
-        wanted = np.isin(batch.records["event_type"], self._subscribed)
-        self._table.publish_events(batch.records[wanted])
-        return len(batch.records)
+        self._table.publish_events(records[np.isin(records["event_type"], self._subscribed)])
+        return len(records)
 
     def count(self, event_type: EventType) -> int:
         """Return how many events of a type were seen."""

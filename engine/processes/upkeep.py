@@ -18,6 +18,7 @@ from engine.store.journal import REPLAY_SOURCES, SEGMENT_SUFFIX, segment_index, 
 from engine.store.retention import is_archived
 
 DISK_FLOOR_BYTES: Final = 256 << 20  # 40 s of market records at 100,000/s, hours of events
+REMOVED_MAX: Final = 16  # files in one look; to remove one of 64 MB takes the file system 10 ms
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -33,7 +34,8 @@ class JournalSize(NamedTuple):
 def bound_journals(home: Path, max_bytes: int) -> JournalSize:
     """Remove oldest replay segments until all journals fit; return what is left and what went.
 
-    The newest one of each source of a session stays: its writer may be alive.
+    The newest one of each source of a session stays: its writer may be alive. At most REMOVED_MAX
+    go in one call.
     """
     sizes: list[tuple[bool, int, Path, int]] = []
     notes: dict[Path, dict[str, str]] = {}
@@ -49,7 +51,7 @@ def bound_journals(home: Path, max_bytes: int) -> JournalSize:
     total = sum(row[-1] for row in sizes)
     removed_bytes = removed_count = unarchived_count = 0
     for is_only_copy, _, path, size in sorted(sizes):
-        if total - removed_bytes <= max_bytes:
+        if total - removed_bytes <= max_bytes or removed_count == REMOVED_MAX:
             break
         source = source_of(path)
         if source in REPLAY_SOURCES and segment_index(path) != newest[path.parent, source]:

@@ -106,9 +106,10 @@ def retire_sessions(state_directory: Path, running: Path, keep_days: int, now_ns
     known = sessions(state_directory)
     places = [directory for directory, _ in known]
     end = places.index(running) if running in places else 0
-    restored = [place for place in range(1, end + 1) if was_restored(places[place])]
+    # From the last one back: mostly the running session has taken over, and no other is read.
+    taken_over = next((place for place in range(end, 0, -1) if was_restored(places[place])), 0)
     gone = []
-    for directory, document in known[: restored[-1] if restored else 0]:
+    for directory, document in known[:taken_over]:
         is_old = 0 < document.ended_realtime_ns <= now_ns - keep_days * NS_PER_DAY
         if is_old and _is_archived(directory):
             # In one step, so that no half of a session is ever taken for one.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from queue import Queue
+from threading import current_thread
 from typing import Any
 
 import msgspec
@@ -45,6 +47,10 @@ class Refusing(Destination):
             raise UploadError("away")
         self.names.append(name)
         return super().put(path, name, **words)
+
+
+def keep_all() -> None:
+    """Let no session go."""
 
 
 def refusal(number: int) -> dict[str, Any]:
@@ -213,7 +219,7 @@ def test_the_thread_makes_both_copies_before_it_ends(
     config: Config, directory: Path, away: Path
 ) -> None:
     said: list[str] = []
-    archivist = Archivist(config, said.append)
+    archivist = Archivist(config, said.append, keep_all)
     archivist.start()
     assert archivist.stop(30.0)
     assert said == []
@@ -237,7 +243,7 @@ def test_both_copies_reach_a_bucket_and_are_verified_there(
         aws_region="eu-central-1",
         aws_endpoint=address,
     )
-    archivist = Archivist(away, said.append)
+    archivist = Archivist(away, said.append, keep_all)
     archivist.start()
     assert archivist.stop(60.0)
     assert said == []
@@ -254,7 +260,7 @@ def test_both_copies_reach_a_bucket_and_are_verified_there(
     copied = fetched / "journal" / STATE / "s1"
     assert {path.name for path in copied.iterdir()} == read_note(directory).keys()
     assert verify_session(copied).is_intact
-    Archivist(away, said.append).work()
+    Archivist(away, said.append, keep_all).work()
     again = client.list_objects_v2(Bucket=bucket)["Contents"]
     assert {row["Key"].removeprefix("desk/") for row in again} == stored.keys(), "nothing twice"
 
@@ -273,7 +279,7 @@ def test_a_bucket_that_is_not_there_is_told_and_everything_stays(
         config, journal=journal, aws_region="eu-central-1", aws_endpoint=s3[0]
     )
     monkeypatch.setattr("s3fs.S3FileSystem.makedirs", lambda *_, **__: None)
-    archivist = Archivist(away, said.append)
+    archivist = Archivist(away, said.append, keep_all)
     archivist.work()
     archivist.work()
     assert len(said) == 1
@@ -286,7 +292,7 @@ def test_a_place_that_cannot_be_used_is_told_once_and_tried_again(
 ) -> None:
     away.write_text("a file where the folder should be")
     said: list[str] = []
-    archivist = Archivist(config, said.append)
+    archivist = Archivist(config, said.append, keep_all)
     archivist._stopping.set()  # a pause of a retry is no wait in a test
     archivist.work()
     archivist.work()
@@ -304,7 +310,7 @@ def test_a_thread_that_died_says_so(config: Config, monkeypatch: pytest.MonkeyPa
         raise ZeroDivisionError
 
     monkeypatch.setattr(Archivist, "work", break_down)
-    archivist = Archivist(config, pytest.fail)
+    archivist = Archivist(config, pytest.fail, keep_all)
     before = archivist.has_died
     archivist.start()
     archivist._thread.join(20.0)
@@ -314,9 +320,22 @@ def test_a_thread_that_died_says_so(config: Config, monkeypatch: pytest.MonkeyPa
     assert told == (False, True, False), "not before it was started, nor once asked to end"
 
 
+def test_sessions_go_on_the_thread_that_makes_copies(config: Config) -> None:
+    journal = JournalConfig(keep_days=1)
+    threads: Queue[str] = Queue()
+    archivist = Archivist(
+        msgspec.structs.replace(config, journal=journal),
+        pytest.fail,
+        lambda: threads.put(current_thread().name),
+    )
+    archivist.start()
+    assert threads.get(timeout=20.0) == "archivist"
+    assert archivist.stop(20.0)
+
+
 def test_without_a_place_nothing_is_started(config: Config) -> None:
     bare = msgspec.structs.replace(config, journal=JournalConfig())
-    archivist = Archivist(bare, pytest.fail)
+    archivist = Archivist(bare, pytest.fail, keep_all)
     archivist.start()
     assert not archivist.is_wanted
     assert archivist.stop(0.0)

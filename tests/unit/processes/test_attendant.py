@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from engine.config import Config, LimitsConfig
 from engine.config_journal import JournalConfig
 from engine.domain.codes import EVENT_APPLIED, EventType, TradingState
+from engine.processes import archive, audit_log, follower, upkeep
 from engine.processes import attendant as attendant_module
-from engine.processes import upkeep
 from engine.processes.attendant import Attendant
 from engine.processes.control import RolePage
 from engine.processes.guard import GuardReason
@@ -112,6 +113,38 @@ def test_an_audit_trail_that_cannot_be_written_is_an_alarm_and_stops_nothing(
     assert role.rig.trading_state() == TradingState.ENABLED
     path.rmdir()
     role.work_until("the line", path.is_file)
+
+
+def test_a_step_tells_and_writes_no_more_than_a_piece_of_what_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "EVENTS_MAX", 5)
+    monkeypatch.setattr(audit_log, "EVENTS_MAX", 4)
+    role = InProcess(tmp_path)
+    refusal = event(EventType.RISK_REFUSAL, instrument_index=0, side=1, qty_lots=1, reason=4)
+    for number in range(20):
+        role.rig.publish_events(decision(request_id=number), refusal)
+    recorder = role.orchestrator.recorder
+    wait_for("the journal", lambda: recorder.journaled_count >= 40)
+
+    def done() -> tuple[int, int]:
+        counts, audit = role.attendant._follower.counts, tmp_path / "trade_audit_log.jsonl"
+        rows = len(audit.read_text().splitlines()) if audit.exists() else 0
+        return counts[EventType.SIGNAL_GENERATED] + counts[EventType.RISK_REFUSAL], rows
+
+    steps = [done()]
+
+    def step() -> bool:
+        role.orchestrator.do_work()
+        steps.append(done())
+        return steps[-1] == (40, 20)
+
+    wait_for("everything", step)
+    told, rows = zip(*steps, strict=True)
+    assert max(np.diff(told)) == 5
+    assert max(np.diff(rows)) == 2, "every second event of four is a row"
+    assert len(role.lines("TRADING_DECISION")) == 20
+    role.close()
 
 
 def test_a_full_disk_pauses_entries_until_there_is_room(
@@ -238,7 +271,7 @@ def away(tmp_path: Path) -> Path:
 def test_old_sessions_go_once_they_are_archived_and_the_audit_is_copied(
     tmp_path: Path, away: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attendant_module, "BOUND_PERIOD_S", 0.0)
+    monkeypatch.setattr(archive, "ROUND_S", 0.1)
     journal = JournalConfig(archive=str(away), keep_days=1, audit_copy=away.as_uri())
     config = Config(home=str(tmp_path), journal=journal)
     state = Path(config.state_dir)

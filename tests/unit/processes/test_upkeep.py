@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from engine.processes.upkeep import bound_journals, free_bytes, resident_bytes
+from engine.processes.upkeep import REMOVED_MAX, bound_journals, free_bytes, resident_bytes
 
 
 def segment(home: Path, session: str, name: str, *, age: int, size: int = 100) -> Path:
@@ -81,3 +81,10 @@ def test_resident_bytes_counts_the_living_and_forgives_the_dead() -> None:
     assert ours > 1_000_000
     assert resident_bytes([2**22 + 1]) == 0
     assert resident_bytes([os.getpid(), 2**22 + 1]) >= ours // 2
+
+
+def test_no_more_than_so_many_files_go_at_once(tmp_path: Path) -> None:
+    for number in range(REMOVED_MAX + 5):
+        segment(tmp_path, "one", f"market-{number:06d}", age=100 - number)
+    found = [bound_journals(tmp_path, 1).removed_count for _ in range(3)]
+    assert found == [REMOVED_MAX, 4, 0], "the newest stays"
