@@ -265,7 +265,8 @@ STREAM: Final = Operation(
     "stream",
     "GET",
     "health",
-    "The status twice a second and each event of this session, as server-sent events; "
+    "The status when it changes, at most five times a second, and each event of this session, as "
+    "server-sent events; "
     "`Last-Event-ID` goes on where a connection broke off.",
     Scope.READ,
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from starlette.responses import StreamingResponse
 
+from engine.store.pages import SessionPages
 from engine.web import live
-from tests.api_rig import SESSION, Served, serving
+from tests.api_rig import SESSION, Board, Served, serving
 from tests.engine_process import wait_for
 
 
@@ -40,6 +43,7 @@ def pages() -> Pages:
 @pytest.fixture
 def served(tmp_path: Path, pages: Pages, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr(live, "PERIOD_S", 0.02)
+    monkeypatch.setattr(live, "UNCHANGED_S", 0.0)
     monkeypatch.setattr(live, "EVENTS_AT_HAND", 4)
     monkeypatch.setattr("tests.api_rig.SessionPages", lambda *_: pages)
     with serving(tmp_path) as made:
@@ -55,18 +59,29 @@ class Stream:
         self.connection.request("GET", path, headers=headers)
         self.answer = self.connection.getresponse()
 
+    def fields(self) -> dict[str, str]:
+        """Return the fields of the next event."""
+        found = {}
+        while line := self.answer.readline().strip().decode():
+            name, _, text = line.partition(": ")
+            found[name] = text
+        return found
+
     def next(self, event: str) -> dict[str, str]:
         """Return the fields of the next event of this name."""
         while True:
-            fields = {}
-            while line := self.answer.readline().strip().decode():
-                name, _, text = line.partition(": ")
-                fields[name] = text
-            if fields.get("event") == event:
-                return fields
+            found = self.fields()
+            if found.get("event") == event:
+                return found
 
     def close(self) -> None:
+        self.answer.close()
         self.connection.close()
+
+
+def place(fields: dict[str, str]) -> int:
+    """Return the sequence of an event."""
+    return int(fields["id"].rpartition(":")[2])
 
 
 def test_events_come_with_their_place(served: Served, pages: Pages) -> None:
@@ -118,6 +133,107 @@ def test_many_pages_are_one_reader(served: Served, pages: Pages) -> None:
     assert pages.reads - before <= 10
     for stream in streams:
         stream.close()
+
+
+class Source:
+    """A status, and how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.state = "ENABLED"
+        self.loop = asyncio.get_running_loop()
+        self.looked_often = asyncio.Event()
+
+    def status(self) -> dict[str, Any]:
+        self.looks += 1
+        if self.looks == 20:
+            self.loop.call_soon_threadsafe(self.looked_often.set)
+        return {"trading_state": self.state, "uptime_s": self.looks}
+
+
+async def sent(page: StreamingResponse) -> bytes:
+    """Return what a page is sent next."""
+    chunk = await anext(aiter(page.body_iterator))
+    assert isinstance(chunk, bytes)
+    return chunk
+
+
+def test_every_page_is_sent_the_same_bytes_made_once(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PERIOD_S", 0.0)
+
+    async def watch() -> None:
+        source = Source()
+        streams = live.LiveStreams(source.status, cast("SessionPages", pages), SESSION)
+        watching = [streams.response("") for _ in range(50)]
+        first = await asyncio.gather(*(sent(page) for page in watching if page))
+        assert len(set(first)) == 1
+        pages.sequences.append(3)
+        second = await asyncio.gather(*(sent(page) for page in watching if page))
+        assert len({id(chunk) for chunk in second}) == 1, "one object for fifty pages"
+        assert second[0].endswith(b'{"event":"fill","sequence":3}\n\n')
+        for _ in watching:
+            streams.leave()
+
+    asyncio.run(watch())
+
+
+def test_a_status_without_news_is_not_sent_again(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PERIOD_S", 0.0)
+    monkeypatch.setattr(live, "UNCHANGED_S", 3_600.0)
+
+    async def watch() -> None:
+        source = Source()
+        streams = live.LiveStreams(source.status, cast("SessionPages", pages), SESSION)
+        page = streams.response()
+        assert page is not None
+        assert json.loads((await sent(page))[6:])["trading_state"] == "ENABLED"
+        following = asyncio.create_task(sent(page))
+        await source.looked_often.wait()
+        assert not following.done(), "that it is later is no news"
+        source.state = "HALTED"
+        assert json.loads((await following)[6:])["trading_state"] == "HALTED"
+        monkeypatch.setattr(live, "UNCHANGED_S", 0.0)
+        assert json.loads((await sent(page))[6:])["trading_state"] == "HALTED", "it still lives"
+        streams.leave()
+
+    asyncio.run(watch())
+
+
+def test_a_slow_page_is_sent_the_newest_status_and_every_event(
+    tmp_path: Path, pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = iter(range(100_000))
+
+    def status(_board: Board) -> dict[str, Any]:
+        number = next(made)
+        pages.sequences.append(number)
+        return {"number": number, "big": "x" * 500_000}
+
+    monkeypatch.setattr(live, "PERIOD_S", 0.01)
+    monkeypatch.setattr(Board, "status", status)
+    monkeypatch.setattr("tests.api_rig.SessionPages", lambda *_: pages)
+    with serving(tmp_path) as served:
+        slow, quick = Stream(served), Stream(served)
+        slow.next("status")
+        reached = 0
+        while reached < 100:
+            reached = json.loads(quick.next("status")["data"])["number"]
+        quick.close()
+        statuses, events = [], [place(slow.next("fill"))]
+        while events[-1] < reached:
+            fields = slow.fields()
+            if fields["event"] == "status":
+                statuses.append(json.loads(fields["data"])["number"])
+            else:
+                events.append(place(fields))
+        slow.close()
+    assert events == list(range(events[0], events[-1] + 1)), "not one was left out"
+    assert statuses == sorted(set(statuses))
+    assert len(statuses) < 50, "those it had no time for were not kept for it"
 
 
 def test_there_are_no_more_pages_than_places(
