@@ -266,12 +266,14 @@ class FeedSources:
             self._faults.tell(FeedFault.CONNECTION_REFUSED, reason)
 
     def _judge_shared(self, sources: PlanSources, now_ns: int) -> None:
-        """Expect duplicates while two lines carry a plan, and shortly after."""
-        up = [line.stream for line in sources.lines if line.stream.is_up]
-        if len(up) > 1:
+        """Expect duplicates while two lines are wanted, and shortly after.
+
+        A line delivers before it is up, so that the other must expect it from the start.
+        """
+        if sum(line.task is not None for line in sources.lines) > 1:
             sources.shared_s = now_ns / NS_PER_S
-        for stream in up:
-            stream.share(now_ns / NS_PER_S - sources.shared_s < SHARED_AFTER_S)
+        for line in sources.lines:
+            line.stream.share(now_ns / NS_PER_S - sources.shared_s < SHARED_AFTER_S)
 
     def _want(self, line: Line) -> None:
         if line.task is None:
@@ -343,6 +345,7 @@ class FeedSources:
         if backup.task is None and now_s - sources.primary_bad_since_s > DEMAND_AFTER_S:
             self.switch_count += 1
             self._want(backup)
+            self._judge_shared(sources, int(now_s * NS_PER_S))
             why = "late" if primary.stream.is_up else primary.stream.refusal
             self._faults.tell(FeedFault.BACKUP_TAKEN, f"{sources.name}: {why}")
             self._hooks.warn(f"BACKUP_TAKEN {sources.name}", why)

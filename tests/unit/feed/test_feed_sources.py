@@ -38,7 +38,7 @@ class Played:
         return 0, 0, 0
 
     def share(self, is_shared: bool) -> None:
-        assert not is_shared
+        self.is_shared = is_shared
 
     async def run(self) -> None:
         """Nothing to open."""
@@ -89,6 +89,7 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> FeedSources:
 def test_what_is_late_everywhere_at_one_look_needs_no_second_connection(
     sources: FeedSources, late: list[str], taken: int
 ) -> None:
+    sources.start()
     second_ns = 1_000_000_000
     now_ns = time.monotonic_ns()
     for _ in range(4):
@@ -103,3 +104,6 @@ def test_what_is_late_everywhere_at_one_look_needs_no_second_connection(
         row.plan.category in late for row in sources.plans
     ]
     assert sources.switch_count == taken
+    for row in sources.plans:
+        is_second = row.lines[1].task is not None
+        assert [cast("Played", line.stream).is_shared for line in row.lines] == [is_second] * 2
