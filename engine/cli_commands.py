@@ -230,6 +230,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "approvals": cli_panel.approvals_command,
     "onboard": cli_panel.onboard_command,
     "offboard": cli_panel.offboard_command,
+    "lines": cli_panel.lines_command,
+    "gaps": cli_panel.gaps_command,
     "cancel": cli_orders.cancel_command,
     "execute": cli_orders.execute_command,
     "executions": cli_orders.executions_command,

@@ -1,4 +1,4 @@
-"""`aegis mode`, `approvals`, `onboard` and `offboard`: what parts of the engine may do."""
+"""`aegis mode`, `approvals`, `onboard`, `offboard`, `lines`, `gaps`: words to a running engine."""
 
 from __future__ import annotations
 
@@ -44,6 +44,20 @@ example: aegis offboard orderflow --reason "odd fills"
 
 The part is off: no entries, exits go. A symbol's streams go with the next start.
 """
+LINES_EXAMPLE: Final = """\
+example: aegis lines second --reason "works on the first"
+         aegis lines first
+
+Each connection plan has a first line and, with sources.backup = "demand", a second one. Both
+deliver until the one that is asked for was good for half a minute; nothing is cut.
+"""
+GAPS_EXAMPLE: Final = """\
+example: aegis gaps                                       of all instruments
+         aegis gaps BTCUSDT --reason "the chart has a hole"
+
+Holes in trade ids, what was traded after the last trade of who is quiet, bars that closed: asked
+of the venue's history. It is an incident; sources.incidents of `/status` says what was healed.
+"""
 ONBOARD_COLUMNS: Final = ("part", "stage", "trades", "net", "fall", "why", "who")
 MODE_COLUMNS: Final = ("part", "mode", "who", "reason")
 HELD_COLUMNS: Final = (
@@ -71,7 +85,11 @@ def add_panel_commands(add: Add) -> None:
     onboard.add_argument("part", nargs="?", default=None, help="strategy or symbol; default: list")
     offboard = add("offboard", "Take a strategy or a symbol off.", OFFBOARD_EXAMPLE)
     offboard.add_argument("part", help="strategy or symbol")
-    for parser in (mode, held, onboard, offboard):
+    lines = add("lines", "Have market data carried by its first or second lines.", LINES_EXAMPLE)
+    lines.add_argument("line", choices=("first", "second"))
+    gaps = add("gaps", "Look for market data that is missing, and heal it.", GAPS_EXAMPLE)
+    gaps.add_argument("symbol", nargs="?", default="", help="default: all instruments")
+    for parser in (mode, held, onboard, offboard, lines, gaps):
         parser.add_argument("--reason", default="", help="why; it is journaled")
         parser.add_argument("--name", default="main", help="instance name (main)")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -102,6 +120,16 @@ def onboard_command(options: argparse.Namespace, environment: Mapping[str, str])
         none = "nothing is onboarded"
         return listed(options, environment, "onboarding", ONBOARD_COLUMNS, none)
     return tell(options, environment, "onboard", {"part": options.part})
+
+
+def lines_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Have market data carried by the lines of a name; return a documented exit code."""
+    return tell(options, environment, "switch_primary_feeds", {"line": options.line})
+
+
+def gaps_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Look for what is missing; return a documented exit code."""
+    return tell(options, environment, "trigger_reconcile_gap", {"symbol": options.symbol})
 
 
 def offboard_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:

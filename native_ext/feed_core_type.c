@@ -329,6 +329,14 @@ static PyObject *core_holes(aegis_core_object *self, PyObject *Py_UNUSED(unused)
     return list;
 }
 
+static PyObject *core_last_trade(aegis_core_object *self, PyObject *argument) {
+    long long index = PyLong_AsLongLong(argument);
+    if ((index == -1 && PyErr_Occurred()) || check_place(self, index, 0) != 0)
+        return NULL;
+    const struct aegis_instrument *instrument = &self->core->instruments[index];
+    return PyLong_FromLongLong(instrument->lanes[AEGIS_STREAM_AGG_TRADE].last_id);
+}
+
 static PyObject *core_give_up(aegis_core_object *self, PyObject *args) {
     long long index, now_ns;
     if (!PyArg_ParseTuple(args, "LL", &index, &now_ns) || check_place(self, index, 0) != 0)
@@ -490,6 +498,7 @@ static PyMethodDef methods[] = {
     METHOD(set_healing, METH_O, "Say how long a hole in trade ids is waited for."),
     METHOD(expect_duplicates, METH_O, "Say whether what is decoded may have come before."),
     METHOD(holes, METH_NOARGS, "Return the holes in trade ids."),
+    METHOD(last_trade, METH_O, "Return the newest id of an instrument's aggregated trades."),
     METHOD(give_up, METH_VARARGS, "Wait no longer for an instrument's hole."),
     METHOD(repeat_book, METH_VARARGS, "Publish a live book's top again; False: not whole."),
     METHOD(books_wanting, METH_NOARGS, "Return the instruments whose book wants a snapshot."),

@@ -197,6 +197,28 @@ class Onboarding:
         return Outcome(f"{word}: {self.stage(word)}", known, TradingState.ENABLED)
 
 
+class FeedLines:
+    """A feed with two lines, of whose instruments one has a gap."""
+
+    def __init__(self, told: list[tuple[str, str, str]]) -> None:
+        self.told = told
+        self.line = "first"
+
+    def carried_by(self) -> str:
+        return self.line
+
+    def switch(self, line: str) -> Outcome:
+        self.told.append((f"carry by {line}", "", ""))
+        self.line = line
+        return Outcome(f"2 plans go to their {line} lines", True, TradingState.ENABLED)
+
+    def find_gaps(self, symbol: str) -> Outcome:
+        self.told.append((f"gaps of {symbol or 'all'}", "", ""))
+        known = symbol in {"", "BTCUSDT"}
+        effect = "incident 3 is open" if known else f"no instrument {symbol!r}"
+        return Outcome(effect, known, TradingState.ENABLED)
+
+
 class Answered(NamedTuple):
     """What the API answered."""
 
@@ -233,6 +255,7 @@ class Served:
             Journals(),
             self.orders,
             self.onboarding,
+            FeedLines(self.operator.told),
         )
         self.api = ApiThread(bind("127.0.0.1", 0))
 

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from engine.config import Config
 from engine.processes.chart_page import ChartPage
 from engine.processes.commands import Commands
+from engine.processes.feed_panel import FeedPanel
 from engine.processes.journal_page import JournalPage
 from engine.processes.onboard_played import played
 from engine.processes.onboarding import Onboarding, Run
@@ -56,9 +57,11 @@ def create(
     accounts = Accounts(Path(config.home))
     accounts.current()  # read here: the event loop has no time for it
     names = [row.name for row in strategy_rows(config)]
-    panel = Panel(
-        commands, lambda: [row["symbol"] for row in board.instruments()], names, state_dir
-    )
+
+    def symbols() -> list[str]:
+        return [row["symbol"] for row in board.instruments()]
+
+    panel = Panel(commands, symbols, names, state_dir)
     audit = ControlAudit(state_dir)
     run = Run(
         board.instruments,
@@ -89,6 +92,7 @@ def create(
             partial(published_instruments, parts.instruments),
         ),
         onboarding,
+        FeedPanel(commands, symbols),
     )
     return create_app(
         reach, Gate(token, accounts, Buttons(Path(config.home)), config.access.api_token)

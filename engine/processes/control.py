@@ -50,6 +50,7 @@ class MainWord(IntEnum):
     STOP_BRAIN = 20
     STOP_ORCHESTRATOR = 21
     MARKET_HELD = 22  # 1 while the practice market waits for a brain that can see it
+    FEED_REQUEST = 23  # what is asked of the feed (`feed_words`)
 
 
 class OperatorWord(IntEnum):
@@ -76,6 +77,9 @@ class RoleWord(IntEnum):
     FIRST_RECORD_NS = 13
     PROGRESS_DONE = 16
     PROGRESS_TOTAL = 17
+    REQUEST_DONE = 18  # the feed's, as the next two (`feed_words`)
+    REQUEST_RESULT = 19
+    CARRIED_BY = 20
 
 
 class RoleState(IntEnum):

@@ -51,6 +51,7 @@ from engine.processes.feed_interest import InterestPoll
 from engine.processes.feed_listing import ListingWatch
 from engine.processes.feed_log import FeedLog
 from engine.processes.feed_news import NewsWatch
+from engine.processes.feed_operator import FeedOperator
 from engine.processes.feed_rejects import RejectEvents
 from engine.processes.feed_roster import Roster
 from engine.processes.feed_supply import Supply
@@ -224,6 +225,7 @@ class Feed:
             self.supply.report,
         )
         self.rejects = RejectEvents(self.core, self.events)
+        self.operator = FeedOperator(self.context.control, self.supply, self.faults)
         venue = self.config.venue
         calendar = calendar_of(venue.calendar or venue.name)
         self.hours = TradingHours(calendar, self.clock, self.holds, self.faults, self.instruments)
@@ -234,8 +236,8 @@ class Feed:
         self._line_tasks = lambda: supply.sources.tasks
         interest = InterestPoll(self.venue, self.roster, self.config.sources, self._warn)
         news = NewsWatch(self.config.sources.news_file, self.clock, self.roster, self._warn)
-        self._start([self.books.run(), self.listing.run(), self._refresh_clock()])
-        self._start([interest.run(), news.run()])
+        own = [self.books.run(), self.listing.run(), self._refresh_clock()]
+        self._start([*own, interest.run(), news.run()])
         contracts = ContractStream(
             self.config.venue.stream_url, self.symbols, supply.attempts, self.listing.hurry
         )
@@ -254,6 +256,7 @@ class Feed:
         self._cycle_count += 1
         count = self._cycle_count
         self.depth_answers.look()
+        self.operator.step(now_ns)
         self.roster.step(now_ns)
         self.repeats.step(now_ns)
         if count % LIVENESS_CYCLES == 0:
@@ -352,9 +355,8 @@ class Feed:
         )
 
     async def _refresh_clock(self) -> None:
-        period_s = CLOCK_PERIOD_S
-        if self.config.venue.third_party:
-            period_s = CLOCK_PERIOD_THIRD_PARTY_S
+        is_third_party = self.config.venue.third_party
+        period_s = CLOCK_PERIOD_THIRD_PARTY_S if is_third_party else CLOCK_PERIOD_S
         waits = iter(CLOCK_FIRST_S)
         while True:
             await asyncio.sleep(CLOCK_AGAIN_S if self.clock.is_suspect else next(waits, period_s))

@@ -2,6 +2,7 @@
 
         hole in trade ids -> aggTrades from its first id -> frames -> decoder -> the hole closes
         a plan came back  -> klines of its instruments   -> bars that closed meanwhile
+        an operator asks  -> aggTrades after the last    -> what the stream never brought
 
 Requests cost weight that books need more: they have a share of the minute, and above
 WEIGHT_USED_MAX of the venue's own count nothing is asked. What is not filled in time becomes a gap
@@ -33,6 +34,8 @@ BARS_ASKED: Final = 60  # below 100 the weight is 1
 SHARE_BURST: Final = 1_000.0  # fifty instruments at once
 SHARE_PER_S: Final = 10.0
 WEIGHT_USED_MAX: Final = 2_000  # of 2400 a minute; books need the rest
+STREAM_MS: Final = 1_000  # a younger trade is left to its stream, which may be bringing it
+TRADES_STREAM: Final = "@aggTrade"
 
 
 class History(Protocol):
@@ -56,6 +59,10 @@ class _WantedBars(NamedTuple):
     row: int
     interval: str
     span_ms: tuple[int, int]  # venue time between which they closed
+
+
+class _WantedTrades(NamedTuple):
+    row: int  # after its last trade
 
 
 class WeightShare:
@@ -89,6 +96,7 @@ class Backfill:
         symbols: Sequence[str],
         on_failure: Callable[[str, str], None],
         on_bar: Callable[[], None],
+        on_trade: Callable[[], None],
     ) -> None:
         """Prepare.
 
@@ -99,6 +107,7 @@ class Backfill:
             symbols: by instrument index.
             on_failure: hears (symbol, text) of each request that failed.
             on_bar: hears of each bar that was filled.
+            on_trade: hears of each trade that was found after the last one.
         """
         self._core = core
         self._venue = venue
@@ -106,39 +115,54 @@ class Backfill:
         self._symbols = symbols
         self._on_failure = on_failure
         self._on_bar = on_bar
+        self._on_trade = on_trade
         self._share = WeightShare()
         self._failures: dict[int, int] = {}  # in a row, by instrument
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._bars: asyncio.Queue[_WantedBars] = asyncio.Queue()
+        self._wanted: asyncio.Queue[_WantedBars | _WantedTrades] = asyncio.Queue()
+        self.asked_count = 0  # put into the queue
+        self.done_count = 0  # and taken care of, in this order
         self.request_count = 0
         self.refused_count = 0  # requests that found no weight
 
     async def run(self) -> None:
         """Fill until cancelled."""
-        bars = asyncio.create_task(self._run_bars())
+        wanted = asyncio.create_task(self._run_wanted())
         try:
             while True:
                 self._start_due(time.monotonic_ns())
                 await asyncio.sleep(POLL_S)
-                if bars.done():
-                    bars.result()
+                if wanted.done():
+                    wanted.result()
         finally:
-            for task in (bars, *self._running.values()):
+            for task in (wanted, *self._running.values()):
                 task.cancel()
 
-    def bars_since(
-        self, down_ns: int, interval: str, indices: Sequence[int], *, up_ns: int
-    ) -> None:
-        """Ask for the bars of some instruments that closed between two monotonic times."""
+    def bars_since(self, down_ns: int, interval: str, indices: Sequence[int], *, up_ns: int) -> int:
+        """Ask for the bars of some instruments that closed between two monotonic times.
+
+        Returns:
+            How many requests it takes; 0 when none closed.
+        """
         span_ms = (
             self._clock.venue_ns(down_ns) // NS_PER_MS - 1,
             self._clock.venue_ns(up_ns) // NS_PER_MS,
         )
         seconds = interval_s(interval)
         if span_ms[0] // (seconds * 1_000) == span_ms[1] // (seconds * 1_000):
-            return  # none closed
+            return 0
         for index in indices:
-            self._bars.put_nowait(_WantedBars(index, interval, span_ms))
+            self._want(_WantedBars(index, interval, span_ms))
+        return len(indices)
+
+    def ask_after_last(self, indices: Sequence[int]) -> None:
+        """Ask what some instruments traded after the last trade that was received of them."""
+        for index in indices:
+            self._want(_WantedTrades(index))
+
+    def _want(self, wanted: _WantedBars | _WantedTrades) -> None:
+        self.asked_count += 1
+        self._wanted.put_nowait(wanted)
 
     def _start_due(self, now_ns: int) -> None:
         for index, first_id, last_id, since_ns in self._core.holes():
@@ -184,12 +208,36 @@ class Backfill:
                 break
         self._core.expect_duplicates(0)
 
-    async def _run_bars(self) -> None:
+    async def _run_wanted(self) -> None:
         while True:
-            wanted = await self._bars.get()
-            while not self._share.take(BAR_WEIGHT, self._venue.used_weight):  # noqa: ASYNC110
+            wanted = await self._wanted.get()
+            weight = BAR_WEIGHT if isinstance(wanted, _WantedBars) else TRADES_WEIGHT
+            while not self._share.take(weight, self._venue.used_weight):  # noqa: ASYNC110
                 await asyncio.sleep(RETRY_S)  # the share refills by the clock
-            await self._fetch_bars(wanted)
+            if isinstance(wanted, _WantedBars):
+                await self._fetch_bars(wanted)
+            else:
+                await self._fetch_after_last(wanted.row)
+            self.done_count += 1
+
+    async def _fetch_after_last(self, index: int) -> None:
+        symbol, first_id = self._symbols[index], self._core.last_trade(index) + 1
+        try:
+            self.request_count += 1
+            rows = trade_frames(
+                symbol, await self._venue.fetch_trades(symbol, first_id, TRADES_MAX)
+            )
+        except VenueError as error:
+            self._on_failure(symbol, str(error))
+            return
+        if any(hole[0] == index for hole in self._core.holes()):
+            return  # the stream went on meanwhile: what is missing is a hole, and asked for as one
+        newest_ms = self._clock.venue_ns(time.monotonic_ns()) // NS_PER_MS - STREAM_MS
+        last_id = self._core.last_trade(index)
+        frames = [row.frame for row in rows if row.venue_ms <= newest_ms and row.trade_id > last_id]
+        self._deliver(index, frames)
+        for _ in range(self._core.last_trade(index) - last_id):
+            self._on_trade()
 
     async def _fetch_bars(self, wanted: _WantedBars) -> None:
         symbol = self._symbols[wanted.row]

@@ -43,6 +43,7 @@ class FeedFault(IntEnum):
     FILTERS_CHANGED = 14  # the venue has other bounds for an instrument: they hold from now on
     SESSION_OVER = 15  # the venue does not trade by its calendar: nothing takes entries
     SESSION_BEGUN = 16  # it does again
+    LINES_SWITCHED = 17  # an operator has the plans carried by their other lines
 
 
 def event_payload(

@@ -43,6 +43,8 @@ class Incidents:
         self.recovered_ms_last = 0
         self.recovered_ms_max = 0
         self.bars_healed = 0
+        self.trades_found = 0  # after the last one, by request: no hole showed that they lack
+        self.requests_failed = 0
 
     def open(
         self,
@@ -51,7 +53,7 @@ class Incidents:
         reason: str,
         is_over: Callable[[], bool],
         began_ns: int,
-    ) -> None:
+    ) -> int:
         """Open an incident, unless the source has one of that name open.
 
         Args:
@@ -60,13 +62,23 @@ class Incidents:
             reason: as the other side, or the clock, has it.
             is_over: asked until it says so; a hole in trade ids keeps every incident open.
             began_ns: monotonic; when the last good word came.
+
+        Returns:
+            Its number; 0: none was opened.
         """
         if any((row.source, row.what) == (source, what) for row in self._open):
-            return
+            return 0
         if len(self._open) >= OPEN_MAX:
-            return
+            return 0
         self.total += 1
-        self._open.append(_Incident(source, what, reason, is_over, began_ns, self._counts()))
+        counts = self._counts()
+        incident = _Incident(self.total, source, what, reason, is_over, began_ns, counts)
+        self._open.append(incident)
+        return self.total
+
+    def open_number(self, source: str) -> int:
+        """Return the number of an incident of a source that is open; 0: none is."""
+        return next((row.number for row in self._open if row.source == source), 0)
 
     def until_live(self, places: Sequence[tuple[int, Channel]]) -> Callable[[], bool]:
         """Return what is over when those of some channels that are live now are so again."""
@@ -112,6 +124,7 @@ class Incidents:
     def _row(self, incident: _Incident, now_ns: int, state: str) -> dict[str, Any]:
         counts = self._counts()
         return {
+            "number": incident.number,
             "source": incident.source,
             "what": incident.what,
             "reason": incident.reason[:200],
@@ -123,7 +136,11 @@ class Incidents:
     def _counts(self) -> dict[str, int]:
         numbers = self._core.counters()
         counts = {name: numbers[_WORD[counter]] for name, counter in COUNTED.items()}
-        return counts | {"bars_healed": self.bars_healed}
+        counts["trades_healed"] += self.trades_found
+        return counts | {
+            "bars_healed": self.bars_healed,
+            "requests_failed": self.requests_failed,
+        }
 
     def _is_live(self, place: tuple[int, Channel]) -> bool:
         # Held by somebody, a channel is invalid however well its stream does.
@@ -136,6 +153,7 @@ class Incidents:
 class _Incident:
     def __init__(
         self,
+        number: int,
         source: str,
         what: str,
         reason: str,
@@ -143,6 +161,7 @@ class _Incident:
         began_ns: int,
         counts: dict[str, int],
     ) -> None:
+        self.number = number
         self.source = source
         self.what = what
         self.reason = reason

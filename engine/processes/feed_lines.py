@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from engine.domain.codes import Channel
@@ -38,7 +38,7 @@ class Line:
 class PlanSources:
     """The lines of one plan."""
 
-    def __init__(self, name: str, plan: ConnectionPlan, lines: Sequence[Line]) -> None:
+    def __init__(self, name: str, plan: ConnectionPlan, lines: list[Line]) -> None:
         """Start with nothing up."""
         self.name = name
         self.plan = plan

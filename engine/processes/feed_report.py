@@ -96,6 +96,7 @@ class SourceReport:
                 "total": self._sources.attempts.total,
                 "next_in_s": round(self._sources.attempts.wait_s(), 1),
             },
+            "carried_by": self._sources.carried_by.name.lower(),
             "connections": [_row(line, now_ns) for line in self._sources.lines],
             "incidents": self._sources.incidents.rows(),
         }

@@ -29,6 +29,7 @@ from engine.processes.feed_incidents import Incidents
 from engine.processes.feed_lag import LagWatch
 from engine.processes.feed_lines import Line, PlanSources, SourceHooks, places_of
 from engine.processes.feed_silence import SilenceWatch
+from engine.processes.feed_words import FeedLine
 from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.routing import ConnectionPlan, Subscription, plans_of
 from engine.venues.binance.stream import SHARED_AFTER_S, MarketStream
@@ -85,6 +86,7 @@ class FeedSources:
         self.incidents = incidents
         self.attempts = attempts
         self.switch_count = 0  # backups taken
+        self.carried_by = FeedLine.FIRST  # the primaries; the others stand in
         self._silence = SilenceWatch(core, incidents, hooks)
         self._refusal_told_ns = -REFUSAL_TOLD_NS
         self._urls = urls
@@ -101,6 +103,8 @@ class FeedSources:
         lines = [self._line(plan, f"{name}a", PRIMARY)]
         if self._config.backup != "off":
             lines.append(self._line(plan, f"{name}b", BACKUP))
+            if self.carried_by is FeedLine.SECOND:
+                lines.reverse()
         sources = PlanSources(name, plan, lines)
         self.plans.append(sources)
         self._of |= {entry.stream: sources for entry in lines}
@@ -128,6 +132,25 @@ class FeedSources:
         self._want(sources.lines[PRIMARY])
         if self._config.backup == "always":
             self._want(sources.lines[BACKUP])
+
+    @property
+    def second_lines(self) -> str:
+        """Return when plans have them: off, demand or always."""
+        return self._config.backup
+
+    def carry_by(self, line: FeedLine, now_ns: int) -> None:
+        """Make the other line of every plan its primary; the one that was stands in.
+
+        It stays until the new one was good for BACK_AFTER_S, as after any loss: nothing is cut.
+        """
+        assert self.second_lines == "demand", self.second_lines
+        assert line is not self.carried_by, line
+        self.carried_by = line
+        for sources in self.plans:
+            sources.lines.reverse()
+            sources.primary_bad_since_s = sources.primary_good_since_s = now_ns / NS_PER_S
+            self._want(sources.lines[PRIMARY])
+            self._judge_shared(sources, now_ns)
 
     def carry(self, rows: Sequence[Subscription]) -> None:
         """Carry more streams: on connections that have room, which are replaced, or on more."""

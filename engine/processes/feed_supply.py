@@ -23,7 +23,7 @@ from engine.processes.feed_report import SourceReport
 from engine.processes.feed_sources import FeedSources
 from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.market import BinanceMarketData
-from engine.venues.binance.routing import ConnectionPlan, plan_connections
+from engine.venues.binance.routing import ConnectionPlan, Subscription, plan_connections
 from native_ext._feed import Core
 
 
@@ -60,6 +60,8 @@ class Supply:
             warn: called with an event, a text and values for the log.
             reconciled: called with what became of each loss.
         """
+        self.core = core
+        self.symbols = symbols
         self._faults = faults
         self._warn = warn
         self._reconciled = reconciled
@@ -70,7 +72,9 @@ class Supply:
         )
         hooks = SourceHooks(on_up, warn, self._on_back)
         self.sources = self._connections(core, config, clock, plans, holds, hooks)
-        self.backfill = Backfill(core, venue, clock, symbols, self._on_failure, self._on_bar)
+        self.backfill = Backfill(
+            core, venue, clock, symbols, self._on_failure, self._on_bar, self._on_trade
+        )
         self.poll = QuotePoll(
             core,
             venue,
@@ -117,22 +121,35 @@ class Supply:
         """Return what runs beside the connections."""
         return [self.backfill.run(), self.poll.run()]
 
-    def _on_back(self, sources: PlanSources, down_ns: int) -> None:
-        now_ns = time.monotonic_ns()
+    def ask_bars(self, down_ns: int, rows: Sequence[Subscription], up_ns: int) -> int:
+        """Ask for the bars of some streams that closed between two monotonic times.
+
+        Returns:
+            How many requests it takes.
+        """
         places: dict[str, list[int]] = {}
-        for row in sources.plan.subscriptions:
+        for row in rows:
             if row.channel is Channel.BAR:
                 interval = row.stream.partition("@kline_")[2]
                 places.setdefault(interval, []).append(row.instrument_index)
-        for interval, indices in places.items():
-            self.backfill.bars_since(down_ns, interval, indices, up_ns=now_ns)
+        return sum(
+            self.backfill.bars_since(down_ns, interval, indices, up_ns=up_ns)
+            for interval, indices in places.items()
+        )
+
+    def _on_back(self, sources: PlanSources, down_ns: int) -> None:
+        self.ask_bars(down_ns, sources.plan.subscriptions, time.monotonic_ns())
 
     def _on_bar(self) -> None:
         self.incidents.bars_healed += 1
+
+    def _on_trade(self) -> None:
+        self.incidents.trades_found += 1
 
     def _on_incident(self, row: dict[str, Any]) -> None:
         self._faults.tell(FeedFault.RECOVERED, f"{row['source']} {row['lasted_ms']:.0f} ms")
         self._reconciled(row)
 
     def _on_failure(self, symbol: str, text: str) -> None:
+        self.incidents.requests_failed += 1
         self._warn("BACKFILL_FAILED", text, instrument=symbol)

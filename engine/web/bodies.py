@@ -137,6 +137,20 @@ class CancelBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=T
     ]
 
 
+class FeedLineBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which line of each connection plan carries it; the other stands in."""
+
+    line: Annotated[str, Meta(pattern="^(first|second)$", description="first or second.")]
+
+
+class GapsBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whose market data is looked at for what is missing."""
+
+    symbol: Annotated[
+        str, Meta(pattern="^[A-Z0-9_]{0,24}$", description="Of an instrument; empty: all.")
+    ] = ""
+
+
 class NoteBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A person's word on a decision, for the audit trail."""
 

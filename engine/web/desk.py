@@ -24,6 +24,8 @@ from engine.web.bodies import (
     ExportQuery,
     FeatureHistoryQuery,
     FeatureQuery,
+    FeedLineBody,
+    GapsBody,
     HeldBody,
     Listing,
     ModuleBody,
@@ -205,7 +207,7 @@ class Desk:
         if isinstance(asked, OnboardBody):
             act = onboarding.onboard if name == ONBOARD else onboarding.offboard
             return act(asked.part, who, asked.reason)
-        outcome = decided(commands.panel, name, asked, who)
+        outcome = decided(commands.panel, self._reach.feed, name, asked, who)
         if outcome is not None:
             return outcome
         if not isinstance(looked, Costed):
@@ -218,7 +220,7 @@ class Desk:
         commands = self._reach.commands
         if isinstance(asked, OnboardBody):
             return self._reach.onboarding.stage(asked.part)
-        return state_of(commands.panel, asked, commands.state())
+        return state_of(commands.panel, self._reach.feed, asked, commands.state())
 
     def _write_down(
         self,
@@ -330,6 +332,10 @@ def _words(name: str, asked: CommandBody) -> str:
         return f"{name} {asked.module}"
     if isinstance(asked, HeldBody):
         return f"{name} {asked.number}"
+    if isinstance(asked, FeedLineBody):
+        return f"{name} {asked.line}"
+    if isinstance(asked, GapsBody):
+        return f"{name} {asked.symbol or 'all'}"
     if isinstance(asked, NoteBody):
         return f"{name} {asked.decision}: {asked.note}"
     if isinstance(asked, CostsBody | CancelBody):

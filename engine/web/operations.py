@@ -24,6 +24,8 @@ from engine.web.bodies import (
     ExportQuery,
     FeatureHistoryQuery,
     FeatureQuery,
+    FeedLineBody,
+    GapsBody,
     HeldBody,
     Identity,
     Listing,
@@ -117,12 +119,17 @@ OPERATIONS: Final = (
     Operation("logout", "POST", "access", "Close the page's session.", Scope.NONE, gives=Identity),
     # data intake
     _open("submit_tick", "POST", "data", "a way for records from outside into the feed"),
-    _open("switch_primary_feeds", "POST", "data", "commands to the feed; it changes sources alone"),
-    _open(
+    _act(
+        "switch_primary_feeds",
+        "Have market data carried by the first or the second line; both deliver meanwhile.",
+        takes=FeedLineBody,
+        group="data",
+    ),
+    _act(
         "trigger_reconcile_gap",
-        "POST",
-        "data",
-        "commands to the feed; it heals gaps in trades alone",
+        "Look for market data that is missing, and ask the venue's history for it.",
+        takes=GapsBody,
+        group="data",
     ),
     # features, predictions
     _read(

@@ -1,11 +1,18 @@
-"""Commands with an object: a mode for a part of the engine, a word on an entry that waits."""
+"""Commands with an object: a part's mode, a word on an entry that waits, a question to the feed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from engine.domain.codes import Mode
-from engine.web.bodies import CommandBody, HeldBody, ModuleBody, PartBody
+from engine.web.bodies import (
+    CommandBody,
+    FeedLineBody,
+    GapsBody,
+    HeldBody,
+    ModuleBody,
+    PartBody,
+)
 
 if TYPE_CHECKING:
     from engine.processes.commands import Outcome
@@ -38,11 +45,26 @@ class ControlPanel(Protocol):
         """Say a word on one of them."""
 
 
+class FeedControl(Protocol):
+    """What the feed does for an operator."""
+
+    def carried_by(self) -> str:
+        """Return which lines carry market data: first or second."""
+
+    def switch(self, line: str) -> Outcome:
+        """Have it carried by the lines of a name."""
+
+    def find_gaps(self, symbol: str) -> Outcome:
+        """Look for what is missing of an instrument; empty: of all."""
+
+
 def command_of(name: str, asked: CommandBody) -> str:
     """Return the command an operation stands for; empty: it is about no state of trading."""
     if isinstance(asked, ModuleBody):
         return STATES.get(asked.state, "") if asked.module == TRADING else ""
-    return "" if isinstance(asked, HeldBody | PartBody) else SAME_AS.get(name, name)
+    if isinstance(asked, HeldBody | PartBody | FeedLineBody | GapsBody):
+        return ""
+    return SAME_AS.get(name, name)
 
 
 def wrong_state(asked: CommandBody) -> str:
@@ -52,15 +74,23 @@ def wrong_state(asked: CommandBody) -> str:
     return ""
 
 
-def state_of(panel: ControlPanel, asked: CommandBody, trading: str) -> str:
-    """Return the state of what a command is about: a part's mode, or that of trading."""
+def state_of(panel: ControlPanel, feed: FeedControl, asked: CommandBody, trading: str) -> str:
+    """Return the state of what a command is about: a part's mode, lines, or that of trading."""
+    if isinstance(asked, FeedLineBody):
+        return feed.carried_by()
     if isinstance(asked, PartBody) or (isinstance(asked, ModuleBody) and asked.module != TRADING):
         return panel.mode(asked.module).name
     return trading
 
 
-def decided(panel: ControlPanel, name: str, asked: CommandBody, who: str) -> Outcome | None:
-    """Do what the panel does; None: the operation is none of its."""
+def decided(
+    panel: ControlPanel, feed: FeedControl, name: str, asked: CommandBody, who: str
+) -> Outcome | None:
+    """Do what panel and feed do; None: the operation is none of theirs."""
+    if isinstance(asked, FeedLineBody):
+        return feed.switch(asked.line)
+    if isinstance(asked, GapsBody):
+        return feed.find_gaps(asked.symbol)
     if isinstance(asked, HeldBody):
         return panel.decide_held(asked.number, who, asked.reason, approve=name == APPROVE)
     if isinstance(asked, PartBody):

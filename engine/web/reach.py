@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from engine.store.control_audit import ControlAudit
 from engine.store.pages import SessionPages
 from engine.web.bodies import CancelBody, ExecuteBody, OrderBody
-from engine.web.panel import ControlPanel
+from engine.web.panel import ControlPanel, FeedControl
 
 if TYPE_CHECKING:
     from engine.processes.commands import Outcome
@@ -132,3 +132,4 @@ class Reach(NamedTuple):
     journals: Journals
     orders: OrderPort
     onboarding: Onboards
+    feed: FeedControl

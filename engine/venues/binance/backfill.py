@@ -44,6 +44,7 @@ class TradeFrame(NamedTuple):
     """One aggregated trade of the history, as a frame."""
 
     trade_id: int
+    venue_ms: int
     frame: bytes
 
 
@@ -56,6 +57,7 @@ def trade_frames(symbol: str, body: bytes) -> list[TradeFrame]:
     return [
         TradeFrame(
             row.a,
+            row.T,
             _frame(
                 f"{symbol.lower()}@aggTrade",
                 {"e": "aggTrade", "E": row.T, "s": symbol, **msgspec.structs.asdict(row)},

@@ -38,13 +38,16 @@ class History:
         self.used_weight = 0
         self.asked: list[tuple[str, int, int]] = []
         self.fails = 0
+        self.age_ms = 0
+        self.on_asked: Callable[[], object] = lambda: None
 
     async def fetch_trades(self, symbol: str, first_id: int, limit: int) -> bytes:
         self.asked.append((symbol, first_id, limit))
+        self.on_asked()
         if self.fails:
             self.fails -= 1
             raise NotExecutedError("Service Unavailable.", http_status=503)
-        at_ms = self.rig.venue_ms
+        at_ms = self.rig.venue_ms - self.age_ms
         rows = [
             {"a": i, "p": "61800.00", "q": "0.100", "f": i, "l": i, "T": at_ms, "m": True}
             for i in self.has(first_id, limit)
@@ -72,6 +75,7 @@ def filling(
         backfill = Backfill(
             rig.core, history, clock, ["BTCUSDT", "ETHUSDT"],
             lambda symbol, text: said.append(f"{symbol} {text}"), lambda: said.append("bar"),
+            lambda: said.append("trade"),
         )  # fmt: skip
         task = asyncio.create_task(backfill.run())
         try:
@@ -179,6 +183,70 @@ def test_bars_that_closed_meanwhile_are_filled_and_others_are_not() -> None:
     (bar,) = rig.records(RecordType.BAR)
     assert bar["flags"] == BAR_FINAL
     assert bar["venue_time_ns"] == (VENUE_START_MS // 60_000 - 1) * 60_000 * MS
+
+
+def test_what_follows_the_last_trade_is_asked_for_and_told() -> None:
+    rig, first = torn(0)
+    history = History(rig, lambda start, _: list(range(start, start + 3)))
+    history.age_ms = 5_000
+
+    async def body(backfill: Backfill, said: list[str]) -> None:
+        backfill.ask_after_last([0])
+        await until(lambda: backfill.done_count == backfill.asked_count == 1)
+        assert said == ["trade"] * 3
+
+    filling(rig, history, body)
+    assert history.asked == [("BTCUSDT", first + 1, 1_000)]
+    ids = rig.records(RecordType.TRADE)["trade_id"].tolist()
+    assert ids == list(range(first - 1, first + 4))
+    assert rig.rejects() == {}
+
+
+def younger(_rig: FeedRig, _frames: Frames, history: History) -> None:
+    """Have the history know only what the stream may still bring."""
+    history.age_ms = 0
+
+
+def gone_on(rig: FeedRig, frames: Frames, history: History) -> None:
+    """Let the stream bring the first two of them before the history answers."""
+
+    def bring() -> None:
+        for _ in range(2):
+            assert rig.decode(frames.agg_trade(rig.venue_ms - 5_000)) == 0
+
+    history.on_asked = bring
+
+
+def failing(_rig: FeedRig, _frames: Frames, history: History) -> None:
+    """Let the history not answer."""
+    history.fails = 1
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "told"),
+    [(younger, 0, []), (gone_on, 3, ["trade"]), (failing, 0, ["ETHUSDT Service Unavailable."])],
+)
+def test_after_the_last_trade_the_stream_comes_first(
+    change: Callable[[FeedRig, Frames, History], None], more: int, told: list[str]
+) -> None:
+    rig, frames = FeedRig(), Frames("ETHUSDT")
+    rig.core.set_clock(0, rig.venue_ms * MS, -1_000_000_000, 0)
+    rig.core.set_healing(3_600_000_000_000)
+    rig.decode(frames.agg_trade(rig.venue_ms - 5_000))
+    first = frames.trade_id
+    history = History(rig, lambda start, _: list(range(start, start + 3)))
+    history.age_ms = 5_000
+    change(rig, frames, history)
+
+    async def body(backfill: Backfill, said: list[str]) -> None:
+        backfill.ask_after_last([1])
+        await until(lambda: backfill.done_count == 1)
+        assert said == told
+
+    filling(rig, history, body)
+    ids = rig.records(RecordType.TRADE)["trade_id"].tolist()
+    assert ids == list(range(first, first + more + 1))
+    assert rig.rejects() == {}
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 400)), max_size=60))

@@ -13,12 +13,14 @@ from engine.config import SourcesConfig
 from engine.domain.codes import Channel
 from engine.processes import feed_sources
 from engine.processes.feed_silence import SilenceWatch
-from engine.processes.feed_sources import DEMAND_AFTER_S, FeedSources
+from engine.processes.feed_sources import BACK_AFTER_S, DEMAND_AFTER_S, FeedSources
+from engine.processes.feed_words import FeedLine
 from engine.venues.binance.routing import ConnectionPlan, Subscription
 
 LIMIT_MS = 300
 READS = 10
 PRIMARY_URL = "ws://127.0.0.1:1"
+S = 1_000_000_000
 
 
 class Played:
@@ -49,6 +51,7 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> FeedSources:
     monkeypatch.setattr(feed_sources, "MarketStream", Played)
     monkeypatch.setattr(SilenceWatch, "look", lambda *_: None)
     monkeypatch.setattr(FeedSources, "_want", lambda _, line: setattr(line, "task", line.name))
+    monkeypatch.setattr(FeedSources, "_forego", lambda _, line: setattr(line, "task", None))
     clock = VenueClock()
     clock.learn(time.monotonic_ns(), time.monotonic_ns(), time.time_ns())
     deaf: Any = SimpleNamespace(
@@ -107,3 +110,47 @@ def test_what_is_late_everywhere_at_one_look_needs_no_second_connection(
     for row in sources.plans:
         is_second = row.lines[1].task is not None
         assert [cast("Played", line.stream).is_shared for line in row.lines] == [is_second] * 2
+
+
+def wanted(sources: FeedSources) -> set[str]:
+    """Return the names of the lines that are wanted."""
+    return {line.name for line in sources.lines if line.task is not None}
+
+
+def test_the_line_that_was_stays_until_the_other_was_good_for_long_enough(
+    sources: FeedSources,
+) -> None:
+    sources.start()
+    now_ns = time.monotonic_ns()
+    first, second = {"public-0a", "market-1a"}, {"public-0b", "market-1b"}
+    assert wanted(sources) == first
+    sources.carry_by(FeedLine.SECOND, now_ns)
+    assert all(cast("Played", line.stream).is_shared for line in sources.lines), "before it is up"
+    for _ in range(200):  # the second address cannot be had
+        now_ns += S
+        sources.watch(now_ns, is_held=False)
+        assert wanted(sources) == first | second
+    for line in sources.lines:
+        stream = cast("Played", line.stream)
+        stream.is_up, stream.since_ns = True, now_ns if line.name in second else stream.since_ns
+    for _ in range(int(BACK_AFTER_S)):
+        assert wanted(sources) == first | second
+        now_ns += S
+        sources.watch(now_ns, is_held=False)
+    now_ns += S
+    sources.watch(now_ns, is_held=False)
+    assert wanted(sources) == second
+    assert sources.switch_count == 0, "no backup was taken: an operator asked"
+
+
+def test_what_comes_after_a_switch_is_carried_by_the_line_that_was_asked_for(
+    sources: FeedSources,
+) -> None:
+    sources.start()
+    sources.carry_by(FeedLine.SECOND, time.monotonic_ns())
+    room = SourcesConfig().streams_per_connection
+    sources.carry([Subscription(f"s{k}@aggTrade", k, Channel.TRADE) for k in range(room)])
+    assert len(sources.plans) == 3
+    for row in sources.plans:
+        assert row.lines[0].name.endswith("b")
+        assert row.lines[0].task is not None

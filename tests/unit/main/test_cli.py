@@ -36,6 +36,8 @@ COMMANDS = (
     "approvals",
     "onboard",
     "offboard",
+    "lines",
+    "gaps",
     "stop",
     "replay",
     "why",

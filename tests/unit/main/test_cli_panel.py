@@ -33,6 +33,8 @@ def run(*words: str) -> int:
         "approvals": cli_panel.approvals_command,
         "onboard": cli_panel.onboard_command,
         "offboard": cli_panel.offboard_command,
+        "lines": cli_panel.lines_command,
+        "gaps": cli_panel.gaps_command,
     }
     return commands[options.command](options, {})
 
@@ -76,7 +78,9 @@ def test_half_a_command_is_a_usage_error(served: Served, words: tuple[str, ...])
     assert served.operator.told == []
 
 
-@pytest.mark.parametrize("words", [("mode", "all", "loud"), ("approvals", "approve", "x")])
+@pytest.mark.parametrize(
+    "words", [("mode", "all", "loud"), ("approvals", "approve", "x"), ("lines",), ("lines", "b")]
+)
 def test_what_the_parser_does_not_know_is_a_usage_error(words: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as ended:
         run(*words)
@@ -111,3 +115,13 @@ def test_a_part_is_onboarded_listed_and_taken_off(served: Served, capsys: Captur
     assert run("offboard", "orderflow") == 0
     assert served.onboarding.stages == {}
     assert run("offboard", "orderflow") == exit_codes.CHECK_FAILED
+
+
+def test_the_feed_is_asked(served: Served, capsys: Capture) -> None:
+    assert run("lines", "second", "--reason", "works") == 0
+    assert capsys.readouterr().out == "2 plans go to their second lines\n"
+    assert run("gaps") == 0
+    assert run("gaps", "NOSUCH") == exit_codes.CHECK_FAILED
+    assert "no instrument 'NOSUCH'" in capsys.readouterr().err
+    asked_of_it = [what for what, _, _ in served.operator.told]
+    assert asked_of_it == ["carry by second", "gaps of all", "gaps of NOSUCH"]

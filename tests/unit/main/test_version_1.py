@@ -12,7 +12,7 @@ import pytest
 
 from engine.store.control_audit import broken_links
 from engine.store.errors import ProjectionError
-from engine.web import request_memory
+from engine.web import accounts, request_memory
 from engine.web.bodies import Effect
 from engine.web.operations import OPERATIONS, Operation, Scope
 from engine.web.request_memory import Answered, RequestMemory
@@ -243,6 +243,64 @@ def test_a_part_is_given_a_mode_and_the_trail_tells_both(served: Served) -> None
     row = served.ask("GET", "/v1/fetch_audit_trail").document["rows"][0]
     assert (row["before"], row["after"], row["who"]) == ("LIVE", "SHADOW", "api")
     assert row["what"] == f"set_module_state {part} shadow"
+
+
+def test_market_data_goes_to_the_other_lines_once_and_the_trail_tells_both(
+    served: Served,
+) -> None:
+    body = {"line": "second", "reason": "works on the first", "request_id": "l1"}
+    assert served.told("switch_primary_feeds", body).status == 200
+    again = served.told("switch_primary_feeds", body)
+    assert again.headers["idempotent-replay"] == "true"
+    assert served.told("switch_primary_feeds", body | {"line": "first"}).status == 409
+    assert served.operator.told == [("carry by second", "", "")]
+    row = served.ask("GET", "/v1/fetch_audit_trail").document["rows"][0]
+    assert (row["before"], row["after"], row["who"]) == ("first", "second", "api")
+    assert (row["what"], row["reason"]) == ("switch_primary_feeds second", "works on the first")
+
+
+def test_gaps_are_looked_for_in_one_instrument_or_in_all(served: Served) -> None:
+    for asked, status in (({"symbol": "BTCUSDT", "request_id": "g1"}, 200), ({}, 200),
+                          ({"symbol": "NOSUCH"}, 409)):  # fmt: skip
+        assert served.told("trigger_reconcile_gap", asked).status == status
+    again = served.told("trigger_reconcile_gap", {"symbol": "BTCUSDT", "request_id": "g1"})
+    assert again.document["effect"] == "incident 3 is open"
+    asked_of_it = [what for what, _, _ in served.operator.told]
+    assert asked_of_it == ["gaps of BTCUSDT", "gaps of all", "gaps of NOSUCH"]
+    trail = served.ask("GET", "/v1/fetch_audit_trail").document["rows"]
+    assert [row["what"] for row in trail[:2]] == [
+        "trigger_reconcile_gap BTCUSDT",
+        "trigger_reconcile_gap all",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("switch_primary_feeds", {}),
+        ("switch_primary_feeds", {"line": "third"}),
+        ("switch_primary_feeds", {"line": 2}),
+        ("trigger_reconcile_gap", {"symbol": "../btc"}),
+        ("trigger_reconcile_gap", {"symbol": "BTCUSDT", "from": 3}),
+    ],
+)
+def test_nonsense_is_not_asked_of_the_feed(served: Served, name: str, body: object) -> None:
+    assert served.told(name, body).status == 400
+    assert served.operator.told == []
+
+
+@pytest.mark.parametrize("name", ["switch_primary_feeds", "trigger_reconcile_gap"])
+def test_who_may_only_look_asks_nothing_of_the_feed(
+    served: Served, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("argon2", reason="argon2-cffi is not installed")
+    monkeypatch.setattr(accounts, "LOOK_S", 0.0)  # each request sees the file as it is
+    assert served.ask("POST", f"/v1/{name}", {"line": "second"}).status == 401
+    with accounts.changed(served.home) as access:
+        accounts.add_account(access, "vera", "viewer")
+        secret = accounts.add_token(access, "vera", 3_600.0, frozenset())
+    assert served.told(name, {"line": "second"}, secret).status == 403
+    assert served.operator.told == []
 
 
 @pytest.mark.parametrize("word", ["approve", "reject"])
