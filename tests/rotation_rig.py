@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.domain.codes import EventType, OrderStatus, OrderType, TimeInForce
+from engine.domain.fold import Fold
 from engine.domain.intent import book_order
 from engine.domain.limits import RiskLimits
 from engine.domain.market_state import TAKER_FEE_PPM
@@ -44,14 +45,39 @@ class Signal:
 class RotationRig(DeskRig):
     """Instruments with two strategies each; the venue answers when it is told to."""
 
-    def __init__(self, limits: RiskLimits = ROTATING, *, instruments: int = 4) -> None:
-        super().__init__(limits, instruments=instruments)
+    def __init__(
+        self,
+        limits: RiskLimits = ROTATING,
+        *,
+        instruments: int = 4,
+        earlier: "RotationRig | None" = None,
+    ) -> None:
+        """Begin with an empty account, or with what an earlier session left, its orders settled."""
+        epoch = 1 if earlier is None else earlier.epoch + 1
+        super().__init__(limits, instruments=instruments, epoch=epoch)
         self.state.market.progress[TAKER_FEE_PPM] = int(FEE_BPS * 100)
         self.state.market.strategies["claim"] = CLAIM
         self.trades = 0
+        if earlier is not None:
+            self.now_ns = earlier.now_ns + S
         for i in range(instruments):
             self.show(i)
-        self.connect()
+        if earlier is None:
+            self.connect()
+        else:
+            self._go_on(earlier)
+
+    def _go_on(self, earlier: "RotationRig") -> None:
+        self.trades = earlier.trades
+        fold = Fold()
+        fold.add(earlier.all_events())
+        records = fold.restore_records()
+        self.step(np.split(records, len(records)))
+        self.report(T.VENUE_CONNECTED)
+        net = earlier.desk.positions[:, -1]
+        held = {i: (int(row["lots"]), int(row["cost_e8"])) for i, row in enumerate(net)}
+        self.fetch(positions={i: position for i, position in held.items() if position[0]})
+        assert self.word(Word.SYNCED) == 1
 
     def show(self, i: int, bid: int = BID, ask: int = ASK) -> None:
         """Let an instrument be quoted, with more at the touch than any order here takes."""

@@ -29,6 +29,7 @@ from engine.domain.limits import LOTS_MAX
 from engine.domain.order_store import EPOCH_PLACES
 from engine.domain.orders import TERMINAL
 from engine.domain.outside import KIND_REQUEST
+from engine.domain.promises import DECISIONS, PROMISE, Promises, promise_nothing
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.reports import ORDER_FLAGS
 from engine.domain.state import REQUESTS_MAX
@@ -83,6 +84,7 @@ FOLDED = np.array(
         EventType.LIMITS_CHANGED,
         EventType.FUNDING,
         EventType.BOUNDS_CHANGED,
+        *DECISIONS,
         *RESTORES,
         *REQUESTS,
     ]
@@ -103,6 +105,7 @@ class Known:
         self.floors: dict[int, int] = {}
         self.adjusted_ns: dict[int, int] = {}
         self.requests: deque[tuple[int, int, int]] = deque(maxlen=REQUESTS_MAX)
+        self.promises = Promises()
 
     def keep(self, order: Row) -> None:
         """Remember an order as it is now."""
@@ -127,6 +130,14 @@ class Known:
             record["strategy_index"] = strategy
             self.positions[i, strategy] = record
         return self.positions[i, strategy]
+
+    def add_decision(self, event: Row) -> None:
+        """Keep what an entry is to bring with its position, once the entry is sent."""
+        decision = self.promises.sent(event)
+        if decision is not None:
+            i, strategy = int(decision["instrument_index"]), int(decision["strategy_index"])
+            for name in PROMISE:
+                self.position(i, strategy)[name] = decision[name]
 
     def count_order(self, event: Row) -> None:
         """Count an order, or an amendment, of a bounded day until BOUNDS_CHANGED says the same."""
@@ -154,7 +165,8 @@ class Fold:
     def add(self, events: NDArray[np.void]) -> None:
         """Fold EVENT_DTYPE[n], the next events of the journal; other roles' are ignored."""
         assert events.dtype == EVENT_DTYPE, "numpy repacks overlapping fields when it concatenates"
-        for k in np.flatnonzero(np.isin(events["event_type"], FOLDED)):
+        folded = np.isin(events["event_type"], FOLDED) & ~promise_nothing(events)
+        for k in np.flatnonzero(folded):
             event = events[k : k + 1].reshape(())
             kind = int(event["event_type"])
             if kind in RESTORES:
@@ -163,6 +175,8 @@ class Fold:
                 self._add_report(kind, event)
             elif kind in REQUESTS:
                 self._add_request(event)
+            elif kind in DECISIONS:
+                self.known.add_decision(event)
             else:
                 self._add_result(kind, event)
 

@@ -4,7 +4,8 @@
                       for funding, 2 for a request from outside and, in `cum_qty_lots`, the key of
                       its order)
     RESTORE_POSITION  one column (-1 external, -2 net); trade_id: ids up to it were applied,
-                      venue_time_ns: an adjustment covers fills up to it
+                      venue_time_ns: an adjustment covers fills up to it; and what its entry
+                      promised
     RESTORE_LIMITS    money, day, peak, tripped limits, next order number
     RESTORE_BOUNDS    the day of one strategy, or of the venue (-2)
     RESTORE_MODE      what an operator allows a part of the engine; of an instrument that comes in
@@ -133,6 +134,9 @@ def restore_position(desk: Desk, events: Records, n: int, now_ns: int) -> bool:
     rows["fee_e8"][i, column] += events["fee_e8"][n]
     rows["funding_e8"][i, column] += events["funding_e8"][n]
     rows["entry_time_ns"][i, column] = now_ns
+    if column < desk.holdings.shape[1]:
+        desk.holdings["move_bps"][i, column] = events["expected_move_bps"][n]
+        desk.holdings["confidence"][i, column] = events["confidence"][n]
     floor = max(desk.ledger["trade_floor"][i], events["trade_id"][n])
     desk.ledger["trade_floor"][i] = floor
     adjusted_ns = max(desk.venue["adjusted_venue_ns"][i], events["venue_time_ns"][n])

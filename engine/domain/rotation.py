@@ -11,10 +11,10 @@ How strong a position is, in bps of its notional, and what an entry must bring t
     edge >= keep + cost of leaving now + rotate_bps            of the position whose sum is least
 
 `confidence` and expected move are those of its entry, gains and losses at the price it could be
-closed at. A position that is not known so (of an earlier session, of a market maker), younger than
-`rotate_hold_s`, guarded at the venue or with an order open is never closed for another. One
-rotation at a time. At unchanged prices each raises what is kept by rotate_bps and the costs at
-least, so none leads back. docs/portfolio.md.
+closed at; a restart keeps the former (`engine.domain.promises`). A position that is not known so
+(of a market maker), younger than `rotate_hold_s`, guarded at the venue or with an order open is
+never closed for another. One rotation at a time. At unchanged prices each raises what is kept by
+rotate_bps and the costs at least, so none leads back. docs/portfolio.md.
 """
 
 from __future__ import annotations

@@ -118,6 +118,15 @@ class Life:
         away = int(self.moods.gauss(0.0, 2_000.0))
         self.rig.show(i, BID + away, ASK + away)
 
+    def restart(self) -> None:
+        """Let the venue answer whatever is open, and a new session go on from the journal."""
+        while self.open:
+            self.answer()
+        self.rotations -= self.rig.tally(Tally.ROTATIONS)
+        self.rig = RotationRig(instruments=INSTRUMENTS, earlier=self.rig)
+        for held in self.twin.held.values():
+            held.since_ns = self.rig.now_ns
+
     def go(self, turns: int) -> None:
         """Live so many turns; hold the bound after each."""
         for _ in range(turns):
@@ -134,6 +143,18 @@ def test_a_random_life_is_the_twins(seed: int) -> None:
     life = Life(seed)
     life.go(400)
     assert life.rotations > 3, "rotations happened"
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_a_life_over_restarts_is_the_twins(seed: int) -> None:
+    life = Life(seed)
+    rotations = 0
+    for _ in range(5):
+        life.go(100)
+        rotations += life.rotations
+        life.restart()
+        assert set(life.twin.held) == life.rig.places()
+    assert rotations > 3, "rotations happened"
 
 
 @settings(max_examples=15)

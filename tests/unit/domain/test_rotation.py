@@ -219,7 +219,44 @@ def test_an_unknown_figure_makes_it_unknown(figures: tuple[float, float, float])
     assert math.isnan(keep_bps(0.5, *figures))
 
 
-def test_of_positions_that_a_session_finds_nothing_is_known() -> None:
+def test_a_position_without_figures_is_never_closed_for_another() -> None:
     rig = full()
-    rig.desk.holdings[:] = RotationRig().desk.holdings
+    rig.desk.holdings[:] = 0
     assert requested(rig.want(Signal(3, 0, edge_bps=1e6))) == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_entries_promised_survives_a_restart(times: int) -> None:
+    rig = full()
+    before = rig.desk.holdings.copy()
+    for _ in range(times):
+        rig = RotationRig(earlier=rig)
+    assert rig.desk.holdings.tolist() == before.tolist()
+    assert requested(rig.want(STRONG)) == [], "nobody knows how old they are: as of the restart"
+    rig.wait(HOLD_S)
+    for i in range(4):
+        rig.show(i)
+    leaving = of_type(rig.want(STRONG), T.SIGNAL_GENERATED)[-1]
+    assert (leaving["instrument_index"], leaving["reason"]) == (1, StrategyReason.ROTATED)
+    told = dict(
+        zip(ROTATION_INPUTS, (float(leaving[f"input_{k}"]) for k in (1, 2, 3, 4)), strict=True)
+    )
+    assert told["confidence"] == 0.3
+
+
+def test_of_an_entry_that_waited_for_its_place_a_restart_knows_what_it_promised() -> None:
+    rig = full()
+    (leaving,) = requested(rig.want(STRONG))
+    rig.want(Signal(3, 1, move_bps=7.0))  # full, and a rotation runs: refused
+    (entry,) = requested(rig.settle(leaving))
+    rig.settle(entry)
+    kept = RotationRig(earlier=rig).desk.holdings[3, 0]
+    assert (kept["move_bps"], kept["confidence"]) == (STRONG.move_bps, STRONG.confidence)
+
+
+def test_an_entry_that_waited_and_was_not_sent_promised_nothing() -> None:
+    rig = full()
+    (leaving,) = requested(rig.want(STRONG))
+    rig.wait(ROTATION_WAIT_NS / 1e9 + 0.1)
+    rig.update(leaving, OrderStatus.REJECTED)
+    assert RotationRig(earlier=rig).desk.holdings[3, 0]["move_bps"] == 0.0
