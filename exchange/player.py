@@ -10,10 +10,12 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Callable
 
+import orjson
+
 from exchange.book import BUY, SELL, Book
 from exchange.clock import VirtualClock
 from exchange.derived import DerivedStreams
-from exchange.errors import TapeError
+from exchange.errors import ApiError, TapeError
 from exchange.events import DIFF, LIQUIDATION, MARK, QUOTE, SNAPSHOT, TRADE, Event, EventSource
 from exchange.matching import Market
 from exchange.streams import TOLD_PERIOD, Hub
@@ -25,6 +27,8 @@ REPEAT_PAUSE_S = 1.0  # before a tape nobody need subscribe to plays again
 MIN_WAIT_S = 0.001  # resolution of the event loop's timers
 MAX_WAIT_S = 0.1
 SUBSCRIBE_SETTLE_S = 0.05  # play starts when nobody subscribed for this long ...
+FURTHEST_PART = 10  # of the last price: a trade by hand is no further from it
+NS_PER_MS = 1_000_000
 SUBSCRIBE_SETTLE_MAX_S = 1.0  # ... but not later than this after the first subscriber
 
 
@@ -105,6 +109,41 @@ class Player:
         if self._timer is not None:
             self._timer.cancel()
         self.ended = True
+
+    def print_trade(self, market: Market, price: int, qty: int, *, is_sell: bool) -> int:
+        """Let somebody else's trade happen now, as a trade of the source does; return its time, ms.
+
+        It has the id of the last trade, so that ids of the source stay what they are; aggregated
+        trades are numbered here.
+
+        Raises:
+            ApiError: the market does not play, has not traded, or is more than a tenth away.
+        """
+        day = self._derived.series[market.index].day()
+        if not self.started or self.ended or day is None or day.last_id < 0:
+            raise ApiError(-1000, "nothing trades now")
+        if abs(price - market.last_price) * FURTHEST_PART > market.last_price:
+            raise ApiError(-1000, "the price is more than a tenth away from the last trade")
+        now_ns = self._clock.now_ns()
+        now_ms = now_ns // NS_PER_MS
+        spec = market.spec
+        body = orjson.dumps(
+            {
+                "e": "trade",
+                "E": now_ms,
+                "T": now_ms,
+                "s": spec.symbol,
+                "t": day.last_id,
+                "p": spec.price_text(price),
+                "q": spec.qty_text(qty),
+                "X": "MARKET",
+                "m": is_sell,
+            }
+        )
+        fields = (price, qty, is_sell, day.last_id, now_ms, now_ms)
+        self._play([(now_ns, market.index, TRADE, fields, body)])
+        self.deliver()
+        return now_ms
 
     def _turn(self) -> None:
         if self.ended:

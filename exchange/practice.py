@@ -51,6 +51,7 @@ class Practice:
             ("GET", "/practice/sent", self.sent),
             ("POST", "/practice/position", self.position),
             ("POST", "/practice/deposit", self.deposit),
+            ("POST", "/practice/tick", self.tick),
             ("POST", "/practice/fault", self.fault),
             ("GET", "/practice/faults", self.faults),
             ("GET", "/practice/kinds", self.kinds),
@@ -104,6 +105,20 @@ class Practice:
         reason = "DEPOSIT" if amount >= 0 else "WITHDRAW"
         api.venue.tell_account(account, [], reason, amount)
         return {"walletBalance": money_text(account.wallet)}
+
+    def tick(self, api: Api, call: Call) -> object:
+        """Print somebody else's trade on the market: resting orders, bars and streams see it."""
+        order = _json(call.request)
+        market = api.venue.market(str(order.get("symbol", "")))
+        spec, side = market.spec, order.get("side")
+        price = parse_units(str(order.get("price", "")), spec.price_decimals)
+        qty = parse_units(str(order.get("quantity", "")), spec.qty_decimals)
+        if price <= 0 or price % spec.tick or qty <= 0 or qty % spec.step:
+            raise ApiError(-1000, "price and quantity are whole ticks and steps above zero")
+        if side not in {"BUY", "SELL"}:
+            raise ApiError(-1000, "side is BUY or SELL")
+        player = self._exchange.player
+        return {"time": player.print_trade(market, price, qty, is_sell=side == "SELL")}
 
     def fault(self, _api: Api, call: Call) -> object:
         """Arm or carry out a fault."""

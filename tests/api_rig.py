@@ -17,7 +17,7 @@ from engine.processes.outside_orders import Told
 from engine.store.control_audit import ControlAudit
 from engine.store.pages import SessionPages
 from engine.web.accounts import Accounts
-from engine.web.bodies import CancelBody, ExecuteBody, OrderBody
+from engine.web.bodies import CancelBody, ExecuteBody, OrderBody, TickBody
 from engine.web.buttons import Buttons
 from engine.web.gate import Gate
 from engine.web.reach import Reach
@@ -256,8 +256,15 @@ class Served:
             self.orders,
             self.onboarding,
             FeedLines(self.operator.told),
+            self.tick,
         )
         self.api = ApiThread(bind("127.0.0.1", 0))
+
+    def tick(self, asked: TickBody) -> Outcome:
+        """Print a tick of one instrument."""
+        self.operator.told.append((f"{asked.symbol} {asked.price}", "", ""))
+        known = asked.symbol == "BTCUSDT"
+        return Outcome("printed" if known else "not printed", known, TradingState.ENABLED)
 
     def chart(self, symbol: str, bars: str) -> tuple[int, bytes]:
         """Draw one instrument."""

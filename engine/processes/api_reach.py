@@ -25,6 +25,7 @@ from engine.processes.segments import Segments
 from engine.processes.shed import MemoryShed
 from engine.processes.status import StatusBoard
 from engine.processes.strategy_rows import strategy_rows
+from engine.processes.ticks import Ticks
 from engine.store.control_audit import ControlAudit
 from engine.store.instrument_segment import published_instruments
 from engine.store.pages import SessionPages
@@ -93,6 +94,7 @@ def create(
         ),
         onboarding,
         FeedPanel(commands, symbols),
+        Ticks(config, commands).submit,
     )
     return create_app(
         reach, Gate(token, accounts, Buttons(Path(config.home)), config.access.api_token)

@@ -29,10 +29,11 @@ PRACTICE_KEY = "practice"  # and its secret: the default of the exchange
 class PracticeError(Exception):
     """The practice exchange did not start or does not answer; the message says why."""
 
-    def __init__(self, message: str, exit_code: int | None = None) -> None:
-        """Keep the sentence, and what the exchange ended with if it ended."""
+    def __init__(self, message: str, exit_code: int | None = None, refusal: str = "") -> None:
+        """Keep the sentence, what the exchange ended with if it ended, and what it refused by."""
         super().__init__(message)
         self.exit_code = exit_code
+        self.refusal = refusal
 
 
 @dataclass(frozen=True)
@@ -153,18 +154,25 @@ class PracticeExchange:
         if self._process is not None:
             self.fetch("/practice/play", "POST")
 
-    def fetch(self, path: str, method: str = "GET") -> dict[str, Any]:
+    def fetch(
+        self,
+        path: str,
+        method: str = "GET",
+        body: dict[str, str] | None = None,
+        timeout_s: float = ANSWER_DEADLINE_S,
+    ) -> dict[str, Any]:
         """Return one of the exchange's own documents, such as `/practice/state`.
 
         Raises:
-            PracticeError: no answer, or not a JSON object.
+            PracticeError: no answer, or not a JSON object; `refusal` is what the exchange said.
         """
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(
-            parts.hostname or "127.0.0.1", parts.port or 80, timeout=ANSWER_DEADLINE_S
+            parts.hostname or "127.0.0.1", parts.port or 80, timeout=timeout_s
         )
         try:
-            connection.request(method, path, headers={"X-MBX-APIKEY": PRACTICE_KEY})
+            text = None if body is None else json.dumps(body)
+            connection.request(method, path, text, {"X-MBX-APIKEY": PRACTICE_KEY})
             answer = connection.getresponse()
             document = json.loads(answer.read())
         except (OSError, ValueError, http.client.HTTPException) as error:
@@ -174,7 +182,8 @@ class PracticeExchange:
             connection.close()
         if answer.status != http.client.OK or not isinstance(document, dict):
             message = f"{self.url}{path}: answered {answer.status}"
-            raise PracticeError(message)
+            said = document.get("msg", "") if isinstance(document, dict) else ""
+            raise PracticeError(message, refusal=str(said))
         return document
 
     def stop(self) -> None:

@@ -151,6 +151,15 @@ class GapsBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = ""
 
 
+class TickBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A trade of somebody else's; decimals are text, so that they stay exact."""
+
+    symbol: Symbol
+    side: Annotated[str, Meta(pattern="^(buy|sell)$", description="Of who takes.")]
+    price: Annotated[str, Meta(pattern=DECIMAL, description="In whole ticks.")]
+    quantity: Annotated[str, Meta(pattern=DECIMAL, description="In whole lots.")]
+
+
 class NoteBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A person's word on a decision, for the audit trail."""
 

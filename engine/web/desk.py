@@ -38,6 +38,7 @@ from engine.web.bodies import (
     Problem,
     Rows,
     SearchQuery,
+    TickBody,
 )
 from engine.web.panel import command_of, decided, state_of, wrong_state
 from engine.web.reach import Reach
@@ -207,6 +208,8 @@ class Desk:
         if isinstance(asked, OnboardBody):
             act = onboarding.onboard if name == ONBOARD else onboarding.offboard
             return act(asked.part, who, asked.reason)
+        if isinstance(asked, TickBody):
+            return self._reach.tick(asked)
         outcome = decided(commands.panel, self._reach.feed, name, asked, who)
         if outcome is not None:
             return outcome
@@ -334,6 +337,8 @@ def _words(name: str, asked: CommandBody) -> str:
         return f"{name} {asked.number}"
     if isinstance(asked, FeedLineBody):
         return f"{name} {asked.line}"
+    if isinstance(asked, TickBody):
+        return f"{name} {asked.symbol} {asked.side} {asked.quantity} at {asked.price}"
     if isinstance(asked, GapsBody):
         return f"{name} {asked.symbol or 'all'}"
     if isinstance(asked, NoteBody):

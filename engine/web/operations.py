@@ -40,6 +40,7 @@ from engine.web.bodies import (
     PartBody,
     Rows,
     SearchQuery,
+    TickBody,
 )
 
 
@@ -118,7 +119,12 @@ OPERATIONS: Final = (
     ),
     Operation("logout", "POST", "access", "Close the page's session.", Scope.NONE, gives=Identity),
     # data intake
-    _open("submit_tick", "POST", "data", "a way for records from outside into the feed"),
+    _act(
+        "submit_tick",
+        "Have the practice exchange print a trade; refused on any other market.",
+        takes=TickBody,
+        group="data",
+    ),
     _act(
         "switch_primary_feeds",
         "Have market data carried by the first or the second line; both deliver meanwhile.",

@@ -12,6 +12,7 @@ from engine.web.bodies import (
     HeldBody,
     ModuleBody,
     PartBody,
+    TickBody,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def command_of(name: str, asked: CommandBody) -> str:
     """Return the command an operation stands for; empty: it is about no state of trading."""
     if isinstance(asked, ModuleBody):
         return STATES.get(asked.state, "") if asked.module == TRADING else ""
-    if isinstance(asked, HeldBody | PartBody | FeedLineBody | GapsBody):
+    if isinstance(asked, HeldBody | PartBody | FeedLineBody | GapsBody | TickBody):
         return ""
     return SAME_AS.get(name, name)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.store.control_audit import ControlAudit
 from engine.store.pages import SessionPages
-from engine.web.bodies import CancelBody, ExecuteBody, OrderBody
+from engine.web.bodies import CancelBody, ExecuteBody, OrderBody, TickBody
 from engine.web.panel import ControlPanel, FeedControl
 
 if TYPE_CHECKING:
@@ -133,3 +133,4 @@ class Reach(NamedTuple):
     orders: OrderPort
     onboarding: Onboards
     feed: FeedControl
+    tick: Callable[[TickBody], Outcome]  # print one, or say why not

@@ -86,6 +86,60 @@ def test_bad_position_commands_change_nothing(tmp_path: Path, order: dict[str, s
     run(test())
 
 
+TICK = {"symbol": "BTCUSDT", "side": "SELL", "price": "59995.00", "quantity": "0.250"}
+
+
+def test_a_trade_by_hand_fills_what_rests_and_is_in_history_and_bars(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(tape_of(short_tape(tmp_path / "a", tail_ms=60_000))) as exchange:
+            rest = exchange.rest()
+            assert (await rest.practice("/practice/tick", TICK)).status == 400, "not yet"
+            await rest.practice("/practice/play", {})
+            await exchange.until(lambda: exchange.exchange.player.event_count == 9)
+            await rest.order(side="BUY", quantity="0.010", price="59995.00", newClientOrderId="in")
+            assert (await rest.practice("/practice/tick", TICK)).status == 200
+            fills = (await rest.open("/practice/ledger", account=KEY)).json["trades"]
+            assert [(f["clientOrderId"], f["price"]) for f in fills] == [("in", "59995.00")]
+            found = exchange.exchange.derived
+            await exchange.until(lambda: len(found.history) == 3)
+            trades = (await rest.open("/fapi/v1/aggTrades", symbol="BTCUSDT")).json
+            assert [row["a"] for row in trades] == [1, 2, 3]
+            assert (trades[2]["p"], trades[2]["q"], trades[2]["m"]) == ("59995.00", "0.250", True)
+            bar = found.series[0].day()
+            assert bar is not None
+            assert bar.count == 3
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"symbol": "XXXUSDT"},
+        {"price": "NaN"},
+        {"price": "0"},
+        {"price": "59995.05"},
+        {"price": "30000.00"},
+        {"quantity": "0"},
+        {"quantity": "-1"},
+        {"side": "UP"},
+        {"side": ["SELL"]},
+    ],
+)
+def test_a_trade_by_hand_that_is_none_is_not_printed(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    async def test() -> None:
+        async with running(tape_of(short_tape(tmp_path / "a", tail_ms=60_000))) as exchange:
+            rest = exchange.rest()
+            await rest.practice("/practice/play", {})
+            await exchange.until(lambda: exchange.exchange.player.event_count == 9)
+            assert (await rest.practice("/practice/tick", TICK | change)).status == 400
+            assert exchange.exchange.player.event_count == 9
+
+    run(test())
+
+
 def test_deposits_and_withdrawals(tmp_path: Path) -> None:
     async def test() -> None:
         async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:

@@ -289,7 +289,30 @@ def test_nonsense_is_not_asked_of_the_feed(served: Served, name: str, body: obje
     assert served.operator.told == []
 
 
-@pytest.mark.parametrize("name", ["switch_primary_feeds", "trigger_reconcile_gap"])
+TICK = {"symbol": "BTCUSDT", "side": "buy", "price": "61800.1", "quantity": "0.010"}
+
+
+def test_a_tick_is_printed_once_per_request_id_and_written_down(served: Served) -> None:
+    assert served.told("submit_tick", TICK | {"request_id": "t1", "reason": "try"}).status == 200
+    again = served.told("submit_tick", TICK | {"request_id": "t1", "reason": "try"})
+    assert again.headers["idempotent-replay"] == "true"
+    assert served.told("submit_tick", TICK | {"symbol": "NOSUCH"}).status == 409
+    assert [what for what, _, _ in served.operator.told] == ["BTCUSDT 61800.1", "NOSUCH 61800.1"]
+    row = served.ask("GET", "/v1/fetch_audit_trail").document["rows"][0]
+    assert row["what"] == "submit_tick BTCUSDT buy 0.010 at 61800.1"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"price": 61_800.1}, {"price": "-1"}, {"price": "1e5"}, {"quantity": "NaN"}, {"side": "up"},
+     {"symbol": ""}, {"symbol": "../x"}, {"venue_time": 3}],
+)  # fmt: skip
+def test_a_tick_that_is_none_is_a_400(served: Served, change: dict[str, object]) -> None:
+    assert served.told("submit_tick", TICK | change).status == 400
+    assert served.operator.told == []
+
+
+@pytest.mark.parametrize("name", ["switch_primary_feeds", "trigger_reconcile_gap", "submit_tick"])
 def test_who_may_only_look_asks_nothing_of_the_feed(
     served: Served, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
