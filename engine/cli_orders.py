@@ -15,6 +15,7 @@ from engine.cli_views import table
 METHODS: Final = ("twap", "vwap", "pov", "iceberg", "shortfall", "peg", "hidden")
 COLUMNS: Final = (
     "order", "instrument", "method", "side", "quantity", "filled", "children", "state", "reason",
+    "curve",
 )  # fmt: skip
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 ORDER_EXAMPLE: Final = """\

@@ -14,6 +14,7 @@ from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.limits import RiskLimits
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.processes.parents import Parents
+from engine.processes.volume_profiles import VolumeProfiles
 from ringbuffer.ring import Producer, Ring
 from tests.desk_rig import ASK, BID, GENEROUS, MS, DeskRig, make_event, of_type
 
@@ -39,9 +40,10 @@ class ParentsRig:
         self.resting: dict[int, np.void] = {}  # at the venue, by number
         self.silent = False  # the venue answers nothing
         self.touch = (BID, ASK)
+        self.profiles = VolumeProfiles(self.desk.state, None)
         self.parents = Parents(
             self._events, self._market, self.desk.state, self._sent.append, self._show,
-            lambda: self.desk.now_ns,
+            self.profiles, lambda: self.desk.now_ns,
         )  # fmt: skip
 
     def close(self) -> None:

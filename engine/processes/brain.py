@@ -203,6 +203,7 @@ class Brain:
         from engine.processes.intake import Intake
         from engine.processes.parents import Parents
         from engine.processes.strategy_rows import strategy_rows
+        from engine.processes.volume_profiles import PROFILE_FILE, VolumeProfiles
 
         self.strategies = strategy_rows(self.config)
         state = create_session_state(
@@ -218,6 +219,7 @@ class Brain:
             state,
             self._executor.offer,
             partial(write_board, self.executions),
+            VolumeProfiles(state, Path(self.config.state_dir) / PROFILE_FILE),
         )
         self._held = HeldShow(self.context.control, state)
         idle = choose(

@@ -269,6 +269,7 @@ class OutsideOrders:
             "filled": instrument.qty_text(row["filled_lots"]),
             "children": row["children"],
             "in_doubt": row["in_doubt"],
+            "curve": row["curve"].lower(),
             "state": row["state"],
             "reason": row["reason"],
         }

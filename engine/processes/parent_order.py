@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engine.domain.codes import EventType, OrderStatus, TimeInForce, TradingState
 from engine.domain.execution.asked import Asked
 from engine.domain.execution.parent import Place
+from engine.domain.execution.profile import Shape
 from engine.domain.execution.work import (
     OVER,
     ChildOrder,
@@ -62,7 +63,7 @@ class ParentOrder:
     """One parent order; one thread only."""
 
     def __init__(
-        self, identity: Identity, asked: Asked, plan: Plan | None, mid_ticks: float
+        self, identity: Identity, asked: Asked, plan: Plan | None, mid_ticks: float, shape: Shape
     ) -> None:
         """Begin it.
 
@@ -71,10 +72,12 @@ class ParentOrder:
             asked: what it is.
             plan: how it is worked; None: it cannot be, and is over.
             mid_ticks: the market's mid now, which is what one wanted to pay.
+            shape: what the curve of its plan came from.
         """
         self.identity = identity
         self.asked = asked
         self.mid_ticks = mid_ticks
+        self.shape = shape
         self.work = Work()
         self._plan = plan
         self._fold = Fold()

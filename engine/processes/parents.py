@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from engine.domain.codes import EVENT_APPLIED, EventType, RecordType, Role, TradingState
 from engine.domain.execution.asked import NS_PER_S, PARENTS_MAX, Asked, Least, Method
 from engine.domain.execution.parent import Child, Place
+from engine.domain.execution.profile import Shape
 from engine.domain.execution.work import Market, StopReason, Withdraw
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.domain.state import State
 from engine.domain.words import Word
 from engine.processes.outside_records import OutsideOrder, pack_outside
 from engine.processes.parent_order import Identity, ParentOrder, Progress
+from engine.processes.volume_profiles import Expected, VolumeProfiles
 from ringbuffer.ring import Observer, Ring
 
 SHOWN_MAX: Final = 32  # parents that are shown, the newest
@@ -97,6 +99,7 @@ class Parents:
         state: State,
         send: Callable[[bytes], None],
         show: Callable[[bytes], object],
+        profiles: VolumeProfiles,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Listen from now on.
@@ -107,6 +110,7 @@ class Parents:
             state: what the kernel thread works on; words and quotes are read while it does.
             send: hands a record of 256 bytes to the report ring.
             show: takes a JSON document for whoever looks.
+            profiles: what a day's volume looks like, for VWAP; looked after here.
             now_ns: the clock of the records.
         """
         self._events = Observer(events)
@@ -115,6 +119,7 @@ class Parents:
         self._state = state
         self._send = send
         self._show = show
+        self._profiles = profiles
         self._now_ns = now_ns
         self._watch: MarketWatch | None = None
         self._at_work: OrderedDict[int, ParentOrder] = OrderedDict()
@@ -124,6 +129,7 @@ class Parents:
 
     def look(self) -> None:
         """Hear, look and act once."""
+        self._profiles.look(self._now_ns())
         for _ in range(LOOKS_MAX):
             _, count, lost = self._events.poll_into(self._buffer)
             if lost and self._at_work:
@@ -147,6 +153,7 @@ class Parents:
         for parent in list(self._at_work.values()):
             parent.end(StopReason.SESSION)
             self._tell(parent)
+        self._profiles.save()
         self.close()
 
     def close(self) -> None:
@@ -196,15 +203,17 @@ class Parents:
         self._watch.watch(index)
         market = self._watch.market(index)
         mid_ticks = (market.bid_ticks + market.ask_ticks) / 2
+        now_ns, expected = self._now_ns(), Expected(Shape.NOT_ASKED, None, 0)
         try:
-            plan = asked.plan(
-                least_of(self._state, index, mid_ticks),
-                self._now_ns(),
-                expected_lots=expected_lots(self._state, index, asked.span_s),
-            )
+            if asked.method is Method.VWAP:
+                span_ns = round(asked.span_s * NS_PER_S)
+                paced = expected_lots(self._state, index, asked.span_s)
+                expected = self._profiles.expected(index, now_ns, span_ns, paced)
+            least = least_of(self._state, index, mid_ticks)
+            plan = asked.plan(least, now_ns, curve=expected.curve, expected_lots=expected.lots)
         except ValueError:  # as the market is now it cannot be done
             plan = None
-        parent = ParentOrder(identity, asked, plan, mid_ticks)
+        parent = ParentOrder(identity, asked, plan, mid_ticks, expected.shape)
         if len(self._at_work) >= PARENTS_MAX:
             parent.end(StopReason.CROWDED)
         self._at_work[identity.number] = parent
@@ -287,6 +296,7 @@ class Parents:
             "state": progress.state.name,
             "reason": progress.reason.name,
             "in_doubt": progress.is_doubted,
+            "curve": parent.shape.name,
         }
         while len(self._shown) > SHOWN_MAX:
             over = next((key for key in self._shown if key not in self._at_work), None)
@@ -332,5 +342,6 @@ def _record_of(parent: ParentOrder, progress: Progress) -> bytes:
         "order_status": progress.state,
         "reason": progress.reason,
         "input_0": parent.mid_ticks,
+        "input_1": parent.shape,
     }
     return pack_outside(EventType.PARENT_STATE, Role.BRAIN, "", words)

@@ -83,8 +83,9 @@ class Asked(NamedTuple):
         Args:
             least: what the venue takes.
             start_ns: now, of the clock that will be asked.
-            curve: of the volume as expected, for VWAP; None: even, corrected by what trades.
-            expected_lots: by the market over the span, for VWAP without a curve.
+            curve: of the volume as expected, for VWAP; None: even.
+            expected_lots: by the market over the span, for VWAP: what trades corrects the curve;
+                0: the curve stands as it is.
 
         Raises:
             ValueError: a number of it makes no sense; the message is a sentence.
@@ -123,10 +124,10 @@ class Asked(NamedTuple):
             return Peg(behind_ticks=round(self.detail), end_ns=end_ns)
         if self.method is Method.SHORTFALL:
             return Scheduled(shortfall(start_ns, end_ns, self.detail, STEPS), patience_ns)
+        if self.method is Method.VWAP and expected_lots > 0:
+            return LiveVolume(curve or even(start_ns, end_ns), expected_lots, patience_ns)
         if self.method is Method.VWAP and curve is None:
-            if expected_lots <= 0:
-                raise ValueError("no volume was seen yet to expect any: ask for twap or pov")
-            return LiveVolume(even(start_ns, end_ns), expected_lots, patience_ns)
+            raise ValueError("no volume was seen yet to expect any: ask for twap or pov")
         return Scheduled(curve or even(start_ns, end_ns), patience_ns)
 
     def _iceberg(self, parent: Parent) -> Iceberg:

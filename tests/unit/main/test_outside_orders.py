@@ -303,6 +303,7 @@ PARENT = ExecuteBody(
 ROW = {
     "number": 41, "instrument_index": 0, "method": "twap", "side": "sell", "qty_lots": 100,
     "filled_lots": 25, "children": 4, "state": "WORKING", "reason": "NONE", "in_doubt": False,
+    "curve": "NOT_ASKED",
 }  # fmt: skip
 
 

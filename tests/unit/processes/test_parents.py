@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from engine.domain.codes import EVENT_POST_ONLY, EventType, TimeInForce, TradingState
 from engine.domain.execution.asked import PARENTS_MAX, Method
+from engine.domain.execution.profile import DAYS_MIN, QUARTER_NS, QUARTERS, Shape
 from engine.domain.execution.work import StopReason, WorkState
+from engine.domain.market_state import CLOCK_OFFSET_NS
 from engine.processes.parents import SHOWN_MAX, expected_lots, least_of
 from tests.desk_rig import ASK, BID, GENEROUS, of_type
 from tests.parents_rig import EXECUTION, ParentsRig
@@ -106,6 +108,26 @@ def test_a_vwap_needs_volume_that_was_seen(rig: ParentsRig) -> None:
     number = rig.execute(Method.VWAP, 40)
     rig.run(12, traded=1)
     assert rig.told(number)[-1] == (WorkState.DONE, StopReason.NONE, 40)
+    assert rig.row(number)["curve"] == "EVEN_UNKNOWN"
+    assert rig.row(rig.execute(Method.TWAP, 40))["curve"] == "NOT_ASKED"
+
+
+def test_a_vwap_follows_the_day_that_was_learned_and_says_so(rig: ParentsRig) -> None:
+    now_ns = rig.desk.now_ns
+    progress = rig.desk.state.market.progress
+    progress[CLOCK_OFFSET_NS] = 20_000 * QUARTERS * QUARTER_NS - 5 * 1_000_000_000 - now_ns
+    profile = rig.profiles.profile(0)
+    profile.days[:] = [DAYS_MIN] * QUARTERS
+    profile.means[:] = [0.0] * QUARTERS
+    profile.means[-1], profile.means[0] = 9_000.0, 90.0  # in five seconds a new day begins
+    number = rig.execute(Method.VWAP, 400)
+    rig.run(5, traded=10)
+    assert int(rig.children(number)["qty_lots"].sum()) >= 380
+    rig.run(8, traded=1)
+    assert rig.told(number)[-1] == (WorkState.DONE, StopReason.NONE, 400)
+    assert rig.row(number)["curve"] == "LEARNED"
+    told = of_type(rig.desk.all_events(), EventType.PARENT_STATE)
+    assert set(told["input_1"].tolist()) == {float(Shape.LEARNED)}
 
 
 @pytest.mark.parametrize("state", [TradingState.PAUSED, TradingState.REDUCING])
