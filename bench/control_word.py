@@ -21,7 +21,14 @@ from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.reader import SourceReader
 from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
 from ringbuffer import layout
-from ringbuffer.counters import HISTOGRAM_MAX, CountersSegment, Percentiles, summarise
+from ringbuffer.counters import (
+    HISTOGRAM_BUCKETS,
+    HISTOGRAM_MAX,
+    CountersSegment,
+    Percentiles,
+    bucket_upper_ns,
+    summarise,
+)
 from ringbuffer.ring import Ring
 from ringbuffer.segment import Segment
 
@@ -29,7 +36,7 @@ Records = NDArray[np.void]
 OPEN_COUNTER = [row.name for row in BRAIN_COUNTERS].index("orders_open")
 WORDS = 20  # halts by the word alone
 OPEN_S = 5.0  # for the last order to be cancelled
-SPAN_S = 3.0  # with pages, and without them, twice in a pass
+SPAN_S = 5.0  # with pages, and without them, twice in a pass
 JOURNAL_S = 1.0  # for the journal to hold what the brain just wrote
 SPANS = {"tick to order": "tick_to_order_ns", "lag": "lag_ns"}
 SEEN = "halt, seen by the brain"
@@ -112,13 +119,16 @@ class Word:
 
 def _span(found: Percentiles) -> Pass:
     named = (("p50", found.p50_ns), ("p99", found.p99_ns), ("p99.9", found.p999_ns))
-    return {name: ns / 1e6 for name, ns in named} | {"count": float(found.sample_count)}
+    shown = {name: ns / 1e6 for name, ns in (*named, ("max", found.max_ns))}
+    return shown | {"count": float(found.sample_count)}
 
 
 def between(before: list[int], after: list[int]) -> Percentiles:
     """Return the percentiles of what a histogram took between two copies of its words."""
     words = [now - then for now, then in zip(after, before, strict=True)]
-    words[HISTOGRAM_MAX] = after[HISTOGRAM_MAX]  # percentiles never lie above it
+    # The longest of the run may have come before: of the span it is known as far as its bucket.
+    filled = [place for place, count in enumerate(words[HISTOGRAM_BUCKETS:]) if count]
+    words[HISTOGRAM_MAX] = min(after[HISTOGRAM_MAX], bucket_upper_ns(filled[-1]) if filled else 0)
     return summarise(words)
 
 

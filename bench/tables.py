@@ -54,6 +54,7 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("orders", "fills", "over limit", "held back"),
         ("refused", "unknown", "disagreements"),
     ),
+    "control": (LATENCY,),
     "durability": (("p50", "p99", "max", "count"),),
     "store_rates": (("records",), ("rows", "events")),
     "market_load": (

@@ -18,6 +18,7 @@ from bench.control import BENCH, HALT_CASES, Control, Row, children, pages, summ
 from bench.control_word import between, entries_between, first_halt_ns, first_refusal_ns
 from engine.domain.codes import EVENT_ENTRY, EventType, TradingState
 from engine.domain.risk_reasons import RiskReason
+from engine.processes.outside_orders import Told
 from engine.web.bodies import OrderBody
 from ringbuffer.counters import CountersSegment
 from tests.api_rig import TOKEN, Served, serving
@@ -152,6 +153,7 @@ def test_the_lag_of_a_span_is_of_that_span_alone() -> None:
         segment.close()
     assert found.sample_count == 100
     assert 20_000 <= found.p99_ns < 25_000
+    assert found.max_ns == found.p99_ns, "the longest of the run came before"
 
 
 def test_only_orders_that_open_and_were_decided_between_count() -> None:
@@ -174,5 +176,35 @@ def test_pages_are_open_while_a_case_runs_and_closed_after_it(
 
 def test_the_summary_is_of_what_was_waited() -> None:
     found = summary([1.0, 3.0, 2.0])
-    assert found == {"p50": 2.0, "p99": pytest.approx(2.98), "max": 3.0, "count": 3.0}
+    assert found == {
+        "p50": 2.0,
+        "p99": pytest.approx(2.98),
+        "p99.9": pytest.approx(2.998),
+        "max": 3.0,
+        "count": 3.0,
+    }
     assert set(found) <= set(BENCH.units)
+
+
+def test_an_order_by_hand_waits_until_none_of_ours_is_on_its_way_the_other_way(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served.board, "book", lambda *_: (200, {"bids": [["100.3", "1"]]}))
+    sent = served.orders.answer
+    refused_once = Told(409, "refused", TradingState.ENABLED, reasons=("SELF_TRADE",))
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        served.orders.answer = sent
+
+    monkeypatch.setattr("bench.control.time.sleep", pause)
+    rows = [Row("BTCUSDT", Decimal("0.5"), Decimal("0.01"), Decimal(5))]
+    bench = Control(served.api.port, TOKEN)
+    served.orders.answer = refused_once
+    bench.rest(rows)
+    assert (len(served.orders.asked), len(pauses)) == (2, 1)
+    served.orders.answer = refused_once._replace(reasons=("RATE_GLOBAL",))
+    with pytest.raises(AssertionError, match="RATE_GLOBAL"):
+        bench.rest(rows)
+    assert len(served.orders.asked) == 3
