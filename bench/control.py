@@ -177,8 +177,9 @@ class Control:
         """Halt again and again while orders rest; resuming between two is not counted, ms."""
         found: dict[str, list[float]] = {case: [] for case in HALT_CASES}
         for _ in within(HALTS, HALTS_S):
+            word.forget()
             self.rest(rows)
-            word.until_open(lambda count: count >= len(rows))
+            word.until_resting(len(rows))
             began_s = time.perf_counter()
             # The answer comes while the cancels are under way: who waits for it sees them late.
             halting = threading.Thread(target=self.ask, args=("POST", "/v1/halt"), kwargs=BECAUSE)

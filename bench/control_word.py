@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.harness import Pass
-from engine.domain.codes import EVENT_ENTRY, EventType, TradingState
+from engine.domain.codes import EVENT_ENTRY, EventType, OrderStatus, TradingState
 from engine.domain.risk_reasons import RiskReason
 from engine.processes.control import ControlSegment, OperatorWord, RolePage, segment_name
 from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.reader import SourceReader
+from engine.store.session import read_document
 from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
 from ringbuffer import layout
 from ringbuffer.counters import (
@@ -51,6 +52,7 @@ class Word:
         run = json.loads((home / "run" / f"{name}.json").read_text("utf-8"))
         journal = Path(run["state_dir"]) / "journal" / run["session_id"]
         self._events = SourceReader(journal, SOURCE_EVENTS_BRAIN)
+        self._hand = [row.name for row in read_document(journal).strategies].index("hand")
         segment = Segment.attach(segment_name(name, "control"), kind=layout.KIND_CONTROL)
         self._control = ControlSegment(segment)
         self._counters = CountersSegment.attach(segment_name(name, "counters"))
@@ -72,6 +74,18 @@ class Word:
                 time.sleep(0.0001)
         finally:
             page.release()
+
+    def until_resting(self, count: int) -> None:
+        """Wait until the venue has taken so many orders by hand since the last look at the journal.
+
+        One on its way is no order that rests: it would be cancelled once it is there.
+        """
+        deadline_s = time.monotonic() + OPEN_S
+        taken: set[int] = set()
+        while len(taken) < count:
+            assert time.monotonic() < deadline_s, "orders by hand did not rest"
+            taken |= resting(self._fresh(), self._hand)
+            time.sleep(0.001)
 
     def halts(self) -> dict[str, list[float]]:
         """Halt by the word alone, again and again; return the waits, ms."""
@@ -98,6 +112,10 @@ class Word:
         count = len(found[REFUSED])
         assert 2 * count >= WORDS, f"{count} of {WORDS} halts refused an intent"
         return found
+
+    def forget(self) -> None:
+        """Look at the journal, so that the next look begins here."""
+        self._fresh()
 
     def _fresh(self) -> list[Records]:
         """Return what the brain said since the last time."""
@@ -130,6 +148,19 @@ def between(before: list[int], after: list[int]) -> Percentiles:
     filled = [place for place, count in enumerate(words[HISTOGRAM_BUCKETS:]) if count]
     words[HISTOGRAM_MAX] = min(after[HISTOGRAM_MAX], bucket_upper_ns(filled[-1]) if filled else 0)
     return summarise(words)
+
+
+def resting(parts: list[Records], strategy: int) -> set[int]:
+    """Return the numbers of a strategy's orders of which the venue said that it has them."""
+    return {
+        int(number)
+        for records in parts
+        for number in records["order_sequence"][
+            (records["event_type"] == EventType.ORDER_UPDATE)
+            & (records["order_status_after"] == OrderStatus.NEW)
+            & (records["strategy_index"] == strategy)
+        ]
+    }
 
 
 def first_halt_ns(parts: list[Records], since_ns: int) -> int:

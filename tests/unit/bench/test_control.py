@@ -15,8 +15,8 @@ import pytest
 
 from bench import control
 from bench.control import BENCH, HALT_CASES, Control, Row, children, pages, summary, within
-from bench.control_word import between, entries_between, first_halt_ns, first_refusal_ns
-from engine.domain.codes import EVENT_ENTRY, EventType, TradingState
+from bench.control_word import between, entries_between, first_halt_ns, first_refusal_ns, resting
+from engine.domain.codes import EVENT_ENTRY, EventType, OrderStatus, TradingState
 from engine.domain.risk_reasons import RiskReason
 from engine.processes.outside_orders import Told
 from engine.web.bodies import OrderBody
@@ -24,7 +24,7 @@ from ringbuffer.counters import CountersSegment
 from tests.api_rig import TOKEN, Served, serving
 from tests.ring_builders import unique_name
 from tests.store_builders import event_records
-from tests.store_events import event, request
+from tests.store_events import event, request, update
 
 
 @pytest.fixture
@@ -35,6 +35,15 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 class NothingOpen:
     """Stands for an engine whose orders are there and gone as they are asked for."""
+
+    def __init__(self) -> None:
+        self.resting: list[int] = []
+
+    def forget(self) -> None:
+        pass
+
+    def until_resting(self, count: int) -> None:
+        self.resting.append(count)
 
     def until_open(self, holds: object) -> None:
         assert callable(holds)
@@ -48,7 +57,9 @@ def test_each_halt_is_confirmed_and_undone_and_orders_rest_before_it(
     book = {"bids": [["100.3", "1"]]}
     monkeypatch.setattr(served.board, "book", lambda *_: (200, book))
     rows = [Row("BTCUSDT", Decimal("0.5"), Decimal("0.01"), Decimal(5))]
-    found = Control(served.api.port, TOKEN).halts(NothingOpen(), rows)  # type: ignore[arg-type]
+    engine = NothingOpen()
+    found = Control(served.api.port, TOKEN).halts(engine, rows)  # type: ignore[arg-type]
+    assert engine.resting == [1, 1], "each halt finds its orders at the venue"
     names = [name for name, _, _ in served.operator.told]
     assert names == ["halt", "confirm_halt", "resume", "halt", "resume"] * 2
     assert {case: len(waits) for case, waits in found.items()} == dict.fromkeys(HALT_CASES, 2)
@@ -98,6 +109,18 @@ def test_a_word_is_seen_at_the_first_step_that_says_so_after_it() -> None:
     assert first_halt_ns(parts, 11) == 70
     with pytest.raises(AssertionError, match="never said"):
         first_halt_ns(parts, 91)
+
+
+def test_an_order_rests_once_the_venue_has_taken_it() -> None:
+    new, filled = OrderStatus.NEW, OrderStatus.FILLED
+    rows = [
+        request(4, strategy_index=2),
+        update(5, new, strategy_index=2),
+        update(6, filled, strategy_index=2),
+        update(7, new, strategy_index=1),
+    ]
+    parts = [event_records(*rows), event_records(update(8, new, strategy_index=2))]
+    assert resting(parts, 2) == {5, 8}
 
 
 def refused(at_ns: int, cause_ns: int, reason: int = RiskReason.TRADING_STATE) -> dict[str, object]:
