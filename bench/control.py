@@ -57,6 +57,8 @@ HALTS_S = 30.0
 COMMAND_S = 0.35  # commands are limited to three a second, halts are not
 COMMANDS_S = 4 * COMMAND_S  # then six of them took long enough
 RESTS = 10  # tries to let an order rest
+# An order of a strategy is on its way the other way; the market has left the book that was read.
+MOMENTARY = (b"SELF_TRADE", b"PRICE_COLLAR", b"PRICE_AGE")
 PAGES = 200
 NAME = "control"
 WITH_PAGES = ", 200 pages"
@@ -159,19 +161,24 @@ class Control:
     def rest(self, rows: Sequence[Row]) -> None:
         """Let an order rest in each market, 30 bps below its best bid."""
         for row in rows:
-            status, body = ask(self.port, f"/v1/book/{row.symbol}?levels=1")
-            assert status == http.client.OK, body
-            bid = Decimal(json.loads(body)["bids"][0][0])
-            price = bid * Decimal("0.997") // row.tick * row.tick
-            quantity = (2 * row.notional_min / price // row.lot + 1) * row.lot
-            words = {"symbol": row.symbol, "side": "buy", "reason": "bench"}
-            prices = {"quantity": f"{quantity:f}", "limit_price": f"{price:f}"}
-            for _ in within(RESTS, OPEN_S):
-                _, status, told = self.answer("POST", "/v1/submit_order", **words, **prices)
-                if status == http.client.OK or b"SELF_TRADE" not in told:
+            for number in within(RESTS, OPEN_S):
+                time.sleep(COMMAND_S if number else 0.0)
+                status, told = self.rest_once(row)
+                if status == http.client.OK or not any(word in told for word in MOMENTARY):
                     break
-                time.sleep(COMMAND_S)  # an order of a strategy was on its way the other way
             assert status == http.client.OK, told
+
+    def rest_once(self, row: Row) -> tuple[int, bytes]:
+        """Send an order that would rest; return the status and what was said."""
+        status, body = ask(self.port, f"/v1/book/{row.symbol}?levels=1")
+        assert status == http.client.OK, body
+        bid = Decimal(json.loads(body)["bids"][0][0])
+        price = bid * Decimal("0.997") // row.tick * row.tick
+        quantity = (2 * row.notional_min / price // row.lot + 1) * row.lot
+        words = {"symbol": row.symbol, "side": "buy", "reason": "bench"}
+        prices = {"quantity": f"{quantity:f}", "limit_price": f"{price:f}"}
+        _, status, told = self.answer("POST", "/v1/submit_order", **words, **prices)
+        return status, told
 
     def halts(self, word: Word, rows: Sequence[Row]) -> dict[str, list[float]]:
         """Halt again and again while orders rest; resuming between two is not counted, ms."""

@@ -219,14 +219,15 @@ def test_an_order_by_hand_waits_until_none_of_ours_is_on_its_way_the_other_way(
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
-        served.orders.answer = sent
+        if seconds > 0.0:
+            served.orders.answer = sent
 
     monkeypatch.setattr("bench.control.time.sleep", pause)
     rows = [Row("BTCUSDT", Decimal("0.5"), Decimal("0.01"), Decimal(5))]
     bench = Control(served.api.port, TOKEN)
     served.orders.answer = refused_once
     bench.rest(rows)
-    assert (len(served.orders.asked), len(pauses)) == (2, 1)
+    assert (len(served.orders.asked), pauses) == (2, [0.0, control.COMMAND_S])
     served.orders.answer = refused_once._replace(reasons=("RATE_GLOBAL",))
     with pytest.raises(AssertionError, match="RATE_GLOBAL"):
         bench.rest(rows)
