@@ -17,7 +17,7 @@ from bench.harness import Pass
 from engine.domain.codes import EVENT_ENTRY, EventType, OrderStatus, TradingState
 from engine.domain.risk_reasons import RiskReason
 from engine.processes.control import ControlSegment, OperatorWord, RolePage, segment_name
-from engine.store.journal import SOURCE_EVENTS_BRAIN
+from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET
 from engine.store.reader import SourceReader
 from engine.store.session import read_document
 from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
@@ -52,6 +52,7 @@ class Word:
         run = json.loads((home / "run" / f"{name}.json").read_text("utf-8"))
         journal = Path(run["state_dir"]) / "journal" / run["session_id"]
         self._events = SourceReader(journal, SOURCE_EVENTS_BRAIN)
+        self._quotes = SourceReader(journal, SOURCE_MARKET)
         self._hand = [row.name for row in read_document(journal).strategies].index("hand")
         segment = Segment.attach(segment_name(name, "control"), kind=layout.KIND_CONTROL)
         self._control = ControlSegment(segment)
@@ -90,6 +91,7 @@ class Word:
     def halts(self) -> dict[str, list[float]]:
         """Halt by the word alone, again and again; return the waits, ms."""
         self._fresh()
+        fresh(self._quotes)
         spans, market = [], Ring(self._market)
         for _ in range(WORDS):
             began_ns = time.monotonic_ns()
@@ -100,13 +102,14 @@ class Word:
             self._control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
             time.sleep(0.05)
         time.sleep(JOURNAL_S)
-        parts = self._fresh()
+        parts, quotes = self._fresh(), Received(fresh(self._quotes))
         found: dict[str, list[float]] = {SEEN: [], REFUSED: []}
         later = 0
         for began_ns, ended_ns in spans:
             seen_ns = first_halt_ns(parts, began_ns)
             found[SEEN].append((seen_ns - began_ns) / 1e6)
-            found[REFUSED] += [ns / 1e6 for ns in first_refusal_ns(parts, began_ns, ended_ns)]
+            waits_ns = first_refusal_ns(parts, quotes, began_ns, ended_ns)
+            found[REFUSED] += [ns / 1e6 for ns in waits_ns]
             later += entries_between(parts, seen_ns, ended_ns)
         assert later == 0, f"{later} orders were decided after the brain had seen the word"
         count = len(found[REFUSED])
@@ -119,10 +122,7 @@ class Word:
 
     def _fresh(self) -> list[Records]:
         """Return what the brain said since the last time."""
-        parts: list[Records] = []
-        while batches := self._events.poll():
-            parts += [batch.records for batch in batches]
-        return parts
+        return fresh(self._events)
 
     def spans(self) -> dict[str, Pass]:
         """Return the brain's latencies over a span, ms, as the counters have them."""
@@ -133,6 +133,29 @@ class Word:
         after = {case: page.histogram(places.index(name)) for case, name in SPANS.items()}
         page.release()
         return {case: _span(between(before[case], after[case])) for case in SPANS}
+
+
+def fresh(reader: SourceReader) -> list[Records]:
+    """Return what was written to a source since the last time."""
+    parts: list[Records] = []
+    while batches := reader.poll():
+        parts += [batch.records for batch in batches]
+    return parts
+
+
+class Received:
+    """When records of the market were received, by their place in the ring."""
+
+    def __init__(self, parts: list[Records]) -> None:
+        """Take records in order."""
+        self._words = np.concatenate([np.zeros(1, np.int64), *(p["sequence"] for p in parts)])
+        times = [p["receive_time_ns"].astype(np.int64) for p in parts]
+        self._times = np.concatenate([np.zeros(1, np.int64), *times])
+
+    def at_ns(self, word: int) -> int:
+        """Return the time of the record that a cause names; 0: it came before all of them."""
+        place = min(int(np.searchsorted(self._words, word)), len(self._words) - 1)
+        return int(self._times[place]) if self._words[place] == word else 0
 
 
 def _span(found: Percentiles) -> Pass:
@@ -176,11 +199,14 @@ def first_halt_ns(parts: list[Records], since_ns: int) -> int:
     raise AssertionError("the brain never said that it was halted")
 
 
-def first_refusal_ns(parts: list[Records], since_ns: int, until_ns: int) -> list[int]:
+def first_refusal_ns(
+    parts: list[Records], quotes: Received, since_ns: int, until_ns: int
+) -> list[int]:
     """Return how long the first intent that HALTED refused took since the word and its record, ns.
 
     Args:
         parts: events of the brain.
+        quotes: the market of that time; what caused an intent is one of its records.
         since_ns: when the word was written.
         until_ns: when it was taken back.
 
@@ -195,8 +221,8 @@ def first_refusal_ns(parts: list[Records], since_ns: int, until_ns: int) -> list
             & (records["time_ns"] < until_ns)
         ]
         if len(refused):
-            first = refused[0]
-            return [int(first["time_ns"] - max(since_ns, first["cause_receive_time_ns"]))]
+            time_ns, cause = int(refused["time_ns"][0]), int(refused["cause_sequence"][0])
+            return [time_ns - max(since_ns, quotes.at_ns(cause))]
     return []
 
 

@@ -15,7 +15,14 @@ import pytest
 
 from bench import control
 from bench.control import BENCH, HALT_CASES, Control, Row, children, pages, summary, within
-from bench.control_word import between, entries_between, first_halt_ns, first_refusal_ns, resting
+from bench.control_word import (
+    Received,
+    between,
+    entries_between,
+    first_halt_ns,
+    first_refusal_ns,
+    resting,
+)
 from engine.domain.codes import EVENT_ENTRY, EventType, OrderStatus, TradingState
 from engine.domain.risk_reasons import RiskReason
 from engine.processes.outside_orders import Told
@@ -23,7 +30,7 @@ from engine.web.bodies import OrderBody
 from ringbuffer.counters import CountersSegment
 from tests.api_rig import TOKEN, Served, serving
 from tests.ring_builders import unique_name
-from tests.store_builders import event_records
+from tests.store_builders import event_records, market_records
 from tests.store_events import event, request, update
 
 
@@ -123,22 +130,28 @@ def test_an_order_rests_once_the_venue_has_taken_it() -> None:
     assert resting(parts, 2) == {5, 8}
 
 
-def refused(at_ns: int, cause_ns: int, reason: int = RiskReason.TRADING_STATE) -> dict[str, object]:
+def refused(at_ns: int, cause: int, reason: int = RiskReason.TRADING_STATE) -> dict[str, object]:
     return event(
         EventType.RISK_REFUSAL,
         time_ns=at_ns,
-        cause_receive_time_ns=cause_ns,
+        cause_sequence=cause,
         refusal_mask=1 << reason | 1 << RiskReason.STOPPING,
     )
 
 
 def test_a_refused_intent_counts_from_the_word_or_from_what_caused_it() -> None:
-    other = refused(12, 11, RiskReason.LEASE)
-    parts = [event_records(refused(5, 4), other, halted(13)), event_records(refused(30, 25))]
-    assert first_refusal_ns(parts, 10, 40) == [5]  # its record came after the word
-    assert first_refusal_ns(parts, 27, 40) == [3]  # its record had waited
-    assert first_refusal_ns(parts, 1, 40) == [1]
-    assert first_refusal_ns(parts, 10, 30) == first_refusal_ns(parts, 31, 40) == []
+    quotes = market_records(3, 6)  # ring words 7, 8 and 9
+    quotes["receive_time_ns"] = [4, 11, 25]
+    other = refused(12, 8, RiskReason.LEASE)
+    parts = [event_records(refused(5, 7), other, halted(13)), event_records(refused(30, 9))]
+    received = Received([quotes[:1], quotes[1:]])
+    assert first_refusal_ns(parts, received, 10, 40) == [5]  # its record came after the word
+    assert first_refusal_ns(parts, received, 27, 40) == [3]  # its record had waited
+    assert first_refusal_ns(parts, received, 1, 40) == [1]
+    assert first_refusal_ns(parts, received, 10, 30) == []
+    assert first_refusal_ns(parts, received, 31, 40) == []
+    unknown = Received([])
+    assert first_refusal_ns(parts, unknown, 10, 40) == [20], "then the market's wait is in it"
 
 
 def test_a_kept_connection_is_opened_once_and_not_counted(
