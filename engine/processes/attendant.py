@@ -75,15 +75,7 @@ class Attendant:
             self.logger.warning,
         )
         self._follower = Follower(orchestrator.directory, table, first)
-        self._projectors = [
-            Projector(
-                open_database,
-                orchestrator.directory,
-                on_alarm=self._on_projection_alarm,
-                vector_names=present_names if config.journal.feature_rows == "all" else None,
-            )
-            for open_database in open_databases(config)
-        ]
+        self._projectors = self._make_projectors()
         self._archivist = Archivist(config, self._on_archive_alarm, self._retire_sessions)
         now = time.monotonic()
         self._upkeep_due = self._bound_due = self._look_due = self._metrics_due = now
@@ -188,6 +180,15 @@ class Attendant:
         events = AlertEvents(sender, lambda: self._owner.record.document)
         events.subscribe(table)
         return sender, events
+
+    def _make_projectors(self) -> list[Projector]:
+        config, directory = self._owner.config, self._owner.directory
+        names = present_names if config.journal.feature_rows == "all" else None
+        alarm = self._on_projection_alarm
+        return [
+            Projector(open_database, directory, on_alarm=alarm, vector_names=names)
+            for open_database in open_databases(config)
+        ]
 
     def _follow(self) -> int:
         try:
