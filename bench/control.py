@@ -67,7 +67,7 @@ END_S = 300.0  # for the engine to compare its books, a million events after eig
 LIFTED = str(10**9)
 MARKET = ("--generate", "3", "--rate", RATE, "--balance", "100000000")
 NO_LIMITS = ("--weight-limit", "--order-limit-10s", "--order-limit-1m")
-# Beside the usual strategies one that wants something at most quotes: some 100 orders a second.
+# Beside the usual strategies one that wants something at most quotes: 100 to 150 orders a second.
 CONFIG = """
 strategies = ["orderflow", "often"]
 [limits]
@@ -81,7 +81,7 @@ max_consecutive_failures = 1000000
 name = "often"
 kind = "quote_imbalance"
 notional = 250.0
-parameters = { threshold = 0.6 }
+parameters = { threshold = 0.02 }
 """
 BENCH = Bench(
     name="control",
