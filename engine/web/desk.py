@@ -1,7 +1,8 @@
 """What operations do: reading in any thread, acting one after another in the operator's thread.
 
-Each action is done once per request id, its effect is told, and who did it is written down with
-what was before and after. Nothing here knows HTTP.
+What waits for another process has a thread of its own, so that a HALT waits for none. Each action
+is done once per request id, its effect is told, and who did it is written down with what was before
+and after. Nothing here knows HTTP.
 """
 
 from __future__ import annotations
@@ -116,6 +117,10 @@ class Desk:
             return False
         return isinstance(asked, CostsBody) or self._reach.commands.looks(command_of(name, asked))
 
+    def waits(self, asked: CommandBody) -> bool:
+        """Return whether an operation waits for the feed or the exchange; then not the operator."""
+        return isinstance(asked, FeedLineBody | GapsBody | TickBody)
+
     def look(self, name: str, asked: CommandBody, caller: Caller) -> Looked | Costed:
         """Return what an operation finds before it acts; takes seconds."""
         if isinstance(asked, CostsBody):
@@ -131,7 +136,7 @@ class Desk:
         source: str,
         looked: Looked | Costed | None = None,
     ) -> Answer:
-        """Do what an acting operation names, once; the operator's thread only.
+        """Do what an acting operation names, once; each operation in one thread always.
 
         Args:
             name: of the operation.

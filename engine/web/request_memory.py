@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
@@ -19,18 +20,21 @@ class Answered(NamedTuple):
 
 
 class RequestMemory:
-    """The last answers; one thread only."""
+    """The last answers; any thread."""
 
     def __init__(self) -> None:
         """Remember nothing yet."""
+        self._lock = threading.Lock()
         self._answers: OrderedDict[tuple[str, str], Answered] = OrderedDict()
 
     def recall(self, caller: str, request_id: str) -> Answered | None:
         """Return what this caller was answered under this name; None: nothing is known of it."""
-        return self._answers.get((caller, request_id))
+        with self._lock:
+            return self._answers.get((caller, request_id))
 
     def keep(self, caller: str, request_id: str, answered: Answered) -> None:
         """Remember an answer."""
-        self._answers[(caller, request_id)] = answered
-        if len(self._answers) > REQUESTS_MAX:
-            self._answers.popitem(last=False)
+        with self._lock:
+            self._answers[(caller, request_id)] = answered
+            if len(self._answers) > REQUESTS_MAX:
+                self._answers.popitem(last=False)

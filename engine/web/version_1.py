@@ -48,6 +48,7 @@ class Version1:
         # A thread of its own: an operator's HALT does not wait behind those who read.
         self._operator = ThreadPoolExecutor(1, "aegis-operator")
         self._orders = ThreadPoolExecutor(1, "aegis-orders")  # waits for the brain's answers
+        self._market = ThreadPoolExecutor(1, "aegis-market")  # waits for the feed's
         self._refusals = Buckets(burst=5, per_s=1 / 60)  # an attacker must not fill the disk
         self._openapi = document()
 
@@ -123,9 +124,10 @@ class Version1:
         looked = None
         if self._desk.looks(row.name, asked):
             looked = await asyncio.to_thread(self._desk.look, row.name, asked, caller)
-        source = address(request)
-        found = await self._in_order(self._desk.act, row.name, asked, caller, source, looked)
-        return _acted(found)
+        thread = self._market if self._desk.waits(asked) else self._operator
+        words = (row.name, asked, caller, address(request), looked)
+        loop = asyncio.get_running_loop()
+        return _acted(await loop.run_in_executor(thread, self._desk.act, *words))
 
     async def _order(
         self, request: Request, row: Operation, asked: CommandBody, caller: Caller

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.domain.codes import TradingState
+from engine.processes.commands import Outcome
 from engine.store.control_audit import broken_links
 from engine.store.errors import ProjectionError
 from engine.web import accounts, request_memory
 from engine.web.bodies import Effect
 from engine.web.operations import OPERATIONS, Operation, Scope
 from engine.web.request_memory import Answered, RequestMemory
-from tests.api_rig import TOKEN, Served, serving
+from tests.api_rig import TOKEN, FeedLines, Served, serving
 
 NAMES = (
     "submit_tick",
@@ -257,6 +260,31 @@ def test_market_data_goes_to_the_other_lines_once_and_the_trail_tells_both(
     row = served.ask("GET", "/v1/fetch_audit_trail").document["rows"][0]
     assert (row["before"], row["after"], row["who"]) == ("first", "second", "api")
     assert (row["what"], row["reason"]) == ("switch_primary_feeds second", "works on the first")
+
+
+def test_a_halt_waits_behind_no_feed_that_does_not_answer(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, halted = threading.Event(), threading.Event()
+    answers: list[int] = []
+
+    def silent(_feed: FeedLines, line: str) -> Outcome:
+        asked.set()
+        assert halted.wait(60)
+        return Outcome(f"no answer for {line}", False, TradingState.HALTED)
+
+    monkeypatch.setattr(FeedLines, "switch", silent)
+    body = {"line": "second", "reason": "works on the first"}
+    switch = threading.Thread(
+        target=lambda: answers.append(served.told("switch_primary_feeds", body).status)
+    )
+    switch.start()
+    assert asked.wait(60)
+    assert served.told("halt").status == 200, "while the feed is being waited for"
+    assert answers == []
+    halted.set()
+    switch.join()
+    assert answers == [409]
 
 
 def test_gaps_are_looked_for_in_one_instrument_or_in_all(served: Served) -> None:
