@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 Condition = Callable[[], Any]
 DEADLINE_S = 120.0
+COMPILE_S = 500.0  # the first engine of a checkout compiles every kernel
 POLL_S = 0.05
 KERNELS = Path(__file__).resolve().parent.parent / ".pytest_cache" / "kernels"
 AEGIS = [sys.executable, "-m", "engine"]
@@ -124,7 +125,7 @@ class Engine:
             states = {role["state"] for role in status["roles"]} if status else set()
             return status if states == {"READY"} else None
 
-        return dict(wait_for("all roles ready", ready))
+        return dict(wait_for("all roles ready", ready, COMPILE_S))
 
     def wait_count(self, name: str, at_least: int) -> dict[str, Any]:
         """Return the status in which a total has reached a number."""
