@@ -134,7 +134,7 @@ def test_first_event_time_is_the_venue_time_of_the_start(tmp_path: Path) -> None
 
 def test_end_of_the_tape_cancels_orders_and_closes_market_streams(tmp_path: Path) -> None:
     async def test() -> None:
-        async with running(tape_of(short_tape(tmp_path / "a"))) as exchange:
+        async with running(tape_of(short_tape(tmp_path / "a", tail_ms=1_500))) as exchange:
             rest = exchange.rest()
             user = await exchange.user_stream(rest)
             market = await exchange.stream("/public/ws/btcusdt@bookTicker")
@@ -147,7 +147,7 @@ def test_end_of_the_tape_cancels_orders_and_closes_market_streams(tmp_path: Path
             assert (last["o"]["x"], last["o"]["X"]) == ("CANCELED", "CANCELED")
             state = await rest.open("/practice/state")
             assert state.json["tape_ended"] is True
-            assert state.json["events"] == 9
+            assert state.json["events"] == 10
             first_ms = exchange.exchange.clock.now_ms()
             await asyncio.sleep(0.01)
             assert exchange.exchange.clock.now_ms() > first_ms
