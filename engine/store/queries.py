@@ -1,15 +1,17 @@
 """What `/status` and the page show of the projection, as plain values. No numpy: main reads this.
 
-Every call opens the SQLite file read-only and closes it again, so that any thread may call and
-nothing is held while the projector writes. A database that is not there yet, or cannot be read now,
-holds nothing: empty lists, never an exception on the way of `/health`.
+Any thread may call. The SQLite file is opened read-only once and asked in single statements, so
+that nothing is held while the projector writes. A database that is not there yet, or cannot be read
+now, holds nothing: empty lists, never an exception on the way of `/health`.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -71,33 +73,17 @@ _WALLET: Final = "SELECT asset, wallet_e8, available_e8 FROM balances ORDER BY a
 class StatusQueries:
     """The projection of one state directory, read-only."""
 
-    def __init__(self, path: Path, opened: sqlite3.Connection | None = None) -> None:
-        """Remember where the database is or will be.
-
-        Args:
-            path: of the file.
-            opened: asked instead of opening the file for each question; None: it is opened.
-        """
-        self._path = path
-        self._opened = opened
+    def __init__(self, path: Path) -> None:
+        """Remember where the database is or will be."""
+        self._file = KeptFile(path)
 
     def shown(self, decision_count: int) -> dict[str, list[dict[str, Any]]]:
-        """Return what a status shows of the projection, from one opening of the file."""
-        with self._at_once() as queries:
-            return {
-                "orders_open": queries.orders_open(),
-                "positions": queries.positions(),
-                "decisions_recent": queries.decisions_recent(decision_count),
-            }
-
-    @contextmanager
-    def _at_once(self) -> Iterator[StatusQueries]:
-        with ExitStack() as held:
-            try:
-                opened = held.enter_context(closing(_open(self._path)))
-            except sqlite3.Error:
-                opened = None  # each question says for itself that there is nothing
-            yield StatusQueries(self._path, opened)
+        """Return what a status shows of the projection."""
+        return {
+            "orders_open": self.orders_open(),
+            "positions": self.positions(),
+            "decisions_recent": self.decisions_recent(decision_count),
+        }
 
     def positions(self) -> list[dict[str, Any]]:
         """Return positions by strategy, open ones first; quantities and prices as decimals."""
@@ -243,16 +229,52 @@ class StatusQueries:
         return (int(rows[0][0]), str(rows[0][1])) if rows else None
 
     def _rows(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        if self._opened is None:
-            return read_rows(self._path, statement, values)
-        try:
-            return self._opened.execute(statement, values).fetchall()
-        except sqlite3.Error:
-            return []
+        return self._file.rows(statement, values)
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
+class KeptFile:
+    """One read-only connection to a database that may not be there yet; any thread.
+
+    To open it and read the schema takes ten times as long as what a status asks. A file that was
+    made anew under the same name is opened anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember where the file is; nothing is opened."""
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._close: Callable[[], object] = lambda: None
+        self._inode = (0, 0)
+
+    def rows(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """Return the rows of one statement; none while the database cannot be read."""
+        with self._lock:
+            try:
+                return self._current().execute(statement, values).fetchall()
+            except (OSError, sqlite3.Error):
+                self._forget()
+                return []
+
+    def _current(self) -> sqlite3.Connection:
+        found = self._path.stat()
+        inode = (found.st_dev, found.st_ino)
+        if self._connection is None or inode != self._inode:
+            self._forget()
+            self._connection, self._inode = _open(self._path, is_shared=True), inode
+            self._close = weakref.finalize(self, self._connection.close)
+        return self._connection
+
+    def _forget(self) -> None:
+        self._close()
+        self._connection = None
+
+
+def _open(path: Path, *, is_shared: bool = False) -> sqlite3.Connection:
+    """Open a file for reading; a connection that threads share is kept from them by a lock."""
+    return sqlite3.connect(
+        f"file:{path}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=not is_shared
+    )
 
 
 def read_rows(path: Path, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:

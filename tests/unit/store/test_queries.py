@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -104,12 +105,12 @@ def plans(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[tuple[str, tuple[object, ...]]] = []
     read = queries_module.read_rows
 
-    def noted(_path: Path, statement: str, values: tuple[object, ...] = ()) -> list[Any]:
+    def noted(_: object, statement: str, values: tuple[object, ...] = ()) -> list[Any]:
         asked.append((statement, values))
         return read(path, statement, values)
 
-    for module in (queries_module, pages_module):
-        monkeypatch.setattr(module, "read_rows", noted)
+    monkeypatch.setattr(queries_module.KeptFile, "rows", noted)
+    monkeypatch.setattr(pages_module, "read_rows", noted)
     StatusQueries(path).decisions_recent(5)
     StatusQueries(path).orders_open()
     SessionPages(path, path.parent.name).exposure()
@@ -141,6 +142,32 @@ def test_questions_at_once_have_the_answers_of_questions_one_by_one(
     assert together["orders_open"] == queries.orders_open() != []
     assert together["decisions_recent"] == queries.decisions_recent(5) != []
     assert not any(StatusQueries(tmp_path / "none.db").shown(5).values())
+
+
+def test_a_database_is_opened_once_until_it_is_another(
+    state: Path, queries: StatusQueries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    real = queries_module._open
+
+    def noted(path: Path, *, is_shared: bool = False) -> sqlite3.Connection:
+        opened.append(path)
+        return real(path, is_shared=is_shared)
+
+    monkeypatch.setattr(queries_module, "_open", noted)
+    path = state / "aegis.db"
+    before = queries.pnl()
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda _: queries.pnl(), range(16))) == [before] * 16
+    assert opened == [path]
+    empty = tmp_path / "anew.db"
+    with closing(sqlite3.connect(empty)) as database, database:
+        database.execute("CREATE TABLE other (word)")
+    empty.replace(path)
+    assert queries.pnl()["wallet"] is None, "what was read is the file of now"
+    path.unlink()
+    assert queries.positions() == []
+    assert len(opened) >= 2
 
 
 def test_pnl_is_net_of_fees_and_counts_every_fill_once(queries: StatusQueries) -> None:
