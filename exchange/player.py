@@ -27,9 +27,9 @@ REPEAT_PAUSE_S = 1.0  # before a tape nobody need subscribe to plays again
 MIN_WAIT_S = 0.001  # resolution of the event loop's timers
 MAX_WAIT_S = 0.1
 SUBSCRIBE_SETTLE_S = 0.05  # play starts when nobody subscribed for this long ...
+SUBSCRIBE_SETTLE_MAX_S = 1.0  # ... but not later than this after the first subscriber
 FURTHEST_PART = 10  # of the last price: a trade by hand is no further from it
 NS_PER_MS = 1_000_000
-SUBSCRIBE_SETTLE_MAX_S = 1.0  # ... but not later than this after the first subscriber
 
 
 class Player:
@@ -115,6 +115,12 @@ class Player:
 
         It has the id of the last trade, so that ids of the source stay what they are; aggregated
         trades are numbered here.
+
+        Args:
+            market: on which it happens.
+            price: in the units of the market's prices, a whole tick.
+            qty: in the units of its quantities, a whole step.
+            is_sell: whether who took sold.
 
         Raises:
             ApiError: the market does not play, has not traded, or is more than a tenth away.

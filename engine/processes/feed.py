@@ -236,8 +236,8 @@ class Feed:
         self._line_tasks = lambda: supply.sources.tasks
         interest = InterestPoll(self.venue, self.roster, self.config.sources, self._warn)
         news = NewsWatch(self.config.sources.news_file, self.clock, self.roster, self._warn)
-        own = [self.books.run(), self.listing.run(), self._refresh_clock()]
-        self._start([*own, interest.run(), news.run()])
+        self._start([self.books.run(), self.listing.run(), self._refresh_clock()])
+        self._start([interest.run(), news.run()])
         contracts = ContractStream(
             self.config.venue.stream_url, self.symbols, supply.attempts, self.listing.hurry
         )

@@ -224,7 +224,7 @@ class FeedSources:
         # Only now is it known of every plan: what is late everywhere needs no second one.
         if self._config.backup == "demand":
             for sources in self.plans:
-                self._judge_second(sources, now_s)
+                self._judge_second(sources, now_ns)
 
     def _on_up(self, stream: MarketStream) -> None:
         sources, now_ns = self._of[stream], time.monotonic_ns()
@@ -352,8 +352,9 @@ class FeedSources:
         up = [row.lines[PRIMARY] for row in self.plans if row.lines[PRIMARY].stream.is_up]
         return len(up) > 1 and all(line.lag.is_late for line in up)
 
-    def _judge_second(self, sources: PlanSources, now_s: float) -> None:
+    def _judge_second(self, sources: PlanSources, now_ns: int) -> None:
         primary, backup = sources.lines
+        now_s = now_ns / NS_PER_S
         if not sources.was_up:
             return  # nothing to stand in for yet: the addresses are tried in turn
         if primary.is_good:
@@ -368,7 +369,7 @@ class FeedSources:
         if backup.task is None and now_s - sources.primary_bad_since_s > DEMAND_AFTER_S:
             self.switch_count += 1
             self._want(backup)
-            self._judge_shared(sources, int(now_s * NS_PER_S))
+            self._judge_shared(sources, now_ns)
             why = "late" if primary.stream.is_up else primary.stream.refusal
             self._faults.tell(FeedFault.BACKUP_TAKEN, f"{sources.name}: {why}")
             self._hooks.warn(f"BACKUP_TAKEN {sources.name}", why)

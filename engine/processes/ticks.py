@@ -17,7 +17,7 @@ from engine.processes.commands import Commands, Outcome
 from engine.processes.practice import PracticeError, PracticeExchange
 from engine.web.bodies import TickBody
 
-ANSWER_S: Final = 0.5  # a HALT may wait behind it
+ANSWER_S: Final = 0.5  # what is asked of the feed waits behind it
 FOREIGN: Final = (
     "refused: this market is somebody else's, and no tick is mixed into its quotes; run against "
     "the practice exchange"

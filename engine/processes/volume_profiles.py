@@ -103,7 +103,7 @@ class VolumeProfiles:
         return bytes(row["symbol"]).rstrip(b"\0").decode(), float(row["lot_size"])
 
     def save(self) -> None:
-        """Write what was learned; where the disk refuses, the next quarter tries again."""
+        """Write what was learned; where the disk refuses, it is tried again SAVE_NS later."""
         if self._path is None:
             return
         for index, profile in self._profiles.items():

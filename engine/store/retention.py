@@ -106,17 +106,22 @@ def retire_sessions(state_directory: Path, running: Path, keep_days: int, now_ns
     known = sessions(state_directory)
     places = [directory for directory, _ in known]
     end = places.index(running) if running in places else 0
+    old = [
+        (place, directory)
+        for place, (directory, document) in enumerate(known[:end])
+        if 0 < document.ended_realtime_ns <= now_ns - keep_days * NS_PER_DAY
+        and _is_archived(directory)
+    ]
+    if not old:
+        return []
     # From the last one back: mostly the running session has taken over, and no other is read.
     taken_over = next((place for place in range(end, 0, -1) if was_restored(places[place])), 0)
-    gone = []
-    for directory, document in known[:taken_over]:
-        is_old = 0 < document.ended_realtime_ns <= now_ns - keep_days * NS_PER_DAY
-        if is_old and _is_archived(directory):
-            # In one step, so that no half of a session is ever taken for one.
-            directory.rename(state_directory / f"{RETIRED_PREFIX}{directory.name}")
-            gone.append(directory.name)
+    gone = [directory for place, directory in old if place < taken_over]
+    for directory in gone:
+        # In one step, so that no half of a session is ever taken for one.
+        directory.rename(state_directory / f"{RETIRED_PREFIX}{directory.name}")
     _sweep(state_directory)
-    return gone
+    return [directory.name for directory in gone]
 
 
 def is_archived(path: Path, notes: dict[Path, dict[str, str]]) -> bool:

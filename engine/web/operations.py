@@ -279,7 +279,6 @@ STREAM: Final = Operation(
     "GET",
     "health",
     "The status when it changes, at most five times a second, and each event of this session, as "
-    "server-sent events; "
-    "`Last-Event-ID` goes on where a connection broke off.",
+    "server-sent events; `Last-Event-ID` goes on where a connection broke off.",
     Scope.READ,
 )
