@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.config import SECRET_FIELDS, Config
+from engine.domain import typed
 from engine.secret_sources import SecretSources
 from engine.symbols import UnknownSymbolError, resolve_all
 from engine.venues.binance.signing import KeyTextError, signer_of
@@ -186,7 +187,7 @@ def _conclude(merged: dict[str, Any], source: str, origins: Mapping[str, str]) -
         limits.update(merged.get("limits", {}))
         merged["limits"] = limits
     try:
-        config = msgspec.convert(merged, type=Config)
+        config = typed.convert(merged, Config)
     except msgspec.ValidationError as error:
         text = str(error)
         reason, _, where = text.partition(" - at `$")

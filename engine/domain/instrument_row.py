@@ -23,6 +23,8 @@ from enum import IntEnum, IntFlag
 
 import msgspec
 
+from engine.domain import typed
+
 INSTRUMENT_BYTES = 256
 LIVENESS_OFFSET = 224  # of a row: one byte per channel, the feed's, for display only
 STAKE_OFFSET = 232  # of a row: one byte, the brain's: a Stake
@@ -307,7 +309,7 @@ def unpack_row(buffer: bytes | bytearray | memoryview, row: int) -> Instrument:
         for (name, _, _), cell in zip(INSTRUMENT_FIELDS, cells, strict=True)
         if name not in {"tick_size", "lot_size"}
     }
-    return msgspec.convert(fields, Instrument)
+    return typed.convert(fields, Instrument)
 
 
 def segment_bytes(capacity: int) -> int:

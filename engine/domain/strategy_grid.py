@@ -14,6 +14,7 @@ from itertools import product
 
 import msgspec
 
+from engine.domain import typed
 from engine.domain.strategy_table import StrategyKind, StrategyRow, check_row, parameters_of
 
 FAMILIES_FILE = "strategies.toml"
@@ -86,7 +87,7 @@ def parse_families(text: str) -> tuple[Family, ...]:
     Raises:
         msgspec.ValidationError: a block misses a field, or has an unknown one.
     """
-    return tuple(msgspec.convert(tomllib.loads(text).get("family", []), list[Family]))
+    return tuple(typed.convert(tomllib.loads(text).get("family", []), list[Family]))
 
 
 @cache

@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from engine.config import Config
+from engine.domain import typed
 from engine.processes.audit_log import SessionRows
 from engine.store.errors import JournalError, StoreError
 from engine.store.retention import closed_files, read_note, write_note
@@ -212,7 +213,7 @@ def _open(url: str, config: Config) -> Destination:
 
 def _read_place(path: Path) -> _Place:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Place)
+        return typed.decode(path.read_bytes(), _Place)
     except FileNotFoundError:
         return _Place()
     except (OSError, msgspec.DecodeError) as error:

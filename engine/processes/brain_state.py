@@ -8,6 +8,7 @@ import msgspec
 
 from engine.config import Config
 from engine.config_bounds import BoundConfig
+from engine.domain import typed
 from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument, unit_instrument
 from engine.domain.limits import Bounds, InstrumentBounds, RiskLimits, pack_instrument_limits
@@ -141,5 +142,5 @@ def _note_leader(state: State, config: Config, instrument: Instrument) -> None:
 
 def session_state(document: SessionDocument) -> State:
     """Return the same state from a session's document."""
-    config = msgspec.convert(document.config, Config)
+    config = typed.convert(document.config, Config)
     return create_session_state(config, document.instruments, document.strategies, document.epoch)

@@ -36,6 +36,7 @@ from engine.store.reader import join_records, segment_header
 from engine.store.session import read_document
 
 Vectors = NDArray[np.void]
+_ASKED: Final = msgspec.json.Decoder[FeaturesAsked | CostsAsked](FeaturesAsked | CostsAsked)
 TAIL_SEGMENTS: Final = 2  # in which the newest vector is looked for; 64 MB each
 
 
@@ -137,7 +138,7 @@ def _row(vector: Any, places: dict[str, int]) -> dict[str, Any]:  # noqa: ANN401
 def main() -> int:
     """Answer the question that the command line holds; return the exit code."""
     leave_plain()  # only what columns are called is asked of the kernels
-    asked = msgspec.json.decode(sys.argv[1], type=FeaturesAsked | CostsAsked)
+    asked = _ASKED.decode(sys.argv[1])
     try:
         found = (
             features(asked, present_plan()) if isinstance(asked, FeaturesAsked) else costs(asked)

@@ -18,6 +18,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from engine.domain import typed
 from engine.processes.onboard_rules import SessionRecord
 
 ONBOARD_FILE: Final = "onboarding.json"  # in the state directory
@@ -81,7 +82,7 @@ def read_onboarding(path: Path) -> dict[str, OnboardRow]:
         OnboardingUnreadableError: it cannot be read.
     """
     try:
-        rows = msgspec.json.decode(path.read_bytes(), type=list[OnboardRow])
+        rows = typed.decode(path.read_bytes(), list[OnboardRow])
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as error:

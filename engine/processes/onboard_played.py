@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from engine.domain import typed
 from engine.processes.beside import run_beside
 from engine.processes.onboard_rules import SessionRecord
 
@@ -32,4 +33,4 @@ def played(asked: RecordAsked) -> tuple[dict[str, SessionRecord], str]:
     status, said = run_beside(PLAYER, words, deadline_s=DEADLINE_S)
     if status != 200:
         return {}, said.decode("utf-8", "replace").removeprefix("aegis: ")
-    return msgspec.json.decode(said, type=dict[str, SessionRecord]), ""
+    return typed.decode(said, dict[str, SessionRecord]), ""

@@ -18,6 +18,7 @@ import orjson
 
 from engine import exit_codes
 from engine.config import Config
+from engine.domain import typed
 from engine.domain.strategy_table import StrategyError, StrategyKind, StrategyRow, select_rows
 from engine.processes import kernel_cache
 from engine.processes.onboard_played import RecordAsked
@@ -40,7 +41,7 @@ def records(asked: RecordAsked) -> dict[str, SessionRecord]:
         StoreError: a journal cannot be read.
     """
     state = Path(asked.state_dir)
-    config = msgspec.convert(read_document(state / "journal" / asked.session_id).config, Config)
+    config = typed.convert(read_document(state / "journal" / asked.session_id).config, Config)
     found: dict[str, SessionRecord] = {}
     for directory, document in _since(state, asked.since_ns):
         if document.session_id in asked.known or document.market_journal == "off":
@@ -90,7 +91,7 @@ def _summed(rows: Sequence[dict[str, Any]]) -> SessionRecord:
 def main() -> int:
     """Answer the question that the command line holds; return the exit code."""
     _native.set_parent_death_signal(int(signal.SIGKILL))  # nobody would read the answer
-    asked = msgspec.json.decode(sys.argv[1], type=RecordAsked)
+    asked = typed.decode(sys.argv[1], RecordAsked)
     kernel_cache.activate(asked.home)
     try:
         found = records(asked)

@@ -8,11 +8,13 @@ each role to stop through the control segment, in order, and a role dies with ma
                                  run raises                               exit 1, state FAULTED
 
 This is the only place that catches every exception: the role is lost, main must know, and the
-watchdog ends or restarts the engine.
+watchdog ends or restarts the engine. A role that dies in native code writes to standard error where
+each of its threads was.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import signal
@@ -21,10 +23,10 @@ import time
 import traceback
 from collections.abc import Callable
 
-import msgspec
 import setproctitle
 
 from engine.config import Config
+from engine.domain import typed
 from engine.processes.control import (
     ControlSegment,
     RolePage,
@@ -104,12 +106,13 @@ class RoleContext:
 
 def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
     """Live the role's life and exit the process: 0 after a stop request, 1 after a fault."""
+    faulthandler.enable()
     _native.set_parent_death_signal(int(DEATH_SIGNAL[page]))
     setproctitle.setproctitle(f"aegis:{page.name.lower()}")
     document = sys.stdin.buffer.read()
     if not document:
         raise SystemExit(1)  # main ended, or found that it cannot start, before it told us anything
-    config = msgspec.json.decode(document, type=Config)
+    config = typed.decode(document, Config)
     name = segment_name(config.name, "control")
     control = ControlSegment(Segment.attach(name, kind=layout.KIND_CONTROL))
     if os.getppid() != control.segment.prefix.owner_pid:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from engine.domain import typed
 from engine.domain.execution.curve import Curve
 from engine.domain.execution.profile import QUARTERS, DayProfile, Shape
 from engine.domain.execution.work import SPAN_NS_MAX
@@ -121,7 +122,7 @@ class VolumeProfiles:
 def _read(path: Path | None) -> dict[str, Day]:
     try:
         body = b"{}" if path is None else path.read_bytes()
-        found = msgspec.json.decode(body, type=dict[str, Day])
+        found = typed.decode(body, dict[str, Day])
     except (OSError, msgspec.DecodeError):
         return {}
     whole = {QUARTERS}

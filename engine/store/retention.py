@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from engine.domain import typed
 from engine.domain.codes import EVENT_APPLIED, EventType
 from engine.store.errors import JournalError
 from engine.store.journal import (
@@ -53,7 +54,7 @@ def read_note(directory: Path) -> dict[str, str]:
     """
     path = directory / NOTE_NAME
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        return typed.decode(path.read_bytes(), dict[str, str])
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError) as error:

@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.config import Config
+from engine.domain import typed
 from engine.domain.instrument_row import Instrument
 from engine.domain.strategy_table import StrategyRow
 from engine.store.errors import SessionError
@@ -112,7 +113,7 @@ def read_document(directory: Path) -> SessionDocument:
     """
     path = directory / DOCUMENT_NAME
     try:
-        document = msgspec.json.decode(path.read_bytes(), type=SessionDocument)
+        document = typed.decode(path.read_bytes(), SessionDocument)
     except OSError as error:
         raise SessionError(f"no session document at {path}: {error.strerror}") from error
     except msgspec.DecodeError as error:

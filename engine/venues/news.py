@@ -22,6 +22,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
+from engine.domain import typed
 from engine.domain.instrument_row import News
 
 NS_PER_S: Final = 1_000_000_000
@@ -73,7 +74,7 @@ def read_news(path: Path) -> tuple[NewsWindow, ...]:
         NewsError: it cannot be read, or an entry is not one.
     """
     try:
-        file = msgspec.convert(tomllib.loads(path.read_text("utf-8")), _File)
+        file = typed.convert(tomllib.loads(path.read_text("utf-8")), _File)
     except OSError as error:
         raise NewsError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

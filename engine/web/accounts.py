@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from engine.domain import typed
 from engine.web.operations import Scope
 
 FILE_NAME: Final = "access.json"
@@ -91,7 +92,7 @@ def read_access(home: Path) -> AccessFile:
     try:
         if path.stat().st_mode & 0o077:
             raise AccessError(f"{path}: others may read it; chmod 600 it")
-        return msgspec.json.decode(path.read_bytes(), type=AccessFile)
+        return typed.decode(path.read_bytes(), AccessFile)
     except FileNotFoundError:
         return AccessFile()
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -147,9 +148,7 @@ def add_account(access: AccessFile, name: str, role: str, password: str = "") ->
         )
     hashed = _argon2().PasswordHasher().hash(password) if password else ""
     try:
-        account = msgspec.convert(
-            {"name": name, "role": role, "password_hash": hashed}, type=Account
-        )
+        account = typed.convert({"name": name, "role": role, "password_hash": hashed}, Account)
     except msgspec.ValidationError as error:
         raise AccessError(f"account name {name!r}: {error}") from error
     access.accounts.append(account)

@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 
+from engine.domain import typed
+
 BODY_BYTES_MAX: Final = 4096
 BODY_S: Final = 5.0  # a body of so few bytes takes no longer
 
@@ -38,13 +40,13 @@ def read_query(request: Request, kind: type[Struct]) -> Struct | Unreadable:
     """Return the words of a query as what its operation takes."""
     words: dict[str, Any] = dict(request.query_params)
     try:
-        return msgspec.convert(words, kind, strict=False)
+        return typed.convert(words, kind, strict=False)
     except msgspec.ValidationError as error:
         return Unreadable(400, f"the query: {error}")
 
 
 def _typed(kind: type[Struct], raw: bytes) -> Struct | Unreadable:
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return typed.decode(raw, kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return Unreadable(400, f"the body must be a JSON object: {error}")

@@ -1,4 +1,4 @@
-"""The environment is read at the edge, and only the runner catches everything."""
+"""The environment is read at the edge, only the runner catches everything, types are made once."""
 
 import ast
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from tests.architecture.tree import Module, modules
 
 READS_ENVIRONMENT = {"engine/cli.py", "engine/config.py", "engine/config_load.py"}
 CATCHES_EVERYTHING = {"engine/processes/runner.py"}
+MAKES_TYPES = {"engine/domain/typed.py"}
+TYPED = {"msgspec.convert", "msgspec.json.decode", "msgspec.json.Decoder"}
 
 
 def environment_reads(module: Module) -> Iterator[int]:
@@ -35,6 +37,14 @@ def broad_handlers(module: Module) -> Iterator[int]:
                 yield node.lineno
 
 
+def typed_at_run_time(module: Module) -> Iterator[int]:
+    """Yield where msgspec is asked for a type in a function: two threads may ask at once."""
+    for function in module.definitions():
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in TYPED:
+                yield node.lineno
+
+
 def test_environment_is_read_at_the_edge_only() -> None:
     found = [
         f"{module.path}:{line}"
@@ -53,6 +63,22 @@ def test_only_the_runner_catches_everything() -> None:
         for line in broad_handlers(module)
     ]
     assert found == []
+
+
+def test_types_are_made_at_import_or_one_at_a_time() -> None:
+    found = [
+        f"{module.path}:{line}"
+        for module in modules("engine", "ringbuffer")
+        if str(module.path) not in MAKES_TYPES
+        for line in typed_at_run_time(module)
+    ]
+    assert found == []
+
+
+def test_typing_at_run_time_is_seen() -> None:
+    for call in ("msgspec.convert(x, Row)", "msgspec.json.Decoder(Row).decode(x)"):
+        assert list(typed_at_run_time(Module.parse("x.py", f"def f(x):\n    return {call}\n")))
+        assert not list(typed_at_run_time(Module.parse("x.py", f"FOUND = {call}\n")))
 
 
 def test_environment_reads_are_seen_in_every_spelling() -> None:

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from engine.domain import typed
 from engine.domain.bars import BAR_DTYPE
 from engine.domain.book import BOOK_LEVELS
 from engine.domain.features import micro
@@ -269,7 +270,7 @@ def compile_plan(
         CatalogueError: a row is wrong, a name is doubled, a quote row is out of its place, or a row
             reads the structure that is left out.
     """
-    rows = msgspec.convert(tomllib.loads(text).get("feature", []), list[FeatureRow])
+    rows = typed.convert(tomllib.loads(text).get("feature", []), list[FeatureRow])
     counts = Counter(row.name for row in rows)
     for row in rows:
         check_row(row)

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from engine.domain import typed
 from engine.domain.client_id import EPOCH_LOW_MASK, ClientId, parse_client_id
 from engine.domain.codes import (
     EVENT_POST_ONLY,
@@ -158,7 +159,7 @@ def decode_view(body: bytes, kind: type[View]) -> View:
         ProtocolError: it is not one.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return typed.decode(body, kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ProtocolError(f"unreadable answer: {error}: {body[:120]!r}") from error
 

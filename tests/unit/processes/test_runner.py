@@ -29,6 +29,17 @@ print(role.pid, flush=True)
 os._exit(0)
 """
 
+DIES_IN_NATIVE_CODE = """
+import ctypes
+from engine.processes import runner
+from engine.processes.control import RolePage
+
+def reads_nothing(context):
+    ctypes.string_at(0)
+
+runner.main(RolePage.FEED, reads_nothing)
+"""
+
 
 @pytest.fixture
 def parts() -> Iterator[tuple[Config, segments.Segments]]:
@@ -61,6 +72,20 @@ def test_a_role_whose_main_died_at_its_birth_ends_itself(
     wait_for("the role to end", lambda: not alive(pid))
     assert made.control.role(page, RoleWord.STATE) == RoleState.NONE
     assert made.control.segment.prefix.owner_pid == os.getpid()
+
+
+def test_a_role_that_dies_in_native_code_says_where(
+    parts: tuple[Config, segments.Segments],
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DIES_IN_NATIVE_CODE],
+        input=msgspec.json.encode(parts[0]),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGSEGV
+    assert b"in reads_nothing" in done.stderr
 
 
 @pytest.mark.parametrize("page", list(RolePage))
