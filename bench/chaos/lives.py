@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -119,12 +120,18 @@ class Life:
         for role in self.pids:
             self.signal(role, signal.SIGKILL)
 
-    def wait_end(self, limit_s: float = END_S) -> int:
-        """Wait until no process of the engine is left; return main's exit code."""
+    def wait_end(self, meanwhile: Callable[[], None] = lambda: None, limit_s: float = END_S) -> int:
+        """Wait until no process of the engine is left; return main's exit code.
+
+        Args:
+            meanwhile: called again and again.
+            limit_s: after this long what is left is killed, and the run has failed.
+        """
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             if self.ended and not [pid for pid in self.pids.values() if alive(pid)]:
                 return int(self.process.returncode)
+            meanwhile()
             time.sleep(0.02)
         left = {role: pid for role, pid in self.pids.items() if alive(pid)}
         self.kill_all()

@@ -136,7 +136,7 @@ class Stage:
             entry[1]()
 
     def _note_end(self, when: str) -> None:
-        code = self.life.wait_end()
+        code = self.life.wait_end(self._undo_due)
         # Killed while it made its segments: the next start waits until nobody can be at it.
         half_made = code == exit_codes.ENVIRONMENT and "not a finished segment" in self.life.said()
         if not half_made and not self._has_disk_act():
@@ -204,7 +204,7 @@ class Stage:
         life.signal(role, number)
         if restarts:
             return
-        code = life.wait_end()
+        code = life.wait_end(self._undo_due)  # a role that hangs is let go meanwhile
         if number == signal.SIGTERM and not self._stopped_well(code):
             self.unexpected.append(f"SIGTERM ended with {code}: {_differences(life)}")
         self._start()
