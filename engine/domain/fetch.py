@@ -16,7 +16,7 @@ from engine.domain.risk_reasons import RiskReason
 from engine.domain.words import FetchState, Tally, Word
 
 FETCH_FAILURES_MAX = 3  # failures in a row after which our state counts as unknown
-FETCH_OUTAGE_NS = 60_000_000_000  # failing this long while connected halts
+FETCH_OUTAGE_NS = 90_000_000_000  # failing while connected halts; a venue's minute may be used up
 VENUE_OUTAGE_NS = 300_000_000_000  # without an order connection; then it halts
 BUSY_ROUNDS_MAX = 8  # fetches disturbed by our own activity before the interval is awaited
 RETRY_PAUSE_NS = 250_000_000

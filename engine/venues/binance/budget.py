@@ -5,9 +5,10 @@ all processes of an address, and how many orders an account has sent. What was s
 A tenth of the weight is a reserve that only urgent requests (cancels, queries) may use, and a part
 more is for starts: an engine that was killed leaves the next one enough of the minute to reconcile.
 
-When the venue's intervals begin is not known here: its clock is not ours. For weight the reserve
-makes up for that. Orders have none, so what counts is every order of a whole span, wherever it
-begins: whichever interval the venue counts, no more than its limit were sent in it.
+When the venue's intervals begin is not known here: its clock is not ours. So its count of weight
+holds for ten seconds only: then one request may go, whose answer tells whether a new minute has
+begun. Orders have no reserve, so what counts is every order of a whole span, wherever it begins:
+whichever interval the venue counts, no more than its limit were sent in it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from engine.venues.venue import ProtocolError
 
 MINUTE_MS: Final = 60_000
 TEN_SECONDS_MS: Final = 10_000
+TOLD_MS: Final = 10_000  # six requests of a minute that is used up, of 40 where they are heaviest
 WEIGHT_1M: Final = 2_400  # the venue's, until it says otherwise
 ORDERS_10S: Final = 300
 ORDERS_1M: Final = 1_200
@@ -37,6 +39,11 @@ ROW_OF: Final = {
     ("ORDERS", "SECOND", 10): HEADERS[1],
     ("ORDERS", "MINUTE", 1): HEADERS[2],
 }
+
+
+def monotonic_ms() -> int:
+    """Return the time that counts are kept by: a clock that nobody sets."""
+    return time.monotonic_ns() // NS_PER_MS
 
 
 class RateLimit(msgspec.Struct, frozen=True):
@@ -61,40 +68,36 @@ class _Listed(msgspec.Struct):
 _LISTED: Final = msgspec.json.Decoder(_Listed)
 
 
-class Window:
-    """A count that starts again with each interval of the clock."""
+class ToldCount:
+    """A count as the venue told it last, until it may have started again."""
 
-    def __init__(self, span_ms: int, limit: int) -> None:
-        """Start with nothing counted."""
-        self.span_ms = span_ms
+    def __init__(self, limit: int) -> None:
+        """Start with nothing told."""
         self.limit = limit
-        self._period = 0
         self._count = 0
+        self._told_ms = 0
 
     def count(self, now_ms: int) -> int:
-        """Return what is counted in the present interval."""
-        return self._count if now_ms // self.span_ms == self._period else 0
-
-    def add(self, amount: int, now_ms: int) -> None:
-        """Count what we send."""
-        self._count = self.count(now_ms) + amount
-        self._period = now_ms // self.span_ms
+        """Return what was told in the last seconds; 0: nothing was."""
+        return self._count if now_ms - self._told_ms < TOLD_MS else 0
 
     def hear(self, count: int, now_ms: int) -> None:
-        """Take the venue's count; one that is behind ours is of an answer before our last sends."""
-        self.add(max(0, count - self.count(now_ms)), now_ms)
+        """Take the venue's count."""
+        self._count = count
+        self._told_ms = now_ms
 
     def left_s(self, now_ms: int) -> float:
-        """Return how long the present interval lasts."""
-        return (self.span_ms - now_ms % self.span_ms) / 1_000
+        """Return for how long the count holds."""
+        return max(0, self._told_ms + TOLD_MS - now_ms) / 1_000
 
 
-class RollingWindow(Window):
+class RollingWindow:
     """A count over the last span, wherever the venue's intervals begin; never less than theirs."""
 
     def __init__(self, span_ms: int, limit: int) -> None:
         """Start with nothing counted."""
-        super().__init__(span_ms, limit)
+        self.limit = limit
+        self._count = 0
         self._slice_ms = span_ms // SLICES
         self._slices: deque[tuple[int, int]] = deque()  # number and amount, oldest first
 
@@ -118,6 +121,10 @@ class RollingWindow(Window):
             self._slices.append((number, amount))
         self._count += amount
 
+    def hear(self, count: int, now_ms: int) -> None:
+        """Take the venue's count; one that is behind ours is of an answer before our last sends."""
+        self.add(max(0, count - self.count(now_ms)), now_ms)
+
     def left_s(self, now_ms: int) -> float:
         """Return how long it takes until less than the limit is counted."""
         over = self.count(now_ms) - self.limit
@@ -135,13 +142,14 @@ class Budget:
 
     def __init__(self) -> None:
         """Start with the venue's usual limits."""
-        self.weight = Window(MINUTE_MS, WEIGHT_1M)
+        self.weight = ToldCount(WEIGHT_1M)
         self._orders = (
             RollingWindow(TEN_SECONDS_MS, ORDERS_10S),
             RollingWindow(MINUTE_MS, ORDERS_1M),
         )
         self.is_starting = True  # until the account was read once: then the next start's is left
-        self._by_header = dict(zip(HEADERS, (self.weight, *self._orders), strict=True))
+        counts: tuple[ToldCount | RollingWindow, ...] = (self.weight, *self._orders)
+        self._by_header = dict(zip(HEADERS, counts, strict=True))
 
     def learn_limits(self, listing: bytes) -> None:
         """Take the limits that an answer of exchangeInfo announces.
@@ -160,7 +168,7 @@ class Budget:
 
     def hear(self, headers: Mapping[str, str]) -> None:
         """Take the counts that come with an answer."""
-        now_ms = time.time_ns() // NS_PER_MS
+        now_ms = monotonic_ms()
         for name, window in self._by_header.items():
             text = headers.get(name, "")
             if text.isdecimal():
@@ -168,26 +176,26 @@ class Budget:
 
     def note_order(self) -> None:
         """Count an order that is on its way."""
-        now_ms = time.time_ns() // NS_PER_MS
+        now_ms = monotonic_ms()
         for window in self._orders:
             window.add(1, now_ms)
 
     def order_wait_s(self) -> float:
         """Return for how long no further order would be taken; 0: one would be now."""
-        now_ms = time.time_ns() // NS_PER_MS
+        now_ms = monotonic_ms()
         full = [window for window in self._orders if window.count(now_ms) >= window.limit]
         return max((window.left_s(now_ms) for window in full), default=0.0)
 
     def has_room(self, orders: int) -> bool:
         """Return whether the venue would take so many orders now."""
-        now_ms = time.time_ns() // NS_PER_MS
+        now_ms = monotonic_ms()
         return all(window.count(now_ms) + orders <= window.limit for window in self._orders)
 
     def request_wait_s(self, *, urgent: bool) -> float:
         """Return for how long no further request should be sent; 0: one may be now."""
         if urgent:
             return 0.0
-        now_ms = time.time_ns() // NS_PER_MS
+        now_ms = monotonic_ms()
         kept = RESERVE_SHARE if self.is_starting else RESERVE_SHARE + START_SHARE
         bound = self.weight.limit * (1 - kept)
         return self.weight.left_s(now_ms) if self.weight.count(now_ms) >= bound else 0.0

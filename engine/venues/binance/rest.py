@@ -22,7 +22,7 @@ from urllib.parse import quote
 from weakref import WeakSet
 
 from engine.clock import VenueClock
-from engine.venues.binance.budget import NS_PER_MS, Budget
+from engine.venues.binance.budget import Budget, monotonic_ms
 from engine.venues.binance.errors import RATE_STATUS, retry_after_s
 from engine.venues.binance.http import (
     Endpoint,
@@ -189,7 +189,7 @@ class BinanceRest:
     @property
     def used_weight(self) -> int:
         """Return what this minute's requests have weighed, over all processes of the address."""
-        return self.budget.weight.count(time.time_ns() // NS_PER_MS)
+        return self.budget.weight.count(monotonic_ms())
 
     def blocked_s(self) -> float:
         """Return for how long the venue asked us not to send; 0: not at all."""

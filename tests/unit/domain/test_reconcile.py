@@ -234,7 +234,7 @@ def test_after_some_failures_our_state_counts_as_unknown(rig: DeskRig) -> None:
     assert (rig.word(Word.SYNCED), rig.word(Word.FETCH_FAILURES)) == (1, 0)
 
 
-def test_failing_for_a_minute_halts(rig: DeskRig) -> None:
+def test_failing_for_longer_than_a_minute_of_the_venue_halts(rig: DeskRig) -> None:
     ask(rig)
     begun_ns = rig.now_ns
     while rig.word(Word.EFFECTIVE_STATE) == TradingState.ENABLED:

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clock import VenueClock
-from engine.venues.binance.budget import SLICES, Budget, RateLimit, RollingWindow, Window
+from engine.venues.binance.budget import (
+    SLICES,
+    TOLD_MS,
+    Budget,
+    RateLimit,
+    RollingWindow,
+    ToldCount,
+)
 from engine.venues.binance.market import BinanceMarketData
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.venue import ProtocolError, RateLimitError, VenueUnreachableError
@@ -26,7 +33,9 @@ def budget(monkeypatch: pytest.MonkeyPatch) -> Budget:
 
 
 def set_clock(monkeypatch: pytest.MonkeyPatch, now_ms: int) -> None:
-    monkeypatch.setattr("engine.venues.binance.budget.time.time_ns", lambda: now_ms * 1_000_000)
+    monkeypatch.setattr(
+        "engine.venues.binance.budget.time.monotonic_ns", lambda: now_ms * 1_000_000
+    )
 
 
 def heard(weight: int = 0, short: int = 0, minute: int = 0) -> dict[str, str]:
@@ -34,31 +43,47 @@ def heard(weight: int = 0, short: int = 0, minute: int = 0) -> dict[str, str]:
     return dict(zip(names, map(str, (weight, short, minute)), strict=True))
 
 
-def test_window_starts_again_with_its_interval() -> None:
-    window = Window(10_000, 5)
-    window.add(3, 12_000)
-    window.add(1, 19_999)
-    assert (window.count(19_999), window.count(20_000)) == (4, 0)
-    assert window.left_s(12_500) == 7.5
+def test_what_the_venue_told_last_counts_for_a_while() -> None:
+    told = ToldCount(5)
+    assert (told.count(NOON_MS), told.left_s(NOON_MS)) == (0, 0)
+    told.hear(4, NOON_MS)
+    told.hear(7, NOON_MS + 1)
+    assert (told.count(NOON_MS + TOLD_MS), told.count(NOON_MS + TOLD_MS + 1)) == (7, 0)
+    assert told.left_s(NOON_MS + 501) == TOLD_MS / 1_000 - 0.5
+    told.hear(2, NOON_MS + 502)
+    assert told.count(NOON_MS + 503) == 2
 
 
-def test_count_of_the_venue_counts_unless_ours_is_ahead() -> None:
-    window = Window(10_000, 5)
-    window.add(2, 1_000)
-    window.hear(7, 1_001)
-    assert window.count(1_002) == 7
-    window.add(1, 1_003)
-    window.hear(7, 1_004)  # an answer from before our last send
-    assert window.count(1_005) == 8
-    window.hear(1, 10_001)
-    assert window.count(10_002) == 1
+@given(
+    phase_ms=st.integers(0, 59_999),
+    gaps_ms=st.lists(st.integers(1, 3_000), min_size=1, max_size=100),
+    weight=st.integers(1, 40),
+    used_before=st.integers(0, 2_400),
+)
+def test_a_new_minute_of_the_venue_is_found_soon(
+    phase_ms: int, gaps_ms: list[int], weight: int, used_before: int
+) -> None:
+    """Our minute began, the venue's went on: its count held for all of ours, and trading halted."""
+    told, now_ms = ToldCount(1_800), NOON_MS
+    used = Counter({(NOON_MS - phase_ms) // 60_000: used_before})
+    for gap_ms in gaps_ms:
+        now_ms += gap_ms
+        minute = (now_ms - phase_ms) // 60_000
+        began_ms = minute * 60_000 + phase_ms
+        if told.count(now_ms) >= told.limit:
+            assert used[minute] >= told.limit or now_ms - began_ms < TOLD_MS
+            assert 0 < told.left_s(now_ms) <= TOLD_MS / 1_000
+            continue
+        used[minute] += weight
+        told.hear(used[minute], now_ms)
+    assert max(used.values()) <= 2_400 + weight
 
 
 def test_tenth_of_the_weight_is_kept_for_what_is_urgent(budget: Budget) -> None:
     budget.hear(heard(weight=2_159))
     assert budget.request_wait_s(urgent=False) == 0
     budget.hear(heard(weight=2_160))
-    assert budget.request_wait_s(urgent=False) == 60
+    assert budget.request_wait_s(urgent=False) == TOLD_MS / 1_000
     assert budget.request_wait_s(urgent=True) == 0
 
 
@@ -66,16 +91,20 @@ def test_weight_is_left_for_the_next_start_once_the_account_was_read(budget: Bud
     budget.hear(heard(weight=1_800))
     assert budget.request_wait_s(urgent=False) == 0
     budget.is_starting = False
-    assert budget.request_wait_s(urgent=False) == 60
+    assert budget.request_wait_s(urgent=False) == TOLD_MS / 1_000
     assert budget.request_wait_s(urgent=True) == 0
 
 
-def test_next_minute_has_its_own_weight(budget: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_request_asks_whether_a_new_minute_has_begun(
+    budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
     budget.hear(heard(weight=2_400))
-    set_clock(monkeypatch, NOON_MS + 59_000)
+    set_clock(monkeypatch, NOON_MS + TOLD_MS - 1_000)
     assert budget.request_wait_s(urgent=False) == 1
-    set_clock(monkeypatch, NOON_MS + 60_000)
+    set_clock(monkeypatch, NOON_MS + TOLD_MS)
     assert budget.request_wait_s(urgent=False) == 0
+    budget.hear(heard(weight=2_400))
+    assert budget.request_wait_s(urgent=False) == TOLD_MS / 1_000
 
 
 @pytest.mark.parametrize(("short", "minute", "span_s"), [(300, 300, 10), (10, 1_200, 60)])
@@ -160,7 +189,7 @@ def test_limits_are_those_the_venue_announces(budget: Budget) -> None:
 
     budget.learn_limits(msgspec.json.encode({"rateLimits": rows, "symbols": [{"symbol": "X"}]}))
     budget.hear(heard(weight=90, short=2))
-    assert budget.request_wait_s(urgent=False) == 60
+    assert budget.request_wait_s(urgent=False) == TOLD_MS / 1_000
     assert budget.order_wait_s() > 10
 
 
@@ -176,7 +205,7 @@ def test_client_keeps_the_reserve_and_lets_cancels_go() -> None:
         assert client.used_weight == 2_399
         with pytest.raises(RateLimitError, match="reserve") as refused:
             await client.request("GET", "/x")
-        assert 0 < refused.value.retry_after_s <= 60
+        assert 0 < refused.value.retry_after_s <= TOLD_MS / 1_000
         with pytest.raises(VenueUnreachableError):  # it was let through, to nobody
             await client.request("DELETE", "/x", urgent=True)
 
