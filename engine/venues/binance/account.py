@@ -131,6 +131,7 @@ class AccountFetcher:
         self._known = known
         self._fill_count = fill_count
         self.funding = FundingWatch()
+        self._payments: dict[tuple[int, int], Report] = {}  # that no picture has told yet
         self._found: list[Report] = []  # orders of others that a picture's fills led to
 
     async def take_picture(self, traded: Iterable[int], since_ms: int) -> Picture:
@@ -180,11 +181,12 @@ class AccountFetcher:
         fills = await self._fills(sorted(traded), since_ms, venue_ms)
         balances = decode_view(await ask(self._rest, "GET", BALANCES_PATH), list[BalanceView])
         self.funding.see_wallet(" ".join(row.balance for row in balances))
-        payments = await self._payments(since_ms, venue_ms)
+        await self._look_for_payments(since_ms, venue_ms)
         spoiled = await self._positions() != positions or self._fill_count() != fills_before
         if spoiled:
             return None
-        rest = (*fills, *payments, *self._found)
+        rest = (*fills, *self._payments.values(), *self._found)
+        self._payments.clear()
         waiting = (self._reader.algo_report(algo) for algo in algos)
         conditional = tuple(report for report in waiting if report is not None)
         told = tuple(self._reports(orders, positions, balances))
@@ -224,16 +226,18 @@ class AccountFetcher:
                     reports.append(report)
         return reports
 
-    async def _payments(self, since_ms: int, venue_ms: int) -> list[Report]:
+    async def _look_for_payments(self, since_ms: int, venue_ms: int) -> None:
         if not self.funding.is_due:
-            return []
+            return
         which: Params = {"incomeType": FUNDING_FEE, "startTime": _first_ms(since_ms, venue_ms)}
         body = await ask(self._rest, "GET", INCOME_PATH, {**which, "limit": ROWS_MAX})
         views = decode_view(body, list[IncomeView])
         if len(views) < ROWS_MAX:  # else the rest with the next picture
             self.funding.asked()
-        found = (funding_report(view, self._reader) for view in views)
-        return [report for report in found if report is not None]
+        for view in views:
+            report = funding_report(view, self._reader)
+            if report is not None:
+                self._payments[report.instrument_index, report.trade_id] = report
 
     async def fetch_order_fills(self, symbol: str, venue_order_id: int) -> list[Report]:
         """Return the fills of one order.

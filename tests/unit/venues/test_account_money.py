@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from engine.domain.codes import EventType, OrderStatus, Side
+from engine.venues.binance.account import ATTEMPTS_MAX, AccountFetcher
 from engine.venues.binance.funding import (
     ASKS_MAX,
     ASKS_SPAN_NS,
@@ -16,6 +17,7 @@ from engine.venues.binance.funding import (
     FundingWatch,
 )
 from engine.venues.order_records import Report
+from engine.venues.venue import NotExecutedError
 from tests.order_side import Exchange, OrderSide, open_order_side, quoted_exchange
 from tests.unit.venues.test_orders_on_exchange import enough_lots
 
@@ -133,5 +135,30 @@ def test_funding_whose_event_was_lost_is_booked_with_the_next_picture(exchange: 
             exchange.fault(kind="funding", account="practice", rate_ppm=700)
             told = await fetched(side, 2)
             assert EventType.FUNDING in {report.event_type for report in told}
+
+    asyncio.run(scenario())
+
+
+def test_funding_is_told_by_the_first_picture_that_holds_still(exchange: Exchange) -> None:
+    """The venue is asked for it once, and may be while we trade: such a picture is thrown away."""
+
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            side.new_order(Side.BUY, enough_lots(side))
+            await side.wait(EventType.FILL)
+            exchange.fault(kind="funding", account="practice", rate_ppm=900)
+            context = side.orders.context
+            counts = iter([*range(2 * ATTEMPTS_MAX), 0, 1, *[1] * 4])
+            fetcher = AccountFetcher(
+                context.rest, context.reader, context.known, lambda: next(counts)
+            )
+            with pytest.raises(NotExecutedError, match="hold still"):
+                await fetcher.take_picture((0,), 0)
+            told = (await fetcher.take_picture((0,), 0)).reports
+            paid = {report.trade_id for report in told if report.event_type == EventType.FUNDING}
+            rows = [row for row in exchange.ledger()["income"] if row["incomeType"] == FUNDING]
+            assert rows[-1]["tranId"] in paid
+            again = (await fetcher.take_picture((0,), 0)).reports
+            assert EventType.FUNDING not in {report.event_type for report in again}
 
     asyncio.run(scenario())
