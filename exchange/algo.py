@@ -13,8 +13,8 @@ conditional order binds no margin before it triggers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from exchange import userdata
 from exchange.account import Account
@@ -155,6 +155,9 @@ class AlgoOrder:
         }
 
 
+_KEPT = tuple(it.name for it in fields(AlgoOrder) if it.name not in {"account", "spec"})
+
+
 class AlgoDesk:
     """The conditional orders of all accounts."""
 
@@ -246,6 +249,23 @@ class AlgoDesk:
                 self._trigger(market, order)
             elif order.active and not was_active:
                 self._tell(order)
+
+    def rows(self, account: Account) -> list[dict[str, object]]:
+        """Return an account's conditional orders as a ledger file keeps them."""
+        return [
+            {"symbol": order.spec.symbol, **{name: getattr(order, name) for name in _KEPT}}
+            for order in self.of(account)
+        ]
+
+    def restore(self, account: Account, rows: list[dict[str, Any]]) -> None:
+        """Take them back; those that are open wait again."""
+        for row in rows:
+            market = self._venue.markets[row.pop("symbol")]
+            order = AlgoOrder(account=account, spec=market.spec, **row)
+            self.orders[order.algo_id] = order
+            self._last_id = max(self._last_id, order.algo_id)
+            if order.is_open:
+                market.algos.append(order)
 
     def _trigger(self, market: Market, order: AlgoOrder) -> None:
         venue = self._venue

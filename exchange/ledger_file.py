@@ -39,7 +39,10 @@ def save(path: Path, venue: Venue) -> None:
         "version": VERSION,
         "last_order_id": venue.last_order_id,
         "last_trade_id": venue.last_trade_id,
-        "accounts": [_account_document(account) for account in venue.accounts.values()],
+        "accounts": [
+            _account_document(account) | {"algo_orders": venue.algo_desk.rows(account)}
+            for account in venue.accounts.values()
+        ],
     }
     part = _part_of(path)
     try:
@@ -147,6 +150,7 @@ def _restore(venue: Venue, account: Account, part: dict[str, Any]) -> None:
             account.open_by_client_id[order.client_order_id] = order
             order.ahead_qty = EVERYBODY_AHEAD
             market.resting.append(order)
+    venue.algo_desk.restore(account, part.get("algo_orders", []))
     for trade_id, order_id, price, qty, maker, fee, realised, time_ms in part["fills"]:
         order = account.orders[order_id]
         account.fills.append(Fill(trade_id, order, price, qty, maker, fee, realised, time_ms))

@@ -53,6 +53,26 @@ def test_ledger_comes_back_as_it_was(tmp_path: Path) -> None:
     )
 
 
+def test_conditional_orders_come_back_and_those_that_are_open_wait(tmp_path: Path) -> None:
+    before, _ = traded()
+    account = before.accounts[KEY]
+    stop = {"algoType": "CONDITIONAL", "symbol": "BTCUSDT", "type": "STOP_MARKET", "side": "SELL"}
+    amount = {"quantity": "0.010", "reduceOnly": "true"}
+    for number, price in enumerate(("59000.00", "58000.00")):
+        words = {"triggerPrice": price, "clientAlgoId": f"stop{number}"}
+        before.algo_desk.place(account, stop | amount | words)
+    before.algo_desk.cancel(account, {"clientAlgoId": "stop0"})
+    save(tmp_path / "ledger", before)
+    after, market = quiet_venue()
+    load(tmp_path / "ledger", after)
+    was, now = before.algo_desk.of(account), after.algo_desk.of(after.accounts[KEY])
+    assert [order.view() for order in now] == [order.view() for order in was]
+    assert [order.client_id for order in market.algos] == ["stop1"]
+    words = {"triggerPrice": "57000.00", "clientAlgoId": "stop2"}
+    placed = after.algo_desk.place(after.accounts[KEY], stop | amount | words)
+    assert placed.algo_id == was[-1].algo_id + 1
+
+
 def test_a_full_disk_is_named_and_the_last_ledger_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
