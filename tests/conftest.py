@@ -12,16 +12,17 @@ import pytest
 
 from engine.processes import kernel_cache, logs
 from tests.bucket import s3
+from tests.engine_process import KERNELS
 
 __all__ = ["s3"]  # a fixture of every test
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
-# Numba's cache looks at one file, so a changed callee in another would go unnoticed: this name
-# changes with any kernel source. It is set before Numba is imported, and children inherit it.
-KERNELS = ROOT / ".pytest_cache" / f"kernels-{kernel_cache.cache_key()}"
-os.environ.setdefault("NUMBA_CACHE_DIR", str(KERNELS))
+# Numba's cache looks at one file, so a changed callee in another would go unnoticed: the name of
+# this folder changes with any kernel source. It is the one that engines under test compile into.
+# It is set before Numba is imported, and children inherit it.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(KERNELS / f"kernels-{kernel_cache.cache_key()}"))
 
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=100)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
@@ -44,6 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
     sampled = config.getoption("--slow-sample") > 0
     if sampled and config.option.markexpr == "not slow":
         config.option.markexpr = ""
+    from engine.domain import kernel_compiler  # imports Numba, which reads the variable above
+
+    kernel_compiler.install()  # for the kernels of the rings too, whichever test comes first
     # What tests held back is no role's to tell, and the streams they logged to are closed by then.
     atexit.unregister(logs.tell_held)
     if not config.getoption("--hypothesis-profile", default=None):

@@ -5,22 +5,36 @@ over literals, array expressions, parallel loops; after each the whole function 
 kernel goes through PASSES, and is analysed where one of them asks for it. What a kernel must not
 contain is refused by the others, when it is typed or lowered.
 
-`ask_once` makes three answers of Numba's cheap. An event that nobody listens to is not made: there
+`install` makes three answers of Numba's cheap. An event that nobody listens to is not made: there
 is one at each call of LLVM. The size of a type is asked of LLVM once; Numba has it parse a module
 each time. What an operator makes of numbers is looked up once for each kind of them; Numba tries
-every overload at every use, and again whenever it goes over the function.
+every overload at every use, and again whenever it goes over the function. Symbols are short, and
+machine code is made of what is called (`link_once`).
 
 It changes functions of Numba in place, so it is held to the locked version, as `link_once` is.
 """
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-from numba.core import base, compiler, event, typed_passes, types, untyped_passes
+from numba.core import (
+    base,
+    caching,
+    compiler,
+    cpu,
+    event,
+    itanium_mangler,
+    typed_passes,
+    types,
+    untyped_passes,
+)
 from numba.core.compiler_machinery import PassManager
 from numba.core.types import functions
+
+from engine.domain import link_once
 
 _COMPILER: Final[Any] = compiler  # the library's own types leave most undeclared
 _EVENT: Final[Any] = event
@@ -66,8 +80,8 @@ class KernelCompiler(_COMPILER.CompilerBase):  # type: ignore[misc]
         return [_PASSES]
 
 
-def ask_once() -> None:
-    """From now on Numba makes no event that nobody hears, and remembers sizes and operators."""
+def install() -> None:
+    """From now on Numba asks once, names briefly, and finishes a kernel when it is called."""
     if getattr(_EVENT.start_event, "asks_once", False):
         return
     _EVENT.start_event = _heard(_EVENT.start_event)
@@ -77,6 +91,42 @@ def ask_once() -> None:
     context.get_abi_sizeof = _remembered_size(context.get_abi_sizeof)
     function: Any = functions.Function
     function.get_call_type = _remembered_type(function.get_call_type)
+    cpu.CPUContext.mangler = _symbol  # type: ignore[method-assign]  # Numba has no setting for it
+    caching.IndexDataCacheFile.save = _save_by_key  # type: ignore[method-assign]  # as above
+    link_once.finish_on_demand()
+
+
+def keep_apart(dispatcher: Any) -> None:  # noqa: ANN401  has no types
+    """Keep what this dispatcher compiles beside what another one made of the same function."""
+    cache = dispatcher._cache  # noqa: SLF001  Numba has no setting for it
+    key_of = cache._index_key  # noqa: SLF001
+    cache._index_key = lambda *words: (*key_of(*words), "from Python")  # noqa: SLF001
+
+
+def _save_by_key(self: Any, key: object, data: object) -> None:  # noqa: ANN401
+    # Numba numbers the files of a function and writes its index first. So two processes that
+    # compile it for two signatures at once would take the same number, and one would find the code
+    # of the other; an index that a kill left behind would name what an older one meant by it.
+    number = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:7])
+    name = self._data_name(number)
+    self._save_data(name, data)
+    self._save_index({**self._load_index(), key: name})
+
+
+def _symbol(  # Numba's own signature of it
+    _context: object,
+    name: str,
+    kinds: tuple[object, ...],
+    *,
+    abi_tags: tuple[str, ...] = (),
+    uid: int | None = None,
+) -> str:
+    # Numba's symbols spell out every field of every record of every argument: 20 KB for a kernel
+    # of the order side, at each call, in text that LLVM parses (measured: a cache of 110 MB with,
+    # of 30 MB without; the number that makes a name unique stays).
+    digest = hashlib.sha256("|".join(map(str, kinds)).encode()).hexdigest()[:16]
+    named: Any = itanium_mangler.mangle  # has no types
+    return str(named(name, (), abi_tags=(*abi_tags, digest), uid=uid))
 
 
 def _heard(its_own: Any) -> Any:  # noqa: ANN401

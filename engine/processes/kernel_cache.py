@@ -95,9 +95,9 @@ def activate(home: str) -> Path:
     import numba
 
     numba.config.CACHE_DIR = str(directory)  # type: ignore[attr-defined]  # set at run time
-    from engine.domain import kernel
+    from engine.domain import kernel_compiler
 
-    kernel.hide_inner()
+    kernel_compiler.install()  # before any kernel of the rings, which do not know of it
     return directory
 
 

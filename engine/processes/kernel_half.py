@@ -104,12 +104,12 @@ def main(home: str) -> None:
     numba.config.CACHE_DIR = str(directory / FOLDER)  # type: ignore[attr-defined]
     with kernel_cache.rare_collections():
         from engine.domain.bar_close import update_features
+        from engine.domain.kernel import inner_of
         from engine.processes.brain_ports import small_state
 
         state, _ = small_state()
-        dispatcher: Any = update_features
         type_of: Any = numba.typeof  # has no types
-        dispatcher.compile(tuple(type_of(it) for it in (state.market, 0, 0, 0)))
+        inner_of(update_features).compile(tuple(type_of(it) for it in (state.market, 0, 0, 0)))
 
 
 if __name__ == "__main__":

@@ -102,7 +102,9 @@ def compile_for(kernel: Callable[..., int], *arguments: object) -> LoopImage:
     import llvmlite.binding as llvm
     from numba import typeof
 
-    dispatcher: Any = kernel
+    from engine.domain.kernel import inner_of
+
+    dispatcher = inner_of(kernel)
     kinds = tuple(typeof(argument) for argument in (*arguments, 0))  # type: ignore[no-untyped-call]
     dispatcher.compile(kinds)
     compiled = dispatcher.overloads[kinds]
