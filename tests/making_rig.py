@@ -13,7 +13,7 @@ from engine.domain.codes import EVENT_ENTRY, EVENT_POST_ONLY, EventType, OrderSt
 from engine.domain.decide import step
 from engine.domain.features.micro import MICROPRICE_BPS
 from engine.domain.limits import RiskLimits
-from engine.domain.market_state import MAKER_FEE_PPM
+from engine.domain.market_state import LOSS_USED_PPM, MAKER_FEE_PPM
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.strategy_table import StrategyKind, StrategyRow, numbers_of
 from engine.domain.words import Word
@@ -182,8 +182,23 @@ class PlainMaker:
         return numbers_of(self.row)[name]
 
     def lots(self, ask: int) -> int:
-        """Return the lots of a whole quote."""
+        """Return the lots of a whole quote, away from any loss limit."""
         return int(round(self.row.notional * 1e8) // (ask * UNIT_E8))
+
+    def stress(self, rig: MakingRig) -> float:
+        """Return how far losses are on their way to a limit, 0 to 1."""
+        used = float(rig.market.progress[LOSS_USED_PPM]) / 1e6
+        start = self.number_of("safe_from")
+        return max(used - start, 0.0) / (1.0 - start) if start < 1.0 else 0.0
+
+    def lots_now(self, rig: MakingRig, bid: int, ask: int) -> int:
+        """Return the lots of a quote as losses leave it; 0: less than the venue takes."""
+        whole = self.lots(ask)
+        kept = 1.0 - self.stress(rig) * (1.0 - self.number_of("safe_least"))
+        lots, rows = int(whole * kept), rig.desk.instruments
+        least_e8 = int(rows["min_notional_e8"][0])
+        takes = lots >= int(rows["min_qty_lots"][0]) and lots * bid * UNIT_E8 >= least_e8
+        return lots if takes or lots == whole else 0
 
     def fair(self, bid: int, ask: int, micro_bps: float) -> float:
         """Return mid, leant towards the microprice."""
@@ -196,22 +211,25 @@ class PlainMaker:
         most_bps = self.number_of("atr_bps_max")
         if not atr > 0 or (most_bps > 0 and atr / bid * 10_000 > most_bps):
             return {}
-        held, lots = rig.lots(0, 0), self.lots(ask)
+        held, lots = rig.lots(0, 0), self.lots_now(rig, bid, ask)
         most = int(self.number_of("inventory") * lots)
-        if lots <= 0 or most <= 0:
+        if self.lots(ask) <= 0 or (most <= 0 and held == 0):
             return {}
+        self.size = lots if most > 0 else self.lots(ask)
         fair = self.fair(bid, ask, float(rig.market.hot["micro"][0, MICROPRICE_BPS]))
-        share = min(max(held / most, -1.0), 1.0)
+        share = min(max(held / max(most, 1), -1.0), 1.0)
         middle = fair - self.number_of("skew_atr") * atr * share
         claim = self.number_of("claim")
-        pays_bps = (FEE_PPM / 100 + max(self.number_of("edge_min_bps"), 0.0)) / claim
+        asked_bps = max(self.number_of("edge_min_bps"), 0.0)
+        asked_bps += self.stress(rig) * self.number_of("safe_edge_bps")
+        pays_bps = (FEE_PPM / 100 + asked_bps) / claim
         least = max(self.number_of("width_bps_min"), pays_bps) / 10_000 * fair
         half = max(self.number_of("width_atr") * atr, least)
         half = max(min(half, self.number_of("width_bps_max") / 10_000 * fair), 0.5)
         found = {}
-        if held < 0 or held + lots <= most:
+        if held < 0 or (most > 0 and held + lots <= most):
             found[1] = min(math.floor(middle - half), ask - 1)
-        if held > 0 or held - lots >= -most:
+        if held > 0 or (most > 0 and held - lots >= -most):
             found[-1] = max(math.ceil(middle + half), bid + 1)
         self.half = half
         return found
@@ -230,14 +248,14 @@ class PlainMaker:
             return mine.price
         return side * max(side * mine.price, side * mine.price_before)
 
-    def moves(self, rig: MakingRig, side: int, price: int, ask: int) -> bool:
+    def moves(self, rig: MakingRig, side: int, price: int) -> bool:
         """Return whether a side's order is amended to a price: the same order but for that."""
         row = self.rows[self.sides[side].number]
         if row["status"] not in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED):
             return False
         if row["cancel_wanted"] or self.meets(rig, side, price):
             return False
-        wanted = self.order(rig, side, price, self.lots(ask))
+        wanted = self.order(rig, side, price, self.size)
         left = int(row["qty_lots"] - row["cum_qty_lots"])
         is_entry = bool(row["flags"] & EVENT_ENTRY)
         return wanted.is_entry == is_entry and abs(wanted.lots - left) * 20 <= wanted.lots
@@ -265,7 +283,7 @@ class PlainMaker:
                 row = self.rows[mine.number]
                 if price is not None and row["status"] in IN_FLIGHT:
                     continue
-                if price is not None and self.moves(rig, side, price, ask):
+                if price is not None and self.moves(rig, side, price):
                     moved[mine.number], row["status"] = price, OrderStatus.PENDING_REPLACE
                     mine.price_before, mine.price = mine.price, price
                     mine.asked_ns = rig.now_ns
@@ -278,7 +296,7 @@ class PlainMaker:
                 continue
             if self.meets(rig, side, price):
                 continue
-            orders.append(self.order(rig, side, price, self.lots(ask)))
+            orders.append(self.order(rig, side, price, self.size))
             mine.asked_ns, mine.price = rig.now_ns, price
         return orders, moved, away
 

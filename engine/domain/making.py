@@ -3,14 +3,15 @@
     fair        = mid, moved towards the microprice by `micro_lean`
     reservation = fair - skew_atr * ATR * inventory         inventory: position / its bound, -1..1
     half width  = width_atr * ATR, wider where bars vary much, within its bounds, and at least
-                  what pays the maker's fee and the least edge: (fee + edge_min_bps) / claim
+                  what pays the maker's fee and the least edge: (fee + least edge) / claim
     bid, ask    = reservation -+ half width, outwards to a tick, never at or through the other side
 
 After Avellaneda and Stoikov (2008): what is held moves both quotes to where it is shed, risk widens
 them. Average true ranges stand for their variance, a bound of inventory for their horizon. A buy
 that would leave more than the bound is not wanted, nor is a sell; no quote is where the ATR is not
 known or above `atr_bps_max`, the newest quote is older than `expiry_s`, or the position is due to
-end (stop, target, time). Nothing here knows orders: see `engine.domain.quoting`.
+end (stop, target, time). Near a loss limit quotes and bound shrink and the least edge grows, for
+rows that ask (`engine.domain.sizing`). Nothing here knows orders: see `engine.domain.quoting`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from engine.domain.features.micro import MICROPRICE_BPS
 from engine.domain.kernel import Records, kernel
 from engine.domain.market_state import MAKER_FEE_PPM, VOLATILITY_COLUMN, MarketState
 from engine.domain.opportunity import TO_BPS, entry_notional_e8, entry_qty_lots, regime_label
+from engine.domain.sizing import edge_asked_bps, lots_under_stress
 from engine.domain.strategy_kinds import protective_exit
 
 # Positions in MarketState.parameters, in the order of KIND_PARAMETERS.
@@ -40,6 +42,7 @@ QUOTE_DTYPE = np.dtype(
         ("asked_ns", "<i8", (2,)),  # when a side was last asked for
         ("wanted_ticks", "<i8", (2,)),  # 0: no quote is wanted
         ("lots", "<i8"),  # of a whole quote
+        ("calm_lots", "<i8"),  # and away from any loss limit
         ("inventory", "<f8"),  # -1 to 1
         ("fair_ticks", "<f8"),
         ("reservation_ticks", "<f8"),
@@ -66,7 +69,7 @@ def least_half_bps(market: MarketState, s: int) -> float:
     rows = market.strategies
     fee_bps = market.progress[MAKER_FEE_PPM] / PPM_PER_BPS
     claim = rows["claim"][s]
-    return (fee_bps + max(rows["edge_min_bps"][s], 0.0)) / claim if claim > 0.0 else np.inf
+    return (fee_bps + max(edge_asked_bps(market, s), 0.0)) / claim if claim > 0.0 else np.inf
 
 
 @kernel
@@ -78,6 +81,17 @@ def half_width_ticks(market: MarketState, i: int, s: int, fair: float) -> float:
     wide = own[WIDTH_ATR] * market.atr_ticks[i, t] * (1.0 + 0.5 * rows["regime_adapt"][s] * label)
     least = max(own[WIDTH_BPS_MIN], least_half_bps(market, s)) / TO_BPS * fair
     return max(min(max(wide, least), own[WIDTH_BPS_MAX] / TO_BPS * fair), HALF_TICKS_MIN)
+
+
+@kernel
+def quote_lots(market: MarketState, i: int, s: int, calm: int) -> int:
+    """Return how much a row quotes now, of `calm` away from any loss limit; 0: too little."""
+    rows = market.instruments
+    step = max(rows["market_step_lots"][i], 1)
+    lots = lots_under_stress(market, s, calm) // step * step
+    worth_e8 = lots * market.hot["bid_price_ticks"][i] * rows["unit_e8"][i]
+    enough = lots >= rows["min_qty_lots"][i] and worth_e8 >= rows["min_notional_e8"][i]
+    return lots if enough or lots == calm else 0
 
 
 @kernel
@@ -120,22 +134,24 @@ def plan_quotes(
         return
     own, hot = market.parameters[s], market.hot
     bid, ask = hot["bid_price_ticks"][i], hot["ask_price_ticks"][i]
-    lots = entry_qty_lots(market.instruments, i, ask, entry_notional_e8(market, i, s, ask))
+    calm = entry_qty_lots(market.instruments, i, ask, entry_notional_e8(market, i, s, ask))
+    lots = quote_lots(market, i, s, calm)
     most = int(own[INVENTORY] * lots)
-    if lots <= 0 or most <= 0:
-        return
     held = exposure["position_lots"][i, s]
+    if calm <= 0 or (most <= 0 and held == 0):
+        return
     fair = fair_ticks(market, i, own[MICRO_LEAN])
-    inventory = min(max(held / most, -1.0), 1.0)
+    inventory = min(max(held / max(most, 1), -1.0), 1.0)
     atr_ticks = market.atr_ticks[i, market.strategies["timeframe_index"][s]]
     reservation = fair - own[SKEW_ATR] * atr_ticks * inventory
     half = half_width_ticks(market, i, s, fair)
-    quotes["lots"][i, m] = lots
+    quotes["lots"][i, m] = lots if most > 0 else calm  # of the side that sheds
+    quotes["calm_lots"][i, m] = calm
     quotes["inventory"][i, m] = inventory
     quotes["fair_ticks"][i, m] = fair
     quotes["reservation_ticks"][i, m] = reservation
     quotes["half_ticks"][i, m] = half
-    if held + lots <= most or held < 0:
+    if held < 0 or (most > 0 and held + lots <= most):
         quotes["wanted_ticks"][i, m, BUY] = max(min(math.floor(reservation - half), ask - 1), 0)
-    if held - lots >= -most or held > 0:
+    if held > 0 or (most > 0 and held - lots >= -most):
         quotes["wanted_ticks"][i, m, SELL] = max(math.ceil(reservation + half), bid + 1)

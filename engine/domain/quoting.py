@@ -49,6 +49,8 @@ from engine.domain.order_store import (
 )
 from engine.domain.order_watch import amend_order, is_in_flight
 from engine.domain.risk import evaluate
+from engine.domain.size_reasons import BY_LOSSES
+from engine.domain.sizing import edge_asked_bps
 from engine.domain.state import State
 from engine.domain.strategy_table import StrategyReason
 from engine.domain.words import Word
@@ -146,6 +148,9 @@ def write_quote(market: MarketState, desk: Desk, i: int, m: int, k: int, s: int)
     rows["flags"][0] = EVENT_POST_ONLY
     rows["price_ticks"][0] = quotes["wanted_ticks"][i, m, k]
     rows["qty_lots"][0] = closing if closing > 0 else quotes["lots"][i, m]
+    if closing == 0 and quotes["lots"][i, m] < quotes["calm_lots"][i, m]:
+        rows["wanted_lots"][0] = quotes["calm_lots"][i, m]
+        rows["size_reasons"][0] = BY_LOSSES
     write_inputs(
         rows,
         0,
@@ -173,7 +178,7 @@ def weigh_quote(market: MarketState, desk: Desk, i: int, m: int, s: int) -> bool
     rows["confidence"][0] = 1.0
     rows["cost_bps"][0] = cost_bps
     rows["edge_bps"][0] = edge_bps
-    least_bps = market.strategies["edge_min_bps"][s]
+    least_bps = edge_asked_bps(market, s)
     if desk.positions["lots"][i, s] * side < 0 or least_bps < 0.0 or edge_bps >= least_bps:
         return True
     market.progress[ENTRIES_WITHOUT_EDGE] += 1

@@ -11,7 +11,8 @@ least: what is left below that is not wanted at all. What made it smaller is in 
               bet costs is the stop. The row takes a fraction of it, and at most `risk_max`.
     losses    how much of a loss limit is used up, the day's or that of the fall from the peak,
               whichever is nearer. From `safe_from` on an entry shrinks, to `safe_least` at the
-              limit, and asks for more edge; at the limit the gates stop all entries.
+              limit, and asks for more edge; at the limit the gates stop all entries. What makes
+              markets quotes and holds less, and further from fair (`engine.domain.making`).
 """
 
 from __future__ import annotations
@@ -77,6 +78,13 @@ def edge_asked_bps(market: MarketState, s: int) -> float:
 
 
 @kernel
+def lots_under_stress(market: MarketState, s: int, lots: int) -> int:
+    """Return what losses leave of a size that row `s` asks for, lots."""
+    stress = stress_of(market, s)
+    return int(lots * (1.0 - stress * (1.0 - market.strategies["safe_least"][s])))
+
+
+@kernel
 def kelly_lots(
     market: MarketState, i: int, s: int, touch: int, conviction: float, cost_bps: float
 ) -> int:
@@ -113,9 +121,8 @@ def size_entry(
         if most < lots:
             lots = most
             reasons |= BY_KELLY
-    stress = stress_of(market, s)
-    if stress > 0.0:
-        lots = int(lots * (1.0 - stress * (1.0 - rows["safe_least"][s])))
+    if stress_of(market, s) > 0.0:
+        lots = lots_under_stress(market, s, lots)
         reasons |= BY_LOSSES
     if reasons == 0:
         return True

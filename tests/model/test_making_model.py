@@ -12,6 +12,7 @@ import pytest
 
 from engine.domain.codes import EVENT_ENTRY, EventType
 from engine.domain.limits import Bounds
+from engine.domain.market_state import LOSS_USED_PPM
 from engine.domain.strategy_table import StrategyRow
 from tests.desk_rig import GENEROUS, MS, S, of_type
 from tests.making_rig import MakingRig, PlainMaker, amended, is_open, maker_row, requested
@@ -23,6 +24,7 @@ ROWS = (
     maker_row(width_atr=0.2, skew_atr=4.0, inventory=2.0, micro_lean=1.0, requote_share=0.05),
     maker_row(width_atr=3.0, width_bps_max=6.0, claim=0.9, atr_bps_max=12.0, requote_s=0.2),
     maker_row(width_atr=0.0, width_bps_min=0.0, edge_min_bps=-1.0, claim=1.0, skew_atr=0.0),
+    maker_row(width_atr=0.2, inventory=3.0, safe_from=0.25, safe_least=0.05, safe_edge_bps=4.0),
 )
 
 
@@ -33,7 +35,7 @@ def fill_some(rig: MakingRig, chance: random.Random) -> None:
             rig.hit(number, chance.randint(1, order.qty - order.filled))
 
 
-@pytest.mark.parametrize("row", ROWS, ids=["plain", "tight", "bounded", "bare"])
+@pytest.mark.parametrize("row", ROWS, ids=["plain", "tight", "bounded", "bare", "safe"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_every_quote_causes_what_the_twin_says(row: StrategyRow, seed: int) -> None:
     chance = random.Random(seed)
@@ -46,6 +48,8 @@ def test_every_quote_causes_what_the_twin_says(row: StrategyRow, seed: int) -> N
         ask = bid + chance.choice([1, 1, 2, 30])
         if chance.random() < 0.05:
             rig.market.atr_ticks[:] = chance.choice([np.nan, 20.0, 300.0, 900.0])
+        if chance.random() < 0.05:
+            rig.market.progress[LOSS_USED_PPM] = chance.choice([0, 200_000, 500_000, 1_000_000])
         before = rig.wanted_away()
         twin.look(rig)
         qty = {"bid_qty": chance.randint(1, 4_000), "ask_qty": chance.randint(1, 4_000)}

@@ -5,8 +5,9 @@ import pytest
 
 from engine.domain.codes import EventType, Liveness, OrderStatus, OrderType
 from engine.domain.limits import RATE_FIRST, pack_rates
-from engine.domain.market_state import ENTRIES_WITHOUT_EDGE, MAKER_FEE_PPM
+from engine.domain.market_state import ENTRIES_WITHOUT_EDGE, LOSS_USED_PPM, MAKER_FEE_PPM
 from engine.domain.reports import RATE_PAUSED, WOULD_TAKE
+from engine.domain.size_reasons import BY_LOSSES
 from engine.domain.strategy_table import INPUT_NAMES, StrategyKind, StrategyReason
 from engine.domain.words import Tally, Word
 from tests.desk_rig import GENEROUS, MS, S, make_event, of_type
@@ -237,3 +238,28 @@ def test_two_instruments_are_quoted_apart() -> None:
     rig.show(2_000, 2_001, 1)
     assert sorted(rig.resting(i=1)) == [-1, 1]
     assert sorted(rig.resting(i=0)) == [-1, 1]
+
+
+def test_near_a_loss_limit_a_maker_quotes_less_and_further_out_and_says_why() -> None:
+    asks = {"safe_from": 0.5, "safe_least": 0.25, "safe_edge_bps": 4.0}
+    calm, near = (MakingRig((maker_row(width_atr=0.1, claim=0.5, **asks),)) for _ in range(2))
+    near.market.progress[LOSS_USED_PPM] = 750_000
+    (buy, _), events = requested(calm.show(BID, ASK)), near.show(BID, ASK)
+    less, _ = requested(events)
+    assert less.lots == int(buy.lots * 0.625), "half the way to a quarter"
+    further_bps = (buy.price - less.price) / BID * 10_000
+    assert further_bps > 2.0, "two bps more edge, of which the row claims half"
+    said = of_type(events, T.SIGNAL_GENERATED)[0]
+    assert said["wanted_lots"] == buy.lots
+    assert said["size_reasons"] == BY_LOSSES
+
+
+def test_what_a_maker_may_not_quote_any_more_it_still_sheds() -> None:
+    rig = quoting(inventory=2.0, safe_from=0.5, safe_least=0.0)
+    rig.hit(rig.resting()[1][0], 10)
+    words, most = rig.desk.words, float(rig.desk.limits["drawdown_ratio_max"][0])
+    words[Word.PEAK_EQUITY_E8] = int(words[Word.EQUITY_E8] / (1.0 - 0.99 * most))
+    assert requested(rig.show(BID, ASK, after_ns=2 * S)) == []
+    assert cancelled(rig) == {-1}, "an entry of before"
+    (sell,) = requested(rig.show(BID, ASK, after_ns=2 * S))
+    assert (sell.lots, sell.is_entry) == (10, False)
