@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from engine import exit_codes
 from engine.domain.records import EVENT_DTYPE
 from engine.processes import kernel_cache
+from engine.processes.progress import ProgressLine
 from engine.store.errors import StoreError
 from engine.store.session import read_document
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 Records = NDArray[np.void]
 DIFFERENCES_MAX: Final = 10
 DECISION_TYPES: Final = (1, 2, 3)  # SIGNAL_GENERATED, ORDER_REQUEST, RISK_REFUSAL
+TOLD_EVERY: Final = 1024  # steps, a few milliseconds
+# What a step that took no control and no report is given; most steps are, and none writes to it.
+NOTHING: Final = np.zeros(1, dtype=EVENT_DTYPE)
 
 
 class Replayed(NamedTuple):
@@ -51,30 +55,42 @@ class Replayed(NamedTuple):
     differences: list[str]
 
 
+def _silent(_text: str) -> None:
+    """Hear how far it is and say nothing."""
+
+
 def replay_command(directory: Path, *, as_json: bool, until: int | None = None) -> int:
     """Replay a session, or its steps up to one event; print what it showed, return the exit code.
 
     0: identical; 1: different; 2: not a session's journal directory; 3: cannot be replayed.
     """
+    progress = ProgressLine()
     try:
         read_document(directory)
         # Kernels come from the cache of the home the journal lies in, as the engine's did.
         kernel_cache.activate(str(directory.resolve().parents[3]))
-        result = replay(directory, until)
+        result = replay(directory, until, _silent if as_json else progress.show)
     except (StoreError, IndexError) as error:
         return exit_codes.fail(str(error), exit_codes.USAGE)
+    finally:
+        progress.end()
     print(json.dumps(result._asdict()) if as_json else _text(result))  # noqa: T201
     if not result.replayable:
         return exit_codes.ENVIRONMENT
     return exit_codes.DONE if result.identical else exit_codes.ROLE_DIED
 
 
-def replay(directory: Path, until: int | None = None) -> Replayed:
+def replay(
+    directory: Path,
+    until: int | None = None,
+    tell: Callable[[str], None] = _silent,
+) -> Replayed:
     """Run a session again; imports Numba.
 
     Args:
         directory: the session's journal.
         until: place of a brain's event: the step that wrote it is the last; None: to the end.
+        tell: hears now and then how far it is.
 
     Raises:
         StoreError: the journal or its document cannot be read.
@@ -85,8 +101,9 @@ def replay(directory: Path, until: int | None = None) -> Replayed:
     reason = why_not_replayable(directory, document)
     run = _Run(directory, until)
     if not reason:
+        tell("replay: loading the kernels; the first replay of a build compiles one more")
         try:
-            run.play()
+            run.play(tell)
         except NotReplayableError as error:
             reason = str(error)
     if not reason and run.step_count == 0:
@@ -175,8 +192,11 @@ class _Run:
         self.outputs_hash = hashlib.sha256()
         self.differences: list[str] = []
 
-    def play(self) -> None:
+    def play(self, tell: Callable[[str], None]) -> None:
         """Run every step and compare what it writes.
+
+        Args:
+            tell: hears now and then how far it is.
 
         Raises:
             NotReplayableError: inputs are missing.
@@ -189,7 +209,12 @@ class _Run:
         for done in run_again(steps, self.directory):
             self.step_count += 1
             self.record_count += done.step.market_count
-            self._compare(done.step.outputs, done.out.events[: done.out.counts[OUT_EVENTS]].copy())
+            if self.step_count % TOLD_EVERY == 0:
+                tell(f"replay: {self.step_count:,} steps, {self.record_count:,} market records")
+            written = done.out.events[: done.out.counts[OUT_EVENTS]]
+            if not len(written) and not len(done.step.outputs):
+                continue
+            self._compare(done.step.outputs, written.copy())
             # A slot's word is one above the place of its event.
             if self._until is not None and (done.step.outputs["sequence"] == self._until + 1).any():
                 self.has_reached = True
@@ -211,6 +236,8 @@ class _Run:
 
 def _padded(records: Records) -> Records:
     """Return the records in an array whose length is a power of two and at least one."""
+    if not len(records):
+        return NOTHING
     length = 1
     while length < len(records):
         length *= 2
