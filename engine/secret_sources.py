@@ -15,10 +15,12 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from engine.extras import install
+
 FILE: Final = "file:"
 AWS: Final = "aws:"
 SECRET_BYTES_MAX: Final = 65_536  # what AWS keeps at most
-NEEDS_EXTRA: Final = "aws: needs the extra: pip install 'aegis-engine[aws]'"
+NEEDS_EXTRA: Final = f"aws: needs the extra: {install('aws')}"
 
 
 class SecretSources:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from engine import exit_codes
 from engine.domain.bar_sizes import BarSizeError
 from engine.domain.kernel import leave_plain
+from engine.extras import lacking
 from engine.store.errors import StoreError
 from engine.store.session import SessionDocument, find_session, read_document
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 BARS_DRAWN_MAX: Final = 20_000  # what a browser still moves about smoothly
 NS_PER_S: Final = 1_000_000_000
 TIME_MAX_NS: Final = 2**63 - 1
-PLOTLY_MISSING: Final = "aegis chart needs plotly: pip install 'aegis-engine[research]'"
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -143,10 +143,8 @@ def _draw(options: argparse.Namespace) -> dict[str, object]:
 def main(words: Sequence[str]) -> int:
     """Write the page; return a documented exit code."""
     options = arguments(words)
-    try:
-        import plotly  # noqa: F401  only whether it is there
-    except ImportError:
-        return exit_codes.fail(PLOTLY_MISSING, exit_codes.ENVIRONMENT)
+    if missing := lacking("plotly", "research"):
+        return exit_codes.fail(missing, exit_codes.ENVIRONMENT)
     leave_plain()  # a few thousand bars: sooner done as plain Python than compiled
     try:
         document = _draw(options)

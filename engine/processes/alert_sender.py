@@ -16,13 +16,14 @@ from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from engine.config_people import AlertsConfig
+from engine.extras import install
 from engine.processes.alerts import KINDS, NS_PER_S, AlertBook, Message, Rules, Severity
 
 WAITING_MAX: Final = 256
 POLL_S: Final = 0.5
 ATTEMPTS: Final = 3
 PAUSE_FIRST_S: Final = 1.0  # doubles
-NEEDS_EXTRA: Final = "alerts need the extra: pip install 'aegis-engine[alerts]'"
+NEEDS_EXTRA: Final = f"alerts need the extra: {install('alerts')}"
 LEVELS: Final = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}
 Warn = Callable[..., object]
 

@@ -21,14 +21,16 @@ def run_beside(module: str, *words: str, deadline_s: float = DEADLINE_S) -> tupl
         deadline_s: it is ended after this long.
 
     Returns:
-        200 and its standard output; 404 and the last line of its standard error; 503 when it
+        200 and its standard output; 404 and the last sentence of its standard error; 503 when it
         could not be started or took longer than `deadline_s`.
     """
     command = ["nice", "-n", "19", sys.executable, "-m", module, *words]
     try:
         done = subprocess.run(command, capture_output=True, timeout=deadline_s, check=False)
-    except (subprocess.TimeoutExpired, OSError) as error:
+    except subprocess.TimeoutExpired:
+        return 503, f"not done within {deadline_s:g} s: this machine is busy; try again".encode()
+    except OSError as error:
         return 503, f"not done: {type(error).__name__}".encode()
     if done.returncode:
-        return 404, done.stderr.strip().rpartition(b"\n")[2]
+        return 404, done.stderr.strip().rpartition(b"\n")[2].removeprefix(b"aegis: ")
     return 200, done.stdout

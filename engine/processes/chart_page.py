@@ -14,6 +14,7 @@ from typing import Final
 
 from engine.config import Config
 from engine.domain.bar_sizes import BarSizeError, bar_size
+from engine.extras import lacking
 from engine.processes.beside import run_beside
 
 KEEP_S: Final = 10.0
@@ -43,6 +44,8 @@ class ChartPage:
             length = ("--bars", bars) if bars and bar_size(bars) else ()
         except BarSizeError as error:
             return 400, str(error).encode()
+        if missing := lacking("plotly", "research"):
+            return 404, missing.encode()  # at once: the process would take seconds to say it
         if not self._lock.acquire(blocking=False):
             return 503, b"another chart is being drawn"
         try:

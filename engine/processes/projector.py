@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.config import Config
+from engine.extras import install
 from engine.store.database import Database, migrate
 from engine.store.errors import JournalError, ProjectionError
 from engine.store.feature_rows import FeatureProjection, VectorNames
@@ -56,7 +57,7 @@ def open_postgres(url: str) -> Database:
     try:
         from engine.store.postgres import PostgresDatabase
     except ImportError as error:
-        message = "database_url needs the extra: pip install 'aegis-engine[postgres]'"
+        message = f"database_url needs the extra: {install('postgres')}"
         raise ProjectionError(message) from error
     return PostgresDatabase(url)
 

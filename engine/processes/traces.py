@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from engine.config_people import TracesConfig
+from engine.extras import install
 from engine.store.errors import StoreError
 from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.order_spans import OrderSpans, OrderTrace
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 PERIOD_S: Final = 1.0
 TRACES_MAX: Final = 100  # of one request: some 500 spans
 REQUEST_S: Final = 5.0  # for one request, tries again included
-NEEDS_EXTRA: Final = "traces need the extra: pip install 'aegis-engine[otel]'"
+NEEDS_EXTRA: Final = f"traces need the extra: {install('otel')}"
 
 
 class TracesError(Exception):

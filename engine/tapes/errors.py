@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from engine.extras import install
+
 
 class TapeError(Exception):
     """A tape cannot be read or written; the message names the file."""
@@ -30,5 +32,5 @@ class MissingExtraError(Exception):
 def missing_extra(package: str, extra: str) -> MissingExtraError:
     """Return the sentence for a package that is not installed."""
     return MissingExtraError(
-        f"{package} is not installed; it comes with the extra: pip install 'aegis-engine[{extra}]'"
+        f"{package} is not installed; it comes with the extra {extra}: {install(extra)}"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import Config
+from engine.processes import chart_page
 from engine.processes.chart_page import ChartPage
 
 
@@ -34,6 +35,7 @@ class Drawer:
 @pytest.fixture
 def drawer(monkeypatch: pytest.MonkeyPatch) -> Drawer:
     made = Drawer()
+    monkeypatch.setattr(chart_page, "lacking", lambda *_: "")
     monkeypatch.setattr(subprocess, "run", made)
     return made
 
@@ -79,9 +81,10 @@ def test_words_that_name_no_bar_start_nothing(page: ChartPage, drawer: Drawer, b
 
 def test_a_failure_is_its_last_sentence(page: ChartPage, drawer: Drawer) -> None:
     drawer.code, drawer.said = 3, "warning\naegis: no such instrument\n"
-    assert page.draw("NOSUCH") == (404, b"aegis: no such instrument")
+    assert page.draw("NOSUCH") == (404, b"no such instrument")
 
 
+@pytest.mark.usefixtures("drawer")
 def test_one_that_takes_too_long_is_given_up(
     page: ChartPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,7 +92,16 @@ def test_one_that_takes_too_long_is_given_up(
         raise subprocess.TimeoutExpired(command, 1)
 
     monkeypatch.setattr(subprocess, "run", slow)
-    assert page.draw("BTCUSDT") == (503, b"not done: TimeoutExpired")
+    status, said = page.draw("BTCUSDT")
+    assert (status, said[:20]) == (503, b"not done within 30 s")
+
+
+def test_without_plotly_it_is_said_at_once_and_nothing_starts(
+    page: ChartPage, drawer: Drawer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chart_page, "lacking", lambda package, _: f"{package} is not installed")
+    assert page.draw("BTCUSDT") == (404, b"plotly is not installed")
+    assert drawer.commands == []
 
 
 def test_only_one_is_drawn_at_a_time(page: ChartPage, drawer: Drawer) -> None:
