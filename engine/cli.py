@@ -24,13 +24,15 @@ Aegis: a multiprocess shared-memory trading engine.
   aegis run --tape FILE.gz        the same on a recorded market
   aegis run --for 60 --json       stop after 60 s and end with one JSON object
   aegis record --parquet          write a running engine's market to tapes
+  aegis status                    what it does; `aegis top` shows it live
+  aegis why                       the newest orders; with an id, why it was sent and what came of it
   aegis halt "why"                stop new orders now and cancel what rests
   aegis resume --reason "why"     undo a halt or a tripped limit
 """
 EPILOG = """\
 Exit codes: 0 done; 1 a role died or hung, or a check failed; 2 usage or configuration; 3
 environment (port, /dev/shm, disk, data); 4 halted by a limit or books that differ from the
-venue's; 130 Ctrl-C in a command other than `run`.
+venue's; 130 Ctrl-C in a command other than `run`, or nobody reads what it prints any more.
 `aegis COMMAND --help` explains a command with examples.
 """
 
@@ -49,12 +51,18 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        return _perform(arguments)
+        code = _perform(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `aegis why | head`: nobody is left to tell, and the interpreter's own flush must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.INTERRUPTED
     except KeyboardInterrupt:
         # A run installs its own signals before it starts anything; until then there is no engine.
         is_run = arguments[:1] == ["run"]
         print("aegis: interrupted", file=sys.stderr)  # noqa: T201  the command's own output
         return exit_codes.DONE if is_run else exit_codes.INTERRUPTED
+    return code
 
 
 def _perform(arguments: list[str]) -> int:
@@ -80,6 +88,10 @@ def _perform(arguments: list[str]) -> int:
     if not arguments:
         parser.print_help()
         return exit_codes.USAGE
+    from engine import cli_help
+
+    if not arguments[0].startswith("-") and not cli_help.is_command(arguments[0]):
+        return exit_codes.fail(cli_help.no_command(arguments[0]), exit_codes.USAGE)
     options = parser.parse_args(arguments)
     return cli_commands.perform(options, os.environ)
 
@@ -90,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     from engine.cli_alert import add_alert_command
     from engine.cli_features import add_feature_commands
+    from engine.cli_help import listing
     from engine.cli_orders import add_order_commands
     from engine.cli_panel import add_panel_commands
     from engine.cli_reports import add_report_commands
@@ -97,14 +110,18 @@ def build_parser() -> argparse.ArgumentParser:
 
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        "aegis", description=DESCRIPTION, epilog=EPILOG, formatter_class=formatter
+        "aegis", usage="aegis COMMAND ...", epilog=EPILOG, formatter_class=formatter
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        dest="command", prog="aegis", required=True, help=argparse.SUPPRESS
+    )
+    summaries: dict[str, str] = {}
 
     def add(name: str, summary: str, example: str) -> argparse.ArgumentParser:
         """Add a command whose help ends with an example."""
+        summaries[name] = summary
         return commands.add_parser(
-            name, help=summary, description=summary, epilog=example, formatter_class=formatter
+            name, description=summary, epilog=example, formatter_class=formatter
         )
 
     add_run_options(
@@ -130,6 +147,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_order_commands(add)
     add_panel_commands(add)
     _add_machine_commands(add)
+    parser.description = DESCRIPTION + listing(summaries)
     return parser
 
 
@@ -280,7 +298,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--tape", nargs="+", default=[], help="recorded tapes or captures, files or a folder"
     )
     market.add_argument(
-        "--generate", type=int, default=0, metavar="N", help="N generated instruments"
+        "--generate", type=_count, default=0, metavar="N", help="N generated instruments (4)"
     )
     market.add_argument("--seed", type=int, default=1, help="seed of the generated market")
     market.add_argument(
@@ -337,6 +355,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError(text)
+    return count
+
+
 def _url(text: str) -> str:
     from urllib.parse import urlsplit
 
@@ -346,7 +371,9 @@ def _url(text: str) -> str:
     return text
 
 
-_seconds.__name__, _url.__name__ = "number of seconds", "http://HOST:PORT"  # in argparse's sentence
+# In argparse's sentence.
+_seconds.__name__, _url.__name__ = "number of seconds", "http://HOST:PORT"
+_count.__name__ = "number of instruments"
 
 
 def _instance(parser: argparse.ArgumentParser) -> None:

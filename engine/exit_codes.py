@@ -10,7 +10,8 @@ CHECK_FAILED = 1  # of verify, readiness, audit; replay that differs
 USAGE = 2  # usage or configuration
 ENVIRONMENT = 3  # port, /dev/shm, disk, data, platform
 HALTED = 4  # halted by a limit, or books that differ from the venue's
-INTERRUPTED = 130  # Ctrl-C in a command other than `run`, which stops in order and ends with 0
+# Ctrl-C in a command other than `run`, which stops in order and ends with 0; or a broken pipe.
+INTERRUPTED = 130
 
 
 def fail(text: str, code: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli import build_parser
+from engine import exit_codes
+from engine.cli import build_parser, main
+from engine.cli_help import GROUPS
 from engine.processes.kernel_cache import cache_directory
 from engine.processes.kernel_image import LoopImage
 from tests.engine_process import AEGIS, aegis
@@ -73,6 +76,41 @@ def test_every_documented_command_exists_and_has_an_example() -> None:
     for name, command in choices.items():
         assert command.epilog, name
         assert f"aegis {name}" in command.epilog or "exchange --port" in command.epilog
+
+
+def test_help_lists_every_command_in_one_group() -> None:
+    assert sorted(COMMANDS) == sorted(name for names in GROUPS.values() for name in names)
+    shown = build_parser().format_help()
+    for name in COMMANDS:
+        assert f"\n  {name:11} " in shown, name
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("statsu", "; did you mean status?"), ("demo", ""), ("runn", "run?")]
+)
+def test_a_word_that_is_no_command_is_one_sentence(
+    word: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word, "--name", "x"]) == exit_codes.USAGE
+    said = capsys.readouterr().err
+    assert said.startswith(f"aegis: no command {word!r}; `aegis --help` lists them")
+    assert said.rstrip().endswith(meant)
+    assert said.count("\n") == 1
+
+
+def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [*AEGIS, "version"], stdout=write, stderr=subprocess.PIPE, cwd=tmp_path, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (exit_codes.INTERRUPTED, b"")
+
+
+def test_no_instruments_to_generate_is_refused() -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["run", "--generate", "0"])
 
 
 def test_no_command_prints_help_and_is_a_usage_error(tmp_path: Path) -> None:
