@@ -67,7 +67,9 @@ def contributions(
             Contribution("trend_side", inputs["trend_side"], None),
             Contribution("trade_flow", inputs["trade_flow"], flow_min),
         )
-    return (Contribution("imbalance", score, numbers_of(row)["threshold"]),)
+    if row.kind is StrategyKind.QUOTE_IMBALANCE:
+        return (Contribution("imbalance", score, numbers_of(row)["threshold"]),)
+    return (Contribution("score", score, None),)
 
 
 def _flow(score: float, inputs: Mapping[str, float]) -> tuple[Contribution, ...]:

@@ -302,7 +302,10 @@ def check_row(row: StrategyRow) -> StrategyRow:
     known = {parameter.name for parameter in parameters_of(row.kind)}
     unknown = sorted(set(row.parameters) - known)
     if unknown:
-        raise StrategyError(f"strategy {row.name}: unknown parameter {unknown[0]}")
+        raise StrategyError(
+            f"strategy {row.name}: unknown parameter {unknown[0]}; kind {row.kind.name.lower()} "
+            f"takes {', '.join(parameter.name for parameter in parameters_of(row.kind))}"
+        )
     if row.timeframe_s <= 0:
         raise StrategyError(f"strategy {row.name}: timeframe_s must be positive")
     if row.bars:
@@ -346,7 +349,7 @@ def select_rows(
         raise StrategyError(f"strategies: {len(chosen)} rows, at most {STRATEGIES_MAX} run at once")
     for name in chosen:
         if name not in table:
-            raise StrategyError(f"strategies: no row is named {name}")
+            raise StrategyError(f"strategies: no row is named {name}; `aegis strategies` lists all")
     return tuple(check_row(table[name]) for name in chosen)
 
 

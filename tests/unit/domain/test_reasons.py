@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from engine.domain.features import micro
 from engine.domain.reasons import FLOW_REST, FLOW_WEIGHTS, contributions
 from engine.domain.score import COLUMN, ORDERFLOW_WEIGHTS, SCALE, WEIGHT, linear_score
-from engine.domain.strategy_table import INPUT_NAMES, STRATEGY_TABLE, StrategyKind, select_rows
+from engine.domain.strategy_table import (
+    INPUT_NAMES,
+    OUTSIDE_ROWS,
+    STRATEGY_TABLE,
+    StrategyKind,
+    select_rows,
+)
 
 READ = st.floats(-20, 20)
 NAMED = {"trade_flow": micro.TRADE_FLOW_LONG, "quote_flow": micro.QUOTE_FLOW_LONG,
@@ -64,6 +70,12 @@ def test_every_kind_says_something(kind: StrategyKind) -> None:
     found = contributions(row_of(kind), -0.5, inputs)  # type: ignore[arg-type]
     assert found
     assert all(it.name in str(it) for it in found)
+
+
+def test_a_kind_without_a_case_here_rests_on_its_score() -> None:
+    """A kind that somebody adds is told too: `aegis why` must not fail on it."""
+    found = contributions(OUTSIDE_ROWS[0], 0.5, {})
+    assert [str(it) for it in found] == ["score +0.500"]
 
 
 def test_a_quote_rests_on_its_width_and_on_what_is_held() -> None:
