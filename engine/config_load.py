@@ -7,6 +7,7 @@ the command line prints it and exits with 2.
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,12 +18,14 @@ from msgspec import Struct
 
 from engine.config import SECRET_FIELDS, Config
 from engine.domain import typed
+from engine.nearest import did_you_mean
 from engine.secret_sources import SecretSources
 from engine.symbols import UnknownSymbolError, resolve_all
 from engine.venues.binance.signing import KeyTextError, signer_of
 
 DEFAULT_FILE = "aegis.toml"
 DEFAULT_HOME = "~/.local/state/aegis"
+UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`")  # as msgspec says it
 TOP = "top:"  # instruments = "top:N"
 
 # Orders that stay in the practice world are bounded generously, so that a run shows trades.
@@ -189,10 +192,9 @@ def _conclude(merged: dict[str, Any], source: str, origins: Mapping[str, str]) -
     try:
         config = typed.convert(merged, Config)
     except msgspec.ValidationError as error:
-        text = str(error)
-        reason, _, where = text.partition(" - at `$")
-        field = where.strip("`.") or "the file"
-        message = f"{origins.get(field, source)}: {field}: {reason}"
+        reason, _, where = str(error).partition(" - at `$")
+        field = where.strip("`.")
+        message = f"{origins.get(field or 'the file', source)}: {_sentence(field, reason)}"
         raise ConfigError(message) from error
     _check_finite(config, source, origins)
     _check(config)
@@ -249,6 +251,18 @@ def _check(config: Config) -> None:
             # Whatever its rest_url: orders to a practice venue pass without the arming switches.
             message = "venue.name: live trading needs a venue; the practice exchange is for paper"
             raise ConfigError(message)
+
+
+def _sentence(field: str, reason: str) -> str:
+    """Return what is wrong with a field; of a name that is no setting, which one is like it."""
+    found = UNKNOWN_FIELD.fullmatch(reason)
+    if found is None:
+        return f"{field or 'the file'}: {reason}"
+    holder: Any = Config()
+    for part in field.split(".") if field else ():
+        holder = getattr(holder, part, None)
+    near = did_you_mean(found[1], getattr(holder, "__struct_fields__", ()))
+    return f"{field + '.' if field else ''}{found[1]}: no such setting{near}"
 
 
 def _check_finite(config: Config, source: str, origins: Mapping[str, str]) -> None:

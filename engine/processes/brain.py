@@ -168,7 +168,7 @@ class Brain:
         if context.stop_request():
             raise StopWhileCompiling
         context.beat(THREAD_MAIN)
-        context.progress(f"compiling kernels {done}/{total}: {name}")
+        context.progress(f"compiling kernels, once: {done}/{total} {name}")
         context.control.set_role(context.page, RoleWord.PROGRESS_DONE, done)
         context.control.set_role(context.page, RoleWord.PROGRESS_TOTAL, total)
 

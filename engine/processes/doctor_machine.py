@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Final
@@ -90,7 +91,7 @@ def _home(config: Config) -> list[Finding]:
     return [
         Finding(
             "AEGIS_HOME",
-            os.access(existing, os.W_OK),
+            _takes_files(existing),
             str(home),
             "choose a directory you can write",
             fatal=True,
@@ -102,6 +103,15 @@ def _home(config: Config) -> list[Finding]:
             "the journal needs room; trading halts below its floor",
         ),
     ]
+
+
+def _takes_files(folder: Path) -> bool:
+    """Return whether a file can be made there; its mode alone may say so falsely, as /proc does."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _extension() -> Finding:

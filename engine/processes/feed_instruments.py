@@ -73,7 +73,8 @@ class InstrumentChoice:
             is_ranking=bool(config.instruments_top),
         )
         if not chosen:
-            raise VenueError(f"the venue offers none of the instruments: {self.left_out}")
+            said = "; ".join(f"{symbol}: {why}" for symbol, why in self.left_out.items())
+            raise VenueError(f"the venue offers none of the instruments ({said})")
         self.info = info
         if self.fallback_count:
             self.fallback_count = len(chosen)

@@ -246,11 +246,8 @@ class StatusBoard:
         state = TradingState(self._control.trading_state())
         if state != TradingState.ENABLED:
             return f"trading state is {state.name}; `aegis resume` re-arms"
-        _, document = self.ready()
-        if "brain" in document["waiting"]:
-            return "the brain is not ready; a first start compiles its kernels, once"
-        if document["waiting"]:
-            return f"not ready: {', '.join(document['waiting'])}"
+        if waiting := self._not_ready():
+            return f"not ready: {'; '.join(waiting)}"
         if not counts["records"]:
             return "no market record has arrived"
         refused = self.refusals()
@@ -273,6 +270,11 @@ class StatusBoard:
         return lines
 
     def _waiting(self) -> str:
+        said = self._not_ready()
+        return "  [" + "; ".join(said) + "]" if said else ""
+
+    def _not_ready(self) -> list[str]:
+        """Return each role that is not ready, with how far it is in its own words."""
         said = []
         for role in self._run.roles:
             if role.state() < RoleState.READY:
@@ -280,7 +282,7 @@ class StatusBoard:
                 said.append(
                     f"{role.row.name} {role.state().name.lower()}{': ' + text if text else ''}"
                 )
-        return "  [" + "; ".join(said) + "]" if said else ""
+        return said
 
     def _armed(self) -> dict[str, bool]:
         arming = self._run.config.arming

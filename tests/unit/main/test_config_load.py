@@ -80,6 +80,24 @@ def test_a_wrong_field_is_named(tmp_path: Path, text: str, field: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("strategis = []", "strategis: no such setting; did you mean strategies?"),
+        (
+            "[limits]\nmax_order_notionl = 5",
+            "limits.max_order_notionl: no such setting; did you mean max_order_notional?",
+        ),
+        ("zzz = 1", "zzz: no such setting"),
+        ("[[strategy]]\nname='a'\nkind='smc'\nfoo=1", "strategy[0].foo: no such setting"),
+    ],
+)
+def test_a_name_that_is_no_setting_names_the_nearest(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config({}, write(tmp_path, text))
+    assert str(caught.value).endswith(f": {said}")
+
+
+@pytest.mark.parametrize(
     ("variable", "text"),
     [
         ("ALLOW_ORDERS", "yes"),

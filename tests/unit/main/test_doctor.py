@@ -17,7 +17,12 @@ from hypothesis import strategies as st
 
 from engine.config import Config
 from engine.processes.commands import STATE_FILE
-from engine.processes.doctor_machine import MEMORY_WANTED_BYTES, free_memory_bytes, memory
+from engine.processes.doctor_machine import (
+    MEMORY_WANTED_BYTES,
+    free_memory_bytes,
+    look_at_machine,
+    memory,
+)
 from engine.processes.doctor_state import look_at_state
 from engine.processes.finding import Finding, any_failed, document, line
 from engine.processes.segments import InstanceLock, lock_holder
@@ -93,6 +98,16 @@ def test_a_container_bounds_the_memory_and_never_adds_to_it(
     bounded = free_memory_bytes(table, folder)
     assert 0 <= bounded <= free_kb * 1024
     assert bounded == free_kb * 1024 or bounded == max(limit - used, 0)
+
+
+def test_a_home_that_takes_no_file_is_fatal_whatever_its_mode_says(tmp_path: Path) -> None:
+    homes = (tmp_path / "not" / "there" / "yet", Path("/proc/aegis"))
+    found = [
+        next(it for it in look_at_machine(Config(home=str(home))) if it.name == "AEGIS_HOME")
+        for home in homes
+    ]
+    assert [it.level for it in found] == ["ok", "fail"]
+    assert list(tmp_path.iterdir()) == [], "a look leaves nothing"
 
 
 def test_memory_that_cannot_be_read_is_none_and_a_warning(tmp_path: Path) -> None:

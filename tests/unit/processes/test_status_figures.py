@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.domain.codes import TradingState
+from engine.processes.control import RolePage, RoleState
 from engine.processes.role_counters import EDGE_FIRST, EDGE_LAST, PAGES, Counters, edges
 from engine.processes.status import RATE_SAMPLES_MAX, RATE_WINDOW_S, StatusBoard
 from ringbuffer.counters import (
@@ -24,6 +26,7 @@ from ringbuffer.counters import (
 )
 
 E8 = 100_000_000
+READY = RoleState.READY
 VALUES_NS = (0, 100, 127, 128, 1_000, 60_000, 60_000, 20_000_000_000)
 MONEY = st.integers(-(10**15), 10**15)
 
@@ -65,6 +68,22 @@ def board() -> tuple[StatusBoard, dict[str, Page]]:
     made._rates_lock = Lock()
     made._run = SimpleNamespace(started_ns=lambda: 0)  # type: ignore[assignment]
     return made, pages
+
+
+def test_without_an_order_the_reason_is_what_the_roles_wait_for() -> None:
+    made, _ = board()
+    said = {RolePage.FEED: "fetching instruments: the venue does not list it"}
+    roles = [
+        SimpleNamespace(row=SimpleNamespace(name=page.name.lower(), page=page), state=lambda s=s: s)
+        for page, s in ((RolePage.ORCHESTRATOR, READY), (RolePage.FEED, RoleState.ATTACHED))
+    ]
+    made._run = SimpleNamespace(roles=roles)  # type: ignore[assignment]
+    made._control = SimpleNamespace(  # type: ignore[assignment]
+        trading_state=lambda: int(TradingState.ENABLED), progress=lambda page: said.get(page, "")
+    )
+    assert made.why_idle() == f"not ready: feed attached: {said[RolePage.FEED]}"
+    roles.pop()
+    assert made.why_idle() == "no market record has arrived"
 
 
 @given(realised=MONEY, fees=MONEY, funding=MONEY)
