@@ -116,11 +116,9 @@ def read_document(directory: Path) -> SessionDocument:
         document = typed.decode(path.read_bytes(), SessionDocument)
     except OSError as error:
         raise SessionError(f"no session document at {path}: {error.strerror}") from error
-    except msgspec.ValidationError as error:
-        message = f"{path} was written by another version of the engine, or changed: {error}"
-        raise SessionError(message) from error
     except msgspec.DecodeError as error:
-        raise SessionError(f"{path} is damaged: {error}") from error
+        message = f"{path} is damaged, or of another version of the engine: {error}"
+        raise SessionError(message) from error
     if document.session_id != directory.name:
         raise SessionError(f"{path} belongs to session {document.session_id}")
     return document
