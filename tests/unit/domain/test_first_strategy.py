@@ -33,7 +33,7 @@ def kernels() -> dict[str, Any]:
     members = {member.name: int(member) for member in StrategyReason}
     members |= {name: int(number) for name, number, of in NUMBERS if of == "Reason"}
     names = dict(vars(strategy_kinds))
-    names["StrategyReason"] = IntEnum("StrategyReason", members)  # type: ignore[misc]
+    names["StrategyReason"] = IntEnum("StrategyReason", members)
     names["side_beyond"] = python_of(strategy_kinds.side_beyond)
     names["kernel"] = lambda function: function
     exec(compile(BLOCKS[1], str(PAGE), "exec"), names)
