@@ -28,6 +28,7 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 DEADLINE_S = 60.0
+BETWEEN_PAGES = "Inspected target navigated"  # asked while one page gave way to the next
 
 
 def browser_path() -> str | None:
@@ -101,7 +102,12 @@ class Browser:
         """Return the first true value of an expression; fail after the deadline."""
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
-            value = self.evaluate(expression)
+            try:
+                value = self.evaluate(expression)
+            except AssertionError as error:
+                if BETWEEN_PAGES not in str(error):
+                    raise
+                value = None
             if value:
                 return value
             time.sleep(0.05)

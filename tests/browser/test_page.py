@@ -178,6 +178,25 @@ def test_a_strategy_gets_a_mode_and_a_milder_one_needs_a_reason(page: Page, engi
         page.wait(f"{text('#parts')}.includes({shown!r})")
 
 
+def test_market_data_goes_to_other_lines_and_gaps_are_looked_for(
+    page: Page, engine: Engine
+) -> None:
+    assert page.evaluate("document.querySelectorAll('#lines button:disabled').length") == 3
+    log_in(page, token_of(engine))
+    page.wait("document.querySelectorAll('#lines button:enabled').length === 3")
+    page.wait(f"{text('#feeds')}.includes('in reserve')")
+    for which, told in (
+        ("second", "go to their second lines"),
+        ("first", "first lines"),
+        ("gaps", "nothing is missing"),
+    ):
+        page.evaluate(f"document.querySelector('[data-feed={which}]').click()")
+        page.evaluate("document.getElementById('askyes').click()")
+        assert page.wait(f"{text('#banner')}.includes({told!r})")
+    page.wait(f"{text('#trail')}.includes('switch_primary_feeds')")
+    page.wait(f"{text('#trail')}.includes('trigger_reconcile_gap')")
+
+
 @pytest.mark.parametrize("word", ["Approve", "Reject"])
 def test_an_entry_that_waits_is_approved_or_rejected(page: Page, engine: Engine, word: str) -> None:
     button = f"document.querySelector('button[aria-label^=\"{word} entry\"]')"
@@ -216,6 +235,26 @@ def test_the_page_shows_results_limits_histogram_journal_and_audit(page: Page) -
         page.evaluate(f"document.getElementById('words').value = {words!r}")
         page.evaluate("document.querySelector('#find button').click()")
         page.wait(f"{text('#found')}.{shown}")
+
+
+REFUSED_AGAIN = """(async () => {
+    const row = (time, refused_by) => ({time, refused_by, event: "decision", side: "BUY",
+        instrument: "BTCUSDT", strategy: "often", reason: "QUOTE_IMBALANCE"});
+    read = async () => ({rows: [row("4", "TRADING_STATE"), row("3", ""), row("2", ""),
+        row("1", "TRADING_STATE"), row("0", "PRICE_AGE")]});
+    await search();
+    return [...document.getElementById("found").tBodies[0].rows].map(r => r.textContent);
+})()"""
+
+
+def test_a_decision_refused_again_and_again_is_one_row_of_the_journal(page: Page) -> None:
+    said = "decisionBTCUSDToftenBUY quote imbalance"
+    assert page.evaluate(REFUSED_AGAIN) == [
+        f"4{said} refused: TRADING_STATE · 2 times",
+        f"3{said}",
+        f"2{said}",
+        f"0{said} refused: PRICE_AGE",
+    ]
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
