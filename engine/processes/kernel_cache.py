@@ -109,25 +109,33 @@ def load_loop(home: str, report: Progress) -> LoopImage:
             next start compiles.
     """
     directory = _open_directory(home)
-    from engine.processes import kernel_image
+    from engine.processes import kernel_half, kernel_image
 
     image = kernel_image.read(directory)
-    if image is not None:
-        from engine.domain import kernel
-
-        compilation.leave_plain()
-        kernel.leave_plain()
-        from engine.processes import brain_ports
-
-        try:
-            brain_ports.try_loop(image)
-        except InvariantError:
-            (directory / kernel_image.FILE_NAME).unlink(missing_ok=True)
-            raise
-        return image
-    image = _compile_loop(home, report)
-    image.save(directory)
+    if image is None:
+        total = kernel_count()
+        with kernel_half.only_compiler(directory, lambda: report(0, total, "by another process")):
+            image = kernel_image.read(directory)  # of whoever compiled before us
+            if image is None:
+                image = _compile_loop(home, report)
+                image.save(directory)
+                return image
+    _try_loop(image, directory)
     return image
+
+
+def _try_loop(image: LoopImage, directory: Path) -> None:
+    from engine.domain import kernel
+
+    compilation.leave_plain()
+    kernel.leave_plain()
+    from engine.processes import brain_ports, kernel_image
+
+    try:
+        brain_ports.try_loop(image)
+    except InvariantError:
+        (directory / kernel_image.FILE_NAME).unlink(missing_ok=True)
+        raise
 
 
 def _compile_loop(home: str, report: Progress) -> LoopImage:

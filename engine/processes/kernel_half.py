@@ -12,17 +12,21 @@ When the first process comes to that kernel it waits for the second one to end, 
 and goes on as if they had always been there. Files of a kernel that both compiled are left: Numba's
 index of a kernel and its code belong together, and may not come from two writers. A second process
 that fails, or takes too long, costs time and nothing else: the first compiles what it misses.
+Engines that share a cache and start cold compile one after the other, for the same reason.
 """
 
 from __future__ import annotations
 
+import fcntl
 import glob
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +37,33 @@ WAIT_S: Final = 600.0  # a machine that needs longer compiles the rest alone
 LOOK_S: Final = 0.2
 
 Told = Callable[[int], None]  # how many kernels the second process has compiled
+
+
+@contextmanager
+def only_compiler(directory: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Be the only process that compiles into a directory; one that does already is waited for.
+
+    Args:
+        directory: the kernel cache of this build.
+        waiting: called again and again as long as another one compiles, which has no bound but that
+            process's life: its lock goes with it.
+    """
+    file = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while not _is_taken(file):
+            waiting()
+            time.sleep(LOOK_S)
+        yield
+    finally:
+        os.close(file)
+
+
+def _is_taken(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class OtherHalf:

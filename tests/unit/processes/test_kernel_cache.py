@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from engine.processes import kernel_cache
+from engine.processes import kernel_cache, kernel_image
 
 SOURCES = {
     "engine/domain/decide.py": "@kernel\ndef step():\n    pass\n",
@@ -181,3 +182,42 @@ def test_kernels_compiled_after_activation_land_in_the_directory(tmp_path: Path)
     )
     assert cold.strip() == "1 ['optimising', 'bucket_index']"
     assert warm.strip() == "1 []"
+
+
+def test_two_cold_starts_compile_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both compiled into one directory: one took away the files that the other moved, and died."""
+
+    class Image:
+        def save(self, directory: Path) -> None:
+            (directory / "image").touch()
+
+    compiled, is_waited_for = list[Image](), threading.Event()
+
+    def compile_loop(_home: str, _report: kernel_cache.Progress) -> Image:
+        compiled.append(Image())
+        is_waited_for.wait(10)
+        return compiled[-1]
+
+    def told(_done: int, _total: int, name: str) -> None:
+        if name == "by another process":
+            is_waited_for.set()
+
+    made = Image()
+    monkeypatch.setattr(kernel_cache, "_open_directory", lambda _home: tmp_path)
+    monkeypatch.setattr(kernel_cache, "_compile_loop", compile_loop)
+    monkeypatch.setattr(kernel_cache, "_try_loop", lambda _image, _directory: None)
+    found = (tmp_path / "image").exists
+    monkeypatch.setattr(kernel_image, "read", lambda _folder: made if found() else None)
+    loaded: list[object] = []
+
+    def start() -> None:
+        loaded.append(kernel_cache.load_loop("home", told))
+
+    starts = [threading.Thread(target=start) for _ in range(2)]
+    for one in starts:
+        one.start()
+    for one in starts:
+        one.join()
+    assert is_waited_for.is_set()
+    assert len(compiled) == 1
+    assert {id(image) for image in loaded} == {id(made), id(compiled[0])}

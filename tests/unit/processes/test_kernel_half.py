@@ -1,11 +1,15 @@
 """A second process compiles half of the kernels: what it leaves, and what the first one takes."""
 
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from engine.processes.kernel_half import FOLDER, OtherHalf, take_over
+from engine.processes.kernel_half import FOLDER, OtherHalf, only_compiler, take_over
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Kernel:
@@ -88,3 +92,32 @@ def test_a_second_process_that_is_not_needed_is_ended(
     half = start(tmp_path, monkeypatch, "exec sleep 600")
     half.close()
     assert not (tmp_path / "cache" / FOLDER).exists()
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from engine.processes.kernel_half import only_compiler
+with only_compiler(Path(sys.argv[1]), lambda: None):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_compiler_that_is_killed_is_not_waited_for(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", HOLDS, str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, cwd=ROOT) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        waits: list[int] = []
+
+        def waiting() -> None:
+            waits.append(1)
+            other.kill()
+
+        with only_compiler(tmp_path, waiting):
+            assert waits
+    assert other.returncode == -signal.SIGKILL
+    with only_compiler(tmp_path, lambda: pytest.fail("nobody holds it")):
+        pass
