@@ -28,6 +28,12 @@ PLANS: dict[str, tuple[Act, ...]] = {
         Act(1_300, "funding", {"kind": "funding", "account": ACCOUNT, "rate_ppm": 2_500}),
         Act(1_800, "kill_all", {}),
     ),
+    # Told while orders were filled: the picture was thrown away, and the payment with it.
+    "funding while the account does not hold still": (
+        Act(170, "clock_off", {"kind": "clock_skew", "offset_ms": -2_500, "duration_ms": 760}),
+        Act(280, "requests_cut", {"kind": "disconnect", "category": "rest"}),
+        Act(290, "funding", {"kind": "funding", "account": ACCOUNT, "rate_ppm": 2_500}),
+    ),
     # An order of somebody else's that only its fills told of kept no status.
     "a trade by hand while nobody listens": (
         Act(400, "stream_silent", {"kind": "silent", "account": ACCOUNT, "duration_ms": 900}),
