@@ -83,7 +83,7 @@ def _head(status: Status) -> list[str]:
     refused = sum(status["refusals"].values())
     rejected = sum(status["rejected_records"].values())
     roles = "   ".join(
-        f"{role['name']} {role['state'].lower()} {_text(role['heartbeat_age_ms'])} ms"
+        f"{role['name']} {role['state'].lower()} {_age(role['heartbeat_age_ms'])}"
         for role in status["roles"]
     )
     instruments = status["instruments"]
@@ -120,6 +120,10 @@ def _is_number(entry: object) -> bool:
     if isinstance(entry, str):
         return entry.replace(".", "", 1).lstrip("-").isdecimal()
     return isinstance(entry, int | float) and not isinstance(entry, bool)
+
+
+def _age(milliseconds: float | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds:,.1f} ms"
 
 
 def _text(entry: object) -> str:

@@ -76,7 +76,7 @@ def report_text(found: dict[str, Any]) -> str:
     latency = found["decision_ms"]
     mean = "-" if latency["mean"] is None else f"{latency['mean']:.3f} ms on average"
     lines = [
-        f"{len(found['sessions'])} sessions, {found['hours']:,.1f} h",
+        f"{len(found['sessions'])} sessions, {_duration(found['hours'])}",
         f"  decisions   {found['decisions']:>12,}   {found['entries']:,} of them entries",
         f"  orders      {found['orders']:>12,}   {found['fills']:,} fills",
         (
@@ -101,6 +101,10 @@ def report_text(found: dict[str, Any]) -> str:
     if found["sessions"]:
         lines += ["", *table(found["sessions"][-LINES_SHOWN:], SESSION_COLUMNS)]
     return "\n".join([*lines, *(f"unreadable: {problem}" for problem in found["unreadable"])])
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:,.1f} h" if hours >= 1.0 else f"{hours * 60:.1f} min"
 
 
 def _session(facts: Facts) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def test_a_screen_says_state_rates_results_and_what_is_not_live() -> None:
     text = "\n".join(top_lines(status(), 200, 60))
     for said in (
         "aegis main   ENABLED   up 61 s   recorded market",
-        "feed ready 0.2500 ms",
+        "feed ready 0.2 ms",
         "5,319 records, 1,466/s; 2 instruments, not live: ETHUSDT",
         "7 refused by the firewall",
         "4 decisions, 2 orders, 1 fills, 3 refusals",

@@ -173,7 +173,8 @@ def test_a_report_sums_sessions_and_says_how_each_ended(tmp_path: Path) -> None:
 def test_a_report_of_nothing_says_so(tmp_path: Path) -> None:
     found = report(known(tmp_path))
     assert (found["fills"], found["decision_ms"]["mean"]) == (0, None)
-    assert "0 sessions" in report_text(found)
+    assert "0 sessions, 0.0 min" in report_text(found)
+    assert "0 sessions, 1.5 h" in report_text({**found, "hours": 1.5})
 
 
 def test_one_session_is_found_whatever_its_age(tmp_path: Path) -> None:
