@@ -14,14 +14,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.domain.codes import Channel, Liveness, TradingState
-from engine.domain.instrument_row import (
-    INSTRUMENT_BYTES,
-    LIVENESS_OFFSET,
-    SEGMENT_COUNT_OFFSET,
-    SEGMENT_ROWS_OFFSET,
-    SYMBOL_BYTES,
-)
+from engine.domain.codes import TradingState
 from engine.processes.board import read_board
 from engine.processes.control import (
     HEARTBEAT_COUNT_MAX,
@@ -33,6 +26,7 @@ from engine.processes.control import (
 )
 from engine.processes.depth_view import DepthView
 from engine.processes.held_page import read_held
+from engine.processes.instrument_view import InstrumentView
 from engine.processes.role_counters import PAGES, Counters, edges, microseconds
 from engine.processes.used_limits import used_limits
 from engine.store.pages import SessionPages
@@ -57,7 +51,7 @@ class StatusBoard:
         self._run = run
         parts = run.parts()
         self._control = parts.control
-        self._instruments = parts.instruments.buffer
+        self._instruments = InstrumentView(parts.instruments, parts.rings["market"])
         self._sources = parts.sources
         self.depth = DepthView(parts.instruments, parts.depth)
         pages = {role: parts.counters.page(page) for role, (page, _, _) in PAGES.items()}
@@ -160,20 +154,8 @@ class StatusBoard:
         return shown
 
     def instruments(self) -> list[dict[str, Any]]:
-        """Return each instrument's symbol and the liveness of its channels."""
-        buffer = self._instruments
-        count = int.from_bytes(buffer[SEGMENT_COUNT_OFFSET : SEGMENT_COUNT_OFFSET + 8], "little")
-        found = []
-        for row in range(count):
-            first = SEGMENT_ROWS_OFFSET + row * INSTRUMENT_BYTES
-            symbol = bytes(buffer[first : first + SYMBOL_BYTES]).rstrip(b"\0").decode()
-            states = bytes(buffer[first + LIVENESS_OFFSET : first + LIVENESS_OFFSET + len(Channel)])
-            liveness = {
-                channel.name: Liveness(state).name
-                for channel, state in zip(Channel, states, strict=True)
-            }
-            found.append({"symbol": symbol, "liveness": liveness})
-        return found
+        """Return each instrument's symbol, liveness of its channels and newest quote."""
+        return self._instruments.rows()
 
     def sources(self) -> dict[str, Any]:
         """Return the feed's table of connections, clock and losses; empty: not written yet."""

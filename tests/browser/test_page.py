@@ -85,6 +85,10 @@ def test_the_page_shows_money_roles_and_instruments(page: Page) -> None:
     assert page.evaluate(text("#money")) == "practice money"
     assert page.wait(f"{text('#roles')}.includes('READY')")
     assert page.wait(f"{text('#instruments')}.includes(' live')")
+    prices = (
+        "[...document.querySelectorAll('#instruments tr td:nth-child(2)')].map(t=>+t.textContent)"
+    )
+    assert page.wait(f"{prices}.some(price => price > 0)")
     assert page.wait(f"{text('#feeds')}.includes('up')")
     assert page.evaluate(text("#banner")) == ""
 

@@ -86,7 +86,7 @@ def test_help_lists_every_command_in_one_group() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"), [("statsu", "; did you mean status?"), ("demo", ""), ("runn", "run?")]
+    ("word", "meant"), [("statsu", "; did you mean status?"), ("demo", ""), ("haltt", "halt?")]
 )
 def test_a_word_that_is_no_command_is_one_sentence(
     word: str, meant: str, capsys: pytest.CaptureFixture[str]
