@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from engine.domain.codes import Channel, Liveness, RecordType
@@ -34,8 +35,11 @@ _Prices = tuple[int, int]  # bid and ask, ticks
 class InstrumentView:
     """Rows of one engine's instruments."""
 
-    def __init__(self, instruments: Segment, market: Ring) -> None:
+    def __init__(
+        self, instruments: Segment, market: Ring, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         """Read both as long as somebody asks; they stay the caller's."""
+        self._now_s = now_s
         self._buffer = instruments.buffer
         self._market = market
         self._records = bytearray(LOOK_RECORDS * _QUOTE.size)
@@ -51,7 +55,7 @@ class InstrumentView:
             self._buffer[SEGMENT_COUNT_OFFSET : SEGMENT_COUNT_OFFSET + 8], "little"
         )
         with self._lock:
-            if time.monotonic() - self._looked_s >= LOOK_GAP_S:
+            if self._now_s() - self._looked_s >= LOOK_GAP_S:
                 self._look()
             return [self._row(index) for index in range(count)]
 
@@ -84,7 +88,7 @@ class InstrumentView:
             first, count, _ = observer.poll_into(self._records)
         finally:
             observer.close()
-        self._next, self._looked_s = first + count, time.monotonic()
+        self._next, self._looked_s = first + count, self._now_s()
         seen = memoryview(self._records)[: count * _QUOTE.size]
         for index, kind, bid, ask in _QUOTE.iter_unpack(seen):
             if kind == RecordType.QUOTE:

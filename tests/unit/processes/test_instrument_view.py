@@ -26,11 +26,10 @@ def engine() -> Iterator[FakeEngine]:
 
 
 @pytest.fixture
-def view(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> InstrumentView:
+def view(engine: FakeEngine) -> InstrumentView:
     """Return a view for which a second has passed whenever it asks."""
     seconds = count(start=1)
-    monkeypatch.setattr(instrument_view.time, "monotonic", lambda: float(next(seconds)))
-    return InstrumentView(engine.segment, engine.ring)
+    return InstrumentView(engine.segment, engine.ring, lambda: float(next(seconds)))
 
 
 def shown(view: InstrumentView) -> dict[str, tuple[str | None, str | None]]:
@@ -72,11 +71,8 @@ def test_only_the_newest_records_are_looked_at(engine: FakeEngine, view: Instrum
     assert shown(view)["BTCUSDT"] == ("10.0", "10.1")
 
 
-def test_who_asks_again_at_once_is_shown_the_same(
-    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(instrument_view.time, "monotonic", lambda: 1.0)
-    view = InstrumentView(engine.segment, engine.ring)
+def test_who_asks_again_at_once_is_shown_the_same(engine: FakeEngine) -> None:
+    view = InstrumentView(engine.segment, engine.ring, lambda: 1.0)
     publish(engine, make_quote(100, 101))
     before = shown(view)
     publish(engine, make_quote(300, 301))
