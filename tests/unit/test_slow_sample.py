@@ -22,7 +22,7 @@ def test_quick(): pass
 def collected(folder: Path, *options: str) -> list[str]:
     tests = folder / "tests"
     tests.mkdir()
-    for name in ("conftest.py", "bucket.py"):  # and what it imports
+    for name in ("conftest.py", "bucket.py", "engine_process.py"):  # and what it imports
         shutil.copy(ROOT / "tests" / name, tests)
     shutil.copy(ROOT / ".env.example", folder)
     (tests / "test_suite.py").write_text(SUITE)
