@@ -1,4 +1,4 @@
-"""Inner kernels are called by kernels only: compiled for each other, they have no way in."""
+"""Inner kernels are called by kernels only: a call from Python would compile them once more."""
 
 import ast
 from collections.abc import Iterator
