@@ -25,7 +25,7 @@ from engine.domain.features.micro import MICROPRICE_BPS
 from engine.domain.kernel import Records, kernel
 from engine.domain.market_state import MAKER_FEE_PPM, VOLATILITY_COLUMN, MarketState
 from engine.domain.opportunity import TO_BPS, entry_notional_e8, entry_qty_lots, regime_label
-from engine.domain.sizing import edge_asked_bps, lots_under_stress
+from engine.domain.sizing import edge_asked_bps, lots_under_stress, stress_of
 from engine.domain.strategy_kinds import protective_exit
 
 # Positions in MarketState.parameters, in the order of KIND_PARAMETERS.
@@ -88,7 +88,7 @@ def quote_lots(market: MarketState, i: int, s: int, calm: int) -> int:
     """Return how much a row quotes now, of `calm` away from any loss limit; 0: too little."""
     rows = market.instruments
     step = max(rows["market_step_lots"][i], 1)
-    lots = lots_under_stress(market, s, calm) // step * step
+    lots = lots_under_stress(market, s, calm, stress_of(market, s)) // step * step
     worth_e8 = lots * market.hot["bid_price_ticks"][i] * rows["unit_e8"][i]
     enough = lots >= rows["min_qty_lots"][i] and worth_e8 >= rows["min_notional_e8"][i]
     return lots if enough or lots == calm else 0

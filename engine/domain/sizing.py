@@ -78,9 +78,8 @@ def edge_asked_bps(market: MarketState, s: int) -> float:
 
 
 @kernel
-def lots_under_stress(market: MarketState, s: int, lots: int) -> int:
-    """Return what losses leave of a size that row `s` asks for, lots."""
-    stress = stress_of(market, s)
+def lots_under_stress(market: MarketState, s: int, lots: int, stress: float) -> int:
+    """Return what losses leave of a size that row `s` asks for, lots; stress 0 to 1."""
     return int(lots * (1.0 - stress * (1.0 - market.strategies["safe_least"][s])))
 
 
@@ -121,8 +120,9 @@ def size_entry(
         if most < lots:
             lots = most
             reasons |= BY_KELLY
-    if stress_of(market, s) > 0.0:
-        lots = lots_under_stress(market, s, lots)
+    stress = stress_of(market, s)
+    if stress > 0.0:
+        lots = lots_under_stress(market, s, lots, stress)
         reasons |= BY_LOSSES
     if reasons == 0:
         return True
