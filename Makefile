@@ -19,6 +19,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 # costs every process about 9 ms at its start (python -X importtime, two shared cores).
 EDITABLE := --config-settings editable_mode=compat --editable .
 PYTEST := $(BIN)/python -m pytest
+# Workers of the suite, a core each. Tests that start engines keep to one (tests/conftest.py).
+WORKERS_OF_TESTS := --numprocesses logical --maxprocesses 4
 SLOW_SAMPLE := 8
 # What can be run as a program, but what reads results.
 BENCHES = $(filter-out compare fault_table growth_plot plots tables waterfall_picture,$(patsubst bench/%.py,%,$(shell grep -l '^if __name__ ==' bench/*.py)))
@@ -54,10 +56,10 @@ check: lint type  ## every static check, and tests/architecture
 	@$(PYTEST) tests/architecture
 
 test: check  ## check, then the fast tests (CI=true adds a bounded sample of the slow ones)
-	@$(PYTEST) --ignore=tests/architecture $(if $(filter true,$(CI)),--slow-sample=$(SLOW_SAMPLE))
+	@$(PYTEST) $(WORKERS_OF_TESTS) --ignore=tests/architecture $(if $(filter true,$(CI)),--slow-sample=$(SLOW_SAMPLE))
 
 test-long: check  ## every test, the slow ones too
-	@$(PYTEST) --ignore=tests/architecture -m ""
+	@$(PYTEST) $(WORKERS_OF_TESTS) --ignore=tests/architecture -m ""
 
 fuzz: $(STAMPS)/dev $(STAMPS)/native  ## hostile bytes into the decoders, COUNT= executions (long; needs clang)
 	@$(BIN)/python tests/native/run_fuzz.py --count $(or $(COUNT),100000000) --workers $(or $(WORKERS),1) $(if $(JSON),--json $(JSON))

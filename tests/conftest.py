@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from engine.processes import kernel_cache, logs
 from tests.bucket import s3
@@ -18,6 +19,15 @@ __all__ = ["s3"]  # a fixture of every test
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
+
+# Files whose tests start engines begin with one of these: one worker has them all.
+ENGINES = (
+    *(f"tests/{folder}/" for folder in ("browser", "crash", "faults")),
+    *(f"tests/unit/{room}" for room in ("bench", "feed", "main", "processes", "store", "venues")),
+    "tests/unit/test_",
+    *(f"tests/replay/test_{name}" for name in ("captures_live", "paper_session", "tape_live")),
+    "tests/unit/research/test_chart.py",
+)
 
 # Numba's cache looks at one file, so a changed callee in another would go unnoticed: the name of
 # this folder changes with any kernel source. It is the one that engines under test compile into.
@@ -65,6 +75,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     dropped = set(slow) - set(slow[::step])
     config.hook.pytest_deselected(items=[item for item in items if item in dropped])
     items[:] = [item for item in items if item not in dropped]
+
+
+class OneWorkerHasTheEngines(LoadFileScheduling):
+    """Spread the files over pytest-xdist's workers, those that start engines as if they were one.
+
+    Engines of two tests at once would meet in the names of their segments, which are a machine's.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "engines" if nodeid.startswith(ENGINES) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneWorkerHasTheEngines:
+    """Return the scheduler of `pytest -n`."""
+    return OneWorkerHasTheEngines(config, log)
 
 
 def contract_variables() -> list[str]:

@@ -1,4 +1,4 @@
-"""tests/conftest.py: which tests run without an option, with a sample, and with everything."""
+"""tests/conftest.py: which tests run, and which of them keep to one worker."""
 
 import shutil
 import subprocess
@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests import conftest
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = """
@@ -55,3 +57,19 @@ def collected(folder: Path, *options: str) -> list[str]:
 )
 def test_slow_tests_are_chosen(options: list[str], expected: list[int], tmp_path: Path) -> None:
     assert collected(tmp_path, *options) == [f"test_slow[{n}]" for n in expected] + ["test_quick"]
+
+
+def test_files_that_start_engines_keep_to_one_worker() -> None:
+    start = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "from tests.engine_process import" in path.read_text(encoding="utf-8")
+    ]
+    assert [path for path in start if not path.startswith(conftest.ENGINES)] == []
+    assert len(start) > len(conftest.ENGINES)
+
+
+def test_every_beginning_names_files_that_are_there() -> None:
+    files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")]
+    for beginning in conftest.ENGINES:
+        assert any(path.startswith(beginning) for path in files), beginning
