@@ -335,7 +335,8 @@ class EngineRun:
     def _summarise(self) -> dict[str, Any]:
         from engine.processes.summary import summarise, table
 
-        summary = summarise(self, time.monotonic() - (self._playing_since or time.monotonic()))
+        played_s = time.monotonic() - self._playing_since if self._playing_since else None
+        summary = summarise(self, played_s)
         if self.options.json:
             self._terminal.document(json.dumps(summary))
         else:

@@ -48,7 +48,7 @@ def interpreter(row: RoleRow) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", row.module],
         stdin=subprocess.PIPE,
-        start_new_session=False,
+        start_new_session=True,  # Ctrl-C is for main, from the first instruction on
         close_fds=True,
     )
 

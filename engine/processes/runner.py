@@ -118,7 +118,6 @@ def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
     if os.getppid() != control.segment.prefix.owner_pid:
         raise SystemExit(1)  # main died before its death could signal us: we would be an orphan
     context = RoleContext(page, config, control)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _orphan(context))
     control.set_role(page, RoleWord.PID, os.getpid())
     context.set_state(RoleState.SPAWNED)
@@ -136,7 +135,7 @@ def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
 
 
 def _orphan(context: RoleContext) -> None:
-    # The orchestrator's death signal: main is gone, so drain and stop. A SIGTERM of the group
-    # while main lives is ignored; main orders the stop itself.
+    # The orchestrator's death signal: main is gone, so drain and stop. Somebody's SIGTERM while
+    # main lives is ignored; main orders the stop itself.
     if os.getppid() != context.control.segment.prefix.owner_pid:
         context.orphaned = True

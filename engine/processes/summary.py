@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 LEDGER_PATH = f"/practice/ledger?account={PRACTICE_KEY}"
 
 
-def summarise(run: EngineRun, elapsed_s: float) -> dict[str, Any]:
-    """Return the object that `aegis run --json` ends with."""
+def summarise(run: EngineRun, played_s: float | None) -> dict[str, Any]:
+    """Return the object that `aegis run --json` ends with.
+
+    Args:
+        run: an engine whose roles have stopped.
+        played_s: how long it had its market; None when it was stopped before that, with books that
+            were never opened and so are not compared.
+    """
     board = run.board
     counts = board.counts()
-    agreement = _agreement(run)
+    agreement = _agreement(run) if played_s is not None else None
+    elapsed_s = played_s or 0.0
     state = TradingState(run.parts().control.trading_state())
     return {
         "seconds": round(elapsed_s, 3),
@@ -51,7 +58,7 @@ def table(summary: dict[str, Any]) -> str:
     lag, order = summary["lag_us"], summary["tick_to_order_us"]
     lines = [
         "",
-        f"ran {abs(summary['seconds']):.0f} s on {summary['source']}",
+        f"ran {summary['seconds']:.0f} s on {summary['source']}",
         f"  records          {summary['records']:>12,}   {summary['records_per_s']:,.0f} a second",
         f"  decisions        {summary['decisions']:>12,}   entries; {summary['exits']:,} exits",
         f"  orders           {summary['orders']:>12,}",

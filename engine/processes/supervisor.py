@@ -11,6 +11,8 @@ watchdog. Trading logic has no place here.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 
@@ -20,6 +22,7 @@ from engine.processes.api import ApiThread, BindError, bind
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NoReturn
 
 PORT_DEFAULT = 8080
 PORT_MAX = 65_535
@@ -34,6 +37,8 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
         environment: the variables, read by the command line only.
     """
     exec_start_ns = _exec_ns()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)  # until the engine takes them
     try:
         host, port = _address(arguments, environment.get("PORT", ""))
         api = ApiThread(bind(host, port))
@@ -77,6 +82,13 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
             _say(f"aegis: {error}")
             return error.exit_code
         return engine.run()
+
+
+def _leave(_number: int, _frame: object) -> NoReturn:
+    # Nothing is there yet that needs an end: the kernel closes the socket, and with our end of its
+    # pipe the waiting interpreter ends. An exception would rise amid somebody's import.
+    _say("aegis: interrupted")
+    os._exit(exit_codes.DONE)
 
 
 def _exec_ns() -> int:

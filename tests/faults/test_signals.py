@@ -1,20 +1,48 @@
-"""A started engine under a storm of signals: it ends, and nothing of it stays behind."""
+"""An engine and signals, at its start and in a storm: it ends, and nothing of it stays behind."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.engine_process import Engine, alive, share_kernels, wait_for
-
-pytestmark = pytest.mark.slow  # a whole engine
+from tests.engine_process import AEGIS, Engine, alive, share_kernels, wait_for
 
 STORM = 400
 
 
+def test_ctrl_c_while_the_roles_import_is_a_clean_end(tmp_path: Path) -> None:
+    words = [*AEGIS, "run", "--port", "0", "--name", "early", "--generate", "1", "--json"]
+    process = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "AEGIS_HOME": str(tmp_path)},
+        start_new_session=True,  # a terminal sends Ctrl-C to the whole group
+    )
+    try:
+        assert process.stderr is not None
+        said = ""
+        while not said.startswith("token"):  # the last line before the roles are started
+            said = process.stderr.readline()
+            assert said, "it ended"
+        os.killpg(process.pid, signal.SIGINT)
+        shown, errors = process.communicate()
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (0, "")
+    summary = json.loads(shown.splitlines()[-1])
+    assert summary["seconds"] == 0.0
+    assert summary["exchange_agrees"] is None  # no market was played: there are no books
+
+
+@pytest.mark.slow  # a whole engine
 def test_signals_on_signals_end_the_engine(tmp_path: Path) -> None:
     share_kernels(tmp_path)
     engine = Engine(tmp_path, "--generate", "1", "--seed", "1", "--json")
