@@ -32,6 +32,7 @@ from engine.domain.outside import KIND_REQUEST
 from engine.domain.promises import DECISIONS, PROMISE, Promises, promise_nothing
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.reports import ORDER_FLAGS
+from engine.domain.stamps import NO_BOUND, ClockLooks
 from engine.domain.state import REQUESTS_MAX
 from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING
 
@@ -84,6 +85,7 @@ FOLDED = np.array(
         EventType.LIMITS_CHANGED,
         EventType.FUNDING,
         EventType.BOUNDS_CHANGED,
+        EventType.VENUE_CLOCK,
         *DECISIONS,
         *RESTORES,
         *REQUESTS,
@@ -145,6 +147,14 @@ class Known:
             if strategy in self.bounds:
                 self.bounds[strategy]["day_entry_count"] += 1
 
+    def lower_bounds(self, bound_ns: int) -> None:
+        """Let no stamp of the venue reach beyond a bound, as `engine.domain.stamps` does."""
+        self.limits["venue_time_ns"] = min(self.limits["venue_time_ns"], bound_ns)
+        for i, adjusted_ns in self.adjusted_ns.items():
+            self.adjusted_ns[i] = min(adjusted_ns, bound_ns)
+        for order in self.orders.values():
+            order["venue_time_ns"] = min(order["venue_time_ns"], bound_ns)
+
     def remember(self, event: Row, kind: int) -> None:
         """Remember that a trade id was applied; what is forgotten raises its instrument's floor."""
         self.trades.append((int(event["instrument_index"]), int(event["trade_id"]), kind))
@@ -161,6 +171,7 @@ class Fold:
         """Start with an account nobody traded yet."""
         self.known = Known()
         self._staged: Known | None = None
+        self._clock = ClockLooks()  # of the session
 
     def add(self, events: NDArray[np.void]) -> None:
         """Fold EVENT_DTYPE[n], the next events of the journal; other roles' are ignored."""
@@ -205,7 +216,7 @@ class Fold:
         staged = self._staged or Known()
         self._staged = staged
         if kind == EventType.RESTORE_END:
-            self.known, self._staged = staged, None
+            self.known, self._staged, self._clock = staged, None, ClockLooks()
         elif kind == EventType.RESTORE_LIMITS:
             staged.limits = _given(event)
         elif kind == EventType.RESTORE_BOUNDS:
@@ -293,6 +304,8 @@ class Fold:
             known.limits = _given(event, EventType.RESTORE_LIMITS)
         elif kind == EventType.BOUNDS_CHANGED:
             known.bounds[int(event["strategy_index"])] = _given(event, EventType.RESTORE_BOUNDS)
+        elif kind == EventType.VENUE_CLOCK:
+            self._add_clock(event)
         elif kind == EventType.FUNDING and event["flags"] & EVENT_APPLIED:
             known.remember(event, KIND_FUNDING)
             external = known.position(int(event["instrument_index"]), STRATEGY_EXTERNAL)
@@ -302,6 +315,11 @@ class Fold:
                 known.adjusted_ns[int(event["instrument_index"])] = int(event["venue_time_ns"])
             if event["order_sequence"] > 0:
                 self._add_order_result(kind, event)
+
+    def _add_clock(self, event: Row) -> None:
+        bound_ns = self._clock.bound_ns(event)
+        if bound_ns < NO_BOUND:
+            self.known.lower_bounds(bound_ns)
 
     def _add_order_result(self, kind: int, event: Row) -> None:
         order = self.known.order_of(event)

@@ -24,6 +24,7 @@ from engine.domain.market_state import (
 )
 from engine.domain.reconcile import end_fetch
 from engine.domain.risk_reasons import RiskReason
+from engine.domain.stamps import NO_BOUND, lower_bounds, newest_bound
 from engine.domain.trade_ids import KIND_FUNDING, is_known_trade, remember_trade
 from engine.domain.words import FetchState, Tally, Word
 
@@ -57,9 +58,16 @@ def disconnect(desk: Desk) -> None:
 def set_clock(desk: Desk, events: Records, n: int, now_ns: int) -> None:
     """VENUE_CLOCK: the venue's time as a line over ours; the day may begin."""
     progress = desk.progress
+    anchor_ns = events["clock_anchor_ns"][n]
+    venue_ns = anchor_ns + events["clock_offset_ns"][n]
+    before_ns = progress[CLOCK_ANCHOR_NS]
+    said_ns = before_ns + progress[CLOCK_OFFSET_NS] if progress[CLOCK_VALID] != 0 else 0
+    bound_ns = newest_bound(before_ns, said_ns, anchor_ns, venue_ns)
+    if bound_ns < NO_BOUND:
+        lower_bounds(desk, bound_ns)
     progress[CLOCK_OFFSET_NS] = events["clock_offset_ns"][n]
     progress[CLOCK_RATE_PPB] = events["clock_rate_ppb"][n]
-    progress[CLOCK_ANCHOR_NS] = events["clock_anchor_ns"][n]
+    progress[CLOCK_ANCHOR_NS] = anchor_ns
     progress[CLOCK_VALID] = 1
     roll_day(desk, now_ns)
 

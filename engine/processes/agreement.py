@@ -8,7 +8,8 @@ in its database. Positions and wallet must be what our fills explain: taking ove
 what somebody else did keeps the engine safe, but is no agreement, unless the exchange itself says
 that it was no trade (a position set by hand, a transfer). Whatever cannot be read is
 disagreement, and so is nothing to compare. What the exchange did for this account before we first
-saw it is not ours to know: it is left out by the venue time of the opening balance.
+saw it is not ours to know: it is left out by the venue time of the opening balance, or a lower one
+where that clock was set back since.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from engine.store.event_names import NET
 from engine.store.ledger import Ledger
 from engine.store.projection import project_all
 from engine.store.session import sessions
+from engine.store.set_backs import SetBacks
 from engine.store.sqlite import SqliteDatabase
 
 DIFFERENCES_MAX: Final = 200  # listed; more are counted
@@ -40,8 +42,15 @@ _FILLS: Final = """
     SELECT instrument, trade_id, side, qty_lots, price_ticks, fee_e8, venue_realised_pnl_e8
     FROM fills"""
 _POSITIONS: Final = "SELECT instrument, strategy, lots FROM positions"
-_WALLETS: Final = "SELECT asset, wallet_e8, explained_e8 FROM balances"
-_OPENED: Final = "SELECT MIN(venue_time_ns) FROM adjustments WHERE kind = 'OPENING_CASH'"
+_WALLETS: Final = "SELECT asset, wallet_e8 FROM balances"
+_OPENED: Final = """
+    SELECT a.venue_time_ns, s.epoch, a.sequence
+    FROM adjustments a JOIN sessions s USING (state_key, session_id)
+    WHERE a.kind = 'OPENING_CASH' ORDER BY s.epoch, a.sequence LIMIT 1"""
+_OPENING: Final = "SELECT SUM(amount_e8) FROM postings WHERE account = 'OPENING'"
+_EARNED: Final = """
+    SELECT SUM(amount_e8) FROM postings WHERE account IN ('TRADING', 'FEES', 'FUNDING')
+    AND (venue_time_ns <= 0 OR venue_time_ns > ?)"""
 _RECONCILED: Final = """
     SELECT s.epoch, r.sequence FROM role_states r JOIN sessions s USING (state_key, session_id)
     WHERE r.kind = 'RECONCILED' ORDER BY s.epoch, r.sequence LIMIT 1"""
@@ -83,13 +92,22 @@ class _Books:
             self.positions = database.query(_POSITIONS)
             self.wallets = _keyed(database.query(_WALLETS), 1)
             self.problems = Ledger(database, state_directory.name).problems()
-            self.opened_ns = int(database.query(_OPENED)[0][0] or 0)
-            self.explained, self.covered_ns = _explained(database)
+            clock = SetBacks(state_directory)
+            self.opened_ns = max((clock.lowered(row) for row in database.query(_OPENED)), default=0)
+            self.explained, self.covered_ns = _explained(database, clock)
+            self.explained_e8 = _explained_e8(database, self.opened_ns)
         finally:
             database.close()
 
 
-def _explained(database: SqliteDatabase) -> tuple[dict[Any, int], dict[Any, int]]:
+def _explained_e8(database: SqliteDatabase, opened_ns: int) -> int:
+    """Return what the opening balance, and fills and funding since, explain of the wallet."""
+    opening = database.query(_OPENING)[0][0]
+    earned = database.query(_EARNED, (opened_ns,))[0][0]
+    return -int(opening or 0) - int(earned or 0)  # money that came in is negative there
+
+
+def _explained(database: SqliteDatabase, clock: SetBacks) -> tuple[dict[Any, int], dict[Any, int]]:
     """Return the lots per instrument held when first reconciled, plus every fill since.
 
     And up to which venue time the former holds everything.
@@ -97,10 +115,10 @@ def _explained(database: SqliteDatabase) -> tuple[dict[Any, int], dict[Any, int]
     lots: dict[Any, int] = {}
     covered_ns: dict[Any, int] = {}
     first = database.query(_RECONCILED)
-    for instrument, taken, venue_time_ns, epoch, sequence in database.query(_TAKEN_OVER):
-        if not first or (epoch, sequence) < first[0]:
+    for instrument, taken, *kept in database.query(_TAKEN_OVER):
+        if not first or tuple(kept[1:]) < first[0]:
             lots[instrument] = lots.get(instrument, 0) + int(taken or 0)
-            covered_ns[instrument] = int(venue_time_ns or 0)
+            covered_ns[instrument] = clock.lowered(kept)
     for instrument, moved, venue_time_ns in database.query(_MOVED):
         if int(venue_time_ns or 0) > covered_ns.get(instrument, 0):
             lots[instrument] = lots.get(instrument, 0) + int(moved or 0)
@@ -290,7 +308,7 @@ def _balances(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]
         compared["balances"] += 1
         if cells[0] != theirs:
             yield f"balance {asset}: {cells[0]} e8 in the journal, {theirs} e8 at the exchange"
-        explained = int(cells[1]) + _transfers(ledger, books, asset)
+        explained = books.explained_e8 + _transfers(ledger, books, asset)
         if explained != theirs:
             yield f"balance {asset}: fills explain {explained} e8, {theirs} e8 are at the exchange"
 

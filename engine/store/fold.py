@@ -16,6 +16,7 @@ from engine.domain.codes import (
     EventType,
     OrderStatus,
 )
+from engine.domain.stamps import ClockLooks
 from engine.store.event_names import Event, EventNames
 from engine.store.postings import LedgerAccount, post_cash, post_fill, post_funding
 from engine.store.strategy_records import count_change
@@ -74,11 +75,11 @@ class Fold:
         self._names = names
         self._key = names.document.state_key
         self._stored = rows
-        self._opened_ns = 0
         self._asset = asset
         self._rows: dict[Table, dict[Key, Cells]] = {}
         self._taken_over: set[Key] | None = None  # columns; None: its begin was not seen
         self._covered_ns: dict[str, int] = {}  # per instrument: an adjustment covers up to here
+        self._clock = ClockLooks()
         self._actions = {
             EventType.ORDER_REQUEST: self._request,
             EventType.FILL: self._fill,
@@ -89,6 +90,7 @@ class Fold:
             EventType.VENUE_BALANCE: self._balance,
             EventType.ADJUSTMENT: self._adjustment,
             EventType.FUNDING: self._funding,
+            EventType.VENUE_CLOCK: self._venue_clock,
             **dict.fromkeys(ORDER_REPORTS, self._report),
         }
         self.event_types = frozenset(int(event_type) for event_type in self._actions)
@@ -97,10 +99,6 @@ class Fold:
         """Say that an adjustment took everything up to a venue time from the venue already."""
         before = self._covered_ns.get(instrument, 0)
         self._covered_ns[instrument] = max(before, venue_time_ns)
-
-    def open(self, venue_time_ns: int) -> None:
-        """Say up to which venue time the opening balance holds everything."""
-        self._opened_ns = venue_time_ns
 
     def apply(self, event: Event, sequence: int) -> None:
         """Apply one event of a type in `event_types`."""
@@ -244,7 +242,6 @@ class Fold:
 
     def _execution(self, event: Event, sequence: int, row: Cells | None, now_ns: int) -> None:
         instrument = self._names.instrument(event)
-        venue_time_ns = int(event["venue_time_ns"])
         self._put(
             FILLS,
             {
@@ -263,16 +260,14 @@ class Fold:
                 "venue_realised_pnl_e8": int(event["venue_realised_pnl_e8"]),
                 "liquidity": int(event["liquidity"]),
                 "flags": int(event["flags"]),
-                "venue_time_ns": venue_time_ns,
+                "venue_time_ns": int(event["venue_time_ns"]),
                 "time_ns": now_ns,
             },
         )
         realised, fee = int(event["venue_realised_pnl_e8"]), int(event["fee_e8"])
         is_taken_over = self._is_covered(event)
         if not is_taken_over:
-            self._change_wallet("wallet_e8", realised - fee, now_ns)
-        if not 0 < venue_time_ns <= self._opened_ns:
-            self._change_wallet("explained_e8", realised - fee, now_ns)
+            self._change_wallet(realised - fee, now_ns)
         strategy = self._names.strategy(event) if row is None else str(row["strategy"])
         self._post(post_fill(self._names, event, strategy, is_taken_over=is_taken_over))
 
@@ -331,7 +326,7 @@ class Fold:
         self._taken_over = set()
         if int(event["qty_lots"]) and self._wallet()["wallet_e8"] is None:
             row = self._wallet()
-            row["wallet_e8"] = row["explained_e8"] = int(event["cash_e8"])
+            row["wallet_e8"] = int(event["cash_e8"])
             row["updated_ns"] = self._names.time_ns(event)
             opening = LedgerAccount.OPENING
             self._post(post_cash(self._names, event, sequence, int(event["cash_e8"]), opening))
@@ -352,12 +347,9 @@ class Fold:
             change = int(event["wallet_e8"]) - _int(row["wallet_e8"] or 0)
             row["wallet_e8"] = int(event["wallet_e8"])
             row["updated_ns"] = now_ns
-            is_opening = kind == OPENING_CASH
-            reason = LedgerAccount.OPENING if is_opening else LedgerAccount.ADJUSTMENT
+            opens = kind == OPENING_CASH
+            reason = LedgerAccount.OPENING if opens else LedgerAccount.ADJUSTMENT
             self._post(post_cash(self._names, event, sequence, change, reason))
-            if is_opening:
-                row["explained_e8"] = int(event["wallet_e8"])
-                self.open(venue_time_ns)
         if kind == WRITTEN_OFF:
             self._write_off(event, now_ns)
 
@@ -370,10 +362,7 @@ class Fold:
 
     def _funding(self, event: Event, _sequence: int) -> None:
         if int(event["flags"]) & EVENT_APPLIED:
-            now_ns = self._names.time_ns(event)
-            self._change_wallet("wallet_e8", int(event["funding_e8"]), now_ns)
-            if not 0 < int(event["venue_time_ns"]) <= self._opened_ns:
-                self._change_wallet("explained_e8", int(event["funding_e8"]), now_ns)
+            self._change_wallet(int(event["funding_e8"]), self._names.time_ns(event))
             self._post(post_funding(self._names, event))
 
     def _post(self, postings: list[Cells]) -> None:
@@ -387,11 +376,16 @@ class Fold:
         row["updated_ns"] = row["updated_ns"] or 0
         return row
 
-    def _change_wallet(self, column: str, amount_e8: int, now_ns: int) -> None:
+    def _change_wallet(self, amount_e8: int, now_ns: int) -> None:
         row = self._wallet()
-        if row[column] is not None:  # before the opening balance nothing can be added to
-            row[column] = _int(row[column]) + amount_e8
+        if row["wallet_e8"] is not None:  # before the opening balance nothing can be added to
+            row["wallet_e8"] = _int(row["wallet_e8"]) + amount_e8
             row["updated_ns"] = now_ns
+
+    def _venue_clock(self, event: Event, _sequence: int) -> None:
+        bound_ns = self._clock.bound_ns(event)
+        for instrument, covered_ns in self._covered_ns.items():
+            self._covered_ns[instrument] = min(covered_ns, bound_ns)
 
 
 def _int(value: object) -> int:

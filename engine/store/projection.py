@@ -209,12 +209,6 @@ class SessionProjection:
         )
         for instrument, venue_time_ns in rows:
             self._fold.cover(str(instrument), int(venue_time_ns or 0))
-        opening = self._database.query(
-            "SELECT MIN(venue_time_ns) FROM adjustments "
-            "WHERE state_key = ? AND kind = 'OPENING_CASH'",
-            (self._document.state_key,),
-        )
-        self._fold.open(int(opening[0][0] or 0))
 
     def _describe(self) -> None:
         document = self._document

@@ -117,7 +117,7 @@ RECORDS: Final = _table(
 BALANCES: Final = _table(
     "balances",
     ("state_key", "asset"),
-    "wallet_e8 explained_e8 available_e8 venue_wallet_e8 updated_ns",
+    "wallet_e8 available_e8 venue_wallet_e8 updated_ns",
 )
 POSTINGS: Final = _table(
     "postings",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.domain.records import EventType, OrderStatus
+from engine.domain.records import EVENT_APPLIED, EventType, OrderStatus
 from engine.processes.agreement import DIFFERENCES_MAX, compare
 from tests.store_builders import write_session
 from tests.store_events import (
@@ -402,3 +402,44 @@ def test_a_hand_that_did_less_than_was_taken_over_is_no_agreement(
     ledger["byHand"] = [by_hand(2_500, "0.001")]
     answer = compare(ledger, session)
     assert any("explain 4 lots" in difference for difference in answer.differences)
+
+
+def clock(venue_ns: int, anchor_ns: int) -> dict[str, Any]:
+    offset_ns = venue_ns - anchor_ns
+    return event(EventType.VENUE_CLOCK, clock_offset_ns=offset_ns, clock_anchor_ns=anchor_ns)
+
+
+def test_what_came_after_the_exchanges_clock_was_set_back_is_counted(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    # 3 s after the opening the clock loses 60 s, and 1 s later we look: what happened between is
+    # told before the look.
+    opened_ns, second = 100_000_000_000, 1_000_000_000
+    late = {"venue_time_ns": 43_200_000_000}
+    opening, reconciled, *traded = trades()
+    paid = {"instrument_index": 0, "trade_id": 7, "flags": EVENT_APPLIED, "funding_e8": -11}
+    funding = event(EventType.FUNDING, **paid, **late)
+    rows = [row | late if row.get("venue_time_ns") else row for row in traded]
+    looked = clock(opened_ns, 7 * second), clock(opened_ns - 56 * second, 11 * second)
+    taken_over = position_adjustment(0, 7, 7_000, opened_ns - 55 * second)
+    session = write_session(
+        tmp_path / "practice-practice-paper",
+        looked[0],
+        opening | {"venue_time_ns": opened_ns},
+        reconciled,
+        *rows,
+        funding,
+        looked[1],
+        *(taken_over, position(0, 0, 7), position(0, -2, 7)),
+    )
+    ledger["balances"][0]["walletBalance"] = "0.99999862"
+    ledger["positions"][0]["positionAmt"] = "0.007"
+    ledger["byHand"] = [by_hand(43_500, "0.004")]
+    for row in (*ledger["orders"], *ledger["trades"]):
+        row["updateTime" if "updateTime" in row else "time"] = 43_200
+
+    assert compare(ledger, session).differences == []
+    ledger["trades"].append(trade_row(504, "BUY", "0.001") | {"time": 43_100})
+    assert compare(ledger, session).differences == [
+        "fill BTCUSDT 504: the exchange has it, the journal does not"
+    ]
