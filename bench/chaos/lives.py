@@ -9,9 +9,10 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.request import Request, urlopen
 
@@ -28,7 +29,14 @@ SHM: Final = Path("/dev/shm")  # noqa: S108  where shared memory lives
 class Life:
     """One `aegis run` process whose output goes to files."""
 
-    def __init__(self, home: Path, name: str, number: int, words: list[str]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        name: str,
+        number: int,
+        words: list[str],
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Start it; nothing is waited for."""
         self._run_file = home / "run" / f"{name}.json"
         self._run_file.unlink(missing_ok=True)
@@ -41,7 +49,7 @@ class Life:
                 [*AEGIS, "run", "--port", "0", "--json", "--name", name, *words],
                 stdout=output,
                 stderr=errors,
-                env={**os.environ, "AEGIS_HOME": str(home)},
+                env={**os.environ, **environment, "AEGIS_HOME": str(home)},
             )
         self.pids["main"] = self.process.pid
 

@@ -101,7 +101,9 @@ VENUE_ACTS: Final[dict[str, Draw]] = {
         "kind": "clock_skew", "offset_ms": r.choice((-8_000, -2_500, 2_500, 8_000)),
         "duration_ms": r.randint(200, 900), "hidden": r.random() < 0.3,
     },
-    "clock_jump": lambda r: {"kind": "time_offset", "offset_ms": r.choice((700, 4_000))},
+    "clock_jump": lambda r: {
+        "kind": "time_offset", "offset_ms": r.choice((700, 4_000, -4_000, -60_000)),
+    },
     "events_doubled": lambda r: _user(r, "duplicate", copies=r.randint(1, 4)),
     "events_reordered": lambda r: _user(r, "reorder", span=r.randint(1, 6)),
     "events_replayed": lambda r: _user(r, "replayed", span=r.randint(2, 30)),
@@ -140,13 +142,19 @@ OTHER_ACTS: Final[dict[str, Draw]] = {
     "exchange_restart": lambda r: {"away_ms": r.randint(50, 700)},
     "database_locked": lambda r: {"for_ms": r.randint(200, 1_200)},
     "hang": lambda r: {"role": r.choice(("brain", "orchestrator", "feed")), "for_ms": 700},
+    "machine_clock": lambda r: {"offset_s": r.choice((-7_200.0, -5.0, 0.7, 90.0, 86_400.0))},
 }
 ENDING_ACTS: Final[dict[str, Draw]] = {
     "kill_role": lambda r: {"role": r.choice(("feed", "brain", "orchestrator", "main"))},
     "kill_all": lambda _r: {},
     "kill_starting": lambda r: {"after_ms": r.randint(50, 1_500)},
+    "kill_amid_orders": lambda r: {
+        "role": r.choice(("brain", "main")), "orders": r.randint(1, 3),
+        "kind": "rest", "path": ORDER_PATH, "method": "POST", "count": 8,
+        "delay_ms": r.randint(50, TIMEOUT_MS),
+    },
     "sigterm": lambda _r: {},
-}
+}  # fmt: skip
 DISK_ACTS: Final[dict[str, Draw]] = {"disk_full": lambda r: {"for_ms": r.randint(300, 900)}}
 
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from bench.chaos.laws import broken_laws
 from bench.chaos.lives import SHM, Life, segments_of
+from bench.chaos.machine_clock import MachineClock
 from bench.chaos.plan import DISK_ACTS, ENDING_ACTS, VENUE_ACTS, Act, Plan, settings
 from bench.chaos.venue import ChaosVenue
 from engine import exit_codes
@@ -28,6 +29,7 @@ DISK_MB: Final = 512  # above the floor below which an engine opens nothing
 DATABASE: Final = "state/practice-practice-paper/aegis.db"
 LIVES_MAX: Final = 8  # engines of one run
 RESTART_S: Final = 0.3
+AMID_S: Final = 1.0  # in which an engine that trades sends orders
 
 
 class Stage:
@@ -42,6 +44,7 @@ class Stage:
         self._settings = folder / "aegis.toml"
         self._settings.write_text(settings(guarded=plan.guarded), "utf-8")
         self.seconds: defaultdict[str, float] = defaultdict(float)  # by phase
+        self._machine_clock = MachineClock(folder)
         with self._timed("exchange"):
             self.venue = ChaosVenue(
                 folder, instruments=plan.instruments, seed=plan.seed, speed=plan.speed
@@ -55,9 +58,11 @@ class Stage:
             "exchange_restart": self._restart_exchange,
             "database_locked": self._lock_database,
             "hang": self._hang,
+            "machine_clock": lambda w: self._machine_clock.set(w["offset_s"]),
             "kill_role": lambda w: self._end(w["role"], signal.SIGKILL),
             "kill_all": lambda _w: self._kill_all(),
             "kill_starting": self._kill_starting,
+            "kill_amid_orders": self._kill_amid_orders,
             "sigterm": lambda _w: self._end("main", signal.SIGTERM),
             "disk_full": self._fill_disk,
         }
@@ -108,11 +113,9 @@ class Stage:
             self._start_until_ready()
 
     def _start_until_ready(self) -> None:
+        more = ("--on-role-death", "restart") if self.plan.restart_in_place else ()
         for _ in range(LIVES_MAX - len(self.lives)):
-            words = ["--exchange", self.venue.url, "--config", str(self._settings)]
-            if self.plan.restart_in_place:
-                words += ["--on-role-death", "restart"]
-            self.lives.append(Life(self.home, self.name, len(self.lives), words))
+            self._begin_life(*more)
             if self.life.wait_ready():
                 return
             self._note_end("while it started")
@@ -120,6 +123,11 @@ class Stage:
             self._undo_due()
         message = f"not ready in {LIVES_MAX} lives; the last said: {self.life.said()}"
         raise AssertionError(message)
+
+    def _begin_life(self, *more: str) -> None:
+        words = ["--exchange", self.venue.url, "--config", str(self._settings), *more]
+        environment = self._machine_clock.environment
+        self.lives.append(Life(self.home, self.name, len(self.lives), words, environment))
 
     def _wait(self, until: float) -> None:
         while (left := until - time.monotonic()) > 0:
@@ -217,6 +225,15 @@ class Stage:
         """
         return code in {exit_codes.DONE, exit_codes.HALTED} or self._has_disk_act()
 
+    def _kill_amid_orders(self, words: dict[str, Any]) -> None:
+        """End a role while orders of its are at the exchange and none is answered yet."""
+        self.venue.fault(**{k: v for k, v in words.items() if k not in {"role", "orders"}})
+        due = len(self.venue.sent()) + words["orders"]
+        deadline = time.monotonic() + AMID_S
+        while len(self.venue.sent()) < due and time.monotonic() < deadline:
+            time.sleep(0.002)  # it may be paused or halted: then it is ended all the same
+        self._end(words["role"], signal.SIGKILL)
+
     def _kill_all(self) -> None:
         self.life.kill_all()
         self.life.wait_end()
@@ -225,8 +242,7 @@ class Stage:
     def _kill_starting(self, words: dict[str, Any]) -> None:
         self.life.kill_all()
         self.life.wait_end()
-        exchange = ["--exchange", self.venue.url, "--config", str(self._settings)]
-        self.lives.append(Life(self.home, self.name, len(self.lives), exchange))
+        self._begin_life()
         time.sleep(words["after_ms"] / 1e3)
         self.life.kill_all()
         self.life.wait_end()

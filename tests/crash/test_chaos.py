@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow  # whole engines
 
 ACCOUNT = "practice"
 LOST = {"kind": "rest", "path": ORDER_PATH, "method": "POST", "status": -1, "count": 2}
+SLOW = {"kind": "rest", "path": ORDER_PATH, "method": "POST", "count": 8, "delay_ms": 300}
 PLANS: dict[str, tuple[Act, ...]] = {
     # The lent connection was cut while another request wanted it: the executor died of it.
     "requests cut under a lent connection": (
@@ -53,6 +54,23 @@ PLANS: dict[str, tuple[Act, ...]] = {
         Act(681, "disk_full", {"for_ms": 443}),
         Act(1_872, "ack_lost_not_executed", {**LOST, "execute": False}),
         Act(1_916, "kill_role", {"role": "orchestrator"}),
+    ),
+    # What came after it was stamped before the opening balance: the books left it out.
+    "the venue's clock set back, then a hand at the account": (
+        Act(400, "clock_jump", {"kind": "time_offset", "offset_ms": -4_000}),
+        Act(900, "position_by_hand", {"lots": 30, "symbol": 0}),
+    ),
+    "the venue's clock set back, then funding": (
+        Act(300, "position_by_hand", {"lots": 30, "symbol": 0}),
+        Act(800, "clock_jump", {"kind": "time_offset", "offset_ms": -20_000}),
+        Act(850, "funding", {"kind": "funding", "account": ACCOUNT, "rate_ppm": 2_500}),
+        Act(1_200, "kill_role", {"role": "brain"}),
+    ),
+    "this machine's clock set back and forward over kills amid orders": (
+        Act(300, "machine_clock", {"offset_s": -7_200.0}),
+        Act(500, "kill_amid_orders", {**SLOW, "role": "brain", "orders": 2}),
+        Act(900, "machine_clock", {"offset_s": 86_400.0}),
+        Act(1_300, "kill_amid_orders", {**SLOW, "role": "main", "orders": 1}),
     ),
     "a full disk, and an end while it is full": (
         Act(500, "disk_full", {"for_ms": 800}),
