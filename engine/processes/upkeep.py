@@ -22,6 +22,9 @@ REMOVED_MAX: Final = 16  # files in one look; to remove one of 64 MB takes the f
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
+_Row = tuple[bool, int, Path, int]  # the only copy, when it was written, which, bytes
+
+
 class JournalSize(NamedTuple):
     """What all journals under one home hold."""
 
@@ -37,7 +40,7 @@ def bound_journals(home: Path, max_bytes: int) -> JournalSize:
     The newest one of each source of a session stays: its writer may be alive. At most REMOVED_MAX
     go in one call.
     """
-    sizes: list[tuple[bool, int, Path, int]] = []
+    sizes: list[_Row] = []
     notes: dict[Path, dict[str, str]] = {}
     newest: dict[tuple[Path, str], int] = {}
     for path in (home / "state").glob(f"*/journal/*/*{SEGMENT_SUFFIX}"):
@@ -49,8 +52,9 @@ def bound_journals(home: Path, max_bytes: int) -> JournalSize:
         key = (path.parent, source_of(path))
         newest[key] = max(newest.get(key, 0), segment_index(path))
     total = sum(row[-1] for row in sizes)
+    sizes = _in_order(sizes)
     removed_bytes = removed_count = unarchived_count = 0
-    for is_only_copy, _, path, size in sorted(sizes):
+    for is_only_copy, _, path, size in sizes:
         if total - removed_bytes <= max_bytes or removed_count == REMOVED_MAX:
             break
         source = source_of(path)
@@ -60,6 +64,20 @@ def bound_journals(home: Path, max_bytes: int) -> JournalSize:
             removed_count += 1
             unarchived_count += is_only_copy
     return JournalSize(total - removed_bytes, removed_bytes, removed_count, unarchived_count)
+
+
+def _in_order(rows: list[_Row]) -> list[_Row]:
+    """Return segments by age, those of one source by number, however the clock was set meanwhile.
+
+    A gap in the middle of a source would end what reads it.
+    """
+    written_ns: dict[tuple[Path, str], int] = {}
+    found: list[_Row] = []
+    for is_only_copy, stamp_ns, path, size in sorted(rows, key=lambda row: row[2], reverse=True):
+        key = (path.parent, source_of(path))
+        written_ns[key] = min(stamp_ns, written_ns.get(key, stamp_ns))
+        found.append((is_only_copy, written_ns[key], path, size))
+    return sorted(found)
 
 
 def free_bytes(directory: Path) -> int:

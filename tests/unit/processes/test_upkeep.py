@@ -29,6 +29,15 @@ def test_the_oldest_market_segments_go_first(tmp_path: Path) -> None:
     assert events.exists()
 
 
+def test_segments_of_a_source_go_by_number_when_the_clock_was_set_back(tmp_path: Path) -> None:
+    first = segment(tmp_path, "one", "market-000000", age=10)
+    second = segment(tmp_path, "one", "market-000001", age=7_200)  # written later
+    third = segment(tmp_path, "one", "market-000002", age=7_100)
+
+    assert bound_journals(tmp_path, 200).removed_count == 1
+    assert [path.exists() for path in (first, second, third)] == [False, True, True]
+
+
 def test_drain_marks_go_with_the_market_and_events_stay(tmp_path: Path) -> None:
     marks = segment(tmp_path, "one", "marks-000000", age=50)
     kept = [
