@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Reversible
+from itertools import islice
+from typing import TypeVar
 
 from exchange.errors import ApiError
 from exchange.filters import required
-from exchange.orders import EXPIRED, FILLED, Order
+from exchange.orders import EXPIRED, FILLED, Fill, Order
 from exchange.rest import ORDER, SIGNED, Api, Call, RouteTable, integer, table_of
 
 MAX_ROWS = 1_000
+
+Row = TypeVar("Row")
 
 
 def place_order(api: Api, call: Call) -> object:
@@ -89,13 +93,24 @@ def all_orders(api: Api, call: Call) -> object:
         api.venue.market(symbol)
     limit = integer(call.params, "limit", 500, 1, MAX_ROWS)
     first_id = integer(call.params, "orderId", 0, 0, 2**62)
-    in_time = _time_window(call.params)
-    chosen = [
-        order
-        for order in call.account.orders.values()
-        if _fits(order, symbol) and order.order_id >= first_id and in_time(order.created_ms)
-    ]
-    return _views(chosen[:limit] if first_id else chosen[-limit:])
+    first_ms, last_ms = _time_window(call.params)
+
+    def fits(order: Order) -> bool:
+        is_there = order.order_id >= first_id and first_ms <= order.created_ms <= last_ms
+        return is_there and _fits(order, symbol)
+
+    return _views(_page(call.account.orders.values(), fits, limit, is_oldest=first_id > 0))
+
+
+def _page(
+    rows: Reversible[Row], fits: Callable[[Row], bool], limit: int, *, is_oldest: bool
+) -> list[Row]:
+    """Return the oldest or the newest rows that fit, the oldest first.
+
+    An account's history is long and asked for often: no further is looked than there is need.
+    """
+    found = list(islice(filter(fits, rows if is_oldest else reversed(rows)), limit))
+    return found if is_oldest else found[::-1]
 
 
 def _views(orders: Iterable[Order]) -> list[dict[str, object]]:
@@ -106,10 +121,8 @@ def _fits(order: Order, symbol: str | None) -> bool:
     return not symbol or order.spec.symbol == symbol
 
 
-def _time_window(params: dict[str, str]) -> Callable[[int], bool]:
-    start_ms = integer(params, "startTime", 0, 0, 2**53)
-    end_ms = integer(params, "endTime", 2**53, 0, 2**53)
-    return lambda time_ms: start_ms <= time_ms <= end_ms
+def _time_window(params: dict[str, str]) -> tuple[int, int]:
+    return integer(params, "startTime", 0, 0, 2**53), integer(params, "endTime", 2**53, 0, 2**53)
 
 
 def user_trades(api: Api, call: Call) -> object:
@@ -119,32 +132,29 @@ def user_trades(api: Api, call: Call) -> object:
     limit = integer(call.params, "limit", 500, 1, MAX_ROWS)
     first_id = integer(call.params, "fromId", 0, 0, 2**62)
     order_id = integer(call.params, "orderId", 0, 0, 2**62)
-    in_time = _time_window(call.params)
-    chosen = [
-        fill
-        for fill in call.account.fills
-        if _fits(fill.order, symbol)
-        and fill.trade_id >= first_id
-        and (not order_id or fill.order.order_id == order_id)
-        and in_time(fill.time_ms)
-    ]
-    rows = chosen[:limit] if first_id else chosen[-limit:]
-    return [fill.view() for fill in rows]
+    first_ms, last_ms = _time_window(call.params)
+
+    def fits(fill: Fill) -> bool:
+        is_there = fill.trade_id >= first_id and first_ms <= fill.time_ms <= last_ms
+        is_asked = not order_id or fill.order.order_id == order_id
+        return is_there and is_asked and _fits(fill.order, symbol)
+
+    page = _page(call.account.fills, fits, limit, is_oldest=first_id > 0)
+    return [fill.view() for fill in page]
 
 
 def income(_api: Api, call: Call) -> object:
     """Answer income rows by kind and time."""
     kind, symbol = call.params.get("incomeType"), call.params.get("symbol")
     limit = integer(call.params, "limit", 100, 1, MAX_ROWS)
-    in_time = _time_window(call.params)
-    chosen = [
-        row
-        for row in call.account.income
-        if (not kind or row["incomeType"] == kind)
-        and (not symbol or row["symbol"] == symbol)
-        and in_time(int(str(row["time"])))
-    ]
-    return chosen[:limit] if "startTime" in call.params else chosen[-limit:]
+    first_ms, last_ms = _time_window(call.params)
+
+    def fits(row: dict[str, object]) -> bool:
+        if (kind and row["incomeType"] != kind) or (symbol and row["symbol"] != symbol):
+            return False
+        return first_ms <= int(str(row["time"])) <= last_ms
+
+    return _page(call.account.income, fits, limit, is_oldest="startTime" in call.params)
 
 
 def open_orders_weight(params: dict[str, str]) -> int:
