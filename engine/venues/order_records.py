@@ -28,6 +28,7 @@ KIND_PLACE, INDEX_PLACE, TRADE_PLACE, REASON_PLACE = 3, 6, 20, 23  # of the fiel
 KIND_FILL: Final = 0  # as in engine.domain.trade_ids, which needs Numba; a test compares
 _INSTRUMENT = struct.Struct("<i")
 INSTRUMENT_OFFSET = 28
+TOLD_MAX: Final = 65_536  # fills; a fetch asks for a minute of them again
 assert _REPORT.size == RECORD_BYTES, "a report fills its slot exactly"
 
 
@@ -128,12 +129,26 @@ def event_instrument(record: bytes) -> int:
 
 
 class AppliedTrades:
-    """Fills that the books hold already, as an earlier session's records tell them."""
+    """Fills that the books hold already: of earlier sessions' records, and told in this one."""
 
-    def __init__(self) -> None:
-        """Start knowing none."""
+    def __init__(self, told_max: int = TOLD_MAX) -> None:
+        """Start knowing none; of more than `told_max` told in this session the oldest go first."""
         self._ids: dict[int, set[int]] = {}
         self._floors: dict[int, int] = {}  # every id up to here
+        self._told: dict[tuple[int, int], None] = {}  # in order
+        self._told_max = told_max
+
+    def tell(self, report: Report, epoch_low: int) -> None:
+        """Take a report that is told now; only fills of this session's own orders are certain.
+
+        Of any other fill the books may not know yet whose it is, and need to hear it again.
+        """
+        if report.event_type != EventType.FILL or report.order_sequence <= 0:
+            return
+        if report.epoch_low == epoch_low:
+            self._told[report.instrument_index, report.trade_id] = None
+            if len(self._told) > self._told_max:
+                del self._told[next(iter(self._told))]
 
     def learn(self, record: bytes) -> None:
         """Take a RESTORE_* record of 256 bytes; most of them tell no fill."""
@@ -148,6 +163,8 @@ class AppliedTrades:
 
     def holds(self, instrument_index: int, trade_id: int) -> bool:
         """Return whether the books hold a fill."""
+        if (instrument_index, trade_id) in self._told:
+            return True
         floor = self._floors.get(instrument_index, 0)
         return trade_id <= floor or trade_id in self._ids.get(instrument_index, ())
 

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import Final
 
+from engine.domain.client_id import EPOCH_LOW_MASK
 from engine.domain.codes import EventType, OrderStatus
 from engine.venues.binance.account import ORDER_PATH, AccountFetcher, ask
 from engine.venues.binance.conditional import ConditionalDesk, waits_at_the_desk
@@ -187,6 +188,7 @@ class OrderErrands:
             return
         context.rest.budget.is_starting = False
         for report in picture.reports:
+            self._fetcher.applied.tell(report, context.account.epoch & EPOCH_LOW_MASK)
             context.remember(report)
             context.emit(report._replace(request_id=command.request_id))
             if report.event_type == EventType.VENUE_ORDER:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.clock import VenueClock
+from engine.domain.client_id import EPOCH_LOW_MASK
 from engine.domain.codes import EventType
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import AccountFetcher
@@ -62,6 +63,7 @@ class BinanceOrders:
         self._errands = OrderErrands(context, fetcher, self._desk)
         self._funding = fetcher.funding
         self._applied = fetcher.applied
+        self._epoch_low = account.epoch & EPOCH_LOW_MASK
         self._sender = OrderSender(context)
         self._stream = UserStream(
             context.rest,
@@ -203,5 +205,6 @@ class BinanceOrders:
                 self.fill_count += 1
             elif report.event_type == EventType.FUNDING:
                 self._funding.expect()
+            self._applied.tell(report, self._epoch_low)
             self.context.remember(report)
             self.context.emit(report)

@@ -148,6 +148,34 @@ def test_a_fill_is_held_where_a_record_names_it_or_a_floor_covers_it(
             assert applied.holds(index, trade_id) == (trade_id <= floor or trade_id in named)
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([EventType.FILL, EventType.ORDER_UPDATE]),
+            st.integers(0, 2),
+            st.integers(1, 9),
+            st.integers(0, 1),
+            st.integers(6, 7),
+        )
+    ),
+    st.integers(1, 6),
+)
+def test_a_fill_is_held_once_told_of_an_order_of_this_session_the_newest_few(
+    told: list[tuple[EventType, int, int, int, int]], told_max: int
+) -> None:
+    applied = AppliedTrades(told_max)
+    ours: list[tuple[int, int]] = []
+    for kind, index, trade_id, order, epoch_low in told:
+        report = Report(kind, index, trade_id=trade_id, order_sequence=order, epoch_low=epoch_low)
+        applied.tell(report, epoch_low=7)
+        is_ours = kind == EventType.FILL and order > 0 and epoch_low == 7
+        if is_ours and (index, trade_id) not in ours:
+            ours.append((index, trade_id))
+            del ours[:-told_max]
+    held = {(i, t) for i in range(3) for t in range(1, 10) if applied.holds(i, t)}
+    assert held == set(ours)
+
+
 def test_what_a_journal_folds_to_holds_every_fill_it_applied() -> None:
     fold, applied = Fold(), AppliedTrades()
     rows = [fill(1, trade_id, 1, instrument_index=trade_id % 3) for trade_id in range(1, 9_001)]
