@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -30,6 +31,8 @@ CANCEL_ATTEMPTS_MAX: Final = 5
 CANCEL_PAUSE_S: Final = 0.1
 CODE_SAME_ALREADY: Final = -5027  # an amendment that would change nothing
 
+Cancel = Callable[[Command], Awaitable[bool]]
+
 
 class OrderErrands:
     """Runs the errands of one account through the process's priority dispatcher."""
@@ -44,7 +47,7 @@ class OrderErrands:
 
     def cancel(self, command: Command) -> None:
         """Cancel one order, repeating while the venue certainly did not act."""
-        if not self._context.offload.cancel("cancel", partial(self._cancel, command)):
+        if not self._ahead("cancel", self._cancel, command):
             self._context.report_cancel_rejected(command, LocalReason.QUEUE_FULL)
 
     def replace(self, command: Command) -> None:
@@ -54,7 +57,7 @@ class OrderErrands:
 
     def cancel_all(self, command: Command) -> None:
         """Cancel every open order of an instrument, or of the account when its index is -1."""
-        if not self._context.offload.cancel("cancel all", partial(self._cancel_all, command)):
+        if not self._ahead("cancel all", self._cancel_all, command):
             self._report_cancel_all_failed(command, LocalReason.QUEUE_FULL)
 
     def query(self, command: Command) -> None:
@@ -67,20 +70,37 @@ class OrderErrands:
         if not self._context.offload.reconcile("fetch", partial(self._fetch, command)):
             self._report_fetch_failed(command, LocalReason.QUEUE_FULL, "too much to do")
 
-    async def _cancel(self, command: Command) -> None:
+    def _ahead(self, name: str, cancel: Cancel, command: Command) -> bool:
+        """Run a cancel before all else, with fetches standing aside; False: there is no room."""
+        rest = self._context.rest
+
+        async def run() -> None:
+            try:
+                is_unclear = await cancel(command)
+            finally:
+                rest.clear_way()
+            if is_unclear:
+                await self._query(command)
+
+        rest.need_way()
+        is_taken = self._context.offload.cancel(name, run)
+        if not is_taken:
+            rest.clear_way()
+        return is_taken
+
+    async def _cancel(self, command: Command) -> bool:
+        """Cancel one order; return whether the venue is to be asked what became of it."""
         for attempt in range(CANCEL_ATTEMPTS_MAX):
             error = await self._try_cancel(command)
             if error is None:
-                return
+                return False
             self._context.last_error = error
             if isinstance(error, OutcomeUnknownError | ProtocolError):
-                await self._query(command)
-                return
+                return True
             if isinstance(error, OrderAbsentError):
                 # Filled, cancelled already, or not there yet: the query tells which.
                 self._context.report_cancel_rejected(command, error.code)
-                await self._query(command)
-                return
+                return True
             if isinstance(error, ClockError):
                 await self._relearn_clock()
             elif isinstance(error, NotExecutedError | RateLimitError | VenueUnreachableError):
@@ -89,6 +109,7 @@ class OrderErrands:
                 break
         assert error is not None, "the loop returns on success"
         self._context.report_cancel_rejected(command, reason_of(error))
+        return False
 
     async def _try_cancel(self, command: Command) -> VenueError | None:
         context = self._context
@@ -118,7 +139,7 @@ class OrderErrands:
                 context.report_cancel_rejected(command, reason_of(error))
             await self._query(command)  # what the order is now; an amendment is not sent again
 
-    async def _cancel_all(self, command: Command) -> None:
+    async def _cancel_all(self, command: Command) -> bool:
         context = self._context
         try:
             indexes = [command.instrument_index]
@@ -134,6 +155,7 @@ class OrderErrands:
         except VenueError as error:
             context.last_error = error
             self._report_cancel_all_failed(command, reason_of(error))
+        return False
 
     async def _relearn_clock(self) -> None:
         try:

@@ -8,6 +8,9 @@ Every parameter travels in the query string, also of POST, PUT and DELETE; the s
 query exactly as sent. `submit` writes in the caller's own turn when a connection is idle, which is
 the way an order takes; `request` also connects, bounds the wait and retries reads once.
 
+What is not urgent stands aside for a moment while cancels are under way: a fetch has thousands of
+rows, and venue and loop are busy with each page of them.
+
 After 429 or 418 the client refuses further requests itself until the time the venue named;
 `urgent` ones (cancels) still go.
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from urllib.parse import quote
 from weakref import WeakSet
@@ -40,6 +44,7 @@ from engine.venues.venue import (
 
 CONNECTIONS_MAX = 8  # requests in flight at once; more wait for one to come back
 TIMEOUT_S = 10.0
+STAND_ASIDE_S = 0.25  # of a page of the account's history, while orders are being cancelled
 RECV_WINDOW_MS = 5_000
 NS_PER_S = 1_000_000_000
 _HEADS_MAX = 64  # distinct (method, path) pairs kept prebuilt
@@ -79,6 +84,9 @@ class BinanceRest:
         self.on_idle: Callable[[], object] = bool
         self.is_shared = False  # a connection that is lent carries nothing else meanwhile
         self._places = asyncio.Semaphore(connections_max)
+        self._way_needed_by = 0  # cancels that are under way
+        self._way = asyncio.Event()
+        self._way.set()
         self._blocked_until_ns = 0
         self.budget = Budget()
 
@@ -112,6 +120,8 @@ class BinanceRest:
             RateLimitError: the venue asked us to stop; nothing was sent.
         """
         self._check_rate(urgent=urgent)
+        if signed and not urgent:
+            await self._stand_aside()
         async with self._places:
             try:
                 return await self._exchange(method, path, params, signed, timeout_s)
@@ -120,6 +130,24 @@ class BinanceRest:
                 if method != "GET":
                     raise
             return await self._exchange(method, path, params, signed, timeout_s)
+
+    def need_way(self) -> None:
+        """Let signed requests that are not urgent stand aside, until as many `clear_way` come."""
+        self._way_needed_by += 1
+        self._way.clear()
+
+    def clear_way(self) -> None:
+        """Take back one `need_way`."""
+        self._way_needed_by -= 1
+        if self._way_needed_by == 0:
+            self._way.set()
+
+    async def _stand_aside(self) -> None:
+        """Wait while cancels are under way; an account that cancels all the time is read too."""
+        if not self._way.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STAND_ASIDE_S):
+                    await self._way.wait()
 
     def submit(
         self, method: str, path: str, params: Params | None = None, *, signed: bool = False

@@ -35,12 +35,13 @@ async def cancel_all_at_once(exchange: Exchange, count: int) -> list[Report]:
         resting = side.of_type(EventType.VENUE_ORDER)
         assert len(resting) == count
         for order in resting:
-            side.orders.submit(_cancel(side, order))
+            side.orders.submit(cancel_of(side, order))
         await side.wait_until(partial(has_withdrawn, side, count), "cancels")
         return side.of_type(EventType.CANCEL_REJECTED)
 
 
-def _cancel(side: OrderSide, order: Report) -> Command:
+def cancel_of(side: OrderSide, order: Report) -> Command:
+    """Return the command that cancels an order the venue told of."""
     return side.command(
         EventType.COMMAND_CANCEL,
         instrument_index=order.instrument_index,
