@@ -74,6 +74,7 @@ def create(
     )
     onboarding = Onboarding(config, panel, run)
     onboarding.start()
+    board.shown.start()
     memory_mb = partial(board.counters.count, "orchestrator", "memory_mb")
     MemoryShed(panel, memory_mb, config.limits.max_memory_mb).start()
     reach = Reach(

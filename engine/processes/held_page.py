@@ -16,7 +16,7 @@ from engine.processes.control import ControlSegment, RolePage
 WORD_FIRST: Final = 288  # of the brain's page, behind its progress text
 ROW_WORDS: Final = 14
 ROWS: Final = 16  # engine.domain.desk.HELD_MAX; a test compares them
-LOOKS_MAX: Final = 16  # for one row to read the same twice
+LOOKS_MAX: Final = 16  # for all of them to read the same twice
 
 
 class HeldIntent(NamedTuple):
@@ -40,20 +40,19 @@ def write_held(control: ControlSegment, place: int, intent: HeldIntent) -> None:
 
 def read_held(control: ControlSegment) -> list[HeldIntent]:
     """Return what waits and has not expired, the oldest first."""
-    found = []
-    for place in range(ROWS):
-        first = WORD_FIRST + place * ROW_WORDS
-        found.append(HeldIntent(*_settled(control, first)))
-    now_ns = time.monotonic_ns()
-    return sorted(row for row in found if row.number > 0 and row.expires_ns > now_ns)
-
-
-def _settled(control: ControlSegment, first: int) -> Sequence[int]:
-    """Return a row as it reads the same twice: the brain may be writing it."""
+    words = _settled(control)
     length = len(HeldIntent._fields)
-    before = control.words(RolePage.BRAIN, first, length)
+    places = range(0, ROWS * ROW_WORDS, ROW_WORDS)
+    rows = (HeldIntent(*words[place : place + length]) for place in places)
+    now_ns = time.monotonic_ns()
+    return sorted(row for row in rows if row.number > 0 and row.expires_ns > now_ns)
+
+
+def _settled(control: ControlSegment) -> Sequence[int]:
+    """Return all places as they read the same twice: the brain may be writing one."""
+    before = control.words(RolePage.BRAIN, WORD_FIRST, ROWS * ROW_WORDS)
     for _ in range(LOOKS_MAX):
-        again = control.words(RolePage.BRAIN, first, length)
+        again = control.words(RolePage.BRAIN, WORD_FIRST, ROWS * ROW_WORDS)
         if again == before:
             break
         before = again

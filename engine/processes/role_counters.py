@@ -6,6 +6,7 @@ Reading touches shared memory only. Standard library and ringbuffer only: main r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import accumulate
 
 from engine import telemetry
@@ -54,14 +55,8 @@ class Counters:
 
     def by_reason(self, role: str, prefix: str) -> dict[str, int]:
         """Return the non-zero counters named `<prefix><reason>_total`, by reason."""
-        found = {}
-        for name, word in self._words[role].items():
-            is_sum = name == f"{prefix}total"
-            if name.startswith(prefix) and name.endswith("_total") and not is_sum:
-                number = self._pages[role].counter(word)
-                if number:
-                    found[name.removeprefix(prefix).removesuffix("_total")] = number
-        return found
+        numbers = ((name, self._pages[role].counter(w)) for name, w in _reasons(role, prefix))
+        return {name: number for name, number in numbers if number}
 
     def rows(self) -> list[tuple[str, telemetry.Counter, int]]:
         """Return every counter as (role, declaration, number)."""
@@ -92,6 +87,19 @@ class Counters:
     def words(self, role: str, name: str) -> list[int]:
         """Return a copy of one histogram's words."""
         return self._pages[role].histogram(self._histograms[role][name])
+
+
+@cache
+def _reasons(role: str, prefix: str) -> list[tuple[str, int]]:
+    """Return each reason in the names of a role's counters `<prefix><reason>_total`, by word."""
+    _, rows, _ = PAGES[role]
+    return [
+        (row.name.removeprefix(prefix).removesuffix("_total"), word)
+        for word, row in enumerate(rows)
+        if row.name.startswith(prefix)
+        and row.name.endswith("_total")
+        and row.name != f"{prefix}total"
+    ]
 
 
 def exposed(name: str) -> tuple[str, float]:

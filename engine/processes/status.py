@@ -28,6 +28,7 @@ from engine.processes.depth_view import DepthView
 from engine.processes.held_page import read_held
 from engine.processes.instrument_view import InstrumentView
 from engine.processes.role_counters import PAGES, Counters, edges, microseconds
+from engine.processes.shown import Picture, Shown
 from engine.processes.used_limits import used_limits
 from engine.store.pages import SessionPages
 from engine.store.queries import StatusQueries
@@ -41,6 +42,14 @@ RATE_SAMPLE_S = 0.1  # samples closer than this tell nothing more
 RATE_SAMPLES_MAX = 64  # more than a window of them
 DECISIONS_SHOWN = 12
 E8 = 100_000_000
+STAMPS = (
+    (RoleWord.SPAWNED_NS, "spawned"),
+    (RoleWord.ATTACHED_NS, "attached"),
+    (RoleWord.WARM_NS, "warm"),
+    (RoleWord.SYNCED_NS, "synced"),
+    (RoleWord.READY_NS, "ready"),
+    (RoleWord.FIRST_RECORD_NS, "first_record"),
+)
 
 
 class StatusBoard:
@@ -58,17 +67,19 @@ class StatusBoard:
         self.counters = Counters(pages)
         state_dir = Path(run.config.state_dir)
         self.queries = StatusQueries(state_dir / "aegis.db")
+        self._build = describe()
         self._pages = SessionPages(state_dir / "aegis.db", state_dir.name)
         self._rates: deque[tuple[float, int, int]] = deque(maxlen=RATE_SAMPLES_MAX)
         self._rates_lock = threading.Lock()  # the terminal and every reader of the API measure
+        self.shown = Shown(self._look)
 
     def status(self) -> dict[str, Any]:
-        """Return the whole status document."""
-        run = self._run
+        """Return the whole status document; nothing in it is waited for."""
+        run, picture = self._run, self.shown.picture
         config = run.config
         return {
             "name": config.name,
-            "build": describe(),
+            "build": self._build,
             "session": config.session_id,
             "mode": {
                 "trading_mode": config.trading_mode,
@@ -88,12 +99,12 @@ class StatusBoard:
             "sources": self.sources(),
             "rates": self._measure_rates(),
             "counts": self.counts(),
-            "latency_us": self.latency_us(),
+            "latency_us": picture.latency_us,
             "refusals": self.refusals(),
             "rejected_records": self.rejected_records(),
-            **self.queries.shown(DECISIONS_SHOWN),
+            **picture.rows,
             "pnl": self.pnl(),
-            "memory": {"shared_bytes": run.parts().bytes_total, "rss_bytes": self._rss_bytes()},
+            "memory": {"shared_bytes": run.parts().bytes_total, "rss_bytes": picture.rss_bytes},
             "journal": {"path": f"{config.state_dir}/journal/{config.session_id}"},
             "held_intents": len(read_held(self._control)),
             "notice": self._notice(),
@@ -292,16 +303,8 @@ class StatusBoard:
             "first_health": self._run.api.first_health_ns,
         }
         for page in RolePage:
-            for word in (
-                RoleWord.SPAWNED_NS,
-                RoleWord.ATTACHED_NS,
-                RoleWord.WARM_NS,
-                RoleWord.SYNCED_NS,
-                RoleWord.READY_NS,
-                RoleWord.FIRST_RECORD_NS,
-            ):
-                name = f"{page.name.lower()}_{word.name.lower().removesuffix('_ns')}"
-                stamps[name] = self._control.role(page, word)
+            for word, name in STAMPS:
+                stamps[f"{page.name.lower()}_{name}"] = self._control.role(page, word)
         return {name: round((at - start_ns) / 1e6, 1) for name, at in stamps.items() if at}
 
     def _roles(self) -> list[dict[str, Any]]:
@@ -353,9 +356,10 @@ class StatusBoard:
             "currency": "USDT",
         }
 
-    def _rss_bytes(self) -> int:
+    def _look(self) -> Picture:
         pids = [os.getpid(), *(role.pid for role in self._run.roles if role.pid)]
-        return sum(_resident_bytes(pid) for pid in pids)
+        rss_bytes = sum(_resident_bytes(pid) for pid in pids)
+        return Picture(self.queries.shown(DECISIONS_SHOWN), self.latency_us(), rss_bytes)
 
     def _notice(self) -> str:
         faulted = [r.row.name for r in self._run.roles if r.state() == RoleState.FAULTED]
@@ -368,7 +372,7 @@ class StatusBoard:
 
 def _resident_bytes(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123  read 2 Hz
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123  often
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0

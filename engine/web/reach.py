@@ -20,7 +20,7 @@ class StatusSource(Protocol):
     """Where the routes read what they show."""
 
     def status(self) -> dict[str, Any]:
-        """Return the whole status document."""
+        """Return the whole status document; waits for nothing."""
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Return whether the engine is alive, and a short document."""

@@ -74,7 +74,7 @@ class _Routes:
         caller = await self._gate.admit(request, Scope.READ)
         if isinstance(caller, Refused):
             return answers.refusal(caller)
-        return answers.document(await asyncio.to_thread(self._source.status))
+        return answers.document(self._source.status())
 
     async def metrics(self, request: Request) -> Response:
         """Answer /metrics in the Prometheus text format."""
@@ -91,7 +91,7 @@ class _Routes:
         if not isinstance(caller, Refused) and Scope.READ in caller.scopes:
             # The first picture is in the page, so that it never shows an empty engine. `<` is
             # written as an escape, so that no text of a venue can end the element.
-            text = orjson.dumps(await asyncio.to_thread(self._source.status)).decode()
+            text = orjson.dumps(self._source.status()).decode()
         page = self._page.replace("{{status}}", text.replace("<", "\\u003c"))
         return HTMLResponse(page, headers=answers.SECURITY_HEADERS)
 
