@@ -19,8 +19,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 # costs every process about 9 ms at its start (python -X importtime, two shared cores).
 EDITABLE := --config-settings editable_mode=compat --editable .
 PYTEST := $(BIN)/python -m pytest
-# Workers of the suite, a core each. Tests that start engines keep to one (tests/conftest.py).
-WORKERS_OF_TESTS := --numprocesses logical --maxprocesses 4
+# Workers of the suite. One of them has the tests that start engines and mostly waits (tests/conftest.py).
+WORKERS_OF_TESTS := --numprocesses $(shell echo $$(($$(nproc) + 1))) --maxprocesses 5
 SLOW_SAMPLE := 8
 # What can be run as a program, but what reads results.
 BENCHES = $(filter-out compare fault_table growth_plot plots tables waterfall_picture,$(patsubst bench/%.py,%,$(shell grep -l '^if __name__ ==' bench/*.py)))
