@@ -8,7 +8,7 @@ from typing import Final
 from engine.domain.codes import EVENT_ENTRY, EventType, Role, TradingState
 from engine.domain.risk_reasons import RiskReason, reasons_of
 from engine.domain.strategy_table import StrategyReason
-from engine.store.event_names import Event, EventNames, member_name, text_of
+from engine.store.event_names import WEIGHED, Event, EventNames, member_name, text_of
 from engine.store.fold import ADJUSTED_CASH, ADJUSTED_POSITION, OPENING_CASH, WRITTEN_OFF
 from engine.store.tables import (
     ADJUSTMENTS,
@@ -58,6 +58,8 @@ def _decision(names: EventNames, event: Event) -> Cells:
         "reason_name": member_name(StrategyReason, reason),
         "score": float(event["input_0"]),
         **{f"input_{place}": float(event[f"input_{place}"]) for place in range(1, 5)},
+        **dict.fromkeys(WEIGHED),
+        **names.weighed(event),
         "price_ticks": int(event["price_ticks"]),
         "qty_lots": int(event["qty_lots"]),
         "position_lots": int(event["position_lots"]),

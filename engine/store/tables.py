@@ -130,7 +130,7 @@ DECISIONS: Final = _table(
     _EVENT,
     "time_ns instrument strategy side is_entry reason reason_name score input_1 input_2 input_3 "
     "input_4 price_ticks qty_lots position_lots cause_sequence request_id refusal_mask "
-    "refusal_names window_first window_last",
+    "refusal_names window_first window_last expected_move_bps confidence cost_bps edge_bps",
     is_log=True,
 )
 PLANS: Final = _table("plans", ("state_key", "session_id", "strategy"), "plan_hash plan")

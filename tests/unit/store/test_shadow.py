@@ -36,7 +36,11 @@ NAMES = (
     "sequence",
     "verdict",
     "filters",
-    "probability",
+    "score",
+    "expected_move_bps",
+    "confidence",
+    "cost_bps",
+    "edge_bps",
     "plan_hash",
     "model_version",
     "window_first",
@@ -130,8 +134,19 @@ def test_a_decision_names_its_plan_and_its_window(
     assert (row["window_first"], row["window_last"]) == (0, 1)
     window = read_window(next((tmp_path / KEY / "journal").iterdir()), 0, 0, 1)
     assert window.ticks["bid_price_ticks"].tolist() == [10, 11]
-    assert (row["probability"], row["after_10s_bps"]) == (0.75, None), "the market ends before"
+    assert (row["score"], row["after_10s_bps"]) == (0.75, None), "the market ends before"
     assert row["verdict"] == "SENT"
+
+
+def test_an_entry_keeps_what_it_was_thought_to_bring(graded: Callable[..., list[Row]]) -> None:
+    thought = {"expected_move_bps": 30.0, "confidence": 0.6, "cost_bps": 11.0, "edge_bps": 7.0}
+    weighed, unknown = graded(
+        quotes((0, 10, 12)),
+        decision(cause_sequence=1, **thought, **at(1)),
+        decision(cause_sequence=1, **at(2)),
+    )
+    assert {name: weighed[name] for name in thought} == thought
+    assert {unknown[name] for name in thought} == {None}
 
 
 def test_grading_goes_on_where_the_market_ended(tmp_path: Path) -> None:
