@@ -10,6 +10,7 @@ import sys
 from typing import Final
 
 DEADLINE_S: Final = 30.0
+NICENESS: Final = 19
 
 
 def run_beside(module: str, *words: str, deadline_s: float = DEADLINE_S) -> tuple[int, bytes]:
@@ -24,7 +25,7 @@ def run_beside(module: str, *words: str, deadline_s: float = DEADLINE_S) -> tupl
         200 and its standard output; 404 and the last sentence of its standard error; 503 when it
         could not be started or took longer than `deadline_s`.
     """
-    command = ["nice", "-n", "19", sys.executable, "-m", module, *words]
+    command = ["nice", "-n", str(NICENESS), sys.executable, "-m", module, *words]
     try:
         done = subprocess.run(command, capture_output=True, timeout=deadline_s, check=False)
     except subprocess.TimeoutExpired:
