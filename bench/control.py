@@ -9,9 +9,11 @@ their way), to the last order that the exchange cancelled, as the brain heard it
 word that no order is open, which fetches the account and compares the books. The word alone is
 written into shared memory with the brain woken as a command wakes it, and counted to the step that
 saw it, and to the first intent that it refused, less what the market let that intent wait for. No
-order that opens anything may be decided after the step that saw it. Tick to order and lag are of
-spans with 200 pages open, each on a stream of its own, and of spans without, in turns. Baseline:
-`/health`; of a span with pages: the one without.
+order that opens anything may be decided after the step that saw it. Beside them a process that does
+nothing else is woken as often, through a pipe: so long the machine alone takes to wake somebody.
+Tick to order and lag are of spans with 200 pages open, each on a stream of its own, and of spans
+without, in turns. Baseline: `/health`; of a span with pages: the one without; of a halt by the
+word: that bare process.
 
 One pass takes a minute and a half and never much more than two: what is repeated in it stops at
 its share of the time, and the count says how often it was done. Waits are of all passes together.
@@ -45,7 +47,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench import harness
-from bench.control_word import OPEN_S, SPANS, Word
+from bench.control_word import BARE, OPEN_S, REFUSED, SEEN, SPANS, Word
 from bench.harness import Bench, Pass
 from bench.startup import READY_S, STAMPS, ask, exchange, free_port
 from engine.web.live import PERIOD_S
@@ -93,7 +95,8 @@ BENCH = Bench(
     worry="p99: /status over 5 ms, a halt confirmed after 50 ms, an intent refused after 100 us",
     units=dict.fromkeys(("p50", "p99", "p99.9", "max"), "ms") | {"count": "times"},
     baseline="/health",
-    baselines={case + WITH_PAGES: case for case in ("/status", *SPANS)},
+    baselines={case + WITH_PAGES: case for case in ("/status", *SPANS)}
+    | dict.fromkeys((SEEN, REFUSED), BARE),
 )
 
 

@@ -6,8 +6,11 @@ Nobody else uses it: `bench.control` is the bench.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +47,36 @@ JOURNAL_S = 1.0  # for the journal to hold what the brain just wrote
 SPANS = {"tick to order": "tick_to_order_ns", "lag": "lag_ns"}
 SEEN = "halt, seen by the brain"
 REFUSED = "halt, first intent refused"
+BARE = "woken, a bare process"
+SLEEPER = """
+import os, time
+while os.read(0, 1):
+    os.write(1, time.monotonic_ns().to_bytes(8, "little"))
+"""
+
+
+class Sleeper:
+    """A process that is woken and says when: the machine's own share of a halt by the word."""
+
+    def __init__(self) -> None:
+        """Start it, and wait until it has answered once."""
+        words = [sys.executable, "-S", "-c", SLEEPER]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(words, stdin=pipe, stdout=pipe, bufsize=0)
+        self.wake_ns()
+
+    def wake_ns(self) -> int:
+        """Return how long it took to wake."""
+        asked, told = self._process.stdin, self._process.stdout
+        assert asked is not None, "piped"
+        assert told is not None, "piped"
+        began_ns = time.monotonic_ns()
+        asked.write(b".")
+        return int.from_bytes(told.read(8), "little") - began_ns
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
 
 
 class Word:
@@ -94,18 +127,20 @@ class Word:
         """Halt by the word alone, again and again; return the waits, ms."""
         self._fresh()
         fresh(self._quotes)
+        found: dict[str, list[float]] = {BARE: [], SEEN: [], REFUSED: []}
         spans, market = [], Ring(self._market)
-        for _ in range(WORDS):
-            began_ns = time.monotonic_ns()
-            self._control.set_main(OperatorWord.TRADING_STATE, TradingState.HALTED)
-            market.wake()
-            time.sleep(WORD_S)
-            spans.append((began_ns, time.monotonic_ns()))
-            self._control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
-            time.sleep(0.05)
+        with closing(Sleeper()) as sleeper:
+            for _ in range(WORDS):
+                began_ns = time.monotonic_ns()
+                self._control.set_main(OperatorWord.TRADING_STATE, TradingState.HALTED)
+                market.wake()
+                time.sleep(WORD_S)
+                spans.append((began_ns, time.monotonic_ns()))
+                self._control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
+                time.sleep(0.05)
+                found[BARE].append(sleeper.wake_ns() / 1e6)
         time.sleep(JOURNAL_S)
         parts, quotes = self._fresh(), Received(fresh(self._quotes))
-        found: dict[str, list[float]] = {SEEN: [], REFUSED: []}
         later = 0
         for began_ns, ended_ns in spans:
             seen_ns = first_halt_ns(parts, began_ns)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bench import control
 from bench.control import BENCH, HALT_CASES, Control, Row, children, pages, summary, within
 from bench.control_word import (
     Received,
+    Sleeper,
     between,
     entries_between,
     first_halt_ns,
@@ -116,6 +118,12 @@ def test_a_word_is_seen_at_the_first_step_that_says_so_after_it() -> None:
     assert first_halt_ns(parts, 11) == 70
     with pytest.raises(AssertionError, match="never said"):
         first_halt_ns(parts, 91)
+
+
+def test_a_bare_process_says_when_it_woke_and_ends() -> None:
+    with closing(Sleeper()) as sleeper:
+        assert all(sleeper.wake_ns() > 0 for _ in range(3))
+    assert sleeper._process.returncode == 0
 
 
 def test_an_order_rests_once_the_venue_has_taken_it() -> None:
