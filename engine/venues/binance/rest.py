@@ -119,9 +119,9 @@ class BinanceRest:
             OutcomeUnknownError: it was sent and no answer came in time.
             RateLimitError: the venue asked us to stop; nothing was sent.
         """
-        self._check_rate(urgent=urgent)
         if signed and not urgent:
             await self._stand_aside()
+        self._check_rate(urgent=urgent)
         async with self._places:
             try:
                 return await self._exchange(method, path, params, signed, timeout_s)

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from bench.restart import rest_orders
+from engine.clock import VenueClock
 from engine.domain.codes import EventType
 from engine.venues.binance import rest as rest_module
 from engine.venues.binance.http import Response
 from engine.venues.binance.rest import BinanceRest
+from engine.venues.venue import RateLimitError
 from tests.order_side import Exchange, open_order_side, running_exchange
 from tests.unit.venues.test_many_cancels import cancel_of, withdrawn
 
@@ -55,6 +57,20 @@ def test_no_page_of_a_fetch_is_asked_for_between_cancels(
     asyncio.run(scenario())
     assert asked_at[0] == 0
     assert set(asked_at[1:]) == {ORDERS}
+
+
+def test_a_venue_that_says_stop_meanwhile_is_obeyed() -> None:
+    async def scenario() -> None:
+        rest = BinanceRest("http://127.0.0.1:1", VenueClock())
+        rest.need_way()
+        page = asyncio.create_task(rest.request("GET", "/fapi/v1/userTrades", signed=True))
+        await asyncio.sleep(0)
+        rest.learn_limits(Response(429, {"retry-after": "10"}, b"{}"))
+        rest.clear_way()
+        with pytest.raises(RateLimitError):
+            await page
+
+    asyncio.run(scenario())
 
 
 def test_an_account_that_cancels_all_the_time_is_read(
