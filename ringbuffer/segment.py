@@ -392,6 +392,7 @@ def find_stale(prefix: str) -> list[StaleSegment]:
                 found.append(StaleSegment(path.name, header))
             continue
         with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > UNFINISHED_AGE_S:
+            # Made in what is the future now: the machine's clock was set back since.
+            if abs(time.time() - path.stat().st_mtime) > UNFINISHED_AGE_S:
                 found.append(StaleSegment(path.name, None))
     return found

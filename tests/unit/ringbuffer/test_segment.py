@@ -339,12 +339,13 @@ def test_segments_of_the_living_are_not_stale(name: str) -> None:
     made.close()
 
 
-def test_an_unfinished_header_is_stale_once_it_is_old(name: str) -> None:
+@pytest.mark.parametrize("age_s", [segment.UNFINISHED_AGE_S + 1, -3_600.0])
+def test_an_unfinished_header_is_stale_once_it_is_old(name: str, age_s: float) -> None:
     path = segment.SHM_FOLDER / name
     path.write_bytes(bytes(4096))
     assert find_stale(name) == []
-    old = time.time() - segment.UNFINISHED_AGE_S - 1
-    os.utime(path, (old, old))
+    made = time.time() - age_s  # in the future: the machine's clock was set back since
+    os.utime(path, (made, made))
     stale = find_stale(name)
     assert [(found.name, found.prefix) for found in stale] == [(name, None)]
     with pytest.raises(SegmentExistsError, match="not a finished segment"):
