@@ -175,5 +175,7 @@ def adjust_cash(desk: Desk, out: Out, now_ns: int) -> None:
     out.events["wallet_e8"][n] = words[Word.CASH_E8]
     if opening:
         words[Word.OPENING] = 1
+        # What was traded before is in this wallet: no fetch is to bring it as news.
+        words[Word.LAST_FILL_VENUE_NS] = max(words[Word.LAST_FILL_VENUE_NS], seen_ns)
     else:
         take_costs(desk, out)

@@ -56,7 +56,7 @@ class Command(NamedTuple):
     `native_ext/commands.h` knows the order of the fields.
     """
 
-    since_venue_time_ns: int  # FETCH: fills from here on; 0: this session's
+    since_venue_time_ns: int  # FETCH: fills from here on; 0: as far back as the venue tells
     event_type: int
     role: int
     flags: int

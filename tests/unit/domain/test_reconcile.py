@@ -383,3 +383,13 @@ def test_columns_always_sum_to_the_net_position(rig: DeskRig) -> None:
 def test_a_venue_cost_without_sense_is_replaced_by_mid(rig: DeskRig) -> None:
     rounds(rig, 2, positions={0: (4, -1)})
     assert rig.desk.positions["cost_e8"][0, -1] == 4 * (2 * ASK - 1) * UNIT // 2
+
+
+def test_trades_before_the_first_wallet_are_not_asked_for() -> None:
+    rig = DeskRig()
+    rig.report(T.RESTORE_END)
+    rig.report(T.VENUE_CONNECTED)
+    rig.fetch(WALLET_E8, venue_time_ns=VENUE_NS)
+    rig.update(rig.order(1, 10, price=ASK), OS.NEW)
+    ask(rig)
+    assert rig.commands[-1]["venue_time_ns"][0] == VENUE_NS
