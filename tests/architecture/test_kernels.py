@@ -1,4 +1,8 @@
-"""Inner kernels are called by kernels only: a call from Python would compile them once more."""
+"""Inner kernels are called by kernels only, and no kernel counts from an array's end.
+
+A call from Python would compile an inner kernel once more. An index below zero is not looked at
+where it is compiled; one that is computed is found by tests/replay/test_brain_agreement.py.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -42,6 +46,16 @@ def calls_from_python(module: Module, names: set[str]) -> Iterator[str]:
                 yield f"{module.path}:{called.lineno} {function.name} calls {called.id}"
 
 
+def counts_from_an_end(module: Module) -> Iterator[str]:
+    compiled = (node for node in functions(module) if decorators(node) & COMPILED)
+    for node in chain.from_iterable(ast.walk(function) for function in compiled):
+        if not isinstance(node, ast.Subscript):
+            continue
+        for index in node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]:
+            if isinstance(index, ast.UnaryOp) and isinstance(index.op, ast.USub):
+                yield f"{module.path}:{index.lineno}"
+
+
 def test_no_python_of_the_engine_calls_an_inner_kernel() -> None:
     everything = [*modules("engine"), *modules("ringbuffer")]
     kernels = {module.name: inner_kernels(module) for module in everything}
@@ -54,3 +68,13 @@ def test_a_call_from_python_would_be_found() -> None:
     source = "from engine.domain.emit import echo\ndef f() -> None:\n    echo()\n"
     module = Module.parse("engine/one.py", source)
     assert len(list(calls_from_python(module, known_here(module, kernels)))) == 1
+
+
+def test_no_kernel_counts_from_an_arrays_end() -> None:
+    everything = [*modules("engine"), *modules("ringbuffer")]
+    assert list(chain.from_iterable(counts_from_an_end(it) for it in everything)) == []
+
+
+def test_an_index_below_zero_would_be_found() -> None:
+    source = "@kernel\ndef f(x: Floats) -> float:\n    return x[0, -1] + x[-2, 0]\n"
+    assert len(list(counts_from_an_end(Module.parse("engine/one.py", source)))) == 2
