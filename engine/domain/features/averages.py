@@ -86,7 +86,7 @@ def wma(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the average of closes with weights 1 .. bars, the newest weighing most."""
     if number < bars - 1:
         return np.nan
-    total = along_of(series[CLOSE, place - bars + 1 : place + 1], 0.0, -1.0)
+    total = along_of(series, CLOSE, place, bars, 0.0, -1.0)
     return total / (bars * (bars + 1) / 2)
 
 
@@ -95,8 +95,7 @@ def vwma(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the average of closes weighted with volume; NaN without volume."""
     if number < bars - 1:
         return np.nan
-    volumes = series[VOLUME, place - bars + 1 : place + 1]
-    total = products_of(series[CLOSE, place - bars + 1 : place + 1], 0.0, volumes, 0.0)
+    total = products_of(series, CLOSE, place, 0.0, VOLUME, place, 0.0, bars)
     return ratio(total, window_sum(series, VOLUME, place, bars))
 
 

@@ -48,9 +48,8 @@ def kyle_bps(series: Floats, place: int, number: int, bars: int) -> float:
     """
     if number < bars:
         return np.nan
-    balances = series[BALANCE, place - bars + 1 : place + 1]
-    shared = products_of(series[RETURN, place - bars + 1 : place + 1], 0.0, balances, 0.0)
-    squares = products_of(balances, 0.0, balances, 0.0)
+    shared = products_of(series, RETURN, place, 0.0, BALANCE, place, 0.0, bars)
+    squares = products_of(series, BALANCE, place, 0.0, BALANCE, place, 0.0, bars)
     mean = window_sum(series, VOLUME, place, bars) / bars
     return ratio(shared, squares) * mean * TO_BPS
 
@@ -60,7 +59,7 @@ def vpin(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the sum of one-sided volume over all volume of the window, 0 to 1."""
     if number < bars - 1:
         return np.nan
-    one_sided = distance_from(series[BALANCE, place - bars + 1 : place + 1], 0.0)
+    one_sided = distance_from(series, BALANCE, place, bars, 0.0)
     return ratio(one_sided, window_sum(series, VOLUME, place, bars))
 
 

@@ -117,7 +117,7 @@ def cci(series: Floats, place: int, number: int, bars: int) -> float:
     if number < bars - 1:
         return np.nan
     mean = window_sum(series, TYPICAL, place, bars) / bars
-    spread = distance_from(series[TYPICAL, place - bars + 1 : place + 1], mean)
+    spread = distance_from(series, TYPICAL, place, bars, mean)
     # WHY: the mean of equal prices may differ from them in the last digit, which is no spread.
     if not spread > 1e-9 * mean:
         return np.nan

@@ -48,7 +48,7 @@ def moments(
     if number < bars:
         return
     mean = window_sum(series, RETURN, place, bars) / bars
-    two, three, four = powers_of(series[RETURN, place - bars + 1 : place + 1], mean)
+    two, three, four = powers_of(series, RETURN, place, bars, mean)
     two /= bars
     if not two > RETURN_VARIANCE_MIN:
         return
@@ -62,10 +62,8 @@ def autocorrelation(series: Floats, place: int, number: int, bars: int, lag: int
     if number < bars:
         return np.nan
     mean = window_sum(series, RETURN, place, bars) / bars
-    returns = series[RETURN, place - bars + 1 : place + 1]
-    squares = products_of(returns, mean, returns, mean)
-    newest, before = returns[lag:], returns[: bars - lag]
-    shared = products_of(newest, mean, before, mean)
+    squares = products_of(series, RETURN, place, mean, RETURN, place, mean, bars)
+    shared = products_of(series, RETURN, place, mean, RETURN, place - lag, mean, bars - lag)
     if not squares > RETURN_VARIANCE_MIN * bars:
         return np.nan
     return shared / squares
@@ -79,9 +77,8 @@ def variance_ratio(series: Floats, place: int, number: int, bars: int, step: int
     """
     if number < bars:
         return np.nan
-    closes = series[CLOSE, place - bars : place + 1]
-    single = squares_between(closes[1:], closes[:bars])
-    stepped = squares_between(closes[step:], closes[: bars + 1 - step])
+    single = squares_between(series, CLOSE, place, bars, 1)
+    stepped = squares_between(series, CLOSE, place, bars + 1 - step, step)
     return ratio(stepped / (bars - step + 1), single / bars * step)
 
 
@@ -106,9 +103,8 @@ def line(
     close = series[CLOSE, place]
     middle = (bars - 1) / 2.0
     mean = window_sum(series, CLOSE, place, bars) / bars
-    closes = series[CLOSE, place - bars + 1 : place + 1]
-    along = along_of(closes, mean, middle)
-    squares = products_of(closes, mean, closes, mean)
+    along = along_of(series, CLOSE, place, bars, mean, middle)
+    squares = products_of(series, CLOSE, place, mean, CLOSE, place, mean, bars)
     width = bars * (bars * bars - 1) / 12.0
     slope = along / width
     left = squares - slope * along
@@ -125,10 +121,9 @@ def rank(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the share of the `bars` closes before that are below the newest; ties count half."""
     if number < bars:
         return np.nan
-    closes, close = series[CLOSE, place - bars : place], series[CLOSE, place]
-    below_twice = 0
-    for k in range(bars):
-        below_twice += int(closes[k] < close) + int(closes[k] <= close)
+    close, below_twice = series[CLOSE, place], 0
+    for at in range(place - bars, place):
+        below_twice += int(series[CLOSE, at] < close) + int(series[CLOSE, at] <= close)
     return below_twice / (2 * bars)
 
 
@@ -142,9 +137,9 @@ def reversion(series: Floats, place: int, number: int, bars: int) -> float:
         return np.nan
     mean = window_sum(series, CLOSE, place - 1, bars) / bars
     newest_mean = mean + (series[CLOSE, place] - series[CLOSE, place - bars]) / bars
-    before = series[CLOSE, place - bars : place]
-    squares = products_of(before, mean, before, mean)
-    kept = products_of(before, mean, series[CLOSE, place - bars + 1 : place + 1], newest_mean)
+    before = place - 1
+    squares = products_of(series, CLOSE, before, mean, CLOSE, before, mean, bars)
+    kept = products_of(series, CLOSE, before, mean, CLOSE, place, newest_mean, bars)
     return ratio(squares - kept, squares)
 
 

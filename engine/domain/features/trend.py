@@ -115,8 +115,8 @@ def aroon(
         return
     high = window_high(series, HIGH, place, bars + 1)
     low = window_low(series, LOW, place, bars + 1)
-    features[column] = newest_at(series[HIGH, place - bars : place + 1], high) / bars
-    features[column + 1] = newest_at(series[LOW, place - bars : place + 1], low) / bars
+    features[column] = newest_at(series, HIGH, place, bars + 1, high) / bars
+    features[column + 1] = newest_at(series, LOW, place, bars + 1, low) / bars
 
 
 @kernel
@@ -172,13 +172,11 @@ def vortex(
     features[column + 1] = np.nan
     if number < bars:
         return
-    highs = series[HIGH, place - bars + 1 : place + 1]
-    lows = series[LOW, place - bars + 1 : place + 1]
-    highs_before = series[HIGH, place - bars : place]
-    lows_before = series[LOW, place - bars : place]
+    plus = distance_between(series, HIGH, place, LOW, place - 1, bars)
+    minus = distance_between(series, LOW, place, HIGH, place - 1, bars)
     whole = window_sum(series, TRUE_RANGE, place, bars)
-    features[column] = ratio(distance_between(highs, lows_before), whole)
-    features[column + 1] = ratio(distance_between(lows, highs_before), whole)
+    features[column] = ratio(plus, whole)
+    features[column + 1] = ratio(minus, whole)
 
 
 @kernel

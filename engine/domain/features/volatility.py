@@ -72,8 +72,8 @@ def update_atr(series: Floats, number: int, place: int, atr: Floats, seed: Float
 @kernel
 def root_mean_square(series: Floats, place: int, bars: int) -> float:
     """Return the root of the mean squared return of the window."""
-    returns = series[RETURN, place - bars + 1 : place + 1]
-    return math.sqrt(products_of(returns, 0.0, returns, 0.0) / bars)
+    squares = products_of(series, RETURN, place, 0.0, RETURN, place, 0.0, bars)
+    return math.sqrt(squares / bars)
 
 
 @kernel

@@ -112,8 +112,7 @@ def weighted_return_bps(series: Floats, place: int, number: int, bars: int) -> f
     """Return the mean return of the window, each weighted with its volume, bps."""
     if number < bars:
         return np.nan
-    volumes = series[VOLUME, place - bars + 1 : place + 1]
-    total = products_of(series[RETURN, place - bars + 1 : place + 1], 0.0, volumes, 0.0)
+    total = products_of(series, RETURN, place, 0.0, VOLUME, place, 0.0, bars)
     return ratio(total * TO_BPS, window_sum(series, VOLUME, place, bars))
 
 
@@ -157,9 +156,7 @@ def vwap_distance(
     if number < bars - 1 or not volume > 0.0:
         return
     close = series[CLOSE, place]
-    volumes = series[VOLUME, place - bars + 1 : place + 1]
-    prices = series[TYPICAL, place - bars + 1 : place + 1]
-    total, squares = weighted_spread_of(prices, volumes, close)
+    total, squares = weighted_spread_of(series, TYPICAL, VOLUME, place, bars, close)
     mean = total / volume
     variance = squares / volume - mean * mean
     features[column] = -mean * per_atr

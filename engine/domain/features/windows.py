@@ -9,6 +9,9 @@ So there are four sums, of every fourth number each, which are put together at t
     four  3   7  11  ...
 
 The order is written down rather than left to the compiler, so that every CPU finds the same bits.
+
+A window is told by its column, the place of its newest number and how many there are; a slice of
+the column would be held against the column's ends at each call.
 """
 
 from __future__ import annotations
@@ -19,158 +22,188 @@ import numpy as np
 
 from engine.domain.kernel import Floats, kernel
 
-LANES_SHIFT = 2
+LANES_SHIFT, LANES_MASK = 2, 3
 
 
 @kernel
 def window_sum(series: Floats, column: int, place: int, bars: int) -> float:
     """Return the sum of a column over the window."""
-    numbers = series[column, place - bars + 1 : place + 1]
     one, two, three, four = 0.0, 0.0, 0.0, 0.0
-    whole = numbers.shape[0] >> LANES_SHIFT
-    for k in range(whole):
-        one += numbers[4 * k]
-        two += numbers[4 * k + 1]
-        three += numbers[4 * k + 2]
-        four += numbers[4 * k + 3]
-    for k in range(4 * whole, numbers.shape[0]):
-        one += numbers[k]
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one += series[column, at]
+        two += series[column, at + 1]
+        three += series[column, at + 2]
+        four += series[column, at + 3]
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        one += series[column, at]
     return (one + two) + (three + four)
 
 
 @kernel
 def window_high(series: Floats, column: int, place: int, bars: int) -> float:
     """Return the highest of a column over the window."""
-    numbers = series[column, place - bars + 1 : place + 1]
-    one = numbers[0]
+    one = series[column, place]
     two, three, four = one, one, one
-    whole = numbers.shape[0] >> LANES_SHIFT
-    for k in range(whole):
-        one = max(one, numbers[4 * k])
-        two = max(two, numbers[4 * k + 1])
-        three = max(three, numbers[4 * k + 2])
-        four = max(four, numbers[4 * k + 3])
-    for k in range(4 * whole, numbers.shape[0]):
-        one = max(one, numbers[k])
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one = max(one, series[column, at])
+        two = max(two, series[column, at + 1])
+        three = max(three, series[column, at + 2])
+        four = max(four, series[column, at + 3])
+    for at in range(place + 1 - (bars & LANES_MASK), place):
+        one = max(one, series[column, at])
     return float(max(one, two, three, four))
 
 
 @kernel
 def window_low(series: Floats, column: int, place: int, bars: int) -> float:
     """Return the lowest of a column over the window."""
-    numbers = series[column, place - bars + 1 : place + 1]
-    one = numbers[0]
+    one = series[column, place]
     two, three, four = one, one, one
-    whole = numbers.shape[0] >> LANES_SHIFT
-    for k in range(whole):
-        one = min(one, numbers[4 * k])
-        two = min(two, numbers[4 * k + 1])
-        three = min(three, numbers[4 * k + 2])
-        four = min(four, numbers[4 * k + 3])
-    for k in range(4 * whole, numbers.shape[0]):
-        one = min(one, numbers[k])
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one = min(one, series[column, at])
+        two = min(two, series[column, at + 1])
+        three = min(three, series[column, at + 2])
+        four = min(four, series[column, at + 3])
+    for at in range(place + 1 - (bars & LANES_MASK), place):
+        one = min(one, series[column, at])
     return float(min(one, two, three, four))
 
 
 @kernel
-def newest_at(numbers: Floats, level: float) -> int:
-    """Return the place in the window, from 0, of the newest number that equals `level`."""
-    found = 0
-    for k in range(numbers.shape[0]):
-        if numbers[k] == level:
-            found = k
-    return found
+def newest_at(series: Floats, column: int, place: int, bars: int, level: float) -> int:
+    """Return the place in the window, from 0, of its newest number that equals `level`."""
+    for back in range(bars):
+        if series[column, place - back] == level:
+            return bars - 1 - back
+    return 0
 
 
 @kernel
-def distance_between(numbers: Floats, others: Floats) -> float:
-    """Return the sum of the absolute differences of pairs."""
+def distance_between(
+    series: Floats, column: int, place: int, other: int, other_place: int, bars: int
+) -> float:
+    """Return the sum of the absolute differences of pairs, one of each of two windows."""
     one, two, three, four = 0.0, 0.0, 0.0, 0.0
-    whole = numbers.shape[0] >> LANES_SHIFT
-    for k in range(whole):
-        one += abs(numbers[4 * k] - others[4 * k])
-        two += abs(numbers[4 * k + 1] - others[4 * k + 1])
-        three += abs(numbers[4 * k + 2] - others[4 * k + 2])
-        four += abs(numbers[4 * k + 3] - others[4 * k + 3])
-    for k in range(4 * whole, numbers.shape[0]):
-        one += abs(numbers[k] - others[k])
+    away = other_place - place
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one += abs(series[column, at] - series[other, at + away])
+        two += abs(series[column, at + 1] - series[other, at + 1 + away])
+        three += abs(series[column, at + 2] - series[other, at + 2 + away])
+        four += abs(series[column, at + 3] - series[other, at + 3 + away])
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        one += abs(series[column, at] - series[other, at + away])
     return (one + two) + (three + four)
 
 
 @kernel
 def window_way(series: Floats, column: int, place: int, bars: int) -> float:
     """Return the sum of a column's absolute moves from bar to bar of the window."""
-    before = series[column, place - bars : place]
-    return distance_between(series[column, place - bars + 1 : place + 1], before)
+    return distance_between(series, column, place, column, place - 1, bars)
 
 
 @kernel
-def distance_from(numbers: Floats, mean: float) -> float:
+def distance_from(series: Floats, column: int, place: int, bars: int, mean: float) -> float:
     """Return the sum of the absolute differences from one number."""
     one, two, three, four = 0.0, 0.0, 0.0, 0.0
-    whole = numbers.shape[0] >> LANES_SHIFT
-    for k in range(whole):
-        one += abs(numbers[4 * k] - mean)
-        two += abs(numbers[4 * k + 1] - mean)
-        three += abs(numbers[4 * k + 2] - mean)
-        four += abs(numbers[4 * k + 3] - mean)
-    for k in range(4 * whole, numbers.shape[0]):
-        one += abs(numbers[k] - mean)
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one += abs(series[column, at] - mean)
+        two += abs(series[column, at + 1] - mean)
+        three += abs(series[column, at + 2] - mean)
+        four += abs(series[column, at + 3] - mean)
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        one += abs(series[column, at] - mean)
     return (one + two) + (three + four)
 
 
 @kernel
-def squares_between(numbers: Floats, others: Floats) -> float:
-    """Return the sum of the squared differences of pairs."""
+def squares_between(series: Floats, column: int, place: int, bars: int, lag: int) -> float:
+    """Return the sum of a column's squared differences from its numbers `lag` bars before."""
     one, two, three, four = 0.0, 0.0, 0.0, 0.0
-    whole = numbers.shape[0] >> LANES_SHIFT
-    for k in range(whole):
-        one += (numbers[4 * k] - others[4 * k]) ** 2
-        two += (numbers[4 * k + 1] - others[4 * k + 1]) ** 2
-        three += (numbers[4 * k + 2] - others[4 * k + 2]) ** 2
-        four += (numbers[4 * k + 3] - others[4 * k + 3]) ** 2
-    for k in range(4 * whole, numbers.shape[0]):
-        one += (numbers[k] - others[k]) ** 2
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        first = series[column, at] - series[column, at - lag]
+        second = series[column, at + 1] - series[column, at + 1 - lag]
+        third = series[column, at + 2] - series[column, at + 2 - lag]
+        fourth = series[column, at + 3] - series[column, at + 3 - lag]
+        one += first * first
+        two += second * second
+        three += third * third
+        four += fourth * fourth
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        first = series[column, at] - series[column, at - lag]
+        one += first * first
     return (one + two) + (three + four)
 
 
 @kernel
-def products_of(numbers: Floats, mean: float, others: Floats, others_mean: float) -> float:
-    """Return the sum of the products of pairs, each number taken from its mean."""
+def products_of(
+    series: Floats,
+    column: int,
+    place: int,
+    mean: float,
+    other: int,
+    other_place: int,
+    other_mean: float,
+    bars: int,
+) -> float:
+    """Return the sum of the products of pairs, one of each of two windows.
+
+    Args:
+        series: the columns.
+        column: of the one window.
+        place: of its newest number.
+        mean: what its numbers are taken from.
+        other: column of the other window.
+        other_place: of its newest number.
+        other_mean: what its numbers are taken from.
+        bars: of either window.
+    """
     one, two, three, four = 0.0, 0.0, 0.0, 0.0
-    whole = numbers.shape[0] >> LANES_SHIFT
-    for k in range(whole):
-        one += (numbers[4 * k] - mean) * (others[4 * k] - others_mean)
-        two += (numbers[4 * k + 1] - mean) * (others[4 * k + 1] - others_mean)
-        three += (numbers[4 * k + 2] - mean) * (others[4 * k + 2] - others_mean)
-        four += (numbers[4 * k + 3] - mean) * (others[4 * k + 3] - others_mean)
-    for k in range(4 * whole, numbers.shape[0]):
-        one += (numbers[k] - mean) * (others[k] - others_mean)
+    away = other_place - place
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one += (series[column, at] - mean) * (series[other, at + away] - other_mean)
+        two += (series[column, at + 1] - mean) * (series[other, at + 1 + away] - other_mean)
+        three += (series[column, at + 2] - mean) * (series[other, at + 2 + away] - other_mean)
+        four += (series[column, at + 3] - mean) * (series[other, at + 3 + away] - other_mean)
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        one += (series[column, at] - mean) * (series[other, at + away] - other_mean)
     return (one + two) + (three + four)
 
 
 @kernel
-def along_of(numbers: Floats, mean: float, middle: float) -> float:
+def along_of(
+    series: Floats, column: int, place: int, bars: int, mean: float, middle: float
+) -> float:
     """Return the sum of numbers, taken from their mean, times places, taken from the middle one."""
     one, two, three, four = 0.0, 0.0, 0.0, 0.0
-    whole = numbers.shape[0] >> LANES_SHIFT
-    for k in range(whole):
-        one += (4 * k - middle) * (numbers[4 * k] - mean)
-        two += (4 * k + 1 - middle) * (numbers[4 * k + 1] - mean)
-        three += (4 * k + 2 - middle) * (numbers[4 * k + 2] - mean)
-        four += (4 * k + 3 - middle) * (numbers[4 * k + 3] - mean)
-    for k in range(4 * whole, numbers.shape[0]):
-        one += (k - middle) * (numbers[k] - mean)
+    first = place - bars + 1
+    for k in range(bars >> LANES_SHIFT):
+        at = first + 4 * k
+        one += (4 * k - middle) * (series[column, at] - mean)
+        two += (4 * k + 1 - middle) * (series[column, at + 1] - mean)
+        three += (4 * k + 2 - middle) * (series[column, at + 2] - mean)
+        four += (4 * k + 3 - middle) * (series[column, at + 3] - mean)
+    for k in range(bars - (bars & LANES_MASK), bars):
+        one += (k - middle) * (series[column, first + k] - mean)
     return (one + two) + (three + four)
 
 
 @kernel
-def powers_of(numbers: Floats, mean: float) -> tuple[float, float, float]:
+def powers_of(
+    series: Floats, column: int, place: int, bars: int, mean: float
+) -> tuple[float, float, float]:
     """Return the sums of the second, third and fourth powers of differences from the mean."""
     two, three, four = 0.0, 0.0, 0.0
     two_odd, three_odd, four_odd = 0.0, 0.0, 0.0
-    for k in range(numbers.shape[0] >> 1):
-        even, odd = numbers[2 * k] - mean, numbers[2 * k + 1] - mean
+    for k in range(bars >> 1):
+        at = place - bars + 1 + 2 * k
+        even, odd = series[column, at] - mean, series[column, at + 1] - mean
         square, square_odd = even * even, odd * odd
         two += square
         two_odd += square_odd
@@ -178,8 +211,8 @@ def powers_of(numbers: Floats, mean: float) -> tuple[float, float, float]:
         three_odd += square_odd * odd
         four += square * square
         four_odd += square_odd * square_odd
-    if numbers.shape[0] & 1:
-        last = numbers[numbers.shape[0] - 1] - mean
+    if bars & 1:
+        last = series[column, place] - mean
         two += last * last
         three += last * last * last
         four += last * last * (last * last)
@@ -192,11 +225,12 @@ def window_spread(series: Floats, column: int, place: int, bars: int) -> tuple[f
 
     Of differences, so that large prices lose no digits. Rounding may leave a variance below zero.
     """
-    numbers, newest = series[column, place - bars + 1 : place + 1], series[column, place]
+    newest = series[column, place]
     total, total_odd, squares, squares_odd = 0.0, 0.0, 0.0, 0.0
     # The last of an odd number of bars is the newest itself, which differs by nothing.
     for k in range(bars >> 1):
-        even, odd = numbers[2 * k] - newest, numbers[2 * k + 1] - newest
+        at = place - bars + 1 + 2 * k
+        even, odd = series[column, at] - newest, series[column, at + 1] - newest
         total += even
         total_odd += odd
         squares += even * even
@@ -207,20 +241,31 @@ def window_spread(series: Floats, column: int, place: int, bars: int) -> tuple[f
 
 
 @kernel
-def weighted_spread_of(numbers: Floats, weights: Floats, centre: float) -> tuple[float, float]:
-    """Return the weighted sums of the differences from a number, and of their squares."""
+def weighted_spread_of(
+    series: Floats, column: int, weights: int, place: int, bars: int, centre: float
+) -> tuple[float, float]:
+    """Return the weighted sums of the differences from a number, and of their squares.
+
+    Args:
+        series: the columns.
+        column: of the numbers.
+        weights: column of what each weighs.
+        place: where the newest is found.
+        bars: of the window.
+        centre: the number.
+    """
     total, total_odd, squares, squares_odd = 0.0, 0.0, 0.0, 0.0
-    for k in range(numbers.shape[0] >> 1):
-        even, odd = numbers[2 * k] - centre, numbers[2 * k + 1] - centre
-        total += even * weights[2 * k]
-        total_odd += odd * weights[2 * k + 1]
-        squares += even * even * weights[2 * k]
-        squares_odd += odd * odd * weights[2 * k + 1]
-    if numbers.shape[0] & 1:
-        last = numbers.shape[0] - 1
-        difference = numbers[last] - centre
-        total += difference * weights[last]
-        squares += difference * difference * weights[last]
+    for k in range(bars >> 1):
+        at = place - bars + 1 + 2 * k
+        even, odd = series[column, at] - centre, series[column, at + 1] - centre
+        total += even * series[weights, at]
+        total_odd += odd * series[weights, at + 1]
+        squares += even * even * series[weights, at]
+        squares_odd += odd * odd * series[weights, at + 1]
+    if bars & 1:
+        difference = series[column, place] - centre
+        total += difference * series[weights, place]
+        squares += difference * difference * series[weights, place]
     return total + total_odd, squares + squares_odd
 
 

@@ -39,34 +39,45 @@ def test_a_reading_of_one_column_equals_numpys(form: Form, bars: int) -> None:
     assert of["window_spread"] == pytest.approx(((x - x[-1]).mean(), x.var()), rel=1e-9, abs=1e-12)
     way = np.abs(x - newest(1, bars, 1)).sum()
     assert windows.window_way(SERIES, 1, PLACE, bars) == pytest.approx(way, rel=1e-13)
-    assert form(windows.distance_from)(x, 2.0) == pytest.approx(np.abs(x - 2.0).sum(), rel=1e-13)
+    away = form(windows.distance_from)(SERIES, 1, PLACE, bars, 2.0)
+    assert away == pytest.approx(np.abs(x - 2.0).sum(), rel=1e-13)
     along = ((np.arange(bars) - 4.5) * (x - 2.0)).sum()
-    assert form(windows.along_of)(x, 2.0, 4.5) == pytest.approx(along, rel=1e-12, abs=1e-9)
+    found = form(windows.along_of)(SERIES, 1, PLACE, bars, 2.0, 4.5)
+    assert found == pytest.approx(along, rel=1e-12, abs=1e-9)
     powers = [((x - 3.0) ** power).sum() for power in (2, 3, 4)]
-    assert form(windows.powers_of)(x, 3.0) == pytest.approx(powers, rel=1e-12, abs=1e-9)
+    found = form(windows.powers_of)(SERIES, 1, PLACE, bars, 3.0)
+    assert found == pytest.approx(powers, rel=1e-12, abs=1e-9)
+
+
+@FORMS
+@given(bars=LENGTHS, back=st.integers(0, 80))
+def test_a_reading_of_two_windows_equals_numpys(form: Form, bars: int, back: int) -> None:
+    x, y, before = newest(1, bars), newest(2, bars, back), newest(1, bars, back)
+    there = PLACE - back
+    distance = form(windows.distance_between)(SERIES, 1, PLACE, 2, there, bars)
+    assert distance == pytest.approx(np.abs(x - y).sum(), rel=1e-12)
+    squares = form(windows.squares_between)(SERIES, 1, PLACE, bars, back)
+    assert squares == pytest.approx(((x - before) ** 2).sum(), rel=1e-12)
+    found = form(windows.products_of)(SERIES, 1, PLACE, 2.0, 2, there, 5.0, bars)
+    assert found == pytest.approx(((x - 2.0) * (y - 5.0)).sum(), rel=1e-11, abs=1e-9)
 
 
 @FORMS
 @given(bars=LENGTHS)
-def test_a_reading_of_two_columns_equals_numpys(form: Form, bars: int) -> None:
+def test_a_weighted_spread_equals_numpys(form: Form, bars: int) -> None:
     x, y = newest(1, bars), newest(2, bars)
-    expected = {
-        "distance_between": np.abs(x - y).sum(),
-        "squares_between": ((x - y) ** 2).sum(),
-    }
-    for name, value in expected.items():
-        assert form(getattr(windows, name))(x, y) == pytest.approx(value, rel=1e-12)
-    products = ((x - 2.0) * (y - 5.0)).sum()
-    assert form(windows.products_of)(x, 2.0, y, 5.0) == pytest.approx(products, rel=1e-11, abs=1e-9)
     spread = (((x - 4.0) * y).sum(), ((x - 4.0) ** 2 * y).sum())
-    assert form(windows.weighted_spread_of)(x, y, 4.0) == pytest.approx(spread, rel=1e-11, abs=1e-9)
+    found = form(windows.weighted_spread_of)(SERIES, 1, 2, PLACE, bars, 4.0)
+    assert found == pytest.approx(spread, rel=1e-11, abs=1e-9)
 
 
 @FORMS
 @given(bars=LENGTHS)
 def test_of_equal_numbers_the_newest_place_is_found(form: Form, bars: int) -> None:
-    x = np.round(newest(1, bars))
-    assert form(windows.newest_at)(x, x.max()) == np.flatnonzero(x == x.max())[-1]
+    rounded = np.round(SERIES)
+    x = rounded[1, PLACE - bars + 1 : PLACE + 1]
+    found = form(windows.newest_at)(rounded, 1, PLACE, bars, x.max())
+    assert found == np.flatnonzero(x == x.max())[-1]
 
 
 @given(base=st.floats(1e-6, 1e9), change=st.floats(-0.5, 1.0))
