@@ -74,6 +74,11 @@ def walk(count: int) -> Floats:
     return np.stack([*columns, 1_700_000_000 + 60 * np.arange(count)], axis=1).astype(np.float64)
 
 
+def room_for(catalogue: Catalogue, bars: Floats) -> Floats:
+    """Return float64[bars, columns], written once: the first touch of a page is no feature's."""
+    return np.full((len(bars), len(catalogue.bar_columns)), np.nan)
+
+
 @entry
 def fold_structures(plan: FeaturePlan, state: FeatureState, bars: Floats) -> int:
     """Take every bar into the structure alone; return how many were taken."""
@@ -232,7 +237,7 @@ def rows_pass(bars: Floats, names: Sequence[str] = ()) -> harness.Pass:
     """Time the same indicators as rows of the catalogue."""
     catalogue = rows_of(names)
     context = np.full((len(bars), CONTEXT_WORDS), np.nan)
-    features = np.empty((len(bars), len(catalogue.bar_columns)))
+    features = room_for(catalogue, bars)
     started = time.thread_time_ns()
     taken = fold_bars(catalogue.plan, create_features(catalogue), bars, context, features)
     ns = time.thread_time_ns() - started
