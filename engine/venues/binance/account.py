@@ -218,7 +218,7 @@ class AccountFetcher:
         for index in traded:
             symbol = self._reader.instruments[index].symbol
             first_ms = _first_ms(since_ms, venue_ms)
-            for view in await self._fill_pages(symbol, {"startTime": first_ms}):
+            for view in await fill_pages(self._rest, symbol, {"startTime": first_ms}):
                 if self.applied.holds(index, view.id):
                     continue
                 report = self._reader.fill_report(view, await self._client_order_id(view))
@@ -245,25 +245,11 @@ class AccountFetcher:
         Raises:
             VenueError: by kind.
         """
-        views = await self._fill_pages(symbol, {"orderId": venue_order_id})
+        views = await fill_pages(self._rest, symbol, {"orderId": venue_order_id})
         named = [
             self._reader.fill_report(view, await self._client_order_id(view)) for view in views
         ]
         return [report for report in named if report is not None]
-
-    async def _fill_pages(self, symbol: str, which: Params) -> list[FillView]:
-        views: list[FillView] = []
-        params: Params = {"symbol": symbol, **which, "limit": FILLS_PAGE}
-        for _ in range(PAGES_MAX):
-            body = await ask(self._rest, "GET", FILLS_PATH, params)
-            page = decode_view(body, list[FillView])
-            views += page
-            if len(page) < FILLS_PAGE:
-                return views
-            order_only = {"orderId": which["orderId"]} if "orderId" in which else {}
-            params = {"symbol": symbol, **order_only, "fromId": page[-1].id + 1}
-            params = {**params, "limit": FILLS_PAGE}
-        raise NotExecutedError(f"{symbol}: more than {PAGES_MAX * FILLS_PAGE} fills to fetch")
 
     async def _client_order_id(self, view: FillView) -> str:
         """Return the client id of the order behind a fill, asking the venue when not remembered."""
@@ -286,3 +272,37 @@ class AccountFetcher:
 
 def _first_ms(since_ms: int, venue_ms: int) -> int:
     return max(since_ms - OVERLAP_MS, venue_ms - WINDOW_MS, 0)
+
+
+async def fill_pages(rest: BinanceRest, symbol: str, which: Params) -> list[FillView]:
+    """Return the fills of an order (orderId) or since a time (startTime), by rising id.
+
+    Raises:
+        VenueError: by kind; NotExecutedError for more than PAGES_MAX pages.
+    """
+    rows: dict[int, FillView] = {}
+    to_ask = [which]
+    for _ in range(PAGES_MAX):
+        asked = to_ask.pop()
+        params = {"symbol": symbol, **asked, "limit": FILLS_PAGE}
+        page = decode_view(await ask(rest, "GET", FILLS_PATH, params), list[FillView])
+        rows.update((view.id, view) for view in page)
+        if len(page) == FILLS_PAGE:
+            to_ask += _beyond(asked, page)
+        if not to_ask:
+            return [rows[trade_id] for trade_id in sorted(rows)]
+    raise NotExecutedError(f"{symbol}: more than {PAGES_MAX * FILLS_PAGE} fills to fetch")
+
+
+def _beyond(asked: Params, page: Sequence[FillView]) -> list[Params]:
+    """Return what is to be asked after a full page.
+
+    Of which end of a span of time it is the venue does not say: both sides are looked at.
+    """
+    next_id = max(view.id for view in page) + 1
+    if "startTime" not in asked:
+        return [{**asked, "fromId": next_id}]
+    earlier = {**asked, "endTime": min(view.time for view in page)}
+    if "endTime" in asked:
+        return [earlier]
+    return [{"fromId": next_id}, earlier]  # the venue takes no id beside a time

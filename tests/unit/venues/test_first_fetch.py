@@ -11,6 +11,7 @@ import pytest
 
 from engine.domain.codes import EventType, Side
 from engine.domain.records import EVENT_DTYPE
+from engine.venues.binance import account
 from engine.venues.binance.account import ORDER_PATH
 from engine.venues.binance.budget import WEIGHT_1M
 from engine.venues.binance.http import Response
@@ -100,6 +101,20 @@ def test_only_fills_that_no_book_holds_are_told_and_asked_about(
         assert sorted({row.trade_id for row in told}) == ids[len(ids) - unknown_count :]
         orders = {row.venue_order_id for row in told}
         assert asked.count(ORDER_PATH) == len(orders)
+
+    asyncio.run(scenario())
+
+
+def test_more_fills_than_a_page_are_all_told(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            ids = sorted({row.trade_id for row in await traded(side)})
+        monkeypatch.setattr(account, "FILLS_PAGE", 2)  # of a span of time the exchange's newest
+        async with open_order_side(exchange) as after:
+            after.orders.restore(known([]))
+            assert sorted({row.trade_id for row in await fetched(after)}) == ids
 
     asyncio.run(scenario())
 
