@@ -13,10 +13,13 @@ from engine.domain.words import Word
 
 SET_BACK_NS = 1_000_000_000  # a clock that lost less against ours was corrected, not set
 NO_BOUND = 1 << 62
+PPB = 1_000_000_000
 
 
 @kernel
-def newest_bound(last_anchor_ns: int, last_venue_ns: int, anchor_ns: int, venue_ns: int) -> int:
+def newest_bound(
+    last_anchor_ns: int, last_venue_ns: int, last_rate_ppb: int, anchor_ns: int, venue_ns: int
+) -> int:
     """Return the highest stamp that may still bound what comes, by two looks at the clock.
 
     NO_BOUND: the clock went on. Where it was set back between the looks it was so right after the
@@ -26,12 +29,14 @@ def newest_bound(last_anchor_ns: int, last_venue_ns: int, anchor_ns: int, venue_
     Args:
         last_anchor_ns: monotonic time of the look before.
         last_venue_ns: what the venue's clock said then; 0: there was none.
+        last_rate_ppb: its rate then less one: a tape may be played slowly.
         anchor_ns: monotonic time of this look.
         venue_ns: what the venue's clock said now.
     """
     if last_venue_ns == 0:
         return venue_ns
-    passed_ns = max(anchor_ns - last_anchor_ns, 0)
+    rate = min(max(1.0 + last_rate_ppb / PPB, 0.0), 1.0)  # a tape played fast has none to rely on
+    passed_ns = int(max(anchor_ns - last_anchor_ns, 0) * rate)
     if venue_ns - last_venue_ns < passed_ns - SET_BACK_NS:
         return venue_ns - passed_ns
     return NO_BOUND
@@ -53,12 +58,12 @@ class ClockLooks:
 
     def __init__(self) -> None:
         """Start without any."""
-        self._last = (0, 0)  # monotonic and venue time
+        self._last = (0, 0, 0)  # monotonic time, venue time, rate
 
     def bound_ns(self, event: Record | Records) -> int:
         """Take a VENUE_CLOCK, EVENT_DTYPE[]; return what `newest_bound` says of it."""
         anchor_ns = int(event["clock_anchor_ns"])
-        look = (anchor_ns, anchor_ns + int(event["clock_offset_ns"]))
-        bound_ns = python_of(newest_bound)(*self._last, *look)
-        self._last = look
+        venue_ns = anchor_ns + int(event["clock_offset_ns"])
+        bound_ns = python_of(newest_bound)(*self._last, anchor_ns, venue_ns)
+        self._last = (anchor_ns, venue_ns, int(event["clock_rate_ppb"]))
         return bound_ns

@@ -62,7 +62,7 @@ def set_clock(desk: Desk, events: Records, n: int, now_ns: int) -> None:
     venue_ns = anchor_ns + events["clock_offset_ns"][n]
     before_ns = progress[CLOCK_ANCHOR_NS]
     said_ns = before_ns + progress[CLOCK_OFFSET_NS] if progress[CLOCK_VALID] != 0 else 0
-    bound_ns = newest_bound(before_ns, said_ns, anchor_ns, venue_ns)
+    bound_ns = newest_bound(before_ns, said_ns, progress[CLOCK_RATE_PPB], anchor_ns, venue_ns)
     if bound_ns < NO_BOUND:
         lower_bounds(desk, bound_ns)
     progress[CLOCK_OFFSET_NS] = events["clock_offset_ns"][n]

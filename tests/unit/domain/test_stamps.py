@@ -6,7 +6,7 @@ import pytest
 from engine.domain.codes import EventType, OrderStatus
 from engine.domain.fold import Fold
 from engine.domain.kernel import python_of
-from engine.domain.stamps import NO_BOUND, SET_BACK_NS, newest_bound
+from engine.domain.stamps import NO_BOUND, PPB, SET_BACK_NS, newest_bound
 from engine.domain.words import Tally, Word
 from tests.desk_rig import ASK, VENUE_NS, DeskRig, S, make_event
 
@@ -37,19 +37,30 @@ def rig() -> DeskRig:
 
 
 @pytest.mark.parametrize(
-    ("passed_s", "went_s", "bound_s"),
-    [(10, 10, None), (10, 500, None), (10, 9.5, None), (10, -50, -60), (70, 10, -60), (0, -4, -4)],
+    ("rate", "passed_s", "went_s", "bound_s"),
+    [
+        (1, 10, 10, None),
+        (1, 10, 500, None),
+        (1, 10, 9.5, None),
+        (1, 10, -50, -60),
+        (1, 70, 10, -60),
+        (1, 0, -4, -4),
+        (0.125, 80, 10, None),  # a tape played slowly
+        (0.125, 80, -50, -60),
+        (1_000, 10, 20, None),  # and one played as fast as it can be
+    ],
 )
 def test_only_a_clock_that_was_set_back_bounds(
-    passed_s: int, went_s: float, bound_s: int | None
+    rate: float, passed_s: int, went_s: float, bound_s: int | None
 ) -> None:
-    at = (5 * S, VENUE_NS, 5 * S + passed_s * S, VENUE_NS + round(went_s * S))
+    before = (5 * S, VENUE_NS, round((rate - 1) * PPB))
+    at = (*before, 5 * S + passed_s * S, VENUE_NS + round(went_s * S))
     expected = NO_BOUND if bound_s is None else VENUE_NS + bound_s * S
     assert python_of(newest_bound)(*at) == expected
 
 
 def test_the_first_look_bounds_by_what_it_says() -> None:
-    assert python_of(newest_bound)(0, 0, 5 * S, VENUE_NS) == VENUE_NS
+    assert python_of(newest_bound)(0, 0, 0, 5 * S, VENUE_NS) == VENUE_NS
     assert SET_BACK_NS == S
 
 
