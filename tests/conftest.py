@@ -23,10 +23,14 @@ SHARED = ROOT.parent / "shared" / "data"
 # Files whose tests start engines begin with one of these: one worker has them all.
 ENGINES = (
     *(f"tests/{folder}/" for folder in ("browser", "crash", "faults")),
-    *(f"tests/unit/{room}" for room in ("bench", "feed", "main", "processes", "store", "venues")),
-    "tests/unit/test_",
     *(f"tests/replay/test_{name}" for name in ("captures_live", "paper_session", "tape_live")),
+    "tests/unit/bench/test_brain_side.py",
+    "tests/unit/feed/test_feed_news.py",
+    "tests/unit/main/",
+    "tests/unit/processes/",
     "tests/unit/research/test_chart.py",
+    "tests/unit/store/test_postgres_lease.py",
+    "tests/unit/test_",
 )
 
 # Numba's cache looks at one file, so a changed callee in another would go unnoticed: the name of
