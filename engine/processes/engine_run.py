@@ -335,8 +335,12 @@ class EngineRun:
     def _summarise(self) -> dict[str, Any]:
         from engine.processes.summary import summarise, table
 
-        played_s = time.monotonic() - self._playing_since if self._playing_since else None
-        summary = summarise(self, played_s)
+        since = self._playing_since
+        summary = summarise(
+            self,
+            time.monotonic() - since if since else 0.0,
+            has_books=since > 0.0 or not self._holds_market(),
+        )
         if self.options.json:
             self._terminal.document(json.dumps(summary))
         else:

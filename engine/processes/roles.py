@@ -45,12 +45,12 @@ STOP_ORDER = tuple(sorted(ROLES, key=lambda row: row.stop_order))
 
 def interpreter(row: RoleRow) -> subprocess.Popen[bytes]:
     """Return a new process that imports the role's modules and waits for its configuration."""
-    return subprocess.Popen(
-        [sys.executable, "-m", row.module],
-        stdin=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for main, from the first instruction on
-        close_fds=True,
-    )
+    # Ctrl-C is for main: blocked here and so in the new process, from its first instruction on.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return subprocess.Popen([sys.executable, "-m", row.module], stdin=subprocess.PIPE)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -135,7 +135,7 @@ def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
 
 
 def _orphan(context: RoleContext) -> None:
-    # The orchestrator's death signal: main is gone, so drain and stop. Somebody's SIGTERM while
-    # main lives is ignored; main orders the stop itself.
+    # The orchestrator's death signal: main is gone, so drain and stop. A SIGTERM of the group
+    # while main lives is ignored; main orders the stop itself.
     if os.getppid() != context.control.segment.prefix.owner_pid:
         context.orphaned = True

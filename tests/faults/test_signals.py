@@ -17,7 +17,8 @@ STORM = 400
 
 
 def test_ctrl_c_while_the_roles_import_is_a_clean_end(tmp_path: Path) -> None:
-    words = [*AEGIS, "run", "--port", "0", "--name", "early", "--generate", "1", "--json"]
+    name = f"early{os.getpid()}"
+    words = [*AEGIS, "run", "--port", "0", "--name", name, "--generate", "1", "--json"]
     process = subprocess.Popen(
         words,
         stdout=subprocess.PIPE,
