@@ -335,12 +335,8 @@ class EngineRun:
     def _summarise(self) -> dict[str, Any]:
         from engine.processes.summary import summarise, table
 
-        since = self._playing_since
-        summary = summarise(
-            self,
-            time.monotonic() - since if since else 0.0,
-            has_books=since > 0.0 or not self._holds_market(),
-        )
+        since = self._playing_since or (0.0 if self._holds_market() else time.monotonic())
+        summary = summarise(self, time.monotonic() - since if since else None)
         if self.options.json:
             self._terminal.document(json.dumps(summary))
         else:

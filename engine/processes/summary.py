@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 LEDGER_PATH = f"/practice/ledger?account={PRACTICE_KEY}"
 
 
-def summarise(run: EngineRun, elapsed_s: float, *, has_books: bool) -> dict[str, Any]:
+def summarise(run: EngineRun, played_s: float | None) -> dict[str, Any]:
     """Return the object that `aegis run --json` ends with.
 
     Args:
         run: an engine whose roles have stopped.
-        elapsed_s: how long it had its market.
-        has_books: whether there is something to compare; not at an exchange of our own whose market
-            never began.
+        played_s: how long it had its market; None at an exchange of our own whose market never
+            began: there are no books to compare.
     """
     board = run.board
     counts = board.counts()
-    agreement = _agreement(run) if has_books else None
+    agreement = _agreement(run) if played_s is not None else None
+    elapsed_s = played_s or 0.0
     state = TradingState(run.parts().control.trading_state())
     return {
         "seconds": round(elapsed_s, 3),
