@@ -29,7 +29,18 @@ class Shown:
         """Look once; after `start` a thread looks again and again, until the process ends."""
         self._look = look
         self._thread = threading.Thread(target=self._look_on, name="aegis-shown", daemon=True)
-        self.picture = look()
+        self._picture = look()
+
+    @property
+    def picture(self) -> Picture:
+        """Return what was found last.
+
+        Raises:
+            RuntimeError: a look failed; what was found before it is not shown as new.
+        """
+        if self._thread.ident is not None and not self._thread.is_alive():
+            raise RuntimeError("nobody looks any more at what a status shows")
+        return self._picture
 
     def start(self) -> None:
         """Start the thread."""
@@ -38,4 +49,4 @@ class Shown:
     def _look_on(self) -> None:
         while True:
             time.sleep(PERIOD_S)
-            self.picture = self._look()
+            self._picture = self._look()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from engine.processes.shown import Picture, Shown
 from tests.engine_process import wait_for
 
@@ -28,3 +30,18 @@ def test_who_looks_waits_for_nobody_and_gets_the_newest() -> None:
     assert shown.picture.rss_bytes == 0
     let.set()
     wait_for("the newest", lambda: shown.picture.rss_bytes > 1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_look_that_fails_shows_nothing_old() -> None:
+    looks: list[int] = []
+
+    def look() -> Picture:
+        looks.append(len(looks))
+        return Picture({}, {}, 7 // (2 - len(looks)))
+
+    shown = Shown(look)
+    assert shown.picture.rss_bytes == 7
+    shown.start()
+    with pytest.raises(RuntimeError, match="nobody looks"):
+        wait_for("a look that fails", lambda: shown.picture.rss_bytes == 0)
