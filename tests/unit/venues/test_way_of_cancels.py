@@ -15,6 +15,7 @@ from engine.venues.binance import rest as rest_module
 from engine.venues.binance.http import Response
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.venue import RateLimitError
+from tests.engine_process import DEADLINE_S
 from tests.order_side import Exchange, open_order_side, running_exchange
 from tests.unit.venues.test_many_cancels import cancel_of, withdrawn
 
@@ -34,6 +35,7 @@ def test_no_page_of_a_fetch_is_asked_for_between_cancels(
 ) -> None:
     asked_at: list[int] = []  # how many orders were withdrawn when a fetch asked for something
     send = BinanceRest._exchange
+    monkeypatch.setattr(rest_module, "STAND_ASIDE_S", DEADLINE_S)  # however busy the machine is
 
     async def scenario() -> None:
         await rest_orders(exchange, EPOCH, ORDERS)
