@@ -26,20 +26,22 @@ class Shown:
     """The newest picture; any thread may take it."""
 
     def __init__(self, look: Callable[[], Picture]) -> None:
-        """Look once; after `start` a thread looks again and again, until the process ends."""
+        """Look at nothing yet; after `start` a thread looks on until the process ends."""
         self._look = look
         self._thread = threading.Thread(target=self._look_on, name="aegis-shown", daemon=True)
-        self._picture = look()
+        self._picture: Picture | None = None
 
     @property
     def picture(self) -> Picture:
-        """Return what was found last.
+        """Return what was found last; who comes before the thread looks himself.
 
         Raises:
             RuntimeError: a look failed; what was found before it is not shown as new.
         """
         if self._thread.ident is not None and not self._thread.is_alive():
             raise RuntimeError("nobody looks any more at what a status shows")
+        if self._picture is None:
+            self._picture = self._look()
         return self._picture
 
     def start(self) -> None:
@@ -48,5 +50,5 @@ class Shown:
 
     def _look_on(self) -> None:
         while True:
-            time.sleep(PERIOD_S)
             self._picture = self._look()
+            time.sleep(PERIOD_S)
