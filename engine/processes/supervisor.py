@@ -87,7 +87,7 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
 def _leave(_number: int, _frame: object) -> NoReturn:
     # Nothing is there yet that needs an end: the kernel closes the socket, and with our end of its
     # pipe the waiting interpreter ends. An exception would rise amid somebody's import.
-    _say("aegis: interrupted")
+    os.write(sys.stderr.fileno(), b"aegis: interrupted\n")  # a print may be what was interrupted
     os._exit(exit_codes.DONE)
 
 
