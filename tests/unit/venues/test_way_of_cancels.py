@@ -15,8 +15,7 @@ from engine.venues.binance import rest as rest_module
 from engine.venues.binance.http import Response
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.venue import RateLimitError
-from tests.engine_process import DEADLINE_S
-from tests.order_side import Exchange, open_order_side, running_exchange
+from tests.order_side import DEADLINE_S, Exchange, open_order_side, running_exchange
 from tests.unit.venues.test_many_cancels import cancel_of, withdrawn
 
 ORDERS = 12
