@@ -9,7 +9,7 @@ from typing import Final
 
 from engine.domain.client_id import CLIENT_ID_CHARACTERS_MAX, parse_client_id
 from engine.domain.execution.asked import Asked, Least, Method
-from engine.domain.instrument_row import Instrument
+from engine.domain.instrument_row import INT64_MAX, Instrument
 from engine.processes.outside_records import OutsideOrder
 from engine.web.bodies import ExecuteBody, OrderBody
 
@@ -73,12 +73,14 @@ def lots_of(quantity: str, instrument: Instrument) -> int:
     """Return a quantity in lots.
 
     Raises:
-        RefusedWords: it is not a positive multiple of a lot.
+        RefusedWords: it is not a positive multiple of a lot, or more than a record can say.
     """
     lots = instrument.qty_lots(quantity)
     if lots is None or lots <= 0:
         step = instrument.qty_text(1)
         raise RefusedWords(f"quantity {quantity!r} is not a positive multiple of {step}")
+    if lots > INT64_MAX:
+        raise RefusedWords(f"quantity {quantity!r} is more than any order has")
     return lots
 
 
@@ -86,12 +88,14 @@ def ticks_of(price: str, instrument: Instrument) -> int:
     """Return a price in ticks; 0 for none.
 
     Raises:
-        RefusedWords: it is not a positive multiple of a tick.
+        RefusedWords: it is not a positive multiple of a tick, or more than a record can say.
     """
     ticks = instrument.price_ticks(price) if price else 0
     if ticks is None or (price and ticks <= 0):
         tick = instrument.price_text(1)
         raise RefusedWords(f"price {price!r} is not a positive multiple of {tick}")
+    if ticks > INT64_MAX:
+        raise RefusedWords(f"price {price!r} is more than any order has")
     return ticks
 
 
@@ -125,6 +129,6 @@ def place_of(order: str, engine_tag: str) -> tuple[int, int] | None:
         return known.epoch, known.order_sequence
     epoch, _, number = order.partition("-")
     is_plain = epoch.isascii() and number.isascii() and epoch.isdigit() and number.isdigit()
-    if not is_plain or len(order) > CLIENT_ID_CHARACTERS_MAX or int(number) == 0:
+    if not is_plain or len(order) > CLIENT_ID_CHARACTERS_MAX or not 0 < int(number) <= INT64_MAX:
         return None
     return int(epoch), int(number)

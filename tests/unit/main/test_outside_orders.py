@@ -231,6 +231,8 @@ def test_an_answer_that_was_there_before_the_question_is_not_taken(
         ({"quantity": "0"}, "positive multiple"),
         ({"limit_price": "100.7"}, "multiple of 0.5"),
         ({"limit_price": "0"}, "positive multiple"),
+        ({"quantity": "9" * 20}, "more than any order has"),
+        ({"limit_price": "9" * 20}, "more than any order has"),
         ({"post_only": True}, "at a limit price"),
         ({"post_only": True, "immediate": True, "limit_price": "100"}, "post-only"),
         ({"immediate": True}, "needs a limit price"),
@@ -286,7 +288,7 @@ def test_a_cancel_is_told_as_the_brain_found_it(
 
 
 @pytest.mark.parametrize(
-    "name", ["", "41", "-41", "258-", "258-0", "x-1", "1-2-3", "²-1", "9" * 40]
+    "name", ["", "41", "-41", "258-", "258-0", "x-1", "1-2-3", "²-1", "9" * 40, f"1-{2**63}"]
 )
 def test_what_names_no_order_is_asked_of_nobody(brain: Brain, name: str) -> None:
     assert place_of(name, "a") is None
