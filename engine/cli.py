@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from engine import exit_codes
+from engine import cli_streams, exit_codes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,18 +50,24 @@ the engine would not start or not trade.
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    cli_streams.open_closed()
+    is_run = arguments[:1] == ["run"]
     try:
         code = _perform(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # `aegis why | head`: nobody is left to tell, and the interpreter's own flush must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        cli_streams.mute()  # `aegis why | head`: nobody is left to tell
         return exit_codes.INTERRUPTED
     except KeyboardInterrupt:
         # A run installs its own signals before it starts anything; until then there is no engine.
-        is_run = arguments[:1] == ["run"]
         print("aegis: interrupted", file=sys.stderr)  # noqa: T201  the command's own output
         return exit_codes.DONE if is_run else exit_codes.INTERRUPTED
+    except OSError as error:
+        if is_run:
+            raise  # no exit code of an engine is guessed
+        cli_streams.mute()  # it may be the output that is full
+        where = f"{error.filename}: " if error.filename else ""
+        return exit_codes.fail(f"{where}{error.strerror or error}", exit_codes.ENVIRONMENT)
     return code
 
 

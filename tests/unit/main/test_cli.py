@@ -222,6 +222,36 @@ def test_ctrl_c_before_there_is_an_engine_is_no_traceback() -> None:
     assert done.stderr == "aegis: interrupted\n"
 
 
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+@pytest.mark.parametrize(("words", "code"), [(["version"], 0), (["nope"], 2)])
+def test_a_command_whose_streams_are_closed_does_what_it_does(
+    tmp_path: Path, closed: tuple[int, ...], words: list[str], code: int
+) -> None:
+    taken, told = tmp_path / "taken", tmp_path / "told"
+    script = (
+        f"import os; [os.close(n) for n in {closed}]; os.execv({AEGIS[0]!r}, {[*AEGIS, *words]})"
+    )
+    with taken.open("w") as output, told.open("w") as errors:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=output, stderr=errors, check=False
+        )
+    assert done.returncode == code
+    is_error = "no command" in told.read_text()
+    assert is_error is (code == 2 and 2 not in closed)
+    assert bool(taken.read_text()) is (code == 0 and 1 not in closed)
+
+
+def test_an_output_that_is_full_is_one_sentence(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*AEGIS, "version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (3, "aegis: No space left on device\n")
+    place = tmp_path / "none" / "x.toml"
+    done = aegis(tmp_path, "config", "init", "--config", str(place))
+    assert (done.returncode, done.stderr) == (3, f"aegis: {place}: No such file or directory\n")
+
+
 def test_doctor_says_whether_the_kernels_are_compiled(tmp_path: Path) -> None:
     done = aegis(tmp_path, "doctor")
     assert done.returncode == 0
