@@ -250,8 +250,8 @@ def _status_text(status: dict[str, Any]) -> str:
         f"roles     {roles}\n"
         f"records   {counts['records']:,} ({status['rates']['records_per_s']:,.0f}/s)\n"
         f"orders    {counts['orders']:,}   fills {counts['fills']:,}   "
-        f"decisions {counts['decisions']:,}   refusals {sum(status['refusals'].values()):,}\n"
-        f"PnL       realised {pnl['realised']:+.2f}   open {pnl['unrealised']:+.2f} "
+        f"decisions {counts['decisions']:,}   refusals {counts['refusals']:,}\n"
+        f"PnL       realised {pnl['realised']:+.2f} after fees   open {pnl['unrealised']:+.2f} "
         f"{pnl['currency']}"
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from engine import exit_codes
 from engine.api_client import call, find, silent
+from engine.cli_tapes import seconds as number
 from engine.cli_views import table
 
 METHODS: Final = ("twap", "vwap", "pov", "iceberg", "shortfall", "peg", "hidden")
@@ -56,8 +58,8 @@ def add_order_commands(add: Add) -> None:
     order = add("order", "Send an order by hand, through every gate.", ORDER_EXAMPLE)
     order.add_argument("symbol", help="BTCUSDT, or as people write it: btc, BTC/USDT ...")
     order.add_argument("side", choices=("buy", "sell"))
-    order.add_argument("quantity", help="decimal, in whole lots")
-    order.add_argument("--limit", default="", metavar="PRICE", help="limit price (at market)")
+    order.add_argument("quantity", type=_decimal, help="decimal, in whole lots")
+    order.add_argument("--limit", type=_decimal, metavar="PRICE", help="limit price (at market)")
     how = order.add_mutually_exclusive_group()
     how.add_argument("--post-only", action="store_true", help="rest, or be refused by the venue")
     how.add_argument("--ioc", action="store_true", help="what does not fill at once expires")
@@ -78,17 +80,30 @@ def _add_execute(add: Add) -> None:
     execute.add_argument("method", choices=METHODS)
     execute.add_argument("symbol", help="BTCUSDT, or as people write it: btc, BTC/USDT ...")
     execute.add_argument("side", choices=("buy", "sell"))
-    execute.add_argument("quantity", help="decimal, in whole lots")
-    execute.add_argument("--minutes", type=float, default=10.0, help="from now until its end (10)")
-    execute.add_argument("--limit", default="", metavar="PRICE", help="worst price (any)")
-    execute.add_argument("--rate", type=float, default=0.1, help="pov: part of the volume (0.1)")
-    execute.add_argument("--display", default="", metavar="QUANTITY", help="iceberg: what is shown")
-    execute.add_argument("--urgency", type=float, default=3.0, help="shortfall: 0 is a TWAP (3)")
+    execute.add_argument("quantity", type=_decimal, help="decimal, in whole lots")
+    execute.add_argument("--minutes", type=number, default=10.0, help="from now until its end (10)")
+    execute.add_argument("--limit", type=_decimal, metavar="PRICE", help="worst price (any)")
+    execute.add_argument("--rate", type=number, default=0.1, help="pov: part of the volume (0.1)")
+    execute.add_argument(
+        "--display", type=_decimal, metavar="QUANTITY", help="iceberg: what is shown"
+    )
+    execute.add_argument("--urgency", type=number, default=3.0, help="shortfall: 0 is a TWAP (3)")
     execute.add_argument("--behind", type=int, default=0, metavar="TICKS", help="peg (0)")
-    execute.add_argument("--patience", type=float, default=5.0, metavar="SECONDS", help="(5)")
-    execute.add_argument("--cap", type=float, default=0.0, help="most of the volume, 0: any (0)")
+    execute.add_argument("--patience", type=number, default=5.0, metavar="SECONDS", help="(5)")
+    execute.add_argument("--cap", type=number, default=0.0, help="most of the volume, 0: any (0)")
     execute.add_argument("--request-id", default=None, help="name of the request (a new one)")
     _add_reason(execute)
+
+
+def _decimal(text: str) -> str:
+    from engine.web.bodies import DECIMAL
+
+    if not re.fullmatch(DECIMAL, text):
+        raise ValueError(text)
+    return text
+
+
+_decimal.__name__ = "decimal"  # in argparse's sentence
 
 
 def _add_reason(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +122,7 @@ def order_command(options: argparse.Namespace, environment: Mapping[str, str]) -
         "symbol": options.symbol,
         "side": options.side,
         "quantity": options.quantity,
-        "limit_price": options.limit,
+        "limit_price": options.limit or "",
         "post_only": options.post_only,
         "immediate": options.ioc,
         "reduce_only": options.reduce_only,
@@ -124,9 +139,9 @@ def execute_command(options: argparse.Namespace, environment: Mapping[str, str])
         "side": options.side,
         "quantity": options.quantity,
         "minutes": options.minutes,
-        "limit_price": options.limit,
+        "limit_price": options.limit or "",
         "rate": options.rate,
-        "display": options.display,
+        "display": options.display or "",
         "urgency": options.urgency,
         "behind_ticks": options.behind,
         "patience_s": options.patience,

@@ -80,7 +80,6 @@ def top_lines(status: Status, width: int, height: int) -> list[str]:
 
 def _head(status: Status) -> list[str]:
     counts, rates, pnl, memory = (status[k] for k in ("counts", "rates", "pnl", "memory"))
-    refused = sum(status["refusals"].values())
     rejected = sum(status["rejected_records"].values())
     roles = "   ".join(
         f"{role['name']} {role['state'].lower()} {_age(role['heartbeat_age_ms'])}"
@@ -94,15 +93,15 @@ def _head(status: Status) -> list[str]:
     title = f"aegis {status['name']}   {status['trading_state']}   up {status['uptime_s']:,.0f} s"
     market = f"{counts['records']:,} records, {rates['records_per_s']:,.0f}/s; {watched}"
     trading = f"{counts['decisions']:,} decisions, {counts['orders']:,} orders"
-    result = f"{pnl['realised']:+,.2f} realised, {pnl['unrealised']:+,.2f} open"
-    account = f"{pnl['fees']:,.2f} fees, equity {pnl['equity']:,.2f} {pnl['currency']}"
+    result = f"{pnl['realised']:+,.2f} realised after {pnl['fees']:,.2f} fees"
+    account = f"{pnl['unrealised']:+,.2f} open, equity {pnl['equity']:,.2f} {pnl['currency']}"
     rss, shared = memory["rss_bytes"] >> 20, memory["shared_bytes"] >> 20
     return [
         f"{title}   {status['mode']['source']}",
         *([status["notice"]] if status["notice"] else []),
         f"roles     {roles}",
         f"market    {market}; {rejected:,} refused by the firewall",
-        f"trading   {trading}, {counts['fills']:,} fills, {refused:,} refusals",
+        f"trading   {trading}, {counts['fills']:,} fills, {counts['refusals']:,} refusals",
         f"result    {result}, {account}",
         f"memory    {rss:,} MB, {shared:,} MB shared",
     ]

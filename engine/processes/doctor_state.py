@@ -54,7 +54,8 @@ def _lease(config: Config) -> Finding:
     engine = find_engine(config.home, config.name)
     if engine is not None:
         found = f"process {engine.pid} runs as {config.name!r}"
-        return Finding("lease", good=False, found=found, remedy="`aegis stop`, or another --name")
+        remedy = f"`aegis stop --name {config.name}`, or another --name"
+        return Finding("lease", good=False, found=found, remedy=remedy)
     lock = Path(config.home) / "run" / f"{config.name}.lock"
     try:
         holder = segments.lock_holder(lock)

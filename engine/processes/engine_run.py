@@ -162,7 +162,7 @@ class EngineRun:
         if self._readiness:
             self._say(f"ready    {self._readiness}")
         if self._restored:
-            self._say(f"trading  {self._restored.name} since the last run; `aegis resume` re-arms")
+            self._say(f"trading  still {self._restored.name}; `aegis resume --reason ...` re-arms")
 
     @property
     def source(self) -> str:

@@ -17,6 +17,10 @@ from engine.store.sqlite import DATABASE_NAME, SqliteDatabase
 
 ASKED_MAX: Final = 64  # books asked of the feed for one page
 OK: Final = 200
+BOOKED: Final = (
+    "realised is what the venue books: average cost over the whole account; `aegis report` has "
+    "what each strategy's own positions made"
+)
 SUMS: Final = ("realised", "fees", "funding", "net")
 ROW_COLUMNS: Final = ("instrument", "strategy", "quantity", *SUMS, "unrealised")
 ACCOUNT_COLUMNS: Final = ("account", "wallet", "net", "sums_to_zero")
@@ -67,6 +71,7 @@ def ledger_text(document: dict[str, Any], accounts: Sequence[dict[str, Any]]) ->
         f"open        {open_text}",
         *(f"{name.lower():<11} {amount}" for name, amount in document["accounts"].items()),
         *document["problems"],
+        BOOKED,
     ]
     for title, rows, columns in (
         ("by strategy and instrument", document["rows"], ROW_COLUMNS),

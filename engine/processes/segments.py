@@ -184,7 +184,7 @@ def refuse_living(instance: str) -> None:
 def _running(instance: str, process: str) -> EngineRunningError:
     return EngineRunningError(
         f"an engine named {instance!r} runs already (process {process}); "
-        "stop it with `aegis stop` or choose another --name"
+        f"stop it with `aegis stop --name {instance}` or choose another --name"
     )
 
 

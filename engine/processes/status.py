@@ -238,7 +238,7 @@ class StatusBoard:
             return ""
         state = TradingState(self._control.trading_state())
         if state != TradingState.ENABLED:
-            return f"trading state is {state.name}; `aegis resume` re-arms"
+            return f"trading state is {state.name}; `aegis resume --reason ...` re-arms"
         if waiting := self._not_ready():
             return f"not ready: {'; '.join(waiting)}"
         if not counts["records"]:

@@ -48,5 +48,7 @@ def read_query(request: Request, kind: type[Struct]) -> Struct | Unreadable:
 def _typed(kind: type[Struct], raw: bytes) -> Struct | Unreadable:
     try:
         return typed.decode(raw, kind)
+    except msgspec.ValidationError as error:
+        return Unreadable(400, f"the body: {error}")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return Unreadable(400, f"the body must be a JSON object: {error}")

@@ -252,6 +252,24 @@ def test_an_output_that_is_full_is_one_sentence(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (3, f"aegis: {place}: No such file or directory\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("order BTCUSDT buy abc", "argument quantity: invalid decimal value: 'abc'"),
+        ("order BTCUSDT buy 1 --limit 1e5", "argument --limit: invalid decimal value: '1e5'"),
+        ("execute twap BTCUSDT buy 1 --minutes nan", "argument --minutes: invalid number value"),
+        ("execute pov BTCUSDT buy 1 --rate inf", "argument --rate: invalid number value"),
+        ("execute iceberg BTCUSDT buy 1 --display x", "argument --display: invalid decimal value"),
+    ],
+)
+def test_a_number_that_is_none_is_told_by_its_place(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        build_parser().parse_args(words.split())
+    assert said in capsys.readouterr().err
+
+
 def test_doctor_says_whether_the_kernels_are_compiled(tmp_path: Path) -> None:
     done = aegis(tmp_path, "doctor")
     assert done.returncode == 0

@@ -52,7 +52,7 @@ def status(**changes: object) -> dict[str, Any]:
         "rates": {"records_per_s": 1465.8, "frames_per_s": 1.0},
         "counts": {"records": 5319, "decisions": 4, "orders": 2, "fills": 1, "refusals": 3},
         "latency_us": {"lag": {"p50": 51.2, "p99": 557.1, "p999": 9.0, "max": 9.0, "count": 5320}},
-        "refusals": {"LEASE": 3},
+        "refusals": {"LEASE": 3, "LIVENESS": 2},  # two orders failed both
         "rejected_records": {"CROSSED": 7},
         "orders_open": [ORDER],
         "positions": [POSITION],
@@ -74,7 +74,7 @@ def test_a_screen_says_state_rates_results_and_what_is_not_live() -> None:
         "5,319 records, 1,466/s; 2 instruments, not live: ETHUSDT",
         "7 refused by the firewall",
         "4 decisions, 2 orders, 1 fills, 3 refusals",
-        "-1.25 realised, +2.00 open, 0.50 fees, equity 9,998.75 USDT",
+        "-1.25 realised after 0.50 fees, +2.00 open, equity 9,998.75 USDT",
         "430 MB, 28 MB shared",
         "a1-2-3-4",
         "-0.002",

@@ -121,6 +121,7 @@ def test_the_command_says_that_it_balances(state: Path, capsys: pytest.CaptureFi
     text = capsys.readouterr().out
     assert f"{KEY}: sums to zero" in text
     assert "orderflow" in text
+    assert "realised is what the venue books" in text
     assert ledger_command(home, KEY, as_json=True) == exit_codes.DONE
     document = json.loads(capsys.readouterr().out)
     (account,) = document["all_accounts"]
