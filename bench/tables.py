@@ -44,6 +44,7 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("p50 since due", "p99 since due", "p50 order written"),
     ),
     "ring_crowd": (("p50", "p99", "p99.9", "max", "core used"),),
+    "time_slice": (("p50", "p90", "p99", "max", "granted"),),
     "ring_observers": (("records per second",), ("mean below p99", "p50", "p99")),
     "growth": (("ns", "records", "state"),),
     "features": (("ns", "columns"), ("ns", "streams"), ("ns", "together")),

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { STAT_START_FIELD = 22, STAT_STATE_FIELD = 3 };
@@ -19,6 +21,42 @@ static PyObject *set_parent_death_signal(PyObject *Py_UNUSED(module), PyObject *
     if (prctl(PR_SET_PDEATHSIG, (unsigned long)number, 0, 0, 0) != 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
+}
+
+/* Of sched_setattr(2), the first version: the C library of many systems has no wrapper of it. */
+struct scheduling {
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns; /* under SCHED_OTHER: the time slice, since Linux 6.12 */
+    uint64_t deadline_ns;
+    uint64_t period_ns;
+};
+
+static int read_scheduling(struct scheduling *found) {
+    return (int)syscall(SYS_sched_getattr, 0, found, sizeof *found, 0);
+}
+
+static PyObject *set_time_slice(PyObject *Py_UNUSED(module), PyObject *argument) {
+    int64_t slice_ns;
+    if (aegis_int64_arg(argument, &slice_ns) != 0)
+        return NULL;
+    if (slice_ns < 0) {
+        PyErr_SetString(PyExc_ValueError, "a time slice is not negative");
+        return NULL;
+    }
+    struct scheduling mine = {0};
+    /* A thread that the operator gave another policy (chrt) keeps it. */
+    if (read_scheduling(&mine) != 0 || mine.policy != SCHED_OTHER)
+        return PyLong_FromLong(0);
+    mine.size = sizeof mine;
+    mine.flags = 0;
+    mine.runtime_ns = (uint64_t)slice_ns;
+    if (syscall(SYS_sched_setattr, 0, &mine, 0) != 0 || read_scheduling(&mine) != 0)
+        return PyLong_FromLong(0);
+    return PyLong_FromUnsignedLongLong(mine.runtime_ns);
 }
 
 /* The text of one space-separated field of /proc/<pid>/stat after the parenthesised name, counted
@@ -80,6 +118,8 @@ static PyObject *prefault(PyObject *Py_UNUSED(module), PyObject *argument) {
 PyMethodDef aegis_process_methods[] = {
     {"set_parent_death_signal", set_parent_death_signal, METH_O,
      "Ask for this signal when the parent dies; 0 to ask for none."},
+    {"set_time_slice", set_time_slice, METH_O,
+     "Ask for a time slice of this thread, ns; 0: the usual. Return what it has, 0: unknown."},
     {"process_start_ticks", process_start_ticks, METH_O,
      "Return a process's start time in clock ticks since boot, or -1 when it is gone."},
     {"prefault", prefault, METH_O,

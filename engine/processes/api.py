@@ -159,7 +159,11 @@ class ApiThread:
             self._answer(connection)
         if self._server is None:
             return
+        from engine.processes.time_slice import API_NS
+        from native_ext import _native
+
         self.listener.settimeout(None)
+        _native.set_time_slice(API_NS)
         self._server.run(sockets=[self.listener])
 
     def _answer(self, connection: socket.socket) -> None:

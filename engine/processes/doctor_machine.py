@@ -7,13 +7,15 @@ import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from engine.config import Config
 from engine.processes.finding import Finding
 from engine.processes.segments import RING_ROWS
-from native_ext import build
+from engine.processes.time_slice import PATH_NS
+from native_ext import _native, build
 from ringbuffer.segment import available_bytes
 
 DISK_FLOOR_BYTES: Final = 1_000_000_000
@@ -41,6 +43,7 @@ def _machine() -> list[Finding]:
             f"{cores} usable",
             f"give the engine {CORES_WANTED}; with fewer, roles take turns",
         ),
+        time_slices(),
         memory(free_memory_bytes(MEMORY, CONTAINER)),
         Finding(
             "shared memory",
@@ -52,6 +55,18 @@ def _machine() -> list[Finding]:
         Finding("clock", source == "tsc", source, "time stamps cost a system call on this host"),
         Finding("python", sys.version_info >= (3, 11), sys.version.split()[0], fatal=True),
     ]
+
+
+def time_slices() -> Finding:
+    """Return whether threads of the path may have short time slices."""
+    with ThreadPoolExecutor(1) as other:  # a slice is a thread's: this one keeps its own
+        granted_ns = other.submit(_native.set_time_slice, PATH_NS).result()
+    return Finding(
+        "time slices",
+        granted_ns == PATH_NS,
+        "short ones for feed and brain" if granted_ns == PATH_NS else "the usual one for all",
+        "Linux 6.12 has short ones; where cores are shared, feed and brain wait for others",
+    )
 
 
 def memory(free_bytes: int) -> Finding:

@@ -27,6 +27,7 @@ import setproctitle
 
 from engine.config import Config
 from engine.domain import typed
+from engine.processes import time_slice
 from engine.processes.control import (
     ControlSegment,
     RolePage,
@@ -108,6 +109,7 @@ def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
     """Live the role's life and exit the process: 0 after a stop request, 1 after a fault."""
     faulthandler.enable()
     _native.set_parent_death_signal(int(DEATH_SIGNAL[page]))
+    _native.set_time_slice(time_slice.OF_ROLE[page])  # threads to come have it too
     setproctitle.setproctitle(f"aegis:{page.name.lower()}")
     document = sys.stdin.buffer.read()
     if not document:
