@@ -10,7 +10,8 @@ be had is `FETCH_FAILED`, which never means flat.
                                         positionRisk (2)
 
 Conditional orders are read first, and once however often the rest has to be: one that triggers
-meanwhile is seen twice rather than not at all.
+meanwhile is seen twice rather than not at all. Fills are read whole by the first attempt, and by
+each that follows from shortly before the newest one on.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ RETRY_PAUSE_S: Final = 0.02
 FILLS_PAGE: Final = 1_000  # most the venue gives at once
 PAGES_MAX: Final = 50
 OVERLAP_MS: Final = 60_000  # fills are asked for again over this span; known ones change nothing
+# The same between two attempts at one picture. A fill that the venue shows later than this after a
+# newer one is missing in it: two fetches must show one difference, and the next looks back whole.
+AGAIN_MS: Final = 2_000
 WINDOW_MS: Final = 7 * 24 * 3_600 * 1_000 - 1_000  # furthest the venue looks back from one start
 KNOWN_ORDERS_MAX: Final = 65_536
 
@@ -78,6 +82,9 @@ async def ask(
     if error is not None:
         raise error
     return response.body
+
+
+Fills = dict[int, dict[int, FillView]]  # by instrument index and trade id
 
 
 class Picture(NamedTuple):
@@ -132,7 +139,7 @@ class AccountFetcher:
         self._fill_count = fill_count
         self.funding = FundingWatch()
         self._payments: dict[tuple[int, int], Report] = {}  # that no picture has told yet
-        self._found: list[Report] = []  # orders of others that a picture's fills led to
+        self._found: list[Report] = []  # orders of others that fills led to, likewise
 
     async def take_picture(self, traded: Iterable[int], since_ms: int) -> Picture:
         """Return a consistent picture of the account.
@@ -145,8 +152,9 @@ class AccountFetcher:
             VenueError: an answer was refused or unreadable, or the account did not hold still.
         """
         algos = decode_view(await ask(self._rest, "GET", OPEN_ALGOS_PATH), list[AlgoView])
+        read: Fills = {}
         for _ in range(ATTEMPTS_MAX):
-            picture = await self._try_picture(set(traded), since_ms, algos)
+            picture = await self._try_picture(set(traded), since_ms, algos, read)
             if picture is not None:
                 return picture
             await asyncio.sleep(RETRY_PAUSE_S)
@@ -166,11 +174,10 @@ class AccountFetcher:
         return sorted({row.instrument_index for row in found if row is not None})
 
     async def _try_picture(
-        self, traded: set[int], since_ms: int, algos: Sequence[AlgoView]
+        self, traded: set[int], since_ms: int, algos: Sequence[AlgoView], read: Fills
     ) -> Picture | None:
         venue_ms = self._rest.clock.now_ms()
         fills_before = self._fill_count()
-        self._found = []
         orders = decode_view(await ask(self._rest, "GET", OPEN_ORDERS_PATH), list[OrderView])
         positions = await self._positions()
         named: list[AlgoView | OrderView | PositionView] = [*algos, *orders, *positions]
@@ -178,15 +185,21 @@ class AccountFetcher:
             instrument = self._reader.instrument(row.symbol)
             if instrument is not None:
                 traded.add(instrument.instrument_index)
-        fills = await self._fills(sorted(traded), since_ms, venue_ms)
+        first_ms = _first_ms(since_ms, venue_ms)
+        fills = [
+            report
+            for index in sorted(traded)
+            for report in await self._fills(index, first_ms, read.setdefault(index, {}))
+        ]
         balances = decode_view(await ask(self._rest, "GET", BALANCES_PATH), list[BalanceView])
         self.funding.see_wallet(" ".join(row.balance for row in balances))
-        await self._look_for_payments(since_ms, venue_ms)
+        await self._look_for_payments(first_ms)
         spoiled = await self._positions() != positions or self._fill_count() != fills_before
         if spoiled:
             return None
         rest = (*fills, *self._payments.values(), *self._found)
         self._payments.clear()
+        self._found.clear()
         waiting = (self._reader.algo_report(algo) for algo in algos)
         conditional = tuple(report for report in waiting if report is not None)
         told = tuple(self._reports(orders, positions, balances))
@@ -213,23 +226,32 @@ class AccountFetcher:
         body = await ask(self._rest, "GET", POSITIONS_PATH)
         return decode_view(body, list[PositionView])
 
-    async def _fills(self, traded: Sequence[int], since_ms: int, venue_ms: int) -> list[Report]:
+    async def _fills(self, index: int, first_ms: int, read: dict[int, FillView]) -> list[Report]:
+        """Return the fills of an instrument that the books do not hold; `read` keeps all of them.
+
+        Args:
+            index: of the instrument.
+            first_ms: venue time from which they are wanted.
+            read: what earlier attempts read, by trade id.
+        """
+        if read:
+            first_ms = max(first_ms, max(view.time for view in read.values()) - AGAIN_MS)
+        symbol = self._reader.instruments[index].symbol
+        pages = await fill_pages(self._rest, symbol, {"startTime": first_ms})
+        read.update((view.id, view) for view in pages)
         reports = []
-        for index in traded:
-            symbol = self._reader.instruments[index].symbol
-            first_ms = _first_ms(since_ms, venue_ms)
-            for view in await fill_pages(self._rest, symbol, {"startTime": first_ms}):
-                if self.applied.holds(index, view.id):
-                    continue
+        for trade_id in sorted(read):
+            if not self.applied.holds(index, trade_id):
+                view = read[trade_id]
                 report = self._reader.fill_report(view, await self._client_order_id(view))
                 if report is not None:
                     reports.append(report)
         return reports
 
-    async def _look_for_payments(self, since_ms: int, venue_ms: int) -> None:
+    async def _look_for_payments(self, first_ms: int) -> None:
         if not self.funding.is_due:
             return
-        which: Params = {"incomeType": FUNDING_FEE, "startTime": _first_ms(since_ms, venue_ms)}
+        which: Params = {"incomeType": FUNDING_FEE, "startTime": first_ms}
         body = await ask(self._rest, "GET", INCOME_PATH, {**which, "limit": ROWS_MAX})
         views = decode_view(body, list[IncomeView])
         if len(views) < ROWS_MAX:  # else the rest with the next picture
