@@ -21,6 +21,7 @@ VENUE_OUTAGE_NS = 300_000_000_000  # without an order connection; then it halts
 BUSY_ROUNDS_MAX = 8  # fetches disturbed by our own activity before the interval is awaited
 RETRY_PAUSE_NS = 250_000_000
 RETRY_DOUBLINGS_MAX = 4
+AGREED_NS_MAX = 10_000_000_000  # since a comparison that a resume may rest on
 NOT_QUIET = 9008  # `reason` of a FETCH_FAILED: the account did not hold still to be read
 
 _COMMAND_FETCH = int(EventType.COMMAND_FETCH)
@@ -66,6 +67,16 @@ def ask_fetch(desk: Desk, out: Out, now_ns: int) -> None:
     out.events["decision_time_ns"][n] = now_ns
     copy_command(out, n, _COMMAND_FETCH)
     desk.counts[Tally.FETCHES] += 1
+
+
+@kernel
+def is_compared(desk: Desk, now_ns: int) -> bool:
+    """Return whether the venue agreed so lately that a resume need not ask, and none is due."""
+    words = desk.words
+    due = words[Word.RECONCILE_REQUIRED] != 0 or words[Word.FETCH_STATE] != FetchState.IDLE
+    agreed_ns = words[Word.AGREED_NS]
+    fresh = agreed_ns > 0 and now_ns - agreed_ns <= AGREED_NS_MAX
+    return fresh and not due and words[Word.SYNCED] != 0
 
 
 @kernel

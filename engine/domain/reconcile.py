@@ -201,6 +201,7 @@ def end_fetch(desk: Desk, out: Out, n: int, now_ns: int) -> None:
     words[Word.FETCH_FAILURES] = 0
     take_foreign(desk)
     answer = compare_all(desk, out, now_ns)
+    words[Word.AGREED_NS] = now_ns if answer == _MATCHES else 0
     if answer == _DIFFERS:
         words[Word.MISMATCH_ROUNDS] += 1
         if words[Word.MISMATCH_ROUNDS] >= MISMATCH_ROUNDS_MAX:

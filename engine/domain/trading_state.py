@@ -24,6 +24,7 @@ from engine.domain.equity import (
     is_flat,
     rebase_equity,
 )
+from engine.domain.fetch import is_compared
 from engine.domain.kernel import kernel
 from engine.domain.order_watch import settle_open, want_cancels
 from engine.domain.risk import first_reason
@@ -108,8 +109,9 @@ def resume(desk: Desk) -> None:
     words[Word.MISMATCH_ROUNDS] = 0
     words[Word.ADJUST_ROUNDS] = 0
     words[Word.FLATTEN_ACTIVE] = 0
-    words[Word.RECONCILE_REQUIRED] = 1
-    words[Word.NEXT_FETCH_NS] = 0
+    if not is_compared(desk, words[Word.NOW_NS]):
+        words[Word.RECONCILE_REQUIRED] = 1
+        words[Word.NEXT_FETCH_NS] = 0
     words[Word.DISCONNECTED_NS] = 0
     for place in range(words[Word.OPEN_COUNT]):
         row = desk.open_rows[place]

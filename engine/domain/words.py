@@ -84,6 +84,7 @@ class Word(IntEnum):
     CANCEL_ALL_DUE = 74  # 1: foreign orders are to be cancelled too
     UNBOOKED_SEQUENCE = 75  # number of an order that is asked for and not yet in the store; 0: none
     REQUEST_COUNT = 76  # orders from outside ever remembered
+    AGREED_NS = 77  # when the last whole fetch showed no difference; 0: it showed one
     MODES_SET = 80  # 1: an instrument or a regime has a mode that is not LIVE
     BOUNDS_DIRTY = 81  # 1: a row of `bounds` waits to be written
     HELD_COUNT = 82  # intents that wait for an operator's word

@@ -1,7 +1,8 @@
 """What an operator asks for by name, for page, CLI and API alike: acting, and looking before it.
 
         halt             acts at once; `confirm_halt` then waits for the venue's word on it
-        resume           looks first, in order: roles, market, the venue's books; then re-arms
+        resume           looks first, in order: roles, market, the venue's books; then re-arms;
+                         the books not again where the venue has just confirmed them
         everything else  acts at once
 
 Looking may take seconds and runs beside the operator's thread, so that a HALT never waits for it;
@@ -20,12 +21,25 @@ from engine.processes.panel import Panel
 from engine.processes.status import StatusBoard
 
 LOOK_S: Final = 5.0  # for the venue to answer
+NEW_S: Final = 10.0  # of a look at the books that a resume rests on; the kernel's AGREED_NS_MAX
 POLL_S: Final = 0.001
 RESUMES: Final = frozenset({"resume", "trigger_startup"})
 CONFIRM: Final = "confirm_halt"
 # What the venue says, and what we say until it lets us ask again (`LocalReason.RATE_PAUSED`).
 RATE_SPENT: Final = frozenset({-1003, -1015, 9004})
+FETCHED: Final = ("fetches_total", "reconciled_total", "stream_losses_total")
 WAIT_A_MINUTE: Final = "the request weight of this minute is spent; ask again in the next one"
+
+
+BOOKS_AGREE: Final = Check("books", True, "orders, positions and balances equal the venue's")
+
+
+class Confirmed(NamedTuple):
+    """The venue's last word that our books are its own, and what would make it old."""
+
+    at_s: float
+    halt_count: int
+    counts: tuple[int, ...]  # of FETCHED
 
 
 class Looked(NamedTuple):
@@ -51,6 +65,7 @@ class Operator:
         self._board = board
         self.panel = panel
         self._shut_down = shut_down
+        self._confirmed: Confirmed | None = None
         self._acts: dict[str, Callable[[str, str], Outcome]] = {
             "halt": commands.halt,
             "pause": commands.pause,
@@ -119,6 +134,8 @@ class Operator:
         market = self._market()
         if not market.good:
             return roles, market
+        if self._are_books_confirmed():
+            return roles, market, BOOKS_AGREE
         return roles, market, self._books_agree(who)
 
     def _market(self) -> Check:
@@ -131,11 +148,20 @@ class Operator:
     def _quotes_live(self) -> list[bool]:
         return [row["liveness"]["QUOTE"] == Liveness.LIVE.name for row in self._board.instruments()]
 
+    def _are_books_confirmed(self) -> bool:
+        """Return whether the venue has just confirmed our books, and nothing was asked since."""
+        last = self._confirmed
+        if last is None or time.monotonic() - last.at_s > NEW_S:
+            return False
+        return (last.halt_count, last.counts) == (self._commands.halt_count, self._fetched())
+
     def _books_agree(self, who: str) -> Check:
+        began_s, halt_count = time.monotonic(), self._commands.halt_count
         before, since_ns = self._reconciled(), time.time_ns()
         self._commands.reconcile(who, "look before resume")
         if _comes_true(lambda: self._reconciled() > before):
-            return Check("books", True, "orders, positions and balances equal the venue's")
+            self._confirmed = Confirmed(began_s, halt_count, self._fetched())
+            return BOOKS_AGREE
         found = f"the venue did not confirm our books within {LOOK_S:.0f} s"
         return Check("books", False, found + self._why_not(since_ns))
 
@@ -158,6 +184,9 @@ class Operator:
             return ""
         number, text = failure
         return f": {WAIT_A_MINUTE if number in RATE_SPENT else f'{text} ({number})'.strip()}"
+
+    def _fetched(self) -> tuple[int, ...]:
+        return tuple(self._board.counters.count("brain", name) for name in FETCHED)
 
     def _reconciled(self) -> int:
         return self._board.counters.count("brain", "reconciled_total")

@@ -11,7 +11,7 @@ import pytest
 from engine.domain.codes import TradingState
 from engine.processes import operator as operator_module
 from engine.processes.commands import Outcome
-from engine.processes.operator import Operator
+from engine.processes.operator import FETCHED, Operator
 
 
 class Commands:
@@ -51,12 +51,13 @@ class Board:
     def __init__(self) -> None:
         self.waiting: dict[str, str] = {}
         self.quotes = ["LIVE", "STALE"]
-        self.numbers = {"reconciled_total": 0, "orders_open": 0}
+        self.numbers = dict.fromkeys((*FETCHED, "orders_open"), 0)
         self.counters = self
         self.queries = self
         self.failure: tuple[int, str] | None = None
 
     def confirm(self) -> None:
+        self.numbers["fetches_total"] += 1
         self.numbers["reconciled_total"] += 1
 
     def count(self, _role: str, name: str) -> int:
@@ -114,6 +115,42 @@ def test_a_resume_looks_in_order_then_re_arms(rig: Rig) -> None:
         ("books", True),
     ]
     assert rig.commands.told == ["reconcile", "resume"]
+
+
+def test_a_resume_rests_on_a_look_that_the_venue_has_just_confirmed(rig: Rig) -> None:
+    rig.told("halt")
+    rig.told("confirm_halt")
+    outcome = rig.told("resume")
+    assert outcome.accepted
+    assert [check.name for check in outcome.checks] == ["roles", "market", "books"]
+    rig.told("resume")
+    assert rig.commands.told == ["reconcile", "resume", "resume"]
+
+
+@pytest.mark.parametrize("since", ["old", "halted", "unconfirmed", *FETCHED])
+def test_what_came_since_a_look_makes_a_resume_look_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, since: str
+) -> None:
+    if since == "unconfirmed":
+        rig.commands.venue = lambda: None
+    rig.told("resume")
+    rig.commands.venue = rig.board.confirm
+    if since == "old":
+        monkeypatch.setattr(operator_module, "NEW_S", 0.0)
+    elif since == "halted":
+        rig.told("halt")
+    elif since in FETCHED:
+        rig.board.numbers[since] += 1
+    del rig.commands.told[:]
+    assert rig.told("resume").accepted
+    assert rig.commands.told == ["reconcile", "resume"]
+
+
+def test_a_halt_is_confirmed_by_a_look_of_its_own(rig: Rig) -> None:
+    rig.told("resume")
+    rig.commands.trading_state = TradingState.HALTED
+    rig.told("confirm_halt")
+    assert rig.commands.told == ["reconcile", "resume", "reconcile"]
 
 
 def test_the_first_thing_that_fails_ends_the_look(rig: Rig) -> None:
