@@ -171,7 +171,7 @@ class SessionProjection:
             if event_type in MAKERS:
                 table, cells = log_row(self._names, source, event, sequence)
                 if table is DECISIONS:
-                    cells |= self._window(event, cells)
+                    cells |= self._window(event)
                 logs.setdefault(table, []).append(cells)
             if source == SOURCE_EVENTS_BRAIN and event_type in self._fold.event_types:
                 self._fold.apply(event, sequence)
@@ -192,11 +192,11 @@ class SessionProjection:
             FILLS, {(key, names.instrument(event), int(event["trade_id"])) for event in fills}
         )
 
-    def _window(self, event: Event, cells: Cells) -> Cells:
+    def _window(self, event: Event) -> Cells:
         """Return where the journal holds what a decision saw."""
         place, strategies = int(event["strategy_index"]), self._document.strategies
         timeframe_s = strategies[place].timeframe_s if 0 <= place < len(strategies) else 1
-        time_ns, cause = int(cells["time_ns"] or 0), int(cells["cause_sequence"] or 0)
+        time_ns, cause = int(event["time_ns"]), int(event["cause_sequence"])
         first, last = self._market.window(time_ns, timeframe_s, cause)
         return {"window_first": first, "window_last": last}
 

@@ -21,6 +21,7 @@ from engine.domain.risk_reasons import RiskReason
 from engine.processes.shadow import shadow_command
 from engine.store.database import Database, migrate
 from engine.store.errors import JournalError
+from engine.store.frames import SEGMENT_HEADER_BYTES
 from engine.store.journal import SOURCE_MARKET, segment_paths
 from engine.store.projection import project_all
 from engine.store.session import SessionDocument, read_document
@@ -240,6 +241,35 @@ def test_windows_reach_back_to_the_first_bar_and_no_further_than_a_segment(tmp_p
     assert index.window(0, 1, 4) == (1, 3)
     with pytest.raises(JournalError, match="removed"):
         read_window(directory, 0, 0, 3)
+
+
+def test_a_wall_clock_that_is_set_moves_no_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once segments went by the wall clock of their files: set back, a window lost its begin."""
+    walls = iter([9_000 * S, 9_060 * S, *(second * S for second in range(100, 400, 60))])
+    monkeypatch.setattr("engine.store.journal.time.time_ns", lambda: next(walls, 0))
+    directory = tmp_path / "session"
+    length_s = 10 * WINDOW_BARS
+    parts = (quotes((i * length_s, 10 + i, 12 + i), first=i) for i in range(6))
+    write_market(directory, *parts, segment_bytes=1)
+    index = MarketIndex(directory)
+    index.look()
+    for place in range(1, 6):
+        decided_ns = START_NS + place * length_s * S + S
+        assert index.window(decided_ns, 10, place + 1) == (place - 1, place)
+
+
+def test_a_segment_that_does_not_say_when_it_begins_starts_no_window(tmp_path: Path) -> None:
+    directory = tmp_path / "session"
+    write_market(
+        directory, *(quotes((i, 10 + i, 12 + i), first=i) for i in range(3)), segment_bytes=1
+    )
+    for path in segment_paths(directory, SOURCE_MARKET)[1:]:
+        path.write_bytes(path.read_bytes()[:SEGMENT_HEADER_BYTES])  # nothing written yet
+    index = MarketIndex(directory)
+    index.look()
+    assert index.window(1 << 62, 1, 3) == (0, 2)
 
 
 def test_a_window_holds_one_instruments_records_and_bars_apart(tmp_path: Path) -> None:
