@@ -25,7 +25,7 @@ from typing import Final
 from engine.config import Config
 from engine.domain.codes import EventType
 from engine.processes.finding import Finding
-from engine.processes.known_sessions import Known
+from engine.processes.known_sessions import Known, counted
 from engine.processes.practice import Market, PracticeError, PracticeExchange
 from native_ext import build
 from ringbuffer.errors import SegmentError
@@ -103,7 +103,7 @@ def decision_making(known: Known) -> Finding:
         found = f"{len(unexplained)} of {count:,} are unexplained; {unexplained[0].text}"
         remedy = "keep the journal; `aegis why` tells an order's story"
         return Finding(name, good=False, found=found, remedy=remedy, fatal=True)
-    found = f"{count:,} decisions, {orders:,} orders in {len(known.facts)} sessions, each explained"
+    found = f"{count:,} decisions, {orders:,} orders in {counted(len(known.facts))}, each explained"
     return Finding(name, count > 0, found if count else "none yet", TRADE_FIRST, fatal=True)
 
 
@@ -112,7 +112,7 @@ def paper_trading(known: Known) -> Finding:
     fills = sum(len(part) for each in known.paper for part in each.fill_times_ns)
     equal = sum(each.counts[EventType.RECONCILED] for each in known.paper)
     adjusted = [line for each in known.paper for line in each.adjustments]
-    found = f"{fills:,} fills, books found equal {equal:,} times in {len(known.paper)} sessions"
+    found = f"{fills:,} fills, books found equal {equal:,} times in {counted(len(known.paper))}"
     remedy = TRADE_FIRST
     if adjusted:
         found += f"; {len(adjusted)} adjustments: {adjusted[0].text}"

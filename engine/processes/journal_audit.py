@@ -21,7 +21,7 @@ from typing import Final
 
 from engine.config import Config
 from engine.processes.finding import Finding
-from engine.processes.known_sessions import NS_PER_DAY, Known, crashed
+from engine.processes.known_sessions import NS_PER_DAY, Known, counted, crashed
 from engine.processes.readiness import BROKEN_LINKS, orders_in_log
 from engine.store.control_audit import ControlAudit, broken_links
 from engine.store.facts import Line
@@ -66,7 +66,7 @@ def _gaps(known: Known) -> list[Finding]:
 
 def _crashes(known: Known) -> Finding:
     said = [each.document.session_id for each in known.facts if crashed(each.document)]
-    found = f"{len(said)} sessions not closed in order{': ' if said else ''}{', '.join(said[:5])}"
+    found = f"{counted(len(said))} not closed in order{': ' if said else ''}{', '.join(said[:5])}"
     found = "; ".join([found, *known.problems])
     remedy = "find out why in the logs"
     return Finding("crashes", not said + known.problems, found, remedy, bool(known.problems))

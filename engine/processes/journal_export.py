@@ -17,6 +17,7 @@ from typing import Final, TextIO
 
 from engine import exit_codes
 from engine.processes.journal_verify import session_directories
+from engine.processes.known_sessions import counted
 from engine.store.audit import COLUMNS, AuditRows, Row
 from engine.store.errors import StoreError
 from engine.store.journal import SOURCE_EVENTS_BRAIN
@@ -58,7 +59,7 @@ def export_command(place: Path, output: Path | None, *, form: str) -> int:
         return exit_codes.DONE
     except (StoreError, MissingExtraError, OSError) as error:
         return exit_codes.fail(str(error), exit_codes.ENVIRONMENT)
-    print(f"{count:,} rows of {len(directories)} sessions", file=sys.stderr)  # noqa: T201
+    print(f"{count:,} rows of {counted(len(directories))}", file=sys.stderr)  # noqa: T201
     return exit_codes.DONE
 
 

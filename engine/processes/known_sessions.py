@@ -16,6 +16,11 @@ QUIET_S: Final = 2.0  # what takes no longer shows no progress
 NS_PER_DAY: Final = 86_400_000_000_000
 
 
+def counted(count: int) -> str:
+    """Return how many sessions, in words of a sentence."""
+    return f"{count:,} session{'' if count == 1 else 's'}"
+
+
 class Known(NamedTuple):
     """What was read, oldest session first, and what could not be, in a sentence each."""
 

@@ -20,7 +20,7 @@ from engine.config import Config
 from engine.domain.codes import EventType
 from engine.processes.core_checks import TRADE_FIRST, core_checks
 from engine.processes.finding import Finding, any_failed, document
-from engine.processes.known_sessions import Known, crashed
+from engine.processes.known_sessions import Known, counted, crashed
 from engine.processes.ready_record import FILE_NAME
 from engine.store.facts import Facts, fills_of
 from engine.store.trade_log import rows_in_log
@@ -127,7 +127,7 @@ def no_crash(known: Known) -> Finding:
     """Return whether every session was closed in order or runs, and every journal can be read."""
     names = [each.document.session_id for each in known.facts if crashed(each.document)]
     said = [f"session {name} was not closed in order" for name in names]
-    found = "; ".join([*said, *known.problems]) or f"none in {len(known.facts)} sessions"
+    found = "; ".join([*said, *known.problems]) or f"none in {counted(len(known.facts))}"
     remedy = "find out why in the logs; then a week without one"
     return _criterion(
         "crashes", found, remedy, good=bool(known.facts) and not said + known.problems

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from engine.cli_views import table
 from engine.domain.codes import EventType
 from engine.domain.instrument_row import E8
-from engine.processes.known_sessions import Known, crashed
+from engine.processes.known_sessions import Known, counted, crashed
 from engine.store.facts import Facts, fills_of
 
 LINES_SHOWN: Final = 20
@@ -76,7 +76,7 @@ def report_text(found: dict[str, Any]) -> str:
     latency = found["decision_ms"]
     mean = "-" if latency["mean"] is None else f"{latency['mean']:.3f} ms on average"
     lines = [
-        f"{len(found['sessions'])} sessions, {_duration(found['hours'])}",
+        f"{counted(len(found['sessions']))}, {_duration(found['hours'])}",
         f"  decisions   {found['decisions']:>12,}   {found['entries']:,} of them entries",
         f"  orders      {found['orders']:>12,}   {found['fills']:,} fills",
         (

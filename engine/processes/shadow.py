@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from engine import exit_codes
 from engine.cli_views import table
+from engine.processes.known_sessions import counted
 from engine.processes.projected import open_projected
 from engine.processes.projector import open_postgres
 from engine.processes.shadow_trades import trades_command
@@ -118,7 +119,7 @@ def _grade(databases: Sequence[Database], folder: Path, *, as_json: bool) -> int
             counts.setdefault(document.session_id, count)
         database.close()
     total = sum(counts.values())
-    text = f"{total:,} decisions of {len(counts)} sessions of {folder.name} looked at"
+    text = f"{total:,} decisions of {counted(len(counts))} of {folder.name} looked at"
     print(json.dumps({"graded": counts}) if as_json else text)  # noqa: T201
     return exit_codes.DONE
 

@@ -123,4 +123,4 @@ def test_the_command_adds_the_section_when_it_is_asked_for(tmp_path: Path) -> No
     assert told["execution"]["all"]["arrival"] == pytest.approx(10.0)
     text = aegis(tmp_path, "report", "--execution").stdout
     assert "dearest against arrival" in text
-    assert "1 sessions" in text
+    assert "1 session," in text

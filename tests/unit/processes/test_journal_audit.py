@@ -63,7 +63,7 @@ ADJUSTED = event(EventType.ADJUSTMENT, reason=ADJUSTED_POSITION, instrument_inde
         ("market", "warn", "feed BTCUSDT polled (1)", {"feed": (LOST,)}),
         ("drift", "warn", "1 adjustments of our books", {"rows": [*sound_rows(), ADJUSTED]}),
         ("decisions", "fail", "1 unexplained", {"rows": [decision(reason=0)]}),
-        ("crashes", "warn", "1 sessions not closed in order: s1", {"ended_realtime_ns": 0}),
+        ("crashes", "warn", "1 session not closed in order: s1", {"ended_realtime_ns": 0}),
         ("trail", "fail", "0 of 12", {"in_log": False}),
     ],
 )
