@@ -32,9 +32,10 @@ from ringbuffer.idle import SPINNERS, IdleKind, choose
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 API_TOKEN_LENGTH_MIN = 24
+SHOWN = 6  # instruments in a sentence
 DISTINCT_MIN = 10  # characters; a random token of 24 has more
 TLS_FILES = (
     "tls_certificate",
@@ -162,13 +163,33 @@ def open_exchange(
             ledger.unlink(missing_ok=True)
         # The kind of the key decides, as at the venue; the key itself stays where it is.
         logs_on = is_private_key(config.venue.api_secret)
-        return PracticeExchange.start(market, ledger, logs_on=logs_on)
+        exchange = PracticeExchange.start(market, ledger, logs_on=logs_on)
+        try:
+            _require_listed(config.instruments, exchange)
+        except (PracticeError, StartError):
+            exchange.stop()
+            raise
     except PracticeError as error:
         wrong_use = error.exit_code == exit_codes.USAGE
         code = exit_codes.USAGE if wrong_use else exit_codes.ENVIRONMENT
         raise StartError(str(error), code) from error
     except OSError as error:
         raise StartError(f"{ledger}: cannot be removed ({error.strerror})") from error
+    return exchange
+
+
+def _require_listed(wanted: Sequence[str], exchange: PracticeExchange) -> None:
+    """Refuse instruments of which our own market has none: nobody else can come to list them."""
+    if not wanted:
+        return
+    listed = [row["symbol"] for row in exchange.fetch("/fapi/v1/exchangeInfo")["symbols"]]
+    if not set(wanted) & set(listed):
+        named, there = ", ".join(wanted[:SHOWN]), ", ".join(listed[:SHOWN])
+        raise StartError(
+            f"the practice market has no {named}; it has {there}"
+            f"{', ...' if len(listed) > SHOWN else ''}",
+            exit_codes.USAGE,
+        )
 
 
 def account_config(

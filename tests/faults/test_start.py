@@ -129,6 +129,7 @@ def test_a_secret_is_never_part_of_the_sentence(tmp_path: Path, name: str) -> No
         (("--strategies", "nosuch"), "no row is named nosuch"),
         (("--port", "65536"), "port 65536"),
         (("--venue", "binance", "--mode", "live"), "BINANCE_API_KEY"),
+        (("--generate", "1", "--instruments", "NOSUCHUSDT"), "no NOSUCHUSDT; it has BTCUSDT"),
     ],
 )
 def test_wrong_use_is_exit_code_2(
