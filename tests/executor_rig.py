@@ -15,7 +15,7 @@ from engine.processes.executor_counts import ExecutorCounts
 from ringbuffer.counters import PAGE_WORDS, CounterPage
 from ringbuffer.ring import Ring
 from tests.desk_rig import make_event
-from tests.order_side import Exchange
+from tests.order_side import DEADLINE_MS, Exchange
 
 DEADLINE_S = 30.0
 
@@ -48,7 +48,7 @@ class ExecutorRig:
         self.told: list[np.void] = []
         config = Config(
             epoch=epoch,
-            order_timeout_ms=1_000,
+            order_timeout_ms=DEADLINE_MS,
             idle=idle,
             venue=VenueConfig(
                 rest_url=rest_url or exchange.url,

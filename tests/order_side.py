@@ -22,9 +22,11 @@ from engine.venues.binance.order_context import Offload
 from engine.venues.binance.order_wire import Account
 from engine.venues.binance.orders import BinanceOrders
 from engine.venues.order_records import Command, Report
+from engine.venues.venue import ClockError
 from tests.exchange_process import PracticeExchange
 
 DEADLINE_S = 20.0
+DEADLINE_MS = 20_000  # for an answer, where a test says no other: a busy machine takes its time
 Json: TypeAlias = Any  # whatever a test sends or the venue answers
 _epochs = itertools.count(7)  # one per order side: ids of one exchange never repeat
 
@@ -96,7 +98,7 @@ class OrderSide:
         *,
         key: str = "practice",
         secret: str = "practice",
-        timeout_ms: int = 1_000,
+        timeout_ms: int = DEADLINE_MS,
         epoch: int = 0,
         countdown_ms: int = 0,
     ) -> None:
@@ -128,10 +130,20 @@ class OrderSide:
     async def start(self) -> None:
         """Connect, and wait for the user stream."""
         self.dispatcher.start()
-        await self.orders.open()
+        await self._open()
         self._tasks = [asyncio.create_task(self.orders.run_stream())]
         self._tasks.append(asyncio.create_task(self._expire()))
         await self.wait(EventType.VENUE_CONNECTED)
+
+    async def _open(self) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                await self.orders.open()
+            except ClockError:  # the sample took long: opened once more, as the executor does
+                assert time.monotonic() < deadline
+            else:
+                return
 
     async def stop(self) -> None:
         """Close everything."""

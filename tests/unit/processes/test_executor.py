@@ -22,7 +22,7 @@ from tests.desk_rig import make_event
 from tests.executor_rig import DEADLINE_S, ExecutorRig
 from tests.line_rig import ARMED, make_command, take, write
 from tests.order_api_client import pem_of, secret_of
-from tests.order_side import Exchange, quoted_exchange, running_exchange
+from tests.order_side import DEADLINE_MS, Exchange, quoted_exchange, running_exchange
 
 QTY_LOTS = 20
 
@@ -244,7 +244,7 @@ def test_stop_ends_the_thread_while_orders_are_in_flight(rig: ExecutorRig) -> No
     rig.start()
     rig.wait(EventType.VENUE_CONNECTED)
     rig.exchange.fault(
-        kind="rest", path="/fapi/v1/order", method="POST", execute=True, delay_ms=500
+        kind="rest", path="/fapi/v1/order", method="POST", execute=True, delay_ms=DEADLINE_MS
     )
     rig.order(1, QTY_LOTS)
     rig.wait(EventType.ORDER_SENT)

@@ -274,7 +274,7 @@ def test_the_rest_of_a_request_that_left_in_part_is_written() -> None:
 
 def test_a_venue_that_asks_us_to_stop_gets_nothing_from_the_line() -> None:
     async def scene(side: Side) -> None:
-        side.peer.replies.append(answer("429 Too Many Requests", b"{}", "Retry-After: 1"))
+        side.peer.replies.append(answer("429 Too Many Requests", b"{}", "Retry-After: 100"))
         await side.rest.request("GET", "/fapi/v1/time")
         assert side.line.state == EMPTY
         assert not side.decide()

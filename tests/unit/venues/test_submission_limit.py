@@ -82,7 +82,7 @@ def test_an_entry_late_by_the_time_the_clock_is_learned_is_not_sent_again(
     exchange: Exchange,
 ) -> None:
     async def scenario() -> None:
-        async with open_order_side(exchange, timeout_ms=20_000) as side:
+        async with open_order_side(exchange) as side:
             wrong = '{"code":-1021,"msg":"Timestamp outside of the recvWindow."}'
             exchange.fault(
                 kind="rest", path="/fapi/v1/order", method="POST", status=400, body=wrong,
