@@ -63,6 +63,7 @@ def add_order_commands(add: Add) -> None:
     how = order.add_mutually_exclusive_group()
     how.add_argument("--post-only", action="store_true", help="rest, or be refused by the venue")
     how.add_argument("--ioc", action="store_true", help="what does not fill at once expires")
+    how.add_argument("--fok", action="store_true", help="fill whole at once, or expire")
     order.add_argument(
         "--reduce-only", action="store_true", help="only take back what orders by hand hold"
     )
@@ -125,6 +126,7 @@ def order_command(options: argparse.Namespace, environment: Mapping[str, str]) -
         "limit_price": options.limit or "",
         "post_only": options.post_only,
         "immediate": options.ioc,
+        "fill_or_kill": options.fok,
         "reduce_only": options.reduce_only,
         "request_id": options.request_id or secrets.token_hex(8),
     }

@@ -65,7 +65,7 @@ class OutsideOrder(NamedTuple):
     side: int  # 1 or -1
     qty_lots: int
     price_ticks: int = 0  # 0: at the market
-    is_immediate: bool = False  # what does not fill at once expires
+    time_in_force: TimeInForce = TimeInForce.GTC
     is_post_only: bool = False
     is_reduce_only: bool = False
 
@@ -83,7 +83,7 @@ class OutsideOrder(NamedTuple):
             "qty_lots": self.qty_lots,
             "price_ticks": self.price_ticks,
             "order_type": OrderType.LIMIT if self.price_ticks else OrderType.MARKET,
-            "time_in_force": TimeInForce.IOC if self.is_immediate else TimeInForce.GTC,
+            "time_in_force": self.time_in_force,
             "flags": self.flags,
         }
 

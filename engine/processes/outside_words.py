@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine.domain.client_id import CLIENT_ID_CHARACTERS_MAX, parse_client_id
+from engine.domain.codes import TimeInForce
 from engine.domain.execution.asked import Asked, Least, Method
 from engine.domain.instrument_row import INT64_MAX, Instrument
 from engine.processes.outside_records import OutsideOrder
@@ -107,19 +108,28 @@ def order_of(asked: OrderBody, instrument: Instrument) -> OutsideOrder:
     """
     if asked.side not in {"buy", "sell"}:
         raise RefusedWords(f"side {asked.side!r} is neither buy nor sell")
-    if asked.post_only and (asked.immediate or not asked.limit_price):
+    if asked.post_only and (asked.immediate or asked.fill_or_kill or not asked.limit_price):
         raise RefusedWords("post-only is of an order that rests, at a limit price")
-    if asked.immediate and not asked.limit_price:
-        raise RefusedWords("immediate-or-cancel needs a limit price; without one it is at market")
+    if asked.immediate and asked.fill_or_kill:
+        raise RefusedWords("immediate-or-cancel fills in part, fill-or-kill never: one of them")
+    if (asked.immediate or asked.fill_or_kill) and not asked.limit_price:
+        name = "immediate-or-cancel" if asked.immediate else "fill-or-kill"
+        raise RefusedWords(f"{name} needs a limit price; without one it is at market")
     return OutsideOrder(
         instrument_index=instrument.instrument_index,
         side=1 if asked.side == "buy" else -1,
         qty_lots=lots_of(asked.quantity, instrument),
         price_ticks=ticks_of(asked.limit_price, instrument),
-        is_immediate=asked.immediate,
+        time_in_force=_time_in_force(asked),
         is_post_only=asked.post_only,
         is_reduce_only=asked.reduce_only,
     )
+
+
+def _time_in_force(asked: OrderBody) -> TimeInForce:
+    if asked.fill_or_kill:
+        return TimeInForce.FOK
+    return TimeInForce.IOC if asked.immediate else TimeInForce.GTC
 
 
 def place_of(order: str, engine_tag: str) -> tuple[int, int] | None:

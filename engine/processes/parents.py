@@ -19,7 +19,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.codes import EVENT_APPLIED, EventType, RecordType, Role, TradingState
+from engine.domain.codes import (
+    EVENT_APPLIED,
+    EventType,
+    RecordType,
+    Role,
+    TimeInForce,
+    TradingState,
+)
 from engine.domain.execution.asked import NS_PER_S, PARENTS_MAX, Asked, Least, Method
 from engine.domain.execution.parent import Child, Place
 from engine.domain.execution.profile import Shape
@@ -247,7 +254,7 @@ class Parents:
             parent.asked.side,
             child.qty_lots,
             child.price_ticks,
-            child.is_immediate,
+            TimeInForce.IOC if child.is_immediate else TimeInForce.GTC,
             child.is_post_only,
         )
         words = order.words() | {

@@ -99,6 +99,7 @@ class OrderBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ] = ""
     post_only: Annotated[bool, Meta(description="Rest, or be refused by the venue.")] = False
     immediate: Annotated[bool, Meta(description="What does not fill at once expires.")] = False
+    fill_or_kill: Annotated[bool, Meta(description="Fills whole at once, or expires.")] = False
     reduce_only: Annotated[bool, Meta(description="Only take back what orders by hand hold.")] = (
         False
     )

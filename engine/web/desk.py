@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from engine.processes.commands import Outcome
     from engine.processes.operator import Looked
 
-ORDER_MARKS: Final = ("post_only", "immediate", "reduce_only")
+ORDER_MARKS: Final = ("post_only", "immediate", "fill_or_kill", "reduce_only")
 CHECK: Final = "check_trade_signal"
 ONBOARD: Final = "onboard"
 NO_ORDER: Final = 400  # what was asked cannot be said exactly

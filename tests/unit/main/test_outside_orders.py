@@ -19,6 +19,7 @@ from engine.domain.codes import (
     EventType,
     OrderStatus,
     OrderType,
+    TimeInForce,
     TradingState,
 )
 from engine.domain.execution.asked import PARENTS_MAX, Method
@@ -235,7 +236,10 @@ def test_an_answer_that_was_there_before_the_question_is_not_taken(
         ({"limit_price": "9" * 20}, "more than any order has"),
         ({"post_only": True}, "at a limit price"),
         ({"post_only": True, "immediate": True, "limit_price": "100"}, "post-only"),
-        ({"immediate": True}, "needs a limit price"),
+        ({"immediate": True}, "immediate-or-cancel needs a limit price"),
+        ({"fill_or_kill": True}, "fill-or-kill needs a limit price"),
+        ({"post_only": True, "fill_or_kill": True, "limit_price": "100"}, "post-only"),
+        ({"immediate": True, "fill_or_kill": True, "limit_price": "100"}, "one of them"),
     ],
 )
 def test_words_that_are_no_order_are_refused_before_anything_is_sent(
@@ -260,7 +264,17 @@ def test_limit_words_become_ticks_and_flags() -> None:
     order = order_of(asked, BTC)
     assert (order.side, order.qty_lots, order.price_ticks) == (-1, 5, 201)
     assert order.is_post_only
-    assert not order.is_immediate
+    assert order.time_in_force == TimeInForce.GTC
+
+
+@pytest.mark.parametrize(
+    ("mark", "time_in_force"),
+    [("immediate", TimeInForce.IOC), ("fill_or_kill", TimeInForce.FOK)],
+)
+def test_an_order_that_does_not_rest_says_how(mark: str, time_in_force: TimeInForce) -> None:
+    words = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.01", "limit_price": "100.5"}
+    order = order_of(OrderBody(**words, **{mark: True}), BTC)
+    assert order.words()["time_in_force"] == time_in_force
 
 
 @pytest.mark.parametrize(
