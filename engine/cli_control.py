@@ -12,12 +12,14 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from engine import exit_codes
 from engine.api_client import API_TIMEOUT_S, LOOK_TIMEOUT_S, call, find, silent
 from engine.domain.codes import TradingState
-from engine.processes.control import ControlSegment, OperatorWord, segment_name
+from engine.processes.commands import STATE_FILE, store_state
+from engine.processes.control import ControlSegment, MainWord, OperatorWord, segment_name
 from engine.processes.runfile import RunningEngine
 from ringbuffer import layout
 from ringbuffer.errors import SegmentError
@@ -46,9 +48,9 @@ def control(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     timeout_s = LOOK_TIMEOUT_S if name == "resume" else API_TIMEOUT_S
     answer = call(engine, "POST", f"/v1/{name}", body, timeout_s)
     if answer is None and name == "halt":
-        answer = _write_operator_word(engine, TradingState.HALTED)
+        answer = write_operator_word(engine, TradingState.HALTED, options.reason)
     elif answer is None and name == "resume":
-        answer = _write_operator_word(engine, TradingState.ENABLED)
+        answer = write_operator_word(engine, TradingState.ENABLED, options.reason)
     elif answer is None:
         return silent(engine)
     elif name == "halt" and "error" not in answer:
@@ -69,8 +71,11 @@ def _confirmed(engine: RunningEngine) -> dict[str, Any]:
     return {"confirmed": True, "effect": answer["effect"]}
 
 
-def _write_operator_word(engine: RunningEngine, state: TradingState) -> dict[str, Any]:
-    """Halt or resume through shared memory, for when the API is dead; the kernel reads the word."""
+def write_operator_word(engine: RunningEngine, state: TradingState, reason: str) -> dict[str, Any]:
+    """Halt or resume through shared memory, for when the API is dead; the kernel reads the word.
+
+    What holds is kept for the next start too, as the API does.
+    """
     try:
         segment = Segment.attach(segment_name(engine.name, "control"), kind=layout.KIND_CONTROL)
     except SegmentError as error:
@@ -81,10 +86,12 @@ def _write_operator_word(engine: RunningEngine, state: TradingState) -> dict[str
         fcntl.flock(lock, fcntl.LOCK_EX)
         words.set_main(OperatorWord.TRADING_STATE, state)
         effective = TradingState(words.trading_state())
+        kept = max(state, TradingState(words.main(MainWord.TRADING_STATE)))
+        unstored = store_state(Path(engine.state_dir) / STATE_FILE, kept, "cli", reason)
     finally:
         os.close(lock)
         words.close()
-    effect = f"operator word {state.name} (the API did not answer)"
+    effect = f"operator word {state.name} (the API did not answer){unstored}"
     return {"effect": effect, "trading_state": effective.name}
 
 

@@ -8,6 +8,7 @@ state is kept in a file beside the ledger: a halt survives a restart. Standard l
 from __future__ import annotations
 
 import json
+import os
 import struct
 import threading
 import time
@@ -190,32 +191,17 @@ class Commands:
     def _set_state(
         self, state: TradingState, events: Sequence[EventType], who: str, reason: str
     ) -> Outcome:
-        unstored = ""
         with self._lock:
             self.control.set_main(MainWord.TRADING_STATE, state)
             # A halt holds by the word even when the ring is full; the records are for the cancels
             # and the journal, and go before the disk is waited for.
             for event in events:
                 self._publish(event, state, f"{who}: {reason}")
-            try:
-                self._store(state, who, reason)
-            except OSError as error:
-                # The operator is told that a restart will not know of it.
-                unstored = f"; {self._state_file}: not written ({error.strerror})"
+            # What was halted by shared memory alone stays so over a restart too.
+            kept = max(state, TradingState(self.control.main(OperatorWord.TRADING_STATE)))
+            unstored = store_state(self._state_file, kept, who, reason)
         effective = self.state()
         return Outcome(f"operator says {state.name}{unstored}", True, effective)
-
-    def _store(self, state: TradingState, who: str, reason: str) -> None:
-        entry = {
-            "trading_state": int(state),
-            "name": state.name,
-            "who": who,
-            "reason": reason,
-            "realtime_ns": time.time_ns(),
-        }
-        staged = self._state_file.with_suffix(".part")
-        staged.write_text(json.dumps(entry), encoding="utf-8")
-        staged.replace(self._state_file)
 
     def send(self, payload: bytes) -> bool:
         """Publish a record that was packed elsewhere; False: the control ring is full."""
@@ -239,6 +225,24 @@ class Commands:
         accepted = self._ring.try_publish(payload) >= 0
         self._wake.wake()
         return accepted
+
+
+def store_state(path: Path, state: TradingState, who: str, reason: str) -> str:
+    """Keep a trading state for the next start; return what the operator is told where it fails."""
+    entry = {
+        "trading_state": int(state),
+        "name": state.name,
+        "who": who,
+        "reason": reason,
+        "realtime_ns": time.time_ns(),
+    }
+    staged = path.with_suffix(f".{os.getpid()}.part")  # the command line writes too
+    try:
+        staged.write_text(json.dumps(entry), encoding="utf-8")
+        staged.replace(path)
+    except OSError as error:
+        return f"; {path}: not written ({error.strerror})"
+    return ""
 
 
 def pack_control(

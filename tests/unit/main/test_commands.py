@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from engine.cli_control import write_operator_word
 from engine.domain.codes import EventType, Role, TradingState
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.risk_reasons import RiskReason
 from engine.processes.commands import Choice, pack_control
 from engine.processes.control import (
+    CONTROL_BYTES,
     ControlSegment,
     MainWord,
     OperatorWord,
     RolePage,
     RoleWord,
+    segment_name,
 )
+from engine.processes.runfile import RunningEngine
+from ringbuffer import layout
+from ringbuffer.segment import Segment, unlink
 from tests.control_rig import build, decode, fake_control
 
 
@@ -128,6 +136,40 @@ def test_a_halt_survives_a_restart(control: ControlSegment, tmp_path: Path) -> N
     again, _ = build(control, tmp_path)
     assert again.restore() is TradingState.HALTED
     assert control.main(MainWord.TRADING_STATE) == TradingState.HALTED
+
+
+def test_a_halt_by_shared_memory_alone_survives_a_restart(
+    control: ControlSegment, tmp_path: Path
+) -> None:
+    commands, _ = build(control, tmp_path)
+    control.set_main(OperatorWord.TRADING_STATE, TradingState.HALTED)
+    commands.pause("page", "a milder word")
+    again, _ = build(fake_control(), tmp_path)
+    assert again.restore() is TradingState.HALTED
+
+
+def test_what_is_told_while_the_api_is_dead_survives_a_restart(tmp_path: Path) -> None:
+    name = f"w{os.getpid()}"
+    made = Segment.create(
+        segment_name(name, "control"), CONTROL_BYTES, kind=layout.KIND_CONTROL, generation=1
+    )
+    made.seal()
+    engine = RunningEngine(name, os.getpid(), "127.0.0.1", 9, "", str(tmp_path))
+    words = ControlSegment(made)
+    try:
+        words.set_main(MainWord.TRADING_STATE, TradingState.REDUCING)
+        told = write_operator_word(engine, TradingState.HALTED, "no answer")
+        assert told["trading_state"] == "HALTED"
+        assert build(fake_control(), tmp_path)[0].restore() is TradingState.HALTED
+        told = write_operator_word(engine, TradingState.ENABLED, "looked at it")
+        assert told["trading_state"] == "REDUCING"
+        assert build(fake_control(), tmp_path)[0].restore() is TradingState.REDUCING
+        gone = replace(engine, state_dir=str(tmp_path / "gone"))
+        told = write_operator_word(gone, TradingState.HALTED, "no answer")
+        assert (told["trading_state"], "not written" in told["effect"]) == ("HALTED", True)
+    finally:
+        words.close()
+        unlink(made.name)
 
 
 def test_a_first_run_is_enabled(control: ControlSegment, tmp_path: Path) -> None:
