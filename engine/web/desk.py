@@ -76,6 +76,9 @@ class Answer(NamedTuple):
     replayed: bool = False
 
 
+OTHER_USE: Final = Answer(409, Problem(error="this request id was used for something else"))
+
+
 class Desk:
     """Does what the table of operations names."""
 
@@ -151,8 +154,7 @@ class Desk:
             if known is not None and known.asked == _asked(words, asked.reason):
                 return Answer(known.status, known.effect, replayed=True)
             if known is not None:
-                error = "this request id was used for something else"
-                return Answer(409, Problem(error=error))
+                return OTHER_USE
         wrong = wrong_state(asked)
         if wrong:
             return Answer(400, Problem(error=wrong))
@@ -174,7 +176,12 @@ class Desk:
 
     def order(self, name: str, asked: CommandBody, caller: Caller, source: str) -> Answer:
         """Send or cancel an order and write down who did; the orders' thread only."""
-        who, orders = _who(asked, caller), self._reach.orders
+        who, orders, words = _who(asked, caller), self._reach.orders, _words(name, asked)
+        if asked.request_id is not None and name != CHECK:
+            # The brain knows the requests of earlier runs, but not what they asked.
+            known = self._memory.recall(caller.name, asked.request_id)
+            if known is not None and known.asked != _asked(words, asked.reason):
+                return OTHER_USE
         before = self._reach.commands.state()
         if isinstance(asked, CancelBody):
             told = orders.cancel(asked, who)
@@ -191,7 +198,6 @@ class Desk:
             client_order_id=told.client_order_id,
             reasons=list(told.reasons),
         )
-        words = _words(name, asked)
         effect = self._write_down(words, who, caller, source, asked, before, told.status, effect)
         found = effect if told.status != NO_ORDER else Problem(error=told.effect)
         return Answer(told.status, found, replayed=told.is_known)
@@ -274,12 +280,15 @@ class Desk:
         request_id, status = row.get("request_id"), row.get("status")
         if not isinstance(request_id, str) or not isinstance(status, int):
             return
+        what = str(row.get("what", ""))
+        if status == NO_ORDER or what.startswith(CHECK):
+            return  # neither uses an id up
         effect = Effect(
             effect=str(row.get("effect", "")),
             trading_state=str(row.get("trading_state", "")),
             request_id=request_id,
         )
-        asked = _asked(str(row.get("what", "")), str(row.get("reason", "")))
+        asked = _asked(what, str(row.get("reason", "")))
         answered = Answered(asked, status, effect)
         self._memory.keep(str(row.get("caller", "")), request_id, answered)
 

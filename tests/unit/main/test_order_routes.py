@@ -69,6 +69,32 @@ def test_what_was_answered_before_says_so(served: Served) -> None:
     assert answer.document["request_id"] == "r1"
 
 
+def test_a_request_of_an_earlier_run_is_not_another_order(tmp_path: Path) -> None:
+    named = ORDER | {"request_id": "r1"}
+    with serving(tmp_path) as served:
+        served.told("check_trade_signal", named | {"quantity": "0.001"})
+        assert served.told("submit_order", named).status == 200
+    with serving(tmp_path) as served:
+        other = served.told("submit_order", named | {"quantity": "0.006"})
+        assert other.status == 409
+        assert other.document["error"] == "this request id was used for something else"
+        assert served.orders.asked == []
+        assert served.told("submit_order", named).status == 200
+        assert served.told("submit_order", named | {"request_id": "r2"}).status == 200
+        assert len(served.orders.asked) == 2
+
+
+def test_words_that_are_no_order_do_not_use_a_request_up(tmp_path: Path) -> None:
+    wrong = ORDER | {"request_id": "r1", "quantity": "0.0001"}
+    with serving(tmp_path) as served:
+        served.orders.answer = Told(400, "not whole lots", TradingState.ENABLED)
+        assert served.told("submit_order", wrong).status == 400
+        served.told("check_trade_signal", wrong | {"request_id": "r2"})
+    with serving(tmp_path) as served:
+        for name in ("r1", "r2"):
+            assert served.told("submit_order", ORDER | {"request_id": name}).status == 200
+
+
 def test_words_that_are_no_order_are_a_problem(served: Served) -> None:
     served.orders.answer = Told(400, "no instrument 'X' in this run", TradingState.ENABLED)
     answer = served.told("submit_order", ORDER)
