@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from engine.processes.practice import PracticeExchange
 
 EPOCH_ORIGIN_NS = 1_577_836_800_000_000_000  # 2020-01-01 UTC
+EPOCH_MAX = 2**62  # no clock comes near
 EPOCH_STEP_NS = 10_000_000  # no run is shorter, so that counting up never overtakes the clock
 
 
@@ -124,6 +125,8 @@ def _raise_epoch(state_dir: Path) -> int:
     try:
         epoch = int(path.read_text(encoding="ascii")) + 1
     except (FileNotFoundError, ValueError):
+        epoch = 0
+    if not 1 < epoch <= EPOCH_MAX:  # lost, or not what was written
         epoch = _last_journaled_epoch(state_dir) + 1
     if epoch <= 1:
         epoch = max((time.time_ns() - EPOCH_ORIGIN_NS) // EPOCH_STEP_NS, 1)

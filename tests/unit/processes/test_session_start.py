@@ -73,7 +73,7 @@ def test_the_longest_id_of_a_first_epoch_fits_for_a_century(
     assert len(encode_client_id("zz", identity)) <= CLIENT_ID_CHARACTERS_MAX
 
 
-@pytest.mark.parametrize("text", [None, "", "12x\n"])
+@pytest.mark.parametrize("text", [None, "", "12x\n", "-5\n", f"{10**30}\n"])
 def test_a_lost_counter_goes_on_behind_the_journal(tmp_path: Path, text: str | None) -> None:
     state = Path(Config(home=str(tmp_path)).state_dir)
     for session_id, epoch in (("s-1", 41), ("s-2", 42)):
