@@ -152,6 +152,15 @@ def _sync_file(path: Path) -> None:
         os.close(file)
 
 
+def _refuse_taken_away(file: int, size_bytes: int) -> None:
+    """Raise OSError where somebody removed or cut a file: what is written to it is lost."""
+    found = os.fstat(file)
+    if not found.st_nlink:
+        raise FileNotFoundError(errno.ENOENT, "it was removed")
+    if found.st_size < size_bytes:
+        raise OSError(errno.EIO, f"it was cut to {found.st_size} bytes")
+
+
 class SourceWriter:
     """Appends the records of one ring to its segments. One thread appends, one may sync."""
 
@@ -239,9 +248,11 @@ class SourceWriter:
             return False
         # The order matters: a file retired after `file` was read is found in the second step.
         file, index = self._file, self._segment_index
+        offset = self._offset  # of this file or of a later one, which is shorter
         try:
             if file >= 0:
                 os.fdatasync(file)
+                _refuse_taken_away(file, offset)
             self._sync_retired()
             if index > self._listed_index:
                 self._sync_directory()
@@ -290,12 +301,12 @@ class SourceWriter:
                 session_id=self._session_id,
             )
         )
+        self._offset = 0  # before there is a file: who syncs must not ask it for what the last had
         try:
             path.unlink(missing_ok=True)  # what a refused first write of this roll left
             self._file = os.open(path, _OPEN_FLAGS, _FILE_MODE)
         except OSError as error:
             raise self._write_error("open", error) from error
-        self._offset = 0
         try:
             self._write(header)
         except JournalWriteError:

@@ -1,5 +1,6 @@
 """A journal gives back what was appended, in order, whoever wrote it and however it ended."""
 
+import os
 import resource
 import threading
 from pathlib import Path
@@ -247,6 +248,21 @@ def test_sync_says_what_is_on_the_disk(directory: Path) -> None:
     assert writer.synced_sequence == 42
     assert not writer.sync()
     writer.close(is_end=False)
+
+
+def test_a_file_that_is_taken_away_while_it_is_written_refuses(directory: Path) -> None:
+    writer = open_market(directory)
+    writer.append(0, as_bytes(market_records(4)))
+    assert writer.sync()
+    (path,) = segment_paths(directory, SOURCE_MARKET)
+    os.truncate(path, 100)
+    writer.append(4, as_bytes(market_records(1, 4)))
+    with pytest.raises(JournalWriteError, match=r"cannot sync .*it was cut to"):
+        writer.sync()
+    path.unlink()
+    with pytest.raises(JournalWriteError, match=r"cannot sync .*it was removed"):
+        writer.sync()
+    assert writer.synced_sequence == 4
 
 
 def test_syncing_beside_a_rolling_writer_keeps_every_file_usable(directory: Path) -> None:
