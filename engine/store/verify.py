@@ -12,7 +12,15 @@ from typing import NamedTuple
 
 from engine.store import frames
 from engine.store.frames import FrameKind
-from engine.store.journal import REPLAY_SOURCES, SOURCES, segment_index, segment_paths
+from engine.store.journal import (
+    REPLAY_SOURCES,
+    SOURCE_EVENTS_BRAIN,
+    SOURCE_MARKS,
+    SOURCES,
+    chain_end,
+    segment_index,
+    segment_paths,
+)
 from engine.store.reader import source_dtype
 from engine.store.session import SourceSeal, read_document
 
@@ -174,12 +182,25 @@ def verify_session(directory: Path) -> SessionReport:
         SessionError: the session's document is missing or damaged.
     """
     document = read_document(directory)
+    marks = chain_end(directory, directory.name, SOURCE_MARKS)
+    # One ring: where its marks are fewer than its records, others stood between them.
+    due = {SOURCE_EVENTS_BRAIN} if marks.last_slot_sequence > marks.next_sequence else set()
     sources = tuple(
-        _sealed(verify_source(directory, directory.name, source), document.seals.get(source))
+        _there(
+            _sealed(verify_source(directory, directory.name, source), document.seals.get(source)),
+            is_due=source in due,
+        )
         for source in SOURCES
-        if segment_paths(directory, source) or source in document.seals
+        if segment_paths(directory, source) or source in document.seals or source in due
     )
     return SessionReport(directory.name, sources)
+
+
+def _there(report: SourceReport, *, is_due: bool) -> SourceReport:
+    if report.segment_count or not is_due:
+        return report
+    problem = f"{report.source}: every segment is missing; {SOURCE_MARKS} tell of its records"
+    return report._replace(problems=(*report.problems, problem))
 
 
 def _sealed(report: SourceReport, seal: SourceSeal | None) -> SourceReport:

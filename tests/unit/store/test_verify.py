@@ -3,11 +3,20 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from engine.domain.records import EVENT_DTYPE
 from engine.store import frames
 from engine.store.errors import SessionError
-from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET, chain_end, segment_paths
+from engine.store.journal import (
+    SOURCE_EVENTS_BRAIN,
+    SOURCE_MARKET,
+    SOURCE_MARKS,
+    SourceWriter,
+    chain_end,
+    segment_paths,
+)
 from engine.store.session import SourceSeal, write_document
 from engine.store.verify import verify_session, verify_source
 from tests.store_builders import (
@@ -181,6 +190,22 @@ def test_a_sealed_source_that_is_gone_is_a_problem(directory: Path) -> None:
     last_segment(directory).unlink()
 
     assert not verify_session(directory).is_intact
+
+
+@pytest.mark.parametrize(("first_slot", "is_intact"), [(0, True), (3, False)])
+def test_marks_tell_of_records_that_are_gone(
+    directory: Path, first_slot: int, *, is_intact: bool
+) -> None:
+    marks = event_records({}, {})
+    marks["sequence"] = np.arange(2) + first_slot + 1  # the ring's own words
+    writer = SourceWriter(directory, SESSION, SOURCE_MARKS, EVENT_DTYPE.itemsize)
+    writer.append(0, as_bytes(marks))
+    writer.close(is_end=False)
+    write_document(directory, session_document())
+    report = verify_session(directory)
+    assert report.is_intact is is_intact
+    if not is_intact:
+        assert "events-brain: every segment is missing" in report.problems[0]
 
 
 def test_a_session_without_a_document_is_refused(directory: Path) -> None:
