@@ -5,7 +5,8 @@ that secrets are in no argument list and no environment. The group's signals are
 each role to stop through the control segment, in order, and a role dies with main.
 
         main() -> RoleContext -> run(context) returns on a stop request   exit 0
-                                 run raises                               exit 1, state FAULTED
+                                 run raises StoreError: data on the disk  exit 3, state FAULTED
+                                 run raises anything else                 exit 1, state FAULTED
 
 This is the only place that catches every exception: the role is lost, main must know, and the
 watchdog ends or restarts the engine. A role that dies in native code writes to standard error where
@@ -25,6 +26,7 @@ from collections.abc import Callable
 
 import setproctitle
 
+from engine import exit_codes
 from engine.config import Config
 from engine.domain import typed
 from engine.processes import time_slice
@@ -35,6 +37,7 @@ from engine.processes.control import (
     RoleWord,
     segment_name,
 )
+from engine.store.errors import StoreError
 from native_ext import _native
 from ringbuffer import layout
 from ringbuffer.segment import Segment
@@ -106,7 +109,7 @@ class RoleContext:
 
 
 def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
-    """Live the role's life and exit the process: 0 after a stop request, 1 after a fault."""
+    """Live the role's life and exit the process: 0 when asked to stop, 1 after a fault, 3: data."""
     faulthandler.enable()
     _native.set_parent_death_signal(int(DEATH_SIGNAL[page]))
     _native.set_time_slice(time_slice.OF_ROLE[page])  # threads to come have it too
@@ -126,6 +129,10 @@ def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
     context.beat()
     try:
         run(context)
+    except StoreError as error:  # a sentence that names the file: no restart mends it
+        context.progress(str(error))
+        context.set_state(RoleState.FAULTED)
+        raise SystemExit(exit_codes.ENVIRONMENT) from error
     except Exception as error:  # the crash policy: report, then let main decide
         traceback.print_exc()
         context.progress(f"{type(error).__name__}: {error}")

@@ -61,8 +61,11 @@ class Watchdog:
         self._checked_ns = now_ns
         for role in self._roles:
             reason = self._fault(role, now_ns)
-            if reason:
-                return Verdict(exit_codes.ROLE_DIED, f"{role.row.name} {reason}", role)
+            if not reason:
+                continue
+            if role.exit_status() == exit_codes.ENVIRONMENT:  # it would find the same again
+                return Verdict(exit_codes.ENVIRONMENT, f"{role.row.name} {reason}")
+            return Verdict(exit_codes.ROLE_DIED, f"{role.row.name} {reason}", role)
         return None
 
     def restart(self, role: RoleProcess, document: bytes, parts: Segments) -> bool:
@@ -85,6 +88,8 @@ class Watchdog:
         page = role.row.page
         if status is not None:
             said = self._control.progress(page)
+            if status == exit_codes.ENVIRONMENT:
+                return f"cannot go on: {said}"
             return f"died (exit status {status}){': ' + said if said else ''}"
         state = role.state()
         age_s = (now_ns - self._spawned_ns[page]) / NS_PER_S

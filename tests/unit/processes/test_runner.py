@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engine import exit_codes
 from engine.config import Config
 from engine.processes import segments
 from engine.processes.control import RolePage, RoleState, RoleWord
@@ -27,6 +28,17 @@ role.stdin.write(sys.stdin.buffer.read())
 role.stdin.close()
 print(role.pid, flush=True)
 os._exit(0)
+"""
+
+DAMAGED = """
+from engine.processes import runner
+from engine.processes.control import RolePage
+from engine.store.errors import JournalCorruptError
+
+def reads(context):
+    raise JournalCorruptError("events: damaged at byte 9")
+
+runner.main(RolePage.BRAIN, reads)
 """
 
 DIES_IN_NATIVE_CODE = """
@@ -86,6 +98,22 @@ def test_a_role_that_dies_in_native_code_says_where(
     )
     assert done.returncode == -signal.SIGSEGV
     assert b"in reads_nothing" in done.stderr
+
+
+def test_data_that_cannot_be_read_is_a_sentence_and_a_code_of_its_own(
+    parts: tuple[Config, segments.Segments],
+) -> None:
+    config, made = parts
+    done = subprocess.run(
+        [sys.executable, "-c", DAMAGED],
+        input=msgspec.json.encode(config),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (exit_codes.ENVIRONMENT, b"")
+    assert made.control.progress(RolePage.BRAIN) == "events: damaged at byte 9"
+    assert made.control.role(RolePage.BRAIN, RoleWord.STATE) == RoleState.FAULTED
 
 
 @pytest.mark.parametrize("page", list(RolePage))

@@ -198,6 +198,16 @@ def test_a_dead_role_is_named_with_what_it_said_last(rig: Rig) -> None:
     assert verdict.reason == "feed died (exit status -9): JournalError: no room"
 
 
+def test_a_role_that_cannot_read_its_data_is_not_started_again(rig: Rig) -> None:
+    rig.set_all(RoleState.WARMING)
+    rig.parts.control.set_progress(RolePage.BRAIN, "events: damaged at byte 9")
+    rig.role(RolePage.BRAIN).status = exit_codes.ENVIRONMENT
+    verdict = rig.watchdog.check()
+    assert verdict is not None
+    assert (verdict.exit_code, verdict.role) == (exit_codes.ENVIRONMENT, None)
+    assert verdict.reason == "brain cannot go on: events: damaged at byte 9"
+
+
 def test_restarts_in_place_are_bounded(rig: Rig) -> None:
     role = rig.role(RolePage.FEED)
     process = cast("RoleProcess", role)
