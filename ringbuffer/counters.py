@@ -133,6 +133,11 @@ class CounterPage:
         assert 0 <= counter_index < COUNTERS_MAX, counter_index
         return self._words[counter_index]
 
+    def counters(self, count: int) -> list[int]:
+        """Return a copy of the first so many counters."""
+        assert 0 <= count <= COUNTERS_MAX, count
+        return self._words[:count].tolist()
+
     def record(self, histogram_index: int, value_ns: int) -> None:
         """Count one latency; the histogram's one writer only."""
         words = self._words

@@ -29,6 +29,8 @@ from ringbuffer.segment import Segment
 LOOK_RECORDS: Final = 1_024  # the newest of the ring; those before them are not looked at
 LOOK_GAP_S: Final = 0.1
 _QUOTE: Final = struct.Struct("<24xHB5xqq16x")  # of a market record: instrument, type, bid, ask
+_CHANNELS: Final = tuple(channel.name for channel in Channel)
+_LIVENESS: Final = {int(state): state.name for state in Liveness}
 _Prices = tuple[int, int]  # bid and ask, ticks
 
 
@@ -62,12 +64,10 @@ class InstrumentView:
     def _row(self, index: int) -> dict[str, Any]:
         first = SEGMENT_ROWS_OFFSET + index * INSTRUMENT_BYTES
         symbol = bytes(self._buffer[first : first + SYMBOL_BYTES]).rstrip(b"\0").decode()
-        states = bytes(
-            self._buffer[first + LIVENESS_OFFSET : first + LIVENESS_OFFSET + len(Channel)]
-        )
+        place = first + LIVENESS_OFFSET
+        states = bytes(self._buffer[place : place + len(_CHANNELS)])
         liveness = {
-            channel.name: Liveness(state).name
-            for channel, state in zip(Channel, states, strict=True)
+            channel: _LIVENESS[state] for channel, state in zip(_CHANNELS, states, strict=True)
         }
         bid, ask = self._shown(index)
         return {"symbol": symbol, "liveness": liveness, "bid": bid, "ask": ask}

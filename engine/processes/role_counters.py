@@ -55,8 +55,8 @@ class Counters:
 
     def by_reason(self, role: str, prefix: str) -> dict[str, int]:
         """Return the non-zero counters named `<prefix><reason>_total`, by reason."""
-        numbers = ((name, self._pages[role].counter(w)) for name, w in _reasons(role, prefix))
-        return {name: number for name, number in numbers if number}
+        numbers = self._pages[role].counters(len(self._words[role]))
+        return {name: numbers[word] for name, word in _reasons(role, prefix) if numbers[word]}
 
     def rows(self) -> list[tuple[str, telemetry.Counter, int]]:
         """Return every counter as (role, declaration, number)."""

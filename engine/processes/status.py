@@ -42,13 +42,17 @@ RATE_SAMPLE_S = 0.1  # samples closer than this tell nothing more
 RATE_SAMPLES_MAX = 64  # more than a window of them
 DECISIONS_SHOWN = 12
 E8 = 100_000_000
-STAMPS = (
-    (RoleWord.SPAWNED_NS, "spawned"),
-    (RoleWord.ATTACHED_NS, "attached"),
-    (RoleWord.WARM_NS, "warm"),
-    (RoleWord.SYNCED_NS, "synced"),
-    (RoleWord.READY_NS, "ready"),
-    (RoleWord.FIRST_RECORD_NS, "first_record"),
+STAMPS = tuple(
+    (page, word, f"{page.name.lower()}_{name}")
+    for page in RolePage
+    for word, name in (
+        (RoleWord.SPAWNED_NS, "spawned"),
+        (RoleWord.ATTACHED_NS, "attached"),
+        (RoleWord.WARM_NS, "warm"),
+        (RoleWord.SYNCED_NS, "synced"),
+        (RoleWord.READY_NS, "ready"),
+        (RoleWord.FIRST_RECORD_NS, "first_record"),
+    )
 )
 
 
@@ -68,6 +72,7 @@ class StatusBoard:
         state_dir = Path(run.config.state_dir)
         self.queries = StatusQueries(state_dir / "aegis.db")
         self._build = describe()
+        self._shared_bytes = parts.bytes_total
         self._pages = SessionPages(state_dir / "aegis.db", state_dir.name)
         self._rates: deque[tuple[float, int, int]] = deque(maxlen=RATE_SAMPLES_MAX)
         self._rates_lock = threading.Lock()  # the terminal and every reader of the API measure
@@ -104,7 +109,7 @@ class StatusBoard:
             "rejected_records": self.rejected_records(),
             **picture.rows,
             "pnl": self.pnl(),
-            "memory": {"shared_bytes": run.parts().bytes_total, "rss_bytes": picture.rss_bytes},
+            "memory": {"shared_bytes": self._shared_bytes, "rss_bytes": picture.rss_bytes},
             "journal": {"path": f"{config.state_dir}/journal/{config.session_id}"},
             "held_intents": len(read_held(self._control)),
             "notice": self._notice(),
@@ -302,9 +307,8 @@ class StatusBoard:
             "socket_bound": self._control.main(MainWord.SOCKET_BOUND_NS),
             "first_health": self._run.api.first_health_ns,
         }
-        for page in RolePage:
-            for word, name in STAMPS:
-                stamps[f"{page.name.lower()}_{name}"] = self._control.role(page, word)
+        for page, word, name in STAMPS:
+            stamps[name] = self._control.role(page, word)
         return {name: round((at - start_ns) / 1e6, 1) for name, at in stamps.items() if at}
 
     def _roles(self) -> list[dict[str, Any]]:

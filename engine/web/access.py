@@ -8,11 +8,16 @@ client is: a header that claims to know better can only take rights away.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 TOKEN_HEADER = "x-aegis-token"  # noqa: S105  the header's name, not a token
+ADDRESSES_MAX: Final = (
+    64  # remembered, of whoever asks again and again; each within a request's head
+)
 PROXY_HEADERS = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")
 
 
@@ -62,6 +67,7 @@ def names_loopback(host: str) -> bool:
     return name == "localhost" or _is_loopback_address(name)
 
 
+@lru_cache(ADDRESSES_MAX)
 def _is_loopback_address(text: str) -> bool:
     try:
         return ipaddress.ip_address(text).is_loopback

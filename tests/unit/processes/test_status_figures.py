@@ -40,6 +40,9 @@ class Page:
     def counter(self, word: int) -> int:
         return self.words.get(word, 0)
 
+    def counters(self, count: int) -> list[int]:
+        return [self.counter(word) for word in range(count)]
+
     def histogram(self, _place: int) -> list[int]:
         words = [0] * HISTOGRAM_WORDS
         for value_ns in VALUES_NS:

@@ -95,6 +95,9 @@ def test_counters_add_store_and_stay_on_their_page(segment: CountersSegment) -> 
     page.store(0, 99)
     page.record(15, 7)
     assert (page.counter(511), page.counter(0), page.counter(1)) == (5, 99, 0)
+    copy = page.counters(counters.COUNTERS_MAX)
+    assert copy == [page.counter(index) for index in range(counters.COUNTERS_MAX)]
+    assert page.counters(2) == copy[:2]
     assert not any(neighbour.counter(i) for i in range(counters.COUNTERS_MAX))
     assert neighbour.histogram(0) == [0] * counters.HISTOGRAM_WORDS
     assert page.histogram(14) == [0] * counters.HISTOGRAM_WORDS
