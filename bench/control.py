@@ -5,8 +5,9 @@ exchange with a generated market, trading all the while, with a strategy among t
 something at most quotes; requests come one after another from a client on the same cores, on
 connections of their own, or on one that is kept, as a browser's. A HALT is clicked while orders by
 hand rest in every market, and counted to its answer (the gate's word is written, cancels are on
-their way), to the last order that the exchange cancelled, as the brain heard it, and to the venue's
-word that no order is open, which fetches the account and compares the books. The word alone is
+their way), to the last order that the exchange cancelled, when the brain heard of it (by its
+journal: the count that it shows is up to ten milliseconds old), and to the venue's word that no
+order is open, which fetches the account and compares the books. The word alone is
 written into shared memory with the brain woken as a command wakes it, and counted to the step that
 saw it, and to the first intent that it refused, less what the market let that intent wait for. No
 order that opens anything may be decided after the step that saw it. Beside them a process that does
@@ -190,17 +191,13 @@ class Control:
             word.forget()
             self.rest(rows)
             word.until_resting(len(rows))
-            began_s = time.perf_counter()
-            # The answer comes while the cancels are under way: who waits for it sees them late.
-            halting = threading.Thread(target=self.ask, args=("POST", "/v1/halt"), kwargs=BECAUSE)
-            halting.start()
-            word.until_open(lambda count: count == 0)
-            cancelled_s = time.perf_counter()
-            halting.join()
+            began_ns = time.monotonic_ns()
+            self.ask("POST", "/v1/halt", **BECAUSE)
+            word.until_settled()
+            settled_ns = time.monotonic_ns()
             self.ask("POST", "/v1/confirm_halt", **BECAUSE)
-            confirmed_s = time.perf_counter()
-            found[CANCELLED].append((cancelled_s - began_s) * 1e3)
-            found[CONFIRMED].append((confirmed_s - began_s) * 1e3)
+            found[CONFIRMED].append((time.monotonic_ns() - began_ns) / 1e6)
+            found[CANCELLED].append((word.settled_ns(began_ns, settled_ns) - began_ns) / 1e6)
             self.ask("POST", "/v1/resume", **BECAUSE)
             found[ANSWERED].append(self.ask("POST", "/v1/halt", **BECAUSE))
             self.ask("POST", "/v1/resume", **BECAUSE)

@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -45,6 +44,7 @@ OPEN_S = 5.0  # for the last order to be cancelled
 SPAN_S = 5.0  # with pages, and without them, twice in a pass
 JOURNAL_S = 1.0  # for the journal to hold what the brain just wrote
 SPANS = {"tick to order": "tick_to_order_ns", "lag": "lag_ns"}
+SETTLED = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED)
 SEEN = "halt, seen by the brain"
 REFUSED = "halt, first intent refused"
 BARE = "woken, a bare process"
@@ -100,16 +100,26 @@ class Word:
         self._counters.close()
         self._market.close()
 
-    def until_open(self, holds: Callable[[int], bool]) -> None:
-        """Wait until the brain's count of orders that are not settled is as asked."""
+    def until_settled(self) -> None:
+        """Wait until the brain shows no order that is not settled."""
         deadline_s = time.monotonic() + OPEN_S
         page = self._counters.page(RolePage.BRAIN)
         try:
-            while not holds(page.counter(OPEN_COUNTER)):
+            while page.counter(OPEN_COUNTER):
                 assert time.monotonic() < deadline_s, "orders were not settled"
-                time.sleep(0.0001)
+                time.sleep(0.001)
         finally:
             page.release()
+
+    def settled_ns(self, since_ns: int, until_ns: int) -> int:
+        """Return when the brain heard that the last order of a span was settled, by its journal."""
+        deadline_s = time.monotonic() + OPEN_S
+        parts: list[Records] = []
+        while not parts or parts[-1]["time_ns"][-1] <= until_ns:
+            assert time.monotonic() < deadline_s, "the journal does not say"
+            parts += self._fresh()
+            time.sleep(0.01)
+        return last_settled_ns(parts, since_ns, until_ns)
 
     def until_resting(self, count: int) -> None:
         """Wait until the venue has taken so many orders by hand since the last look at the journal.
@@ -221,6 +231,20 @@ def resting(parts: list[Records], strategy: int) -> set[int]:
             & (records["strategy_index"] == strategy)
         ]
     }
+
+
+def last_settled_ns(parts: list[Records], since_ns: int, until_ns: int) -> int:
+    """Return when the brain heard of the last order that it settled in a span of time, ns."""
+    heard_ns: dict[int, int] = {}  # by order; a report that comes again is no news
+    for records in parts:
+        ended = records[
+            np.isin(records["event_type"], (EventType.ORDER_UPDATE, EventType.FILL))
+            & np.isin(records["order_status_after"], SETTLED)
+            & (records["order_sequence"] > 0)
+        ]
+        for number, time_ns in zip(ended["order_sequence"], ended["time_ns"], strict=True):
+            heard_ns.setdefault(int(number), int(time_ns))
+    return max(ns for ns in heard_ns.values() if since_ns <= ns <= until_ns)
 
 
 def first_halt_ns(parts: list[Records], since_ns: int) -> int:

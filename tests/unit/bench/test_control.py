@@ -23,6 +23,7 @@ from bench.control_word import (
     entries_between,
     first_halt_ns,
     first_refusal_ns,
+    last_settled_ns,
     resting,
 )
 from engine.domain.codes import EVENT_ENTRY, EventType, OrderStatus, TradingState
@@ -54,8 +55,12 @@ class NothingOpen:
     def until_resting(self, count: int) -> None:
         self.resting.append(count)
 
-    def until_open(self, holds: object) -> None:
-        assert callable(holds)
+    def until_settled(self) -> None:
+        pass
+
+    def settled_ns(self, since_ns: int, until_ns: int) -> int:
+        assert since_ns <= until_ns
+        return until_ns
 
 
 def test_each_halt_is_confirmed_and_undone_and_orders_rest_before_it(
@@ -118,6 +123,21 @@ def test_a_word_is_seen_at_the_first_step_that_says_so_after_it() -> None:
     assert first_halt_ns(parts, 11) == 70
     with pytest.raises(AssertionError, match="never said"):
         first_halt_ns(parts, 91)
+
+
+def test_an_order_is_settled_when_the_brain_first_heard_so() -> None:
+    cancelled, filled = OrderStatus.CANCELED, OrderStatus.FILLED
+    rows = [
+        update(1, filled, time_ns=10),
+        update(2, OrderStatus.NEW, time_ns=20),
+        update(2, cancelled, time_ns=30),
+        update(3, cancelled, time_ns=40),
+        update(2, cancelled, time_ns=50),  # the stream says it too
+        update(4, filled, time_ns=90),
+    ]
+    parts = [event_records(*rows[:4]), event_records(*rows[4:])]
+    assert last_settled_ns(parts, 15, 80) == 40
+    assert last_settled_ns(parts, 5, 35) == 30
 
 
 def test_a_bare_process_says_when_it_woke_and_ends() -> None:
