@@ -23,6 +23,13 @@ from tests.ring_builders import ROOT
 SHM = Path("/dev/shm")
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
 SEGMENT_COUNT = len(FIXED_KINDS) + len(RING_ROWS)
+IMPORTED_MIN = 20_000  # objects that are there as long as the engine
+TELL_FROZEN = """
+import atexit, gc, os, pathlib, sys
+if "run" in sys.orig_argv:
+    told = pathlib.Path(os.environ["TELL_FROZEN"])
+    atexit.register(lambda: told.write_text(str(gc.get_freeze_count())))
+"""
 MOUNT = 'mount -t tmpfs -o "$0" tmpfs "$1" && shift && exec "$@"'
 
 
@@ -269,6 +276,22 @@ def test_commands_reach_an_engine_wherever_it_listens(tmp_path: Path, name: str,
         assert f"http://{shown.get(host, host)}:" in output + errors
     finally:
         engine.kill()
+
+
+def test_no_collection_looks_through_what_main_has_imported(tmp_path: Path, name: str) -> None:
+    site, told = tmp_path / "site", tmp_path / "frozen"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(TELL_FROZEN, encoding="utf-8")
+    path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+    environment = {"PYTHONPATH": path, "TELL_FROZEN": str(told)}
+    words = ("--exchange", NOBODY, "--name", name)
+    engine = Engine(tmp_path / "home", *words, environment=environment)
+    try:
+        wait_for("the routes", engine.status)
+        stopped(engine)
+    finally:
+        engine.kill()
+    assert int(told.read_text("ascii")) > IMPORTED_MIN
 
 
 def test_stale_segments_of_a_dead_engine_are_replaced(tmp_path: Path, name: str) -> None:
