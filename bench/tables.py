@@ -34,6 +34,7 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("whole", "score", "strategies", "risk", "write", "put together", "production"),
     ),
     "brain_twin": (("ns", "records", "decisions"),),
+    "instruction_count": (("instructions", "mean", "records"),),
     "strategy_count": (("quote", "bar end", "opportunities"),),
     "brain_hop": (
         ("p50", "p99", "p99.9", "max", "count"),
