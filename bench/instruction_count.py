@@ -3,8 +3,9 @@
 `python -m bench.instruction_count [--json FILE]`
 
 The market of `bench.brain_twin` over 20 instruments: after its beginning, records of each kind are
-handed over one by one and stepped through. What a call costs by itself (a call without a record) is
-taken off. Nothing is timed, so it does not matter what else the machine does; an instruction is no
+stepped through, each handed over behind a record of no instrument, which the firewall refuses. What
+that one takes alone is taken off, and with it all that a call and a batch cost before their first
+record. Nothing is timed, so it does not matter what else the machine does; an instruction is no
 nanosecond, but where one side runs more of them there is something to find.
 """
 
@@ -29,6 +30,7 @@ from bench.sides import brain_tapes, twin_build  # noqa: E402 - only now is the 
 from bench.sides.single_steps import Counted, code_of, count_calls  # noqa: E402
 from bench.sides.twin_market import Market  # noqa: E402
 from engine.domain.codes import RecordType  # noqa: E402
+from engine.domain.kernel import Records  # noqa: E402
 from engine.domain.strategy import (  # noqa: E402
     EXPOSURE_DTYPE,
     OPPORTUNITIES_PER_RECORD_MAX,
@@ -41,7 +43,8 @@ TOTAL: Final = 600_000
 WARM: Final = 400_000
 PER_KIND: Final = 30
 KINDS: Final = (RecordType.QUOTE, RecordType.TRADE, RecordType.LEVEL)
-KERNEL, TWIN, NOTHING = "kernel", "g++", "nothing"
+KERNEL, TWIN, ALONE = "kernel", "g++", "alone"
+NOBODY: Final = np.iinfo(np.uint16).max  # no market has so many instruments
 
 BENCH: Final = harness.Bench(
     name="instruction_count",
@@ -63,6 +66,14 @@ def entry_of(kernel: Any) -> int:  # noqa: ANN401  Numba has no types
     return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cpython_wrapper_name))
 
 
+def behind_nobodys(record: Records, sequence: int) -> Records:
+    """Return two records, numbered from `sequence` on: one of no instrument, and this one."""
+    pair = np.repeat(record, 2)
+    pair["instrument_index"][0] = NOBODY
+    pair["sequence"] = sequence, sequence + 1
+    return pair
+
+
 def play(counted: Counted) -> None:
     """Warm both sides, then have some records of each kind counted."""
     recorded, _ = brain_tapes.recorded_market()
@@ -77,17 +88,28 @@ def play(counted: Counted) -> None:
     kernel(tape[:warm], found, log)
     twin.run(tape[:warm], log)
     ours, theirs = (entry_of(run_paper), code_of("")), (twin.entry, code_of("brain_twin"))
-    counted(NOTHING, *ours, partial(kernel, tape[warm:warm], found, log))
-    done: Counter[int] = Counter()
-    for k in range(warm, len(tape)):
-        kind, one = int(tape["record_type"][k]), tape[k : k + 1]
-        calls = {KERNEL: partial(kernel, one, found, log), TWIN: partial(twin.run, one, log)}
-        done[kind] += 1
-        for (side, call), code in zip(calls.items(), (ours, theirs), strict=True):
-            if kind in KINDS and done[kind] <= PER_KIND:
-                counted(f"{RecordType(kind).name.lower()}, {side}", *code, call)
+
+    def hand(name: str, records: Records) -> None:
+        """Hand records to both sides, and have it counted under a name if there is one."""
+        sides = {KERNEL: (ours, partial(kernel, records, found, log))}
+        sides[TWIN] = (theirs, partial(twin.run, records, log))
+        for side, (code, call) in sides.items():
+            if name:
+                counted(f"{name}, {side}", *code, call)
             else:
                 call()
+
+    sequence = int(tape["sequence"][warm])
+    hand(ALONE, behind_nobodys(tape[warm : warm + 1], sequence)[:1])
+    sequence += 1
+    done: Counter[int] = Counter()
+    for k in range(warm, len(tape)):
+        kind = int(tape["record_type"][k])
+        done[kind] += 1
+        is_counted = kind in KINDS and done[kind] <= PER_KIND
+        name = RecordType(kind).name.lower() if is_counted else ""
+        hand(name, behind_nobodys(tape[k : k + 1], sequence))
+        sequence += 2
         if all(done[kind] >= PER_KIND for kind in KINDS):
             return
 
@@ -97,10 +119,10 @@ def counts() -> dict[str, harness.Pass]:
     found: dict[str, list[int]] = defaultdict(list)
     for name, instructions in count_calls(play):
         found[name].append(instructions)
-    (nothing,) = found.pop(NOTHING)
-    for name, numbers in found.items():
-        if name.endswith(KERNEL):
-            found[name] = [number - nothing for number in numbers]
+    for side in (KERNEL, TWIN):
+        (alone,) = found.pop(f"{ALONE}, {side}")
+        for name in [name for name in found if name.endswith(f", {side}")]:
+            found[name] = [number - alone for number in found[name]]
     return {
         name: {
             "instructions": statistics.median(numbers),
