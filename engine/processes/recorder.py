@@ -61,6 +61,7 @@ class Recorder:
         self._on_synced = on_synced
         self._held: frozenset[str] = frozenset()
         self._refused = False
+        self._unsynced: set[str] = set()  # sources whose last sync was refused
         self._urgent = urgent
         self._appended = threading.Event()
         self._stopping = threading.Event()
@@ -139,9 +140,10 @@ class Recorder:
                 self._reported.add(drain.source)
                 self._on_evicted(drain.source)
         self.journaled_count += moved
-        if self._refused and moved and not refused:
+        is_refused = refused or bool(self._unsynced)
+        if self._refused and moved and not is_refused:
             self._on_written()
-        self._refused = refused or (self._refused and not moved)
+        self._refused = is_refused or (self._refused and not moved)
         return moved, refused
 
     def _sync_on(self) -> None:
@@ -161,7 +163,9 @@ class Recorder:
         for writer in (writer for drain in drains for writer in drain.writers):
             try:
                 writer.sync()
+                self._unsynced.discard(writer.source)
             except JournalWriteError as error:
+                self._unsynced.add(writer.source)
                 self._refused = True
                 self._on_write_error(error)
         self._on_synced()

@@ -165,6 +165,25 @@ def test_the_recorder_halts_retries_and_tells_when_it_heals(bench: Bench) -> Non
     assert np.array_equal(bench.records(), market_records(20))
 
 
+def test_what_cannot_be_synced_is_not_healed_by_what_is_appended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "SYNC_INTERVAL_S", 0.01)
+    bench.publish(1)
+    bench.recorder.start()
+    wait_for("a record", lambda: bench.recorder.journaled_count == 1)
+    (path,) = segment_paths(bench.directory, SOURCE_MARKET)
+    path.unlink()
+    bench.publish(1)
+    wait_for("an error", lambda: bench.errors)
+    for _ in range(3):
+        bench.publish(1)
+        wait_for("a record", lambda: bench.recorder.journaled_count == bench.published)
+    assert not bench.healed.is_set()
+    bench.recorder.stop()
+    bench.writer.synced_sequence = bench.writer.next_sequence  # what is lost is not asked for again
+
+
 def test_the_recorder_syncs_beside(bench: Bench) -> None:
     bench.recorder.start()
     bench.publish(20)
