@@ -36,6 +36,9 @@ SCOPES: Final = {
     "admin": frozenset({Scope.READ, Scope.HALT, Scope.OPERATE, Scope.ADMIN}),
 }
 
+# How the audit trail calls callers that are no account (`gate`).
+NAMES_TAKEN: Final = frozenset({"local", "guest", "api-token", "nobody"})
+
 AccountName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_.@-]{0,38}$")]
 
 
@@ -138,6 +141,8 @@ def add_account(access: AccessFile, name: str, role: str, password: str = "") ->
     """
     if role not in SCOPES:
         raise AccessError(f"role {role!r} is not one of {', '.join(SCOPES)}")
+    if name in NAMES_TAKEN:
+        raise AccessError(f"account name {name!r}: the engine calls callers without account so")
     if access.account(name) is not None:
         raise AccessError(f"account {name!r} exists already")
     if len(access.accounts) >= ACCOUNTS_MAX:

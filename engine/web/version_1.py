@@ -233,11 +233,16 @@ class Version1:
         return answer
 
     async def _logout(self, request: Request) -> Response:
+        reason = foreign(request)
+        if reason:
+            return answers.problem(403, reason)
         caller = await self._gate.identify(request)
         if isinstance(caller, Refused):
             return answers.refusal(caller)
-        self._gate.sessions.close(request.cookies.get(COOKIE, ""))
-        await self._in_order(self._desk.noted, "logout", caller, address(request))
+        cookie = request.cookies.get(COOKIE, "")
+        if self._gate.session(cookie) is not None:  # nobody else leaves a line in the trail
+            self._gate.sessions.close(cookie)
+            await self._in_order(self._desk.noted, "logout", caller, address(request))
         answer = answers.document(_identity(Caller("", "nobody", frozenset())))
         answer.delete_cookie(COOKIE)
         return answer

@@ -181,6 +181,8 @@ def test_the_configured_token_is_an_admins(tmp_path: Path) -> None:
         ("", "viewer", ""),
         ("../x", "viewer", ""),
         ("new", "owner", ""),
+        ("local", "admin", ""),  # its session would pass for the run's token's
+        ("guest", "viewer", ""),
         ("new", "viewer", "short"),
     ],
 )
@@ -232,6 +234,18 @@ def test_a_page_logs_in_and_out(served: Served, by: str) -> None:
     assert served.ask("GET", "/v1/whoami", headers=page).document["csrf"] == page["x-aegis-csrf"]
     assert served.ask("POST", "/v1/logout", {}, page).status == 200
     assert served.ask("POST", "/v1/pause", {}, page).status == 401
+
+
+def test_only_who_is_logged_in_leaves_a_line_by_logging_out(served: Served) -> None:
+    _, page = login(served, {"token": TOKEN})
+    before = served.audit.tail()
+    foreign = page | {"Origin": "http://evil.example"}
+    assert served.ask("POST", "/v1/logout", {}, foreign).status == 403
+    assert served.ask("POST", "/v1/logout", {}, {"x-aegis-token": TOKEN}).status == 200
+    assert served.audit.tail() == before
+    assert served.ask("GET", "/status", headers=page).status == 200, "it is logged in still"
+    assert served.ask("POST", "/v1/logout", {}, page).status == 200
+    assert [row["what"] for row in served.audit.tail()[len(before) :]] == ["logout"]
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(served: Served) -> None:
