@@ -130,4 +130,6 @@ def _text(entry: object) -> str:
         return "-"
     if isinstance(entry, float):
         return f"{entry:,.4f}" if abs(entry) < 100 else f"{entry:,.1f}"
-    return f"{entry:,}" if isinstance(entry, int) else str(entry)
+    # What others wrote must not move the cursor of who reads it.
+    shown = f"{entry:,}" if isinstance(entry, int) else str(entry)
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)

@@ -66,6 +66,12 @@ def status(**changes: object) -> dict[str, Any]:
     return known | changes
 
 
+def test_what_others_wrote_moves_no_cursor() -> None:
+    lines = table([{"who": "\x1b[2J\nforged", "why": "größer\x07"}], ("who", "why"))
+    assert lines[1].split() == ["?[2J?forged", "größer?"]
+    assert len(lines) == 2
+
+
 def test_a_screen_says_state_rates_results_and_what_is_not_live() -> None:
     text = "\n".join(top_lines(status(), 200, 60))
     for said in (
