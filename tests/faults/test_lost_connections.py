@@ -102,7 +102,8 @@ def test_the_report_counts_what_was_healed(suffered: Suffered) -> None:
     assert {row["state"] for row in rows} == {"recovered"}
     assert sum(row["trades_healed"] for row in rows) > 0
     assert sum(row["trades_lost"] for row in rows) == 0
-    assert [row["what"] for row in rows if row["what"] == "late"] == ["late"] * 2, "both plans"
+    late = {row["source"] for row in rows if row["what"] == "late"}
+    assert len(late) == 2, "both plans; more than once where the machine was busy"
     log = (suffered.home / "logs" / "feed.log").read_text("utf-8")
     lines = [json.loads(line) for line in log.splitlines()]
     told = [line for line in lines if line["event"] == "RECONCILIATION"]
@@ -123,17 +124,17 @@ def test_while_data_was_late_no_entry_was_approved(suffered: Suffered) -> None:
     spans = []
     for index in range(INSTRUMENTS):
         mine = changes[changes["instrument_index"] == index]
-        held = mine[mine["liveness"] == Liveness.INVALID]["sequence"]
+        held = mine[mine["liveness"] == Liveness.INVALID]["sequence"].tolist()
         free = mine[mine["liveness"] == Liveness.LIVE]["sequence"]
-        assert len(held) == 1
-        spans.append((int(held[0]), int(free[free > held[0]][0])))
+        assert held
+        spans.append([(began, int(free[free > began][0])) for began in held])
     events = suffered.records(SOURCE_EVENTS_BRAIN)
     entries = events[
         (events["event_type"] == EventType.ORDER_REQUEST) & (events["flags"] & EVENT_ENTRY > 0)
     ]
     for entry in entries:
-        began, ended = spans[int(entry["instrument_index"])]
-        assert not began < int(entry["cause_sequence"]) < ended
+        for began, ended in spans[int(entry["instrument_index"])]:
+            assert not began < int(entry["cause_sequence"]) < ended
 
 
 def test_the_journal_has_the_feeds_own_word_of_it(suffered: Suffered) -> None:
