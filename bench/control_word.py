@@ -42,7 +42,7 @@ WORD_S = 0.15  # one of them
 REFUSED_MIN = 5  # of them: like ones of a minute are counted, not written, and tell no time
 OPEN_S = 5.0  # for the last order to be cancelled
 SPAN_S = 5.0  # with pages, and without them, twice in a pass
-JOURNAL_S = 1.0  # for the journal to hold what the brain just wrote
+JOURNAL_S = 60.0  # at most, for the journal to hold what the brain just wrote
 SPANS = {"tick to order": "tick_to_order_ns", "lag": "lag_ns"}
 SETTLED = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED)
 SEEN = "halt, seen by the brain"
@@ -113,13 +113,7 @@ class Word:
 
     def settled_ns(self, since_ns: int, until_ns: int) -> int:
         """Return when the brain heard that the last order of a span was settled, by its journal."""
-        deadline_s = time.monotonic() + OPEN_S
-        parts: list[Records] = []
-        while not parts or parts[-1]["time_ns"][-1] <= until_ns:
-            assert time.monotonic() < deadline_s, "the journal does not say"
-            parts += self._fresh()
-            time.sleep(0.01)
-        return last_settled_ns(parts, since_ns, until_ns)
+        return last_settled_ns(written(self._events, "time_ns", until_ns), since_ns, until_ns)
 
     def until_resting(self, count: int) -> None:
         """Wait until the venue has taken so many orders by hand since the last look at the journal.
@@ -149,8 +143,9 @@ class Word:
                 self._control.set_main(OperatorWord.TRADING_STATE, TradingState.ENABLED)
                 time.sleep(0.05)
                 found[BARE].append(sleeper.wake_ns() / 1e6)
-        time.sleep(JOURNAL_S)
-        parts, quotes = self._fresh(), Received(fresh(self._quotes))
+        until_ns = time.monotonic_ns()
+        parts = written(self._events, "time_ns", until_ns)
+        quotes = Received(written(self._quotes, "receive_time_ns", until_ns))
         later = 0
         for began_ns, ended_ns in spans:
             seen_ns = first_halt_ns(parts, began_ns)
@@ -187,6 +182,23 @@ def fresh(reader: SourceReader) -> list[Records]:
     parts: list[Records] = []
     while batches := reader.poll():
         parts += [batch.records for batch in batches]
+    return parts
+
+
+def written(reader: SourceReader, stamp: str, until_ns: int) -> list[Records]:
+    """Return what was written to a source since the last time, once it holds all up to a time.
+
+    Args:
+        reader: of the source, which goes on.
+        stamp: field of its records that says when.
+        until_ns: monotonic time.
+    """
+    deadline_s = time.monotonic() + JOURNAL_S
+    parts: list[Records] = []
+    while not parts or parts[-1][stamp][-1] <= until_ns:
+        assert time.monotonic() < deadline_s, "the journal does not come so far"
+        parts += [part for part in fresh(reader) if len(part)]
+        time.sleep(0.01)
     return parts
 
 
