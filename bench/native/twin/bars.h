@@ -63,7 +63,7 @@ inline double window_sum(const double *newest, i64 span) {
             lanes[lane] += at[k + lane];
     for (; k < span; ++k)
         lanes[0] += at[k];
-    return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+    return lanes[0] + lanes[1] + lanes[2] + lanes[3];
 }
 
 inline double update_ema(double &cell, i64 number, i64 span, double close) {
@@ -105,7 +105,7 @@ inline double deviation_bps(const double *returned, i64 number, i64 span) {
             lanes[lane] += at[k + lane] * at[k + lane];
     for (; k < span; ++k)
         lanes[0] += at[k] * at[k];
-    const double squares = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+    const double squares = lanes[0] + lanes[1] + lanes[2] + lanes[3];
     return std::sqrt(squares / double(span)) * 10'000.0;
 }
 
@@ -127,15 +127,22 @@ inline double deviation(const double *close, i64 number, i64 span) {
     if (number < span - 1)
         return UNKNOWN;
     const double *at = close - span + 1;
-    double total[2] = {}, squares[2] = {};
-    for (i64 k = 0; k + 2 <= span; k += 2)
-        for (int lane = 0; lane < 2; ++lane) {
-            const double difference = at[k + lane] - *close;
-            total[lane] += difference;
-            squares[lane] += difference * difference;
-        }
-    const double share = 1.0 / double(span), mean = (total[0] + total[1]) * share;
-    const double variance = (squares[0] + squares[1]) * share - mean * mean;
+    double total[4] = {}, squares[4] = {};
+    const auto take = [&](i64 k, int lane) {
+        const double difference = at[k] - *close;
+        total[lane] += difference;
+        squares[lane] += difference * difference;
+    };
+    i64 k = 0;
+    for (; k + 4 <= span; k += 4)
+        for (int lane = 0; lane < 4; ++lane)
+            take(k + lane, lane);
+    for (; k < span; ++k)
+        take(k, 0);
+    const double share = 1.0 / double(span);
+    const double mean = (total[0] + total[1] + total[2] + total[3]) * share;
+    const double variance =
+        (squares[0] + squares[1] + squares[2] + squares[3]) * share - mean * mean;
     return variance > 0.0 ? -mean / std::sqrt(variance) : UNKNOWN;
 }
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
 from engine.domain.features.series import CLOSE, HIGH, LOW, OPEN
+from engine.domain.features.windows import distance_between
 from engine.domain.kernel import Floats, fused, kernel
 
 DOJI = kernel_number("candles.doji")
@@ -60,19 +61,13 @@ def bottom_of(series: Floats, at: int) -> float:
 @kernel
 def mean_body(series: Floats, at: int) -> float:
     """Return the mean body of the 10 bars before."""
-    total = 0.0
-    for before in range(at - BODY_BARS, at):
-        total += body_of(series, before)
-    return total / BODY_BARS
+    return distance_between(series, CLOSE, at - 1, OPEN, at - 1, BODY_BARS) / BODY_BARS
 
 
 @kernel
 def mean_range(series: Floats, at: int, bars: int) -> float:
     """Return the mean range of the bars before."""
-    total = 0.0
-    for before in range(at - bars, at):
-        total += series[HIGH, before] - series[LOW, before]
-    return total / bars
+    return distance_between(series, HIGH, at - 1, LOW, at - 1, bars) / bars
 
 
 @kernel

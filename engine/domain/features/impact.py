@@ -8,8 +8,14 @@ import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
 from engine.domain.features.series import BALANCE, CLOSE, RETURN, TO_BPS, TRADES, VOLUME, ratio
-from engine.domain.features.windows import distance_from, products_of, window_sum
-from engine.domain.kernel import Floats, kernel
+from engine.domain.features.windows import (
+    LANES_MASK,
+    LANES_SHIFT,
+    distance_from,
+    products_of,
+    window_sum,
+)
+from engine.domain.kernel import Floats, fused, kernel
 
 AMIHUD_BPS = kernel_number("impact.amihud_bps")
 KYLE_BPS = kernel_number("impact.kyle_bps")
@@ -17,6 +23,14 @@ VPIN = kernel_number("impact.vpin")
 ROLL_BPS = kernel_number("impact.roll_bps")
 ARRIVALS = kernel_number("impact.arrivals")
 TRADE_SIZE = kernel_number("impact.trade_size")
+
+
+@fused
+def cost_of(series: Floats, at: int) -> float:
+    """Return a bar's absolute return per volume; 0 without volume."""
+    volume = series[VOLUME, at]
+    cost = abs(series[RETURN, at]) / volume
+    return cost if volume > 0.0 else 0.0
 
 
 @kernel
@@ -27,17 +41,20 @@ def amihud_bps(series: Floats, place: int, number: int, bars: int) -> float:
     """
     if number < bars:
         return np.nan
-    total = 0.0
-    volume = 0.0
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one += cost_of(series, at)
+        two += cost_of(series, at + 1)
+        three += cost_of(series, at + 2)
+        four += cost_of(series, at + 3)
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        one += cost_of(series, at)
     count = 0
     for at in range(place - bars + 1, place + 1):
-        if series[VOLUME, at] > 0.0:
-            total += abs(series[RETURN, at]) / series[VOLUME, at]
-            volume += series[VOLUME, at]
-            count += 1
-    if count == 0:
-        return np.nan
-    return total / count * (volume / count) * TO_BPS
+        count += int(series[VOLUME, at] > 0.0)
+    volume = window_sum(series, VOLUME, place, bars)
+    return ratio((one + two + three + four) * volume * TO_BPS, float(count * count))
 
 
 @kernel
@@ -63,6 +80,13 @@ def vpin(series: Floats, place: int, number: int, bars: int) -> float:
     return ratio(one_sided, window_sum(series, VOLUME, place, bars))
 
 
+@fused
+def turn_of(series: Floats, at: int) -> float:
+    """Return a bar's move times the move before it."""
+    before = series[CLOSE, at - 1]
+    return (series[CLOSE, at] - before) * (before - series[CLOSE, at - 2])
+
+
 @kernel
 def roll_bps(series: Floats, place: int, number: int, bars: int) -> float:
     """Return Roll's spread from how moves turn back, bps, negative where they go on instead.
@@ -71,10 +95,16 @@ def roll_bps(series: Floats, place: int, number: int, bars: int) -> float:
     """
     if number < bars + 1:
         return np.nan
-    shared = 0.0
-    for at in range(place - bars + 1, place + 1):
-        move = series[CLOSE, at] - series[CLOSE, at - 1]
-        shared += move * (series[CLOSE, at - 1] - series[CLOSE, at - 2])
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one += turn_of(series, at)
+        two += turn_of(series, at + 1)
+        three += turn_of(series, at + 2)
+        four += turn_of(series, at + 3)
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        one += turn_of(series, at)
+    shared = one + two + three + four
     drift = (series[CLOSE, place] - series[CLOSE, place - bars]) / bars
     drift_before = (series[CLOSE, place - 1] - series[CLOSE, place - bars - 1]) / bars
     covariance = shared / bars - drift * drift_before

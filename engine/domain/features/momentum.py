@@ -19,6 +19,8 @@ from engine.domain.features.series import (
     ratio,
 )
 from engine.domain.features.windows import (
+    LANES_MASK,
+    LANES_SHIFT,
     distance_from,
     window_high,
     window_low,
@@ -124,6 +126,27 @@ def cci(series: Floats, place: int, number: int, bars: int) -> float:
     return (series[TYPICAL, place] - mean) * bars / (1.5 * spread)
 
 
+@fused
+def pressure_of(series: Floats, at: int) -> float:
+    """Return how far a bar's close rose above its true low."""
+    return series[CLOSE, at] - min(series[LOW, at], series[CLOSE, at - 1])
+
+
+@kernel
+def window_pressure(series: Floats, place: int, bars: int) -> float:
+    """Return the sum of the window's pressures."""
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one += pressure_of(series, at)
+        two += pressure_of(series, at + 1)
+        three += pressure_of(series, at + 2)
+        four += pressure_of(series, at + 3)
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        one += pressure_of(series, at)
+    return one + two + three + four
+
+
 @kernel
 def weighted_pressure(series: Floats, place: int, number: int, lengths: Floats) -> float:
     """Return pressure over three windows, the short one weighing 4, the middle 2, the long 1.
@@ -138,10 +161,10 @@ def weighted_pressure(series: Floats, place: int, number: int, lengths: Floats) 
     bought, ranges, total, bars = 0.0, 0.0, 0.0, 0
     for k in range(3):
         # Each window holds the one before it, which is added up already.
-        for at in range(place - int(lengths[k]) + 1, place - bars + 1):
-            bought += series[CLOSE, at] - min(series[LOW, at], series[CLOSE, at - 1])
-            ranges += series[TRUE_RANGE, at]
-        bars = int(lengths[k])
+        older = int(lengths[k]) - bars
+        bought += window_pressure(series, place - bars, older)
+        ranges += window_sum(series, TRUE_RANGE, place - bars, older)
+        bars += older
         total += ratio(bought, ranges) * (4 >> k)
     return total / 7.0
 

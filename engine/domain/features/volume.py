@@ -21,12 +21,14 @@ from engine.domain.features.series import (
     ratio,
 )
 from engine.domain.features.windows import (
+    LANES_MASK,
+    LANES_SHIFT,
     newest_deviation,
     products_of,
-    weighted_spread_of,
+    weighted_squares_of,
     window_sum,
 )
-from engine.domain.kernel import Floats, kernel
+from engine.domain.kernel import Floats, fused, kernel
 
 RELATIVE = kernel_number("volume.relative")
 TAKER_BALANCE = kernel_number("volume.taker_balance")
@@ -39,6 +41,7 @@ FORCE = kernel_number("volume.force")
 VWAP_DISTANCE = kernel_number("volume.vwap_distance")
 DAY_VWAP_DISTANCE = kernel_number("volume.day_vwap_distance")
 DAY_DELTA = kernel_number("volume.day_delta")
+SPAN_MIN = 1e-300  # below any difference of prices
 
 
 @kernel
@@ -66,18 +69,39 @@ def deviation_of_volume(series: Floats, place: int, number: int, bars: int) -> f
     return newest_deviation(series, VOLUME, place, bars, 0.0)
 
 
+@fused
+def signed_volume(series: Floats, at: int) -> float:
+    """Return the volume of a bar that closed higher, that of one that closed lower below zero."""
+    move, volume = series[CLOSE, at] - series[CLOSE, at - 1], series[VOLUME, at]
+    # One number is chosen rather than one of two ways gone: which it is cannot be foreseen.
+    rising = volume if move > 0.0 else 0.0
+    return -volume if move < 0.0 else rising
+
+
 @kernel
 def direction(series: Floats, place: int, number: int, bars: int) -> float:
     """Return volume of rising minus volume of falling bars, over all volume of the window."""
     if number < bars:
         return np.nan
-    signed = 0.0
-    for at in range(place - bars + 1, place + 1):
-        move, volume = series[CLOSE, at] - series[CLOSE, at - 1], series[VOLUME, at]
-        # One number is chosen rather than one of two ways gone: which it is cannot be foreseen.
-        rising = volume if move > 0.0 else 0.0
-        signed += -volume if move < 0.0 else rising
-    return ratio(signed, window_sum(series, VOLUME, place, bars))
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one += signed_volume(series, at)
+        two += signed_volume(series, at + 1)
+        three += signed_volume(series, at + 2)
+        four += signed_volume(series, at + 3)
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        one += signed_volume(series, at)
+    return ratio(one + two + three + four, window_sum(series, VOLUME, place, bars))
+
+
+@fused
+def flow_of(series: Floats, at: int) -> float:
+    """Return a bar's volume times the close's place in it, -1 to 1; 0 in a flat bar."""
+    high, low = series[HIGH, at], series[LOW, at]
+    # Nothing over what is next to nothing is nothing: no way of its own for a flat bar.
+    place = (2.0 * series[CLOSE, at] - high - low) / max(high - low, SPAN_MIN)
+    return place * series[VOLUME, at]
 
 
 @kernel
@@ -85,12 +109,16 @@ def money_flow(series: Floats, place: int, number: int, bars: int) -> float:
     """Return volume weighted with the close's place in its bar, over all volume (Chaikin)."""
     if number < bars - 1:
         return np.nan
-    flow = 0.0
-    for at in range(place - bars + 1, place + 1):
-        high, low = series[HIGH, at], series[LOW, at]
-        if high > low:
-            flow += (2.0 * series[CLOSE, at] - high - low) / (high - low) * series[VOLUME, at]
-    return ratio(flow, window_sum(series, VOLUME, place, bars))
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one += flow_of(series, at)
+        two += flow_of(series, at + 1)
+        three += flow_of(series, at + 2)
+        four += flow_of(series, at + 3)
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        one += flow_of(series, at)
+    return ratio(one + two + three + four, window_sum(series, VOLUME, place, bars))
 
 
 @kernel
@@ -156,7 +184,8 @@ def vwap_distance(
     if number < bars - 1 or not volume > 0.0:
         return
     close = series[CLOSE, place]
-    total, squares = weighted_spread_of(series, TYPICAL, VOLUME, place, bars, close)
+    total = products_of(series, TYPICAL, place, close, VOLUME, place, 0.0, bars)
+    squares = weighted_squares_of(series, TYPICAL, VOLUME, place, bars, close)
     mean = total / volume
     variance = squares / volume - mean * mean
     features[column] = -mean * per_atr

@@ -9,6 +9,9 @@ So there are four sums, of every fourth number each, which are put together at t
     four  3   7  11  ...
 
 The order is written down rather than left to the compiler, so that every CPU finds the same bits.
+How it is written decides what the compiler makes of it: one sum to a loop, what is left over into
+the first lane, lanes added up one after the other, and it takes four lanes at a time; in pairs, and
+it takes two, or looks numbers up one by one (bench.features, 2026-11-22: an eighth of a bar's).
 
 A window is told by its column, the place of its newest number and how many there are; a slice of
 the column would be held against the column's ends at each call.
@@ -37,7 +40,7 @@ def window_sum(series: Floats, column: int, place: int, bars: int) -> float:
         four += series[column, at + 3]
     for at in range(place + 1 - (bars & LANES_MASK), place + 1):
         one += series[column, at]
-    return (one + two) + (three + four)
+    return one + two + three + four
 
 
 @kernel
@@ -90,13 +93,14 @@ def distance_between(
     away = other_place - place
     for k in range(bars >> LANES_SHIFT):
         at = place - bars + 1 + 4 * k
-        one += abs(series[column, at] - series[other, at + away])
-        two += abs(series[column, at + 1] - series[other, at + 1 + away])
-        three += abs(series[column, at + 2] - series[other, at + 2 + away])
-        four += abs(series[column, at + 3] - series[other, at + 3 + away])
+        there = at + away
+        one += abs(series[column, at] - series[other, there])
+        two += abs(series[column, at + 1] - series[other, there + 1])
+        three += abs(series[column, at + 2] - series[other, there + 2])
+        four += abs(series[column, at + 3] - series[other, there + 3])
     for at in range(place + 1 - (bars & LANES_MASK), place + 1):
         one += abs(series[column, at] - series[other, at + away])
-    return (one + two) + (three + four)
+    return one + two + three + four
 
 
 @kernel
@@ -117,7 +121,7 @@ def distance_from(series: Floats, column: int, place: int, bars: int, mean: floa
         four += abs(series[column, at + 3] - mean)
     for at in range(place + 1 - (bars & LANES_MASK), place + 1):
         one += abs(series[column, at] - mean)
-    return (one + two) + (three + four)
+    return one + two + three + four
 
 
 @kernel
@@ -126,10 +130,12 @@ def squares_between(series: Floats, column: int, place: int, bars: int, lag: int
     one, two, three, four = 0.0, 0.0, 0.0, 0.0
     for k in range(bars >> LANES_SHIFT):
         at = place - bars + 1 + 4 * k
-        first = series[column, at] - series[column, at - lag]
-        second = series[column, at + 1] - series[column, at + 1 - lag]
-        third = series[column, at + 2] - series[column, at + 2 - lag]
-        fourth = series[column, at + 3] - series[column, at + 3 - lag]
+        # WHY: of at + 1 - lag the compiler does not see that it follows at - lag, and gathers.
+        before = at - lag
+        first = series[column, at] - series[column, before]
+        second = series[column, at + 1] - series[column, before + 1]
+        third = series[column, at + 2] - series[column, before + 2]
+        fourth = series[column, at + 3] - series[column, before + 3]
         one += first * first
         two += second * second
         three += third * third
@@ -137,7 +143,7 @@ def squares_between(series: Floats, column: int, place: int, bars: int, lag: int
     for at in range(place + 1 - (bars & LANES_MASK), place + 1):
         first = series[column, at] - series[column, at - lag]
         one += first * first
-    return (one + two) + (three + four)
+    return one + two + three + four
 
 
 @kernel
@@ -167,13 +173,14 @@ def products_of(
     away = other_place - place
     for k in range(bars >> LANES_SHIFT):
         at = place - bars + 1 + 4 * k
-        one += (series[column, at] - mean) * (series[other, at + away] - other_mean)
-        two += (series[column, at + 1] - mean) * (series[other, at + 1 + away] - other_mean)
-        three += (series[column, at + 2] - mean) * (series[other, at + 2 + away] - other_mean)
-        four += (series[column, at + 3] - mean) * (series[other, at + 3 + away] - other_mean)
+        there = at + away
+        one += (series[column, at] - mean) * (series[other, there] - other_mean)
+        two += (series[column, at + 1] - mean) * (series[other, there + 1] - other_mean)
+        three += (series[column, at + 2] - mean) * (series[other, there + 2] - other_mean)
+        four += (series[column, at + 3] - mean) * (series[other, there + 3] - other_mean)
     for at in range(place + 1 - (bars & LANES_MASK), place + 1):
         one += (series[column, at] - mean) * (series[other, at + away] - other_mean)
-    return (one + two) + (three + four)
+    return one + two + three + four
 
 
 @kernel
@@ -183,15 +190,57 @@ def along_of(
     """Return the sum of numbers, taken from their mean, times places, taken from the middle one."""
     one, two, three, four = 0.0, 0.0, 0.0, 0.0
     first = place - bars + 1
+    away, away_2, away_3, away_4 = -middle, 1.0 - middle, 2.0 - middle, 3.0 - middle
     for k in range(bars >> LANES_SHIFT):
         at = first + 4 * k
-        one += (4 * k - middle) * (series[column, at] - mean)
-        two += (4 * k + 1 - middle) * (series[column, at + 1] - mean)
-        three += (4 * k + 2 - middle) * (series[column, at + 2] - mean)
-        four += (4 * k + 3 - middle) * (series[column, at + 3] - mean)
-    for k in range(bars - (bars & LANES_MASK), bars):
-        one += (k - middle) * (series[column, first + k] - mean)
-    return (one + two) + (three + four)
+        one += away * (series[column, at] - mean)
+        two += away_2 * (series[column, at + 1] - mean)
+        three += away_3 * (series[column, at + 2] - mean)
+        four += away_4 * (series[column, at + 3] - mean)
+        away += 4.0
+        away_2 += 4.0
+        away_3 += 4.0
+        away_4 += 4.0
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        one += away * (series[column, at] - mean)
+        away += 1.0
+    return one + two + three + four
+
+
+@kernel
+def cubes_from(series: Floats, column: int, place: int, bars: int, mean: float) -> float:
+    """Return the sum of the third powers of the differences from one number."""
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        first, second = series[column, at] - mean, series[column, at + 1] - mean
+        third, fourth = series[column, at + 2] - mean, series[column, at + 3] - mean
+        one += first * first * first
+        two += second * second * second
+        three += third * third * third
+        four += fourth * fourth * fourth
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        first = series[column, at] - mean
+        one += first * first * first
+    return one + two + three + four
+
+
+@kernel
+def fourths_from(series: Floats, column: int, place: int, bars: int, mean: float) -> float:
+    """Return the sum of the fourth powers of the differences from one number."""
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        first, second = series[column, at] - mean, series[column, at + 1] - mean
+        third, fourth = series[column, at + 2] - mean, series[column, at + 3] - mean
+        one += first * first * (first * first)
+        two += second * second * (second * second)
+        three += third * third * (third * third)
+        four += fourth * fourth * (fourth * fourth)
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        first = series[column, at] - mean
+        one += first * first * (first * first)
+    return one + two + three + four
 
 
 @kernel
@@ -199,24 +248,24 @@ def powers_of(
     series: Floats, column: int, place: int, bars: int, mean: float
 ) -> tuple[float, float, float]:
     """Return the sums of the second, third and fourth powers of differences from the mean."""
-    two, three, four = 0.0, 0.0, 0.0
-    two_odd, three_odd, four_odd = 0.0, 0.0, 0.0
-    for k in range(bars >> 1):
-        at = place - bars + 1 + 2 * k
-        even, odd = series[column, at] - mean, series[column, at + 1] - mean
-        square, square_odd = even * even, odd * odd
-        two += square
-        two_odd += square_odd
-        three += square * even
-        three_odd += square_odd * odd
-        four += square * square
-        four_odd += square_odd * square_odd
-    if bars & 1:
-        last = series[column, place] - mean
-        two += last * last
-        three += last * last * last
-        four += last * last * (last * last)
-    return two + two_odd, three + three_odd, four + four_odd
+    two = products_of(series, column, place, mean, column, place, mean, bars)
+    three = cubes_from(series, column, place, bars, mean)
+    return two, three, fourths_from(series, column, place, bars, mean)
+
+
+@kernel
+def differences_from(series: Floats, column: int, place: int, bars: int, centre: float) -> float:
+    """Return the sum of the differences from one number."""
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        one += series[column, at] - centre
+        two += series[column, at + 1] - centre
+        three += series[column, at + 2] - centre
+        four += series[column, at + 3] - centre
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        one += series[column, at] - centre
+    return one + two + three + four
 
 
 @kernel
@@ -225,26 +274,17 @@ def window_spread(series: Floats, column: int, place: int, bars: int) -> tuple[f
 
     Of differences, so that large prices lose no digits. Rounding may leave a variance below zero.
     """
-    newest = series[column, place]
-    total, total_odd, squares, squares_odd = 0.0, 0.0, 0.0, 0.0
-    # The last of an odd number of bars is the newest itself, which differs by nothing.
-    for k in range(bars >> 1):
-        at = place - bars + 1 + 2 * k
-        even, odd = series[column, at] - newest, series[column, at + 1] - newest
-        total += even
-        total_odd += odd
-        squares += even * even
-        squares_odd += odd * odd
-    share = 1.0 / bars
-    mean = (total + total_odd) * share
-    return mean, (squares + squares_odd) * share - mean * mean
+    newest, share = series[column, place], 1.0 / bars
+    mean = differences_from(series, column, place, bars, newest) * share
+    squares = products_of(series, column, place, newest, column, place, newest, bars)
+    return mean, squares * share - mean * mean
 
 
 @kernel
-def weighted_spread_of(
+def weighted_squares_of(
     series: Floats, column: int, weights: int, place: int, bars: int, centre: float
-) -> tuple[float, float]:
-    """Return the weighted sums of the differences from a number, and of their squares.
+) -> float:
+    """Return the weighted sum of the squared differences from a number.
 
     Args:
         series: the columns.
@@ -254,19 +294,19 @@ def weighted_spread_of(
         bars: of the window.
         centre: the number.
     """
-    total, total_odd, squares, squares_odd = 0.0, 0.0, 0.0, 0.0
-    for k in range(bars >> 1):
-        at = place - bars + 1 + 2 * k
-        even, odd = series[column, at] - centre, series[column, at + 1] - centre
-        total += even * series[weights, at]
-        total_odd += odd * series[weights, at + 1]
-        squares += even * even * series[weights, at]
-        squares_odd += odd * odd * series[weights, at + 1]
-    if bars & 1:
-        difference = series[column, place] - centre
-        total += difference * series[weights, place]
-        squares += difference * difference * series[weights, place]
-    return total + total_odd, squares + squares_odd
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        first, second = series[column, at] - centre, series[column, at + 1] - centre
+        third, fourth = series[column, at + 2] - centre, series[column, at + 3] - centre
+        one += first * first * series[weights, at]
+        two += second * second * series[weights, at + 1]
+        three += third * third * series[weights, at + 2]
+        four += fourth * fourth * series[weights, at + 3]
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        first = series[column, at] - centre
+        one += first * first * series[weights, at]
+    return one + two + three + four
 
 
 @kernel

@@ -64,11 +64,12 @@ def test_a_reading_of_two_windows_equals_numpys(form: Form, bars: int, back: int
 
 @FORMS
 @given(bars=LENGTHS)
-def test_a_weighted_spread_equals_numpys(form: Form, bars: int) -> None:
+def test_differences_from_a_number_equal_numpys(form: Form, bars: int) -> None:
     x, y = newest(1, bars), newest(2, bars)
-    spread = (((x - 4.0) * y).sum(), ((x - 4.0) ** 2 * y).sum())
-    found = form(windows.weighted_spread_of)(SERIES, 1, 2, PLACE, bars, 4.0)
-    assert found == pytest.approx(spread, rel=1e-11, abs=1e-9)
+    found = form(windows.differences_from)(SERIES, 1, PLACE, bars, 4.0)
+    assert found == pytest.approx((x - 4.0).sum(), rel=1e-12, abs=1e-9)
+    found = form(windows.weighted_squares_of)(SERIES, 1, 2, PLACE, bars, 4.0)
+    assert found == pytest.approx(((x - 4.0) ** 2 * y).sum(), rel=1e-12)
 
 
 @FORMS
