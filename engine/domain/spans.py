@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan
-from engine.domain.features.series import CLOSE, DAY_S, HIGH, LOW, START_S
+from engine.domain.features.series import CLOSE, DAY_S, HIGH, LOW, START_S, stretch_of
 from engine.domain.kernel import Floats, Record, kernel
 from engine.domain.structure_state import ZONES, Part, StructureKind, emit_broken, emit_zone
 
@@ -51,14 +51,14 @@ def local_s(plan: FeaturePlan, row: Record, zone: int, start_s: float) -> float:
 @kernel
 def session_of(row: Record, zone: int, seconds: float) -> int:
     """Return the local day of the session a local time lies in, -1 outside; notes how far in."""
-    day = seconds // DAY_S
+    day = int(stretch_of(seconds, DAY_S))
     within = seconds - day * DAY_S
     opens, closes = SESSION_OPENS_S[zone], SESSION_CLOSES_S[zone]
     row["session_share"][_ASIA - 1 + zone] = np.nan
     if (day + 3) % 7 >= SATURDAY or within < opens or within >= closes:
         return -1
     row["session_share"][_ASIA - 1 + zone] = (within - opens) / (closes - opens)
-    return int(day)
+    return day
 
 
 @kernel
@@ -121,7 +121,7 @@ def update_spans(plan: FeaturePlan, row: Record, series: Floats, place: int, num
     """Fold bar `number` into every span, in place."""
     start_s = series[START_S, place]
     high, low, close = series[HIGH, place], series[LOW, place], series[CLOSE, place]
-    day = int(start_s // DAY_S)
+    day = int(stretch_of(start_s, DAY_S))
     apply_span(row, _DAY, day, high, low, close, number)
     apply_span(row, _WEEK, (day + 3) // 7, high, low, close, number)
     apply_span(row, _MONTH, month_of(day), high, low, close, number)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, DAY_S, START_S
+from engine.domain.features.series import CLOSE, DAY_S, START_S, stretch_of
 from engine.domain.kernel import Floats, Record, kernel
 
 DAY_CIRCLE = kernel_number("calendar.day_circle")
@@ -21,7 +21,8 @@ MONDAY_S = 4.0 * DAY_S  # 1970-01-01 was a Thursday: the first Monday is four da
 @kernel
 def circle(seconds: float, period_s: float, features: Floats, column: int) -> None:
     """Write where on its circle the time stands, in place, so that its end meets its start."""
-    angle = 2.0 * math.pi * (seconds % period_s) / period_s
+    passed = seconds - stretch_of(seconds, period_s) * period_s
+    angle = 2.0 * math.pi * passed / period_s
     features[column] = math.sin(angle)
     features[column + 1] = math.cos(angle)
 

@@ -30,6 +30,7 @@ from engine.domain.features.series import (
     VOLUME,
     place_of,
     push_bar,
+    stretch_of,
 )
 from engine.domain.features.volatility import ATR_BARS, update_atr
 from engine.domain.kernel import Floats, kernel
@@ -123,11 +124,11 @@ def fold_layer(
         memory: state of the rows.
     """
     words = series[WORDS]
-    part = inputs[START_S] // span_s
+    part = stretch_of(inputs[START_S], span_s)
     if words[IS_OPEN] != 0.0 and words[PART] != part:
         close_stretch(plan, series, memory)
     merge_bar(words, inputs, part, span_s)
-    if (inputs[START_S] + timeframe_s) // span_s != part:
+    if stretch_of(inputs[START_S] + timeframe_s, span_s) != part:
         close_stretch(plan, series, memory)
 
 

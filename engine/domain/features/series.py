@@ -159,13 +159,24 @@ def push_bar(series: Floats, number: int, inputs: Floats) -> bool:
     return True
 
 
+@fused
+def stretch_of(time_s: float, length_s: float) -> float:
+    """Return in which stretch of a length a time lies, counted from 1970: time_s // length_s.
+
+    Of whole lengths, and without the remainder, which a library finds bit by bit.
+    """
+    number = np.floor(time_s / length_s)
+    # WHY: a time just before a stretch's end may be divided up to it.
+    return number - 1.0 if number * length_s > time_s else number
+
+
 @kernel
 def begin_day(series: Floats, place: int, memory: Floats, cell: int) -> bool:
     """Return whether the bar is the first seen of its UTC day; counts the days, in place.
 
     Cells: days seen (0: no bar yet), the day.
     """
-    day = series[START_S, place] // DAY_S
+    day = stretch_of(series[START_S, place], DAY_S)
     if memory[cell] > 0.0 and day == memory[cell + 1]:
         return False
     memory[cell] += 1.0

@@ -1,7 +1,11 @@
 """Closed bars as columns: every window lies in one piece, and a bar costs one place a column."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from engine.domain.features.series import (
     BALANCE,
@@ -14,6 +18,7 @@ from engine.domain.features.series import (
     WINDOW_MAX,
     place_of,
     push_bar,
+    stretch_of,
 )
 from tests.feature_bars import random_bars
 
@@ -58,3 +63,10 @@ def test_what_is_no_bar_changes_nothing_and_begins_no_lap(number: int) -> None:
     broken[CLOSE] = np.nan
     assert not push_bar(series, number, broken)
     np.testing.assert_array_equal(series, before)
+
+
+@given(time_s=st.floats(-1e9, 1e10), length_s=st.sampled_from([60, 900, 3_600, 86_400, 604_800]))
+@example(time_s=math.nextafter(1_700_006_400, 0), length_s=86_400)
+@example(time_s=1_700_006_400, length_s=86_400)
+def test_a_stretch_is_that_of_the_floor(time_s: float, length_s: float) -> None:
+    assert stretch_of(time_s, length_s) == time_s // length_s
