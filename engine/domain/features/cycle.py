@@ -235,26 +235,34 @@ def cyber(
 
 
 @kernel
+def begin_roofing(spans: Floats, memory: Floats, cell: int) -> None:
+    """Write what the filters weigh with, in place: they are the same at every bar."""
+    angle = math.sqrt(0.5) * 2.0 * math.pi / spans[1]
+    memory[cell] = (math.cos(angle) + math.sin(angle) - 1.0) / math.cos(angle)
+    decay = math.exp(-math.sqrt(2.0) * math.pi / spans[0])
+    memory[cell + 1] = 2.0 * decay * math.cos(math.sqrt(2.0) * math.pi / spans[0])
+    memory[cell + 2] = -decay * decay
+
+
+@kernel
 def roofing(
     series: Floats, place: int, number: int, spans: Floats, memory: Floats, cell: int
 ) -> float:
     """Return closes between two periods, ticks: a high-pass, then Ehlers' super smoother.
 
-    Cells: two of the high-pass, the smoothed value before and the one before that.
+    Cells: two of the high-pass, the smoothed value before and the one before that, three weights.
 
     Args:
         spans: shortest and longest period that passes, bars.
     """
     if number < 2:
         return np.nan
-    angle = math.sqrt(0.5) * 2.0 * math.pi / spans[1]
-    weight = (math.cos(angle) + math.sin(angle) - 1.0) / math.cos(angle)
+    if number == 2:
+        begin_roofing(spans, memory, cell + 4)
+    weight, first, second = memory[cell + 4], memory[cell + 5], memory[cell + 6]
     curve = series[CLOSE, place] - 2.0 * series[CLOSE, place - 1] + series[CLOSE, place - 2]
     before = memory[cell]
     passed = fold_high_pass(memory, cell, weight, curve)
-    decay = math.exp(-math.sqrt(2.0) * math.pi / spans[0])
-    first = 2.0 * decay * math.cos(math.sqrt(2.0) * math.pi / spans[0])
-    second = -decay * decay
     value = (1.0 - first - second) * (passed + before) / 2.0
     value += first * memory[cell + 2] + second * memory[cell + 3]
     memory[cell + 3] = memory[cell + 2]

@@ -113,7 +113,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
             cells=HILBERT_CELLS, outputs=("period", "phase", "sine", "lead", "trend", "angle")
         ),
         "cycle.cyber": Shape(("weight",), cells=2),
-        "cycle.roofing": Shape(("span_short", "span_long"), cells=4),
+        "cycle.roofing": Shape(("span_short", "span_long"), cells=7),
         "statistics.deviation": Shape(("bars",)),
         "statistics.moments": Shape(("bars",), outputs=("skew", "kurtosis")),
         "statistics.autocorrelation": Shape(("bars", "lag")),
