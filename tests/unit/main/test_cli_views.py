@@ -154,11 +154,14 @@ def on_terminal(script: str, keys: bytes | None) -> str:
                 break  # the last one let go of the terminal
             if not part:
                 break
-            if b"first" in part and keys is None:
+            was_shown = b"first" in seen
+            seen += part  # a terminal gives a word in pieces, too
+            if b"first" not in seen or was_shown:
+                continue
+            if keys is None:
                 process.send_signal(signal.SIGINT)
-            elif b"first" in part:
-                os.write(master, keys or b"")
-            seen += part
+            else:
+                os.write(master, keys)
     finally:
         process.kill()
         process.wait()
