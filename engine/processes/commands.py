@@ -34,6 +34,7 @@ TEXT = (struct.Struct("<40s"), 200)
 REQUEST_ID = (struct.Struct("<q"), 240)
 
 RESUME_REASON_LENGTH_MIN = 3
+HELD: Final = "cancelling all orders; no position is closed while HALTED: resume, then flatten"
 STATE_FILE = "trading_state.json"  # in the state directory; a halt survives a restart
 
 
@@ -141,9 +142,14 @@ class Commands:
         return self._set_state(TradingState.ENABLED, (EventType.CONTROL_RESUME,), who, reason)
 
     def flatten(self, who: str, reason: str) -> Outcome:
-        """Cancel all orders and close all positions; trading is REDUCING from here on."""
+        """Cancel all orders and close all positions; trading is REDUCING from here on.
+
+        While it is HALTED nothing is closed: only a resume makes that milder.
+        """
         events = (EventType.CONTROL_REDUCE, EventType.CONTROL_FLATTEN)
         outcome = self._set_state(TradingState.REDUCING, events, who, reason)
+        if outcome.trading_state is TradingState.HALTED:
+            return outcome._replace(effect=HELD)
         return outcome._replace(effect="cancelling all orders and closing all positions")
 
     def cancel_all(self, who: str, reason: str) -> Outcome:

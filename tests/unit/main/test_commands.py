@@ -193,6 +193,13 @@ def test_flatten_reduces_then_flattens(control: ControlSegment, tmp_path: Path) 
     assert control.trading_state() == TradingState.REDUCING
 
 
+def test_flatten_says_that_a_halt_keeps_positions(control: ControlSegment, tmp_path: Path) -> None:
+    commands, _ = build(control, tmp_path)
+    assert "closing all positions" in commands.flatten("cli", "end of day").effect
+    control.set_role(RolePage.BRAIN, RoleWord.TRADING_STATE, TradingState.HALTED)
+    assert "no position is closed while HALTED" in commands.flatten("cli", "end of day").effect
+
+
 def test_a_full_ring_is_said(control: ControlSegment, tmp_path: Path) -> None:
     commands, _ = build(control, tmp_path, room=0)
     outcome = commands.reconcile("cli", "check")
