@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,6 +128,8 @@ def _raise_epoch(state_dir: Path) -> int:
         epoch = 0
     if not 1 < epoch <= EPOCH_MAX:  # lost, or not what was written
         epoch = _last_journaled_epoch(state_dir) + 1
+    else:  # it may be an old copy that somebody put back
+        epoch = max(epoch, _newest_journaled_epoch(state_dir) + 1)
     if epoch <= 1:
         epoch = max((time.time_ns() - EPOCH_ORIGIN_NS) // EPOCH_STEP_NS, 1)
     staged = path.with_suffix(".part")
@@ -137,6 +139,18 @@ def _raise_epoch(state_dir: Path) -> int:
         os.fsync(file.fileno())
     staged.replace(path)
     return epoch
+
+
+def _newest_journaled_epoch(state_dir: Path) -> int:
+    """Return the epoch that the newest session's document names; 0: there is none, or no word."""
+    newest = max(state_dir.glob("journal/*/session.json"), default=None)
+    if newest is None:
+        return 0  # the usual case, in which nothing needs to be imported
+    from engine.store.session import read_document
+
+    with suppress(StoreError):  # the counter is there: a damaged document says nothing against it
+        return read_document(newest.parent).epoch
+    return 0
 
 
 def _last_journaled_epoch(state_dir: Path) -> int:

@@ -85,6 +85,26 @@ def test_a_lost_counter_goes_on_behind_the_journal(tmp_path: Path, text: str | N
     assert (state / "epoch").read_text(encoding="ascii") == "43\n"
 
 
+@pytest.mark.parametrize(("written", "next_epoch"), [("7\n", 43), ("41\n", 43), ("50\n", 51)])
+def test_an_old_copy_of_the_counter_goes_on_behind_the_newest_session(
+    tmp_path: Path, written: str, next_epoch: int
+) -> None:
+    state = Path(Config(home=str(tmp_path)).state_dir)
+    for session_id, epoch in (("20260101t000000-1", 41), ("20260102t000000-1", 42)):
+        document = session_document(session_id=session_id, epoch=epoch)
+        write_document(state / "journal" / session_id, document)
+    (state / "epoch").write_text(written, encoding="ascii")
+    assert start(tmp_path).epoch == next_epoch
+
+
+def test_a_counter_is_believed_beside_a_damaged_document(tmp_path: Path) -> None:
+    session = Path(Config(home=str(tmp_path)).state_dir) / "journal" / "20260101t000000-1"
+    session.mkdir(parents=True)
+    (session / "session.json").write_text("{", encoding="ascii")
+    (session.parent.parent / "epoch").write_text("7\n", encoding="ascii")
+    assert start(tmp_path).epoch == 8
+
+
 def test_the_number_is_on_disk_before_it_is_used(tmp_path: Path) -> None:
     config = start(tmp_path)
     assert int((Path(config.state_dir) / "epoch").read_text(encoding="ascii")) == config.epoch
