@@ -119,7 +119,6 @@ def constants() -> Iterator[tuple[str, float]]:
     yield from ((name, getattr(edge, name)) for name in EDGE_NUMBERS)
     yield from (("ATR_BARS", ATR_BARS), ("SERIES_BARS", series.SERIES_BARS))
     yield from (("WINDOW_MAX", series.WINDOW_MAX), ("DAY_S", series.DAY_S))
-    yield "LOG_SERIES_MAX", series.LOG_SERIES_MAX
     yield from (("CHANGES_MAX", CHANGES_MAX), ("POOL_ATR", POOL_ATR))
     yield from (("OTE_NEAR", OTE_NEAR), ("OTE_FAR", OTE_FAR))
     for zone, (opens_s, closes_s) in enumerate(zip(SESSION_OPENS_S, SESSION_CLOSES_S, strict=True)):

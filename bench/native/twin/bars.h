@@ -6,15 +6,6 @@
 
 using Series = double[SERIES_COLUMNS][2 * SERIES_BARS];
 
-inline double log_ratio(double price, double base) {
-    const double z = (price - base) / (price + base), square = z * z;
-    if (square > LOG_SERIES_MAX)
-        return std::log(price / base);
-    const double end = 1.0 / 7.0 + square * (1.0 / 9.0);
-    const double tail = 1.0 / 3.0 + square * (1.0 / 5.0 + square * end);
-    return 2.0 * z * (1.0 + square * tail);
-}
-
 // Take over a closed bar: what it brings, and what is computed from it once for all windows.
 inline void push_bar(Series &series, i64 number, const Bar &bar) {
     if (number > 0 && (number & (SERIES_BARS - 1)) == 0)
@@ -24,8 +15,6 @@ inline void push_bar(Series &series, i64 number, const Bar &bar) {
     const double open = double(bar.open_ticks), close = double(bar.close_ticks);
     const double high = double(bar.high_ticks), low = double(bar.low_ticks);
     const double before = number > 0 ? series[CLOSE][place - 1] : close;
-    const double range = log_ratio(high, low), body = log_ratio(close, open);
-    const double up = log_ratio(high, open), down = up - range;
     series[OPEN][place] = open;
     series[HIGH][place] = high;
     series[LOW][place] = low;
@@ -37,9 +26,6 @@ inline void push_bar(Series &series, i64 number, const Bar &bar) {
     series[RETURN][place] = (close - before) / before;
     series[TRUE_RANGE][place] = std::max(high, before) - std::min(low, before);
     series[TYPICAL][place] = (high + low + close) / 3.0;
-    series[LOG_RANGE_SQUARE][place] = range * range;
-    series[LOG_BODY_SQUARE][place] = body * body;
-    series[LOG_DRIFT][place] = up * (up - body) + down * (down - body);
 }
 
 inline void update_atr(Timeframe &tf, i64 number, double range) {

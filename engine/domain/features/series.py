@@ -34,7 +34,7 @@ WINDOW_MAX = 120  # what is behind it is free for the bar before a window and a 
 OPEN, HIGH, LOW, CLOSE, VOLUME, BOUGHT, TRADES, START_S = 0, 1, 2, 3, 4, 5, 6, 7
 BAR_INPUTS = 8
 BALANCE = BOUGHT  # in the columns: what was bought less what was sold
-# What is computed from it once, for all windows.
+# What is computed from it once, for all windows; logarithms only where a row reads one.
 RETURN, TRUE_RANGE, TYPICAL, LOG_RANGE_SQUARE, LOG_BODY_SQUARE, LOG_DRIFT = 8, 9, 10, 11, 12, 13
 SERIES_COLUMNS = 14
 
@@ -149,13 +149,6 @@ def push_bar(series: Floats, number: int, inputs: Floats) -> bool:
     series[RETURN, place] = (close - before) / before
     series[TRUE_RANGE, place] = max(high, before) - min(low, before)
     series[TYPICAL, place] = (high + low + close) / 3.0
-    range_log = log_ratio(high, low)
-    body_log = log_ratio(close, inputs[OPEN])
-    up_log = log_ratio(high, inputs[OPEN])
-    down_log = up_log - range_log
-    series[LOG_RANGE_SQUARE, place] = range_log * range_log
-    series[LOG_BODY_SQUARE, place] = body_log * body_log
-    series[LOG_DRIFT, place] = up_log * (up_log - body_log) + down_log * (down_log - body_log)
     return True
 
 

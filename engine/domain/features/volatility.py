@@ -15,9 +15,11 @@ from engine.domain.features.series import (
     LOG_DRIFT,
     LOG_RANGE_SQUARE,
     LOW,
+    OPEN,
     RETURN,
     TO_BPS,
     TRUE_RANGE,
+    log_ratio,
     per_atr_of,
     ratio,
 )
@@ -219,6 +221,19 @@ def update_volatility(
 
 
 @kernel
+def push_logs(series: Floats, place: int) -> None:
+    """Write the newest bar's logarithms into their columns, in place."""
+    start, close = series[OPEN, place], series[CLOSE, place]
+    range_log = log_ratio(series[HIGH, place], series[LOW, place])
+    body_log = log_ratio(close, start)
+    up_log = log_ratio(series[HIGH, place], start)
+    down_log = up_log - range_log
+    series[LOG_RANGE_SQUARE, place] = range_log * range_log
+    series[LOG_BODY_SQUARE, place] = body_log * body_log
+    series[LOG_DRIFT, place] = up_log * (up_log - body_log) + down_log * (down_log - body_log)
+
+
+@kernel
 def update_spread(
     plan: FeaturePlan, series: Floats, place: int, number: int, features: Floats
 ) -> None:
@@ -232,6 +247,18 @@ def update_spread(
     for k in range(first[DEVIATION_RATIO], first[DEVIATION_RATIO + 1]):
         short, long = int(params[k, 0]), int(params[k, 1])
         features[column[k]] = deviation_ratio(series, place, number, short, long)
+    update_ranges(plan, series, place, number, features)
+
+
+@kernel
+def update_ranges(
+    plan: FeaturePlan, series: Floats, place: int, number: int, features: Floats
+) -> None:
+    """Write the columns that estimate it from ranges and bodies, in place."""
+    first, params, column = plan.first, plan.params, plan.column
+    if first[PARKINSON_BPS] == first[ROGERS_SATCHELL_BPS + 1]:
+        return
+    push_logs(series, place)
     for k in range(first[PARKINSON_BPS], first[PARKINSON_BPS + 1]):
         bars, value = int(params[k, 0]), np.nan
         if number >= bars - 1:
