@@ -107,7 +107,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "volume.day_vwap_distance": Shape(cells=4),
         "volume.day_delta": Shape(cells=4),
         "profile.value_area": Shape(
-            ("bars",), PROFILE_BINS, ("control", "upper", "lower", "place")
+            ("bars",), PROFILE_BINS + 2, ("control", "upper", "lower", "place")
         ),
         "cycle.hilbert": Shape(
             cells=HILBERT_CELLS, outputs=("period", "phase", "sine", "lead", "trend", "angle")

@@ -5,19 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.features.plan import PROFILE_BINS, FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, HIGH, LOW, TYPICAL, VOLUME
+from engine.domain.features.series import CLOSE, HIGH, LOW, SERIES_BARS, TYPICAL, VOLUME
 from engine.domain.features.windows import window_high, window_low, window_sum
-from engine.domain.kernel import Floats, kernel
+from engine.domain.kernel import Floats, fused, kernel
 
 VALUE_AREA = kernel_number("profile.value_area")
 VALUE_SHARE = 0.7
+BINS_LOW, BINS_WIDTH = PROFILE_BINS, PROFILE_BINS + 1  # cells behind the bins
+
+
+@fused
+def bin_of(series: Floats, at: int, low: float, width: float) -> int:
+    """Return the bin of a bar's typical price."""
+    return min(int((series[TYPICAL, at] - low) / width), PROFILE_BINS - 1)
 
 
 @kernel
 def fill_bins(
     series: Floats, place: int, bars: int, low: float, width: float, memory: Floats, cell: int
-) -> float:
-    """Add each bar's volume to the bin of its typical price, in place; return all of it.
+) -> None:
+    """Add each bar's volume to the bin of its typical price, in place.
 
     Args:
         series: the columns.
@@ -26,14 +33,26 @@ def fill_bins(
         low: lowest price of the window.
         width: of a bin, in the unit of prices, above 0.
         memory: state of the rows.
-        cell: where PROFILE_BINS bins stand, which are overwritten.
+        cell: where PROFILE_BINS bins stand, which are overwritten, then the two numbers above.
     """
     for b in range(PROFILE_BINS):
         memory[cell + b] = 0.0
     for at in range(place - bars + 1, place + 1):
-        b = min(int((series[TYPICAL, at] - low) / width), PROFILE_BINS - 1)
-        memory[cell + b] += series[VOLUME, at]
-    return window_sum(series, VOLUME, place, bars)
+        memory[cell + bin_of(series, at, low, width)] += series[VOLUME, at]
+    memory[cell + BINS_LOW] = low
+    memory[cell + BINS_WIDTH] = width
+
+
+@kernel
+def move_bins(series: Floats, place: int, bars: int, memory: Floats, cell: int) -> None:
+    """Add the newest bar to bins that stay where they are, and take out the one that left.
+
+    Whole lots put in and taken out leave nothing; of others rounding is left, for a lap at most.
+    """
+    low, width = memory[cell + BINS_LOW], memory[cell + BINS_WIDTH]
+    gone = cell + bin_of(series, place - bars, low, width)
+    memory[gone] = max(memory[gone] - series[VOLUME, place - bars], 0.0)
+    memory[cell + bin_of(series, place, low, width)] += series[VOLUME, place]
 
 
 @kernel
@@ -93,14 +112,19 @@ def write_profile(
     low = window_low(series, LOW, place, bars)
     width = (window_high(series, HIGH, place, bars) - low) / PROFILE_BINS
     if not width > 0.0:
+        memory[cell + BINS_WIDTH] = 0.0
         return
-    total = fill_bins(series, place, bars, low, width, memory, cell)
+    is_same = low == memory[cell + BINS_LOW] and width == memory[cell + BINS_WIDTH]
+    if is_same and number & (SERIES_BARS - 1) != 0:
+        move_bins(series, place, bars, memory, cell)
+    else:
+        fill_bins(series, place, bars, low, width, memory, cell)
+    total = window_sum(series, VOLUME, place, bars)
     if not total > 0.0:
         return
     control = fullest_bin(memory, cell)
     begin, end = value_area(memory, cell, control, total)
-    close = series[CLOSE, place]
-    lower, upper = low + begin * width, low + end * width
+    close, lower, upper = series[CLOSE, place], low + begin * width, low + end * width
     features[column] = (close - low - (control + 0.5) * width) * per_atr
     features[column + 1] = (upper - close) * per_atr
     features[column + 2] = (close - lower) * per_atr
