@@ -273,7 +273,7 @@ def test_limit_words_become_ticks_and_flags() -> None:
 )
 def test_an_order_that_does_not_rest_says_how(mark: str, time_in_force: TimeInForce) -> None:
     words = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.01", "limit_price": "100.5"}
-    order = order_of(OrderBody(**words, **{mark: True}), BTC)
+    order = order_of(msgspec.convert({**words, mark: True}, OrderBody), BTC)
     assert order.words()["time_in_force"] == time_in_force
 
 

@@ -47,14 +47,20 @@ def test_every_field_lies_where_the_brain_has_it() -> None:
     st.sampled_from([1, -1]),
     st.integers(1, 2_000_000_000),
     st.integers(0, 2**40),
-    st.booleans(),
+    st.sampled_from(TimeInForce),
     st.booleans(),
     st.booleans(),
 )
 def test_an_order_is_read_as_it_was_said(
-    index: int, side: int, lots: int, ticks: int, now: bool, post: bool, reduce: bool
+    index: int,
+    side: int,
+    lots: int,
+    ticks: int,
+    time_in_force: TimeInForce,
+    post: bool,
+    reduce: bool,
 ) -> None:
-    order = OutsideOrder(index, side, lots, ticks, now, post, reduce)
+    order = OutsideOrder(index, side, lots, ticks, time_in_force, post, reduce)
     words = order.words() | {"strategy_index": 4, "request_id": 2**62}
     record = record_of(pack_outside(EventType.CONTROL_ORDER, Role.MAIN, "ana: why", words))
     assert record["event_type"] == EventType.CONTROL_ORDER
@@ -67,7 +73,7 @@ def test_an_order_is_read_as_it_was_said(
     said = (record["instrument_index"], record["side"], record["qty_lots"], record["price_ticks"])
     assert said == (index, side, lots, ticks)
     assert record["order_type"] == (OrderType.LIMIT if ticks else OrderType.MARKET)
-    assert record["time_in_force"] == (TimeInForce.IOC if now else TimeInForce.GTC)
+    assert record["time_in_force"] == time_in_force
     assert bool(record["flags"] & EVENT_POST_ONLY) == post
     assert bool(record["flags"] & EVENT_REDUCE_ONLY) == reduce
 
