@@ -4,12 +4,16 @@ Main calls this at start, so it imports neither numpy nor Numba. The session is 
 start time of the main process that owned the ring: both stand in the ring's header and in the
 session's document. Nothing else may write that journal: its engine is dead.
 
+An orchestrator outlives its main by what it has to write: it drains its rings itself, and what is
+left is looked at when it has ended.
+
 An engine that died while it started may have records in its rings and no instruments in its
 document: without those nobody could say what the records are about, so they are added first.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -23,11 +27,13 @@ from engine.store.errors import JournalError, StoreError
 from engine.store.instrument_segment import KIND_INSTRUMENTS, published_instruments
 from engine.store.journal import SOURCES, chain_end
 from engine.store.session import read_document, session_of_engine, write_document
-from ringbuffer.errors import SegmentBusyError, SegmentError
+from ringbuffer.errors import ReaderTakenError, SegmentBusyError, SegmentError
 from ringbuffer.ring import Consumer, Ring
 from ringbuffer.segment import Segment, read_prefix
 
 READER_JOURNAL = 0
+ORPHAN_S = 30.0  # for an orchestrator that lost its main: it imports, drains, syncs and ends
+POLL_S = 0.02
 
 
 def drain_leftover(home: Path) -> Callable[[str], object]:
@@ -78,13 +84,17 @@ def drain_ring(home: Path, name: str) -> int:
     directory = session_of_engine(home, prefix.owner_pid, prefix.owner_start_ticks)
     if directory is None or chain_end(directory, directory.name, source).is_closed:
         return 0
-    _name_instruments(directory, name.removesuffix(source) + "instruments")
     try:
         ring = Ring.attach(name)
     except SegmentError:
         return 0  # cut short before its header was complete: nothing was ever published
     try:
-        return _drain(ring, directory, source)
+        consumer = _take_place(ring)
+        if chain_end(directory, directory.name, source).is_closed:  # by whom we waited for
+            consumer.close()
+            return 0
+        _name_instruments(directory, name.removesuffix(source) + "instruments")
+        return _drain(consumer, directory, source)
     finally:
         # A reader that was refused keeps its view until its error is forgotten.
         with suppress(SegmentBusyError):
@@ -107,11 +117,22 @@ def _name_instruments(directory: Path, segment_name: str) -> None:
         write_document(directory, msgspec.structs.replace(document, instruments=instruments))
 
 
-def _drain(ring: Ring, directory: Path, source: str) -> int:
-    try:
-        consumer = Consumer(ring, READER_JOURNAL)
-    except SegmentError as error:
-        raise JournalError(f"the event ring {ring.name} cannot be drained: {error}") from error
+def _take_place(ring: Ring) -> Consumer:
+    """Return the journal's reader of a ring; one that is still read by its own is waited for."""
+    deadline = time.monotonic() + ORPHAN_S
+    while True:
+        try:
+            return Consumer(ring, READER_JOURNAL)
+        except ReaderTakenError as error:
+            if time.monotonic() > deadline:
+                message = f"the event ring {ring.name} cannot be drained: {error}"
+                raise JournalError(message) from error
+        except SegmentError as error:
+            raise JournalError(f"the event ring {ring.name} cannot be drained: {error}") from error
+        time.sleep(POLL_S)
+
+
+def _drain(consumer: Consumer, directory: Path, source: str) -> int:
     drain = open_drain(consumer, directory, source, is_replayable=_keeps_marks(directory))
     count = 0
     try:

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from engine.store import leftovers
 from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.leftovers import drain_events
 from engine.store.reader import read_records
@@ -39,6 +42,37 @@ def test_after_an_orderly_stop_there_is_nothing_to_do(tmp_path: Path) -> None:
         assert drain_events(rig.config, event_rings(rig)) == []
 
         assert {path: path.read_bytes() for path in rig.directory.iterdir()} == before
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_an_orchestrator_that_outlives_its_main_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    with OrchestratorRig(tmp_path) as rig:
+        rig.start()
+        rig.publish_events(opening_cash(5), decision())
+
+        def ended_meanwhile(_seconds: float) -> None:
+            monkeypatch.undo()
+            getattr(rig, end)()
+
+        monkeypatch.setattr(leftovers.time, "sleep", ended_meanwhile)
+        assert drain_events(rig.config, event_rings(rig)) == []
+        events = read_records(rig.directory, SOURCE_EVENTS_BRAIN)
+        assert len(events) == 2
+        assert verify_session(rig.directory).is_intact
+
+
+def test_an_orchestrator_that_does_not_end_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "ORPHAN_S", 0.0)
+    with OrchestratorRig(tmp_path) as rig:
+        rig.start()
+        rig.publish_events(opening_cash(5))
+        problems = drain_events(rig.config, event_rings(rig))
+        assert rig.process is not None
+        assert f"belongs to process {rig.process.pid}, which is running" in problems[0]
 
 
 def test_a_ring_that_cannot_be_drained_is_one_sentence(tmp_path: Path) -> None:
