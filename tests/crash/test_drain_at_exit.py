@@ -1,5 +1,6 @@
 """What a killed orchestrator left in its rings is journaled by main before the rings go."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_an_orchestrator_that_outlives_its_main_is_waited_for(
             monkeypatch.undo()
             getattr(rig, end)()
 
-        monkeypatch.setattr(leftovers.time, "sleep", ended_meanwhile)
+        monkeypatch.setattr(time, "sleep", ended_meanwhile)
         assert drain_events(rig.config, event_rings(rig)) == []
         events = read_records(rig.directory, SOURCE_EVENTS_BRAIN)
         assert len(events) == 2
