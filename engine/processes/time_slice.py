@@ -4,10 +4,13 @@ Linux gives a core to whom its deadline comes first, and the deadline of a threa
 time slice is short (EEVDF). A thread that works for microseconds and sleeps again loses nothing by
 a short one, and no longer waits until a program that burns has used up its own. Shares stay equal.
 Kernels before 6.12 take no notice, and a thread with another policy (`chrt`) keeps it.
+
+What nothing waits for has the usual slice and a smaller share (`step_aside`).
 """
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from engine.processes.control import RolePage
@@ -21,3 +24,10 @@ OF_ROLE: Final = {
     RolePage.BRAIN: PATH_NS,
     RolePage.ORCHESTRATOR: USUAL_NS,
 }
+
+ASIDE: Final = 10  # niceness; beside a thread of niceness 0 it has a tenth of a core
+
+
+def step_aside() -> None:
+    """Let others go first from now on: this thread, and those that it starts."""
+    os.nice(ASIDE)

@@ -4,15 +4,20 @@ import ctypes
 import os
 import platform
 import struct
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from engine.config import Config
+from engine.config_journal import JournalConfig
 from engine.processes import doctor_machine
 from engine.processes.control import RolePage
 from engine.processes.roles import ROLES
-from engine.processes.time_slice import API_NS, OF_ROLE, PATH_NS, USUAL_NS
+from engine.processes.time_slice import API_NS, ASIDE, OF_ROLE, PATH_NS, USUAL_NS
 from native_ext import _native
+from tests.orchestrator_rig import OrchestratorRig
 
 SCHEDULING = struct.Struct("IIQiIQQQ")  # of sched_getattr(2); the sixth is the slice
 GETATTR = {"x86_64": 315, "aarch64": 275}
@@ -73,6 +78,25 @@ def test_another_policy_is_kept() -> None:
 def test_every_role_has_a_row_and_the_journal_waits_for_the_path() -> None:
     assert set(OF_ROLE) == {row.page for row in ROLES}
     assert OF_ROLE[RolePage.ORCHESTRATOR] == USUAL_NS
+
+
+@pytest.mark.parametrize(("durability", "aside"), [("ring", ASIDE), ("disk", 0)])
+def test_what_nothing_waits_for_steps_aside_and_the_recorder_does_not(
+    tmp_path: Path, durability: str, aside: int
+) -> None:
+    config = Config(name=f"aside-{durability}", journal=JournalConfig(durability=durability))
+    with OrchestratorRig(tmp_path, config) as rig:
+        rig.start()
+        assert rig.process is not None
+        threads = [int(task.name) for task in Path(f"/proc/{rig.process.pid}/task").iterdir()]
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        found = {thread: os.getpriority(os.PRIO_PROCESS, thread) - own for thread in threads}
+        assert rig.stop() == 0
+    assert found[rig.process.pid] == aside
+    recorder = 2  # threads: one drains, one syncs
+    expected = Counter({0: recorder}) + Counter({aside: len(threads) - recorder})
+    assert Counter(found.values()) == expected
+    assert len(threads) > recorder + 1
 
 
 def test_the_doctor_says_what_this_kernel_has(monkeypatch: pytest.MonkeyPatch) -> None:
