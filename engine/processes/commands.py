@@ -144,12 +144,12 @@ class Commands:
     def flatten(self, who: str, reason: str) -> Outcome:
         """Cancel all orders and close all positions; trading is REDUCING from here on.
 
-        While it is HALTED nothing is closed: only a resume makes that milder.
+        While it is HALTED orders are cancelled, but it is refused: nothing is closed.
         """
         events = (EventType.CONTROL_REDUCE, EventType.CONTROL_FLATTEN)
         outcome = self._set_state(TradingState.REDUCING, events, who, reason)
         if outcome.trading_state is TradingState.HALTED:
-            return outcome._replace(effect=HELD)
+            return outcome._replace(effect=HELD, accepted=False)
         return outcome._replace(effect="cancelling all orders and closing all positions")
 
     def cancel_all(self, who: str, reason: str) -> Outcome:
@@ -198,13 +198,16 @@ class Commands:
         self, state: TradingState, events: Sequence[EventType], who: str, reason: str
     ) -> Outcome:
         with self._lock:
-            self.control.set_main(MainWord.TRADING_STATE, state)
+            held = TradingState(self.control.main(MainWord.TRADING_STATE))
+            # Only a resume makes a word milder, as in the kernel.
+            kept = state if state is TradingState.ENABLED else max(state, held)
+            self.control.set_main(MainWord.TRADING_STATE, kept)
             # A halt holds by the word even when the ring is full; the records are for the cancels
             # and the journal, and go before the disk is waited for.
             for event in events:
                 self._publish(event, state, f"{who}: {reason}")
             # What was halted by shared memory alone stays so over a restart too.
-            kept = max(state, TradingState(self.control.main(OperatorWord.TRADING_STATE)))
+            kept = max(kept, TradingState(self.control.main(OperatorWord.TRADING_STATE)))
             unstored = store_state(self._state_file, kept, who, reason)
         effective = self.state()
         return Outcome(f"operator says {state.name}{unstored}", True, effective)

@@ -148,6 +148,20 @@ def test_a_halt_by_shared_memory_alone_survives_a_restart(
     assert again.restore() is TradingState.HALTED
 
 
+@pytest.mark.parametrize("milder", ["pause", "reduce", "flatten"])
+def test_a_halt_outlives_milder_words_and_a_restart(
+    control: ControlSegment, tmp_path: Path, milder: str
+) -> None:
+    """Once a shutdown (which pauses) after a HALT made the next start PAUSED."""
+    commands, _ = build(control, tmp_path)
+    commands.halt("page", "button")
+    assert getattr(commands, milder)("page", "later").trading_state is TradingState.HALTED
+    assert control.main(MainWord.TRADING_STATE) == TradingState.HALTED
+    assert build(fake_control(), tmp_path)[0].restore() is TradingState.HALTED
+    assert commands.resume("page", "looked at it").trading_state is TradingState.ENABLED
+    assert build(fake_control(), tmp_path)[0].restore() is TradingState.ENABLED
+
+
 def test_what_is_told_while_the_api_is_dead_survives_a_restart(tmp_path: Path) -> None:
     name = f"w{os.getpid()}"
     made = Segment.create(
@@ -193,11 +207,15 @@ def test_flatten_reduces_then_flattens(control: ControlSegment, tmp_path: Path) 
     assert control.trading_state() == TradingState.REDUCING
 
 
-def test_flatten_says_that_a_halt_keeps_positions(control: ControlSegment, tmp_path: Path) -> None:
-    commands, _ = build(control, tmp_path)
-    assert "closing all positions" in commands.flatten("cli", "end of day").effect
+def test_flatten_is_refused_by_a_halt_but_cancels(control: ControlSegment, tmp_path: Path) -> None:
+    commands, ring = build(control, tmp_path)
+    outcome = commands.flatten("cli", "end of day")
+    assert (outcome.accepted, "closing all positions" in outcome.effect) == (True, True)
     control.set_role(RolePage.BRAIN, RoleWord.TRADING_STATE, TradingState.HALTED)
-    assert "no position is closed while HALTED" in commands.flatten("cli", "end of day").effect
+    outcome = commands.flatten("cli", "end of day")
+    assert (outcome.accepted, outcome.trading_state) == (False, TradingState.HALTED)
+    assert "no position is closed while HALTED" in outcome.effect
+    assert ring.types()[2:] == [EventType.CONTROL_REDUCE, EventType.CONTROL_FLATTEN]
 
 
 def test_a_full_ring_is_said(control: ControlSegment, tmp_path: Path) -> None:
