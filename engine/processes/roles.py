@@ -40,13 +40,15 @@ ROLES: tuple[RoleRow, ...] = (
     RoleRow(RolePage.BRAIN, "engine.processes.brain", 50, 2, restartable=True),
 )
 START_ORDER = tuple(sorted(ROLES, key=lambda row: -row.priority))
+# What a terminal sends to all of its group: Ctrl-C, Ctrl-\, Ctrl-Z, and when it is closed.
+OF_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP)
 STOP_ORDER = tuple(sorted(ROLES, key=lambda row: row.stop_order))
 
 
 def interpreter(row: RoleRow) -> subprocess.Popen[bytes]:
     """Return a new process that imports the role's modules and waits for its configuration."""
-    # Ctrl-C is for main: blocked here and so in the new process, from its first instruction on.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # For main: blocked here and so in the new process, from its first instruction on.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINAL)
     try:
         return subprocess.Popen([sys.executable, "-m", row.module], stdin=subprocess.PIPE)
     finally:

@@ -16,7 +16,7 @@ from engine import exit_codes
 from engine.config import Config
 from engine.processes import segments
 from engine.processes.control import RolePage, RoleState, RoleWord
-from engine.processes.roles import ROLES, RoleProcess, waiting_interpreter
+from engine.processes.roles import ROLES, RoleProcess, interpreter, waiting_interpreter
 from tests.engine_process import alive, wait_for
 from tests.ring_builders import unique_name
 
@@ -132,6 +132,19 @@ def test_a_waiting_interpreter_ends_with_its_block_unless_it_was_started() -> No
     with waiting_interpreter(RolePage.FEED) as idle:
         assert idle.poll() is None
     assert idle.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGQUIT", "SIGTSTP"])
+def test_what_a_terminal_sends_to_its_group_is_for_main(name: str) -> None:
+    """Once a terminal that was closed under a run took the roles away from main's orderly stop."""
+    (row,) = (row for row in ROLES if row.page is RolePage.FEED)
+    process = interpreter(row)
+    try:
+        process.send_signal(signal.Signals[name])
+        process.communicate(timeout=60)  # the end of its standard input, as main's end is
+    finally:
+        process.kill()
+    assert process.returncode == 1
 
 
 def test_a_role_starts_in_the_interpreter_that_waits(
