@@ -55,15 +55,27 @@ def create(
         shut_down: stops the engine in order.
         parts: of shared memory; a person's orders go through them.
     """
-    state_dir = Path(config.state_dir)
     accounts = Accounts(Path(config.home))
     accounts.current()  # read here: the event loop has no time for it
+    gate = Gate(token, accounts, Buttons(Path(config.home)), config.access.api_token)
+    app = create_app(_reach(config, board, commands, shut_down, parts), gate)
+    # WHY: what is imported stays. To look through all of it took 0.24 s on two busy cores, in which
+    # neither a HALT nor the watchdog was heard; it is set aside as it is, without such a look.
+    gc.freeze()
+    return app
+
+
+def _reach(
+    config: Config,
+    board: StatusBoard,
+    commands: Commands,
+    shut_down: Callable[[], None],
+    parts: Segments,
+) -> Reach:
+    """Return what the routes may reach, with the threads that look for them started."""
+    state_dir = Path(config.state_dir)
     names = [row.name for row in strategy_rows(config)]
-
-    def symbols() -> list[str]:
-        return [row["symbol"] for row in board.instruments()]
-
-    panel = Panel(commands, symbols, names, state_dir)
+    panel = Panel(commands, partial(_symbols, board), names, state_dir)
     audit = ControlAudit(state_dir)
     run = Run(
         board.instruments,
@@ -78,7 +90,8 @@ def create(
     board.shown.start()
     memory_mb = partial(board.counters.count, "orchestrator", "memory_mb")
     MemoryShed(panel, memory_mb, config.limits.max_memory_mb).start()
-    reach = Reach(
+    instruments = partial(published_instruments, parts.instruments)
+    return Reach(
         board,
         Operator(commands, board, panel, shut_down),
         SessionPages(state_dir / "aegis.db", state_dir.name),
@@ -87,21 +100,13 @@ def create(
         ChartPage(config).draw,
         JournalPage(config),
         OutsideOrders(
-            config,
-            names,
-            commands,
-            parts.rings["events-brain"],
-            parts.executions,
-            partial(published_instruments, parts.instruments),
+            config, names, commands, parts.rings["events-brain"], parts.executions, instruments
         ),
         onboarding,
-        FeedPanel(commands, symbols),
+        FeedPanel(commands, partial(_symbols, board)),
         Ticks(config, commands).submit,
     )
-    app = create_app(
-        reach, Gate(token, accounts, Buttons(Path(config.home)), config.access.api_token)
-    )
-    # WHY: what is imported stays. To look through all of it took 0.24 s on two busy cores, in which
-    # neither a HALT nor the watchdog was heard; it is set aside as it is, without such a look.
-    gc.freeze()
-    return app
+
+
+def _symbols(board: StatusBoard) -> list[str]:
+    return [row["symbol"] for row in board.instruments()]

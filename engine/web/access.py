@@ -15,9 +15,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 TOKEN_HEADER = "x-aegis-token"  # noqa: S105  the header's name, not a token
-ADDRESSES_MAX: Final = (
-    64  # remembered, of whoever asks again and again; each within a request's head
-)
+ADDRESSES_MAX: Final = 64  # remembered, of who asks again; each fits a request's head
 PROXY_HEADERS = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")
 
 
