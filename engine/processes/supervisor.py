@@ -11,6 +11,7 @@ watchdog. Trading logic has no place here.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -53,6 +54,7 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
         return exit_codes.ENVIRONMENT
     bound_ns = time.monotonic_ns()
     api.start()
+    faulthandler.enable()  # an end in native code says where each thread was
     # From here on the socket answers; imports may take their time.
     from native_ext import build
 

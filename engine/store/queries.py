@@ -262,7 +262,11 @@ class KeptFile:
         if self._connection is None or inode != self._inode:
             self._forget()
             self._connection, self._inode = _open(self._path, is_shared=True), inode
-            self._close = weakref.finalize(self, self._connection.close)
+            # WHY: not when the process ends. A thread may be reading then, past the lock, and to
+            # close a connection under a statement is undefined; the kernel closes the file.
+            finalizer = weakref.finalize(self, self._connection.close)
+            finalizer.atexit = False
+            self._close = finalizer
         return self._connection
 
     def _forget(self) -> None:

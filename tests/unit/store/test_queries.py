@@ -100,6 +100,29 @@ def test_decisions_of_earlier_sessions_follow_those_of_the_newest(
     assert queries.decisions_recent(2) == found[:2]
 
 
+READ_ON_TO_THE_END = """
+import sys, threading, time
+from pathlib import Path
+from engine.store.queries import KeptFile
+
+kept, columns = KeptFile(Path(sys.argv[1])), ", ".join(map(str, range(1_000)))
+def read_on():
+    number = 0
+    while True:  # no two statements are the same, so that each is prepared
+        number += 1
+        assert kept.rows(f"SELECT {number}, {columns}", ())
+threading.Thread(target=read_on, daemon=True).start()
+time.sleep(0.05)
+"""
+
+
+def test_a_process_may_end_while_a_thread_of_it_reads(state: Path, queries: StatusQueries) -> None:
+    # Its connection was closed under the statement: of two ends one was by SIGSEGV.
+    assert queries.orders_open()
+    words = [sys.executable, "-c", READ_ON_TO_THE_END, str(state / "aegis.db")]
+    assert {subprocess.run(words, check=False).returncode for _ in range(10)} == {0}
+
+
 def plans(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return how SQLite goes about every question of the status and the limits."""
     asked: list[tuple[str, tuple[object, ...]]] = []
