@@ -29,6 +29,7 @@ DISK_MB: Final = 512  # above the floor below which an engine opens nothing
 DATABASE: Final = "state/practice-practice-paper/aegis.db"
 LIVES_MAX: Final = 8  # engines of one run
 RESTART_S: Final = 0.3
+KILLED: Final = f"died (exit status {-signal.SIGKILL})"  # as main names a role that we ended
 AMID_S: Final = 1.0  # in which an engine that trades sends orders
 
 
@@ -213,17 +214,20 @@ class Stage:
         if restarts:
             return
         code = life.wait_end(self._undo_due)  # a role that hangs is let go meanwhile
-        if number == signal.SIGTERM and not self._stopped_well(code):
+        if number == signal.SIGTERM and not self._stopped_well(life, code):
             self.unexpected.append(f"SIGTERM ended with {code}: {_differences(life)}")
         self._start()
 
-    def _stopped_well(self, code: int) -> bool:
+    def _stopped_well(self, life: Life, code: int) -> bool:
         """Tell whether a stop amid faults ended as it may: in agreement, or saying that it is not.
 
-        An order whose absence is not proven yet, or a hand at the account since the last look, is
-        settled by the next engine: the laws look at the last one.
+        An order whose absence is not proven yet, a hand at the account since the last look, or a
+        role that we ended and nobody has brought back, is settled by the next engine: the laws look
+        at the last one.
         """
-        return code in {exit_codes.DONE, exit_codes.HALTED} or self._has_disk_act()
+        was_ended = code == exit_codes.ROLE_DIED and KILLED in life.said()
+        told = code in {exit_codes.DONE, exit_codes.HALTED}
+        return told or was_ended or self._has_disk_act()
 
     def _kill_amid_orders(self, words: dict[str, Any]) -> None:
         """End a role while orders of its are at the exchange and none is answered yet."""

@@ -30,9 +30,10 @@ from engine.processes.engine_start import (
     session_config,
     take_instance,
 )
+from engine.processes.engine_stop import stop_roles
 from engine.processes.lease import Lease
 from engine.processes.practice import Market, PracticeError, PracticeExchange
-from engine.processes.roles import START_ORDER, STOP_ORDER, RoleProcess
+from engine.processes.roles import START_ORDER, RoleProcess
 from engine.processes.runfile import RunFile
 from engine.processes.status import StatusBoard
 from engine.processes.terminal import Terminal
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 WATCH_PERIOD_S = 0.02
 REPORT_PERIOD_S = 5.0
 IDLE_NOTICE_S = 30.0
-BRAIN_SHARE = 0.7  # of the drain budget, for feed and brain together
 TAPE_POLL_S = 0.5
 
 
@@ -289,7 +289,7 @@ class EngineRun:
         if verdict.exit_code != exit_codes.DONE:
             self._say(f"aegis: {verdict.reason}")
         self.commands.stop_intents(keep_resting=self.config.keep_resting_orders)
-        clean = self._stop_roles(faulted=verdict.exit_code != exit_codes.DONE)
+        clean = self._stop_roles(verdict)
         self._drain_events()
         exit_code = verdict.exit_code
         if exit_code == exit_codes.DONE and not clean:
@@ -303,34 +303,13 @@ class EngineRun:
         self._close()
         return exit_code
 
-    def _stop_roles(self, *, faulted: bool) -> bool:
-        started = time.monotonic()
-        by_page = {role.row.page: role for role in self.roles}
-        clean = True
-        for row in STOP_ORDER:
-            role = by_page[row.page]
-            how = 2 if faulted or self._signal_count > 1 else 1
-            self._segments.control.request_stop(row.page, how)
-            self._segments.rings["market"].wake()
-            if role.state() < RoleState.WARM and row.page is RolePage.BRAIN:
-                role.kill()  # it compiles and has sent nothing; a compiler cannot be asked to stop
-                continue
-            # The journal is flushed last, and what the others take must leave it its share.
-            share = 1.0 if row is STOP_ORDER[-1] else BRAIN_SHARE
-            clean &= self._wait_stopped(role, started + share * self.config.drain_budget_s)
-        return clean
-
-    def _wait_stopped(self, role: RoleProcess, deadline: float) -> bool:
-        why = "did not stop within the drain budget and was killed"
-        while time.monotonic() < deadline:
-            if role.wait(0.02):
-                return role.exit_status() == 0
-            if self._signal_count > 1:
-                why = "was killed by a second signal; the next start settles what it left"
-                break
-        role.kill()
-        self._say(f"aegis: {role.row.name} {why}")
-        return False
+    def _stop_roles(self, verdict: Verdict) -> bool:
+        budget_s, parts = self.config.drain_budget_s, self.parts()
+        problems = stop_roles(self.roles, parts, verdict, budget_s, lambda: self._signal_count > 1)
+        for problem in problems:
+            if problem not in verdict.reason:  # else it was told as the reason
+                self._say(f"aegis: {problem}")
+        return not problems
 
     def _summarise(self) -> dict[str, Any]:
         from engine.processes.summary import summarise, table
