@@ -44,6 +44,8 @@ from engine.store.session import SessionDocument, read_document
 KEPT_MAX: Final = 1_000  # lines of each kind
 LOOK_TEXT: Final = re.compile(r"memory_mb=(\d+) disk_free_mb=(\d+)")
 LINK_EVENTS: Final = (EventType.VENUE_CONNECTED, EventType.VENUE_DISCONNECTED)
+_DECIDED: Final = (EventType.SIGNAL_GENERATED, EventType.INTENT_SETTLED)
+_ASKED: Final = (EventType.CONTROL_ORDER, EventType.CHILD_ORDER)
 _REASONS: Final = np.array(
     [reason for reason in StrategyReason if reason is not StrategyReason.NONE]
 )
@@ -150,7 +152,8 @@ class _Brain:
     def __init__(self, facts: Facts) -> None:
         self.names = EventNames(facts.document)
         self._facts = facts
-        self._decision_id = -1  # request_id of the last decision
+        self._decision_id = -1  # request_id of the last decision, or of the last that was approved
+        self._asked_sequence = -1  # of the last order asked for from outside
 
     def take(self, records: Records) -> None:
         """Fold one batch."""
@@ -188,17 +191,19 @@ class _Brain:
             _keep(facts, "unexplained", facts.unexplained, _line(self.names, event, text))
 
     def _requests(self, records: Records) -> None:
-        """Look whether each order that opens something follows a decision, and how soon."""
+        """Look whether each order that opens something follows a decision, and how soon.
+
+        A person or a parent order decided what was asked for from outside.
+        """
         facts, kinds = self._facts, records["event_type"]
-        is_decision = kinds == EventType.SIGNAL_GENERATED
-        place = np.where(is_decision, np.arange(len(records)), -1)
-        last = np.maximum.accumulate(place)
-        decided = np.where(last >= 0, records["request_id"][last], self._decision_id)
-        if len(decided):
-            self._decision_id = int(decided[-1])
+        decided = _newest(records, _DECIDED, "request_id", self._decision_id)
+        ordered = _newest(records, _ASKED, "order_sequence", self._asked_sequence)
+        if len(records):
+            self._decision_id, self._asked_sequence = int(decided[-1]), int(ordered[-1])
         is_request = kinds == EventType.ORDER_REQUEST
         is_entry = is_request & (records["flags"] & EVENT_ENTRY != 0)
-        for event in records[is_entry & (decided != records["request_id"])]:
+        follows = (decided == records["request_id"]) | (ordered == records["order_sequence"])
+        for event in records[is_entry & ~follows]:
             text = f"order {self.names.client_order_id(event)} follows no decision"
             _keep(facts, "unexplained", facts.unexplained, _line(self.names, event, text))
         asked = records[is_request & (records["cause_receive_time_ns"] > 0)]
@@ -241,6 +246,15 @@ def _take_others(facts: Facts, names: EventNames, records: Records) -> None:
         looked = LOOK_TEXT.match(text_of(event))
         if looked:
             facts.memory_mb_max = max(facts.memory_mb_max or 0, int(looked[1]))
+
+
+def _newest(
+    records: Records, kinds: tuple[EventType, ...], field: str, before: int
+) -> NDArray[np.int64]:
+    """Return for each record a field of the newest one of these kinds up to it, or `before`."""
+    place = np.where(np.isin(records["event_type"], kinds), np.arange(len(records)), -1)
+    last = np.maximum.accumulate(place)
+    return np.where(last >= 0, records[field][last], before)
 
 
 def _of(records: Records, event_type: EventType) -> Records:

@@ -183,6 +183,27 @@ def test_what_an_operator_closes_needs_no_decision(tmp_path: Path) -> None:
     assert "follows no decision" in line.text
 
 
+@pytest.mark.parametrize("cut", [0, 3, 4])
+@pytest.mark.parametrize("kind", [EventType.CONTROL_ORDER, EventType.CHILD_ORDER])
+def test_what_is_asked_for_from_outside_needs_no_decision_of_ours(
+    tmp_path: Path, kind: EventType, cut: int
+) -> None:
+    """Once an engine that had worked one parent order failed `aegis verify` and `audit`."""
+    asked = event(kind, order_sequence=2, request_id=77)
+    rows = [decision(request_id=1), request(1, request_id=1), asked, request(2, request_id=2)]
+    assert read_facts(written(tmp_path, rows, [cut])).unexplained == []
+    other = [*rows, asked | {"order_sequence": 0}, request(3, request_id=3)]
+    (line,) = read_facts(written(tmp_path, other, [cut])).unexplained
+    assert "follows no decision" in line.text
+
+
+def test_what_a_person_approved_was_decided_before(tmp_path: Path) -> None:
+    waited = event(EventType.INTENT_SETTLED, request_id=2)
+    by_hand = [event(EventType.CONTROL_ORDER, order_sequence=1), request(1, request_id=2)]
+    rows = [decision(request_id=1), *by_hand, waited, request(2, request_id=2)]
+    assert read_facts(written(tmp_path, rows, [])).unexplained == []
+
+
 def test_a_decision_of_no_known_strategy_is_unexplained(tmp_path: Path) -> None:
     (line,) = read_facts(written(tmp_path, [decision(strategy_index=-1)], [])).unexplained
     assert line.text.startswith("decision 0: reason 1, score 0.75, (external)")
