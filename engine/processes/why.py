@@ -28,6 +28,8 @@ from engine.domain.codes import (
     Side,
     TimeInForce,
 )
+from engine.domain.execution.asked import Method
+from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.instrument_row import E8, Instrument, decimal_text
 from engine.domain.risk_reasons import reasons_of
 from engine.domain.strategy_table import StrategyReason
@@ -242,6 +244,23 @@ def _outside(told: StoryEvent) -> Fields:
     return {**asker, "wants": _order_text(told), "gates": _gates(event)}
 
 
+def _parent(told: StoryEvent) -> Fields:
+    """Say what was asked of an algorithm, by whom, or how far it is."""
+    event, instrument = told.event, _instrument(told)
+    if event["event_type"] == EventType.CONTROL_EXECUTE:
+        side = member_name(Side, int(event["side"]))
+        method = member_name(Method, int(event["order_type"]))
+        wants = f"{side} {instrument.qty_text(int(event['qty_lots']))} {method}"
+        return {"by": text_of(event), "wants": wants}
+    state, reason = int(event["order_status"]), int(event["reason"])
+    return {
+        "is_now": member_name(WorkState, state),
+        "filled": instrument.qty_text(int(event["cum_qty_lots"])),
+        "children": int(event["cause_sequence"]),
+        "reason": member_name(StopReason, reason) if reason else None,
+    }
+
+
 def _intent(told: StoryEvent) -> Fields:
     instrument, half = _instrument(told), int(told.event["mid_half_ticks"])
     return {
@@ -326,6 +345,8 @@ _TELLERS: Final[Mapping[int, Callable[[StoryEvent], Fields]]] = MappingProxyType
         EventType.SIGNAL_GENERATED: _decision,
         EventType.CONTROL_ORDER: _outside,
         EventType.CHILD_ORDER: _outside,
+        EventType.CONTROL_EXECUTE: _parent,
+        EventType.PARENT_STATE: _parent,
         EventType.ORDER_REQUEST: _intent,
         EventType.ORDER_SENT: _sent,
         EventType.ORDER_UPDATE: _update,

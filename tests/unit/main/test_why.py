@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.domain.execution.asked import Method
+from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.records import EVENT_ENTRY, EVENT_REDUCE_ONLY, EventType, OrderStatus, OrderType
 from engine.domain.size_reasons import BY_KELLY, BY_LOSSES
 from engine.domain.strategy_table import OUTSIDE_ROWS
@@ -206,3 +208,25 @@ def test_an_order_from_outside_names_who_asked_and_no_market_record(
     assert first["gates"] == "all passed"
     assert first["wants"] == "BUY 0.005 MARKET"
     assert "wants BUY 0.005 MARKET" in story_text(document)
+
+
+def test_the_story_of_a_parent_order_says_what_was_asked_and_how_far_it_is(tmp_path: Path) -> None:
+    directory = tmp_path / "state" / STATE
+    own = {"order_sequence": 7, "epoch_low": 1, "instrument_index": 0, "strategy_index": 3}
+    asked = {**own, "side": -1, "qty_lots": 5, "order_type": Method.TWAP}
+    over = {"order_status": WorkState.ENDED, "reason": StopReason.TIME}
+    write_session(
+        directory,
+        event(EventType.CONTROL_EXECUTE, **asked, text=b"ana: less of it"),
+        event(EventType.PARENT_STATE, **asked, order_status=WorkState.WORKING, cause_sequence=1),
+        event(EventType.PARENT_STATE, **asked, **over, cause_sequence=2, cum_qty_lots=3),
+        strategies=(*session_document().strategies, *OUTSIDE_ROWS),
+    )
+    story = find_story(directory, "1-7")
+    assert story is not None
+    lines = [line[14:] for line in story_text(story_document(story)).splitlines()[-3:]]
+    assert [" ".join(line.split()) for line in lines] == [
+        "control execute by ana: less of it, wants SELL 0.005 TWAP",
+        "parent state is_now WORKING, filled 0.000, children 1",
+        "parent state is_now ENDED, filled 0.003, children 2, reason TIME",
+    ]
