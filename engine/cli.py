@@ -66,8 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         if is_run:
             raise  # no exit code of an engine is guessed
         cli_streams.mute()  # it may be the output that is full
-        where = f"{error.filename}: " if error.filename else ""
-        return exit_codes.fail(f"{where}{error.strerror or error}", exit_codes.ENVIRONMENT)
+        return exit_codes.fail(exit_codes.sentence(error), exit_codes.ENVIRONMENT)
     return code
 
 

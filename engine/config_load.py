@@ -7,7 +7,6 @@ the command line prints it and exits with 2.
 from __future__ import annotations
 
 import math
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,10 +21,10 @@ from engine.nearest import did_you_mean
 from engine.secret_sources import SecretSources
 from engine.symbols import UnknownSymbolError, resolve_all
 from engine.venues.binance.signing import KeyTextError, signer_of
+from engine.wrong_value import NO_FIELD, place_and_reason
 
 DEFAULT_FILE = "aegis.toml"
 DEFAULT_HOME = "~/.local/state/aegis"
-UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`")  # as msgspec says it
 TOP = "top:"  # instruments = "top:N"
 
 # Orders that stay in the practice world are bounded generously, so that a run shows trades.
@@ -192,8 +191,7 @@ def _conclude(merged: dict[str, Any], source: str, origins: Mapping[str, str]) -
     try:
         config = typed.convert(merged, Config)
     except msgspec.ValidationError as error:
-        reason, _, where = str(error).partition(" - at `$")
-        field = where.strip("`.")
+        field, reason = place_and_reason(error)
         message = f"{origins.get(field or 'the file', source)}: {_sentence(field, reason)}"
         raise ConfigError(message) from error
     _check_finite(config, source, origins)
@@ -255,14 +253,13 @@ def _check(config: Config) -> None:
 
 def _sentence(field: str, reason: str) -> str:
     """Return what is wrong with a field; of a name that is no setting, which one is like it."""
-    found = UNKNOWN_FIELD.fullmatch(reason)
-    if found is None:
+    if reason != NO_FIELD:
         return f"{field or 'the file'}: {reason}"
     holder: Any = Config()
-    for part in field.split(".") if field else ():
-        holder = getattr(holder, part, None)
-    near = did_you_mean(found[1], getattr(holder, "__struct_fields__", ()))
-    return f"{field + '.' if field else ''}{found[1]}: no such setting{near}"
+    *tables, name = field.split(".")
+    for table in tables:
+        holder = getattr(holder, table, None)
+    return f"{field}: no such setting{did_you_mean(name, getattr(holder, '__struct_fields__', ()))}"
 
 
 def _check_finite(config: Config, source: str, origins: Mapping[str, str]) -> None:

@@ -14,6 +14,13 @@ HALTED = 4  # halted by a limit, or books that differ from the venue's
 INTERRUPTED = 130
 
 
+def sentence(error: Exception) -> str:
+    """Return an error's text; of one of the system, which file and why, without its number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
 def fail(text: str, code: int) -> int:
     """Say in one sentence on standard error why a command ends; return the code it ends with."""
     print(f"aegis: {text}", file=sys.stderr)  # noqa: T201  the command's own output

@@ -153,7 +153,7 @@ def main(words: Sequence[str]) -> int:
     except ValueError as error:
         return exit_codes.fail(f"not a time: {error}", exit_codes.USAGE)
     except (LookupError, StoreError, OSError) as error:
-        return exit_codes.fail(str(error), exit_codes.ENVIRONMENT)
+        return exit_codes.fail(exit_codes.sentence(error), exit_codes.ENVIRONMENT)
     counts = ("bars", "structure", "decisions", "fills")
     shown = ", ".join(f"{document[name]:,} {name}" for name in counts)
     print(json.dumps(document) if options.json else f"{document['written']}: {shown}")

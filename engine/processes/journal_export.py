@@ -58,7 +58,7 @@ def export_command(place: Path, output: Path | None, *, form: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has enough
         return exit_codes.DONE
     except (StoreError, MissingExtraError, OSError) as error:
-        return exit_codes.fail(str(error), exit_codes.ENVIRONMENT)
+        return exit_codes.fail(exit_codes.sentence(error), exit_codes.ENVIRONMENT)
     print(f"{count:,} rows of {counted(len(directories))}", file=sys.stderr)  # noqa: T201
     return exit_codes.DONE
 

@@ -36,7 +36,7 @@ def verify_directory(directory: Path) -> Finding:
     try:
         report = verify_session(directory)
     except (StoreError, OSError) as error:
-        return Finding(directory, None, (str(error),))
+        return Finding(directory, None, (exit_codes.sentence(error),))
     return Finding(directory, report, report.problems)
 
 

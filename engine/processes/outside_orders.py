@@ -54,6 +54,9 @@ LOOK_S: Final = 0.0005
 SLOTS_PER_LOOK: Final = 64
 NOT_HIDDEN: Final = "refused: no venue of this engine hides an order; an iceberg shows a part of it"
 OTHER_USE: Final = "this request id was used for something else"
+TOO_MUCH: Final = (
+    "quantity or price is more than any order has"  # for the kernel; words were looked at
+)
 REQUESTS_MAX: Final = 1_024  # words of this run kept, to tell another use of one id
 
 
@@ -285,7 +288,7 @@ class OutsideOrders:
 
     def _refused(self, echo: Echo, status: int, head: str) -> Told:
         reasons = reasons_of(echo.refusal_mask)
-        why = ", ".join(RISK_REASON_TEXT[each] for each in reasons) or "it is no order"
+        why = ", ".join(RISK_REASON_TEXT[each] for each in reasons) or TOO_MUCH
         names = tuple(each.name for each in reasons)
         return Told(status, f"{head}: {why}", echo.trading_state, reasons=names)
 

@@ -32,7 +32,7 @@ def parent_of(asked: ExecuteBody, instrument: Instrument) -> Asked:
     if asked.method == HIDDEN:
         return Asked(Method.ICEBERG, side, lots, ticks)
     method = Method[asked.method.upper()]
-    display = lots_of(asked.display, instrument) if asked.display else 0
+    display = lots_of(asked.display, instrument, "display") if asked.display else 0
     details = {
         Method.POV: asked.rate,
         Method.ICEBERG: float(display),
@@ -70,8 +70,8 @@ def words_of(parent: Asked) -> dict[str, float]:
     }
 
 
-def lots_of(quantity: str, instrument: Instrument) -> int:
-    """Return a quantity in lots.
+def lots_of(quantity: str, instrument: Instrument, name: str = "quantity") -> int:
+    """Return a quantity in lots; `name` is what refused words call it.
 
     Raises:
         RefusedWords: it is not a positive multiple of a lot, or more than a record can say.
@@ -79,9 +79,9 @@ def lots_of(quantity: str, instrument: Instrument) -> int:
     lots = instrument.qty_lots(quantity)
     if lots is None or lots <= 0:
         step = instrument.qty_text(1)
-        raise RefusedWords(f"quantity {quantity!r} is not a positive multiple of {step}")
+        raise RefusedWords(f"{name} {quantity!r} is not a positive multiple of {step}")
     if lots > INT64_MAX:
-        raise RefusedWords(f"quantity {quantity!r} is more than any order has")
+        raise RefusedWords(f"{name} {quantity!r} is more than any order has")
     return lots
 
 

@@ -21,6 +21,7 @@ from msgspec import Meta, Struct
 
 from engine.domain import typed
 from engine.web.operations import Scope
+from engine.wrong_value import place_and_reason
 
 FILE_NAME: Final = "access.json"
 ACCOUNTS_MAX: Final = 64
@@ -155,7 +156,7 @@ def add_account(access: AccessFile, name: str, role: str, password: str = "") ->
     try:
         account = typed.convert({"name": name, "role": role, "password_hash": hashed}, Account)
     except msgspec.ValidationError as error:
-        raise AccessError(f"account name {name!r}: {error}") from error
+        raise AccessError(f"account name {name!r}: {place_and_reason(error)[1]}") from error
     access.accounts.append(account)
     return account
 

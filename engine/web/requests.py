@@ -10,6 +10,7 @@ from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 
 from engine.domain import typed
+from engine.wrong_value import place_and_reason
 
 BODY_BYTES_MAX: Final = 4096
 BODY_S: Final = 5.0  # a body of so few bytes takes no longer
@@ -42,13 +43,18 @@ def read_query(request: Request, kind: type[Struct]) -> Struct | Unreadable:
     try:
         return typed.convert(words, kind, strict=False)
     except msgspec.ValidationError as error:
-        return Unreadable(400, f"the query: {error}")
+        return Unreadable(400, _told(error, "the query"))
 
 
 def _typed(kind: type[Struct], raw: bytes) -> Struct | Unreadable:
     try:
         return typed.decode(raw, kind)
     except msgspec.ValidationError as error:
-        return Unreadable(400, f"the body: {error}")
+        return Unreadable(400, _told(error, "the body"))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return Unreadable(400, f"the body must be a JSON object: {error}")
+
+
+def _told(error: msgspec.ValidationError, whole: str) -> str:
+    place, reason = place_and_reason(error)
+    return f"{place or whole}: {reason}"

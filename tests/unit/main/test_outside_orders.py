@@ -355,6 +355,7 @@ def test_each_method_has_its_own_number(words: dict[str, Any], detail: float) ->
     ("words", "why"),
     [
         ({"quantity": "0.003"}, "multiple"),
+        ({"method": "iceberg", "display": "0", "limit_price": "100"}, "display '0' is not"),
         ({"method": "iceberg", "display": "0.01"}, "needs a limit price"),
         ({"method": "iceberg", "limit_price": "100"}, "smaller than the least order"),
         ({"method": "iceberg", "limit_price": "100", "display": "0.4"}, "smaller than"),

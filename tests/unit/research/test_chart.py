@@ -79,6 +79,7 @@ def test_bars_may_be_of_what_was_traded(home: Path) -> None:
         (("--bars", "gold:2"), 2, "not kind:size"),
         (("--bars", "tick:2", "--timeframe", "5"), 2, "not allowed with"),
         (("--bars", "tick:100000"), 3, "no bar of tick-100000 of BTCUSDT"),
+        (("--output", "/none/x.html"), 3, "aegis: /none/x.html: No such file or directory"),
         (("ETHUSDT",), 3, "no bar of 1 s of ETHUSDT"),
     ],
 )
