@@ -13,7 +13,7 @@ from engine.config import shown
 from engine.processes.kernel_cache import cache_key
 from engine.processes.strategy_rows import strategy_rows
 from engine.store.instrument_segment import published_count, published_instruments
-from engine.store.journal import SourceWriter, chain_end
+from engine.store.journal import SourceWriter
 from engine.store.session import (
     DOCUMENT_NAME,
     SessionDocument,
@@ -99,10 +99,7 @@ class SessionRecord:
         assert self.document is not None, "write_first comes first"
         seals = {
             writer.source: SourceSeal(
-                next_sequence=writer.next_sequence,
-                digest=chain_end(
-                    self._directory, self.document.session_id, writer.source
-                ).digest.hex(),
+                next_sequence=writer.next_sequence, digest=writer.digest.hex()
             )
             for writer in writers
         }

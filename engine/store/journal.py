@@ -207,6 +207,11 @@ class SourceWriter:
         self._file = -1
         self._offset = 0
 
+    @property
+    def digest(self) -> bytes:
+        """Return the digest of the last frame: with it, that of everything before."""
+        return self._digest
+
     def append(self, first_sequence: int, *parts: bytes | memoryview) -> None:
         """Append whole records, given as at most two pieces of memory, as one frame.
 

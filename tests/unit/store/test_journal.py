@@ -250,6 +250,24 @@ def test_sync_says_what_is_on_the_disk(directory: Path) -> None:
     writer.close(is_end=False)
 
 
+def test_a_writer_knows_the_digest_that_its_files_end_with(directory: Path) -> None:
+    """Who seals a session must not read all of it again: that took longer than a stop may."""
+
+    def on_disk() -> bytes:
+        return chain_end(directory, SESSION, SOURCE_MARKET).digest
+
+    writer = open_market(directory, segment_bytes=512)
+    assert writer.digest == on_disk()
+    for first in range(0, 40, 4):
+        writer.append(first, as_bytes(market_records(4, first)))
+        assert writer.digest == on_disk()
+    writer.close(is_end=False)
+    writer = open_market(directory)
+    writer.append_lost(3)
+    writer.close(is_end=True)
+    assert writer.digest == on_disk()
+
+
 def test_a_file_that_is_taken_away_while_it_is_written_refuses(directory: Path) -> None:
     writer = open_market(directory)
     writer.append(0, as_bytes(market_records(4)))
