@@ -153,11 +153,25 @@ class OutsideOrders:
             return echo
         if echo.order_sequence == 0:
             return self._told(409, "refused: what earlier sessions knew is not restored yet")
-        again = "; this request was answered before" if echo.is_known else ""
         order, _ = self._names(echo)
-        self._begun.append(order)
-        text = f"working as {order}{again}"
+        if echo.is_known:
+            text = f"{self._how_far(order)}; this request was answered before"
+        else:
+            self._begun.append(order)
+            text = f"working as {order}"
         return Told(200, text, echo.trading_state, order, is_known=echo.is_known)
+
+    def _how_far(self, order: str) -> str:
+        """Return where a parent order stands that may be one of an earlier session."""
+        row = self._execution_of(order)
+        if row is not None and _is_over(row):
+            return f"{order} is over: {row['reason']}"
+        if row is not None or order in self._begun:
+            return f"working as {order}"
+        return f"{order} ended with the session that worked it"
+
+    def _execution_of(self, order: str) -> dict[str, Any] | None:
+        return next((row for row in self.executions() if row["order"] == order), None)
 
     def executions(self) -> list[dict[str, Any]]:
         """Return the parent orders of this session, the newest last; any thread."""
@@ -295,7 +309,7 @@ class OutsideOrders:
     def _withdrawn(self, echo: Echo, order: str) -> Told:
         if echo.is_applied:
             return Told(200, f"asked to cancel {order}", echo.trading_state, order)
-        row = next((row for row in self.executions() if row["order"] == order), None)
+        row = self._execution_of(order)
         if row is not None and _is_over(row):
             text = f"{order} is over: {row['reason']}"
             return Told(409, text, echo.trading_state, order)

@@ -330,8 +330,27 @@ def test_a_parent_order_goes_out_with_its_numbers_and_is_told_by_its_own(brain: 
     assert sent["event_type"] == EventType.CONTROL_EXECUTE
     assert (sent["strategy_index"], sent["order_type"]) == (2, Method.TWAP)
     assert (sent["side"], sent["qty_lots"], sent["input_0"]) == (-1, 100, 120.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "255-7 ended with the session that worked it"),
+        ([{"number": 7, "state": "DONE"}], "255-7 is over: NONE"),
+        ([{"number": 7}], "working as 255-7"),
+    ],
+)
+def test_a_parent_that_was_asked_for_before_is_told_as_it_stands(
+    brain: Brain, rows: list[dict[str, object]], said: str
+) -> None:
+    """Once one that a killed engine had worked was called working."""
     brain.answer = repeat
-    assert "answered before" in orders_of(brain).execute(PARENT, "ana").effect
+    orders = orders_of(brain)
+    shown = [{**orders._shown({**ROW, **row}, BTC), "order": "255-7"} for row in rows]
+    orders.executions = lambda: shown  # type: ignore[method-assign]  # of the board: other epoch
+    told = orders.execute(PARENT, "ana")
+    assert (told.status, told.is_known) == (200, True)
+    assert told.effect == f"{said}; this request was answered before"
 
 
 @pytest.mark.parametrize(
