@@ -9,7 +9,8 @@ what somebody else did keeps the engine safe, but is no agreement, unless the ex
 that it was no trade (a position set by hand, a transfer). Whatever cannot be read is
 disagreement, and so is nothing to compare. What the exchange did for this account before we first
 saw it is not ours to know: it is left out by the venue time of the opening balance, or a lower one
-where that clock was set back since.
+where that clock was set back since. That time is our estimate, off by as much as an answer took;
+orders that we sent are later than it whatever their stamps say.
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ _OPENED: Final = """
     FROM adjustments a JOIN sessions s USING (state_key, session_id)
     WHERE a.kind = 'OPENING_CASH' ORDER BY s.epoch, a.sequence LIMIT 1"""
 _OPENING: Final = "SELECT SUM(amount_e8) FROM postings WHERE account = 'OPENING'"
-_EARNED: Final = """
+_OURS: Final = "order_id IN (SELECT order_id FROM order_states WHERE order_sequence > 0)"
+_EARNED: Final = f"""
     SELECT SUM(amount_e8) FROM postings WHERE account IN ('TRADING', 'FEES', 'FUNDING')
-    AND (venue_time_ns <= 0 OR venue_time_ns > ?)"""
+    AND (venue_time_ns <= 0 OR venue_time_ns > ? OR entry_id IN
+         (SELECT 'fill-' || instrument || '-' || trade_id FROM fills WHERE {_OURS}))"""  # noqa: S608  our own words
 _RECONCILED: Final = """
     SELECT s.epoch, r.sequence FROM role_states r JOIN sessions s USING (state_key, session_id)
     WHERE r.kind = 'RECONCILED' ORDER BY s.epoch, r.sequence LIMIT 1"""
@@ -58,7 +61,7 @@ _TAKEN_OVER: Final = """
     SELECT a.instrument, a.side * a.qty_lots, a.venue_time_ns, s.epoch, a.sequence
     FROM adjustments a JOIN sessions s USING (state_key, session_id)
     WHERE a.kind = 'POSITION'"""
-_MOVED: Final = "SELECT instrument, side * qty_lots, venue_time_ns FROM fills"
+_MOVED: Final = f"SELECT instrument, side * qty_lots, venue_time_ns, {_OURS} FROM fills"  # noqa: S608
 
 
 class Agreement(NamedTuple):
@@ -119,8 +122,8 @@ def _explained(database: SqliteDatabase, clock: SetBacks) -> tuple[dict[Any, int
         if not first or tuple(kept[1:]) < first[0]:
             lots[instrument] = lots.get(instrument, 0) + int(taken or 0)
             covered_ns[instrument] = clock.lowered(kept)
-    for instrument, moved, venue_time_ns in database.query(_MOVED):
-        if int(venue_time_ns or 0) > covered_ns.get(instrument, 0):
+    for instrument, moved, venue_time_ns, is_ours in database.query(_MOVED):
+        if is_ours or int(venue_time_ns or 0) > covered_ns.get(instrument, 0):
             lots[instrument] = lots.get(instrument, 0) + int(moved or 0)
     return lots, covered_ns
 

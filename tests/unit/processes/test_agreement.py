@@ -166,6 +166,19 @@ def test_what_happened_before_the_account_was_first_seen_is_left_out(
     assert compare(ledger, session).agrees
 
 
+def test_what_we_sent_came_after_the_opening_balance_whatever_its_stamp_says(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    # The opening's stamp is our estimate of the venue's clock: here it is fast (chaos seed 16168).
+    early = {"venue_time_ns": OPENED_NS - 14_000_000}
+    events = [each | early if "trade_id" in each else each for each in trades()]
+    session = write_session(tmp_path / "practice-practice-paper", *events)
+    for row in ledger["trades"]:
+        row["time"] = OPENED_MS - 14
+
+    assert compare(ledger, session).differences == []
+
+
 def test_fills_of_a_lost_home_do_not_make_its_orders_ours(tmp_path: Path, ledger: Ledger) -> None:
     head, *rest = trades()
     told = fill(0, 77, 1, venue_order_id=42, text=b"a9-1-1-25", venue_time_ns=OPENED_NS - 1)
