@@ -1,16 +1,50 @@
 """Volume by price: what the value area holds, and what does not change it."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.domain.features import profile as kernels
+from engine.domain.features.plan import PROFILE_BINS
+from engine.domain.features.series import SERIES_BARS, SERIES_COLUMNS, place_of, push_bar
+from engine.domain.kernel import python_of
 from tests.feature_bars import CATALOGUE, Bar, batch, random_bars
 
 WINDOW = 50
 FIRST = CATALOGUE.bar_columns.index(f"profile.value_area_{WINDOW}.control")
 ATR_BPS = CATALOGUE.bar_columns.index("volatility.atr_bps")
 SEEDS = st.integers(0, 10_000)
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Return a stretch of time in which the profile's kernels, and theirs, are plain Python."""
+    plain = {name: python_of(it) for name, it in vars(kernels).items() if hasattr(it, "py_func")}
+    return patch.dict(vars(kernels), plain)
+
+
+@pytest.mark.parametrize("form", [nullcontext, uncompiled], ids=["compiled", "plain"])
+@given(SEEDS, st.integers(2, 40), st.sampled_from([1, 3, 40]), st.sampled_from([1, 2, 500]))
+def test_bins_that_were_carried_over_hold_what_bins_filled_afresh_do(
+    form: Callable[[], AbstractContextManager[Any]], seed: int, bars: int, step: int, most: int
+) -> None:
+    series = np.zeros((SERIES_COLUMNS, 2 * SERIES_BARS))
+    carried, found, expected = np.zeros(PROFILE_BINS + 2), np.zeros(4), np.zeros(4)
+    with form():
+        for number, bar in enumerate(random_bars(SERIES_BARS + 50, seed, step=step)):
+            volume = bar.volume % most  # of one lot: nothing trades at all
+            push_bar(series, number, np.array(bar._replace(volume=volume, bought=0), dtype=float))
+            place, afresh = place_of(series, number), np.zeros(PROFILE_BINS + 2)
+            kernels.write_profile(series, place, number, bars, 0.5, carried, 0, found, 0)
+            kernels.write_profile(series, place, number, bars, 0.5, afresh, 0, expected, 0)
+            np.testing.assert_array_equal(found, expected)
+            if afresh[-1] > 0.0:
+                np.testing.assert_array_equal(carried, afresh)
 
 
 def profile(bars: list[Bar]) -> tuple[float, float, float, float]:
