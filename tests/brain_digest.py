@@ -37,10 +37,17 @@ LAX_ROWS = (
 # Beside them one whose bars end by what was traded, by another measure for one instrument.
 VOLUME_ROW = msgspec.structs.replace(LAX_ROWS[0], name="smc_volume", bars="volume:2 T1USDT=1")
 
+# And one that only a stop ends, which trails.
+TRAIL_ROW = StrategyRow(
+    name="trail_lax",
+    kind=StrategyKind.QUOTE_IMBALANCE,
+    parameters={"threshold": 0.3, "min_hold_s": 1e6, "trail_atr": 0.5},
+)
+
 
 def run(count: int, seed: int = 1) -> PaperRun:
     """Return a run of lax strategies over a synthetic market."""
-    given = (*LAX_ROWS, VOLUME_ROW)
+    given = (*LAX_ROWS, VOLUME_ROW, TRAIL_ROW)
     rows = select_rows((row.name for row in given), given)
     return play(synthetic_market(count, seed=seed), make_instruments(2), rows)
 

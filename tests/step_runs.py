@@ -24,7 +24,7 @@ from engine.domain.limits import RiskLimits
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.domain.strategy_table import StrategyKind, StrategyRow, select_rows
 from engine.store.reader import join_records
-from tests.brain_digest import LAX_ROWS
+from tests.brain_digest import LAX_ROWS, TRAIL_ROW
 from tests.builders import make_instruments
 from tests.desk_rig import E8, GENEROUS, make_event
 from tests.market_runs import arrays_of, synthetic_market
@@ -34,7 +34,8 @@ T = EventType
 HEADER = ("sequence", "receive_time_ns", "venue_time_ns", "instrument_index", "record_type")
 PAYLOAD = ("bid_price_ticks", "ask_price_ticks", "bid_qty_lots", "ask_qty_lots")
 BATCH_MAX = 64
-# One row of each kind that sends orders; the maker's quotes rest until they are hit or withdrawn.
+# One row of each kind that sends orders, and one whose stop trails; the maker's quotes rest until
+# they are hit or withdrawn.
 ROWS = (
     *LAX_ROWS,
     StrategyRow(
@@ -43,6 +44,7 @@ ROWS = (
         timeframe_s=1,
         parameters={"width_atr": 0.2, "requote_s": 0.1, "requote_share": 0.1, "max_hold_s": 4.0},
     ),
+    TRAIL_ROW,
 )
 LIMITS = GENEROUS._replace(
     channels_needed=0, order_notional_max=50_000.0, position_notional_max=200_000.0

@@ -37,7 +37,7 @@ from engine.domain.features.volatility import ATR_BARS
 from engine.domain.features.zones import CHANGES_MAX
 from engine.domain.firewall_reasons import FIREWALL_REASON_COUNT, FirewallReason
 from engine.domain.leg import OTE_FAR, OTE_NEAR
-from engine.domain.market_state import STRATEGY_DTYPE, MarketState
+from engine.domain.market_state import MarketState
 from engine.domain.pools import POOL_ATR
 from engine.domain.score import ORDERFLOW_WEIGHTS
 from engine.domain.spans import SESSION_CLOSES_S, SESSION_OPENS_S
@@ -50,6 +50,7 @@ from engine.domain.strategy_kinds import (
     TRADE_BREAKS,
     WAIT_BARS,
 )
+from engine.domain.strategy_rows import STRATEGY_DTYPE
 from engine.domain.strategy_table import PARAMETERS_MAX, StrategyKind, StrategyReason
 
 FOLDER: Final = harness.ROOT / "bench" / "native" / "twin"

@@ -90,6 +90,7 @@ class EventType(IntEnum):
     INTENT_SETTLED = 21  # reason: a HeldOutcome; trade_id: its number
     BOUNDS_CHANGED = 22  # a strategy's day (-2: the venue's), as RESTORE_BOUNDS
     SCORER_CHANGED = 23  # reason 1: its answers are no scores, 0: believed again
+    STOP_TRAILED = 24  # price_ticks: the stop; last_price_ticks: the best price since the entry
     # Commands, kernel thread to executor thread.
     COMMAND_NEW = 100
     COMMAND_CANCEL = 101

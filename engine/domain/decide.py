@@ -43,6 +43,7 @@ from engine.domain.trading_state import (
     flush_limits,
     refresh_trading_state,
 )
+from engine.domain.trailing import tell_trails
 from engine.domain.venue_reports import apply_venue_report
 from engine.domain.words import Tally, Word
 
@@ -155,6 +156,7 @@ def do_due_work(market: MarketState, desk: Desk, out: Out, now_ns: int) -> None:
     expire_held(desk, out, now_ns)
     end_rotation(desk, out)
     tell_scorer(market, desk, out)
+    tell_trails(market, desk, out, EVENTS_RESERVED)
     refresh_trading_state(desk, out)
     if event_room(out) >= EVENTS_RESERVED and command_room(out) > 0:
         ask_fetch(desk, out, now_ns)

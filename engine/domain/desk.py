@@ -1,7 +1,7 @@
 """The order side of the state: one tuple of preallocated arrays, handed to every kernel of it.
 
-The market side of the state (`engine.domain.market_state`) is reached here through four of its
-arrays: `hot` (quotes), `liveness`, `progress` (the venue's clock) and `held_rows`.
+The market side of the state (`engine.domain.market_state`) is reached here through five of its
+arrays: `hot` (quotes), `liveness`, `progress` (the venue's clock), `held_rows` and `trails`.
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ class Desk(NamedTuple):
     ledger: Records  # LEDGER_DTYPE[n]
     exposure: Records  # EXPOSURE_DTYPE[n, those that decide], for the strategies to read
     held_rows: Integers  # int64[n, words], the market side's: strategies that hold a position
+    trails: Records  # TRAIL_DTYPE[n, those that decide], the market side's; restored here
     limits: Records  # LIMITS_DTYPE[1]
     instrument_limits: Records  # INSTRUMENT_LIMITS_DTYPE[n]
     bounds: Records  # BOUNDS_DTYPE[s + 2], by column of `positions`; the last is the venue's

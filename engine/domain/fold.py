@@ -29,7 +29,7 @@ from engine.domain.limits import LOTS_MAX
 from engine.domain.order_store import EPOCH_PLACES
 from engine.domain.orders import TERMINAL
 from engine.domain.outside import KIND_REQUEST
-from engine.domain.promises import DECISIONS, PROMISE, Promises, promise_nothing
+from engine.domain.promises import DECISIONS, PROMISE, TRAIL, Promises, promise_nothing
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.reports import ORDER_FLAGS
 from engine.domain.stamps import NO_BOUND, ClockLooks
@@ -85,6 +85,7 @@ FOLDED = np.array(
         EventType.LIMITS_CHANGED,
         EventType.FUNDING,
         EventType.BOUNDS_CHANGED,
+        EventType.STOP_TRAILED,
         EventType.VENUE_CLOCK,
         *DECISIONS,
         *RESTORES,
@@ -137,9 +138,13 @@ class Known:
         """Keep what an entry is to bring with its position, once the entry is sent."""
         decision = self.promises.sent(event)
         if decision is not None:
-            i, strategy = int(decision["instrument_index"]), int(decision["strategy_index"])
-            for name in PROMISE:
-                self.position(i, strategy)[name] = decision[name]
+            self.keep_figures(decision, PROMISE)
+
+    def keep_figures(self, event: Row, names: tuple[str, ...]) -> None:
+        """Keep what an event says with the position it is about."""
+        position = self.position(int(event["instrument_index"]), int(event["strategy_index"]))
+        for name in names:
+            position[name] = event[name]
 
     def count_order(self, event: Row) -> None:
         """Count an order, or an amendment, of a bounded day until BOUNDS_CHANGED says the same."""
@@ -213,8 +218,7 @@ class Fold:
     def _add_restore(self, kind: int, event: Row) -> None:
         if not event["flags"] & EVENT_APPLIED:
             return
-        staged = self._staged or Known()
-        self._staged = staged
+        staged = self._staged = self._staged or Known()
         if kind == EventType.RESTORE_END:
             self.known, self._staged, self._clock = staged, None, ClockLooks()
         elif kind == EventType.RESTORE_LIMITS:
@@ -225,8 +229,7 @@ class Fold:
             i, strategy = int(event["instrument_index"]), int(event["strategy_index"])
             staged.positions[i, strategy] = _given(event)
             staged.floors[i] = max(staged.floors.get(i, 0), int(event["trade_id"]))
-            adjusted_ns = max(staged.adjusted_ns.get(i, 0), int(event["venue_time_ns"]))
-            staged.adjusted_ns[i] = adjusted_ns
+            staged.adjusted_ns[i] = max(staged.adjusted_ns.get(i, 0), int(event["venue_time_ns"]))
         elif event["trade_id"] > 0 and event["reason"] == KIND_REQUEST:
             i, request_id = int(event["instrument_index"]), int(event["trade_id"])
             staged.requests.append((i, request_id, int(event["cum_qty_lots"])))
@@ -264,9 +267,7 @@ class Fold:
         if event["venue_order_id"] > 0:
             order["venue_order_id"] = event["venue_order_id"]
         if 0 < order["venue_time_ns"] <= event["venue_time_ns"] and event["price_ticks"] > 0:
-            order["price_ticks"] = event[
-                "price_ticks"
-            ]  # the venue's word: it may have been amended
+            order["price_ticks"] = event["price_ticks"]  # may have been amended
         order["venue_time_ns"] = max(order["venue_time_ns"], event["venue_time_ns"])
         if kind == EventType.FILL and applied:
             self._add_fill(order, event)
@@ -304,6 +305,8 @@ class Fold:
             known.limits = _given(event, EventType.RESTORE_LIMITS)
         elif kind == EventType.BOUNDS_CHANGED:
             known.bounds[int(event["strategy_index"])] = _given(event, EventType.RESTORE_BOUNDS)
+        elif kind == EventType.STOP_TRAILED:
+            known.keep_figures(event, TRAIL)
         elif kind == EventType.VENUE_CLOCK:
             self._add_clock(event)
         elif kind == EventType.FUNDING and event["flags"] & EVENT_APPLIED:
@@ -332,6 +335,8 @@ class Fold:
     def _add_position(self, event: Row) -> None:
         strategy = int(event["strategy_index"])
         position = self.known.position(int(event["instrument_index"]), strategy)
+        if position["position_lots"] * event["position_lots"] <= 0:
+            position["price_ticks"] = position["last_price_ticks"] = 0  # no stop trails it yet
         position["position_lots"] = event["position_lots"]
         position["position_cost_e8"] = event["position_cost_e8"]
         for name in ("realised_pnl_e8", "fee_e8", "funding_e8"):

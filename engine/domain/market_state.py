@@ -12,7 +12,7 @@ cache lines side by side; the rest is touched by book diffs or at a bar's end.
     forming[i, t], closed[i, t, k & mask]                 bars
     bar_features[i, t, column], feature_memory[i, t, cell]  of the newest closed bar; their state
     structure[i, t]                                       smart-money structure of closed bars
-    strategy_memory[i, s]                                 what a strategy remembers of its entry
+    strategy_memory[i, s], trails[i, s]                   what a strategy remembers of its entry
     quote_rows[word], held_rows[i, word]                  bits: strategies asked at every quote, and
                                                           those that hold a position
     vectors[k]                      feature vectors of bars that ended since they were last taken
@@ -55,6 +55,12 @@ from engine.domain.kernel import Bytes, Floats, Integers, Records
 from engine.domain.records import VECTOR_DTYPE, VECTOR_VALUES_MAX
 from engine.domain.row_bits import pack_bits, words_for
 from engine.domain.score import ORDERFLOW_WEIGHTS
+from engine.domain.strategy_rows import (
+    PLAIN_NUMBERS,
+    STRATEGY_DTYPE,
+    STRATEGY_MEMORY_DTYPE,
+    TRAIL_DTYPE,
+)
 from engine.domain.strategy_table import (
     COMMON_PARAMETERS,
     PARAMETERS_MAX,
@@ -118,40 +124,6 @@ HOT_DTYPE = np.dtype(
 )
 assert HOT_DTYPE.itemsize == 18 * CACHE_LINE_BYTES, "the hot row fills whole cache lines"
 
-STRATEGY_DTYPE = np.dtype(
-    [
-        ("kind", "<i4"),
-        ("timeframe_index", "<i4"),
-        ("notional_e8", "<i8"),
-        ("stop_atr", "<f8"),
-        ("take_atr", "<f8"),
-        ("max_hold_ns", "<i8"),
-        ("min_hold_ns", "<i8"),
-        ("cooldown_ns", "<i8"),
-        ("limit_slip_ticks", "<i8"),
-        ("size_atr_bps", "<f8"),
-        ("edge_min_bps", "<f8"),
-        ("claim", "<f8"),
-        ("expiry_ns", "<i8"),
-        ("regime_adapt", "<f8"),
-        ("venue_bracket", "<i8"),
-        ("stand_in", "<i8"),
-        ("kelly", "<f8"),
-        ("risk_max", "<f8"),
-        ("safe_from", "<f8"),
-        ("safe_least", "<f8"),
-        ("safe_edge_bps", "<f8"),
-    ]
-)
-
-SIZING = ("kelly", "risk_max", "safe_from", "safe_least", "safe_edge_bps")
-STRATEGY_MEMORY_DTYPE = np.dtype(
-    [
-        ("stop_ticks", "<f8"),  # distances from the entry price; 0: none set
-        ("take_ticks", "<f8"),
-    ]
-)
-
 # Where a row of kind RULES keeps its rules in its parameters, behind KIND_PARAMETERS: rule, column.
 RULE_CELLS = {"entry": (3, 4), "exit": (5, 6), "filter": (7, 8)}
 MICRO_BASE = 10_000  # columns from here on are of quotes and trades
@@ -185,7 +157,8 @@ EQUITY_E8 = 18  # of the account, as the order side last knew it; 0: not known
 LOSS_USED_PPM = 19  # of the nearer loss limit, parts of a million
 ENTRIES_WITHOUT_SIZE = 20  # wanted since the start, and too small for the venue once sized
 SCORER_FAULT_NS = 21  # monotonic, of the newest answer that was none; 0: the scorer is sound
-PROGRESS_WORDS = 22
+TRAILS_DUE = 22  # 1: a stop trailed far enough for a record of it
+PROGRESS_WORDS = 23
 
 
 class MarketState(NamedTuple):
@@ -221,6 +194,7 @@ class MarketState(NamedTuple):
     feature_memory: Floats  # float64[n, t, cells]
     structure: Records  # STRUCTURE_DTYPE[n, t], smart-money structure of closed bars
     strategy_memory: Records  # STRATEGY_MEMORY_DTYPE[n, s]
+    trails: Records  # TRAIL_DTYPE[n, s], by engine.domain.trailing
     quote_rows: Integers  # int64[words], by engine.domain.row_bits; read only
     held_rows: Integers  # int64[n, words]; written by the order side
     vectors: Records  # VECTOR_DTYPE[k], for whoever keeps them; none: no row
@@ -280,9 +254,7 @@ def pack_strategies(
         packed["kind"][s] = int(row.kind)
         packed["timeframe_index"][s] = series.index(row.bars or row.timeframe_s)
         packed["notional_e8"][s] = round(row.notional * E8)
-        packed["stop_atr"][s] = numbers["stop_atr"]
-        packed["take_atr"][s] = numbers["take_atr"]
-        for name in ("size_atr_bps", "edge_min_bps", "claim", "regime_adapt", *SIZING):
+        for name in PLAIN_NUMBERS:
             packed[name][s] = numbers[name]
         for name in ("max_hold", "min_hold", "cooldown", "expiry"):
             packed[f"{name}_ns"][s] = round(numbers[f"{name}_s"] * S_TO_NS)
@@ -382,6 +354,7 @@ def create_market_state(
         feature_memory=aligned_zeros((n, t, asked.cell_count), np.float64),
         structure=create_structure(n, t),
         strategy_memory=aligned_zeros((n, s), STRATEGY_MEMORY_DTYPE),
+        trails=aligned_zeros((n, s), TRAIL_DTYPE),
         quote_rows=pack_bits([row.kind in QUOTE_KINDS for row in strategy_rows]),
         held_rows=np.zeros((n, words_for(s)), dtype=np.int64),
         vectors=aligned_zeros((vector_rows,), VECTOR_DTYPE),

@@ -11,6 +11,7 @@ import numpy as np
 from engine.domain.codes import EVENT_REDUCE_ONLY, OrderType, TimeInForce
 from engine.domain.kernel import Records, fused, kernel
 from engine.domain.market_state import TREND_COLUMN, VOLATILITY_COLUMN, MarketState
+from engine.domain.trailing import whole_ticks
 
 # A strategy acts at most once per record, and so many of them do: others are asked again when
 # their next quote or bar comes.
@@ -181,9 +182,9 @@ def regime_at(market: MarketState, i: int, t: int) -> int:
 
 @kernel
 def set_distances(market: MarketState, i: int, s: int, side: int) -> None:
-    """Set how far stop and target of an entry lie: ATRs, moved by the regime; in place.
+    """Set how far stop, target and trail of an entry lie: ATRs, moved by the regime; in place.
 
-    With `regime_adapt` of 1, both lie half as far again where bars vary much and half as far where
+    With `regime_adapt` of 1, all lie half as far again where bars vary much and half as far where
     little, and the target half as far again with the trend and half as far against it.
     """
     rows, memory = market.strategies, market.strategy_memory
@@ -196,6 +197,8 @@ def set_distances(market: MarketState, i: int, s: int, side: int) -> None:
     atr_ticks = market.atr_ticks[i, t]
     memory["stop_ticks"][i, s] = rows["stop_atr"][s] * atr_ticks * calm
     memory["take_ticks"][i, s] = rows["take_atr"][s] * atr_ticks * calm * way
+    trail_ticks = rows["trail_atr"][s] * atr_ticks * calm
+    market.trails["distance_ticks"][i, s] = whole_ticks(trail_ticks)
 
 
 @kernel
@@ -246,7 +249,8 @@ def propose_exit(
 def is_warm(market: MarketState, i: int, s: int) -> bool:
     """Return whether what the row says in average true ranges is known, or it says nothing so."""
     rows = market.strategies
-    if rows["stop_atr"][s] == 0.0 and rows["take_atr"][s] == 0.0 and rows["size_atr_bps"][s] == 0.0:
+    stays = rows["stop_atr"][s] == 0.0 and rows["take_atr"][s] == 0.0
+    if stays and rows["trail_atr"][s] == 0.0 and rows["size_atr_bps"][s] == 0.0:
         return True
     atr_ticks = market.atr_ticks[i, market.strategies["timeframe_index"][s]]
     return bool(atr_ticks > 0.0)

@@ -21,6 +21,7 @@ from engine.domain.strategy_table import StrategyReason
 Row = NDArray[np.void]
 
 PROMISE = ("expected_move_bps", "confidence")
+TRAIL = ("price_ticks", "last_price_ticks")  # of STOP_TRAILED: kept with the position too
 DECISIONS = frozenset({EventType.SIGNAL_GENERATED, EventType.INTENT_HELD, EventType.INTENT_SETTLED})
 SENDABLE_MASKS = np.array(
     [0, 1 << RiskReason.POSITION_COUNT, 1 << RiskReason.APPROVAL], dtype=np.uint64

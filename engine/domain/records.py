@@ -163,7 +163,7 @@ EVENT_FIELDS: tuple[tuple[str, str, int], ...] = (
     ("cash_e8", "<i8", 152),  # RESTORE_LIMITS: wallet by our own books; LIMITS_CHANGED as all above
     ("funding_e8", "<i8", 120),  # FUNDING: received > 0; RESTORE_*: total so far
     # SIGNAL_GENERATED of an entry, where others have text; NaN: not known. The first two also in
-    # RESTORE_POSITION, of the entry that opened it; 0: not known.
+    # RESTORE_POSITION, of the entry that opened it; 0: not known. Its prices are of STOP_TRAILED.
     ("expected_move_bps", "<f8", 208),
     ("confidence", "<f8", 216),  # 0 to 1
     ("cost_bps", "<f8", 224),  # two fees, spread, slippage

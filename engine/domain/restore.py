@@ -4,8 +4,8 @@
                       for funding, 2 for a request from outside and, in `cum_qty_lots`, the key of
                       its order)
     RESTORE_POSITION  one column (-1 external, -2 net); trade_id: ids up to it were applied,
-                      venue_time_ns: an adjustment covers fills up to it; and what its entry
-                      promised
+                      venue_time_ns: an adjustment covers fills up to it; what its entry
+                      promised; how far its stop trailed
     RESTORE_LIMITS    money, day, peak, tripped limits, next order number
     RESTORE_BOUNDS    the day of one strategy, or of the venue (-2)
     RESTORE_MODE      what an operator allows a part of the engine; of an instrument that comes in
@@ -52,6 +52,7 @@ from engine.domain.outside import KIND_REQUEST, remember_request
 from engine.domain.reports import ORDER_FLAGS
 from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING, is_known_trade, remember_trade
 from engine.domain.trading_state import LEASE_MASK
+from engine.domain.trailing import restore_trail
 from engine.domain.words import Tally, Word
 
 _UNKNOWN = int(OrderStatus.UNKNOWN)
@@ -137,6 +138,7 @@ def restore_position(desk: Desk, events: Records, n: int, now_ns: int) -> bool:
     if column < desk.holdings.shape[1]:
         desk.holdings["move_bps"][i, column] = events["expected_move_bps"][n]
         desk.holdings["confidence"][i, column] = events["confidence"][n]
+        restore_trail(desk, events, n, i, column, now_ns)
     floor = max(desk.ledger["trade_floor"][i], events["trade_id"][n])
     desk.ledger["trade_floor"][i] = floor
     adjusted_ns = max(desk.venue["adjusted_venue_ns"][i], events["venue_time_ns"][n])

@@ -107,6 +107,7 @@ def create_desk(
         ledger=aligned_zeros((n,), LEDGER_DTYPE),
         exposure=aligned_zeros((n, deciding), EXPOSURE_DTYPE),
         held_rows=market.held_rows,
+        trails=market.trails,
         limits=pack_limits(limits),
         instrument_limits=pack_instrument_limits(limits, instruments),
         bounds=pack_bounds(limits, strategies),

@@ -8,6 +8,8 @@ dispatcher of `engine.domain.strategy`.
 
 from __future__ import annotations
 
+import numpy as np
+
 from engine.domain.features.micro import (
     IMBALANCE,
     MICROPRICE_BPS,
@@ -20,12 +22,14 @@ from engine.domain.kernel import Records, fused, kernel
 from engine.domain.market_state import MarketState
 from engine.domain.opportunity import write_inputs
 from engine.domain.strategy_table import StrategyReason
+from engine.domain.trailing import trailed_move
 
 _FLOW_REVERSED = int(StrategyReason.FLOW_REVERSED)
 _IMBALANCE_REVERSED = int(StrategyReason.IMBALANCE_REVERSED)
 _STOP_LOSS = int(StrategyReason.STOP_LOSS)
 _TAKE_PROFIT = int(StrategyReason.TAKE_PROFIT)
 _MAX_HOLD = int(StrategyReason.MAX_HOLD)
+_TRAILING_STOP = int(StrategyReason.TRAILING_STOP)
 
 _STRUCTURE_REVERSED = int(StrategyReason.STRUCTURE_REVERSED)
 _FVG_RETURN = int(StrategyReason.FVG_RETURN)
@@ -172,34 +176,37 @@ def smc_inputs(market: MarketState, i: int, s: int, opportunities: Records, coun
 
 @kernel
 def protective_exit(market: MarketState, exposure: Records, i: int, s: int, now_ns: int) -> int:
-    """Return STOP_LOSS, TAKE_PROFIT or MAX_HOLD when one is due for an open position, or 0.
+    """Return STOP_LOSS, TRAILING_STOP, TAKE_PROFIT or MAX_HOLD when one is due, or 0.
 
-    The move is measured at the price an exit would take: the bid for a long, the ask for a short.
-    A position whose distances are not known (restored from an earlier session) takes those of now.
+    Of an open position. The move is measured at the price an exit would take: the bid for a long,
+    the ask for a short. Of a stop and one that trails the nearer one counts. A position whose
+    distances are not known (restored from an earlier session) takes those of now.
     """
     row = market.strategies[s]
     held = exposure[i, s]
     if row["max_hold_ns"] > 0 and now_ns - held["entry_time_ns"] >= row["max_hold_ns"]:
         return _MAX_HOLD
-    if row["stop_atr"] == 0.0 and row["take_atr"] == 0.0:
+    if row["stop_atr"] == 0.0 and row["take_atr"] == 0.0 and row["trail_atr"] == 0.0:
         return 0
     memory = market.strategy_memory[i, s]
-    stop_ticks = memory["stop_ticks"]
-    take_ticks = memory["take_ticks"]
-    if stop_ticks == 0.0 and take_ticks == 0.0:
+    if memory["stop_ticks"] == 0.0 and memory["take_ticks"] == 0.0:
         atr_ticks = market.atr_ticks[i, row["timeframe_index"]]
-        if not atr_ticks > 0.0:
-            return 0
-        stop_ticks = row["stop_atr"] * atr_ticks
-        take_ticks = row["take_atr"] * atr_ticks
-        memory["stop_ticks"] = stop_ticks
-        memory["take_ticks"] = take_ticks
+        if atr_ticks > 0.0:
+            memory["stop_ticks"] = row["stop_atr"] * atr_ticks
+            memory["take_ticks"] = row["take_atr"] * atr_ticks
+    stop_ticks, take_ticks = memory["stop_ticks"], memory["take_ticks"]
     if held["position_lots"] > 0:
-        move = market.hot["bid_price_ticks"][i] - held["entry_price_ticks"]
+        touch = market.hot["bid_price_ticks"][i]
+        move = touch - held["entry_price_ticks"]
     else:
-        move = held["entry_price_ticks"] - market.hot["ask_price_ticks"][i]
-    if stop_ticks > 0.0 and move <= -stop_ticks:
-        return _STOP_LOSS
-    if take_ticks > 0.0 and move >= take_ticks:
-        return _TAKE_PROFIT
-    return 0
+        touch = market.hot["ask_price_ticks"][i]
+        move = held["entry_price_ticks"] - touch
+    trailed = -np.inf
+    if row["trail_atr"] > 0.0:
+        trailed = trailed_move(market, exposure, i, s, touch)
+    if stop_ticks > 0.0 and -stop_ticks >= trailed:
+        if move <= -stop_ticks:
+            return _STOP_LOSS
+    elif move <= trailed:
+        return _TRAILING_STOP
+    return _TAKE_PROFIT if take_ticks > 0.0 and move >= take_ticks else 0

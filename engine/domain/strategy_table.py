@@ -68,6 +68,7 @@ class StrategyReason(IntEnum):
     IMBALANCE_REVERSED = 55
     RULE_REVERSED = 56  # the exit rule's feature came back to its bound, or its side turned
     ROTATED = 57  # closed for a better entry: engine.domain.rotation
+    TRAILING_STOP = 58  # back from the best price since the entry: engine.domain.trailing
 
 
 class Parameter(NamedTuple):
@@ -81,6 +82,7 @@ class Parameter(NamedTuple):
 COMMON_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("stop_atr", 0.0, "Stop distance, ATRs of the row's timeframe; 0: no stop."),
     Parameter("take_atr", 0.0, "Target distance, ATRs of the row's timeframe; 0: no target."),
+    Parameter("trail_atr", 0.0, "Distance of a stop behind the best price, ATRs; 0: none trails."),
     Parameter("max_hold_s", 0.0, "Longest time in a position, s; 0: no bound."),
     Parameter("min_hold_s", 0.0, "No exit by opinion before this time, s; stop and target work."),
     Parameter("cooldown_s", 0.0, "No entry for this time after an exit, s."),
@@ -318,6 +320,11 @@ def check_row(row: StrategyRow) -> StrategyRow:
     check_rules(row)
     if row.parameters.get("stand_in") and row.kind in {StrategyKind.ORDERFLOW, StrategyKind.MAKING}:
         raise StrategyError(f"strategy {row.name}: {row.kind.name.lower()} stands in for nobody")
+    trail_atr = row.parameters.get("trail_atr", 0.0)
+    if trail_atr < 0.0:
+        raise StrategyError(f"strategy {row.name}: trail_atr is a distance, 0 or above")
+    if trail_atr and row.kind is StrategyKind.MAKING:
+        raise StrategyError(f"strategy {row.name}: making has no entry that a stop could trail")
     for name, number in row.parameters.items():
         if not -1e9 < number < 1e9:
             raise StrategyError(f"strategy {row.name}: {name} is out of range")

@@ -49,11 +49,12 @@ def test_bounds_checked_kernels_agree_and_read_nothing_out_of_bounds(tmp_path: P
 
 def test_the_synthetic_market_meets_every_kernel() -> None:
     outcome = run(COUNT)
-    assert {reason for s in range(3) for reason in outcome.reasons(s)} >= {
+    assert {reason for s in range(5) for reason in outcome.reasons(s)} >= {
         "FVG_RETURN",
         "FLOW_SCORE",
         "QUOTE_IMBALANCE",
         "STOP_LOSS",
+        "TRAILING_STOP",
         "FLOW_REVERSED",
         "IMBALANCE_REVERSED",
     }

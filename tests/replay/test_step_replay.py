@@ -10,6 +10,7 @@ from engine.domain.codes import EVENT_POST_ONLY, EventType
 from engine.domain.decide import events_least
 from engine.domain.derived import inputs_of
 from engine.domain.orders import TERMINAL
+from engine.domain.strategy_table import StrategyReason
 from engine.domain.words import Tally, Word
 from tests.desk_rig import of_type
 from tests.ring_builders import ROOT, child_command
@@ -42,6 +43,8 @@ def test_the_session_is_worth_replaying(session: Session) -> None:
     quotes = of_type(session.events(), T.ORDER_REQUEST)
     quotes = quotes[quotes["flags"] & EVENT_POST_ONLY != 0]
     assert set(quotes["side"].tolist()) == {-1, 1}
+    assert len(of_type(session.events(), T.STOP_TRAILED)) > 10
+    assert StrategyReason.TRAILING_STOP in of_type(session.events(), T.ORDER_REQUEST)["reason"]
     withdrawn = of_type(session.events(), T.COMMAND_CANCEL)["order_sequence"]
     assert np.isin(withdrawn, quotes["order_sequence"]).any(), "quotes were moved"
 

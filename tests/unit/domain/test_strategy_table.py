@@ -156,5 +156,5 @@ def test_every_parameter_and_reason_is_in_the_guide() -> None:
 def test_entry_reasons_are_told_from_exit_reasons_by_number() -> None:
     exits = {StrategyReason.STOP_LOSS, StrategyReason.TAKE_PROFIT, StrategyReason.MAX_HOLD}
     exits |= {reason for reason in StrategyReason if reason.name.endswith("REVERSED")}
-    exits |= {StrategyReason.ROTATED}
+    exits |= {StrategyReason.ROTATED, StrategyReason.TRAILING_STOP}
     assert {reason for reason in StrategyReason if reason >= 50} == exits
