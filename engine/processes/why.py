@@ -261,6 +261,14 @@ def _parent(told: StoryEvent) -> Fields:
     }
 
 
+def _trailed(told: StoryEvent) -> Fields:
+    event, instrument = told.event, _instrument(told)
+    return {
+        "stop": instrument.price_text(int(event["price_ticks"])),
+        "best": instrument.price_text(int(event["last_price_ticks"])),
+    }
+
+
 def _intent(told: StoryEvent) -> Fields:
     instrument, half = _instrument(told), int(told.event["mid_half_ticks"])
     return {
@@ -347,6 +355,7 @@ _TELLERS: Final[Mapping[int, Callable[[StoryEvent], Fields]]] = MappingProxyType
         EventType.CHILD_ORDER: _outside,
         EventType.CONTROL_EXECUTE: _parent,
         EventType.PARENT_STATE: _parent,
+        EventType.STOP_TRAILED: _trailed,
         EventType.ORDER_REQUEST: _intent,
         EventType.ORDER_SENT: _sent,
         EventType.ORDER_UPDATE: _update,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engine.domain.client_id import parse_client_id
 from engine.domain.codes import EventType
-from engine.domain.strategy_table import EXECUTION, HAND
+from engine.domain.strategy_table import EXECUTION, HAND, StrategyReason
 from engine.store.errors import JournalError
 from engine.store.event_names import Event
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET
@@ -125,18 +125,29 @@ def _names_an_order(records: NDArray[np.void]) -> NDArray[np.bool_]:
 
 
 def _events(session: Session, name: OrderName) -> list[StoryEvent]:
-    """Return a session's events of an order, in front of them the decision that asked for it."""
+    """Return a session's events of an order, in front of them the decision that asked for it.
+
+    Behind a decision to leave at a stop that trails: where that stop was last told to be.
+    """
     directory, document = session
     found: list[StoryEvent] = []
+    trails: dict[tuple[int, int], Event] = {}
     for batch in read_batches(directory, SOURCE_EVENTS_BRAIN):
         records = batch.records
         low = records["epoch_low"] == name.epoch % 256
         ours = low & (records["order_sequence"] == name.order_sequence) & _names_an_order(records)
-        for event in records[ours]:
+        for event in records[ours | (records["event_type"] == EventType.STOP_TRAILED)]:
+            holder = (int(event["instrument_index"]), int(event["strategy_index"]))
+            if event["event_type"] == EventType.STOP_TRAILED:
+                trails[holder] = event
+                continue
             if document.order_epoch(int(event["epoch_low"])) != name.epoch:
                 continue
             if event["event_type"] == EventType.ORDER_REQUEST:
-                found += _decision(directory, document, event)
+                decided = _decision(directory, document, event)
+                found += decided
+                if decided and decided[0].event["reason"] == StrategyReason.TRAILING_STOP:
+                    found += [StoryEvent(document, trails[holder])] if holder in trails else []
             found.append(StoryEvent(document, event))
     return found
 

@@ -9,7 +9,7 @@ from engine.domain.execution.asked import Method
 from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.records import EVENT_ENTRY, EVENT_REDUCE_ONLY, EventType, OrderStatus, OrderType
 from engine.domain.size_reasons import BY_KELLY, BY_LOSSES
-from engine.domain.strategy_table import OUTSIDE_ROWS
+from engine.domain.strategy_table import OUTSIDE_ROWS, StrategyReason
 from engine.processes.why import story_document, story_text
 from engine.store.story import find_story
 from engine.venues.order_records import LocalReason
@@ -122,6 +122,26 @@ def test_the_story_of_a_guard_says_the_price_it_waits_for(tmp_path: Path) -> Non
     assert story is not None
     (told,) = [row for row in story_document(story)["events"] if row["what"] == "intent"]
     assert told["order"] == "SELL 0.005 STOP_MARKET at 99.0 reduce-only"
+
+
+def test_the_story_of_a_trailing_stop_says_where_it_was_last_told_to_be(tmp_path: Path) -> None:
+    directory = tmp_path / "state" / STATE
+    trailed = {"reason": StrategyReason.TRAILING_STOP, "instrument_index": 0, "side": -1}
+    told = [
+        event(
+            EventType.STOP_TRAILED, **trailed, strategy_index=s, price_ticks=p, last_price_ticks=b
+        )
+        for s, p, b in ((1, 980, 1_000), (1, 1_005, 1_025), (0, 700, 800))
+    ]
+    leaves = decision(request_id=1, reason=StrategyReason.TRAILING_STOP, strategy_index=1)
+    asked = request(1, request_id=1, strategy_index=1, side=-1)
+    write_session(directory, *told, leaves, asked, session_id="20260101t000000-1")
+    story = find_story(directory, "1-1")
+    assert story is not None
+    rows = story_document(story)["events"]
+    assert [row["what"] for row in rows] == ["decision", "stop trailed", "intent"]
+    assert rows[0]["reason"] == "TRAILING_STOP"
+    assert (rows[1]["stop"], rows[1]["best"]) == ("100.5", "102.5")
 
 
 def test_a_reason_is_told_by_name_and_what_is_unknown_is_left_out(state: Path) -> None:
