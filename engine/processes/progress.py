@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TextIO
 
 TERMINAL_S: Final = 0.2
 PLAIN_S: Final = 10.0
+TICK_S: Final = 1.0
 BAR_CELLS: Final = 24
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
@@ -52,6 +56,25 @@ class ProgressLine:
             self._stream.flush()
         except OSError:
             self._due_s = float("inf")  # whoever read it is gone; the work goes on
+
+
+@contextmanager
+def ticking(tell: Callable[[str], None], text: str) -> Iterator[None]:
+    """Tell again and again for how long something takes that cannot say how far it is."""
+    over, began_s = threading.Event(), time.monotonic()
+
+    def tick() -> None:
+        tell(text)
+        while not over.wait(TICK_S):
+            tell(f"{text}: {time.monotonic() - began_s:.0f} s")
+
+    thread = threading.Thread(target=tick, name="aegis-ticking", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def bar(share: float) -> str:

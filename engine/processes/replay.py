@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from engine import exit_codes
 from engine.domain.records import EVENT_DTYPE
 from engine.processes import kernel_cache
-from engine.processes.progress import ProgressLine
+from engine.processes.progress import ProgressLine, ticking
 from engine.store.errors import StoreError
 from engine.store.session import read_document
 
@@ -32,6 +33,7 @@ Records = NDArray[np.void]
 DIFFERENCES_MAX: Final = 10
 DECISION_TYPES: Final = (1, 2, 3)  # SIGNAL_GENERATED, ORDER_REQUEST, RISK_REFUSAL
 TOLD_EVERY: Final = 1024  # steps, a few milliseconds
+LOADING: Final = "replay: loading the kernels; the first replay of a build compiles one more"
 # What a step that took no control and no report is given; most steps are, and none writes to it.
 NOTHING: Final = np.zeros(1, dtype=EVENT_DTYPE)
 
@@ -101,7 +103,6 @@ def replay(
     reason = why_not_replayable(directory, document)
     run = _Run(directory, until)
     if not reason:
-        tell("replay: loading the kernels; the first replay of a build compiles one more")
         try:
             run.play(tell)
         except NotReplayableError as error:
@@ -206,7 +207,10 @@ class _Run:
         from engine.processes.replay_journal import StepReader
 
         steps = StepReader(self.directory)
-        for done in run_again(steps, self.directory):
+        again = run_again(steps, self.directory)
+        with ticking(tell, LOADING):
+            first = list(islice(again, 1))
+        for done in chain(first, again):
             self.step_count += 1
             self.record_count += done.step.market_count
             if self.step_count % TOLD_EVERY == 0:
