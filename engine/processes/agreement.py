@@ -49,11 +49,12 @@ _OPENED: Final = """
     FROM adjustments a JOIN sessions s USING (state_key, session_id)
     WHERE a.kind = 'OPENING_CASH' ORDER BY s.epoch, a.sequence LIMIT 1"""
 _OPENING: Final = "SELECT SUM(amount_e8) FROM postings WHERE account = 'OPENING'"
-_OURS: Final = "order_id IN (SELECT order_id FROM order_states WHERE order_sequence > 0)"
-_EARNED: Final = f"""
+_EARNED: Final = """
     SELECT SUM(amount_e8) FROM postings WHERE account IN ('TRADING', 'FEES', 'FUNDING')
     AND (venue_time_ns <= 0 OR venue_time_ns > ? OR entry_id IN
-         (SELECT 'fill-' || instrument || '-' || trade_id FROM fills WHERE {_OURS}))"""  # noqa: S608  our own words
+         (SELECT 'fill-' || f.instrument || '-' || f.trade_id
+          FROM fills f JOIN order_states o USING (state_key, order_id)
+          WHERE o.order_sequence > 0))"""
 _RECONCILED: Final = """
     SELECT s.epoch, r.sequence FROM role_states r JOIN sessions s USING (state_key, session_id)
     WHERE r.kind = 'RECONCILED' ORDER BY s.epoch, r.sequence LIMIT 1"""
@@ -61,7 +62,9 @@ _TAKEN_OVER: Final = """
     SELECT a.instrument, a.side * a.qty_lots, a.venue_time_ns, s.epoch, a.sequence
     FROM adjustments a JOIN sessions s USING (state_key, session_id)
     WHERE a.kind = 'POSITION'"""
-_MOVED: Final = f"SELECT instrument, side * qty_lots, venue_time_ns, {_OURS} FROM fills"  # noqa: S608
+_MOVED: Final = """
+    SELECT f.instrument, f.side * f.qty_lots, f.venue_time_ns, o.order_sequence > 0
+    FROM fills f LEFT JOIN order_states o USING (state_key, order_id)"""
 
 
 class Agreement(NamedTuple):
