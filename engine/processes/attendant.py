@@ -184,10 +184,12 @@ class Attendant:
     def _make_projectors(self) -> list[Projector]:
         config, directory = self._owner.config, self._owner.directory
         names = present_names if config.journal.feature_rows == "all" else None
+        # With `disk` an order waits for the recorder, and so for whoever has the interpreter.
+        aside = config.journal.durability != "disk"
         alarm = self._on_projection_alarm
         return [
-            Projector(open_database, directory, on_alarm=alarm, vector_names=names)
-            for open_database in open_databases(config)
+            Projector(open_one, directory, on_alarm=alarm, vector_names=names, is_aside=aside)
+            for open_one in open_databases(config)
         ]
 
     def _follow(self) -> int:

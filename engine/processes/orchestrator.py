@@ -23,7 +23,6 @@ from engine.processes.guard import GuardReason, TradingGuard
 from engine.processes.recorder import Recorder
 from engine.processes.role_counters import PAGES, Counters
 from engine.processes.session_record import SessionRecord
-from engine.processes.time_slice import step_aside
 from engine.store.drain import RingDrain, open_drain
 from engine.store.errors import JournalWriteError
 from engine.store.instrument_segment import KIND_INSTRUMENTS
@@ -108,8 +107,6 @@ class Orchestrator:
         if not self.record.is_complete:
             self.recorder.hold(NEEDS_INSTRUMENTS)
         self.recorder.start()
-        if self.config.journal.durability != "disk":  # else an order waits until this interpreter
-            step_aside()  # has come to its record; but for the recorder, nothing waits for us
         context.set_state(RoleState.WARM)
         # Imports numpy, structlog and sqlite3: after the recorder has begun.
         from engine.processes.attendant import Attendant

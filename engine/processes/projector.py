@@ -16,6 +16,7 @@ from typing import Final
 
 from engine.config import Config
 from engine.extras import install
+from engine.processes.time_slice import step_aside
 from engine.store.database import Database, migrate
 from engine.store.errors import JournalError, ProjectionError
 from engine.store.feature_rows import FeatureProjection, VectorNames
@@ -81,6 +82,7 @@ class Projector:
         on_alarm: Callable[[str], None],
         vector_names: Callable[[], VectorNames] | None = None,
         retry_first_s: float = RETRY_FIRST_S,
+        is_aside: bool = False,
     ) -> None:
         """Project the session in `directory` and the ones before it; nothing runs before `start`.
 
@@ -90,6 +92,7 @@ class Projector:
             on_alarm: told, at most once a minute, that the database is away and why.
             vector_names: called by the projection thread; None: no feature vector is projected.
             retry_first_s: pause after the first failure; doubles up to RETRY_MAX_S.
+            is_aside: the thread lets every other go first.
         """
         self._open_database = open_database
         self._directory = directory
@@ -97,6 +100,7 @@ class Projector:
         self._vector_names = vector_names
         self._names: VectorNames | None = None
         self._retry_first_s = retry_first_s
+        self._is_aside = is_aside
         self._alarmed_s = -ALARM_PERIOD_S
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
@@ -117,6 +121,8 @@ class Projector:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        if self._is_aside:
+            step_aside()
         pause_s = self._retry_first_s
         while True:
             before = self.projected_count

@@ -5,7 +5,7 @@ time slice is short (EEVDF). A thread that works for microseconds and sleeps aga
 a short one, and no longer waits until a program that burns has used up its own. Shares stay equal.
 Kernels before 6.12 take no notice, and a thread with another policy (`chrt`) keeps it.
 
-What nothing waits for has the usual slice and a smaller share (`step_aside`).
+What nothing that trades waits for may take a smaller share besides (`step_aside`, ADR 0038).
 """
 
 from __future__ import annotations
@@ -29,5 +29,5 @@ ASIDE: Final = 10  # niceness; beside a thread of niceness 0 it has a tenth of a
 
 
 def step_aside() -> None:
-    """Let others go first from now on: this thread, and those that it starts."""
+    """Let others go first from now on: before this thread, and those that it starts."""
     os.nice(ASIDE)
