@@ -22,8 +22,7 @@ from engine.domain.features.windows import (
     LANES_MASK,
     LANES_SHIFT,
     distance_from,
-    window_high,
-    window_low,
+    window_range,
     window_sum,
     window_way,
 )
@@ -65,8 +64,7 @@ def update_rsi(memory: Floats, cell: int, number: int, span: int, move: float) -
 @kernel
 def place_in_range(series: Floats, place: int, bars: int) -> float:
     """Return where the close lies between the window's low (0) and high (1); NaN when flat."""
-    low = window_low(series, LOW, place, bars)
-    high = window_high(series, HIGH, place, bars)
+    low, high = window_range(series, HIGH, LOW, place, bars)
     return ratio(series[CLOSE, place] - low, high - low)
 
 
@@ -245,8 +243,8 @@ def vhf(series: Floats, place: int, number: int, bars: int) -> float:
     """Return the range of closes over the way; NaN while nothing moved."""
     if number < bars:
         return np.nan
-    span = window_high(series, CLOSE, place, bars) - window_low(series, CLOSE, place, bars)
-    return ratio(span, window_way(series, CLOSE, place, bars))
+    low, high = window_range(series, CLOSE, CLOSE, place, bars)
+    return ratio(high - low, window_way(series, CLOSE, place, bars))
 
 
 @kernel

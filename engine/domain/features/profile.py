@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.domain.features.plan import PROFILE_BINS, FeaturePlan, kernel_number
 from engine.domain.features.series import CLOSE, HIGH, LOW, SERIES_BARS, TYPICAL, VOLUME
-from engine.domain.features.windows import window_high, window_low, window_sum
+from engine.domain.features.windows import window_range, window_sum
 from engine.domain.kernel import Floats, fused, kernel
 
 VALUE_AREA = kernel_number("profile.value_area")
@@ -109,8 +109,8 @@ def write_profile(
         features[column + output] = np.nan
     if number < bars - 1:
         return
-    low = window_low(series, LOW, place, bars)
-    width = (window_high(series, HIGH, place, bars) - low) / PROFILE_BINS
+    low, high = window_range(series, HIGH, LOW, place, bars)
+    width = (high - low) / PROFILE_BINS
     if not width > 0.0:
         memory[cell + BINS_WIDTH] = 0.0
         return

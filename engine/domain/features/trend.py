@@ -10,8 +10,7 @@ from engine.domain.features.series import CLOSE, HIGH, LOW, TRUE_RANGE, per_atr_
 from engine.domain.features.windows import (
     distance_between,
     newest_at,
-    window_high,
-    window_low,
+    window_range,
     window_sum,
 )
 from engine.domain.kernel import Floats, kernel
@@ -113,8 +112,7 @@ def aroon(
     features[column + 1] = np.nan
     if number < bars:
         return
-    high = window_high(series, HIGH, place, bars + 1)
-    low = window_low(series, LOW, place, bars + 1)
+    low, high = window_range(series, HIGH, LOW, place, bars + 1)
     features[column] = newest_at(series, HIGH, place, bars + 1, high) / bars
     features[column + 1] = newest_at(series, LOW, place, bars + 1, low) / bars
 
@@ -186,8 +184,7 @@ def midpoint_distance(
     """Return close minus the middle of the window that ended `shift` bars ago, in ATRs."""
     if number < bars - 1 + shift:
         return np.nan
-    high = window_high(series, HIGH, place - shift, bars)
-    low = window_low(series, LOW, place - shift, bars)
+    low, high = window_range(series, HIGH, LOW, place - shift, bars)
     return (series[CLOSE, place] - (high + low) / 2.0) * per_atr
 
 

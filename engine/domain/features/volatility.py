@@ -25,8 +25,7 @@ from engine.domain.features.series import (
 )
 from engine.domain.features.windows import (
     products_of,
-    window_high,
-    window_low,
+    window_range,
     window_spread,
     window_sum,
 )
@@ -155,8 +154,7 @@ def channel(
     features[column + 1] = np.nan
     if number < bars - 1:
         return
-    high = window_high(series, HIGH, place, bars)
-    low = window_low(series, LOW, place, bars)
+    low, high = window_range(series, HIGH, LOW, place, bars)
     features[column] = ratio(2.0 * series[CLOSE, place] - high - low, high - low)
     features[column + 1] = (high - low) * per_atr
 
@@ -180,10 +178,11 @@ def choppiness(series: Floats, place: int, number: int, bars: int) -> float:
     """Return log(sum of true ranges / range) / log(bars): 1 goes nowhere, 0 straight."""
     if number < bars:
         return np.nan
-    span = window_high(series, HIGH, place, bars) - window_low(series, LOW, place, bars)
-    if not span > 0.0:
+    low, high = window_range(series, HIGH, LOW, place, bars)
+    if not high > low:
         return np.nan
-    return math.log(window_sum(series, TRUE_RANGE, place, bars) / span) / math.log(float(bars))
+    ranges = window_sum(series, TRUE_RANGE, place, bars)
+    return math.log(ranges / (high - low)) / math.log(float(bars))
 
 
 @kernel

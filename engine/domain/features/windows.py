@@ -9,9 +9,10 @@ So there are four sums, of every fourth number each, which are put together at t
     four  3   7  11  ...
 
 The order is written down rather than left to the compiler, so that every CPU finds the same bits.
-How it is written decides what the compiler makes of it: one sum to a loop, what is left over into
-the first lane, lanes added up one after the other, and it takes four lanes at a time; in pairs, and
-it takes two, or looks numbers up one by one (bench.features, 2026-11-22: an eighth of a bar's).
+How it is written decides what the compiler makes of it: what is left over into the first lane,
+lanes added up one after the other, and it takes four lanes at a time; in pairs, and it takes two,
+or looks numbers up one by one (bench.features, 2026-11-22: an eighth of a bar's). Sums of the same
+numbers alone may share a loop; one that needs others too has its own, or neither is quick.
 
 A window is told by its column, the place of its newest number and how many there are; a slice of
 the column would be held against the column's ends at each call.
@@ -44,35 +45,27 @@ def window_sum(series: Floats, column: int, place: int, bars: int) -> float:
 
 
 @kernel
-def window_high(series: Floats, column: int, place: int, bars: int) -> float:
-    """Return the highest of a column over the window."""
-    one = series[column, place]
-    two, three, four = one, one, one
+def window_range(
+    series: Floats, highs: int, lows: int, place: int, bars: int
+) -> tuple[float, float]:
+    """Return the lowest of one column over the window, and the highest of another."""
+    low, high = series[lows, place], series[highs, place]
+    low_2, low_3, low_4 = low, low, low
+    high_2, high_3, high_4 = high, high, high
     for k in range(bars >> LANES_SHIFT):
         at = place - bars + 1 + 4 * k
-        one = max(one, series[column, at])
-        two = max(two, series[column, at + 1])
-        three = max(three, series[column, at + 2])
-        four = max(four, series[column, at + 3])
+        high = max(high, series[highs, at])
+        high_2 = max(high_2, series[highs, at + 1])
+        high_3 = max(high_3, series[highs, at + 2])
+        high_4 = max(high_4, series[highs, at + 3])
+        low = min(low, series[lows, at])
+        low_2 = min(low_2, series[lows, at + 1])
+        low_3 = min(low_3, series[lows, at + 2])
+        low_4 = min(low_4, series[lows, at + 3])
     for at in range(place + 1 - (bars & LANES_MASK), place):
-        one = max(one, series[column, at])
-    return float(max(one, two, three, four))
-
-
-@kernel
-def window_low(series: Floats, column: int, place: int, bars: int) -> float:
-    """Return the lowest of a column over the window."""
-    one = series[column, place]
-    two, three, four = one, one, one
-    for k in range(bars >> LANES_SHIFT):
-        at = place - bars + 1 + 4 * k
-        one = min(one, series[column, at])
-        two = min(two, series[column, at + 1])
-        three = min(three, series[column, at + 2])
-        four = min(four, series[column, at + 3])
-    for at in range(place + 1 - (bars & LANES_MASK), place):
-        one = min(one, series[column, at])
-    return float(min(one, two, three, four))
+        high = max(high, series[highs, at])
+        low = min(low, series[lows, at])
+    return min(low, low_2, low_3, low_4), max(high, high_2, high_3, high_4)
 
 
 @kernel
@@ -208,64 +201,36 @@ def along_of(
 
 
 @kernel
-def cubes_from(series: Floats, column: int, place: int, bars: int, mean: float) -> float:
-    """Return the sum of the third powers of the differences from one number."""
-    one, two, three, four = 0.0, 0.0, 0.0, 0.0
-    for k in range(bars >> LANES_SHIFT):
-        at = place - bars + 1 + 4 * k
-        first, second = series[column, at] - mean, series[column, at + 1] - mean
-        third, fourth = series[column, at + 2] - mean, series[column, at + 3] - mean
-        one += first * first * first
-        two += second * second * second
-        three += third * third * third
-        four += fourth * fourth * fourth
-    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
-        first = series[column, at] - mean
-        one += first * first * first
-    return one + two + three + four
-
-
-@kernel
-def fourths_from(series: Floats, column: int, place: int, bars: int, mean: float) -> float:
-    """Return the sum of the fourth powers of the differences from one number."""
-    one, two, three, four = 0.0, 0.0, 0.0, 0.0
-    for k in range(bars >> LANES_SHIFT):
-        at = place - bars + 1 + 4 * k
-        first, second = series[column, at] - mean, series[column, at + 1] - mean
-        third, fourth = series[column, at + 2] - mean, series[column, at + 3] - mean
-        one += first * first * (first * first)
-        two += second * second * (second * second)
-        three += third * third * (third * third)
-        four += fourth * fourth * (fourth * fourth)
-    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
-        first = series[column, at] - mean
-        one += first * first * (first * first)
-    return one + two + three + four
-
-
-@kernel
 def powers_of(
     series: Floats, column: int, place: int, bars: int, mean: float
 ) -> tuple[float, float, float]:
     """Return the sums of the second, third and fourth powers of differences from the mean."""
-    two = products_of(series, column, place, mean, column, place, mean, bars)
-    three = cubes_from(series, column, place, bars, mean)
-    return two, three, fourths_from(series, column, place, bars, mean)
-
-
-@kernel
-def differences_from(series: Floats, column: int, place: int, bars: int, centre: float) -> float:
-    """Return the sum of the differences from one number."""
-    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    two, two_2, two_3, two_4 = 0.0, 0.0, 0.0, 0.0
+    three, three_2, three_3, three_4 = 0.0, 0.0, 0.0, 0.0
+    four, four_2, four_3, four_4 = 0.0, 0.0, 0.0, 0.0
     for k in range(bars >> LANES_SHIFT):
         at = place - bars + 1 + 4 * k
-        one += series[column, at] - centre
-        two += series[column, at + 1] - centre
-        three += series[column, at + 2] - centre
-        four += series[column, at + 3] - centre
+        first, second = series[column, at] - mean, series[column, at + 1] - mean
+        third, fourth = series[column, at + 2] - mean, series[column, at + 3] - mean
+        two += first * first
+        two_2 += second * second
+        two_3 += third * third
+        two_4 += fourth * fourth
+        three += first * first * first
+        three_2 += second * second * second
+        three_3 += third * third * third
+        three_4 += fourth * fourth * fourth
+        four += first * first * (first * first)
+        four_2 += second * second * (second * second)
+        four_3 += third * third * (third * third)
+        four_4 += fourth * fourth * (fourth * fourth)
     for at in range(place + 1 - (bars & LANES_MASK), place + 1):
-        one += series[column, at] - centre
-    return one + two + three + four
+        first = series[column, at] - mean
+        two += first * first
+        three += first * first * first
+        four += first * first * (first * first)
+    squares, cubes = two + two_2 + two_3 + two_4, three + three_2 + three_3 + three_4
+    return squares, cubes, four + four_2 + four_3 + four_4
 
 
 @kernel
@@ -275,9 +240,26 @@ def window_spread(series: Floats, column: int, place: int, bars: int) -> tuple[f
     Of differences, so that large prices lose no digits. Rounding may leave a variance below zero.
     """
     newest, share = series[column, place], 1.0 / bars
-    mean = differences_from(series, column, place, bars, newest) * share
-    squares = products_of(series, column, place, newest, column, place, newest, bars)
-    return mean, squares * share - mean * mean
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    square, square_2, square_3, square_4 = 0.0, 0.0, 0.0, 0.0
+    for k in range(bars >> LANES_SHIFT):
+        at = place - bars + 1 + 4 * k
+        first, second = series[column, at] - newest, series[column, at + 1] - newest
+        third, fourth = series[column, at + 2] - newest, series[column, at + 3] - newest
+        one += first
+        two += second
+        three += third
+        four += fourth
+        square += first * first
+        square_2 += second * second
+        square_3 += third * third
+        square_4 += fourth * fourth
+    for at in range(place + 1 - (bars & LANES_MASK), place + 1):
+        first = series[column, at] - newest
+        one += first
+        square += first * first
+    mean = (one + two + three + four) * share
+    return mean, (square + square_2 + square_3 + square_4) * share - mean * mean
 
 
 @kernel

@@ -32,10 +32,9 @@ def test_a_reading_of_one_column_equals_numpys(form: Form, bars: int) -> None:
     x = newest(1, bars)
     of = {
         name: form(getattr(windows, name))(SERIES, 1, PLACE, bars)
-        for name in ("window_sum", "window_high", "window_low", "window_spread")
+        for name in ("window_sum", "window_spread")
     }
     assert of["window_sum"] == pytest.approx(x.sum(), rel=1e-13)
-    assert (of["window_high"], of["window_low"]) == (x.max(), x.min())
     assert of["window_spread"] == pytest.approx(((x - x[-1]).mean(), x.var()), rel=1e-9, abs=1e-12)
     way = np.abs(x - newest(1, bars, 1)).sum()
     assert windows.window_way(SERIES, 1, PLACE, bars) == pytest.approx(way, rel=1e-13)
@@ -56,6 +55,8 @@ def test_a_reading_of_two_windows_equals_numpys(form: Form, bars: int, back: int
     there = PLACE - back
     distance = form(windows.distance_between)(SERIES, 1, PLACE, 2, there, bars)
     assert distance == pytest.approx(np.abs(x - y).sum(), rel=1e-12)
+    found = form(windows.window_range)(SERIES, 1, 2, PLACE, bars)
+    assert found == (newest(2, bars).min(), x.max())
     squares = form(windows.squares_between)(SERIES, 1, PLACE, bars, back)
     assert squares == pytest.approx(((x - before) ** 2).sum(), rel=1e-12)
     found = form(windows.products_of)(SERIES, 1, PLACE, 2.0, 2, there, 5.0, bars)
@@ -64,10 +65,8 @@ def test_a_reading_of_two_windows_equals_numpys(form: Form, bars: int, back: int
 
 @FORMS
 @given(bars=LENGTHS)
-def test_differences_from_a_number_equal_numpys(form: Form, bars: int) -> None:
+def test_weighted_squares_equal_numpys(form: Form, bars: int) -> None:
     x, y = newest(1, bars), newest(2, bars)
-    found = form(windows.differences_from)(SERIES, 1, PLACE, bars, 4.0)
-    assert found == pytest.approx((x - 4.0).sum(), rel=1e-12, abs=1e-9)
     found = form(windows.weighted_squares_of)(SERIES, 1, 2, PLACE, bars, 4.0)
     assert found == pytest.approx(((x - 4.0) ** 2 * y).sum(), rel=1e-12)
 
