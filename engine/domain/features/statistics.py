@@ -57,29 +57,44 @@ def moments(
 
 
 @kernel
-def autocorrelation(series: Floats, place: int, number: int, bars: int, lag: int) -> float:
-    """Return the correlation of returns with those `lag` bars before, within the window."""
-    if number < bars:
-        return np.nan
-    mean = window_sum(series, RETURN, place, bars) / bars
-    squares = products_of(series, RETURN, place, mean, RETURN, place, mean, bars)
-    shared = products_of(series, RETURN, place, mean, RETURN, place - lag, mean, bars - lag)
-    if not squares > RETURN_VARIANCE_MIN * bars:
-        return np.nan
-    return shared / squares
+def update_autocorrelation(
+    plan: FeaturePlan, series: Floats, place: int, number: int, features: Floats
+) -> None:
+    """Write the correlations of returns with those `lag` bars before, within the window, in place.
+
+    Rows of one window follow each other, and share its mean and squares.
+    """
+    known, mean, squares = 0, 0.0, 0.0
+    for k in range(plan.first[AUTOCORRELATION], plan.first[AUTOCORRELATION + 1]):
+        bars, lag, value = int(plan.params[k, 0]), int(plan.params[k, 1]), np.nan
+        if bars != known:
+            known = bars
+            mean = window_sum(series, RETURN, place, bars) / bars
+            squares = products_of(series, RETURN, place, mean, RETURN, place, mean, bars)
+        if number >= bars and squares > RETURN_VARIANCE_MIN * bars:
+            shared = products_of(series, RETURN, place, mean, RETURN, place - lag, mean, bars - lag)
+            value = shared / squares
+        features[plan.column[k]] = value
 
 
 @kernel
-def variance_ratio(series: Floats, place: int, number: int, bars: int, step: int) -> float:
-    """Return the mean squared move over `step` bars against `step` times that of one bar.
+def update_variance_ratio(
+    plan: FeaturePlan, series: Floats, place: int, number: int, features: Floats
+) -> None:
+    """Write the mean squared moves over `step` bars against `step` times those of one, in place.
 
-    Above 1 moves go on, below 1 they turn back.
+    Above 1 moves go on, below 1 they turn back. Rows of one window follow each other, and share
+    the squares of its moves.
     """
-    if number < bars:
-        return np.nan
-    single = squares_between(series, CLOSE, place, bars, 1)
-    stepped = squares_between(series, CLOSE, place, bars + 1 - step, step)
-    return ratio(stepped / (bars - step + 1), single / bars * step)
+    known, single = 0, 0.0
+    for k in range(plan.first[VARIANCE_RATIO], plan.first[VARIANCE_RATIO + 1]):
+        bars, step, value = int(plan.params[k, 0]), int(plan.params[k, 1]), np.nan
+        if bars != known:
+            known, single = bars, squares_between(series, CLOSE, place, bars, 1)
+        if number >= bars:
+            stepped = squares_between(series, CLOSE, place, bars + 1 - step, step)
+            value = ratio(stepped / (bars - step + 1), single / bars * step)
+        features[plan.column[k]] = value
 
 
 @kernel
@@ -153,12 +168,8 @@ def update_statistics(
         features[column[k]] = deviation(series, place, number, int(params[k, 0]))
     for k in range(first[MOMENTS], first[MOMENTS + 1]):
         moments(series, place, number, int(params[k, 0]), features, column[k])
-    for k in range(first[AUTOCORRELATION], first[AUTOCORRELATION + 1]):
-        bars, lag = int(params[k, 0]), int(params[k, 1])
-        features[column[k]] = autocorrelation(series, place, number, bars, lag)
-    for k in range(first[VARIANCE_RATIO], first[VARIANCE_RATIO + 1]):
-        bars, step = int(params[k, 0]), int(params[k, 1])
-        features[column[k]] = variance_ratio(series, place, number, bars, step)
+    update_autocorrelation(plan, series, place, number, features)
+    update_variance_ratio(plan, series, place, number, features)
     for k in range(first[LINE], first[LINE + 1]):
         line(series, place, number, int(params[k, 0]), per_atr, features, column[k])
     for k in range(first[RANK], first[RANK + 1]):
