@@ -15,7 +15,7 @@ from engine.domain.features.depth import update_depth
 from engine.domain.features.impact import update_impact
 from engine.domain.features.momentum import update_momentum
 from engine.domain.features.patterns import update_patterns
-from engine.domain.features.plan import FeaturePlan, kernels_of
+from engine.domain.features.plan import KERNELS, FeaturePlan, kernels_of
 from engine.domain.features.profile import update_profile
 from engine.domain.features.regime import update_regime
 from engine.domain.features.returns import update_returns
@@ -49,6 +49,7 @@ CROWD = kernels_of("crowd")
 CROSS = kernels_of("cross")
 DEPTH = kernels_of("depth")
 REGIME = kernels_of("regime")
+OTHERS = (VOLUME[1], len(KERNELS))  # behind those that bars of several have too
 
 
 @fused
@@ -122,6 +123,22 @@ def update_families(
         features: float64[columns].
     """
     update_price_families(plan, series, number, atr, memory, features)
+    if has_rows(plan, OTHERS):
+        update_other_families(plan, series, structure, number, atr, context, memory, features)
+
+
+@kernel
+def update_other_families(
+    plan: FeaturePlan,
+    series: Floats,
+    structure: Record,
+    number: int,
+    atr: float,
+    context: Floats,
+    memory: Floats,
+    features: Floats,
+) -> None:
+    """Compute the columns of families that bars of several do not have, in place."""
     place, per_atr = place_of(series, number), per_atr_of(atr)
     if has_rows(plan, STATISTICS):
         update_statistics(plan, series, place, number, per_atr, features)

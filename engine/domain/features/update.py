@@ -79,6 +79,7 @@ def fold_bar(
         forget_features(features)
         return False
     update_families(plan, series, structure, number, atr[t], context, memory, features)
-    fold_layers(plan, coarse, inputs, context[TIMEFRAME_S], memory, features)
+    if coarse.shape[0] > 0:
+        fold_layers(plan, coarse, inputs, context[TIMEFRAME_S], memory, features)
     counts[t] = number + 1
     return True

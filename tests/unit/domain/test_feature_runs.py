@@ -13,7 +13,13 @@ from engine.domain.features.batch import (
     create_features,
     peek_bar,
 )
-from engine.domain.features.catalogue import FeatureRow, Unknown, why_unknown
+from engine.domain.features.catalogue import (
+    FeatureRow,
+    Unknown,
+    catalogue_text,
+    compile_plan,
+    why_unknown,
+)
 from engine.domain.features.series import (
     CONTEXT_WORDS,
     DEPTH_FLOW,
@@ -67,6 +73,15 @@ def row_of(name: str) -> FeatureRow:
 
 def test_the_brain_computes_what_a_batch_does() -> None:
     np.testing.assert_array_equal(streamed(BARS), batch(BARS, UNKNOWN))
+
+
+@pytest.mark.parametrize("family", sorted({row.family for row in CATALOGUE.bar_rows}))
+def test_rows_of_one_family_alone_say_what_they_say_among_all(family: str) -> None:
+    alone = compile_plan(catalogue_text(), lambda row: row.family == family)
+    context = random_context(len(BARS))
+    among = [COLUMNS.index(name) for name in alone.bar_columns]
+    found = batch_features(alone, np.array(BARS, dtype=np.float64), context)
+    np.testing.assert_array_equal(found, batch(BARS, context)[:, among])
 
 
 def test_the_brain_knows_funding_basis_and_liquidations_at_the_end_of_a_bar() -> None:
