@@ -66,7 +66,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "averages.kama_distance": Shape(("bars",), cells=1),
         "trend.macd": Shape(("span_short", "span_long", "span_signal"), 3, ("line", "histogram")),
         "trend.adx": Shape(("span",), 4, ("plus", "minus", "adx")),
-        "trend.aroon": Shape(("bars",), outputs=("up", "down")),
+        "trend.aroon": Shape(("bars",), 2, ("up", "down")),
         "trend.supertrend": Shape(("width_atr",), 3, ("side", "distance")),
         "trend.vortex": Shape(("bars",), outputs=("plus", "minus")),
         "trend.midpoint_distance": Shape(("bars", "shift")),

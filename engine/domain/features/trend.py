@@ -102,19 +102,38 @@ def adx(
 
 @kernel
 def aroon(
-    series: Floats, place: int, number: int, bars: int, features: Floats, column: int
+    series: Floats,
+    place: int,
+    number: int,
+    bars: int,
+    memory: Floats,
+    cell: int,
+    features: Floats,
+    column: int,
 ) -> None:
     """Write how recent the highest high and the lowest low are, 1 (now) to 0, in place.
 
-    Of equal extremes the newest counts.
+    Of equal extremes the newest counts. Cells: the bars they are of, which are looked for anew when
+    one of them leaves the window.
     """
     features[column] = np.nan
     features[column + 1] = np.nan
     if number < bars:
         return
-    low, high = window_range(series, HIGH, LOW, place, bars + 1)
-    features[column] = newest_at(series, HIGH, place, bars + 1, high) / bars
-    features[column + 1] = newest_at(series, LOW, place, bars + 1, low) / bars
+    oldest, back = number - bars, place - number
+    highest, lowest = int(memory[cell]), int(memory[cell + 1])
+    if number == bars or highest < oldest or lowest < oldest:
+        low, high = window_range(series, HIGH, LOW, place, bars + 1)
+        highest = oldest + newest_at(series, HIGH, place, bars + 1, high)
+        lowest = oldest + newest_at(series, LOW, place, bars + 1, low)
+    if series[HIGH, place] >= series[HIGH, highest + back]:
+        highest = number
+    if series[LOW, place] <= series[LOW, lowest + back]:
+        lowest = number
+    memory[cell] = highest
+    memory[cell + 1] = lowest
+    features[column] = (highest - oldest) / bars
+    features[column + 1] = (lowest - oldest) / bars
 
 
 @kernel
@@ -242,7 +261,8 @@ def update_trend(
         span = int(params[k, 0])
         adx(series, place, number, span, memory, cell[k], features, column[k])
     for k in range(first[AROON], first[AROON + 1]):
-        aroon(series, place, number, int(params[k, 0]), features, column[k])
+        bars = int(params[k, 0])
+        aroon(series, place, number, bars, memory, cell[k], features, column[k])
     for k in range(first[SUPERTREND], first[SUPERTREND + 1]):
         supertrend(series, place, params[k, 0], atr, memory, cell[k], features, column[k])
     for k in range(first[VORTEX], first[VORTEX + 1]):
