@@ -49,10 +49,17 @@ class Rig:
         return list(self.exchange.ledger()["orders"])
 
     def sent(self) -> list[str]:
-        """Return the client ids of all new orders that came, whatever was said to them."""
+        """Return the client ids of all new orders that came, whatever was said to them.
+
+        One refused for its time stamp was certainly not executed, and may come once more under the
+        same id: that refusal is taken out.
+        """
         found = fetch(self.exchange.url, "/practice/sent")
         assert found is not None, "the exchange does not answer"
-        return list(found["clientOrderIds"])
+        ids = list(found["clientOrderIds"])
+        for untimely in found["untimely"]:
+            ids.remove(untimely)
+        return ids
 
     def settled(self, done: tuple[int, str, str]) -> dict[str, Any]:
         """Check the end of an engine against the exchange's books; return its summary."""

@@ -54,13 +54,13 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
         return exit_codes.ENVIRONMENT
     bound_ns = time.monotonic_ns()
     api.start()
-    faulthandler.enable()  # an end in native code says where each thread was
     # From here on the socket answers; imports may take their time.
     from native_ext import build
 
     if difference := build.difference():
         _say(f"aegis: {difference}; make native")
         return exit_codes.ENVIRONMENT
+    faulthandler.enable()  # an end in native code says where each thread was
     # The feed's are done beside ours: the first market record is what a start waits for.
     from engine.processes.control import RolePage
     from engine.processes.roles import waiting_interpreter

@@ -95,7 +95,7 @@ def wait_sent(rig: Rig, count: int) -> None:
     def reached() -> bool:
         status = engine.status()
         assert status is not None
-        assert status["trading_state"] == "ENABLED", status["notice"]
+        assert status["trading_state"] == "ENABLED", (status["trading_states"], status["refusals"])
         return len(rig.sent()) >= count
 
     wait_for(f"{count} orders", reached, 240.0)
