@@ -36,10 +36,10 @@ def stop_roles(
     """
     started = time.monotonic()
     by_page = {role.row.page: role for role in roles}
+    is_faulted = verdict.exit_code != exit_codes.DONE
     problems = []
     for row in STOP_ORDER:
         role = by_page[row.page]
-        is_faulted = verdict.exit_code != exit_codes.DONE
         parts.control.request_stop(row.page, 2 if is_faulted or is_urged() else 1)
         parts.rings["market"].wake()
         if role.state() < RoleState.WARM and row.page is RolePage.BRAIN:

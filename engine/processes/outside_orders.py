@@ -54,9 +54,8 @@ LOOK_S: Final = 0.0005
 SLOTS_PER_LOOK: Final = 64
 NOT_HIDDEN: Final = "refused: no venue of this engine hides an order; an iceberg shows a part of it"
 OTHER_USE: Final = "this request id was used for something else"
-TOO_MUCH: Final = (
-    "quantity or price is more than any order has"  # for the kernel; words were looked at
-)
+# Without a reason: words were looked at before, so a number is beyond the kernel's own bounds.
+TOO_MUCH: Final = "quantity or price is more than any order has"
 REQUESTS_MAX: Final = 1_024  # words of this run kept, to tell another use of one id
 
 

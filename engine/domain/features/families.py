@@ -50,6 +50,8 @@ CROSS = kernels_of("cross")
 DEPTH = kernels_of("depth")
 REGIME = kernels_of("regime")
 OTHERS = (VOLUME[1], len(KERNELS))  # behind those that bars of several have too
+_FIRST_SIX = (RETURNS, AVERAGES, TREND, MOMENTUM, VOLATILITY, VOLUME)
+assert sum(last - first for first, last in _FIRST_SIX) == OTHERS[0], "the six stand before the rest"
 
 
 @fused
