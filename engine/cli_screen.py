@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import select
 import shutil
+import signal
 import sys
 import termios
 import tty
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
@@ -25,6 +27,11 @@ def show(lines: Lines, every_s: float) -> bool:
     Returns:
         False when the lines ended by themselves.
     """
+    with _signals() as woken:
+        return _show(lines, every_s, woken)
+
+
+def _show(lines: Lines, every_s: float, woken: int) -> bool:
     before = termios.tcgetattr(sys.stdin)
     sys.stdout.write(ENTER)
     try:
@@ -37,9 +44,11 @@ def show(lines: Lines, every_s: float) -> bool:
             text = "".join(f"{line}{REST_OF_LINE}\n" for line in found)
             sys.stdout.write(HOME + text + REST_OF_SCREEN)
             sys.stdout.flush()
-            ready, _, _ = select.select([sys.stdin], [], [], every_s)
+            ready, _, _ = select.select([sys.stdin, woken], [], [], every_s)
+            if woken in ready:
+                os.read(woken, KEYS_MAX)
             # Past Python's own buffer: what it holds back would not be ready again.
-            if ready and b"q" in os.read(sys.stdin.fileno(), KEYS_MAX).lower():
+            if sys.stdin in ready and b"q" in os.read(sys.stdin.fileno(), KEYS_MAX).lower():
                 return True
     except KeyboardInterrupt:
         return True
@@ -47,3 +56,17 @@ def show(lines: Lines, every_s: float) -> bool:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
         sys.stdout.write(LEAVE)
         sys.stdout.flush()
+
+
+@contextmanager
+def _signals() -> Iterator[int]:
+    """Give what is readable once a signal came: one just before a wait ends that wait, too."""
+    ours, pythons = os.pipe()
+    os.set_blocking(pythons, False)
+    before = signal.set_wakeup_fd(pythons, warn_on_full_buffer=False)
+    try:
+        yield ours
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(ours)
+        os.close(pythons)

@@ -301,7 +301,9 @@ class Attendant:
             self._on_archive_alarm("the thread that makes copies has died; nothing is copied")
 
     def _retire_sessions(self) -> None:
-        """Let old sessions go; on the archivist's thread."""
+        """Let old sessions go once no projector reads them any more; on the archivist's thread."""
+        if not all(projector.has_passed for projector in self._projectors):
+            return
         directory, keep_days = self._owner.directory, self._owner.config.journal.keep_days
         try:
             state = directory.parent.parent

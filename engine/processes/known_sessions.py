@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -72,4 +73,12 @@ def crashed(document: SessionDocument) -> bool:
 
 
 def _changed_ns(directory: Path) -> int:
-    return max(path.stat().st_mtime_ns for path in directory.iterdir())
+    """Return when something in a journal changed last; 0: it was let go of meanwhile."""
+    changed_ns = 0
+    try:
+        for path in directory.iterdir():
+            with suppress(FileNotFoundError):  # a note is replaced, a market segment removed
+                changed_ns = max(changed_ns, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return 0
+    return changed_ns

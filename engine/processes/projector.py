@@ -103,9 +103,15 @@ class Projector:
         self._is_aside = is_aside
         self._alarmed_s = -ALARM_PERIOD_S
         self._stopping = threading.Event()
+        self._has_passed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
         self.projected_count = 0
         self.failure_count = 0
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether every earlier session is projected, or told to be damaged."""
+        return self._has_passed.is_set()
 
     def start(self) -> None:
         """Start the thread."""
@@ -146,6 +152,7 @@ class Projector:
             for directory, document in sessions(self._directory.parent.parent):
                 if directory != self._directory:
                     self._project_earlier(self._projections(database, directory, document))
+            self._has_passed.set()
             self._follow(database)
         finally:
             database.close()

@@ -72,8 +72,18 @@ def segment_path(directory: Path, source: str, segment_index: int) -> Path:
 
 
 def segment_paths(directory: Path, source: str) -> list[Path]:
-    """Return a source's segments, oldest first."""
-    return sorted(directory.glob(f"{source}-[0-9]*{SEGMENT_SUFFIX}"))
+    """Return a source's segments, oldest first; none where the session's folder has gone."""
+    try:
+        names = sorted(path.name for path in directory.iterdir())
+    except FileNotFoundError:
+        return []  # let go of while somebody still reads it
+    prefix = f"{source}-"
+    return [
+        directory / name
+        for name in names
+        if name.startswith(prefix) and name.endswith(SEGMENT_SUFFIX)
+        if name[len(prefix) : -len(SEGMENT_SUFFIX)].isdigit()
+    ]
 
 
 def segment_index(path: Path) -> int:

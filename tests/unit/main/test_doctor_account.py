@@ -22,6 +22,7 @@ from tests.exchange_process import PracticeExchange
 from tests.order_side import Exchange, running_exchange
 
 Answers = dict[str, tuple[int, Any]]
+TIME_OF_NOW = object()  # an answer: the clock when it is asked, however long the test waited before
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,10 @@ def venue_that_says(answers: Answers, headers: dict[str, str] | None = None) -> 
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            status, document = answers.get(self.path.split("?")[0], (404, {}))
+            path = self.path.split("?")[0]
+            status, document = answers.get(path, (404, {}))
+            if document is TIME_OF_NOW:
+                document = {"serverTime": time.time_ns() // NS_PER_MS}
             body = json.dumps(document).encode()
             self.send_response(status)
             for name, text in {"Content-Length": str(len(body)), **(headers or {})}.items():
@@ -156,7 +160,7 @@ def venue_that_says(answers: Answers, headers: dict[str, str] | None = None) -> 
 
 def sound() -> Answers:
     return {
-        "/fapi/v1/time": (200, {"serverTime": time.time_ns() // NS_PER_MS}),
+        "/fapi/v1/time": (200, TIME_OF_NOW),
         "/fapi/v1/exchangeInfo": (200, {"symbols": []}),
         "/fapi/v2/account": (200, {"canTrade": True}),
         "/fapi/v1/positionSide/dual": (200, {"dualSidePosition": False}),

@@ -18,6 +18,7 @@ from engine.processes.attendant import Attendant
 from engine.processes.control import RolePage
 from engine.processes.guard import GuardReason
 from engine.processes.orchestrator import Orchestrator
+from engine.processes.projector import Projector
 from engine.processes.runner import RoleContext
 from engine.store.facts import read_facts
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_EVENTS_ORCHESTRATOR
@@ -295,6 +296,29 @@ def test_old_sessions_go_once_they_are_archived_and_the_audit_is_copied(
         json.loads(line)["trade_id"] for path in audits for line in path.read_text().splitlines()
     ]
     assert trades == [501, 502]
+
+
+def test_a_session_that_a_database_has_not_taken_stays(
+    tmp_path: Path, away: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def has_passed(_: Projector) -> bool:
+        asked.append(old.exists())
+        return len(asked) > 3
+
+    monkeypatch.setattr(archive, "ROUND_S", 0.1)
+    monkeypatch.setattr(Projector, "has_passed", property(has_passed))
+    journal = JournalConfig(archive=str(away), keep_days=1)
+    state = Path(Config(home=str(tmp_path)).state_dir)
+    old = write_session(state, fill(1, 501, 1), session_id="a0", epoch=1, ended_realtime_ns=1)
+    role = InProcess(tmp_path, journal=journal, epoch=2)
+    try:
+        role.rig.publish_events(event(EventType.RESTORE_END, flags=EVENT_APPLIED))
+        role.work_until("the session to go", lambda: role.lines("SESSIONS_RETIRED"))
+    finally:
+        role.close()
+    assert asked[:4] == [True] * 4
 
 
 def test_a_storage_that_is_away_is_one_alarm_and_trading_goes_on(

@@ -366,3 +366,25 @@ def test_files_are_readable_by_their_owner_only(directory: Path) -> None:
     write_market(directory, [1])
 
     assert segment_paths(directory, SOURCE_MARKET)[0].stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_that_goes_while_it_is_listed_has_no_segments(tmp_path: Path) -> None:
+    directory, away = tmp_path / SESSION, tmp_path / "away"
+    write_market(directory, [1])
+    (directory / "market-readme.segment").touch()
+    is_done = threading.Event()
+
+    def come_and_go() -> None:
+        while not is_done.is_set():
+            directory.rename(away)
+            away.rename(directory)
+
+    mover = threading.Thread(target=come_and_go)
+    mover.start()
+    try:
+        found = [segment_paths(directory, SOURCE_MARKET) for _ in range(5_000)]
+    finally:
+        is_done.set()
+        mover.join()
+    assert {len(paths) for paths in found} <= {0, 1}
+    assert segment_paths(directory, SOURCE_MARKET) == [directory / "market-000000.segment"]
