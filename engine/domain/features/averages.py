@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, VOLUME, ratio
+from engine.domain.features.series import CLOSE, VOLUME, ratio, window_volume
 from engine.domain.features.windows import along_of, products_of, window_sum, window_way
 from engine.domain.kernel import Floats, kernel
 
@@ -96,7 +96,7 @@ def vwma(series: Floats, place: int, number: int, bars: int) -> float:
     if number < bars - 1:
         return np.nan
     total = products_of(series, CLOSE, place, 0.0, VOLUME, place, 0.0, bars)
-    return ratio(total, window_sum(series, VOLUME, place, bars))
+    return ratio(total, window_volume(series, place, bars))
 
 
 @kernel

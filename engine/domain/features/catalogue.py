@@ -62,6 +62,9 @@ LAYERS_MAX: Final = 4
 LAYER_COLUMNS_MAX: Final = 2 * COARSE_BARS
 LAYER_WINDOW_MAX: Final = COARSE_BARS - 2
 LAYER_FAMILIES: Final = ("returns", "averages", "trend", "momentum", "volatility", "volume")
+LOG_KERNELS: Final = tuple(
+    f"volatility.{name}_bps" for name in ("parkinson", "garman_klass", "rogers_satchell")
+)
 # Families that read the structure.
 STRUCTURE_FAMILIES: Final = ("calendar", "sessions", "smart_money", "patterns")
 PACKAGE: Final = "engine.domain.features"
@@ -164,6 +167,8 @@ def check_layer(row: FeatureRow) -> None:
         raise CatalogueError(f"{row.name}: a row over {row.every} bars is named @{row.every}")
     if row.family not in LAYER_FAMILIES:
         raise CatalogueError(f"{row.name}: only {', '.join(LAYER_FAMILIES)} may be over several")
+    if row.kernel in LOG_KERNELS:
+        raise CatalogueError(f"{row.name}: bars of several have no logarithms for {row.kernel}")
 
 
 def check_row(row: FeatureRow) -> None:

@@ -24,7 +24,7 @@ from engine.domain.features.series import (
     CLOSE,
     HIGH,
     LOW,
-    SERIES_COLUMNS,
+    SHARED_COLUMNS,
     START_S,
     TRADES,
     VOLUME,
@@ -36,7 +36,7 @@ from engine.domain.features.volatility import ATR_BARS, update_atr
 from engine.domain.kernel import Floats, kernel
 
 COARSE_BARS = 16
-WORDS, HELD, COARSE_ROWS = SERIES_COLUMNS, SERIES_COLUMNS + 1, SERIES_COLUMNS + 2
+WORDS, HELD, COARSE_ROWS = SHARED_COLUMNS, SHARED_COLUMNS + 1, SHARED_COLUMNS + 2
 PART, IS_OPEN, COUNT, ATR, SEED = 8, 9, 10, 11, 12  # words behind the bar's inputs
 
 
@@ -94,7 +94,7 @@ def close_stretch(plan: FeaturePlan, series: Floats, memory: Floats) -> None:
     words = series[WORDS]
     words[IS_OPEN] = 0.0
     number = int(words[COUNT])
-    if not push_bar(series, number, words):
+    if not push_bar(series[:SHARED_COLUMNS], number, words):
         return
     words[COUNT] += 1.0
     place = place_of(series, number)

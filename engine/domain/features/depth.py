@@ -11,8 +11,14 @@ import numpy as np
 from engine.domain.book import BOOK_LEVELS, FLOW_LEVELS
 from engine.domain.features.cross import fold_mean
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import DEPTH_FIRST, DEPTH_FLOW, DEPTH_RUN, TO_BPS, VOLUME, ratio
-from engine.domain.features.windows import window_sum
+from engine.domain.features.series import (
+    DEPTH_FIRST,
+    DEPTH_FLOW,
+    DEPTH_RUN,
+    TO_BPS,
+    ratio,
+    window_volume,
+)
 from engine.domain.kernel import Floats, fused, kernel
 
 IMBALANCE = kernel_number("depth.imbalance")
@@ -147,6 +153,6 @@ def update_depth(
         features[column[k]] = np.nan
         if number >= bars - 1:
             near = lots_within(context, 0, reach) + lots_within(context, 1, reach)
-            features[column[k]] = ratio(near, window_sum(series, VOLUME, place, bars) / bars)
+            features[column[k]] = ratio(near, window_volume(series, place, bars) / bars)
     for k in range(first[FLOW], first[FLOW + 1]):
         write_flow(context, int(params[k, 0]), memory, cell[k], features, column[k])

@@ -80,7 +80,7 @@ def update_price_families(
 
     Args:
         plan: which kernel computes which column.
-        series: float64[SERIES_COLUMNS or more, 2 * a lap] with the bar in it.
+        series: float64[SHARED_COLUMNS or more, 2 * a lap] with the bar in it.
         number: how many bars were taken before it.
         atr: average true range with this bar in it, ticks; NaN before it is known.
         memory: float64[cells], state of the rows.

@@ -7,7 +7,16 @@ import math
 import numpy as np
 
 from engine.domain.features.plan import FeaturePlan, kernel_number
-from engine.domain.features.series import BALANCE, CLOSE, RETURN, TO_BPS, TRADES, VOLUME, ratio
+from engine.domain.features.series import (
+    BALANCE,
+    CLOSE,
+    RETURN,
+    TO_BPS,
+    TRADES,
+    VOLUME,
+    ratio,
+    window_volume,
+)
 from engine.domain.features.windows import (
     LANES_MASK,
     LANES_SHIFT,
@@ -53,7 +62,7 @@ def amihud_bps(series: Floats, place: int, number: int, bars: int) -> float:
     count = 0
     for at in range(place - bars + 1, place + 1):
         count += int(series[VOLUME, at] > 0.0)
-    volume = window_sum(series, VOLUME, place, bars)
+    volume = window_volume(series, place, bars)
     return ratio((one + two + three + four) * volume * TO_BPS, float(count * count))
 
 
@@ -67,7 +76,7 @@ def kyle_bps(series: Floats, place: int, number: int, bars: int) -> float:
         return np.nan
     shared = products_of(series, RETURN, place, 0.0, BALANCE, place, 0.0, bars)
     squares = products_of(series, BALANCE, place, 0.0, BALANCE, place, 0.0, bars)
-    mean = window_sum(series, VOLUME, place, bars) / bars
+    mean = window_volume(series, place, bars) / bars
     return ratio(shared, squares) * mean * TO_BPS
 
 
@@ -77,7 +86,7 @@ def vpin(series: Floats, place: int, number: int, bars: int) -> float:
     if number < bars - 1:
         return np.nan
     one_sided = distance_from(series, BALANCE, place, bars, 0.0)
-    return ratio(one_sided, window_sum(series, VOLUME, place, bars))
+    return ratio(one_sided, window_volume(series, place, bars))
 
 
 @fused
@@ -127,7 +136,7 @@ def trade_size(series: Floats, place: int, number: int, bars: int) -> float:
         return np.nan
     newest = ratio(series[VOLUME, place], series[TRADES, place])
     trades = window_sum(series, TRADES, place, bars)
-    return ratio(newest, ratio(window_sum(series, VOLUME, place, bars), trades))
+    return ratio(newest, ratio(window_volume(series, place, bars), trades))
 
 
 @kernel

@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from engine.domain.features.plan import PROFILE_BINS, FeaturePlan, kernel_number
-from engine.domain.features.series import CLOSE, HIGH, LOW, SERIES_BARS, TYPICAL, VOLUME
-from engine.domain.features.windows import window_range, window_sum
+from engine.domain.features.series import (
+    CLOSE,
+    HIGH,
+    LOW,
+    SERIES_BARS,
+    TYPICAL,
+    VOLUME,
+    window_volume,
+)
+from engine.domain.features.windows import window_range
 from engine.domain.kernel import Floats, fused, kernel
 
 VALUE_AREA = kernel_number("profile.value_area")
@@ -119,7 +127,7 @@ def write_profile(
         move_bins(series, place, bars, memory, cell)
     else:
         fill_bins(series, place, bars, low, width, memory, cell)
-    total = window_sum(series, VOLUME, place, bars)
+    total = window_volume(series, place, bars)
     if not total > 0.0:
         return
     control = fullest_bin(memory, cell)

@@ -9,7 +9,7 @@ window up to a lap's length lies in one piece and needs no mask:
 
 Bars made of several (`coarse.py`) are kept alike, in laps of 16.
 
-So a bar touches one line of each column, and one bar in 128 moves 14 kB.
+So a bar touches one line of each column, and one bar in 128 moves 15 kB.
 
 `context` holds what is known of the instrument beside its bars at this bar's end.
 
@@ -34,9 +34,11 @@ WINDOW_MAX = 120  # what is behind it is free for the bar before a window and a 
 OPEN, HIGH, LOW, CLOSE, VOLUME, BOUGHT, TRADES, START_S = 0, 1, 2, 3, 4, 5, 6, 7
 BAR_INPUTS = 8
 BALANCE = BOUGHT  # in the columns: what was bought less what was sold
-# What is computed from it once, for all windows; logarithms only where a row reads one.
-RETURN, TRUE_RANGE, TYPICAL, LOG_RANGE_SQUARE, LOG_BODY_SQUARE, LOG_DRIFT = 8, 9, 10, 11, 12, 13
-SERIES_COLUMNS = 14
+# What is computed from it once, for all windows; the volume since the lap began, below zero before.
+RETURN, TRUE_RANGE, TYPICAL, VOLUME_SUM = 8, 9, 10, 11
+SHARED_COLUMNS = 12  # bars made of several have no others
+LOG_RANGE_SQUARE, LOG_BODY_SQUARE, LOG_DRIFT = 12, 13, 14  # where a row reads one
+SERIES_COLUMNS = 15
 
 # Words of the context; NaN where the venue does not say.
 FUNDING_RATE_BPS, MARK_BASIS_BPS, NEXT_FUNDING_S, LIQUIDATED_BUYS, LIQUIDATED_SELLS = 0, 1, 2, 3, 4
@@ -108,9 +110,11 @@ def is_bar(series: Floats, number: int, inputs: Floats) -> bool:
 def begin_lap(series: Floats) -> None:
     """Move the lap that ended in front of the one that begins, in place."""
     lap = series.shape[1] >> 1
-    for column in range(SERIES_COLUMNS):
+    for column in range(series.shape[0]):
         for at in range(lap):
             series[column, at] = series[column, lap + at]
+    for at in range(lap):
+        series[VOLUME_SUM, at] -= series[VOLUME_SUM, 2 * lap - 1]
 
 
 @kernel
@@ -130,7 +134,7 @@ def push_bar(series: Floats, number: int, inputs: Floats) -> bool:
     """Write bar `number` into the columns, in place; False, and nothing, when it cannot be one.
 
     Args:
-        series: float64[SERIES_COLUMNS or more, 2 * a lap].
+        series: float64[SHARED_COLUMNS or SERIES_COLUMNS, 2 * a lap].
         number: how many bars were taken before.
         inputs: float64[BAR_INPUTS or more].
     """
@@ -149,7 +153,14 @@ def push_bar(series: Floats, number: int, inputs: Floats) -> bool:
     series[RETURN, place] = (close - before) / before
     series[TRUE_RANGE, place] = max(high, before) - min(low, before)
     series[TYPICAL, place] = (high + low + close) / 3.0
+    series[VOLUME_SUM, place] = series[VOLUME_SUM, place - 1] + inputs[VOLUME]
     return True
+
+
+@fused
+def window_volume(series: Floats, place: int, bars: int) -> float:
+    """Return the volume of a window: exact of whole lots, of none traded zero, never below it."""
+    return series[VOLUME_SUM, place] - series[VOLUME_SUM, place - bars]
 
 
 @fused

@@ -19,6 +19,7 @@ from engine.domain.features.series import (
     VOLUME,
     begin_day,
     ratio,
+    window_volume,
 )
 from engine.domain.features.windows import (
     LANES_MASK,
@@ -49,7 +50,7 @@ def relative_volume(series: Floats, place: int, number: int, bars: int) -> float
     """Return the volume over the mean volume of the `bars` bars before; NaN before."""
     if number < bars:
         return np.nan
-    return ratio(series[VOLUME, place] * bars, window_sum(series, VOLUME, place - 1, bars))
+    return ratio(series[VOLUME, place] * bars, window_volume(series, place - 1, bars))
 
 
 @kernel
@@ -58,7 +59,7 @@ def taker_balance(series: Floats, place: int, number: int, bars: int) -> float:
     if number < bars - 1:
         return np.nan
     balance = window_sum(series, BALANCE, place, bars)
-    return ratio(balance, window_sum(series, VOLUME, place, bars))
+    return ratio(balance, window_volume(series, place, bars))
 
 
 @kernel
@@ -92,7 +93,7 @@ def direction(series: Floats, place: int, number: int, bars: int) -> float:
         four += signed_volume(series, at + 3)
     for at in range(place + 1 - (bars & LANES_MASK), place + 1):
         one += signed_volume(series, at)
-    return ratio(one + two + three + four, window_sum(series, VOLUME, place, bars))
+    return ratio(one + two + three + four, window_volume(series, place, bars))
 
 
 @fused
@@ -118,7 +119,7 @@ def money_flow(series: Floats, place: int, number: int, bars: int) -> float:
         four += flow_of(series, at + 3)
     for at in range(place + 1 - (bars & LANES_MASK), place + 1):
         one += flow_of(series, at)
-    return ratio(one + two + three + four, window_sum(series, VOLUME, place, bars))
+    return ratio(one + two + three + four, window_volume(series, place, bars))
 
 
 @kernel
@@ -141,7 +142,7 @@ def weighted_return_bps(series: Floats, place: int, number: int, bars: int) -> f
     if number < bars:
         return np.nan
     total = products_of(series, RETURN, place, 0.0, VOLUME, place, 0.0, bars)
-    return ratio(total * TO_BPS, window_sum(series, VOLUME, place, bars))
+    return ratio(total * TO_BPS, window_volume(series, place, bars))
 
 
 @kernel
@@ -180,7 +181,7 @@ def vwap_distance(
     """
     features[column] = np.nan
     features[column + 1] = np.nan
-    volume = window_sum(series, VOLUME, place, bars)
+    volume = window_volume(series, place, bars)
     if number < bars - 1 or not volume > 0.0:
         return
     close = series[CLOSE, place]

@@ -166,6 +166,7 @@ def test_a_smoothing_longer_than_its_ring_is_refused(params: str) -> None:
     [
         (LAYER_ROW.replace("[7]", "[15]"), "lookback"),
         (LAYER_ROW.replace("returns.change", "statistics.rank"), "only returns"),
+        (LAYER_ROW.replace("returns.change", "volatility.parkinson_bps"), "no logarithms"),
         (LAYER_ROW + LAYER_ROW.replace("@7", "@9").replace("every = 7", "every = 9"), "too many"),
         (LAYER_ROW + "".join(LAYER_ROW.replace("_7", f"_7{k}") for k in range(40)), "more than 32"),
     ],

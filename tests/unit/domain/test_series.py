@@ -15,11 +15,14 @@ from engine.domain.features.series import (
     SERIES_BARS,
     SERIES_COLUMNS,
     VOLUME,
+    VOLUME_SUM,
     WINDOW_MAX,
     place_of,
     push_bar,
     stretch_of,
+    window_volume,
 )
+from engine.domain.kernel import python_of
 from tests.feature_bars import random_bars
 
 BARS = np.array(random_bars(3 * SERIES_BARS + 9), dtype=np.float64)
@@ -50,7 +53,37 @@ def test_a_bar_writes_one_place_of_each_column_but_for_the_first_of_a_lap() -> N
         if number % SERIES_BARS or number == 0:
             assert written.tolist() == [place_of(series, number)]
         else:
-            assert np.array_equal(series[:, :SERIES_BARS], before[:, SERIES_BARS:])
+            moved = before[:, SERIES_BARS:].copy()
+            moved[VOLUME_SUM] -= moved[VOLUME_SUM, -1]  # counted from the lap's end now
+            assert np.array_equal(series[:, :SERIES_BARS], moved)
+
+
+@given(st.integers(1, WINDOW_MAX), st.integers(0, 3 * SERIES_BARS), st.booleans())
+def test_the_volume_of_a_window_is_that_of_its_bars(
+    bars: int, number: int, is_peeked: bool
+) -> None:
+    series, traded = empty(), BARS.copy()
+    traded[number // 2 : number // 2 + 40, [VOLUME, BOUGHT]] = 0.0
+    for k in range(number + 1):
+        if is_peeked:  # the bar as it would have been, more than once
+            push_bar(series, k, BARS[-1] + (traded[k] - BARS[-1]) * [0, 0, 0, 0, 0, 0, 0, 1])
+        push_bar(series, k, traded[k])
+    expected = traded[max(number - bars + 1, 0) : number + 1, VOLUME].sum()
+    assert window_volume(series, place_of(series, number), bars) == expected
+    assert python_of(window_volume)(series, place_of(series, number), bars) == expected
+
+
+@given(st.lists(st.floats(0.0, 1e9), min_size=140, max_size=140), st.integers(1, WINDOW_MAX))
+def test_the_volume_of_a_window_is_never_below_zero(lots: list[float], bars: int) -> None:
+    series = empty()
+    for number, volume in enumerate(lots):
+        bar = BARS[number].copy()
+        bar[VOLUME], bar[BOUGHT] = volume, 0.0
+        push_bar(series, number, bar)
+        found = python_of(window_volume)(series, place_of(series, number), bars)
+        assert found >= 0.0
+        if not any(lots[max(number - bars + 1, 0) : number + 1]):
+            assert found == 0.0
 
 
 @pytest.mark.parametrize("number", [5, SERIES_BARS, 2 * SERIES_BARS])
