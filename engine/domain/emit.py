@@ -107,6 +107,7 @@ def emit_limits(desk: Desk, out: Out) -> None:
     out.events["peak_equity_e8"][n] = words[Word.PEAK_EQUITY_E8]
     out.events["day_start_equity_e8"][n] = words[Word.DAY_START_EQUITY_E8]
     out.events["qty_lots"][n] = words[Word.CASH_KNOWN]
+    out.events["cum_qty_lots"][n] = words[Word.FLATTEN_ACTIVE]
     desk.words[Word.LIMITS_DIRTY] = 0
 
 

@@ -322,3 +322,4 @@ def flatten(desk: Desk, out: Out, now_ns: int) -> None:
                 words[Word.FLATTEN_ORDERS] += 1
     if not held or words[Word.FLATTEN_ORDERS] >= FLATTEN_ORDERS_MAX:
         words[Word.FLATTEN_ACTIVE] = 0
+        words[Word.LIMITS_DIRTY] = DIRTY_AT_ONCE

@@ -6,7 +6,7 @@
     RESTORE_POSITION  one column (-1 external, -2 net); trade_id: ids up to it were applied,
                       venue_time_ns: an adjustment covers fills up to it; what its entry
                       promised; how far its stop trailed
-    RESTORE_LIMITS    money, day, peak, tripped limits, next order number
+    RESTORE_LIMITS    money, day, peak, tripped limits, next order number; a flattening
     RESTORE_BOUNDS    the day of one strategy, or of the venue (-2)
     RESTORE_MODE      what an operator allows a part of the engine; of an instrument that comes in
                       later too, and then a more severe mode that it has meanwhile stays
@@ -149,8 +149,12 @@ def restore_position(desk: Desk, events: Records, n: int, now_ns: int) -> bool:
 
 @kernel
 def restore_limits(desk: Desk, events: Records, n: int) -> bool:
-    """Put money, day and tripped limits back; `qty_lots` says whether cash was known."""
+    """Put money, day and tripped limits back, and a flattening that was not done yet.
+
+    `qty_lots` says whether cash was known, `cum_qty_lots` whether everything was being closed.
+    """
     words = desk.words
+    words[Word.FLATTEN_ACTIVE] = events["cum_qty_lots"][n]
     words[Word.LAST_FILL_VENUE_NS] = events["venue_time_ns"][n]
     words[Word.OPERATOR_STATE] = events["trading_state"][n]
     words[Word.TRIPPED] = events["refusal_mask"][n]

@@ -161,6 +161,7 @@ def apply_control(desk: Desk, out: Out, n: int) -> None:
         words[Word.CANCEL_ALL_DUE] = 1
         words[Word.FLATTEN_ACTIVE] = 1
         words[Word.FLATTEN_ORDERS] = 0
+        words[Word.LIMITS_DIRTY] = DIRTY_AT_ONCE  # a restart goes on with it
     elif kind == EventType.CONTROL_STOP_INTENTS:
         words[Word.STOPPING] = 1
         if out.events["reason"][n] == RiskReason.STOPPING:  # without it, what rests may stay

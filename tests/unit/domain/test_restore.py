@@ -110,6 +110,37 @@ def test_fills_known_before_the_restart_are_known_after_it() -> None:
     assert second.tally(Tally.FILLS_DUPLICATE) == 1
 
 
+def test_a_flattening_that_a_kill_interrupted_goes_on() -> None:
+    first = connected()
+    order = first.order(1, 10)
+    first.fill(order, 1, 10, ASK, order_status=OS.FILLED)
+    first.control(T.CONTROL_REDUCE)
+    first.control(T.CONTROL_FLATTEN)  # no change of the trading state tells of it
+    (closing,) = of_type(first.all_commands(), T.COMMAND_NEW)[1:]
+    first.update(int(closing["order_sequence"]), OS.CANCELED)
+    second = restarted(first)
+    assert second.word(Word.EFFECTIVE_STATE) == TradingState.REDUCING
+    second.report(T.VENUE_CONNECTED)
+    second.fetch(positions={0: (10, 10 * ASK)})
+    second.wait(0.2)
+    (again,) = of_type(second.all_commands(), T.COMMAND_NEW)
+    assert (again["side"], again["qty_lots"]) == (-1, 10)
+    second.fill(int(again["order_sequence"]), 2, 10, BID, order_status=OS.FILLED)
+    second.wait(0.2)
+    assert second.word(Word.FLATTEN_ACTIVE) == 0
+    assert restarted(second).word(Word.FLATTEN_ACTIVE) == 0, "flat: nothing goes on"
+
+
+def test_a_resume_ends_a_flattening_for_restarts_too() -> None:
+    first = connected()
+    order = first.order(1, 10)
+    first.fill(order, 1, 10, ASK, order_status=OS.FILLED)
+    first.control(T.CONTROL_FLATTEN)
+    assert restarted(first).word(Word.FLATTEN_ACTIVE) == 1
+    first.control(T.CONTROL_RESUME)
+    assert restarted(first).word(Word.FLATTEN_ACTIVE) == 0
+
+
 def test_funding_known_before_the_restart_is_known_after_it() -> None:
     first = traded()
     second = restarted(first)
