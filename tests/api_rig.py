@@ -243,7 +243,7 @@ class Served:
         self.audit = ControlAudit(home)
         self.pages = SessionPages(home / "aegis.db", "practice-practice-paper")
         self.accounts = Accounts(home)
-        self.gate = Gate(TOKEN, self.accounts, Buttons(home), api_token)
+        self.gate = Gate("main", TOKEN, self.accounts, Buttons(home), api_token)
         self.orders = Orders()
         self.onboarding = Onboarding()
         self.reach = Reach(

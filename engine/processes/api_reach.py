@@ -57,7 +57,7 @@ def create(
     """
     accounts = Accounts(Path(config.home))
     accounts.current()  # read here: the event loop has no time for it
-    gate = Gate(token, accounts, Buttons(Path(config.home)), config.access.api_token)
+    gate = Gate(config.name, token, accounts, Buttons(Path(config.home)), config.access.api_token)
     app = create_app(_reach(config, board, commands, shut_down, parts), gate)
     # WHY: what is imported stays. To look through all of it took 0.24 s on two busy cores, in which
     # neither a HALT nor the watchdog was heard; it is set aside as it is, without such a look.

@@ -27,7 +27,7 @@ from engine.web.accounts import SCOPES, AccessFile, Accounts, Token, hash_for_no
 from engine.web.buttons import Buttons
 from engine.web.lockout import Buckets, Lockout
 from engine.web.operations import Scope
-from engine.web.sessions import COOKIE, CSRF_HEADER, Caller, Session, Sessions
+from engine.web.sessions import CSRF_HEADER, Caller, Session, Sessions
 
 GUEST: Final = Caller("guest", "guest", frozenset({Scope.READ, Scope.HALT}))
 LOCAL: Final = Caller("local", "admin", SCOPES["admin"])  # holds the run's token
@@ -51,17 +51,23 @@ class Gate:
     """Admits requests; used by the API's event loop only."""
 
     def __init__(
-        self, run_token: str, accounts: Accounts, buttons: Buttons, api_token: str = ""
+        self,
+        engine: str,
+        run_token: str,
+        accounts: Accounts,
+        buttons: Buttons,
+        api_token: str = "",
     ) -> None:
         """Take the credentials that need no accounts.
 
         Args:
+            engine: instance name.
             run_token: made at start, in a file of mode 0600.
             accounts: of AEGIS_HOME.
             buttons: of AEGIS_HOME.
             api_token: of the configuration; empty: none.
         """
-        self.sessions = Sessions()
+        self.sessions = Sessions(engine)
         self.buttons = buttons
         self._fixed = [(run_token.encode(), LOCAL)]
         if api_token:
@@ -94,8 +100,7 @@ class Gate:
         given = credential(request)
         if given is not None:
             return await self._by_token(given, address(request))
-        cookie = request.cookies.get(COOKIE)
-        session = self.session(cookie) if cookie else None
+        session = self.session(self.cookie(request))
         if session is not None:
             word = request.headers.get(CSRF_HEADER, "")
             if request.method == "POST" and not _same(word, session.csrf):
@@ -104,6 +109,10 @@ class Gate:
         if is_loopback_client(request) and not self._accounts.exist:
             return GUEST
         return Refused(401, self._accounts.problem or NEEDED)
+
+    def cookie(self, request: Request) -> str:
+        """Return the cookie of this engine's page; empty: there is none."""
+        return request.cookies.get(self.sessions.cookie_name, "")
 
     def session(self, cookie: str) -> Session | None:
         """Return an open session whose account and token still hold; else it is closed."""

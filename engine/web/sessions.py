@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 
 from engine.web.operations import Scope
 
-COOKIE: Final = "aegis_session"
 CSRF_HEADER: Final = "x-aegis-csrf"
 SESSIONS_MAX: Final = 64
 LIFE_S: Final = 12 * 3_600.0
@@ -42,8 +41,14 @@ class Session(NamedTuple):
 class Sessions:
     """Every page that is logged in; one thread only."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start with none."""
+    def __init__(self, engine: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with none.
+
+        Args:
+            engine: instance name, in the cookie's: a browser has one jar for all ports of a host.
+            clock: seconds.
+        """
+        self.cookie_name = f"aegis_session_{engine}"
         self._clock = clock
         self._sessions: OrderedDict[str, tuple[Session, float]] = OrderedDict()
 

@@ -30,7 +30,7 @@ from engine.web.operations import (
 )
 from engine.web.reach import Reach
 from engine.web.requests import Unreadable, read_body, read_query
-from engine.web.sessions import COOKIE, LIFE_S, Caller
+from engine.web.sessions import LIFE_S, Caller
 
 RESUME_HEADER: Final = "last-event-id"
 
@@ -206,7 +206,7 @@ class Version1:
         caller = await self._gate.identify(request)
         if isinstance(caller, Refused):
             return answers.document(_identity(Caller("", "nobody", frozenset())))
-        session = self._gate.session(request.cookies.get(COOKIE, ""))
+        session = self._gate.session(self._gate.cookie(request))
         return answers.document(_identity(caller, session.csrf if session else ""))
 
     async def _login(self, request: Request) -> Response:
@@ -223,7 +223,7 @@ class Version1:
         cookie, session = self._gate.sessions.open(caller)
         answer = answers.document(_identity(caller, session.csrf))
         answer.set_cookie(
-            COOKIE,
+            self._gate.sessions.cookie_name,
             cookie,
             max_age=int(LIFE_S),
             httponly=True,
@@ -239,12 +239,12 @@ class Version1:
         caller = await self._gate.identify(request)
         if isinstance(caller, Refused):
             return answers.refusal(caller)
-        cookie = request.cookies.get(COOKIE, "")
+        cookie = self._gate.cookie(request)
         if self._gate.session(cookie) is not None:  # nobody else leaves a line in the trail
             self._gate.sessions.close(cookie)
             await self._in_order(self._desk.noted, "logout", caller, address(request))
         answer = answers.document(_identity(Caller("", "nobody", frozenset())))
-        answer.delete_cookie(COOKIE)
+        answer.delete_cookie(self._gate.sessions.cookie_name)
         return answer
 
 

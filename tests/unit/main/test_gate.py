@@ -28,6 +28,7 @@ from engine.web.sessions import Caller, Sessions
 from tests.api_rig import TOKEN, Answered, Served, serving
 
 pytest.importorskip("argon2", reason="argon2-cffi is not installed")
+COOKIE = "aegis_session_main"
 PASSWORD = "a long enough one"
 LIFE_S = 3_600.0
 
@@ -59,7 +60,7 @@ def login(served: Served, body: dict[str, str]) -> tuple[Answered, dict[str, str
     cookie = SimpleCookie(answer.headers.get("set-cookie", ""))
     if answer.status != 200:
         return answer, {}
-    text = f"{sessions.COOKIE}={cookie[sessions.COOKIE].value}"
+    text = f"{COOKIE}={cookie[COOKIE].value}"
     return answer, {"Cookie": text, sessions.CSRF_HEADER: answer.document["csrf"]}
 
 
@@ -248,6 +249,12 @@ def test_only_who_is_logged_in_leaves_a_line_by_logging_out(served: Served) -> N
     assert [row["what"] for row in served.audit.tail()[len(before) :]] == ["logout"]
 
 
+def test_engines_of_one_host_keep_their_pages_apart(served: Served) -> None:
+    _, page = login(served, {"token": TOKEN})
+    both = {"Cookie": f"{page['Cookie']}; aegis_session_second=another-engine's"}
+    assert served.ask("GET", "/status", headers=page | both).status == 200
+
+
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(served: Served) -> None:
     answer, _ = login(served, {"token": TOKEN})
     cookie = answer.headers["set-cookie"].lower()
@@ -324,7 +331,7 @@ def test_logins_are_written_down(served: Served) -> None:
 def test_sessions_end_by_age_by_silence_and_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "SESSIONS_MAX", 2)
     now = [0.0]
-    held = Sessions(lambda: now[0])
+    held = Sessions("main", lambda: now[0])
     caller = Caller("olga", "operator", frozenset({Scope.READ}))
     first, _ = held.open(caller)
     now[0] += sessions.IDLE_S - 1

@@ -78,7 +78,7 @@ def test_the_page_may_not_be_framed_or_load_from_elsewhere(served: Served) -> No
         ({"Origin": "http://evil.example"}, 403),
         ({"Host": "rebound.example"}, 403),
         ({"X-Forwarded-For": "203.0.113.1"}, 401),
-        ({"Cookie": "aegis_session=guess", "Via": "1.1 proxy"}, 401),
+        ({"Cookie": "aegis_session_main=guess", "Via": "1.1 proxy"}, 401),
     ],
 )
 def test_even_a_halt_is_refused_where_it_must_be(
