@@ -35,21 +35,19 @@ Status = Mapping[str, Any]
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
-    """Return rows under their column names, numbers to the right."""
-    cells = [[_text(row.get(column)) for column in columns] for row in rows]
-    titles = [column.replace("_", " ") for column in columns]
-    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-    is_number = [
-        bool(rows) and all(_is_number(row.get(column)) for row in rows) for column in columns
-    ]
-    lines = []
-    for line in (titles, *cells):
-        parts = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, is_number, strict=True)
-        ]
-        lines.append("  ".join(parts).rstrip())
-    return lines
+    """Return rows under their column names, numbers to the right, point below point."""
+    found = [_column(column, [row.get(column) for row in rows]) for column in columns]
+    return ["  ".join(parts).rstrip() for parts in zip(*found, strict=True)]
+
+
+def _column(name: str, entries: Sequence[object]) -> list[str]:
+    title, cells = name.replace("_", " "), [_text(entry) for entry in entries]
+    is_number = bool(entries) and all(map(_is_number, entries))
+    if is_number:
+        tails = [len(cell) - len(cell.partition(".")[0]) for cell in cells]
+        cells = [cell + " " * (max(tails) - tail) for cell, tail in zip(cells, tails, strict=True)]
+    width = max(map(len, (title, *cells)))
+    return [cell.rjust(width) if is_number else cell.ljust(width) for cell in (title, *cells)]
 
 
 def orders_text(status: Status) -> str:
