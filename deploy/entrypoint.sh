@@ -17,8 +17,8 @@ case "${1:-}" in
 run | exchange | chart | record | tape | features | strategies | download | status | top | \
     orders | positions | halt | pause | reduce | flatten | cancel-all | reconcile | resume | stop | \
     mode | approvals | onboard | offboard | lines | gaps | access | replay | why | ledger | shadow | \
-    report | verify | readiness | audit | alert | order | cancel | execute | executions | completion | doctor | \
-    journal | config | version) set -- aegis "$@" ;;
+    report | verify | readiness | audit | alert | order | cancel | execute | executions | routes | \
+    completion | doctor | journal | config | version) set -- aegis "$@" ;;
 esac
 
 if ! mkdir -p "$AEGIS_HOME" 2>/dev/null || [ ! -w "$AEGIS_HOME" ]; then

@@ -235,6 +235,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "cancel": cli_orders.cancel_command,
     "execute": cli_orders.execute_command,
     "executions": cli_orders.executions_command,
+    "routes": cli_orders.routes_command,
     "doctor": _doctor,
     "config": _config,
     "version": _version,

@@ -16,6 +16,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "positions",
         "orders",
         "executions",
+        "routes",
         "approvals",
     ),
     "tell it what to do": (

@@ -14,10 +14,14 @@ from engine.api_client import call, find, silent
 from engine.cli_tapes import seconds as number
 from engine.cli_views import table
 
-METHODS: Final = ("twap", "vwap", "pov", "iceberg", "shortfall", "peg", "hidden")
+METHODS: Final = ("twap", "vwap", "pov", "iceberg", "shortfall", "peg", "best", "hidden")
 COLUMNS: Final = (
     "order", "instrument", "method", "side", "quantity", "filled", "children", "state", "reason",
-    "curve",
+    "curve", "route",
+)  # fmt: skip
+ROUTE_COLUMNS: Final = (
+    "instrument", "venue", "health", "bid", "ask", "touch_age_ms", "latency_p99_ms", "maker_bps",
+    "taker_bps", "buy", "sell", "why",
 )  # fmt: skip
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 ORDER_EXAMPLE: Final = """\
@@ -43,12 +47,25 @@ example: aegis execute twap BTCUSDT buy 0.5 --minutes 30 --reason "build up"
          aegis execute pov ETHUSDT sell 40 --rate 0.05 --minutes 120
          aegis execute iceberg BTCUSDT buy 2 --limit 61800 --display 0.1 --minutes 240
          aegis execute peg BTCUSDT sell 0.2 --behind 2 --minutes 15
+         aegis execute best BTCUSDT buy 0.2 --minutes 5 --reason "no hurry, no method"
 
 twap and vwap follow time and volume, shortfall is fast at first, pov is a part of what trades, an
 iceberg shows a part, a peg stays at the touch. What is due rests at the touch for --patience, then
-is taken. Each child passes every gate; HALT ends a parent order, PAUSE holds it, `aegis cancel`
-stops it. It ends with the engine. No venue here hides an order: `hidden` is refused.
+is taken. best has the router choose for each child: all that is left is taken, or rests, as is
+cheaper by price, fee, size, latency and health (`aegis routes`); at the end what is left is taken.
+Each child passes every gate; HALT ends a parent order, PAUSE holds it, `aegis cancel` stops it. It
+ends with the engine. No venue here hides an order: `hidden` is refused.
 Exit code 0: it works; 1: refused, or the engine did not answer; 2: it is no order.
+"""
+
+
+ROUTES_EXAMPLE: Final = """\
+example: aegis routes
+         aegis routes --json
+
+A row per instrument and venue: READY, DEGRADED or DOWN and why, touch and its age, p99 from
+decision to first byte, fees; and what the router would do with the least order now, resting for
+five seconds at most: the way and its cost against the mid in bps, or what rules the venue out.
 """
 
 
@@ -74,6 +91,8 @@ def add_order_commands(add: Add) -> None:
         _add_reason(parser)
     shown = add("executions", "Parent orders and how far they are.", "example: aegis executions")
     _add_instance(shown)
+    routes = add("routes", "What the router knows of each venue, now.", ROUTES_EXAMPLE)
+    _add_instance(routes)
 
 
 def _add_execute(add: Add) -> None:
@@ -86,7 +105,7 @@ def _add_execute(add: Add) -> None:
     execute.add_argument("--limit", type=_decimal, metavar="PRICE", help="worst price (any)")
     execute.add_argument("--rate", type=number, default=0.1, help="pov: part of the volume (0.1)")
     execute.add_argument(
-        "--display", type=_decimal, metavar="QUANTITY", help="iceberg: what is shown"
+        "--display", type=_decimal, metavar="QUANTITY", help="iceberg, best: what is shown"
     )
     execute.add_argument("--urgency", type=number, default=3.0, help="shortfall: 0 is a TWAP (3)")
     execute.add_argument("--behind", type=int, default=0, metavar="TICKS", help="peg (0)")
@@ -157,6 +176,12 @@ def executions_command(options: argparse.Namespace, environment: Mapping[str, st
     """Print the parent orders of a running engine; return a documented exit code."""
     none = "no parent order was started"
     return listed(options, environment, "executions", COLUMNS, none, part="rows")
+
+
+def routes_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Print the router's table of a running engine; return a documented exit code."""
+    none = "the engine has no table yet"
+    return listed(options, environment, "routes", ROUTE_COLUMNS, none, part="rows")
 
 
 def cancel_command(options: argparse.Namespace, environment: Mapping[str, str]) -> int:

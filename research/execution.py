@@ -27,7 +27,9 @@ from engine.venues.paper.queue import QueueModel
 from research.paper_work import MS_NS, Records, Terms, worked
 
 MINUTE_NS: Final = 60_000_000_000
-ALGORITHMS: Final = tuple(method.name.lower() for method in Method)
+ALGORITHMS: Final = tuple(  # the router has no table of a tape
+    method.name.lower() for method in Method if method is not Method.BEST
+)
 URGENCY: Final = 3.0  # kappa times its time
 
 

@@ -245,6 +245,7 @@ class Served:
         self.accounts = Accounts(home)
         self.gate = Gate("main", TOKEN, self.accounts, Buttons(home), api_token)
         self.orders = Orders()
+        self.table: list[dict[str, Any]] = []  # of the router
         self.onboarding = Onboarding()
         self.reach = Reach(
             self.board,
@@ -255,6 +256,7 @@ class Served:
             self.chart,
             Journals(),
             self.orders,
+            lambda: self.table,
             self.onboarding,
             FeedLines(self.operator.told),
             self.tick,

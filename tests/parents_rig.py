@@ -14,7 +14,9 @@ from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.limits import RiskLimits
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.processes.parents import Parents
+from engine.processes.routes import Routes
 from engine.processes.volume_profiles import VolumeProfiles
+from ringbuffer.counters import PAGE_WORDS, CounterPage
 from ringbuffer.ring import Producer, Ring
 from tests.desk_rig import ASK, BID, GENEROUS, MS, DeskRig, make_event, of_type
 
@@ -41,9 +43,14 @@ class ParentsRig:
         self.silent = False  # the venue answers nothing
         self.touch = (BID, ASK)
         self.profiles = VolumeProfiles(self.desk.state, None)
+        self.page = CounterPage(memoryview(bytearray(8 * PAGE_WORDS)).cast("q"))
+        self.table_shown: list[dict[str, Any]] = []
+        self.routes = Routes(
+            "practice", self.desk.state, self.page, self._show_table, lambda: self.desk.now_ns
+        )
         self.parents = Parents(
             self._events, self._market, self.desk.state, self._sent.append, self._show,
-            self.profiles, lambda: self.desk.now_ns,
+            self.profiles, self.routes.table, lambda: self.desk.now_ns,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -101,6 +108,10 @@ class ParentsRig:
             self.parents.look()
             self._step(after_ns=round(step_s * 1000) * MS)
 
+    def lose(self, number: int) -> None:
+        """Say that nobody knows what became of an order."""
+        self._published(self.desk.report(EventType.ORDER_UNKNOWN, order_sequence=number))
+
     # What is known.
 
     def row(self, number: int) -> dict[str, Any]:
@@ -130,6 +141,9 @@ class ParentsRig:
         return self.desk.lots(s=EXECUTION)
 
     # The kernel and the venue.
+
+    def _show_table(self, text: bytes) -> None:
+        self.table_shown = json.loads(text)
 
     def _show(self, text: bytes) -> None:
         self.shown = json.loads(text)

@@ -22,6 +22,7 @@ from engine.processes.onboarding import Onboarding, Run
 from engine.processes.operator import Operator
 from engine.processes.outside_orders import OutsideOrders
 from engine.processes.panel import Panel
+from engine.processes.routes_page import shown_routes
 from engine.processes.segments import Segments
 from engine.processes.shed import MemoryShed
 from engine.processes.status import StatusBoard
@@ -102,6 +103,7 @@ def _reach(
         OutsideOrders(
             config, names, commands, parts.rings["events-brain"], parts.executions, instruments
         ),
+        lambda: shown_routes(parts.routes, instruments()),
         onboarding,
         FeedPanel(commands, partial(_symbols, board)),
         Ticks(config, commands).submit,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from engine.processes.intake import Intake
     from engine.processes.kernel_image import LoopImage
     from engine.processes.parents import Parents
+    from engine.processes.routes import Routes
     from engine.processes.runner import RoleContext
 
 THREAD_MAIN: Final = 0
@@ -67,6 +68,7 @@ class Brain:
         self.page = self.counters.page(RolePage.BRAIN)
         self.instruments_segment = Segment.attach(name("instruments"), kind=KIND_INSTRUMENTS)
         self.executions = Segment.attach(name("executions"), kind=KIND_BOARD)
+        self.routes = Segment.attach(name("routes"), kind=KIND_BOARD)
         self.rings = Rings(
             Ring.attach(name("market")),
             Ring.attach(name("control-ring")),
@@ -78,6 +80,7 @@ class Brain:
         self._kernel: KernelThread | None = None
         self._intake: Intake | None = None
         self._parents: Parents | None = None
+        self._routes: Routes | None = None
         self._held: HeldShow | None = None
         context.set_state(RoleState.ATTACHED)
         context.beat(THREAD_MAIN)
@@ -122,12 +125,13 @@ class Brain:
             self._kernel.stop()
             self._kernel.release()
             self._kernel = None
-        self._executor = self._intake = self._parents = self._held = None
+        self._executor = self._intake = self._parents = self._routes = self._held = None
         self.rings.close()
         self.page.release()
         self.counters.close()
         self.instruments_segment.close()
         self.executions.close()
+        self.routes.close()
 
     # Start
 
@@ -202,6 +206,7 @@ class Brain:
         from engine.processes.held_show import HeldShow
         from engine.processes.intake import Intake
         from engine.processes.parents import Parents
+        from engine.processes.routes import Routes
         from engine.processes.strategy_rows import strategy_rows
         from engine.processes.volume_profiles import PROFILE_FILE, VolumeProfiles
 
@@ -213,6 +218,9 @@ class Brain:
         self._intake = Intake(
             self.instruments_segment, self.config, state, self._executor, self.instruments
         )
+        self._routes = Routes(
+            self.config.venue.name, state, self.page, partial(write_board, self.routes)
+        )
         self._parents = Parents(
             self.rings.events.ring,
             self.rings.market_ring,
@@ -220,6 +228,7 @@ class Brain:
             self._executor.offer,
             partial(write_board, self.executions),
             VolumeProfiles(state, Path(self.config.state_dir) / PROFILE_FILE),
+            self._routes.table,
         )
         self._held = HeldShow(self.context.control, state)
         idle = choose(
@@ -281,7 +290,8 @@ class Brain:
         if self._intake is not None and self._held is not None:
             self._intake.look()
             self._held.look()
-        if self._parents is not None:
+        if self._parents is not None and self._routes is not None:
+            self._routes.look()
             self._parents.look()
         if self._kernel.is_synced and not self.context.is_in_state(RoleState.READY):
             self.context.set_state(RoleState.SYNCED)

@@ -288,6 +288,7 @@ class OutsideOrders:
             "curve": row["curve"].lower(),
             "state": row["state"],
             "reason": row["reason"],
+            "route": row["route"],
         }
 
     def _sent(self, echo: Echo) -> Told:

@@ -36,6 +36,7 @@ def parent_of(asked: ExecuteBody, instrument: Instrument) -> Asked:
     details = {
         Method.POV: asked.rate,
         Method.ICEBERG: float(display),
+        Method.BEST: float(display),
         Method.SHORTFALL: asked.urgency,
         Method.PEG: float(asked.behind_ticks),
     }

@@ -17,6 +17,8 @@ from engine.domain.codes import EventType, OrderStatus, TimeInForce, TradingStat
 from engine.domain.execution.asked import Asked
 from engine.domain.execution.parent import Place
 from engine.domain.execution.profile import Shape
+from engine.domain.execution.routed import Best, said
+from engine.domain.execution.router import Choice, Refusal
 from engine.domain.execution.work import (
     OVER,
     ChildOrder,
@@ -31,6 +33,7 @@ from engine.domain.execution.work import (
     forget,
     placed,
     refused,
+    seen,
     stopped,
 )
 from engine.domain.fold import Fold
@@ -57,6 +60,7 @@ class Progress(NamedTuple):
     filled_lots: int
     child_count: int
     is_doubted: bool
+    route: str = ""  # what the router said last; empty: it is not asked
 
 
 class ParentOrder:
@@ -84,6 +88,7 @@ class ParentOrder:
         self._placed_ns: dict[int, int] = {}  # of its children by key, oldest first
         self._withdrawing: set[int] = set()
         self._draft_count = 0
+        self.routed: Choice | Refusal | None = None  # what the router said last
         if plan is None:
             self.end(StopReason.REFUSED)
 
@@ -91,6 +96,12 @@ class ParentOrder:
     def is_over(self) -> bool:
         """Return whether nothing of it can happen any more."""
         return self.work.state in OVER
+
+    @property
+    def best(self) -> Best | None:
+        """Return its algorithm where that asks the router."""
+        algorithm = None if self._plan is None else self._plan.algorithm
+        return algorithm if isinstance(algorithm, Best) else None
 
     @property
     def draft_id(self) -> int:
@@ -102,7 +113,12 @@ class ParentOrder:
         known = account(self.work, self._listed())
         work = self.work
         return Progress(
-            work.state, work.reason, known.filled_lots, work.child_count, known.doubt_lots > 0
+            work.state,
+            work.reason,
+            known.filled_lots,
+            work.child_count,
+            known.doubt_lots > 0,
+            said(self.routed),
         )
 
     def hear(self, events: Events) -> None:
@@ -138,7 +154,13 @@ class ParentOrder:
         if state is TradingState.HALTED:
             self.stop(StopReason.OPERATOR)
         assert self._plan is not None, "it is over"
-        after, intent = advance(self._plan, self.work, self._listed(), market, now_ns)
+        children = self._listed()
+        known = account(self.work, children)
+        is_left = known.filled_lots < self._plan.parent.qty_lots
+        if self.best is not None and is_left and self.work.drafted_lots == 0:
+            look = seen(known, market, now_ns)
+            self.routed = self.best.answer(self._plan.parent, look)
+        after, intent = advance(self._plan, self.work, children, market, now_ns)
         if isinstance(intent, Place):
             if state is not TradingState.ENABLED:
                 return None

@@ -30,6 +30,8 @@ from engine.domain.codes import (
 from engine.domain.execution.asked import NS_PER_S, PARENTS_MAX, Asked, Least, Method
 from engine.domain.execution.parent import Child, Place
 from engine.domain.execution.profile import Shape
+from engine.domain.execution.routed import reasoned
+from engine.domain.execution.router import Table
 from engine.domain.execution.work import Market, StopReason, Withdraw
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE
 from engine.domain.state import State
@@ -107,6 +109,7 @@ class Parents:
         send: Callable[[bytes], None],
         show: Callable[[bytes], object],
         profiles: VolumeProfiles,
+        table: Callable[[int, int], Table],
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Listen from now on.
@@ -118,6 +121,7 @@ class Parents:
             send: hands a record of 256 bytes to the report ring.
             show: takes a JSON document for whoever looks.
             profiles: what a day's volume looks like, for VWAP; looked after here.
+            table: returns the router's table for an instrument and a patience, ns.
             now_ns: the clock of the records.
         """
         self._events = Observer(events)
@@ -127,6 +131,7 @@ class Parents:
         self._send = send
         self._show = show
         self._profiles = profiles
+        self._table = table
         self._now_ns = now_ns
         self._watch: MarketWatch | None = None
         self._at_work: OrderedDict[int, ParentOrder] = OrderedDict()
@@ -240,14 +245,17 @@ class Parents:
         assert self._watch is not None, "whoever works is watched for"
         identity = parent.identity
         market = self._watch.market(identity.instrument_index, self._before[identity.number])
+        if parent.best is not None:
+            index, patience_ns = identity.instrument_index, parent.best.patience_ns
+            market = market._replace(table=self._table(index, patience_ns))
         intent = parent.look(market, state, self._now_ns())
         if isinstance(intent, Place):
-            self._place(parent, intent.child)
+            self._place(parent, intent.child, market)
         elif isinstance(intent, Withdraw):
             self._withdraw(identity, intent.number)
         self._tell(parent)
 
-    def _place(self, parent: ParentOrder, child: Child) -> None:
+    def _place(self, parent: ParentOrder, child: Child, market: Market) -> None:
         identity = parent.identity
         order = OutsideOrder(
             identity.instrument_index,
@@ -262,7 +270,8 @@ class Parents:
             "cause_sequence": identity.number,
             "request_id": parent.draft_id,
         }
-        self._send(pack_outside(EventType.CHILD_ORDER, Role.BRAIN, "", words))
+        route, reasons = reasoned(parent.routed, market.table, parent.asked.side)
+        self._send(pack_outside(EventType.CHILD_ORDER, Role.BRAIN, route, words | reasons))
 
     def _withdraw(self, identity: Identity, number: int) -> None:
         words = {
@@ -302,6 +311,7 @@ class Parents:
             "children": progress.child_count,
             "state": progress.state.name,
             "reason": progress.reason.name,
+            "route": progress.route,
             "in_doubt": progress.is_doubted,
             "curve": parent.shape.name,
         }
@@ -351,4 +361,4 @@ def _record_of(parent: ParentOrder, progress: Progress) -> bytes:
         "input_0": parent.mid_ticks,
         "input_1": parent.shape,
     }
-    return pack_outside(EventType.PARENT_STATE, Role.BRAIN, "", words)
+    return pack_outside(EventType.PARENT_STATE, Role.BRAIN, progress.route, words)

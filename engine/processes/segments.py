@@ -6,6 +6,7 @@
         sources        a page of text events-orchestrator 256 B x 4,096      1.0 MiB
         depth          a whole book   control-ring        256 B x 1,024      0.25 MiB
         executions     a page of text features          3,072 B x 1,024      3.0 MiB
+        routes         a page of text
 
 At 100,000 records a second the market ring holds 2.6 s. The sum stays below the 64 MB of shared
 memory that container runtimes give by default. Standard library and ringbuffer only.
@@ -52,7 +53,7 @@ RING_ROWS: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
     ("features", 1_024, VECTOR_SLOT_BYTES, (READER_JOURNAL,)),
 )
 # Beside the rings.
-FIXED_KINDS = ("control", "counters", "instruments", "sources", "depth", "executions")
+FIXED_KINDS = ("control", "counters", "instruments", "sources", "depth", "executions", "routes")
 
 
 class EngineRunningError(Exception):
@@ -68,13 +69,14 @@ class Segments(NamedTuple):
     sources: Segment
     depth: Segment
     executions: Segment
+    routes: Segment
     rings: dict[str, Ring]
 
     @property
     def bytes_total(self) -> int:
         """Return how much shared memory the engine reserved."""
         sizes = [ring.segment.prefix.size_bytes for ring in self.rings.values()]
-        texts = (self.instruments, self.sources, self.depth, self.executions)
+        texts = (self.instruments, self.sources, self.depth, self.executions, self.routes)
         fixed = (self.control.segment, self.counters.segment, *texts)
         return sum(sizes) + sum(segment.prefix.size_bytes for segment in fixed)
 
@@ -227,12 +229,12 @@ def _create(instance: str, generation: int, instruments_max: int) -> Segments:
     capacity = instruments_max.to_bytes(8, "little")
     instruments.buffer[SEGMENT_CAPACITY_OFFSET : SEGMENT_CAPACITY_OFFSET + 8] = capacity
     instruments.seal()
-    sources, executions = (
+    sources, executions, routes = (
         Segment.create(name(kind), BOARD_BYTES, kind=KIND_BOARD, generation=generation)
-        for kind in ("sources", "executions")
+        for kind in ("sources", "executions", "routes")
     )
-    sources.seal()
-    executions.seal()
+    for board in (sources, executions, routes):
+        board.seal()
     depth = Segment.create(name("depth"), DEPTH_BYTES, kind=KIND_DEPTH, generation=generation)
     depth.seal()
     counters = CountersSegment.create(name("counters"), COUNTER_PAGES, generation)
@@ -241,7 +243,7 @@ def _create(instance: str, generation: int, instruments_max: int) -> Segments:
         name("control"), CONTROL_BYTES, kind=layout.KIND_CONTROL, generation=generation
     )
     control.seal()
-    pages = (instruments, sources, depth, executions)
+    pages = (instruments, sources, depth, executions, routes)
     return Segments(ControlSegment(control), counters, *pages, rings)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import isnan
 from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +30,7 @@ from engine.domain.codes import (
     TimeInForce,
 )
 from engine.domain.execution.asked import Method
+from engine.domain.execution.router import Health
 from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.instrument_row import E8, Instrument, decimal_text
 from engine.domain.risk_reasons import reasons_of
@@ -241,7 +243,24 @@ def _outside(told: StoryEvent) -> Fields:
     event, names = told.event, EventNames(told.document)
     parent = int(event["cause_sequence"])
     asker = {"parent": f"{names.epoch(event)}-{parent}"} if parent else {"by": text_of(event)}
-    return {**asker, "wants": _order_text(told), "gates": _gates(event)}
+    route = _route(event) if parent else {}
+    return {**asker, "wants": _order_text(told), **route, "gates": _gates(event)}
+
+
+def _route(event: Event) -> Fields:
+    """Say which way the router chose for a child and what that rested on; nothing: not asked."""
+    chosen = text_of(event)
+    if not chosen:
+        return {}
+    cost_bps, other_bps, latency_ms, age_ms, health = (float(event[f"input_{k}"]) for k in range(5))
+    return {
+        "route": chosen,
+        "cost_bps": round(cost_bps, 3),
+        "other_way_bps": None if isnan(other_bps) else round(other_bps, 3),
+        "latency_ms": round(latency_ms, 3),
+        "touch_age_ms": round(age_ms, 1),
+        "health": member_name(Health, int(health)),
+    }
 
 
 def _parent(told: StoryEvent) -> Fields:
@@ -258,6 +277,7 @@ def _parent(told: StoryEvent) -> Fields:
         "filled": instrument.qty_text(int(event["cum_qty_lots"])),
         "children": int(event["cause_sequence"]),
         "reason": member_name(StopReason, reason) if reason else None,
+        "route": text_of(event) or None,
     }
 
 

@@ -108,7 +108,7 @@ class OrderBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class ExecuteBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A parent order: an algorithm sends its parts."""
 
-    method: Annotated[str, Meta(pattern="^(twap|vwap|pov|iceberg|shortfall|peg|hidden)$")]
+    method: Annotated[str, Meta(pattern="^(twap|vwap|pov|iceberg|shortfall|peg|best|hidden)$")]
     symbol: Annotated[Word, Meta(description="Instrument, as it is traded or as people write it.")]
     side: Annotated[str, Meta(pattern="^(buy|sell)$")]
     quantity: Annotated[str, Meta(pattern=DECIMAL, description="In whole lots.")]
@@ -118,7 +118,7 @@ class ExecuteBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=
     minutes: Annotated[float, Meta(gt=0, le=10_080, description="From now until its end.")] = 10.0
     rate: Annotated[float, Meta(gt=0, le=1, description="pov: part of the market's volume.")] = 0.1
     display: Annotated[
-        str, Meta(pattern=f"^$|{DECIMAL}", description="iceberg: the quantity that is shown.")
+        str, Meta(pattern=f"^$|{DECIMAL}", description="iceberg, best: the quantity that is shown.")
     ] = ""
     urgency: Annotated[float, Meta(ge=0, le=100, description="shortfall: 0 is a TWAP.")] = 3.0
     behind_ticks: Annotated[int, Meta(ge=0, le=1_000, description="peg: behind the touch.")] = 0

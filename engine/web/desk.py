@@ -94,6 +94,7 @@ class Desk:
             "orders": lambda _: Answer(200, Listing(rows=reach.source.orders())),
             "latency": lambda _: Answer(200, reach.source.latency()),
             "executions": lambda _: Answer(200, Listing(rows=reach.orders.executions())),
+            "routes": lambda _: Answer(200, Listing(rows=reach.routes())),
             "ledger": self._ledger,
             "limits": lambda _: Answer(200, Listing(rows=reach.source.limits())),
             "modes": lambda _: Answer(200, Listing(rows=reach.commands.panel.modes())),

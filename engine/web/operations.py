@@ -169,6 +169,12 @@ OPERATIONS: Final = (
     _order("submit_order", "Send an order through every gate, once per request id.", OrderBody),
     _order("execute_order", "Start a parent order, which an algorithm works.", ExecuteBody),
     _read("executions", "execution", "Parent orders and how far they are.", gives=Listing),
+    _read(
+        "routes",
+        "execution",
+        "What the router knows of each venue, by instrument, and which way it would go now.",
+        gives=Listing,
+    ),
     _order("cancel_order", "Cancel one order of this engine.", CancelBody),
     _read("positions", "execution", "Positions by strategy, open ones first.", gives=Listing),
     _read(

@@ -131,6 +131,7 @@ class Reach(NamedTuple):
     chart: Callable[[str, str], tuple[int, bytes]]  # symbol, and what ends a bar; empty: the clock
     journals: Journals
     orders: OrderPort
+    routes: Callable[[], list[dict[str, Any]]]  # the router's table, by instrument and venue
     onboarding: Onboards
     feed: FeedControl
     tick: Callable[[TickBody], Outcome]  # print one, or say why not

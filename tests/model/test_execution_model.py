@@ -17,6 +17,8 @@ from hypothesis.stateful import (
 from engine.domain.execution.algorithms import Iceberg, LiveVolume, Participation, Peg, Scheduled
 from engine.domain.execution.curve import even, shortfall
 from engine.domain.execution.parent import PPM, Algorithm
+from engine.domain.execution.routed import EITHER, Best
+from engine.domain.execution.router import Health, Route, Table
 from engine.domain.execution.work import WorkState
 from engine.domain.orders import Stimulus
 from tests.parent_rig import END, START, ParentRig, S, VenueChild, plan_of
@@ -30,7 +32,10 @@ ALGORITHMS: list[Algorithm] = [
     Participation(400_000, patience_lots=10),
     Iceberg(7, 1_000),
     Peg(chase_ticks=2, end_ns=END),
+    Best(patience_ns=2 * S, end_ns=END),
+    Best(display_lots=7, patience_ns=S, end_ns=END),
 ]
+ROW = Route("a", Health.READY, EITHER, 0, 0, 9, 9, 0, 0, 200, 500, traded_lots=500)
 
 
 class ParentMachine(RuleBasedStateMachine):
@@ -72,12 +77,16 @@ class ParentMachine(RuleBasedStateMachine):
             pause_ns=pause_ns,
         )
         self.rig = ParentRig(plan)
+        self.rows = [ROW, ROW._replace(venue="b", health=Health.DEGRADED)]
         self.doubted = False
         self.placed_ns: list[int] = []
 
     def advance(self, after_ns: int = 0) -> None:
         rig, before = self.rig, len(self.rig.children)
         in_doubt = rig.known.doubt_count
+        bid_e8, ask_e8 = rig.market.bid_ticks * 10_000, rig.market.ask_ticks * 10_000
+        rows = tuple(row._replace(bid_e8=bid_e8, ask_e8=ask_e8) for row in self.rows)
+        rig.market = rig.market._replace(table=Table(rows, 10_000))
         rig.step(after_ns=after_ns)
         if len(rig.children) > before:
             self.placed_ns.append(rig.now_ns)
@@ -102,6 +111,21 @@ class ParentMachine(RuleBasedStateMachine):
     @rule(refusing=st.booleans())
     def gates_change(self, refusing: bool) -> None:
         self.rig.refusing = refusing
+
+    @rule(
+        venue=st.integers(0, 1),
+        health=st.sampled_from(Health),
+        traded_lots=st.sampled_from([0, 10, 10_000]),
+        drift_ppm=st.sampled_from([0, 5_000]),
+        age_ns=st.sampled_from([0, 2 * S]),
+    )
+    def the_router_changes_its_mind(
+        self, venue: int, health: Health, traded_lots: int, drift_ppm: int, age_ns: int
+    ) -> None:
+        self.rows[venue] = self.rows[venue]._replace(
+            health=health, traded_lots=traded_lots, drift_ppm=drift_ppm, touch_age_ns=age_ns
+        )
+        self.advance()
 
     # -- the venue -------------------------------------------------------------------------------
 

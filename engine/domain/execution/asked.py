@@ -20,6 +20,7 @@ from engine.domain.execution.algorithms import (
 )
 from engine.domain.execution.curve import Curve, even, shortfall
 from engine.domain.execution.parent import PPM, Algorithm, Parent
+from engine.domain.execution.routed import Best
 from engine.domain.execution.work import CHILDREN_MAX, SPAN_NS_MAX, Bounds, Plan
 
 NS_PER_S: Final = 1_000_000_000
@@ -39,9 +40,10 @@ class Method(IntEnum):
     ICEBERG = 4
     SHORTFALL = 5
     PEG = 6
+    BEST = 7
 
 
-SCHEDULED: Final = frozenset({Method.TWAP, Method.VWAP, Method.SHORTFALL, Method.PEG})
+SCHEDULED: Final = frozenset({Method.TWAP, Method.VWAP, Method.SHORTFALL, Method.PEG, Method.BEST})
 
 
 class Least(NamedTuple):
@@ -59,7 +61,7 @@ class Asked(NamedTuple):
     qty_lots: int
     limit_ticks: int = 0  # worst price; 0: any
     span_s: float = 600.0
-    detail: float = 0.0  # POV: part; ICEBERG: lots shown; SHORTFALL: kappa times span; PEG: ticks
+    detail: float = 0.0  # POV: part; ICEBERG, BEST: lots shown; SHORTFALL: kappa x span; PEG: ticks
     patience_s: float = 5.0  # how long what is due may rest before it is taken
     cap: float = 0.0  # most of the market's volume that may be ours; 0: any
 
@@ -122,6 +124,8 @@ class Asked(NamedTuple):
             if not 0 <= self.detail <= 1_000:
                 raise ValueError(f"{self.detail} ticks behind the touch: expected 0 to 1000")
             return Peg(behind_ticks=round(self.detail), end_ns=end_ns)
+        if self.method is Method.BEST:
+            return Best(self._display_lots(parent) if self.detail else 0, patience_ns, end_ns)
         if self.method is Method.SHORTFALL:
             return Scheduled(shortfall(start_ns, end_ns, self.detail, STEPS), patience_ns)
         if self.method is Method.VWAP and expected_lots > 0:
@@ -133,8 +137,11 @@ class Asked(NamedTuple):
     def _iceberg(self, parent: Parent) -> Iceberg:
         if self.limit_ticks <= 0:
             raise ValueError("an iceberg needs a limit price to stand at")
+        return Iceberg(self._display_lots(parent), self.limit_ticks)
+
+    def _display_lots(self, parent: Parent) -> int:
         display = round(self.detail)
         found = hiding(parent, display, is_native=False)
         if found is Hiding.REFUSED or display > self.qty_lots:
             raise ValueError(f"an iceberg that shows {display} lots: {Hiding.REFUSED.value}")
-        return Iceberg(display, self.limit_ticks)
+        return display

@@ -10,7 +10,10 @@ outcome is not known stands aside and counts as filled (`engine.domain.execution
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from engine.domain.execution.router import Table
 
 PPM: Final = 1_000_000
 
@@ -63,6 +66,7 @@ class Look(NamedTuple):
     traded_lots: int = 0  # by the whole market since the parent began, ours included
     working: Child | None = None
     doubt_lots: int = 0  # that closed or unknown children may have filled: as good as filled
+    table: Table | None = None  # of an algorithm that asks the router
 
     @property
     def done_lots(self) -> int:

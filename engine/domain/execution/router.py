@@ -4,8 +4,8 @@
 
 A choice is made once, for an intent that was never sent. An order that was sent stays with its
 venue until it is settled: one in UNKNOWN may have been executed, and a second one elsewhere would
-double it. Only the rest of a settled order is an intent again (`route_rest`). A refusal is a value
-that says for each venue why not.
+double it. What is in doubt counts as filled (`work.account`), so that it is no part of a request;
+only the rest of a settled order is. A refusal is a value that says for each venue why not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 
 from engine.domain.execution.algorithms import Hiding, hiding
 from engine.domain.execution.parent import PPM, Parent
-from engine.domain.execution.work import ChildOrder
 
 ROUTES_MAX: Final = 16
 NS_PER_MS: Final = 1_000_000
@@ -51,7 +50,7 @@ class RuledOut(IntEnum):
     BEYOND_LIMIT = 5
     NOT_OFFERED = 6
     TOO_SMALL = 7  # the order, or of a hidden one what may be seen
-    BOUND = 8  # an order that was sent stays with its venue until it is settled
+    BOUND = 8  # all that is left was sent, and stays with its venue until it is settled
 
 
 class Route(NamedTuple):
@@ -69,6 +68,8 @@ class Route(NamedTuple):
     maker_ppm: int  # of the notional; a rebate is negative
     taker_ppm: int
     impact_ppm: int = 0  # price given up for each quantity of the touch beyond the first
+    traded_lots: int = 0  # by the whole market in the time an order may rest, expected
+    drift_ppm: int = 0  # what the price moves against an order in that time, expected
     least_lots: int = 1
 
 
@@ -86,10 +87,17 @@ class Terms(NamedTuple):
     """What is not in the price, as a part of it."""
 
     wait_ppm_per_ms: int = 0  # what a millisecond of latency is worth
-    miss_ppm: int = 0  # what an order that rests loses by not being filled, expected
     degraded_ppm: int = 100
     latency_ns_max: int = SUBMISSION_NS_MAX
     touch_age_ns_max: int = TOUCH_AGE_NS_MAX
+
+
+class Table(NamedTuple):
+    """What is known of each venue for one instrument, at a moment."""
+
+    rows: tuple[Route, ...]
+    tick_e8: int  # what a tick of the instrument is in the rows' unit of price
+    terms: Terms = Terms()
 
 
 class Choice(NamedTuple):
@@ -99,6 +107,7 @@ class Choice(NamedTuple):
     way: Way
     price_e8: int
     all_in_e8: int  # signed by side: smaller is better
+    other_e8: int = 0  # the same of the next best; 0: there is no other
 
 
 class Refusal(NamedTuple):
@@ -121,26 +130,11 @@ def route(routes: Sequence[Route], request: Request, terms: Terms) -> Choice | R
         found += [answer for answer in answers if isinstance(answer, Choice)]
         reasons += [(row.venue, answer) for answer in answers if isinstance(answer, RuledOut)]
     native = [choice for choice in found if choice.way is Way.HIDDEN]
-    best = min(native or found, key=lambda choice: choice.all_in_e8, default=None)
-    return Refusal(tuple(dict.fromkeys(reasons))) if best is None else best
-
-
-def route_rest(
-    routes: Sequence[Route], request: Request, venue: str, order: ChildOrder, terms: Terms
-) -> Choice | Refusal:
-    """Return where what is left of an order goes; while it is not settled, nowhere.
-
-    Args:
-        routes: the table as of now.
-        request: as it was made for the order; its quantity is replaced.
-        venue: where the order was sent.
-        order: as the order store knows it.
-        terms: as for `route`.
-    """
-    left = order.qty_lots - order.filled_lots
-    if not order.is_settled or left <= 0:
-        return Refusal(((venue, RuledOut.BOUND),))
-    return route(routes, request._replace(qty_lots=left), terms)
+    ranked = sorted(native or found, key=lambda choice: choice.all_in_e8)
+    if not ranked:
+        return Refusal(tuple(dict.fromkeys(reasons)))
+    best, *others = ranked
+    return best._replace(other_e8=others[0].all_in_e8) if others else best
 
 
 def _choices(row: Route, request: Request, terms: Terms) -> Iterator[Choice | RuledOut]:
@@ -183,11 +177,9 @@ def _priced(row: Route, request: Request, way: Way, terms: Terms) -> Choice | Ru
     is_buy = request.side > 0
     near_e8, far_e8 = (row.bid_e8, row.ask_e8) if is_buy else (row.ask_e8, row.bid_e8)
     if way is Way.TAKE:
-        price_e8, touch_lots = far_e8, row.ask_lots if is_buy else row.bid_lots
-        extra_ppm = row.taker_ppm
-        extra_ppm += row.impact_ppm * max(request.qty_lots - touch_lots, 0) // touch_lots
+        price_e8, extra_ppm = far_e8, _taking_ppm(row, request)
     else:
-        price_e8, extra_ppm = near_e8, row.maker_ppm + terms.miss_ppm
+        price_e8, extra_ppm = near_e8, _resting_ppm(row, request, near_e8, far_e8)
     if request.limit_e8 and (price_e8 - request.limit_e8) * request.side > 0:
         if way is Way.TAKE:
             return RuledOut.BEYOND_LIMIT
@@ -195,3 +187,23 @@ def _priced(row: Route, request: Request, way: Way, terms: Terms) -> Choice | Ru
     extra_ppm += terms.wait_ppm_per_ms * row.latency_ns // NS_PER_MS
     extra_ppm += terms.degraded_ppm if row.health is Health.DEGRADED else 0
     return Choice(row.venue, way, price_e8, price_e8 * request.side + price_e8 * extra_ppm // PPM)
+
+
+def _taking_ppm(row: Route, request: Request) -> int:
+    touch_lots = row.ask_lots if request.side > 0 else row.bid_lots
+    beyond = max(request.qty_lots - touch_lots, 0)
+    return row.taker_ppm + row.impact_ppm * beyond // touch_lots
+
+
+def _resting_ppm(row: Route, request: Request, near_e8: int, far_e8: int) -> int:
+    """Return the fee of an order that rests, and what it is reckoned to lose by not taking.
+
+    It stands behind the touch, and half of what trades comes to its side: of `ahead` and as much
+    as comes, the part `ahead` is not filled and is taken after all, at the other price and fee.
+    """
+    taking_e8 = far_e8 * (request.side * PPM + _taking_ppm(row, request))
+    resting_e8 = near_e8 * (request.side * PPM + row.maker_ppm)
+    saved_ppm = -((resting_e8 - taking_e8) // near_e8)
+    ahead = request.qty_lots + (row.bid_lots if request.side > 0 else row.ask_lots)
+    missed_ppm = -(-max(saved_ppm, 0) * ahead // (ahead + row.traded_lots // 2))
+    return row.maker_ppm + row.drift_ppm + missed_ppm

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.domain.codes import OrderStatus
 from engine.domain.execution.parent import (
@@ -27,6 +27,9 @@ from engine.domain.execution.parent import (
     Place,
     step,
 )
+
+if TYPE_CHECKING:
+    from engine.domain.execution.router import Table
 
 SPAN_NS_MAX: Final = 7 * 86_400 * 1_000_000_000
 CHILDREN_MAX: Final = 10_000
@@ -142,6 +145,7 @@ class Market(NamedTuple):
     bid_ticks: int  # 0: nobody bids
     ask_ticks: int
     traded_lots: int  # since the parent's start
+    table: Table | None = None  # for an algorithm that asks the router
 
 
 class Work(NamedTuple):
@@ -187,6 +191,20 @@ def account(work: Work, children: Sequence[ChildOrder]) -> Account:
     )
 
 
+def seen(known: Account, market: Market, now_ns: int) -> Look:
+    """Return what an algorithm sees."""
+    return Look(
+        now_ns=now_ns,
+        bid_ticks=market.bid_ticks,
+        ask_ticks=market.ask_ticks,
+        filled_lots=known.filled_lots,
+        traded_lots=market.traded_lots,
+        working=known.working[0].as_child() if known.working else None,
+        doubt_lots=known.doubt_lots,
+        table=market.table,
+    )
+
+
 def advance(
     plan: Plan, work: Work, children: Sequence[ChildOrder], market: Market, now_ns: int
 ) -> tuple[Work, Place | Withdraw | None]:
@@ -210,7 +228,7 @@ def advance(
         return work, _withdrawn(known.working)
     if work.state is not WorkState.WORKING:
         return work, None
-    intent = step(plan.parent, plan.algorithm, _look(known, market, now_ns))
+    intent = step(plan.parent, plan.algorithm, seen(known, market, now_ns))
     if isinstance(intent, Place):
         return _drafted(plan, work, known, intent, now_ns)
     return work, None if intent is None else _withdrawn(known.working)
@@ -258,18 +276,6 @@ def _bounded(plan: Plan, work: Work, known: Account, now_ns: int) -> Work:
     if known.filled_lots == parent.qty_lots:
         return work._replace(state=WorkState.DONE)
     return work._replace(state=WorkState.ENDED) if work.state is WorkState.STOPPING else work
-
-
-def _look(known: Account, market: Market, now_ns: int) -> Look:
-    return Look(
-        now_ns=now_ns,
-        bid_ticks=market.bid_ticks,
-        ask_ticks=market.ask_ticks,
-        filled_lots=known.filled_lots,
-        traded_lots=market.traded_lots,
-        working=known.working[0].as_child() if known.working else None,
-        doubt_lots=known.doubt_lots,
-    )
 
 
 def _withdrawn(working: Sequence[ChildOrder]) -> Withdraw | None:

@@ -1,14 +1,14 @@
-"""The router: the cheapest way that nothing rules out, and never a second venue for doubt."""
+"""The router: the cheapest way that nothing rules out, with a reason where there is none."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from math import ceil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.codes import OrderStatus
 from engine.domain.execution.router import (
     Choice,
     Health,
@@ -19,9 +19,7 @@ from engine.domain.execution.router import (
     Terms,
     Way,
     route,
-    route_rest,
 )
-from engine.domain.execution.work import CLOSED, ChildOrder
 
 TAKE, REST, HIDDEN = frozenset({Way.TAKE}), frozenset({Way.REST}), frozenset({Way.HIDDEN})
 E8 = 100_000_000
@@ -89,12 +87,39 @@ def test_a_degraded_venue_is_taken_only_where_it_is_cheaper_by_that_much() -> No
     assert chosen([A, limping._replace(taker_ppm=390)], Request(1, 10, ways=TAKE)).venue == "b"
 
 
-def test_whether_it_rests_or_takes_is_what_missing_the_fill_is_worth() -> None:
-    patient, pressed = TERMS._replace(miss_ppm=100), TERMS._replace(miss_ppm=20_000)
-    assert chosen([A], terms=patient)[:3] == ("a", Way.REST, 100 * E8)
-    assert chosen([A], terms=pressed)[:3] == ("a", Way.TAKE, 101 * E8)
-    assert chosen([A], Request(-1, 10), patient)[:3] == ("a", Way.REST, 101 * E8)
-    assert chosen([A], Request(-1, 10), pressed)[:3] == ("a", Way.TAKE, 100 * E8)
+FAST = A._replace(traded_lots=10_000)  # what rests is almost sure to be filled
+BUY_BID, SELL_ASK = ("a", Way.REST, 100 * E8), ("a", Way.REST, 101 * E8)
+BUY_ASK, SELL_BID = ("a", Way.TAKE, 101 * E8), ("a", Way.TAKE, 100 * E8)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        FAST._replace(traded_lots=0),
+        FAST._replace(drift_ppm=20_000),
+        FAST._replace(maker_ppm=11_000),
+        FAST._replace(bid_lots=10**8, ask_lots=10**8),
+    ],
+    ids=["nothing trades", "the price runs away", "the fee", "the queue"],
+)
+def test_whether_it_rests_or_takes_is_what_waiting_is_reckoned_to_lose(row: Route) -> None:
+    assert chosen([FAST])[:3] == BUY_BID
+    assert chosen([FAST], Request(-1, 10))[:3] == SELL_ASK
+    assert chosen([row])[:3] == BUY_ASK
+    assert chosen([row], Request(-1, 10))[:3] == SELL_BID
+
+
+def test_a_narrow_spread_is_not_worth_waiting_for() -> None:
+    row = A._replace(traded_lots=60, drift_ppm=500)  # a third of it would be filled
+    assert chosen([row]).way is Way.REST
+    assert chosen([row._replace(bid_e8=row.ask_e8 - 1)]).way is Way.TAKE
+
+
+def test_what_nothing_trades_against_costs_resting_what_taking_costs() -> None:
+    take, rest = (chosen([A], Request(1, 10, ways=ways)) for ways in (TAKE, REST))
+    assert 0 <= rest.all_in_e8 - take.all_in_e8 <= A.bid_e8 // 10**6 + 1, "rounded up"
+    assert chosen([A]).other_e8 == rest.all_in_e8
+    assert take.other_e8 == 0
 
 
 def test_an_order_within_the_touch_has_no_impact_and_one_beyond_it_has_its_part() -> None:
@@ -170,6 +195,8 @@ ROUTES = st.builds(
     maker_ppm=st.integers(-50_000, 50_000),
     taker_ppm=st.integers(0, 50_000),
     impact_ppm=st.integers(0, 20_000),
+    traded_lots=st.integers(0, 100),
+    drift_ppm=st.integers(0, 20_000),
     least_lots=st.integers(1, 5),
 )
 REQUESTS = st.builds(
@@ -183,7 +210,6 @@ REQUESTS = st.builds(
 TERM_ROWS = st.builds(
     Terms,
     wait_ppm_per_ms=st.integers(0, 200),
-    miss_ppm=st.integers(0, 50_000),
     degraded_ppm=st.integers(0, 50_000),
     latency_ns_max=st.just(500_000_000),
     touch_age_ns_max=st.just(10**9),
@@ -200,16 +226,22 @@ def prices(row: Route, request: Request, terms: Terms) -> dict[Way, Fraction]:
     extra = terms.wait_ppm_per_ms * row.latency_ns // 1_000_000
     extra += terms.degraded_ppm * (row.health is Health.DEGRADED)
     ask, bid = (row.ask_e8, row.ask_lots), (row.bid_e8, row.bid_lots)
-    (far, lots), (near, _) = (ask, bid) if request.side > 0 else (bid, ask)
+    (far, lots), (near, queue) = (ask, bid) if request.side > 0 else (bid, ask)
     found = {}
     limit = request.limit_e8
+    beyond = row.impact_ppm * max(request.qty_lots - lots, 0) // lots
     if Way.TAKE in row.ways and (not limit or far * request.side <= limit * request.side):
-        beyond = row.impact_ppm * max(request.qty_lots - lots, 0) // lots
         found[Way.TAKE] = far * (request.side + Fraction(extra + row.taker_ppm + beyond, 10**6))
     if Way.REST in row.ways:
         price = min(near * request.side, limit * request.side) * request.side if limit else near
-        loss = Fraction(extra + row.maker_ppm + terms.miss_ppm, 10**6)
-        found[Way.REST] = price * (request.side + loss)
+        ahead, comes = queue + request.qty_lots, row.traded_lots // 2
+        taken = far * (request.side + Fraction(row.taker_ppm + beyond, 10**6))
+        saved = ceil(
+            (taken - near * (request.side + Fraction(row.maker_ppm, 10**6))) * 10**6 / near
+        )
+        missed = ceil(Fraction(max(saved, 0) * ahead, ahead + comes))
+        lost = Fraction(extra + row.maker_ppm + row.drift_ppm + missed, 10**6)
+        found[Way.REST] = price * (request.side + lost)
     return found
 
 
@@ -227,37 +259,3 @@ def test_nothing_that_is_not_ruled_out_is_cheaper(
         cheapest = min(cost for ways in every.values() for cost in ways.values())
         assert every[answer.venue][answer.way] - cheapest < 1, "rounded down to 1e-8"
         assert answer.all_in_e8 <= cheapest
-
-
-# -- what was sent ---------------------------------------------------------------------------------
-
-ORDERS = st.builds(
-    lambda status, qty, cum, filled: ChildOrder(
-        1, status, qty, min(cum, qty), min(filled, cum, qty), 100, 0
-    ),
-    st.sampled_from([status for status in OrderStatus if status]),
-    st.integers(1, 20),
-    st.integers(0, 20),
-    st.integers(0, 20),
-)
-
-
-@given(ORDERS, st.lists(st.sampled_from([A, B]), min_size=1, max_size=3))
-def test_only_the_rest_of_a_settled_order_has_a_venue_again(
-    order: ChildOrder, rows: list[Route]
-) -> None:
-    answer = route_rest(rows, Request(1, 999), "a", order, TERMS)
-    settled = order.status in CLOSED and order.cum_qty_lots == order.filled_lots
-    if settled and order.filled_lots < order.qty_lots:
-        assert answer == route(rows, Request(1, order.qty_lots - order.filled_lots), TERMS)
-    else:
-        assert answer == Refusal((("a", RuledOut.BOUND),))
-
-
-@pytest.mark.parametrize("health", list(Health))
-def test_an_order_in_doubt_stays_though_its_venue_is_down_and_another_waits(health: Health) -> None:
-    rows = [A._replace(health=health), B]
-    order = ChildOrder(1, OrderStatus.UNKNOWN, 10, 0, 0, 100, 0)
-    assert route_rest(rows, BUY, "a", order, TERMS) == Refusal((("a", RuledOut.BOUND),))
-    proven = order._replace(status=OrderStatus.REJECTED)
-    assert isinstance(route_rest(rows, BUY, "a", proven, TERMS), Choice)

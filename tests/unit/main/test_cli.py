@@ -62,6 +62,7 @@ COMMANDS = (
     "cancel",
     "execute",
     "executions",
+    "routes",
     "doctor",
     "config",
     "version",

@@ -156,6 +156,7 @@ def command(served: Served, monkeypatch: pytest.MonkeyPatch, *words: str) -> int
         "cancel": cli_orders.cancel_command,
         "execute": cli_orders.execute_command,
         "executions": cli_orders.executions_command,
+        "routes": cli_orders.routes_command,
     }
     return run[options.command](options, {})
 
@@ -252,3 +253,19 @@ def test_progress_is_listed(
     monkeypatch.setattr(cli_orders, "call", lambda *_: {"error": "no"})
     assert command(served, monkeypatch, "executions") == 2
     assert capsys.readouterr().err == "aegis: no\n"
+
+
+def test_the_routers_table_is_listed(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = dict.fromkeys(cli_orders.ROUTE_COLUMNS, "x") | {"venue": "binance"}
+    served.table = [row]
+    answer = served.ask("GET", "/v1/routes", headers={"x-aegis-token": "token-of-this-run"})
+    assert answer.document["rows"] == [row]
+    assert command(served, monkeypatch, "routes") == 0
+    assert "binance" in capsys.readouterr().out
+    assert command(served, monkeypatch, "routes", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [row]
+    served.table = []
+    assert command(served, monkeypatch, "routes") == 0
+    assert capsys.readouterr().out == "the engine has no table yet\n"

@@ -319,7 +319,7 @@ PARENT = ExecuteBody(
 ROW = {
     "number": 41, "instrument_index": 0, "method": "twap", "side": "sell", "qty_lots": 100,
     "filled_lots": 25, "children": 4, "state": "WORKING", "reason": "NONE", "in_doubt": False,
-    "curve": "NOT_ASKED",
+    "curve": "NOT_ASKED", "route": "REST at practice",
 }  # fmt: skip
 
 
@@ -419,6 +419,7 @@ def test_progress_is_shown_in_the_instruments_own_decimals(brain: Brain) -> None
     (row,) = orders.executions()
     assert (row["order"], row["instrument"]) == ("258-41", "BTCUSDT")
     assert (row["quantity"], row["filled"]) == ("0.200", "0.050")
+    assert row["route"] == "REST at practice"
 
 
 def test_a_parents_number_is_cancelled_as_an_orders_is(brain: Brain) -> None:

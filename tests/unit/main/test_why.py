@@ -1,6 +1,7 @@
 """`aegis why` as a person and as a program read it."""
 
 import json
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -201,10 +202,22 @@ def test_an_order_of_two_accounts_must_be_chosen(tmp_path: Path, state: Path) ->
             {"by": "ana: hedge"},
         ),
         (EventType.CHILD_ORDER, {"strategy_index": 3, "cause_sequence": 2}, {"parent": "1-2"}),
+        (
+            EventType.CHILD_ORDER,
+            {"strategy_index": 3, "cause_sequence": 2, "text": b"TAKE at binance"}
+            | {"input_0": 5.1, "input_1": 7.25, "input_2": 0.2, "input_3": 3.0, "input_4": 1.0},
+            {"parent": "1-2", "route": "TAKE at binance", "cost_bps": 5.1, "other_way_bps": 7.25}
+            | {"latency_ms": 0.2, "touch_age_ms": 3.0, "health": "DEGRADED"},
+        ),
+        (
+            EventType.CHILD_ORDER,
+            {"strategy_index": 3, "cause_sequence": 2, "text": b"TAKE at x", "input_1": nan},
+            {"route": "TAKE at x", "other_way_bps": None},
+        ),
     ],
 )
 def test_an_order_from_outside_names_who_asked_and_no_market_record(
-    tmp_path: Path, kind: EventType, fields: dict[str, object], said: dict[str, str]
+    tmp_path: Path, kind: EventType, fields: dict[str, object], said: dict[str, object]
 ) -> None:
     directory = tmp_path / "state" / STATE
     own = {"order_sequence": 7, "epoch_low": 1, "instrument_index": 0, "side": 1, "qty_lots": 5}
