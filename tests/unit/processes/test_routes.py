@@ -191,6 +191,7 @@ def test_a_parent_takes_where_that_is_cheaper_and_the_record_says_why(rig: Paren
     assert rig.told(number)[-1] == (WorkState.DONE, StopReason.NONE, 30)
     (child,) = rig.children(number)
     assert (child["time_in_force"], child["price_ticks"]) == (TimeInForce.IOC, ASK)
+    assert rig.row(number)["route"] == "TAKE at practice", "what was said last, now that it is over"
     ((route, cost_bps),) = child_words(rig)
     assert route == "TAKE at practice"
     assert cost_bps == pytest.approx(5.0, abs=0.1)
