@@ -18,9 +18,10 @@ from engine.domain.codes import EVENT_REDUCE_ONLY, EventType, OrderStatus, Order
 from engine.domain.fold import Fold
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.strategy_table import STRATEGY_TABLE, StrategyReason, StrategyRow
+from engine.venues.binance.conditional import trigger_of
 from engine.venues.binance.order_views import AccountReader, AlgoView, OrderView, decode_view
 from engine.venues.binance.user_events import decode_user_frame
-from engine.venues.order_records import Report, pack_report
+from engine.venues.order_records import SEQUENCE_BYTES, Report, pack_report, read_command
 from exchange.algo import AlgoOrder
 from exchange.book import Book
 from exchange.errors import ApiError
@@ -34,13 +35,15 @@ SYMBOL = "BTCUSDT"
 UNITS_PER_TICK = 10  # the venue counts prices in cents
 OPEN_TICKS = 600_000
 STOP, TAKE = 40, 60
+WIDE = 20  # times as far where stops trail: the least rate is far more than `STOP` here
+TRAIL = 500  # and 600 at the venue
 WIRE_MAX = 100  # deliveries of one round
 
 
-def bracket_rows(count: int = 2) -> tuple[StrategyRow, ...]:
-    """Return rows that ask for guards at the venue."""
+def bracket_rows(count: int = 2, *, trails: bool = False) -> tuple[StrategyRow, ...]:
+    """Return rows that ask for guards at the venue, also for a stop that trails."""
     row = STRATEGY_TABLE[2]
-    asked = {**row.parameters, "venue_bracket": 1.0}
+    asked = {**row.parameters, "venue_bracket": 1.0, "trail_atr": float(trails)}
     return tuple(
         StrategyRow(name=f"row_{k}", kind=row.kind, parameters=asked) for k in range(count)
     )
@@ -49,9 +52,22 @@ def bracket_rows(count: int = 2) -> tuple[StrategyRow, ...]:
 class BracketRig:
     """One engine after another on one account, and the wire between them and the venue."""
 
-    def __init__(self, level_lots: int = 1_000, strategies: int = 2) -> None:
-        self.level_lots = level_lots
-        self.rows = bracket_rows(strategies)
+    def __init__(
+        self, level_lots: int = 1_000, strategies: int = 2, *, trail: int = 0, stops: bool = True
+    ) -> None:
+        """Start flat.
+
+        Args:
+            level_lots: on each of the ten levels of a side.
+            strategies: rows.
+            trail: distance of the rows' trailing stop; 0: none. With one, the others are WIDE.
+            stops: whether they have a stop that stays, too.
+        """
+        self.level_lots, self.trail = level_lots, trail
+        self.scale = WIDE if trail else 1
+        self.stop, self.take = STOP * self.scale * stops, TAKE * self.scale
+        self.rows = bracket_rows(strategies, trails=trail > 0)
+        self.instrument = instrument(SYMBOL)
         self.venue, self.market = quiet_venue(deposit=10**6 * USDT)
         self.account = self.venue.accounts[KEY]
         self.journal: list[np.ndarray] = []
@@ -62,6 +78,7 @@ class BracketRig:
         self.stream: list[Report] = []  # told, not yet heard
         self.epoch = 1
         self.bid = OPEN_TICKS
+        self.best: dict[int, tuple[int, int]] = {}  # by row: of the position since then
         self.rig = self._engine()
         self.trade_at(OPEN_TICKS)
         self.rig.connect(wallet_e8=10**6 * USDT)
@@ -75,8 +92,9 @@ class BracketRig:
             table=self.rows,
         )
         memory = rig.state.market.strategy_memory
-        memory["stop_ticks"], memory["take_ticks"] = STOP, TAKE
-        self.reader = AccountReader([instrument(SYMBOL)], TAG, self.epoch)
+        memory["stop_ticks"], memory["take_ticks"] = self.stop, self.take
+        rig.state.market.trails["distance_ticks"] = self.trail
+        self.reader = AccountReader([self.instrument], TAG, self.epoch)
         return rig
 
     # What the market does.
@@ -105,12 +123,23 @@ class BracketRig:
             lots, entry = int(held["position_lots"]), int(held["entry_price_ticks"])
             if lots == 0 or held["in_flight"]:
                 continue
-            side = 1 if lots > 0 else -1
-            move = (self.bid - entry) if side > 0 else (entry - self.bid - 1)
-            if move <= -STOP:
+            touch, side = (self.bid, 1) if lots > 0 else (self.bid + 1, -1)
+            move = (touch - entry) * side
+            if self.stop and move <= -self.stop:
                 self.leave(s, StrategyReason.STOP_LOSS)
-            elif move >= TAKE:
+            elif self.trails_back(s, touch, side):
+                self.leave(s, StrategyReason.TRAILING_STOP)
+            elif move >= self.take:
                 self.leave(s, StrategyReason.TAKE_PROFIT)
+
+    def trails_back(self, s: int, touch: int, side: int) -> bool:
+        """Let a row's best price follow; return whether its trailing stop is reached."""
+        held = self.rig.desk.exposure[0, s]
+        since_ns, entry = int(held["entry_time_ns"]), int(held["entry_price_ticks"])
+        known_ns, best = self.best.get(s, (0, 0))
+        best = max(touch * side, best if known_ns == since_ns else entry * side)
+        self.best[s] = since_ns, best
+        return best - touch * side >= self.trail > 0
 
     # What the engine does.
 
@@ -230,12 +259,11 @@ class BracketRig:
     def place(self, command: np.void) -> list[Report]:
         """Place an order, or a conditional one at its desk."""
         name, waits = self.name_of(command), command["order_type"] >= OrderType.STOP_MARKET
-        spec = self.market.spec
         params = {
             "symbol": SYMBOL,
             "side": "BUY" if command["side"] > 0 else "SELL",
             "type": OrderType(int(command["order_type"])).name,
-            "quantity": spec.qty_text(int(command["qty_lots"])),
+            "quantity": self.instrument.qty_text(int(command["qty_lots"])),
             "clientAlgoId" if waits else "newClientOrderId": name,
         }
         if command["flags"] & EVENT_REDUCE_ONLY:
@@ -244,8 +272,8 @@ class BracketRig:
         self.fill_levels()
         try:
             if waits:
-                price = int(command["price_ticks"]) * UNITS_PER_TICK
-                params |= {"algoType": "CONDITIONAL", "triggerPrice": spec.price_text(price)}
+                whole = read_command(command.tobytes()[SEQUENCE_BYTES:])
+                params |= {"algoType": "CONDITIONAL", **trigger_of(whole, self.instrument)}
                 return [self.algo_report(self.venue.algo_desk.place(self.account, params))]
             return [self.order_report(self.venue.place(self.account, params).view())]
         except ApiError as refusal:

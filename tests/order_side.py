@@ -183,7 +183,7 @@ class OrderSide:
     def command(self, event_type: EventType, **fields: Json) -> Command:
         """Return a command with defaults for what is not given."""
         blank = Command(
-            0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, self.epoch & 255, 1, 2, "", 0
+            0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, self.epoch & 255, 1, 2, 0, "", 0
         )
         return blank._replace(event_type=event_type, **fields)
 

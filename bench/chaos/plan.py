@@ -18,6 +18,7 @@ ENDINGS_MAX: Final = 2  # acts after which an engine must start again
 ORDER_PATH: Final = "/fapi/v1/order"
 ALGO_PATH: Final = "/fapi/v1/algoOrder"
 GUARDED_SHARE: Final = 0.35  # of plans whose positions have stop and target at the venue
+TRAILING_SHARE: Final = 0.34  # of those: with a stop that trails there, too
 FETCHED: Final = (
     "/fapi/v1/userTrades",
     "/fapi/v3/positionRisk",
@@ -50,6 +51,7 @@ class Plan(NamedTuple):
     restart_in_place: bool
     small_disk: bool
     guarded: bool  # stop and target rest at the venue
+    trailing: bool  # and a stop that trails
     acts: tuple[Act, ...]
 
     @property
@@ -176,12 +178,13 @@ def plan_of(seed: int) -> Plan:
         speed=rng.choice((1, 2)),
         restart_in_place=rng.random() < 0.2,
         small_disk=small_disk,
-        guarded=rng.random() < GUARDED_SHARE,
+        guarded=(guarded := rng.random() < GUARDED_SHARE),
+        trailing=guarded and rng.random() < TRAILING_SHARE,
         acts=tuple(sorted(acts, key=lambda act: act.at_ms)),
     )
 
 
-def settings(*, guarded: bool = False) -> str:
+def settings(*, guarded: bool = False, trailing: bool = False) -> str:
     """Return the engine's settings: strategies that trade all the time, limits that are near."""
     return f"""
 order_timeout_ms = {TIMEOUT_MS}
@@ -223,5 +226,6 @@ min_hold_s = 0.6
 max_hold_s = 1.5
 stop_atr = 2.0
 take_atr = 2.0
+trail_atr = {1.0 if trailing else 0.0}
 venue_bracket = 1.0
 """

@@ -43,7 +43,7 @@ class Stage:
         self.home.mkdir(exist_ok=True)
         self.name = f"chaos{plan.seed}"
         self._settings = folder / "aegis.toml"
-        self._settings.write_text(settings(guarded=plan.guarded), "utf-8")
+        self._settings.write_text(settings(guarded=plan.guarded, trailing=plan.trailing), "utf-8")
         self.seconds: defaultdict[str, float] = defaultdict(float)  # by phase
         self._machine_clock = MachineClock(folder)
         with self._timed("exchange"):

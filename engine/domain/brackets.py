@@ -1,15 +1,19 @@
-"""Stop and target of a position as two conditional orders at the venue, one cancelling the other.
+"""Stop, target and trailing stop of a position as conditional orders at the venue, a guard each.
 
-    entry settled -> both placed, reduce-only, for what is held
+    entry settled -> those the row has are placed, reduce-only, for what is held
     one filled, or the position changed otherwise -> what no longer fits is withdrawn
-    another exit wanted -> both withdrawn, then the position is closed     (`intent.exit_waits`)
-    the venue refuses or ends one -> that side is watched here, by quotes, until the position ends
+    another exit wanted -> all withdrawn, then the position is closed      (`intent.exit_waits`)
+    the venue refuses or ends one -> it is watched here, by quotes, until the position ends
+
+A trailing stop is at the venue for the time when nobody watches here: it follows trades from when
+it was placed, at a share of the price that is no less than the row's distance. The one of
+`engine.domain.trailing` is nearer, and its exit is one of the row's own.
 
 They outlive this process: a restart finds them among its open orders and keeps those that fit. The
 venue reduces its net position, so they are placed only while one strategy alone holds the
 instrument, and no other enters it while they stand (GUARDED). Where several hold it, where the
-quantity does not fit one market order, and for rows that do not ask (`venue_bracket`), stop and
-target are watched by quotes as ever. Positions are looked at with the open orders (`order_watch`),
+quantity does not fit one market order, and for rows that do not ask (`venue_bracket`), they are
+watched by quotes as ever. Positions are looked at with the open orders (`order_watch`),
 and nothing here runs while no row asks.
 """
 
@@ -30,8 +34,10 @@ from engine.domain.words import Word
 
 _STOP_MARKET = int(OrderType.STOP_MARKET)
 _TAKE_PROFIT_MARKET = int(OrderType.TAKE_PROFIT_MARKET)
+_TRAILING_STOP_MARKET = int(OrderType.TRAILING_STOP_MARKET)
 _STOP_LOSS = int(StrategyReason.STOP_LOSS)
 _TAKE_PROFIT = int(StrategyReason.TAKE_PROFIT)
+_TRAILING_STOP = int(StrategyReason.TRAILING_STOP)
 
 
 @kernel
@@ -65,30 +71,51 @@ def withdraw_unfit(desk: Desk) -> None:
 def trigger_ticks(desk: Desk, i: int, s: int, order_type: int, distance_ticks: float) -> int:
     """Return the first price at which a position is past its stop, or its target; 0: none.
 
-    0 too where the quote is there already: that exit is for now, not for the venue to wait for.
+    0 too where the quote is there already: that exit is for now, not for the venue to wait for. Of
+    a stop that trails: where it stands at first, as the venue follows the price from now on.
     """
     held = desk.exposure["position_lots"][i, s]
     side = 1 if held > 0 else -1
-    touch = desk.hot["bid_price_ticks"][i] if held > 0 else desk.hot["ask_price_ticks"][i]
-    away = -side if order_type == _STOP_MARKET else side
+    bid, ask = desk.hot["bid_price_ticks"][i], desk.hot["ask_price_ticks"][i]
+    touch = bid if held > 0 else ask
+    away = side if order_type == _TAKE_PROFIT_MARKET else -side
     distance = int(distance_ticks)
     distance += 1 if distance < distance_ticks else 0
-    price = desk.exposure["entry_price_ticks"][i, s] + away * distance
+    trails = order_type == _TRAILING_STOP_MARKET
+    origin = touch if trails else desk.exposure["entry_price_ticks"][i, s]
+    price = origin + away * distance
     reached = (touch - price) * away >= 0
-    return 0 if reached or distance <= 0 or price <= 0 or touch <= 0 else price
+    unknown = touch <= 0 or (trails and min(bid, ask) <= 0)  # a rate is a share of the mid
+    return 0 if reached or distance <= 0 or price <= 0 or unknown else price
+
+
+@kernel
+def open_guards(desk: Desk, i: int, s: int, order_type: int) -> int:
+    """Return how many guards of a kind a position has, or may have."""
+    rows = desk.brackets
+    if order_type == _STOP_MARKET:
+        return int(rows["stop_open"][i, s])
+    if order_type == _TAKE_PROFIT_MARKET:
+        return int(rows["take_open"][i, s])
+    return int(rows["trail_open"][i, s])
 
 
 @kernel
 def place_guard(
-    desk: Desk, out: Out, i: int, s: int, order_type: int, distance_ticks: float, now_ns: int
+    desk: Desk,
+    out: Out,
+    i: int,
+    s: int,
+    order_type: int,
+    reason: int,
+    distance_ticks: float,
+    now_ns: int,
 ) -> None:
     """Send one conditional order for all that a strategy holds, if it can be one order."""
-    is_stop = order_type == _STOP_MARKET
-    open_count = desk.brackets["stop_open"][i, s] if is_stop else desk.brackets["take_open"][i, s]
     price = trigger_ticks(desk, i, s, order_type, distance_ticks)
-    if open_count > 0 or price == 0:
+    if price == 0 or open_guards(desk, i, s, order_type) > 0:
         return
-    write_closing_draft(desk, i, s, _STOP_LOSS if is_stop else _TAKE_PROFIT, now_ns)
+    write_closing_draft(desk, i, s, reason, now_ns)
     draft = desk.draft
     whole = draft["qty_lots"][0] == abs(desk.positions["lots"][i, s])
     if not whole or draft["flags"][0] & EVENT_REDUCE_ONLY == 0:
@@ -115,13 +142,16 @@ def guard_position(market: MarketState, desk: Desk, out: Out, i: int, s: int, no
     if rows["refused"][i, s] != 0 or not alone or others > 0:
         return
     memory = market.strategy_memory[i, s]
-    place_guard(desk, out, i, s, _STOP_MARKET, memory["stop_ticks"], now_ns)
-    place_guard(desk, out, i, s, _TAKE_PROFIT_MARKET, memory["take_ticks"], now_ns)
+    stop_ticks, take_ticks = memory["stop_ticks"], memory["take_ticks"]
+    place_guard(desk, out, i, s, _STOP_MARKET, _STOP_LOSS, stop_ticks, now_ns)
+    place_guard(desk, out, i, s, _TAKE_PROFIT_MARKET, _TAKE_PROFIT, take_ticks, now_ns)
+    trail_ticks = float(market.trails["distance_ticks"][i, s])
+    place_guard(desk, out, i, s, _TRAILING_STOP_MARKET, _TRAILING_STOP, trail_ticks, now_ns)
 
 
 @kernel
 def keep_brackets(market: MarketState, desk: Desk, out: Out, now_ns: int) -> None:
-    """Bring the orders that guard positions into line with what is held; at most two a position.
+    """Bring the orders that guard positions into line with what is held; at most three of each.
 
     What does not fit into `out` waits for the next look.
     """

@@ -166,6 +166,7 @@ class OrderType(IntEnum):
     # From here on: conditional, a market order is born when the price is reached.
     STOP_MARKET = 3
     TAKE_PROFIT_MARKET = 4  # FIX says J
+    TRAILING_STOP_MARKET = 5  # FIX says P
 
 
 class TimeInForce(IntEnum):

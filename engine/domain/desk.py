@@ -55,6 +55,7 @@ BRACKET_DTYPE = np.dtype(
     [
         ("stop_open", "<i8"),  # orders of each kind that are open or in doubt
         ("take_open", "<i8"),
+        ("trail_open", "<i8"),
         ("due_ns", "<i8"),  # since when their price is reached by our quotes; 0: not
         ("leaving", "<i8"),  # reason of the exit that waits until they are withdrawn; 0: none
         ("refused", "<i8"),  # 1: the venue ended one: until flat this position is watched here

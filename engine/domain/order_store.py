@@ -28,6 +28,7 @@ EPOCH_PLACES = 256
 ORDER_SEQUENCE_MAX = 2**54
 NO_ROW = -1
 _STOP_MARKET = int(OrderType.STOP_MARKET)
+_TAKE_PROFIT_MARKET = int(OrderType.TAKE_PROFIT_MARKET)
 
 
 def create_orders(capacity: int) -> NDArray[np.void]:
@@ -143,7 +144,9 @@ def refresh_exposure(desk: Desk, i: int, column: int) -> None:
 @kernel
 def bracket_count(desk: Desk, i: int, column: int) -> int:
     """Return how many orders guard a position from the venue's side, or may."""
-    return desk.brackets["stop_open"][i, column] + desk.brackets["take_open"][i, column]
+    rows = desk.brackets
+    fixed = rows["stop_open"][i, column] + rows["take_open"][i, column]
+    return fixed + rows["trail_open"][i, column]
 
 
 @kernel
@@ -188,10 +191,13 @@ def shift_sums(desk: Desk, row: int, sign: int) -> None:
     lots = sign * reserved_lots(desk.orders, row)
     if guards_position(desk, row):
         lots = 0
-        if desk.orders["order_type"][row] == _STOP_MARKET:
+        kind = desk.orders["order_type"][row]
+        if kind == _STOP_MARKET:
             desk.brackets["stop_open"][i, column] += sign
-        else:
+        elif kind == _TAKE_PROFIT_MARKET:
             desk.brackets["take_open"][i, column] += sign
+        else:
+            desk.brackets["trail_open"][i, column] += sign
     if desk.orders["side"][row] > 0:
         desk.pending[i, column, 0] += lots
         desk.ledger["buy_lots"][i] += lots

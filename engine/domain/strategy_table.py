@@ -99,7 +99,7 @@ COMMON_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("safe_from", 1.0, "Entries shrink from this share of a loss limit on; 1: never."),
     Parameter("safe_least", 0.25, "Share of its size that an entry keeps at the limit, 0 to 1."),
     Parameter("safe_edge_bps", 0.0, "Edge that an entry needs more at the limit, bps."),
-    Parameter("venue_bracket", 0.0, "1: stop and target rest at the venue; 0: watched here."),
+    Parameter("venue_bracket", 0.0, "1: stop, target, trail rest at the venue; 0: watched here."),
     Parameter("stand_in", 0.0, "1: enters only while the scorer of others is at fault."),
 )
 

@@ -214,12 +214,13 @@ def _waiting(
             continue  # somebody else's, or compared as the order that it became
         compared["orders"] += 1
         instrument = _instrument(books, row)
+        trails = ours[7] == OrderType.TRAILING_STOP_MARKET  # by a rate: no price to compare
         theirs = (
             instrument.symbol,
             int(Side[_text(row, "side")]),
             _lots(instrument, row, "quantity"),
             0,
-            _ticks(instrument, row, "triggerPrice"),
+            ours[4] if trails else _ticks(instrument, row, "triggerPrice"),
             int(OrderStatus[_text(row, "algoStatus")]),
         )
         names = ("instrument", "side", "quantity", "filled quantity", "trigger price", "status")

@@ -234,7 +234,8 @@ def _order_text(told: StoryEvent) -> str:
         price = instrument.price_text(int(event["price_ticks"]))
         text += f" {price} {member_name(TimeInForce, int(event['time_in_force']))}"
     if event["order_type"] >= OrderType.STOP_MARKET:
-        text += f" at {instrument.price_text(int(event['price_ticks']))}"
+        first = "first " if event["order_type"] == OrderType.TRAILING_STOP_MARKET else ""
+        text += f" {first}at {instrument.price_text(int(event['price_ticks']))}"
     return text + (" reduce-only" if event["flags"] & EVENT_REDUCE_ONLY else "")
 
 

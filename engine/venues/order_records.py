@@ -48,6 +48,7 @@ class LocalReason(IntEnum):
     INSTRUMENT_CLOSED = 9011  # the venue takes no order of the instrument at all
     WOULD_TAKE = 9012  # post-only, and the price had come to it meanwhile
     OVERDUE = 9013  # not sent: an entry decided more than SUBMISSION_NS_MAX ago
+    CALLBACK_RANGE = 9014  # not sent: the venue trails no stop at such a distance
 
 
 class Command(NamedTuple):
@@ -76,6 +77,7 @@ class Command(NamedTuple):
     epoch_low: int
     cause_receive_time_ns: int
     decision_time_ns: int
+    mid_half_ticks: int  # NEW: bid + ask at the decision, in ticks; 0: one side was empty
     client_order_id: str  # as sent before; empty: made from the numbers
     request_id: int
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.chaos.plan import ORDER_PATH, Act, Plan
+from bench.chaos.plan import ALGO_PATH, ORDER_PATH, Act, Plan
 from bench.chaos.stage import perform
 
 pytestmark = pytest.mark.slow  # whole engines
@@ -72,6 +72,13 @@ PLANS: dict[str, tuple[Act, ...]] = {
         Act(900, "machine_clock", {"offset_s": 86_400.0}),
         Act(1_300, "kill_amid_orders", {**SLOW, "role": "main", "orders": 1}),
     ),
+    "guards that trail, their answers lost, over kills": (
+        Act(300, "ack_lost_executed", {**LOST, "path": ALGO_PATH, "execute": True}),
+        Act(700, "kill_all", {}),
+        Act(1_100, "ack_lost_not_executed", {**LOST, "path": ALGO_PATH, "execute": False}),
+        Act(1_500, "kill_role", {"role": "brain"}),
+        Act(1_900, "trade_by_hand", {"kind": "manual_trade", "account": ACCOUNT}),
+    ),
     "a full disk, and an end while it is full": (
         Act(500, "disk_full", {"for_ms": 800}),
         Act(900, "kill_role", {"role": "main"}),
@@ -84,8 +91,8 @@ def test_a_plan_ends_in_agreement(name: str) -> None:
     acts = PLANS[name]
     number = 900_000 + list(PLANS).index(name)
     small_disk = any(act.kind == "disk_full" for act in acts)
-    shape = {"restart_in_place": False, "small_disk": small_disk, "guarded": "guard" in name}
-    plan = Plan(number, 2, 1, **shape, acts=acts)
+    guarded, trailing = "guard" in name, "trail" in name
+    plan = Plan(number, 2, 1, False, small_disk, guarded, trailing, acts)
     broken, told = perform(plan)
     assert broken == []
     assert told["lives"] >= 1

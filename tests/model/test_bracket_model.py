@@ -3,7 +3,8 @@
 Requests and answers are lost, stream events come late or are lost with their connection, the market
 jumps through stops and targets, rows come and go on both sides, the engine is killed. Whatever it
 is, no position is ever closed twice, no row has two guards of a kind, and once the wire is whole
-each position that one row holds alone has just its two guards, and a flat account has none.
+each position that one row holds alone has just its own guards, and a flat account has none. Of
+four lives one has a stop that trails beside the other, and one in its place.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from engine.domain.codes import EventType
 from engine.domain.risk_reasons import reasons_of
 from engine.domain.strategy_table import StrategyReason
 from engine.domain.words import Word
-from tests.bracket_rig import BracketRig
+from tests.bracket_rig import TRAIL, BracketRig
 from tests.desk_rig import of_type
 
 T = EventType
@@ -44,7 +45,12 @@ class Life:
 
     def __init__(self, seed: int) -> None:
         self.source = random.Random(seed)
-        self.rig = BracketRig(level_lots=self.source.choice([1, 3, 1_000]))
+        self.rig = BracketRig(
+            level_lots=self.source.choice([1, 3, 1_000]),
+            trail=TRAIL if seed % 4 >= 2 else 0,
+            stops=seed % 4 != 3,
+        )
+        self.guards = 1 + int(self.rig.stop > 0) + int(self.rig.trail > 0)
         self.entered = [0, 0]  # side of each row's last entry
 
     def enter(self) -> None:
@@ -55,12 +61,12 @@ class Life:
             self.entered[s] = side
 
     def move(self) -> None:
-        self.rig.trade_at(self.rig.bid + self.source.randrange(-25, 26))
+        self.rig.trade_at(self.rig.bid + self.rig.scale * self.source.randrange(-25, 26))
         self.rig.quote()
 
     def jump(self) -> None:
         """The market jumps, and no quote of ours tells it yet."""
-        self.rig.trade_at(self.rig.bid + self.source.randrange(-150, 151))
+        self.rig.trade_at(self.rig.bid + self.rig.scale * self.source.randrange(-150, 151))
 
     def leave(self) -> None:
         self.rig.leave(self.source.randrange(2), StrategyReason.MAX_HOLD)
@@ -102,7 +108,7 @@ class Life:
         assert len(set(rig.sent)) == len(rig.sent), "an order was sent twice"
         lots = rig.rig.desk.positions["lots"]
         assert lots[0, :-1].sum() == lots[0, -1]
-        for name in ("stop_open", "take_open"):
+        for name in ("stop_open", "take_open", "trail_open"):
             assert (rig.rig.desk.brackets[name] >= 0).all()
 
     def end(self) -> None:
@@ -139,7 +145,7 @@ class Life:
         sides = {(side, qty) for _, side, qty, _ in found}
         assert sides <= {(-1 if lots > 0 else 1, abs(lots))}
         if not self.rig.rig.desk.brackets["refused"][0, s]:
-            assert len(found) == 2
+            assert len(found) == self.guards
 
 
 def drive(seed: int, steps: int) -> Life:
@@ -162,11 +168,13 @@ def test_the_lives_above_saw_what_they_are_about() -> None:
     """Guards that filled, that were withdrawn, and that the venue refused: a model that meets none
     of them proves nothing."""
     seen = set()
-    for seed in range(12):
+    for seed in range(16):
         rig = drive(seed, 150).rig
-        seen |= {order.status for order in rig.venue.algo_desk.of(rig.account)}
-        seen |= {"REFUSED" for code in rig.refused if code == WOULD_TRIGGER}
-    assert {"FINISHED", "CANCELED", "REFUSED"} <= seen
+        seen |= {(o.order_type, o.status) for o in rig.venue.algo_desk.of(rig.account)}
+        seen |= {("", "REFUSED") for code in rig.refused if code == WOULD_TRIGGER}
+    kinds = {"STOP_MARKET", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
+    ended = {(kind, status) for kind in kinds for status in ("FINISHED", "CANCELED")}
+    assert ended | {("", "REFUSED")} <= seen
 
 
 @pytest.mark.slow

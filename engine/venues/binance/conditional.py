@@ -4,6 +4,8 @@
         CANCEL     DELETE algoOrder     CANCELED; "no such order": it triggered, a lookup tells
         FETCH      GET algoOrder        as the desk says, or the order that it has become
 
+A stop that trails says no price but a callback rate: the share of the price by which it follows.
+
 They go by the same client ids as orders. The venue numbers them apart: `venue_order_id` stays 0
 until the price is reached, and is then that of the market order that was born. From there on it is
 cancelled and looked up as any order.
@@ -16,6 +18,7 @@ from functools import partial
 from typing import Final
 
 from engine.domain.codes import EVENT_REDUCE_ONLY, EventType, OrderStatus, OrderType
+from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import ask
 from engine.venues.binance.errors import classify
 from engine.venues.binance.order_context import OrderContext, reason_of
@@ -34,11 +37,35 @@ from engine.venues.venue import (
 ALGO_PATH: Final = "/fapi/v1/algoOrder"
 MS_PER_S: Final = 1_000
 TRIGGER_PRICE: Final = "CONTRACT_PRICE"  # trades, as our own quotes follow them; not the mark
+TENTHS: Final = 1_000  # of a per cent: the unit of callback rates, one at least
+CALLBACK_TENTHS_MAX: Final = 200
 
 
 def waits_at_the_desk(command: Command) -> bool:
     """Return whether a command is about a conditional order that has not become an order yet."""
     return command.order_type >= OrderType.STOP_MARKET and command.venue_order_id == 0
+
+
+def callback_tenths(command: Command) -> int:
+    """Return a trailing stop's rate, rounded away from the position; 0: none the venue takes.
+
+    `price_ticks` is where the stop stood at the decision, so its rate is that of its distance to
+    the mid then.
+    """
+    mid_half = command.mid_half_ticks
+    if mid_half <= 0:
+        return 0
+    distance_half = abs(2 * command.price_ticks - mid_half)
+    tenths = -(-distance_half * TENTHS // mid_half)
+    return tenths if tenths <= CALLBACK_TENTHS_MAX else 0
+
+
+def trigger_of(command: Command, instrument: Instrument) -> dict[str, str]:
+    """Return what of a request says when its order is to be born."""
+    if command.order_type != OrderType.TRAILING_STOP_MARKET:
+        return {"triggerPrice": instrument.price_text(command.price_ticks)}
+    percent, tenth = divmod(callback_tenths(command), 10)
+    return {"callbackRate": f"{percent}.{tenth}"}
 
 
 class ConditionalDesk:
@@ -50,7 +77,10 @@ class ConditionalDesk:
 
     def place(self, command: Command) -> None:
         """Place one, after what is more urgent; reports what comes of it."""
-        if not self._context.offload.order("conditional order", partial(self._place, command, 1)):
+        trails = command.order_type == OrderType.TRAILING_STOP_MARKET
+        if trails and callback_tenths(command) == 0:
+            self._context.report_rejected(command, LocalReason.CALLBACK_RANGE)
+        elif not self._context.offload.order("conditional order", partial(self._place, command, 1)):
             self._context.report_rejected(command, LocalReason.QUEUE_FULL)
 
     async def _place(self, command: Command, attempt: int) -> None:
@@ -105,7 +135,7 @@ class ConditionalDesk:
             "side": "BUY" if command.side > 0 else "SELL",
             "type": OrderType(command.order_type).name,
             "quantity": instrument.qty_text(command.qty_lots),
-            "triggerPrice": instrument.price_text(command.price_ticks),
+            **trigger_of(command, instrument),
             "workingType": TRIGGER_PRICE,
             "reduceOnly": "true" if reduces else "",
             "selfTradePreventionMode": SELF_TRADE,  # not said, this desk prevents nothing

@@ -245,8 +245,8 @@ class AccountReader:
         """Return a conditional order as a VENUE_ORDER; None: a symbol not traded.
 
         The venue numbers them apart from orders: `venue_order_id` stays 0. One that closes a
-        position has no quantity of its own; the engine places none of those, nor trailing ones, so
-        they are somebody else's whatever their id looks like.
+        position has no quantity of its own; the engine places none of those, so they are somebody
+        else's whatever their id looks like. One that trails has a rate and no price.
         """
         instrument = self.instrument(view.symbol)
         if instrument is None:
@@ -265,7 +265,7 @@ class AccountReader:
         if view.closePosition or report.order_type < OrderType.STOP_MARKET:
             return report
         named = self.named(report, view.clientAlgoId)
-        if named.order_sequence == 0:
+        if named.order_sequence == 0 or report.order_type == OrderType.TRAILING_STOP_MARKET:
             return named
         return named._replace(price_ticks=price_ticks(instrument, view.triggerPrice))
 

@@ -1,4 +1,4 @@
-"""Stop and target as orders at the venue: placed once, kept fitting, one cancelling the other."""
+"""Guards of a position as orders at the venue: placed once, kept fitting, one ending the others."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from engine.domain.codes import EventType, OrderStatus, TradingState
 from engine.domain.risk_reasons import RiskReason
 from engine.domain.strategy_table import StrategyReason
 from engine.domain.words import Word
-from tests.bracket_rig import OPEN_TICKS, STOP, TAKE, BracketRig
+from tests.bracket_rig import OPEN_TICKS, STOP, TAKE, TRAIL, WIDE, BracketRig
 from tests.desk_rig import MS, of_type
 
 T = EventType
 
 
-def held(side: int, qty: int = 10, **options: int) -> BracketRig:
-    """Return a rig whose first row holds a position, with both guards waiting at the venue."""
-    rig = BracketRig(**options)
+def held(
+    side: int, qty: int = 10, *, level_lots: int = 1_000, trail: int = 0, stops: bool = True
+) -> BracketRig:
+    """Return a rig whose first row holds a position, with its guards waiting at the venue."""
+    rig = BracketRig(level_lots, trail=trail, stops=stops)
     rig.enter(0, side, qty)
     rig.settle()
     return rig
@@ -258,6 +260,119 @@ def test_nothing_is_placed_while_halted_and_both_again_after_it() -> None:
     rig.collect()
     rig.settle()
     assert len(rig.guards_of(0)) == 2
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_stop_that_trails_is_a_guard_beside_the_others(side: int) -> None:
+    rig = held(side, trail=TRAIL)
+    entry = entry_of(rig)
+    assert rig.guards_of(0) == [
+        ("STOP_MARKET", -side, 10, entry - side * STOP * WIDE),
+        ("TAKE_PROFIT_MARKET", -side, 10, entry + side * TAKE * WIDE),
+        ("TRAILING_STOP_MARKET", -side, 10, 0),
+    ]
+    (trails,) = (o for o in rig.open_guards() if o.callback)
+    assert (trails.callback, trails.reduce_only, trails.activate_price) == (1, True, 0)
+    asked = of_type(rig.rig.all_events(), T.ORDER_REQUEST)[-1]
+    assert asked["reason"] == StrategyReason.TRAILING_STOP
+    touch = OPEN_TICKS + (side < 0)
+    assert asked["price_ticks"] == touch - side * TRAIL, "where it stands at first"
+    assert rig.rig.desk.brackets["trail_open"][0, 0] == 1
+    assert rig.rig.desk.pending.sum() == 0
+
+
+def test_without_a_stop_that_stays_it_has_its_place() -> None:
+    rig = held(1, trail=TRAIL, stops=False)
+    kinds = [kind for kind, _, _, _ in rig.guards_of(0)]
+    assert kinds == ["TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_of_both_that_trail_the_one_here_is_nearer_and_leaves_by_itself(side: int) -> None:
+    rig = held(side, trail=TRAIL)
+    entry = entry_of(rig)
+    for ticks in (0, 900, 900 - TRAIL + 2):
+        rig.trade_at(entry + side * ticks)
+        rig.quote()
+    assert rig.commands == []
+    rig.trade_at(entry + side * (900 - TRAIL - 2))
+    assert len(rig.open_guards()) == 3, "the venue's is further"
+    rig.quote()
+    rig.settle()
+    assert rig.rig.lots(0, 0) == rig.account.position(rig.market.spec).qty == 0
+    assert rig.open_guards() == []
+    last = of_type(rig.rig.all_events(), T.ORDER_REQUEST)[-1]
+    assert (last["reason"], last["order_type"]) == (StrategyReason.TRAILING_STOP, 1)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_stop_trails_at_the_venue_while_nobody_watches_here(side: int) -> None:
+    rig = held(side, trail=TRAIL)
+    entry = entry_of(rig)
+    for ticks in (0, 1_000, 300):  # far back from the best price, and nowhere near the stop
+        rig.trade_at(entry + side * ticks)
+    assert rig.account.position(rig.market.spec).qty == 0
+    rig.crash()
+    rig.settle()
+    assert rig.rig.lots(0, 0) == 0
+    assert rig.open_guards() == []
+    assert rig.rig.word(Word.CASH_E8) == rig.account.wallet
+    assert rig.rig.desk.positions["realised_e8"][0, 0] > 0
+    assert not rig.rig.desk.brackets["trail_open"].any()
+
+
+def test_a_stop_that_trails_is_found_again_and_goes_on_from_its_best_price() -> None:
+    rig = held(-1, trail=TRAIL)
+    rig.trade_at(OPEN_TICKS - 800)
+    rig.quote()
+    best = next(o for o in rig.open_guards() if o.callback).extreme
+    rig.crash()
+    rig.settle()
+    assert rig.rig.word(Word.FOREIGN_OPEN) == 0
+    assert rig.rig.word(Word.OPEN_COUNT) == len(rig.open_guards()) == 3
+    assert next(o for o in rig.open_guards() if o.callback).extreme == best
+    assert len(rig.sent) == len(set(rig.sent)) == 4, "the entry and its guards, none again"
+
+
+def test_a_stop_that_trails_follows_a_position_that_somebody_changed() -> None:
+    rig = held(1, trail=TRAIL)
+    rig.hand_trades("SELL", "0.004")
+    rig.settle()
+    assert [qty for _, _, qty, _ in rig.guards_of(0)] == [6, 6, 6]
+
+
+def test_a_distance_that_the_venue_does_not_trail_at_is_watched_here() -> None:
+    rig = held(1, trail=OPEN_TICKS // 4)
+    assert rig.refused == [-2007]
+    assert [kind for kind, _, _, _ in rig.guards_of(0)] == ["STOP_MARKET", "TAKE_PROFIT_MARKET"]
+    assert rig.rig.desk.brackets["refused"][0, 0] == 1
+    assert rig.rig.word(Word.FAILURE_COUNT) == 0
+
+
+def test_a_stop_that_trails_waits_until_its_distance_is_known() -> None:
+    rig = BracketRig(trail=TRAIL)
+    rig.rig.state.market.trails["distance_ticks"] = 0
+    rig.enter(0, 1, 10)
+    rig.settle()
+    assert len(rig.guards_of(0)) == 2
+    rig.rig.state.market.trails["distance_ticks"] = TRAIL
+    rig.rig.wait(0.2)
+    rig.collect()
+    rig.settle()
+    assert len(rig.guards_of(0)) == 3
+
+
+def test_a_stop_that_trails_waits_for_both_sides_of_the_quote() -> None:
+    rig = BracketRig(trail=TRAIL)
+    rig.enter(0, 1, 10)
+    rig.rig.quote(0, rig.bid, 0)
+    rig.serve()
+    while rig.stream:
+        rig.deliver()
+    rig.wait(0.001)
+    assert [c["order_type"] for c in rig.commands] == [3, 4]
+    rig.settle()
+    assert len(rig.guards_of(0)) == 3
 
 
 def test_rows_that_do_not_ask_have_no_guards() -> None:

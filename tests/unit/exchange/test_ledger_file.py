@@ -73,6 +73,25 @@ def test_conditional_orders_come_back_and_those_that_are_open_wait(tmp_path: Pat
     assert placed.algo_id == was[-1].algo_id + 1
 
 
+def test_a_trailing_stop_goes_on_from_its_best_price(tmp_path: Path) -> None:
+    before, market = traded()
+    account = before.accounts[KEY]
+    words = {"algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "SELL", "quantity": "0.010"}
+    trail = words | {"type": "TRAILING_STOP_MARKET", "callbackRate": "1.0"}
+    before.algo_desk.place(account, trail)
+    market.last_price = 62_000_00
+    before.algo_desk.watch(market)
+    save(tmp_path / "ledger", before)
+    after, market = quiet_venue()
+    load(tmp_path / "ledger", after)
+    fill_book(market)
+    (order,) = market.algos
+    for price, is_open in ((61_390_00, True), (61_380_00, False)):  # 1 per cent below 62000
+        market.last_price = price
+        after.algo_desk.watch(market)
+        assert order.is_open == is_open
+
+
 def test_a_full_disk_is_named_and_the_last_ledger_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

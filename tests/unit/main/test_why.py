@@ -114,15 +114,27 @@ def test_the_story_says_what_made_an_entry_smaller(tmp_path: Path, bits: int, te
     assert told["sized"] == text
 
 
-def test_the_story_of_a_guard_says_the_price_it_waits_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (OrderType.STOP_MARKET, "SELL 0.005 STOP_MARKET at 99.0 reduce-only"),
+        (
+            OrderType.TRAILING_STOP_MARKET,
+            "SELL 0.005 TRAILING_STOP_MARKET first at 99.0 reduce-only",
+        ),
+    ],
+)
+def test_the_story_of_a_guard_says_the_price_it_waits_for(
+    tmp_path: Path, kind: OrderType, text: str
+) -> None:
     directory = tmp_path / "state" / STATE
-    stop = {"order_type": OrderType.STOP_MARKET, "side": -1, "price_ticks": 990}
+    stop = {"order_type": kind, "side": -1, "price_ticks": 990}
     rows = (request(1, flags=EVENT_REDUCE_ONLY, **stop), update(1, OrderStatus.NEW, **stop))
     write_session(directory, *rows, session_id="20260101t000000-1")
     story = find_story(directory, "1-1")
     assert story is not None
     (told,) = [row for row in story_document(story)["events"] if row["what"] == "intent"]
-    assert told["order"] == "SELL 0.005 STOP_MARKET at 99.0 reduce-only"
+    assert told["order"] == text
 
 
 def test_the_story_of_a_trailing_stop_says_where_it_was_last_told_to_be(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.domain.records import EVENT_APPLIED, EventType, OrderStatus
+from engine.domain.records import EVENT_APPLIED, EventType, OrderStatus, OrderType
 from engine.processes.agreement import DIFFERENCES_MAX, compare
 from tests.store_builders import write_session
 from tests.store_events import (
@@ -290,9 +290,11 @@ def guard_row(status: str, child: str = "", **changes: str) -> dict[str, Any]:
     return row | changes
 
 
-def guarded(tmp_path: Path, status: OrderStatus, **fields: int) -> Path:
+def guarded(
+    tmp_path: Path, status: OrderStatus, kind: OrderType = OrderType.STOP_MARKET, **fields: int
+) -> Path:
     """Return a session with a guard of three lots beside the orders of every session."""
-    stop = {"side": -1, "qty_lots": 3, "order_type": 3, "price_ticks": 980}
+    stop = {"side": -1, "qty_lots": 3, "order_type": kind, "price_ticks": 980}
     rows = (
         request(3, **stop),
         update(3, OrderStatus.NEW, venue_order_id=0, **stop),
@@ -318,6 +320,15 @@ def test_a_guard_that_never_became_an_order_is_compared_at_its_desk(
     assert compare(ledger, session).differences == [
         "order a1-1-3-25: CANCELED in the journal, unknown to the exchange"
     ]
+
+
+def test_a_guard_that_trails_has_no_price_to_compare(tmp_path: Path, ledger: Ledger) -> None:
+    session = guarded(tmp_path, OrderStatus.CANCELED, OrderType.TRAILING_STOP_MARKET)
+    trails = guard_row("CANCELED", orderType="TRAILING_STOP_MARKET", triggerPrice="0.0")
+    ledger["algoOrders"] = [trails]
+    assert compare(ledger, session).differences == []
+    trails["quantity"] = "0.002"
+    assert len(compare(ledger, session).differences) == 1
 
 
 def test_a_guard_that_became_an_order_is_compared_as_that_order(

@@ -215,9 +215,15 @@ def test_a_conditional_order_is_told_by_its_name_and_without_a_number(status: st
     assert report.venue_time_ns == ALGO["T"] * 1_000_000  # type: ignore[operator]
 
 
-@pytest.mark.parametrize(
-    "change", [{"cp": True, "q": "0"}, {"o": "TRAILING_STOP_MARKET"}, {"caid": "by-hand"}]
-)
+def test_one_that_trails_is_told_without_a_price() -> None:
+    event = algo(o="TRAILING_STOP_MARKET", tp="60000.123456")
+    (report,) = decode_user_frame(event, READER).reports
+    assert (report.order_sequence, report.strategy_index, report.venue_order_id) == (3, 1, 0)
+    assert (report.order_type, report.price_ticks) == (OrderType.TRAILING_STOP_MARKET, 0)
+    assert (report.side, report.qty_lots, report.flags) == (Side.SELL, 10, EVENT_REDUCE_ONLY)
+
+
+@pytest.mark.parametrize("change", [{"cp": True, "q": "0"}, {"caid": "by-hand"}])
 def test_what_the_engine_never_places_is_somebody_elses(change: dict[str, object]) -> None:
     (report,) = decode_user_frame(algo(tp="60000.123456", **change), READER).reports
     assert (report.order_sequence, report.strategy_index, report.price_ticks) == (0, -1, 0)

@@ -42,7 +42,13 @@ def bid_ticks(side: OrderSide) -> int:
     return ticks
 
 
-def guard(side: OrderSide, price_ticks: int, kind: OrderType = OrderType.STOP_MARKET) -> Command:
+def guard(
+    side: OrderSide,
+    price_ticks: int,
+    kind: OrderType = OrderType.STOP_MARKET,
+    *,
+    mid_ticks: int = 0,
+) -> Command:
     """Place a guard that would sell, and return its command."""
     side.order_sequence += 1
     command = side.command(
@@ -53,10 +59,19 @@ def guard(side: OrderSide, price_ticks: int, kind: OrderType = OrderType.STOP_MA
         order_sequence=side.order_sequence,
         cause_sequence=1_000 + side.order_sequence,
         price_ticks=price_ticks,
+        mid_half_ticks=2 * mid_ticks,
         qty_lots=enough_lots(side),
     )
     side.orders.submit(command)
     return command
+
+
+def print_trade(side: OrderSide, price_ticks: int) -> None:
+    """Let somebody sell at a price."""
+    instrument = side.instruments[0]
+    told = {"symbol": instrument.symbol, "side": "SELL", "quantity": instrument.qty_text(1)}
+    told["price"] = instrument.price_text(price_ticks)
+    side.exchange.call("POST", "/practice/tick", told)
 
 
 def about(side: OrderSide, command: Command) -> list[Report]:
@@ -155,6 +170,74 @@ def test_a_guard_that_triggers_fills_as_the_order_it_has_become(exchange: Exchan
             rejected = await side.wait(T.CANCEL_REJECTED, first=first)
             assert rejected.reason == -2011
             await side.wait(T.ORDER_UPDATE, OrderStatus.FILLED, first=first)
+
+    asyncio.run(scenario())
+
+
+TRAILS = OrderType.TRAILING_STOP_MARKET
+
+
+def test_a_guard_that_trails_says_a_rate_and_is_told_under_our_name(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            bid = bid_ticks(side)
+            command = guard(side, bid - bid // 40, TRAILS, mid_ticks=bid)
+            await side.wait_until(
+                lambda: len(about(side, command)) >= 3, "sent, answered, streamed"
+            )
+            for report in about(side, command)[1:]:
+                assert (report.order_status, report.order_type) == (OrderStatus.NEW, TRAILS)
+                assert (report.venue_order_id, report.price_ticks) == (0, 0)
+                assert report.qty_lots == command.qty_lots
+            name = side.orders.context.client_order_id(command)
+            (row,) = (r for r in exchange.ledger()["algoOrders"] if r["clientAlgoId"] == name)
+            assert (row["orderType"], row["callbackRate"]) == (TRAILS.name, "2.5")
+            assert row["reduceOnly"]
+            waiting = [r for r in await fetched(side) if r.event_type == T.VENUE_ORDER]
+            assert [(r.order_sequence, r.order_type) for r in waiting] == [
+                (command.order_sequence, TRAILS)
+            ]
+            side.orders.submit(command._replace(event_type=T.COMMAND_CANCEL))
+            await side.wait(T.ORDER_UPDATE, OrderStatus.CANCELED)
+            await until_open(side, [])
+
+    asyncio.run(scenario())
+
+
+def test_a_guard_that_trails_fills_as_the_order_it_has_become(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            lots = await hold(side)
+            bid = bid_ticks(side)
+            command = guard(side, bid - 1, TRAILS, mid_ticks=bid)  # the least rate that there is
+            name = side.orders.context.client_order_id(command)
+            await side.wait_until(
+                lambda: len(about(side, command)) >= 3, "sent, answered, streamed"
+            )
+            print_trade(side, bid)
+            print_trade(side, bid - bid // 500)
+
+            def sold() -> int:
+                return sum(r.last_qty_lots for r in about(side, command))
+
+            await side.wait_until(lambda: sold() == lots, "not sold when the market fell")
+            (row,) = (r for r in exchange.ledger()["algoOrders"] if r["clientAlgoId"] == name)
+            assert (row["callbackRate"], row["algoStatus"]) == ("0.1", "FINISHED")
+
+    asyncio.run(scenario())
+
+
+def test_a_guard_that_would_trail_too_far_is_not_sent(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            bid = bid_ticks(side)
+            command = guard(side, bid - bid // 4, TRAILS, mid_ticks=bid)
+            refused = await side.wait(T.ORDER_UPDATE, OrderStatus.REJECTED)
+            assert (refused.order_sequence, refused.reason) == (
+                command.order_sequence,
+                LocalReason.CALLBACK_RANGE,
+            )
+            assert [r.event_type for r in about(side, command)] == [T.ORDER_UPDATE]
 
     asyncio.run(scenario())
 
