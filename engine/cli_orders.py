@@ -17,7 +17,7 @@ from engine.cli_views import table
 METHODS: Final = ("twap", "vwap", "pov", "iceberg", "shortfall", "peg", "best", "hidden")
 COLUMNS: Final = (
     "order", "instrument", "method", "side", "quantity", "filled", "children", "state", "reason",
-    "curve", "route",
+    "curve", "taken_up", "route",
 )  # fmt: skip
 ROUTE_COLUMNS: Final = (
     "instrument", "venue", "health", "bid", "ask", "touch_age_ms", "latency_p99_ms", "maker_bps",

@@ -116,7 +116,7 @@ class Brain:
         """Settle what is in flight inside the budget, then end the threads and unmap."""
         self.context.set_state(RoleState.STOPPING)
         if self._parents is not None:
-            self._parents.end()
+            self._parents.leave()
         if self.context.stop_request() == 1:
             self._settle(self.config.drain_budget_s * SETTLE_SHARE)
         if self._executor is not None:

@@ -167,7 +167,7 @@ class OutsideOrders:
             return f"{order} is over: {row['reason']}"
         if row is not None or order in self._begun:
             return f"working as {order}"
-        return f"{order} ended with the session that worked it"
+        return f"{order} is over: it ended in an earlier session"
 
     def _execution_of(self, order: str) -> dict[str, Any] | None:
         return next((row for row in self.executions() if row["order"] == order), None)
@@ -277,7 +277,7 @@ class OutsideOrders:
 
     def _shown(self, row: dict[str, Any], instrument: Instrument) -> dict[str, Any]:
         return {
-            "order": f"{self._config.epoch}-{row['number']}",
+            "order": f"{whole_epoch(self._config.epoch, row['epoch_low'])}-{row['number']}",
             "instrument": instrument.symbol,
             "method": row["method"],
             "side": row["side"],
@@ -286,6 +286,7 @@ class OutsideOrders:
             "children": row["children"],
             "in_doubt": row["in_doubt"],
             "curve": row["curve"].lower(),
+            "taken_up": row["taken_up"],
             "state": row["state"],
             "reason": row["reason"],
             "route": row["route"],

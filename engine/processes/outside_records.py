@@ -33,6 +33,7 @@ INPUTS: Final = 5
 # Offset in a slot of what is written, and its form.
 FIELDS: Final = {
     "time_ns": (8, struct.Struct("<q")),
+    "venue_time_ns": (16, struct.Struct("<q")),
     "event_type": (24, struct.Struct("<H")),
     "role": (26, struct.Struct("<B")),
     "flags": (27, struct.Struct("<B")),
@@ -47,7 +48,10 @@ FIELDS: Final = {
     "price_ticks": (56, struct.Struct("<q")),
     "qty_lots": (64, struct.Struct("<q")),
     "cum_qty_lots": (72, struct.Struct("<q")),
+    "last_qty_lots": (88, struct.Struct("<q")),
+    "trade_id": (104, struct.Struct("<q")),
     "reason": (128, struct.Struct("<i")),
+    "liquidity": (132, struct.Struct("<B")),
     "order_status_after": (133, struct.Struct("<B")),
     "trading_state": (134, struct.Struct("<B")),
     "epoch_low": (135, struct.Struct("<B")),

@@ -3,7 +3,9 @@
         events about its children -> fold -> ChildOrder -> work.advance -> place | withdraw
 
 A child is a child from its ORDER_REQUEST on; until then it is a draft, which counts as filled. The
-fold is the one that restores a session, so a child is here what it would be after a restart.
+fold is the one that restores a session, so a child is here what it would be after a restart. One
+that an earlier session left at work hears its children restored, or found at the venue, and gets a
+plan again when books and venue agree (ADR 0039).
 """
 
 from __future__ import annotations
@@ -13,10 +15,17 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.codes import EventType, OrderStatus, TimeInForce, TradingState
-from engine.domain.execution.asked import Asked
+from engine.domain.adjust import AdjustmentKind
+from engine.domain.codes import (
+    EVENT_APPLIED,
+    EVENT_FOREIGN,
+    EventType,
+    OrderStatus,
+    TimeInForce,
+    TradingState,
+)
+from engine.domain.execution.kept import Identity, Kept, is_child
 from engine.domain.execution.parent import Place
-from engine.domain.execution.profile import Shape
 from engine.domain.execution.routed import Best, said
 from engine.domain.execution.router import Choice, Refusal
 from engine.domain.execution.work import (
@@ -39,17 +48,13 @@ from engine.domain.execution.work import (
 from engine.domain.fold import Fold
 from engine.domain.order_store import EPOCH_PLACES
 
+# What a parent that waits hears beside words about children it knows.
+FOUND: Final = frozenset(
+    {EventType.RESTORE_ORDER, EventType.VENUE_ORDER, EventType.FILL, EventType.ADJUSTMENT}
+)
+STRANGE: Final = EVENT_APPLIED | EVENT_FOREIGN  # a fill of no order of ours, booked
 SETTLED_LISTED_MAX: Final = 32  # children that are settled and still listened for
 Events = NDArray[np.void]
-
-
-class Identity(NamedTuple):
-    """Whose parent it is."""
-
-    number: int  # of the orders' own sequence
-    epoch_low: int
-    instrument_index: int
-    column: int  # strategy_index of its children
 
 
 class Progress(NamedTuple):
@@ -66,31 +71,43 @@ class Progress(NamedTuple):
 class ParentOrder:
     """One parent order; one thread only."""
 
-    def __init__(
-        self, identity: Identity, asked: Asked, plan: Plan | None, mid_ticks: float, shape: Shape
-    ) -> None:
-        """Begin it.
-
-        Args:
-            identity: its number and whose it is.
-            asked: what it is.
-            plan: how it is worked; None: it cannot be, and is over.
-            mid_ticks: the market's mid now, which is what one wanted to pay.
-            shape: what the curve of its plan came from.
-        """
-        self.identity = identity
-        self.asked = asked
-        self.mid_ticks = mid_ticks
-        self.shape = shape
-        self.work = Work()
-        self._plan = plan
+    def __init__(self, kept: Kept) -> None:
+        """Begin it, or take it up as it was left; it works from `set_to_work` on."""
+        self.kept = kept
+        self.work = Work(
+            kept.state,
+            kept.reason,
+            settled_lots=kept.settled_lots,
+            child_count=kept.child_count,
+        )
+        self._plan: Plan | None = None
         self._fold = Fold()
         self._placed_ns: dict[int, int] = {}  # of its children by key, oldest first
         self._withdrawing: set[int] = set()
-        self._draft_count = 0
+        self._draft_count = kept.child_count
         self.routed: Choice | Refusal | None = None  # what the router said last
+
+    def set_to_work(self, kept: Kept, plan: Plan | None) -> None:
+        """Work it by a plan from now on.
+
+        Args:
+            kept: with what was not known before.
+            plan: how it is worked; None: it cannot be, and is over.
+        """
+        self.kept, self._plan = kept, plan
+        self._forget_settled()
         if plan is None:
-            self.end(StopReason.REFUSED)
+            self.end(StopReason.SESSION if kept.taken_up else StopReason.REFUSED)
+
+    @property
+    def identity(self) -> Identity:
+        """Return whose it is."""
+        return self.kept.identity
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether it has no plan yet: books and venue are not known to agree."""
+        return self._plan is None and not self.is_over
 
     @property
     def is_over(self) -> bool:
@@ -121,16 +138,28 @@ class ParentOrder:
             said(self.routed),
         )
 
+    def journaled(self, progress: Progress, traded_lots: int) -> Kept:
+        """Return it as the journal keeps it."""
+        return self.kept._replace(
+            state=progress.state,
+            reason=progress.reason,
+            filled_lots=progress.filled_lots,
+            child_count=progress.child_count,
+            traded_lots=traded_lots,
+        )
+
     def hear(self, events: Events) -> None:
         """Take what the brain said, in order; what is about others changes nothing."""
         for place in range(len(events)):
             event = events[place : place + 1]
             kind = int(event["event_type"][0])
+            if self.is_waiting and kind in FOUND:
+                self._hear_found(kind, event)
             if kind == EventType.ORDER_REQUEST:
                 self._hear_request(event)
             elif kind == EventType.CHILD_ORDER:
                 self._hear_refusal(event)
-            elif self._key(event) in self._placed_ns:
+            elif self._key(event) in self._placed_ns and kind != EventType.RESTORE_ORDER:
                 if kind == EventType.CANCEL_REJECTED:
                     self._withdrawing.discard(self._key(event))
                 self._fold.add(event)
@@ -166,27 +195,43 @@ class ParentOrder:
                 return None
             self._draft_count += 1
         elif isinstance(intent, Withdraw):
-            self._withdrawing.add(intent.number * EPOCH_PLACES + self.identity.epoch_low)
+            self._withdrawing.add(intent.number)
         self.work = after
         return intent
 
-    def open_numbers(self) -> list[int]:
-        """Return the numbers of its children that may still fill."""
+    def open_keys(self) -> list[int]:
+        """Return the keys of its children that may still fill."""
         return [child.number for child in self._listed() if not child.is_settled]
 
     # -- children ----------------------------------------------------------------------------------
 
     def _hear_request(self, event: Events) -> None:
-        ours = self.identity
-        is_child = (
-            event["strategy_index"][0] == ours.column
-            and event["cause_sequence"][0] == ours.number
-            and event["epoch_low"][0] == ours.epoch_low
-        )
-        if is_child:
+        if is_child(event[0], self.identity):
             self._placed_ns[self._key(event)] = int(event["time_ns"][0])
             self._fold.add(event)
             self.work = placed(self.work)
+
+    def _hear_found(self, kind: int, event: Events) -> None:
+        """Take a child of before, or what says that something happened nobody knows of."""
+        first, key = event[0], self._key(event)
+        if is_child(first, self.identity):
+            if kind == EventType.RESTORE_ORDER:
+                self._restore(key, event)
+            elif kind == EventType.VENUE_ORDER and not first["flags"] & EVENT_FOREIGN:
+                self._placed_ns.setdefault(key, int(first["time_ns"]))
+            return
+        is_booked = first["flags"] & STRANGE == STRANGE
+        is_unknown = kind == EventType.FILL and is_booked
+        is_unknown |= kind == EventType.ADJUSTMENT and first["reason"] == AdjustmentKind.POSITION
+        if is_unknown and first["instrument_index"] == self.identity.instrument_index:
+            self.stop(StopReason.BLIND)
+
+    def _restore(self, key: int, event: Events) -> None:
+        """List a child as the brain restored it; one that it did not is in doubt."""
+        order = event.copy().reshape(())
+        order["order_status"] = order["order_status_after"] or OrderStatus.UNKNOWN
+        self._placed_ns[key] = int(order["time_ns"])
+        self._fold.known.keep(order)
 
     def _hear_refusal(self, event: Events) -> None:
         is_ours = event["cause_sequence"][0] == self.identity.number
@@ -205,7 +250,7 @@ class ParentOrder:
     def _child(self, key: int, placed_ns: int) -> ChildOrder:
         order = self._fold.known.orders[key]
         return ChildOrder(
-            number=int(order["order_sequence"]),
+            number=key,
             status=OrderStatus(int(order["order_status"])),
             qty_lots=int(order["qty_lots"]),
             cum_qty_lots=int(order["cum_qty_lots"]),

@@ -39,7 +39,7 @@ from engine.domain.instrument_row import E8
 from engine.domain.market_state import INSTRUMENTS_KNOWN, MAKER_FEE_PPM, TAKER_FEE_PPM
 from engine.domain.state import State
 from engine.domain.words import Word
-from engine.processes.parents import MINUTE_NS, expected_lots, least_of
+from engine.processes.parent_market import MINUTE_NS, expected_lots, least_of
 from engine.telemetry import BRAIN_HISTOGRAMS
 from ringbuffer.counters import HISTOGRAM_MAX, CounterPage, summarise
 

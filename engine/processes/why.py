@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from engine import exit_codes
+from engine.domain.client_id import EPOCH_LOW_MASK
 from engine.domain.codes import (
     EVENT_DUPLICATE,
     EVENT_ENTRY,
@@ -241,9 +242,11 @@ def _order_text(told: StoryEvent) -> str:
 
 def _outside(told: StoryEvent) -> Fields:
     """Say who asked for an order that no strategy decided: a person, or a parent order."""
-    event, names = told.event, EventNames(told.document)
-    parent = int(event["cause_sequence"])
-    asker = {"parent": f"{names.epoch(event)}-{parent}"} if parent else {"by": text_of(event)}
+    event, parent = told.event, int(told.event["cause_sequence"])
+    # A parent may be of an earlier session than its child; 0: of a version in which it never was.
+    low = int(event["trade_id"]) & EPOCH_LOW_MASK if event["trade_id"] else int(event["epoch_low"])
+    epoch = told.document.order_epoch(low)
+    asker = {"parent": f"{epoch}-{parent}"} if parent else {"by": text_of(event)}
     route = _route(event) if parent else {}
     return {**asker, "wants": _order_text(told), **route, "gates": _gates(event)}
 
@@ -277,6 +280,7 @@ def _parent(told: StoryEvent) -> Fields:
         "is_now": member_name(WorkState, state),
         "filled": instrument.qty_text(int(event["cum_qty_lots"])),
         "children": int(event["cause_sequence"]),
+        "taken_up": int(event["time_in_force"]) or None,
         "reason": member_name(StopReason, reason) if reason else None,
         "route": text_of(event) or None,
     }

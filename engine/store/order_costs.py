@@ -171,12 +171,16 @@ def _asked(names: EventNames, event: Event) -> WorkedOrder:
 
 
 def _begun(names: EventNames, event: Event) -> WorkedOrder:
-    """Return a parent order as its first state has it: arrival is when it began."""
+    """Return a parent order as its first state has it: arrival is when it began.
+
+    Of one of an earlier session that is when it was taken up; the mid is that of its beginning.
+    """
     index = int(event["instrument_index"])
+    again = ", taken up" if event["time_in_force"] else ""
     return WorkedOrder(
         client_order_id=names.order_id(event),
         instrument=names.instrument(event),
-        strategy=member_name(Method, int(event["order_type"])).lower(),
+        strategy=member_name(Method, int(event["order_type"])).lower() + again,
         instrument_index=index,
         side=int(event["side"]),
         wanted_lots=int(event["qty_lots"]),

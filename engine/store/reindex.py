@@ -33,6 +33,7 @@ class Numbering:
         self.strategies = list(strategies)
         self.instrument_count = len(self.instruments)
         self.strategy_count = len(self.strategies)
+        self.resized: set[int] = set()  # instruments whose steps the venue changed
         self._instrument_places = {row.symbol: i for i, row in enumerate(self.instruments)}
         self._strategy_places = {name: i for i, name in enumerate(self.strategies)}
 
@@ -65,8 +66,8 @@ class Numbering:
         _map_index(translated, events, "strategy_index", named)
         for index, (earlier, place) in enumerate(zip(document.instruments, places, strict=True)):
             rows = np.flatnonzero(events["instrument_index"] == index)
-            if len(rows):
-                _rescale(translated, rows, earlier, self.instruments[place])
+            if len(rows) and _rescale(translated, rows, earlier, self.instruments[place]):
+                self.resized.add(place)
         return translated
 
 
@@ -77,7 +78,8 @@ def _map_index(translated: Events, events: Events, field: str, places: list[int]
         translated[field][known] = table[events[field][known]]
 
 
-def _rescale(events: Events, rows: NDArray[np.intp], earlier: Instrument, now: Instrument) -> None:
+def _rescale(events: Events, rows: NDArray[np.intp], earlier: Instrument, now: Instrument) -> bool:
+    """Rescale rows from earlier steps to those of now, in place; return whether they differ."""
     tick = Fraction(earlier.tick_scaled, 10**earlier.price_exponent) / Fraction(
         now.tick_scaled, 10**now.price_exponent
     )
@@ -95,3 +97,4 @@ def _rescale(events: Events, rows: NDArray[np.intp], earlier: Instrument, now: I
                     "is not a whole number of the new ones; settle it at the venue first"
                 )
             events[field][rows] = [int(number) for number in scaled]
+    return tick != 1 or lot != 1

@@ -1,9 +1,10 @@
 """What earlier sessions of a (venue, account, mode) knew, as the first reports of a new one.
 
         journals, oldest needed first -> this session's numbers -> domain.fold -> RESTORE_* records
+                                                             `-> execution.kept -> PARENT_STATE
 
-A session begins with the RESTORE_* records it was given, so reading starts at the last session that
-got as far as RESTORE_END. Whatever cannot be read, or said in this session's numbers, is refused
+A session begins with the records it was given, so reading starts at the last session that got as
+far as RESTORE_END. Whatever cannot be read, or said in this session's numbers, is refused
 with a sentence: an engine that guesses what it holds must not start. Imports Numba through the
 domain; the brain is the caller.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.codes import EventType
+from engine.domain.execution.kept import KeptParents
 from engine.domain.fold import Fold
 from engine.domain.instrument_row import Instrument
 from engine.domain.orders import TERMINAL
@@ -46,7 +48,9 @@ SUMS: Final = (
 def load_restore_records(
     state_directory: Path, instruments: Sequence[Instrument], strategies: Sequence[str]
 ) -> Events:
-    """Return EVENT_DTYPE[n], the last of which is RESTORE_END; only that one: nothing is known.
+    """Return EVENT_DTYPE[n], the last of which is RESTORE_END.
+
+    The first is RESTORE_LIMITS, then a PARENT_STATE of each parent order that is taken up.
 
     The running session's own journal counts too, for a brain that is restarted in place; then its
     event ring must have been drained before.
@@ -62,11 +66,18 @@ def load_restore_records(
             of a session were lost.
     """
     numbering = Numbering(instruments, strategies)
-    fold = Fold()
+    fold, parents = Fold(), KeptParents()
     for directory, document in _needed(sessions(state_directory)):
+        to_wall_ns = document.realtime_ns(0)
         for records in _joined(directory):
-            fold.add(numbering.translate(records, document))
-    return _in_this_session(fold.restore_records(), numbering)
+            translated = numbering.translate(records, document)
+            fold.add(translated)
+            parents.add(translated, to_wall_ns)
+    restored = _in_this_session(fold.restore_records(), numbering)
+    kept = parents.records(fold.known.orders, restored, numbering.resized)
+    kept = kept[_is_traded(kept, numbering)]
+    # Who takes a parent up hears of it before its children; what is restored begins with limits.
+    return join_records([restored[:1], kept, restored[1:]], EVENT_DTYPE)
 
 
 def _joined(directory: Path) -> Iterator[Events]:
@@ -103,6 +114,13 @@ def _in_this_session(records: Events, numbering: Numbering) -> Events:
     # The day of a strategy that is gone is nobody's.
     is_days = is_gone & (records["event_type"] == EventType.RESTORE_BOUNDS)
     return _sum_columns(records[~is_elsewhere & ~is_days])
+
+
+def _is_traded(parents: Events, numbering: Numbering) -> NDArray[np.bool_]:
+    """Return which parents this session can work; of the others nothing rests, nothing is held."""
+    here = parents["instrument_index"] < numbering.instrument_count
+    named: NDArray[np.bool_] = here & (parents["strategy_index"] < numbering.strategy_count)
+    return named
 
 
 def _refuse_what_is_held(records: Events, numbering: Numbering) -> None:

@@ -317,10 +317,14 @@ PARENT = ExecuteBody(
     method="twap", symbol="BTCUSDT", side="sell", quantity="0.2", minutes=2, request_id="p1"
 )
 ROW = {
-    "number": 41, "instrument_index": 0, "method": "twap", "side": "sell", "qty_lots": 100,
-    "filled_lots": 25, "children": 4, "state": "WORKING", "reason": "NONE", "in_doubt": False,
-    "curve": "NOT_ASKED", "route": "REST at practice",
+    "number": 41, "epoch_low": EPOCH & 0xFF, "instrument_index": 0, "method": "twap",
+    "side": "sell", "qty_lots": 100, "filled_lots": 25, "children": 4, "state": "WORKING",
+    "reason": "NONE", "in_doubt": False, "curve": "NOT_ASKED", "taken_up": 0,
+    "route": "REST at practice",
 }  # fmt: skip
+
+
+TAKEN_UP = ROW | {"number": 7, "epoch_low": (EPOCH - 3) & 0xFF, "taken_up": 1}
 
 
 def test_a_parent_order_goes_out_with_its_numbers_and_is_told_by_its_own(brain: Brain) -> None:
@@ -335,9 +339,9 @@ def test_a_parent_order_goes_out_with_its_numbers_and_is_told_by_its_own(brain: 
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([], "255-7 ended with the session that worked it"),
-        ([{"number": 7, "state": "DONE"}], "255-7 is over: NONE"),
-        ([{"number": 7}], "working as 255-7"),
+        ([], "255-7 is over: it ended in an earlier session"),
+        ([TAKEN_UP | {"state": "DONE"}], "255-7 is over: NONE"),
+        ([TAKEN_UP], "working as 255-7"),
     ],
 )
 def test_a_parent_that_was_asked_for_before_is_told_as_it_stands(
@@ -345,9 +349,8 @@ def test_a_parent_that_was_asked_for_before_is_told_as_it_stands(
 ) -> None:
     """Once one that a killed engine had worked was called working."""
     brain.answer = repeat
-    orders = orders_of(brain)
-    shown = [{**orders._shown({**ROW, **row}, BTC), "order": "255-7"} for row in rows]
-    orders.executions = lambda: shown  # type: ignore[method-assign]  # of the board: other epoch
+    orders = orders_of(brain, (BTC,))
+    write_board(brain.board, msgspec.json.encode(rows))
     told = orders.execute(PARENT, "ana")
     assert (told.status, told.is_known) == (200, True)
     assert told.effect == f"{said}; this request was answered before"

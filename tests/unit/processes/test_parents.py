@@ -14,7 +14,8 @@ from engine.domain.execution.asked import PARENTS_MAX, Method
 from engine.domain.execution.profile import DAYS_MIN, QUARTER_NS, QUARTERS, Shape
 from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.market_state import CLOCK_OFFSET_NS
-from engine.processes.parents import SHOWN_MAX, expected_lots, least_of
+from engine.processes.parent_market import expected_lots, least_of
+from engine.processes.parents import SHOWN_MAX
 from tests.desk_rig import ASK, BID, GENEROUS, of_type
 from tests.parents_rig import EXECUTION, ParentsRig
 
@@ -127,7 +128,7 @@ def test_a_vwap_follows_the_day_that_was_learned_and_says_so(rig: ParentsRig) ->
     assert rig.told(number)[-1] == (WorkState.DONE, StopReason.NONE, 400)
     assert rig.row(number)["curve"] == "LEARNED"
     told = of_type(rig.desk.all_events(), EventType.PARENT_STATE)
-    assert set(told["input_1"].tolist()) == {float(Shape.LEARNED)}
+    assert set(told["liquidity"].tolist()) == {Shape.LEARNED}
 
 
 @pytest.mark.parametrize("state", [TradingState.PAUSED, TradingState.REDUCING])
@@ -207,15 +208,6 @@ def test_no_more_than_so_many_work_at_once(rig: ParentsRig) -> None:
     rig.run(0.5)
     assert rig.row(late)["state"] == "WORKING"
     assert len(rig.shown) <= SHOWN_MAX
-
-
-def test_the_end_of_the_engine_is_the_end_of_a_parent(rig: ParentsRig) -> None:
-    number = rig.execute(Method.TWAP, 40)
-    rig.run(2)
-    rig.parents.end()
-    rig._step()
-    assert rig.told(number)[-1][:2] == (WorkState.ENDED, StopReason.SESSION)
-    assert rig.row(number)["state"] == "ENDED"
 
 
 def test_a_repeated_request_begins_nothing(rig: ParentsRig) -> None:

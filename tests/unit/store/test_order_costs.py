@@ -360,6 +360,13 @@ def test_a_parent_is_the_sum_of_its_childrens_fills_against_its_own_arrival(tmp_
     assert session_costs(directory, "1-10").orders == []
 
 
+def test_a_parent_that_was_taken_up_says_so(tmp_path: Path) -> None:
+    events = [begun(10, 8, time_in_force=2), child(11, 10, 3), filled(3, 1_001, ARRIVED, number=11)]
+    directory = write_session(tmp_path / STATE, *events, strategies=NAMES)
+    ((parent, _),) = session_costs(directory).parents
+    assert parent.strategy == "pov, taken up"
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(990, 1_010)), max_size=9)

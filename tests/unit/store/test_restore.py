@@ -253,3 +253,41 @@ def test_frames_are_no_borders(
         writer.close(is_end=False)
     monkeypatch.setattr(restore, "JOINED_RECORDS", joined)
     assert load_restore_records(cut.parents[1], HERE, NAMES).tobytes() == wanted.tobytes()
+
+
+PARENT = event(
+    EventType.PARENT_STATE, order_sequence=9, epoch_low=1, instrument_index=0, strategy_index=1,
+    order_type=1, order_status=1, side=1, qty_lots=100, input_1=600.0, venue_time_ns=77,
+)  # fmt: skip
+
+
+def test_a_parent_at_work_is_handed_on_before_all_orders(state: Path) -> None:
+    write_session(state, *SESSION_ONE, PARENT)
+
+    records = load_restore_records(state, HERE[::-1], NAMES[::-1])
+
+    kinds = records["event_type"].tolist()
+    assert kinds[:2] == [EventType.RESTORE_LIMITS, EventType.PARENT_STATE]
+    assert kinds.count(EventType.PARENT_STATE) == 1
+    (parent,) = of_kind(records, EventType.PARENT_STATE)
+    assert (parent["instrument_index"], parent["strategy_index"]) == (1, 0)
+    assert (parent["time_in_force"], parent["venue_time_ns"]) == (1, 77)
+    assert kinds[-1] == EventType.RESTORE_END
+
+
+def test_a_parent_of_what_is_not_traded_any_more_is_left_out(state: Path) -> None:
+    write_session(state, PARENT)
+
+    records = load_restore_records(state, (instrument("ETHUSDT"),), NAMES)
+
+    assert len(of_kind(records, EventType.PARENT_STATE)) == 0
+
+
+def test_a_parent_whose_steps_changed_is_stopped(state: Path) -> None:
+    write_session(state, PARENT)
+
+    finer = instrument(qty_exponent=4)
+    (parent,) = of_kind(load_restore_records(state, (finer,), NAMES), EventType.PARENT_STATE)
+
+    assert parent["qty_lots"] == 1_000
+    assert (parent["order_status"], parent["reason"]) == (2, 7)
