@@ -189,7 +189,12 @@ def check_losses(desk: Desk) -> None:
 
 @kernel
 def mark_all(desk: Desk, now_ns: int) -> None:
-    """Mark every instrument that has something at stake, roll the day, check the losses."""
+    """Mark every instrument that has something at stake, roll the day, check the losses.
+
+    Not before the restore has ended: until then there is no equity, only the day's beginning.
+    """
+    if desk.words[Word.RESTORED] == 0:
+        return
     net = net_column(desk)
     for i in range(desk.ledger.shape[0]):
         if desk.positions["lots"][i, net] != 0 or desk.ledger["notional_e8"][i] != 0:

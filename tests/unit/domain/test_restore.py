@@ -110,6 +110,23 @@ def test_fills_known_before_the_restart_are_known_after_it() -> None:
     assert second.tally(Tally.FILLS_DUPLICATE) == 1
 
 
+def test_a_restore_that_takes_seconds_trips_no_limit() -> None:
+    first = connected(daily_loss_ratio_max=0.02, drawdown_ratio_max=0.1)
+    order = first.order(1, 10)
+    first.fill(order, 1, 10, ASK, order_status=OS.FILLED)
+    fold = Fold()
+    fold.add(first.all_events())
+    second = DeskRig(epoch=2)
+    second.desk.limits[0] = first.desk.limits[0]
+    records = fold.restore_records()
+    for record in np.split(records, len(records)):
+        assert second.word(Word.TRIPPED) == 0
+        second.step([record], after_ns=2 * S)
+    second.wait(2.0)
+    assert second.word(Word.TRIPPED) == 0
+    assert second.word(Word.DAY_START_EQUITY_E8) == first.word(Word.DAY_START_EQUITY_E8)
+
+
 def test_a_flattening_that_a_kill_interrupted_goes_on() -> None:
     first = connected()
     order = first.order(1, 10)

@@ -107,7 +107,7 @@ def test_a_list_that_is_cut_says_by_how_many() -> None:
 def test_a_table_keeps_numbers_to_the_right_and_words_to_the_left() -> None:
     lines = table([{"a": "x", "b": "1.5"}, {"a": "long", "b": "10.25"}], ("a", "b"))
     assert lines == ["a         b", "x      1.5", "long  10.25"]
-    mixed = [{"n": 7}, {"n": "-0.125"}, {"n": 12.5}]
+    mixed: list[dict[str, object]] = [{"n": 7}, {"n": "-0.125"}, {"n": 12.5}]
     assert table(mixed, ("n",)) == ["      n", " 7", "-0.125", "12.5000"], "point below point"
     assert table([], ("a",)) == ["a"]
 
