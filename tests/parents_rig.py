@@ -110,7 +110,9 @@ class ParentsRig:
 
     def lose(self, number: int) -> None:
         """Say that nobody knows what became of an order."""
-        self._published(self.desk.report(EventType.ORDER_UNKNOWN, order_sequence=number))
+        self._published(
+            self.desk.report(EventType.ORDER_UNKNOWN, order_sequence=number, epoch_low=1)
+        )
 
     # What is known.
 

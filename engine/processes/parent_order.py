@@ -40,6 +40,7 @@ from engine.domain.execution.work import (
     account,
     advance,
     forget,
+    held_back,
     placed,
     refused,
     seen,
@@ -47,11 +48,13 @@ from engine.domain.execution.work import (
 )
 from engine.domain.fold import Fold
 from engine.domain.order_store import EPOCH_PLACES
+from engine.domain.risk_reasons import RiskReason
 
 # What a parent that waits hears beside words about children it knows.
 FOUND: Final = frozenset(
     {EventType.RESTORE_ORDER, EventType.VENUE_ORDER, EventType.FILL, EventType.ADJUSTMENT}
 )
+_DOUBT: Final = 1 << RiskReason.ORDER_UNKNOWN
 STRANGE: Final = EVENT_APPLIED | EVENT_FOREIGN  # a fill of no order of ours, booked
 SETTLED_LISTED_MAX: Final = 32  # children that are settled and still listened for
 Events = NDArray[np.void]
@@ -238,7 +241,9 @@ class ParentOrder:
         is_newest = event["request_id"][0] == self.draft_id
         is_refused = event["order_sequence"][0] == 0 and self.work.drafted_lots > 0
         if is_ours and is_newest and is_refused and self._plan is not None:
-            self.work = refused(self._plan, self.work)
+            # What is in doubt the venue settles, however long that takes: its span is the bound.
+            is_held = int(event["refusal_mask"][0]) == _DOUBT
+            self.work = held_back(self.work) if is_held else refused(self._plan, self.work)
 
     @staticmethod
     def _key(event: Events) -> int:

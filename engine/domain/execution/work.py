@@ -246,6 +246,11 @@ def refused(plan: Plan, work: Work) -> Work:
     return stopped(work, StopReason.REFUSED) if is_spent else work
 
 
+def held_back(work: Work) -> Work:
+    """Return the state after the drafted child was not sent for now: no refusal of the parent."""
+    return work._replace(drafted_lots=0)
+
+
 def forget(work: Work, child: ChildOrder) -> Work:
     """Return the state that carries a settled child's fills itself; it is listed no more."""
     assert child.is_settled, child

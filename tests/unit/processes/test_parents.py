@@ -185,6 +185,18 @@ def test_a_gate_that_stays_shut_ends_it_with_a_reason() -> None:
         rig.close()
 
 
+def test_doubt_holds_it_and_its_end_lets_it_go_on(rig: ParentsRig) -> None:
+    rig.silent = True
+    rig.lose(rig.desk.order(1, 5))
+    number = rig.execute(Method.TWAP, 40, input_0=60.0)
+    rig.run(20)
+    assert len(rig.children(number)) == 0
+    assert rig.row(number)["state"] == "WORKING"
+    rig.silent = False
+    rig.run(45)
+    assert rig.told(number)[-1] == (WorkState.DONE, StopReason.NONE, 40)
+
+
 def test_what_nobody_answers_is_doubt_and_is_not_sent_twice(rig: ParentsRig) -> None:
     number = rig.execute(Method.TWAP, 40, input_2=0.5)
     rig.silent = True
