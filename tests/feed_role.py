@@ -90,12 +90,12 @@ class FeedRole:
             self.events_reader.advance(first + count)
         return slots[: max(count, 0)]
 
-    def wait(self, what: str, condition: Callable[[], Any]) -> None:
+    def wait(self, what: str, condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> None:
         """Drain until a condition holds."""
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + deadline_s
         while not condition():
             assert self.process.poll() is None, f"the feed ended while waiting for {what}"
-            assert time.monotonic() < deadline, f"waited {DEADLINE_S} s for {what}"
+            assert time.monotonic() < deadline, f"waited {deadline_s} s for {what}"
             self.drain()
             time.sleep(0.005)
 

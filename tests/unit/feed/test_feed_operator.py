@@ -33,7 +33,7 @@ from engine.venues.binance.routing import Subscription
 from ringbuffer import layout
 from ringbuffer.segment import Segment
 from tests.exchange_process import PracticeExchange
-from tests.feed_role import FeedRole
+from tests.feed_role import DEADLINE_S, FeedRole
 from tests.unit.feed.test_feed_failover import Running, hosts_up
 
 NAMES = itertools.count()
@@ -324,7 +324,8 @@ def test_a_switch_and_back_cuts_nothing_and_blocks_nothing(
             assert (outcome.accepted, panel.carried_by()) == (True, line), outcome
             assert "already" in panel.switch(line).effect
             feed.wait("both", lambda: hosts_up(running) == {first, second})
-            feed.wait(f"{line} alone", partial(is_alone, running, host))
+            # In time for 30 s in a row: a machine that stalls begins them anew.
+            feed.wait(f"{line} alone", partial(is_alone, running, host), 5 * DEADLINE_S)
             assert running.board()["carried_by"] == line
             running.trades_after(10)
         assert running.missing() == {0: 0, 1: 0, 2: 0}
@@ -332,7 +333,7 @@ def test_a_switch_and_back_cuts_nothing_and_blocks_nothing(
         lost = [Liveness.CONNECTING, Liveness.SYNCING, Liveness.INVALID]
         assert not changes[changes["aux"] == Channel.QUOTE].size
         assert not (changes["liveness"][:, None] == lost).any()
-        assert feed.counter("incidents_total") == 0
+        assert {row["what"] for row in running.incidents()} <= {"late"}
         assert feed.counter("rejected_total") == 0
         faults = [int(row["reason"]) for row in feed.events() if row["instrument_index"] == -1]
         assert faults.count(FeedFault.LINES_SWITCHED) == 2
