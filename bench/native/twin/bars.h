@@ -8,9 +8,12 @@ using Series = double[SERIES_COLUMNS][2 * SERIES_BARS];
 
 // Take over a closed bar: what it brings, and what is computed from it once for all windows.
 inline void push_bar(Series &series, i64 number, const Bar &bar) {
-    if (number > 0 && (number & (SERIES_BARS - 1)) == 0)
+    if (number > 0 && (number & (SERIES_BARS - 1)) == 0) {
         for (double (&column)[2 *SERIES_BARS] : series)
             std::memcpy(column, column + SERIES_BARS, SERIES_BARS * sizeof(double));
+        for (i64 at = 0; at < SERIES_BARS; ++at)
+            series[VOLUME_SUM][at] -= series[VOLUME_SUM][2 * SERIES_BARS - 1];
+    }
     const i64 place = place_of(number);
     const double open = double(bar.open_ticks), close = double(bar.close_ticks);
     const double high = double(bar.high_ticks), low = double(bar.low_ticks);
@@ -26,6 +29,7 @@ inline void push_bar(Series &series, i64 number, const Bar &bar) {
     series[RETURN][place] = (close - before) / before;
     series[TRUE_RANGE][place] = std::max(high, before) - std::min(low, before);
     series[TYPICAL][place] = (high + low + close) / 3.0;
+    series[VOLUME_SUM][place] = series[VOLUME_SUM][place - 1] + double(bar.volume_lots);
 }
 
 inline void update_atr(Timeframe &tf, i64 number, double range) {

@@ -35,7 +35,6 @@ def twin() -> twin_build.Twin:
     return twin_build.Twin("g++")
 
 
-@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(
     "numbers",
