@@ -241,4 +241,4 @@ async def open_order_side(exchange: Exchange, **options: Json) -> AsyncIterator[
         yield side
     finally:
         await side.stop()
-    assert side.faults == []
+    assert side.faults == [], side.faults

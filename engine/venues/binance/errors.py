@@ -78,6 +78,7 @@ ROWS: Final[tuple[tuple[type[VenueError], tuple[int, ...]], ...]] = (
 KIND_OF: Final[Mapping[int, type[VenueError]]] = {
     code: kind for kind, codes in ROWS for code in codes
 }
+REFUSED: Final = 400  # as an order alone is refused
 UNKNOWN_STATUS = frozenset({408, 500, 502, 504})
 RATE_STATUS = frozenset({418, 429})
 RETRY_AFTER_S = 30.0  # when the venue does not say
@@ -112,6 +113,15 @@ def classify(response: Response) -> VenueError | None:
             message, retry_after_s=retry_after_s(response), code=code, http_status=status
         )
     return _kind(response, refusal)(message, code=code, http_status=status)
+
+
+def classify_row(row: bytes) -> VenueError | None:
+    """Return the error a row of an answer about several orders stands for; None: it is an order."""
+    try:
+        code = _REFUSAL.decode(row).code
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        code = 0  # whoever reads the order says what is wrong
+    return classify(Response(REFUSED, {}, row)) if code else None
 
 
 def retry_after_s(response: Response) -> float:

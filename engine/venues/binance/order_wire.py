@@ -30,6 +30,7 @@ from engine.venues.order_records import Command
 from native_ext import _native
 
 ORDER_PATH: Final = "/fapi/v1/order"
+BATCH_PATH: Final = "/fapi/v1/batchOrders"
 ALL_ORDERS_PATH: Final = "/fapi/v1/allOpenOrders"
 RECV_WINDOW_MS: Final = 5_000
 # Where two orders of the account meet the venue drops the one that rests; its default for orders,
@@ -130,6 +131,13 @@ class OrderEncoder:
         """Return a request about one order over HTTP: DELETE, GET or PUT."""
         tail = self._order_tail if method == "PUT" else self._tail
         return self._signed(method, ORDER_PATH, encode_query(params), venue_ms, tail)
+
+    def encode_cancels(self, commands: Sequence[Command], venue_ms: int) -> bytes:
+        """Return the request that cancels several orders of an instrument, by the venue's ids."""
+        ids = ",".join(str(command.venue_order_id) for command in commands)
+        symbol = self._instruments[commands[0].instrument_index].symbol
+        query = encode_query({"symbol": symbol, "orderIdList": f"[{ids}]"})
+        return self._signed("DELETE", BATCH_PATH, query, venue_ms, self._tail)
 
     def encode_cancel_all(self, instrument_index: int, venue_ms: int) -> bytes:
         """Return the request that cancels every open order of an instrument."""

@@ -4,7 +4,7 @@
           NEW        order_sender    one write, then by the answer
                      conditional     what waits for a price, at a desk of its own
                      order_line      or written by the kernel thread, and followed from there
-          CANCEL     order_errands   most urgent work of the process
+          CANCEL     order_cancels   most urgent work of the process
           REPLACE    order_errands   an amendment under the same name
           FETCH      order_errands   one order, or the whole account as one consistent picture
                      user_stream     fills and changes, pushed
@@ -26,6 +26,7 @@ from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import AccountFetcher
 from engine.venues.binance.account_terms import require_one_way_mode, set_terms
 from engine.venues.binance.conditional import ConditionalDesk, waits_at_the_desk
+from engine.venues.binance.order_cancels import OrderCancels
 from engine.venues.binance.order_context import Emit, Offload, OrderContext, reason_of
 from engine.venues.binance.order_errands import OrderErrands
 from engine.venues.binance.order_line import KernelLine
@@ -61,6 +62,7 @@ class BinanceOrders:
         )
         self._desk = ConditionalDesk(context)
         self._errands = OrderErrands(context, fetcher, self._desk)
+        self._cancels = OrderCancels(context, fetcher, self._desk, self._errands.look_up)
         self._funding = fetcher.funding
         self._applied = fetcher.applied
         self._epoch_low = account.epoch & EPOCH_LOW_MASK
@@ -168,11 +170,11 @@ class BinanceOrders:
         elif command.event_type == EventType.COMMAND_NEW:
             self._sender.submit(command)
         elif command.event_type == EventType.COMMAND_CANCEL:
-            self._errands.cancel(command)
+            self._cancels.cancel(command)
         elif command.event_type == EventType.COMMAND_REPLACE:
             self._errands.replace(command)
         elif command.event_type == EventType.COMMAND_CANCEL_ALL:
-            self._errands.cancel_all(command)
+            self._cancels.cancel_all(command)
         elif command.event_type == EventType.COMMAND_FETCH and command.order_sequence > 0:
             self._errands.query(command)
         elif command.event_type == EventType.COMMAND_FETCH:
