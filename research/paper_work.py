@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from engine.domain.codes import (
     TimeInForce,
 )
 from engine.domain.execution.parent import Place
+from engine.domain.execution.routed import Best
+from engine.domain.execution.router import Table
 from engine.domain.execution.work import (
     OVER,
     ChildOrder,
@@ -39,6 +41,9 @@ from engine.venues.paper.orders import PaperOrders
 from engine.venues.paper.queue import QueueModel
 from engine.venues.paper.reports import PaperTerms
 from engine.venues.venue import MarketDataVenue
+
+if TYPE_CHECKING:
+    from research.tape_routes import TapeRoutes
 
 Records = NDArray[np.void]
 MS_NS: Final = 1_000_000
@@ -73,6 +78,7 @@ class Working:
         self._own_lots = self._market_lots = 0
         self._touch = (0, 0)
         self.now_ns = self.began_ns = 0
+        self._routes = self._asked_routes(instruments, terms)
         self.executions: list[Execution] = []
         paper = PaperTerms(
             terms.taker_fee_ppm, terms.maker_fee_ppm, terms.latency_ns, 0, "r", 1, terms.queue
@@ -86,6 +92,15 @@ class Working:
             self._hear,
             monotonic_ns=lambda: self.now_ns,
         )
+
+    def _asked_routes(self, instruments: Sequence[Instrument], terms: Terms) -> TapeRoutes | None:
+        """Return the router's table where the algorithm asks it; None: it needs no kernels."""
+        if not isinstance(self._plan.algorithm, Best):
+            return None
+        from research.tape_routes import TapeRoutes
+
+        fees = (terms.maker_fee_ppm, terms.taker_fee_ppm)
+        return TapeRoutes(instruments, *fees, now_ns=lambda: self.now_ns)
 
     def read(self) -> Iterator[tuple[Records, bool]]:
         """Yield the records that the account has not seen."""
@@ -118,20 +133,29 @@ class Working:
         trades = own[own["record_type"] == RecordType.TRADE]
         quotes = own[own["record_type"] == RecordType.QUOTE]
         self._pending.append(records)
+        if self._routes is not None:
+            self._routes.take(records)
         self.now_ns = int(records["receive_time_ns"][-1])
         if quotes.size:
             self._touch = int(quotes["bid_price_ticks"][-1]), int(quotes["ask_price_ticks"][-1])
-            self.began_ns = self.began_ns or self.now_ns
+            if self.now_ns >= self._plan.bounds.start_ns:
+                self.began_ns = self.began_ns or self.now_ns
         if self.began_ns:
             self._market_lots += int(trades["qty_lots"].sum())
 
     def act(self) -> None:
         """Let the order look, and obey it."""
         bid_ticks, ask_ticks = self._touch
-        market = Market(bid_ticks, ask_ticks, self._market_lots + self._own_lots)
+        market = Market(bid_ticks, ask_ticks, self._market_lots + self._own_lots, self._table())
         children = list(self._children.values())
         self._work, intent = advance(self._plan, self._work, children, market, self.now_ns)
         self._obey(intent)
+
+    def _table(self) -> Table | None:
+        algorithm = self._plan.algorithm
+        if self._routes is None or not isinstance(algorithm, Best):
+            return None
+        return self._routes.table(self._index, algorithm.patience_ns)
 
     def withdraw(self) -> None:
         """End it: what works is cancelled and nothing more is sent."""

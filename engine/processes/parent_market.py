@@ -1,7 +1,7 @@
-"""What a parent order sees of the market, in the brain process: touch, traded lots, least order.
+"""What a parent order sees of the market, in the brain process: touch and traded lots.
 
-Quotes and trades come from the market ring, which is observed and held back for nobody; bars and
-instruments from the kernel thread's state, read while it works.
+Quotes and trades come from the market ring, which is observed and held back for nobody; bars from
+the kernel thread's state, read while it works.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.codes import RecordType
-from engine.domain.execution.asked import NS_PER_S, Least
+from engine.domain.execution.asked import NS_PER_S
 from engine.domain.execution.work import Market
 from engine.domain.records import MARKET_DTYPE
 from engine.domain.state import State
@@ -22,7 +22,6 @@ RECORDS_PER_LOOK: Final = 4_096
 LOOKS_MAX: Final = 16  # pieces of a ring taken in one turn
 BARS_EXPECTED: Final = 10  # closed minutes that say what volume to expect
 MINUTE_NS: Final = 60_000_000_000
-ABOVE_LEAST: Final = 1.05  # a price may move before a child of the least worth is sent
 Records = NDArray[np.void]
 
 
@@ -70,16 +69,6 @@ class MarketWatch:
     def close(self) -> None:
         """Let go of the ring."""
         self._observer.close()
-
-
-def least_of(state: State, index: int, mid_ticks: float) -> Least:
-    """Return the smallest order of an instrument the venue takes, by quantity and by worth."""
-    row = state.market.instruments[index]
-    lots = max(int(row["min_qty_lots"]), 1)
-    lot_e8 = mid_ticks * int(row["unit_e8"])
-    if lot_e8 > 0:
-        lots = max(lots, int(-(-ABOVE_LEAST * int(row["min_notional_e8"]) // lot_e8)))
-    return Least(lots)
 
 
 def expected_lots(state: State, index: int, span_s: float) -> int:

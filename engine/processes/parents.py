@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.codes import EVENT_APPLIED, EventType, Role, TimeInForce, TradingState
-from engine.domain.execution.asked import NS_PER_S, PARENTS_MAX, Method
+from engine.domain.execution.asked import NS_PER_S, PARENTS_MAX, Method, least_of
 from engine.domain.execution.curve import Curve
 from engine.domain.execution.kept import Identity, Kept, begun, told
 from engine.domain.execution.parent import Child, Place
@@ -38,7 +38,7 @@ from engine.domain.risk import channels_live
 from engine.domain.state import State
 from engine.domain.words import Word
 from engine.processes.outside_records import OutsideOrder, pack_outside
-from engine.processes.parent_market import LOOKS_MAX, MarketWatch, expected_lots, least_of
+from engine.processes.parent_market import LOOKS_MAX, MarketWatch, expected_lots
 from engine.processes.parent_order import ParentOrder, Progress
 from engine.processes.volume_profiles import VolumeProfiles
 from ringbuffer.ring import Observer, Ring
@@ -204,7 +204,7 @@ class Parents:
             curve = None
             if kept.asked.method is Method.VWAP:
                 kept, curve = self._with_volume(kept, start_ns)
-            least = least_of(self._state, index, kept.mid_ticks)
+            least = least_of(self._state.market.instruments[index], kept.mid_ticks)
             expected = kept.expected_lots
             plan = kept.asked.plan(least, start_ns, curve=curve, expected_lots=expected)
         except ValueError:  # as the market is now it cannot be done

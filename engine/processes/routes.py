@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.codes import TradingState
-from engine.domain.execution.asked import NS_PER_S
+from engine.domain.execution.asked import NS_PER_S, least_of
 from engine.domain.execution.parent import PPM
 from engine.domain.execution.routed import reckoned, said
 from engine.domain.execution.router import (
@@ -39,7 +39,7 @@ from engine.domain.instrument_row import E8
 from engine.domain.market_state import INSTRUMENTS_KNOWN, MAKER_FEE_PPM, TAKER_FEE_PPM
 from engine.domain.state import State
 from engine.domain.words import Word
-from engine.processes.parent_market import MINUTE_NS, expected_lots, least_of
+from engine.processes.parent_market import MINUTE_NS, expected_lots
 from engine.telemetry import BRAIN_HISTOGRAMS
 from ringbuffer.counters import HISTOGRAM_MAX, CounterPage, summarise
 
@@ -184,7 +184,7 @@ class Routes:
             impact_ppm=(ask - bid) * PPM // bid if bid else 0,  # as an entry's slippage is weighed
             traded_lots=self._traded_lots(index, patience_ns),
             drift_ppm=self._drift_ppm(index, patience_ns, (bid + ask) / 2),
-            least_lots=least_of(self._state, index, (bid + ask) / 2).lots,
+            least_lots=least_of(market.instruments[index], (bid + ask) / 2).lots,
         )
 
     @property

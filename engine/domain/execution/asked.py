@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from engine.domain.execution.algorithms import (
     Hiding,
     Iceberg,
@@ -28,6 +30,7 @@ PARENTS_MAX: Final = 16  # at work at once
 STEPS: Final = 30  # of a shortfall schedule
 GRACE_S: Final = 30.0  # after a schedule's end, for what is then taken
 PAUSE_NS: Final = 250_000_000  # least time between two children
+ABOVE_LEAST: Final = 1.05  # a price may move before a child of the least worth is sent
 REFUSALS_MAX: Final = 40  # in a row: ten seconds of a gate that stays shut
 
 
@@ -51,6 +54,20 @@ class Least(NamedTuple):
 
     lots: int = 1
     step_lots: int = 1
+
+
+def least_of(instrument: np.void, mid_ticks: float) -> Least:
+    """Return the smallest order of an instrument the venue takes, by quantity and by worth.
+
+    Args:
+        instrument: a row of INSTRUMENT_DTYPE.
+        mid_ticks: what a lot is worth; 0: not known.
+    """
+    lots = max(int(instrument["min_qty_lots"]), 1)
+    lot_e8 = mid_ticks * int(instrument["unit_e8"])
+    if lot_e8 > 0:
+        lots = max(lots, int(-(-ABOVE_LEAST * int(instrument["min_notional_e8"]) // lot_e8)))
+    return Least(lots)
 
 
 class Asked(NamedTuple):

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.domain.codes import EVENT_POST_ONLY, EventType, TimeInForce, TradingState
-from engine.domain.execution.asked import PARENTS_MAX, Method
+from engine.domain.execution.asked import PARENTS_MAX, Method, least_of
 from engine.domain.execution.profile import DAYS_MIN, QUARTER_NS, QUARTERS, Shape
 from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.market_state import CLOCK_OFFSET_NS
-from engine.processes.parent_market import expected_lots, least_of
+from engine.processes.parent_market import expected_lots
 from engine.processes.parents import SHOWN_MAX
 from tests.desk_rig import ASK, BID, GENEROUS, of_type
 from tests.parents_rig import EXECUTION, ParentsRig
@@ -234,11 +234,12 @@ def test_the_least_order_is_by_worth_too(rig: ParentsRig) -> None:
     state = rig.desk.state
     state.market.instruments["min_notional_e8"][0] = 100 * 100_000_000
     mid = (BID + ASK) / 2
-    least = least_of(state, 0, mid)
+    row = state.market.instruments[0]
+    least = least_of(row, mid)
     unit = int(state.market.instruments["unit_e8"][0])
     assert least.lots * mid * unit >= 100 * 100_000_000
     assert (least.lots - 1) * mid * unit < 106 * 100_000_000
-    assert least_of(state, 0, 0.0).lots == 1
+    assert least_of(row, 0.0).lots == 1
 
 
 @settings(max_examples=15, deadline=None)

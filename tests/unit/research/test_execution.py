@@ -10,17 +10,22 @@ import pytest
 from bench.sides.paper_side import PaperSide, TwoVenues
 from engine.domain.codes import RecordType
 from engine.domain.execution.algorithms import Iceberg, Participation, Peg, Scheduled
+from engine.domain.execution.asked import Asked, Least, Method
 from engine.domain.execution.curve import even, shortfall
 from engine.domain.execution.parent import PPM, Algorithm, Parent
+from engine.domain.execution.router import Health
 from engine.domain.execution.work import CHILDREN_MAX, Bounds, Plan
 from engine.domain.instrument_row import Instrument
 from engine.domain.records import MARKET_DTYPE
+from engine.store.execution_costs import Costs
 from engine.venues.paper.queue import QueueModel
 from exchange.generator import Generator
 from research import execution
 from research.paper_work import MS_NS, Records, Terms, Working, worked
+from research.tape_routes import TapeRoutes
 from tests.tape_builders import WALL_NS, write_tape
 
+S = 1_000_000_000
 SPAN_NS = 40_000_000_000
 LOTS = 2_000
 
@@ -131,6 +136,88 @@ def test_an_order_withdrawn_sends_nothing_more() -> None:
     assert not order._children
 
 
+# -- routed ----------------------------------------------------------------------------------------
+
+# Of the minute on the venue's clock that closes within the recording something is known then.
+ROUTED = RECORDS.copy()
+ROUTED["venue_time_ns"] += WALL_NS
+KNOWN_NS = (60 - WALL_NS // S % 60 + 5) * S
+PATIENCE_NS = 4 * S
+
+
+def routed(begin_ns: int, side: int = 1, lots: int = 300, size: int = 997) -> tuple[Working, Costs]:
+    """Return an order that the router sends, begun at a time of the recording, and its costs."""
+    asked = Asked(Method.BEST, side, lots, span_s=10, patience_s=4)
+    cut = [ROUTED[first : first + size] for first in range(0, len(ROUTED), size)]
+    return worked(cut, INSTRUMENTS, 0, asked.plan(Least(), begin_ns))
+
+
+def known_at(time_ns: int) -> tuple[Records, TapeRoutes]:
+    """Return the first instrument's records up to a time, and the table that knows all of them."""
+    seen = ROUTED[ROUTED["receive_time_ns"] <= time_ns]
+    routes = TapeRoutes(INSTRUMENTS, 200, 500, lambda: time_ns)
+    routes.take(seen)
+    return seen[seen["instrument_index"] == 0], routes
+
+
+def test_the_table_is_what_the_recording_says_up_to_then() -> None:
+    seen, routes = known_at(KNOWN_NS)
+    table = routes.table(0, PATIENCE_NS)
+    (row,) = table.rows
+    quote = seen[seen["record_type"] == RecordType.QUOTE][-1]
+    assert row.health is Health.READY
+    assert (row.bid_e8, row.ask_e8) == (
+        int(quote["bid_price_ticks"]) * table.tick_e8,
+        int(quote["ask_price_ticks"]) * table.tick_e8,
+    )
+    assert (row.bid_lots, row.ask_lots) == (quote["bid_qty_lots"], quote["ask_qty_lots"])
+    assert row.touch_age_ns == KNOWN_NS - quote["receive_time_ns"]
+    assert (row.maker_ppm, row.taker_ppm, row.latency_ns) == (200, 500, 0)
+    trades = seen[seen["record_type"] == RecordType.TRADE]
+    minute = trades["venue_time_ns"] // (60 * S)
+    closed = int(trades["qty_lots"][minute == minute[0]].sum())
+    assert minute[-1] == minute[0] + 1
+    assert row.traded_lots == round(closed * PATIENCE_NS / (60 * S))
+    assert row.drift_ppm > 0
+
+
+def test_nothing_of_later_is_known_before() -> None:
+    (row,) = known_at(S)[1].table(0, PATIENCE_NS).rows
+    assert (row.traded_lots, row.drift_ppm) == (0, 0)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_router_takes_until_it_knows_what_trades_and_then_rests(side: int) -> None:
+    order, costs = routed(0, side)
+    assert order.is_over
+    assert (costs.filled_lots, costs.maker_lots) == (300, 0)
+    order, costs = routed(KNOWN_NS, side)
+    assert order.is_over
+    assert costs.filled_lots == 300
+    assert costs.maker_lots > 0
+    assert min(one.time_ns for one in order.executions) >= order.began_ns >= KNOWN_NS
+
+
+def test_routed_or_not_how_records_are_cut_changes_nothing() -> None:
+    assert routed(KNOWN_NS, size=311)[1] == routed(KNOWN_NS, size=5_000)[1]
+
+
+def test_an_order_that_begins_later_arrives_then_and_counts_what_trades_from_then() -> None:
+    order, costs = worked(batches(), INSTRUMENTS, 0, begun_at(20 * S))
+    assert order.began_ns >= 20 * S
+    assert order.executions[0].time_ns > order.began_ns
+    mine = RECORDS[RECORDS["instrument_index"] == 0]
+    later = mine[mine["receive_time_ns"] >= 20 * S]
+    market = int(later["qty_lots"][later["record_type"] == RecordType.TRADE].sum())
+    assert 0 < costs.filled_lots * PPM <= 200_000 * (market + costs.filled_lots)
+
+
+def begun_at(start_ns: int) -> Plan:
+    """Return a participation that begins at a time of the recording."""
+    bounds = Bounds(start_ns, start_ns + 3_600 * S, CHILDREN_MAX)
+    return Plan(Parent(1, 10**9), ALGORITHMS["pov"], bounds.checked())
+
+
 @pytest.fixture
 def tape(tmp_path: Path) -> Path:
     shifted = RECORDS.copy()
@@ -158,6 +245,8 @@ def test_the_command_says_what_it_cost(
         (["BTCUSDT", "--lots", "0"], 2),
         (["BTCUSDT", "--lots", "5", "--algorithm", "shortfall", "--urgency", "-1"], 2),
         (["BTCUSDT", "--lots", "5", "--minutes", "0"], 2),
+        (["BTCUSDT", "--lots", "5", "--after-minutes", "90"], 3),
+        (["BTCUSDT", "--lots", "5", "--algorithm", "best", "--display", "9"], 2),
     ],
 )
 def test_what_cannot_be_worked_is_one_sentence(
