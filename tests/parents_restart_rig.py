@@ -7,11 +7,14 @@ dies with the session.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from engine.domain.codes import EVENT_POST_ONLY, EventType, OrderStatus, TimeInForce
 from engine.domain.execution.kept import KeptParents
 from engine.domain.fold import Fold
+from engine.domain.market_state import CLOCK_OFFSET_NS, MAKER_FEE_PPM, TAKER_FEE_PPM
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.words import Word
 from engine.processes.brain_words import STEP_REPORTS_MAX
@@ -24,6 +27,7 @@ from tests.desk_rig import GENEROUS, MS, DeskRig, make_event
 from tests.parents_rig import ParentsRig
 
 S = 1_000_000_000
+FEES = 200, 500  # maker's and taker's, parts of a million
 WALL_NS = 1_790_000_000 * S
 ROUNDS = 12  # of fetches and lookups until a session agrees with the venue
 Key = tuple[int, int]  # number and epoch_low
@@ -43,13 +47,14 @@ class Truth:
 class RestartRig(ParentsRig):
     """Sessions one after the other of one account."""
 
-    def __init__(self) -> None:
-        """Begin the first session."""
+    def __init__(self, profile: Path | None = None, wall_ns: int = WALL_NS) -> None:
+        """Begin the first session, with a file of day profiles and a wall clock at boot."""
+        self.profile = profile
         self.venue: dict[Key, Truth] = {}
         self.deaf = False  # the venue acts and nobody hears of it
         self.doubted = 0  # orders in doubt in the instrument when a session begins
         self.strange_lots = 0  # held at the venue by nobody's order
-        self.wall_ns = WALL_NS
+        self.wall_ns = wall_ns
         super().__init__()
         self._listen(self.desk)
 
@@ -105,7 +110,10 @@ class RestartRig(ParentsRig):
     def _listen(self, desk: DeskRig) -> None:
         if desk.epoch == 1:
             self.parents.close()
-        self.profiles = VolumeProfiles(desk.state, None)
+        desk.state.market.progress[CLOCK_OFFSET_NS] = self.wall_ns
+        desk.state.market.progress[MAKER_FEE_PPM], desk.state.market.progress[TAKER_FEE_PPM] = FEES
+        desk.state.market.hot["bid_qty_lots"], desk.state.market.hot["ask_qty_lots"] = 40, 60
+        self.profiles = VolumeProfiles(desk.state, self.profile)
         self.routes = Routes(
             "practice", desk.state, self.page, self._show_table, lambda: self.desk.now_ns
         )

@@ -90,14 +90,17 @@ class ParentOrder:
         self._draft_count = kept.child_count
         self.routed: Choice | Refusal | None = None  # what the router said last
 
-    def set_to_work(self, kept: Kept, plan: Plan | None) -> None:
+    def set_to_work(self, kept: Kept, plan: Plan | None, now_ns: int) -> None:
         """Work it by a plan from now on.
 
         Args:
             kept: with what was not known before.
             plan: how it is worked; None: it cannot be, and is over.
+            now_ns: of its plan's clock.
         """
         self.kept, self._plan = kept, plan
+        # How long a child of before has rested nobody remembers: its patience begins anew.
+        self._placed_ns = {key: then or now_ns for key, then in self._placed_ns.items()}
         self._forget_settled()
         if plan is None:
             self.end(StopReason.SESSION if kept.taken_up else StopReason.REFUSED)

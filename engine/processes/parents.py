@@ -209,7 +209,7 @@ class Parents:
             plan = kept.asked.plan(least, start_ns, curve=curve, expected_lots=expected)
         except ValueError:  # as the market is now it cannot be done
             plan = None
-        parent.set_to_work(kept, plan)
+        parent.set_to_work(kept, plan, self._now_ns())
 
     def _with_volume(self, kept: Kept, start_ns: int) -> tuple[Kept, Curve | None]:
         """Return a VWAP with what it expects of the market, and the curve; None: even."""

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from engine.domain.codes import EventType
+from engine.domain.execution.profile import DAYS_MIN, QUARTERS
 from engine.domain.execution.work import StopReason, WorkState
+from engine.processes.volume_profiles import PROFILE_FILE
 from engine.store.journal import SOURCE_EVENTS_BRAIN
 from engine.store.reader import read_batches
 from engine.store.verify import verify_session
@@ -22,6 +24,7 @@ from tests.exchange_process import PracticeExchange
 __all__ = ["exchange", "name"]  # fixtures
 
 QTY = 0.06
+STATE = "practice-practice-paper"  # of the venue, the account and the mode
 TWAP = {"method": "twap", "symbol": "BTCUSDT", "side": "buy", "quantity": str(QTY)}
 
 
@@ -113,6 +116,60 @@ def test_a_parent_goes_on_after_each_death_and_fills_what_was_asked(
     assert replayed["identical"], "of the last session, which nobody killed"
     story = aegis(tmp_path, "why", order).stdout
     assert "taken_up" in story, story
+
+
+@pytest.mark.slow
+def test_a_learned_curve_and_a_routed_parent_go_on_after_a_death(
+    tmp_path: Path, exchange: PracticeExchange, name: str
+) -> None:
+    learn(tmp_path / "state" / STATE, "BTCUSDT")
+    options = ("--exchange", exchange.url, "--name", name, "--json")
+    engine = Engine(tmp_path, *options)
+    try:
+        pids = engine.wait_ready()["pids"]
+        words = {"side": "buy", "patience_s": 1}
+        asked: dict[str, dict[str, Any]] = {
+            "vwap": {"symbol": "BTCUSDT", "quantity": str(QTY), "minutes": 1.0},
+            "best": {"symbol": "ETHUSDT", "quantity": "0.6", "minutes": 0.7, "display": "0.03"},
+        }
+        orders = {}
+        for method, own in asked.items():
+            status, told = tell(engine, "execute_order", method=method, **words, **own)
+            assert status == 200, told
+            orders[method] = told["order"]
+        wait_for("both to begin", lambda: all(filled_by(engine, it) for it in orders.values()))
+        assert parents_of(engine)[orders["vwap"]]["curve"] == "learned"
+        end_by("all", engine, pids)
+    finally:
+        engine.kill()
+    engine = Engine(tmp_path, *options)
+    try:
+        engine.wait_ready()
+        for order in orders.values():
+            wait_for("its end", lambda o=order: parents_of(engine)[o]["state"] == "DONE", 150)
+            assert parents_of(engine)[order]["taken_up"] == 1
+        assert parents_of(engine)[orders["vwap"]]["curve"] == "learned"
+        assert parents_of(engine)[orders["best"]]["route"].endswith(" at practice")
+        code, output, errors = engine.terminate()
+    finally:
+        engine.kill()
+    assert code == 0, errors
+    assert json.loads(output)["exchange_agrees"] is True
+    children = orders_of(exchange, EXECUTION)
+    for own in asked.values():
+        filled = sum(
+            float(row["executedQty"]) for row in children if row["symbol"] == own["symbol"]
+        )
+        assert filled == pytest.approx(float(own["quantity"]))
+    assert len({row["clientOrderId"] for row in children}) == len(children)
+    assert all(verify_session(journal).is_intact for journal in journals(tmp_path))
+
+
+def learn(directory: Path, symbol: str) -> None:
+    """Leave a day of an instrument for an engine to know, the same in every quarter of an hour."""
+    directory.mkdir(parents=True)
+    day = {"contracts": [900.0] * QUARTERS, "days": [DAYS_MIN] * QUARTERS}
+    (directory / PROFILE_FILE).write_text(json.dumps({symbol: day}))
 
 
 @pytest.mark.slow
