@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.domain.codes import EVENT_POST_ONLY, EventType, OrderStatus, TimeInForce
 from engine.domain.execution.kept import KeptParents
+from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.fold import Fold
 from engine.domain.market_state import CLOCK_OFFSET_NS, MAKER_FEE_PPM, TAKER_FEE_PPM
 from engine.domain.records import EVENT_DTYPE
@@ -32,6 +33,12 @@ WALL_NS = 1_790_000_000 * S
 ROUNDS = 12  # of fetches and lookups until a session agrees with the venue
 Key = tuple[int, int]  # number and epoch_low
 CLOSED = {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED}
+
+
+def end_untraded(states: np.ndarray) -> None:
+    """End what is handed on as a start does whose session does not trade any of it, in place."""
+    states["order_status"], states["reason"] = WorkState.ENDED, StopReason.UNTRADED
+    states["instrument_index"], states["text"] = -1, b"GONEUSDT"
 
 
 class Truth:
@@ -62,12 +69,15 @@ class RestartRig(ParentsRig):
         """Return the wall clock, which lasts over a boot."""
         return self.wall_ns + self.desk.now_ns
 
-    def restart(self, away_s: float = 1.0, *, is_heard: bool = True) -> None:
+    def restart(
+        self, away_s: float = 1.0, *, is_heard: bool = True, is_traded: bool = True
+    ) -> None:
         """Kill the session and start the next, on a machine that booted meanwhile.
 
         Args:
             away_s: how long nobody is there.
             is_heard: whether the parents hear what the kernel's last step said.
+            is_traded: whether the next session trades what the parents work in.
         """
         if is_heard:
             self.parents.look()
@@ -78,6 +88,8 @@ class RestartRig(ParentsRig):
         kept.add(events, self.wall_ns)
         restored = fold.restore_records()
         states = kept.records(fold.known.orders, restored, frozenset())
+        if not is_traded:
+            end_untraded(states)
         self._sent.clear()
         self.close()
         self.deaf = self.silent = False

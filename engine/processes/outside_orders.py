@@ -22,7 +22,7 @@ from engine.domain.codes import EVENT_QUESTION, EventType, OrderStatus, Role, Tr
 from engine.domain.execution.asked import PARENTS_MAX
 from engine.domain.execution.router import RuledOut
 from engine.domain.execution.work import CLOSED, OVER, WorkState
-from engine.domain.instrument_row import Instrument
+from engine.domain.instrument_row import Instrument, unit_instrument
 from engine.domain.risk_reasons import RISK_REASON_TEXT, reasons_of
 from engine.domain.strategy_table import EXECUTION, HAND
 from engine.processes.board import read_board
@@ -177,7 +177,12 @@ class OutsideOrders:
         text = read_board(self._board)
         rows: list[dict[str, Any]] = json.loads(text) if text else []
         instruments = self._instruments()
-        return [self._shown(row, instruments[row["instrument_index"]]) for row in rows]
+        return [
+            self._shown(row, instruments[row["instrument_index"]])
+            if row["instrument_index"] >= 0
+            else self._shown_untraded(row)
+            for row in rows
+        ]
 
     def check(self, asked: OrderBody, caller: str) -> Told:
         """Ask the gates what they would say of a person's order now; nothing is sent.
@@ -291,6 +296,11 @@ class OutsideOrders:
             "reason": row["reason"],
             "route": row["route"],
         }
+
+    def _shown_untraded(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return one of an instrument that is none of this run: how much a lot is nobody says."""
+        lots = {"quantity": f"{row['qty_lots']} lots", "filled": f"{row['filled_lots']} lots"}
+        return self._shown(row, unit_instrument(row["symbol"])) | lots
 
     def _sent(self, echo: Echo) -> Told:
         again = "; this request was answered before" if echo.is_known else ""

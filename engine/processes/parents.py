@@ -5,7 +5,8 @@
         it decides   --CHILD_ORDER, CHILD_CANCEL, PARENT_STATE--> report ring --> gates, journal
 
 What an earlier session left at work is in the journal before RESTORE_END, a PARENT_STATE each; it
-is set to work again once books and venue agree (ADR 0039).
+is set to work again once books and venue agree (ADR 0039). One that this session cannot work is
+over there already, and only shown.
 
 Called by the brain's main thread, some fifty times a second. It observes both rings and holds
 nobody back. Without a parent it costs one look at the event ring.
@@ -41,6 +42,7 @@ from engine.processes.outside_records import OutsideOrder, pack_outside
 from engine.processes.parent_market import LOOKS_MAX, MarketWatch, expected_lots
 from engine.processes.parent_order import ParentOrder, Progress
 from engine.processes.volume_profiles import VolumeProfiles
+from engine.store.event_names import text_of
 from ringbuffer.ring import Observer, Ring
 
 SHOWN_MAX: Final = 32  # parents that are shown, the newest
@@ -167,8 +169,12 @@ class Parents:
 
     def _take_over(self, event: np.void) -> None:
         parent = ParentOrder(told(event))
-        self._list(parent)
-        self._show_row(parent, parent.progress())
+        progress = parent.progress()
+        if parent.is_over:  # of its children none is restored
+            progress = progress._replace(filled_lots=parent.kept.filled_lots)
+        else:
+            self._list(parent)
+        self._show_row(parent, progress, text_of(event))
 
     def _list(self, parent: ParentOrder) -> None:
         """Follow its market from now on; what it heard before counts."""
@@ -300,12 +306,14 @@ class Parents:
             for kept in (self._at_work, self._before, self._told):
                 kept.pop(number, None)
 
-    def _show_row(self, parent: ParentOrder, progress: Progress) -> None:
+    def _show_row(self, parent: ParentOrder, progress: Progress, symbol: str = "") -> None:
+        """Show how far one is; `symbol`: of an instrument that this session does not trade."""
         identity, asked = parent.identity, parent.kept.asked
         self._shown[identity.number] = {
             "number": identity.number,
             "epoch_low": identity.epoch_low,
             "instrument_index": identity.instrument_index,
+            "symbol": symbol,
             "method": asked.method.name.lower(),
             "side": "buy" if asked.side > 0 else "sell",
             "qty_lots": asked.qty_lots,

@@ -162,7 +162,8 @@ def _client_order_id(story: Story) -> str:
 def _time_ns(told: StoryEvent) -> int:
     names = told.event.dtype.names or ()
     column = "time_ns" if "time_ns" in names else "receive_time_ns"
-    return told.document.realtime_ns(int(told.event[column]))
+    # What was handed on by an earlier session has no time: this one began with it.
+    return told.document.realtime_ns(int(told.event[column]) or told.document.started_monotonic_ns)
 
 
 def _clock_text(told: StoryEvent) -> str:
@@ -269,20 +270,21 @@ def _route(event: Event) -> Fields:
 
 def _parent(told: StoryEvent) -> Fields:
     """Say what was asked of an algorithm, by whom, or how far it is."""
-    event, instrument = told.event, _instrument(told)
+    event, lots = told.event, int(told.event["cum_qty_lots"])
     if event["event_type"] == EventType.CONTROL_EXECUTE:
         side = member_name(Side, int(event["side"]))
         method = member_name(Method, int(event["order_type"]))
-        wants = f"{side} {instrument.qty_text(int(event['qty_lots']))} {method}"
+        wants = f"{side} {_instrument(told).qty_text(int(event['qty_lots']))} {method}"
         return {"by": text_of(event), "wants": wants}
     state, reason = int(event["order_status"]), int(event["reason"])
+    is_here = event["instrument_index"] >= 0  # else this session does not trade it
     return {
         "is_now": member_name(WorkState, state),
-        "filled": instrument.qty_text(int(event["cum_qty_lots"])),
+        "filled": _instrument(told).qty_text(lots) if is_here else f"{lots} lots",
         "children": int(event["cause_sequence"]),
         "taken_up": int(event["time_in_force"]) or None,
         "reason": member_name(StopReason, reason) if reason else None,
-        "route": text_of(event) or None,
+        "route" if is_here else "instrument": text_of(event) or None,
     }
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.codes import EventType
-from engine.domain.execution.kept import KeptParents
+from engine.domain.execution.kept import KeptParents, told
+from engine.domain.execution.work import StopReason
 from engine.domain.fold import Fold
 from engine.domain.instrument_row import Instrument
 from engine.domain.orders import TERMINAL
@@ -36,6 +37,7 @@ JOINED_RECORDS: Final = 8_192  # 2 MB
 
 Events = NDArray[np.void]
 STRATEGY_EXTERNAL: Final = -1
+NO_INSTRUMENT: Final = -1  # of what this session does not trade
 SUMS: Final = (
     "position_lots",
     "position_cost_e8",
@@ -50,7 +52,8 @@ def load_restore_records(
 ) -> Events:
     """Return EVENT_DTYPE[n], the last of which is RESTORE_END.
 
-    The first is RESTORE_LIMITS, then a PARENT_STATE of each parent order that is taken up.
+    The first is RESTORE_LIMITS, then a PARENT_STATE of each parent order that is taken up,
+    or ends because this session does not trade its instrument.
 
     The running session's own journal counts too, for a brain that is restarted in place; then its
     event ring must have been drained before.
@@ -75,7 +78,7 @@ def load_restore_records(
             parents.add(translated, to_wall_ns)
     restored = _in_this_session(fold.restore_records(), numbering)
     kept = parents.records(fold.known.orders, restored, numbering.resized)
-    kept = kept[_is_traded(kept, numbering)]
+    _end_untraded(kept, numbering)
     # Who takes a parent up hears of it before its children; what is restored begins with limits.
     return join_records([restored[:1], kept, restored[1:]], EVENT_DTYPE)
 
@@ -116,11 +119,18 @@ def _in_this_session(records: Events, numbering: Numbering) -> Events:
     return _sum_columns(records[~is_elsewhere & ~is_days])
 
 
-def _is_traded(parents: Events, numbering: Numbering) -> NDArray[np.bool_]:
-    """Return which parents this session can work; of the others nothing rests, nothing is held."""
-    here = parents["instrument_index"] < numbering.instrument_count
-    named: NDArray[np.bool_] = here & (parents["strategy_index"] < numbering.strategy_count)
-    return named
+def _end_untraded(parents: Events, numbering: Numbering) -> None:
+    """End the parents that this session cannot work, in place; of these nothing rests."""
+    is_elsewhere = parents["instrument_index"] >= numbering.instrument_count
+    is_nobodys = parents["strategy_index"] >= numbering.strategy_count
+    for place in np.flatnonzero(is_elsewhere | is_nobodys):
+        index = int(parents["instrument_index"][place])
+        ended = told(parents[place]).ended(StopReason.UNTRADED)
+        for name, word in ended.words().items():
+            parents[name][place] = word
+        parents["text"][place] = numbering.instruments[index].symbol
+        parents["instrument_index"][place] = NO_INSTRUMENT
+    parents["strategy_index"][is_nobodys] = STRATEGY_EXTERNAL
 
 
 def _refuse_what_is_held(records: Events, numbering: Numbering) -> None:

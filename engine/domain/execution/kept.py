@@ -14,7 +14,9 @@ plain names:
                                heard; lots expected of the whole span (VWAP)
     time_in_force              how often it was taken up
 
-One that comes before a session's RESTORE_END was handed on by an earlier session.
+One that comes before a session's RESTORE_END was handed on by an earlier session. One that cannot
+be, because the session does not trade its instrument, is ENDED there: without an index, the symbol
+as its text, lots as that instrument had them.
 """
 
 from __future__ import annotations
@@ -109,6 +111,10 @@ class Kept(NamedTuple):
         if self.state is not WorkState.WORKING:
             return self
         return self._replace(state=WorkState.STOPPING, reason=reason)
+
+    def ended(self, reason: StopReason) -> Kept:
+        """Return it as one of which nothing can happen any more; the first reason stays."""
+        return self._replace(state=WorkState.ENDED, reason=self.reason or reason)
 
 
 def begun(event: Row, start_ns: int) -> Kept:

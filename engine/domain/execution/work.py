@@ -65,6 +65,7 @@ class StopReason(IntEnum):
     SESSION = 7  # the engine stopped
     BLIND = 8  # what was said about its children was lost
     CROWDED = 9  # as many parents as may work at once do
+    UNTRADED = 10  # the session that would go on with it has no such instrument, or nobody for it
 
 
 class Bounds(NamedTuple):

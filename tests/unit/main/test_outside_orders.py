@@ -425,6 +425,19 @@ def test_progress_is_shown_in_the_instruments_own_decimals(brain: Brain) -> None
     assert row["route"] == "REST at practice"
 
 
+def test_one_of_an_instrument_that_is_not_traded_is_shown_with_its_end(brain: Brain) -> None:
+    over = {"state": "ENDED", "reason": "UNTRADED", "route": ""}
+    gone = ROW | over | {"instrument_index": -1, "symbol": "SOLUSDT"}
+    write_board(brain.board, msgspec.json.encode([gone]))
+    brain.answer = lambda _: None
+    orders = orders_of(brain)
+    (row,) = orders.executions()
+    assert (row["instrument"], row["reason"]) == ("SOLUSDT", "UNTRADED")
+    assert (row["quantity"], row["filled"]) == ("100 lots", "25 lots")
+    told = orders.cancel(CancelBody(order="258-41"), "ana")
+    assert (told.status, told.effect) == (409, "258-41 is over: UNTRADED")
+
+
 def test_a_parents_number_is_cancelled_as_an_orders_is(brain: Brain) -> None:
     brain.answer = lambda _: None  # the order store knows no such order
     orders = orders_of(brain)

@@ -17,6 +17,7 @@ from engine.venues.order_records import LocalReason
 from tests.engine_process import aegis
 from tests.store_builders import (
     as_bytes,
+    instrument,
     market_records,
     open_market,
     session_document,
@@ -267,11 +268,45 @@ def test_the_story_of_a_parent_order_says_what_was_asked_and_how_far_it_is(tmp_p
         event(EventType.PARENT_STATE, **asked, **over, cause_sequence=2, cum_qty_lots=3),
         strategies=(*session_document().strategies, *OUTSIDE_ROWS),
     )
-    story = find_story(directory, "1-7")
-    assert story is not None
-    lines = [line[14:] for line in story_text(story_document(story)).splitlines()[-3:]]
-    assert [" ".join(line.split()) for line in lines] == [
+    assert story_lines(directory) == [
         "control execute by ana: less of it, wants SELL 0.005 TWAP",
         "parent state is_now WORKING, filled 0.000, children 1",
         "parent state is_now ENDED, filled 0.003, children 2, reason TIME",
     ]
+
+
+def story_lines(directory: Path) -> list[str]:
+    """Return what the story of order 1-7 says happened, without the times."""
+    story = find_story(directory, "1-7")
+    assert story is not None
+    lines = story_text(story_document(story)).split("\n\n", 1)[1].splitlines()
+    return [" ".join(line[14:].split()) for line in lines if not line.startswith("--")]
+
+
+def test_the_story_of_a_parent_whose_instrument_is_not_traded_any_more_tells_its_end(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "state" / STATE
+    own = {"order_sequence": 7, "epoch_low": 1, "side": -1, "qty_lots": 5, "order_type": 1}
+    begun = {**own, "instrument_index": 0, "strategy_index": 3, "time_ns": 5_000_000_000}
+    rows = (*session_document().strategies, *OUTSIDE_ROWS)
+    write_session(
+        directory,
+        event(EventType.PARENT_STATE, **begun, order_status=WorkState.WORKING, cum_qty_lots=3),
+        strategies=rows,
+    )
+    over = {"order_status": WorkState.ENDED, "reason": StopReason.UNTRADED, "cum_qty_lots": 3}
+    gone = {"instrument_index": -1, "time_ns": 0, "text": b"BTCUSDT"}
+    write_session(
+        directory,
+        event(EventType.PARENT_STATE, **own, **over, **gone),
+        strategies=rows, session_id="two", epoch=2, instruments=(instrument("ETHUSDT"),),
+        started_realtime_ns=1_700_000_060_000_000_000,
+    )  # fmt: skip
+    assert story_lines(directory) == [
+        "parent state is_now WORKING, filled 0.003, children 0",
+        "parent state is_now ENDED, filled 3 lots, children 0, reason UNTRADED, instrument BTCUSDT",
+    ]
+    story = find_story(directory, "1-7")
+    assert story is not None
+    assert story_document(story)["events"][1]["after_ns"] == 55_000_001_000, "from its start on"

@@ -349,6 +349,22 @@ def test_a_routed_parent_whose_end_came_meanwhile_sends_nothing_more(rig: Restar
     assert [one.status for one in rig.venue.values()] == [OrderStatus.CANCELED]
 
 
+def test_one_that_the_next_session_does_not_trade_is_shown_with_its_end(rig: RestartRig) -> None:
+    number = rig.execute(Method.TWAP, 100)
+    rig.run(3)
+    filled = rig.truth_lots(number)
+    rig.restart(is_traded=False)
+    rig.run(2)
+    row = rig.row(number)
+    assert (row["state"], row["reason"], row["symbol"]) == ("ENDED", "UNTRADED", "GONEUSDT")
+    assert row["filled_lots"] == filled > 0
+    assert rig.told(number) == [(WorkState.ENDED, StopReason.UNTRADED, filled)], "told once"
+    assert rig.truth_lots(number) == filled
+    rig.restart()
+    rig.run(1)
+    assert rig.told(number) == []
+
+
 def test_an_orderly_end_leaves_it_at_work(rig: RestartRig) -> None:
     number = rig.execute(Method.TWAP, 40)
     rig.run(2)

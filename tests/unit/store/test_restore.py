@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.domain.adjust import AdjustmentKind
+from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.records import EVENT_APPLIED, EventType, OrderStatus
 from engine.domain.strategy_table import StrategyKind, StrategyRow
 from engine.store import fold, restore
@@ -275,12 +276,32 @@ def test_a_parent_at_work_is_handed_on_before_all_orders(state: Path) -> None:
     assert kinds[-1] == EventType.RESTORE_END
 
 
-def test_a_parent_of_what_is_not_traded_any_more_is_left_out(state: Path) -> None:
+def test_a_parent_of_what_is_not_traded_any_more_is_told_to_have_ended(state: Path) -> None:
     write_session(state, PARENT)
 
     records = load_restore_records(state, (instrument("ETHUSDT"),), NAMES)
 
-    assert len(of_kind(records, EventType.PARENT_STATE)) == 0
+    (parent,) = of_kind(records, EventType.PARENT_STATE)
+    assert (parent["instrument_index"], parent["text"]) == (-1, b"BTCUSDT")
+    assert (parent["order_status"], parent["reason"]) == (WorkState.ENDED, StopReason.UNTRADED)
+    assert (parent["order_sequence"], parent["qty_lots"]) == (9, 100)
+    over = {name: parent[name] for name in PARENT} | {"text": parent["text"]}
+    there = (instrument("ETHUSDT"),)
+    write_session(state, *restored((over,)), session_id="two", epoch=2, instruments=there)
+    records = load_restore_records(state, HERE, NAMES)
+    assert len(of_kind(records, EventType.PARENT_STATE)) == 0, "told once, and never revived"
+
+
+def test_a_parent_whose_strategy_is_gone_ends_and_one_that_was_cancelled_says_that(
+    state: Path,
+) -> None:
+    cancel = event(EventType.CONTROL_CANCEL, order_sequence=9, epoch_low=1)
+    write_session(state, PARENT, cancel)
+
+    (parent,) = of_kind(load_restore_records(state, HERE, NAMES[:1]), EventType.PARENT_STATE)
+
+    assert (parent["order_status"], parent["reason"]) == (WorkState.ENDED, StopReason.OPERATOR)
+    assert (parent["strategy_index"], parent["text"]) == (-1, b"BTCUSDT")
 
 
 def test_a_parent_whose_steps_changed_is_stopped(state: Path) -> None:
