@@ -6,7 +6,10 @@ import argparse
 import json
 import re
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from math import ceil
 from typing import Any, Final
 
 from engine import exit_codes
@@ -23,14 +26,19 @@ ROUTE_COLUMNS: Final = (
     "instrument", "venue", "health", "bid", "ask", "touch_age_ms", "latency_p99_ms", "maker_bps",
     "taker_bps", "buy", "sell", "why",
 )  # fmt: skip
+DURATION: Final = re.compile("([0-9]{1,5})([mhd])")
+UNIT_S: Final = {"m": 60, "h": 3_600, "d": 86_400}
+MS_PER_S: Final = 1_000
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 ORDER_EXAMPLE: Final = """\
 example: aegis order BTCUSDT buy 0.002 --reason "hedge"
          aegis order BTCUSDT sell 0.002 --limit 61800.5 --post-only --reason "hedge"
+         aegis order BTCUSDT buy 0.002 --limit 61800.5 --good-till 2h
+         aegis order BTCUSDT buy 0.002 --limit 61800.5 --good-till 2026-11-24T12:00Z
 
 The order passes every gate, as a strategy's does, under the name `hand`. It closes only what orders
 by hand hold; `aegis flatten` closes everything. Asked again with the same --request-id it is
-answered again and sent once.
+answered again and sent once. The venue takes dates more than ten minutes ahead, in whole seconds.
 Exit code 0: it was sent; 1: a gate refused it, or the engine did not answer; 2: it is no order.
 """
 CANCEL_EXAMPLE: Final = """\
@@ -81,6 +89,12 @@ def add_order_commands(add: Add) -> None:
     how.add_argument("--post-only", action="store_true", help="rest, or be refused by the venue")
     how.add_argument("--ioc", action="store_true", help="what does not fill at once expires")
     how.add_argument("--fok", action="store_true", help="fill whole at once, or expire")
+    how.add_argument(
+        "--good-till",
+        type=_date_ms,
+        metavar="WHEN",
+        help="rest until then: a date with its zone, or from now: 15m, 2h, 1d",
+    )
     order.add_argument(
         "--reduce-only", action="store_true", help="only take back what orders by hand hold"
     )
@@ -126,6 +140,20 @@ def _decimal(text: str) -> str:
 _decimal.__name__ = "decimal"  # in argparse's sentence
 
 
+def _date_ms(text: str) -> int:
+    found = DURATION.fullmatch(text)
+    if found:
+        ahead_s = int(found[1]) * UNIT_S[found[2]]
+        return (ceil(time.time()) + ahead_s) * MS_PER_S
+    date = datetime.fromisoformat(text)
+    if date.tzinfo is None:
+        raise ValueError(text)  # whose clock?
+    return round(date.timestamp() * MS_PER_S)
+
+
+_date_ms.__name__ = "date with its zone, or duration,"  # in argparse's sentence
+
+
 def _add_reason(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", default="command line", help="why; it is journaled")
     _add_instance(parser)
@@ -149,6 +177,8 @@ def order_command(options: argparse.Namespace, environment: Mapping[str, str]) -
         "reduce_only": options.reduce_only,
         "request_id": options.request_id or secrets.token_hex(8),
     }
+    if options.good_till is not None:
+        body["good_till_ms"] = options.good_till
     return tell(options, environment, "submit_order", body)
 
 
@@ -236,6 +266,11 @@ def tell(
         again = (
             f"; ask again with --request-id {said['request_id']}" if "request_id" in said else ""
         )
+        if "good_till_ms" in said:
+            from engine.processes.outside_words import moment
+
+            # WHY: a duration would be another date by then, and so another order.
+            again += f" --good-till {moment(said['good_till_ms'])}"
         text = f"the API of {engine.name!r} does not answer: nothing is known{again}"
         return exit_codes.fail(text, exit_codes.ROLE_DIED)
     if "error" in answer:

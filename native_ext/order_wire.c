@@ -1,7 +1,8 @@
 /* order_wire.c: the Python type OrderWire, which writes the request of a new order in one call.
  *
  *     head | symbol | terms |
- * &quantity=..[&price=..]&newClientOrderId=..&recvWindow=..&timestamp=.. | &signature=.. | tail
+ * &quantity=..[&price=..][&goodTillDate=..]&newClientOrderId=..&recvWindow=..&timestamp=.. |
+ * &signature=.. | tail
  *
  * The signature covers everything between head and itself. What does not change between two orders
  * is prepared by the caller: head (request line up to the query), what to call an instrument, the
@@ -11,7 +12,8 @@
  * A wire without a secret is for a session that was logged on: it writes a masked WebSocket frame,
  * unsigned, whose JSON text is called like its order:
  *
- *     head | symbol | terms | ,"quantity":"..",["price":"..",]"newClientOrderId":".."
+ *     head | symbol | terms |
+ *     ,"quantity":"..",["price":"..",]["goodTillDate":..,]"newClientOrderId":".."
  *     | ,"recvWindow":..,"timestamp":.. | tail | name | "}
  */
 #include "commands.h"
@@ -24,7 +26,7 @@ enum {
     TAG_CHARACTERS_MAX = 2,
     NAME_SPACE = TAG_CHARACTERS_MAX + 4 * 13 + 3,
     EPOCH_LOW_MASK = 255,
-    KINDS = 5, /* MARKET, GTC, IOC, FOK, post-only */
+    KINDS = 6, /* MARKET, GTC, IOC, FOK, GTD, post-only */
     TERMS = 2 * KINDS * 2,
     SIGNATURE_CHARACTERS = 2 * AEGIS_SHA256_BYTES,
     FRAME_TEXT_LAST = 0x81, /* RFC 6455: a whole text */
@@ -37,15 +39,16 @@ enum {
 
 /* What stands before each part of an order that changes, and after a text. */
 struct words {
-    const char *quantity, *price, *name, *after_text;
+    const char *quantity, *price, *good_till, *name, *after_text;
 };
 
-static const struct words QUERY_WORDS = {"&quantity=", "&price=", "&newClientOrderId=", ""};
+static const struct words QUERY_WORDS = {
+    "&quantity=", "&price=", "&goodTillDate=", "&newClientOrderId=", ""};
 static const struct words FRAME_WORDS = {",\"quantity\":\"", ",\"price\":\"",
-                                         ",\"newClientOrderId\":\"", "\""};
+                                         ",\"goodTillDate\":", ",\"newClientOrderId\":\"", "\""};
 
 /* engine/domain/codes.py */
-enum { LIMIT = 2, GTC = 1, FOK = 3, REDUCE_ONLY = 1, POST_ONLY = 2 };
+enum { LIMIT = 2, GTC = 1, GTD = 4, REDUCE_ONLY = 1, POST_ONLY = 2 };
 
 struct wire_instrument {
     PyObject *symbol; /* "symbol=BTCUSDT" */
@@ -216,7 +219,7 @@ static const int NUMBERS[] = {
     AEGIS_COMMAND_FLAGS,          AEGIS_COMMAND_INSTRUMENT_INDEX, AEGIS_COMMAND_STRATEGY_INDEX,
     AEGIS_COMMAND_SIDE,           AEGIS_COMMAND_ORDER_TYPE,       AEGIS_COMMAND_TIME_IN_FORCE,
     AEGIS_COMMAND_ORDER_SEQUENCE, AEGIS_COMMAND_CAUSE_SEQUENCE,   AEGIS_COMMAND_PRICE_TICKS,
-    AEGIS_COMMAND_QTY_LOTS,       AEGIS_COMMAND_EPOCH_LOW};
+    AEGIS_COMMAND_QTY_LOTS,       AEGIS_COMMAND_EPOCH_LOW,        AEGIS_COMMAND_GOOD_TILL_MS};
 
 static int read_numbers(PyObject *command, int64_t n[AEGIS_COMMAND_ITEMS]) {
     if (!PyTuple_Check(command) || PyTuple_GET_SIZE(command) != AEGIS_COMMAND_ITEMS) {
@@ -233,9 +236,11 @@ static int read_numbers(PyObject *command, int64_t n[AEGIS_COMMAND_ITEMS]) {
 static int terms_of(const int64_t n[AEGIS_COMMAND_ITEMS]) {
     int64_t kind = 0;
     if (n[AEGIS_COMMAND_ORDER_TYPE] == LIMIT) {
-        kind = n[AEGIS_COMMAND_FLAGS] & POST_ONLY ? KINDS - 1 : n[AEGIS_COMMAND_TIME_IN_FORCE];
-        if (kind < GTC || kind >= KINDS)
+        kind = n[AEGIS_COMMAND_TIME_IN_FORCE];
+        if (kind < GTC || kind > GTD)
             return -1;
+        if (n[AEGIS_COMMAND_FLAGS] & POST_ONLY)
+            kind = KINDS - 1;
     }
     int is_buy = n[AEGIS_COMMAND_SIDE] > 0;
     int is_reduce_only = (n[AEGIS_COMMAND_FLAGS] & REDUCE_ONLY) != 0;
@@ -263,6 +268,7 @@ struct parts {
     PyObject *terms;
     int64_t quantity, price;
     int has_price;
+    int64_t good_till_ms; /* 0: good till it is cancelled */
     int64_t venue_ms;
 };
 
@@ -278,6 +284,7 @@ static int check_parts(const wire_object *self, const int64_t n[AEGIS_COMMAND_IT
     parts->instrument = &self->instruments[index];
     parts->terms = PyTuple_GET_ITEM(self->terms, terms);
     parts->has_price = n[AEGIS_COMMAND_ORDER_TYPE] == LIMIT;
+    parts->good_till_ms = 0;
     if (__builtin_mul_overflow(n[AEGIS_COMMAND_QTY_LOTS], parts->instrument->lot_scaled,
                                &parts->quantity))
         return -1;
@@ -285,6 +292,11 @@ static int check_parts(const wire_object *self, const int64_t n[AEGIS_COMMAND_IT
         return 0;
     if (n[AEGIS_COMMAND_PRICE_TICKS] < 0)
         return -1;
+    if (n[AEGIS_COMMAND_TIME_IN_FORCE] == GTD) {
+        parts->good_till_ms = n[AEGIS_COMMAND_GOOD_TILL_MS];
+        if (parts->good_till_ms <= 0 || n[AEGIS_COMMAND_FLAGS] & POST_ONLY)
+            return -1;
+    }
     return __builtin_mul_overflow(n[AEGIS_COMMAND_PRICE_TICKS], parts->instrument->tick_scaled,
                                   &parts->price)
                ? -1
@@ -305,6 +317,8 @@ static char *put_query(char *to, const wire_object *self, const struct parts *pa
                          instrument->price_exponent);
         to = put_text(to, words->after_text);
     }
+    if (parts->good_till_ms > 0)
+        to = put_number(put_text(to, words->good_till), (uint64_t)parts->good_till_ms, 10);
     char *name = put_text(to, words->name);
     to = put_name(name, self, n);
     *name_size = to - name;
@@ -316,8 +330,8 @@ static char *put_query(char *to, const wire_object *self, const struct parts *pa
 static int64_t request_bound(const wire_object *self, const struct parts *parts) {
     return PyBytes_GET_SIZE(self->head) + PyBytes_GET_SIZE(parts->instrument->symbol) +
            PyBytes_GET_SIZE(parts->terms) + PyBytes_GET_SIZE(self->window) +
-           PyBytes_GET_SIZE(self->tail) + SIGNATURE_CHARACTERS + 3 * NUMBER_CHARACTERS +
-           2 * NAME_SPACE + FRAME_HEAD + 72;
+           PyBytes_GET_SIZE(self->tail) + SIGNATURE_CHARACTERS + 4 * NUMBER_CHARACTERS +
+           2 * NAME_SPACE + FRAME_HEAD + 88;
 }
 
 /* A mask that no two orders share; the last step of splitmix64 spreads the bits. */

@@ -48,13 +48,20 @@ class Data:
 class Paper:
     """A paper account, the records it will read next, and what it said."""
 
-    def __init__(self, *, epoch: int = 1, wallet_e8: int = WALLET_E8, **terms: object) -> None:
+    def __init__(
+        self,
+        *,
+        epoch: int = 1,
+        wallet_e8: int = WALLET_E8,
+        clock: VenueClock | None = None,
+        **terms: object,
+    ) -> None:
         self.batches: list[tuple[np.ndarray, bool]] = []
         self.said: list[Report] = []
         self.instruments = [make_instrument(f"T{k}USDT", instrument_index=k) for k in range(2)]
         self.orders = PaperOrders(
             PaperTerms(500, 200, LATENCY_NS, wallet_e8, "a", epoch)._replace(**cast("Any", terms)),
-            VenueClock(),
+            clock or VenueClock(),
             self.instruments,
             cast(MarketDataVenue, Data()),  # only the clock is asked
             self,

@@ -175,6 +175,7 @@ class TimeInForce(IntEnum):
     GTC = 1
     IOC = 2
     FOK = 3
+    GTD = 4  # rests as GTC does, until good_till_ms
 
 
 class OrderStatus(IntEnum):

@@ -74,6 +74,7 @@ DRAFT_DTYPE = np.dtype(
         ("price_ticks", "<i8"),
         ("qty_lots", "<i8"),
         ("mid_half_ticks", "<i8"),
+        ("good_till_ms", "<i8"),  # only where the time in force is GTD
         ("lot_notional_e8", "<i8"),  # of one lot at the price it would fill at, UNBOUNDED: unknown
         ("instrument_index", "<i8"),
         ("column", "<i8"),

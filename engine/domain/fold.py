@@ -43,17 +43,9 @@ SETTLED_KEPT_MAX = 1024  # settled orders handed on, so that late reports find t
 TRADES_KEPT_MAX = 8192
 STRATEGY_EXTERNAL = -1
 ORDER_FIELDS = (
-    "instrument_index",
-    "strategy_index",
-    "side",
-    "order_type",
-    "time_in_force",
-    "order_sequence",
-    "epoch_low",
-    "cause_sequence",
-    "price_ticks",
-    "qty_lots",
-)
+    "instrument_index", "strategy_index", "side", "order_type", "time_in_force", "order_sequence",
+    "epoch_low", "cause_sequence", "price_ticks", "qty_lots", "good_till_ms",
+)  # fmt: skip
 ORDER_REPORTS = frozenset(
     {
         EventType.ORDER_SENT,

@@ -282,6 +282,8 @@ def request_order(desk: Desk, out: Out) -> None:
     events["cause_receive_time_ns"][n] = desk.draft["cause_receive_time_ns"][0]
     events["decision_time_ns"][n] = words[Word.NOW_NS]
     events["mid_half_ticks"][n] = desk.draft["mid_half_ticks"][0]
+    if desk.draft["time_in_force"][0] == TimeInForce.GTD:
+        events["good_till_ms"][n] = desk.draft["good_till_ms"][0]
     copy_command(out, n, _COMMAND_NEW)
     desk.counts[Tally.ORDERS] += 1
 

@@ -104,7 +104,10 @@ def is_sensible(desk: Desk, events: Records, n: int) -> bool:
         return events["flags"][n] & EVENT_POST_ONLY == 0
     if events["order_type"][n] != OrderType.LIMIT:
         return False
-    is_timed = TimeInForce.GTC <= events["time_in_force"][n] <= TimeInForce.FOK
+    if events["time_in_force"][n] == TimeInForce.GTD:
+        is_timed = events["good_till_ms"][n] > 0 and events["flags"][n] & EVENT_POST_ONLY == 0
+    else:
+        is_timed = TimeInForce.GTC <= events["time_in_force"][n] <= TimeInForce.FOK
     return is_timed and 0 < events["price_ticks"][n] <= PRICE_TICKS_MAX
 
 
@@ -125,6 +128,7 @@ def write_outside_draft(desk: Desk, events: Records, n: int) -> None:
     draft["is_entry"][0] = 0 if is_exit else 1
     draft["order_type"][0] = events["order_type"][n]
     draft["time_in_force"][0] = events["time_in_force"][n]
+    draft["good_till_ms"][0] = events["good_till_ms"][n]  # read where it is GTD
     draft["price_ticks"][0] = events["price_ticks"][n]
     draft["qty_lots"][0] = qty_lots
     draft["reason"][0] = REASON_OUTSIDE
@@ -165,11 +169,11 @@ def take_order(desk: Desk, out: Out, n: int) -> None:
     A refusal before the restore has ended is not remembered: what is known is still on its way.
     """
     events = out.events
-    if events["flags"][n] & EVENT_QUESTION != 0:
-        judge_order(desk, events, n)
-        return
     is_request = events["event_type"][n] == _CONTROL_ORDER
     if is_request and answer_again(desk, events, n):
+        return
+    if events["flags"][n] & EVENT_QUESTION != 0:
+        judge_order(desk, events, n)
         return
     events["order_status_after"][n] = _REJECTED
     if not is_sensible(desk, events, n):

@@ -1,6 +1,6 @@
 """Orders of ours that could trade with one another: one rests, the other takes, prices cross.
 
-        rests    a limit order that waits (GTC, post-only or not)
+        rests    a limit order that waits (GTC, GTD, post-only or not)
         takes    any but post-only
         reach    a limit order's price; of a market order the touch, and a spread further for each
                  further quantity of the touch that it takes; of one in flight any price
@@ -24,6 +24,7 @@ from engine.domain.words import Word
 ANY_TICKS = 2**62  # further than any price
 _LIMIT = int(OrderType.LIMIT)
 _GTC = int(TimeInForce.GTC)
+_GTD = int(TimeInForce.GTD)
 _SPREADS_MAX = int(SLIPPAGE_SPREADS_MAX)
 
 
@@ -54,10 +55,17 @@ def other_lots(desk: Desk) -> int:
 
 
 @kernel
+def may_wait(time_in_force: int) -> bool:
+    """Return whether an order of such a time in force waits for what it cannot take."""
+    return time_in_force in (_GTC, _GTD)
+
+
+@kernel
 def order_rests(desk: Desk, row: int) -> bool:
     """Return whether an order waits at the venue, or may."""
     orders = desk.orders
-    waits = orders["order_type"][row] == _LIMIT and orders["time_in_force"][row] == _GTC
+    is_limit = orders["order_type"][row] == _LIMIT
+    waits = is_limit and may_wait(orders["time_in_force"][row])
     return bool(waits and not TERMINAL[orders["status"][row]])
 
 
@@ -65,7 +73,7 @@ def order_rests(desk: Desk, row: int) -> bool:
 def draft_rests(desk: Desk) -> bool:
     """Return whether the draft may wait at the venue."""
     draft = desk.draft
-    return bool(draft["order_type"][0] == _LIMIT and draft["time_in_force"][0] == _GTC)
+    return bool(draft["order_type"][0] == _LIMIT and may_wait(draft["time_in_force"][0]))
 
 
 @kernel

@@ -149,6 +149,7 @@ EVENT_FIELDS: tuple[tuple[str, str, int], ...] = (
     ("decision_time_ns", "<i8", 176),  # ORDER_REQUEST, COMMAND_*, ORDER_SENT
     ("write_time_ns", "<i8", 184),  # ORDER_SENT: when the write of its first byte began
     ("mid_half_ticks", "<i8", 184),  # ORDER_REQUEST: bid + ask at the decision, in ticks
+    ("good_till_ms", "<i8", 192),  # GTD of CONTROL_ORDER, ORDER_REQUEST, COMMAND_NEW, RESTORE_ORDER
     ("wallet_e8", "<i8", 168),  # VENUE_BALANCE
     ("available_e8", "<i8", 176),  # VENUE_BALANCE
     ("clock_offset_ns", "<i8", 168),  # VENUE_CLOCK: venue = offset + rate * monotonic

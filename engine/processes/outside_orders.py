@@ -42,6 +42,7 @@ from engine.processes.outside_words import (
     order_of,
     parent_of,
     place_of,
+    refused_date,
     words_of,
 )
 from engine.symbols import UnknownSymbolError, resolve
@@ -56,6 +57,7 @@ NOT_HIDDEN: Final = "refused: no venue of this engine hides an order; an iceberg
 OTHER_USE: Final = "this request id was used for something else"
 # Without a reason: words were looked at before, so a number is beyond the kernel's own bounds.
 TOO_MUCH: Final = "quantity or price is more than any order has"
+NS_PER_MS: Final = 1_000_000
 REQUESTS_MAX: Final = 1_024  # words of this run kept, to tell another use of one id
 
 
@@ -82,6 +84,8 @@ class OutsideOrders:
         events: Ring,
         board: Segment,
         instruments: Callable[[], Sequence[Instrument]],
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Take what a run has.
 
@@ -92,6 +96,7 @@ class OutsideOrders:
             events: the brain's event ring.
             board: where the brain shows its parent orders.
             instruments: what the feed has published.
+            wall_ns: this machine's time, against which dates are held before they are sent.
         """
         self._config = config
         self._hand, self._execution = map(list(strategies).index, (HAND, EXECUTION))
@@ -99,6 +104,7 @@ class OutsideOrders:
         self._events = events
         self._board = board
         self._instruments = instruments
+        self._wall_ns = wall_ns
         self._begun: deque[str] = deque(maxlen=PARENTS_MAX)
         self._said: OrderedDict[int, OrderBody | ExecuteBody] = OrderedDict()
 
@@ -117,8 +123,17 @@ class OutsideOrders:
         if not self._is_same(request, asked):
             return self._told(409, OTHER_USE)
         words = order.words() | {"strategy_index": self._hand, "request_id": request}
+        refused_now = refused_date(asked, self._wall_ms())
+        if refused_now:
+            # Only who asked when its date was far enough can be answered still; nothing is sent.
+            words["flags"] |= EVENT_QUESTION
         echo = self._ask(EventType.CONTROL_ORDER, f"{caller}: {asked.reason}", words)
-        return echo if isinstance(echo, Told) else self._sent(echo)
+        if isinstance(echo, Told):
+            return echo
+        if refused_now and not echo.is_known:
+            del self._said[request]
+            return self._told(400, refused_now)
+        return self._sent(echo)
 
     def execute(self, asked: ExecuteBody, caller: str) -> Told:
         """Start a parent order, once per request id; return its number.
@@ -195,6 +210,8 @@ class OutsideOrders:
             order = order_of(asked, self._instrument(asked.symbol))
         except RefusedWords as refused:
             return self._told(400, str(refused))
+        if why := refused_date(asked, self._wall_ms()):
+            return self._told(400, why)
         request = request_number(caller, secrets.token_hex(16))
         words = order.words() | {"strategy_index": self._hand, "request_id": request}
         words["flags"] |= EVENT_QUESTION
@@ -220,6 +237,9 @@ class OutsideOrders:
         }
         echo = self._ask(EventType.CONTROL_CANCEL, f"{caller}: {asked.reason}", words)
         return echo if isinstance(echo, Told) else self._withdrawn(echo, f"{epoch}-{number}")
+
+    def _wall_ms(self) -> int:
+        return self._wall_ns() // NS_PER_MS
 
     def _is_same(self, request: int, asked: OrderBody | ExecuteBody) -> bool:
         """Return whether a request says what it said the last time, if it was made in this run."""

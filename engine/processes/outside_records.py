@@ -57,6 +57,7 @@ FIELDS: Final = {
     "epoch_low": (135, struct.Struct("<B")),
     "refusal_mask": (136, struct.Struct("<Q")),
     **{f"input_{k}": (168 + 8 * k, struct.Struct("<d")) for k in range(INPUTS)},
+    "good_till_ms": (192, struct.Struct("<q")),  # of a GTD order, where others have input_3
     "text": (208, struct.Struct(f"<{TEXT_BYTES}s")),
     "request_id": (248, struct.Struct("<q")),
 }
@@ -72,6 +73,7 @@ class OutsideOrder(NamedTuple):
     time_in_force: TimeInForce = TimeInForce.GTC
     is_post_only: bool = False
     is_reduce_only: bool = False
+    good_till_ms: int = 0  # of a GTD order: when it expires, on the venue's clock
 
     @property
     def flags(self) -> int:
@@ -81,7 +83,8 @@ class OutsideOrder(NamedTuple):
 
     def words(self) -> dict[str, int]:
         """Return its fields as a record has them."""
-        return {
+        date = {"good_till_ms": self.good_till_ms} if self.good_till_ms else {}
+        return date | {
             "instrument_index": self.instrument_index,
             "side": self.side,
             "qty_lots": self.qty_lots,

@@ -5,6 +5,7 @@ Exact or refused: nothing is rounded for a person. Standard library only.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 from engine.domain.client_id import CLIENT_ID_CHARACTERS_MAX, parse_client_id
@@ -15,6 +16,8 @@ from engine.processes.outside_records import OutsideOrder
 from engine.web.bodies import ExecuteBody, OrderBody
 
 HIDDEN: Final = "hidden"
+MS_PER_S: Final = 1_000
+GOOD_TILL_LEAST_S: Final = 600  # a date is further ahead than that, says the venue
 
 
 class RefusedWords(ValueError):  # noqa: N818  a person's words, not an error of the program
@@ -116,6 +119,7 @@ def order_of(asked: OrderBody, instrument: Instrument) -> OutsideOrder:
     if (asked.immediate or asked.fill_or_kill) and not asked.limit_price:
         name = "immediate-or-cancel" if asked.immediate else "fill-or-kill"
         raise RefusedWords(f"{name} needs a limit price; without one it is at market")
+    good_till_ms = _good_till_ms(asked)
     return OutsideOrder(
         instrument_index=instrument.instrument_index,
         side=1 if asked.side == "buy" else -1,
@@ -124,10 +128,48 @@ def order_of(asked: OrderBody, instrument: Instrument) -> OutsideOrder:
         time_in_force=_time_in_force(asked),
         is_post_only=asked.post_only,
         is_reduce_only=asked.reduce_only,
+        good_till_ms=good_till_ms,
     )
 
 
+def refused_date(asked: OrderBody, now_ms: int) -> str:
+    """Return why the venue would not take an order's date at `now_ms`; empty: it would."""
+    if asked.good_till_ms is None:
+        return ""
+    date, ahead_ms = moment(asked.good_till_ms), asked.good_till_ms - now_ms
+    if ahead_ms <= 0:
+        return f"good till {date} is in the past"
+    if ahead_ms <= GOOD_TILL_LEAST_S * MS_PER_S:
+        return (
+            f"good till {date} is too near: the venue takes dates over {GOOD_TILL_LEAST_S} s ahead"
+        )
+    return ""
+
+
+def moment(time_ms: int) -> str:
+    """Return a time in ms since the epoch as a date, to the second: 2026-11-24T12:00:00Z."""
+    return datetime.fromtimestamp(time_ms // MS_PER_S, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _good_till_ms(asked: OrderBody) -> int:
+    if asked.good_till_ms is None:
+        return 0
+    if not asked.limit_price:
+        raise RefusedWords("good-till needs a limit price; at market nothing rests")
+    if asked.post_only:
+        raise RefusedWords(
+            "post-only and good-till are two times in force at the venue: one of them"
+        )
+    if asked.immediate or asked.fill_or_kill:
+        raise RefusedWords("good-till is of an order that rests, not of one that fills or expires")
+    if asked.good_till_ms % MS_PER_S:
+        raise RefusedWords("good-till is a whole second: the venue drops milliseconds")
+    return asked.good_till_ms
+
+
 def _time_in_force(asked: OrderBody) -> TimeInForce:
+    if asked.good_till_ms is not None:
+        return TimeInForce.GTD
     if asked.fill_or_kill:
         return TimeInForce.FOK
     return TimeInForce.IOC if asked.immediate else TimeInForce.GTC

@@ -36,6 +36,7 @@ from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.instrument_row import E8, Instrument, decimal_text
 from engine.domain.risk_reasons import reasons_of
 from engine.domain.strategy_table import StrategyReason
+from engine.processes.outside_words import moment
 from engine.store.errors import StoreError
 from engine.store.event_names import Event, EventNames, member_name, text_of
 from engine.store.story import Story, StoryEvent, find_story, newest_orders
@@ -235,6 +236,8 @@ def _order_text(told: StoryEvent) -> str:
     if event["order_type"] == OrderType.LIMIT:
         price = instrument.price_text(int(event["price_ticks"]))
         text += f" {price} {member_name(TimeInForce, int(event['time_in_force']))}"
+        if event["time_in_force"] == TimeInForce.GTD and event["good_till_ms"] > 0:
+            text += f" till {moment(int(event['good_till_ms']))}"
     if event["order_type"] >= OrderType.STOP_MARKET:
         first = "first " if event["order_type"] == OrderType.TRAILING_STOP_MARKET else ""
         text += f" {first}at {instrument.price_text(int(event['price_ticks']))}"

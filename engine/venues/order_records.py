@@ -80,6 +80,7 @@ class Command(NamedTuple):
     mid_half_ticks: int  # NEW: bid + ask at the decision, in ticks; 0: one side was empty
     client_order_id: str  # as sent before; empty: made from the numbers
     request_id: int
+    good_till_ms: int = 0  # NEW, GTD: when it expires, on the venue's clock since the epoch
 
 
 # The command in a slot's payload, 248 bytes; nothing of the slot is kept. No frame of Python: every

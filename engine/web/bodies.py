@@ -14,6 +14,7 @@ ROWS_MAX = 1_000  # of one answer
 VECTORS_MAX = 200  # of one answer; a vector has hundreds of columns
 LEVELS_MAX = 99_999
 SYMBOL_PATTERN = "^[A-Z0-9_]{1,24}$"
+GOOD_TILL_LAST_MS = 253_402_300_799_000  # the last date the venue takes, year 9999
 DECIMAL = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 REQUEST_ID_PATTERN = "^[A-Za-z0-9._:-]{1,64}$"
 
@@ -100,6 +101,17 @@ class OrderBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     post_only: Annotated[bool, Meta(description="Rest, or be refused by the venue.")] = False
     immediate: Annotated[bool, Meta(description="What does not fill at once expires.")] = False
     fill_or_kill: Annotated[bool, Meta(description="Fills whole at once, or expires.")] = False
+    good_till_ms: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=GOOD_TILL_LAST_MS,
+                description="Rests until then: epoch ms, a whole second, over 600 s ahead.",
+            ),
+        ]
+        | None
+    ) = None
     reduce_only: Annotated[bool, Meta(description="Only take back what orders by hand hold.")] = (
         False
     )

@@ -366,6 +366,8 @@ def _words(name: str, asked: CommandBody) -> str:
     if isinstance(asked, OrderBody):
         price = f"at {asked.limit_price}" if asked.limit_price else "at market"
         marks = [mark for mark in ORDER_MARKS if getattr(asked, mark)]
+        if asked.good_till_ms is not None:
+            marks.append(f"good_till {asked.good_till_ms}")
         return " ".join([name, asked.symbol, asked.side, asked.quantity, price, *marks])
     return name
 

@@ -53,7 +53,7 @@ ORDER_TYPE: Final[Mapping[str, OrderType]] = {kind.name: kind for kind in OrderT
 TIME_IN_FORCE: Final[Mapping[str, TimeInForce]] = {
     "GTC": TimeInForce.GTC,
     "GTX": TimeInForce.GTC,
-    "GTD": TimeInForce.GTC,
+    "GTD": TimeInForce.GTD,
     "IOC": TimeInForce.IOC,
     "FOK": TimeInForce.FOK,
 }

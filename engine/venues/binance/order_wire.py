@@ -5,7 +5,8 @@ order can say beside its numbers, the headers, and the two halves of the HMAC ke
 new order is one call of `native_ext/order_wire.c`.
 
         POST /fapi/v1/order? | symbol=.. | &side=..&type=.. | &quantity=..&price=..
-        &newClientOrderId=..&recvWindow=..&timestamp=.. | &signature=.. |  HTTP/1.1 and headers
+        [&goodTillDate=..]&newClientOrderId=..&recvWindow=..&timestamp=.. | &signature=.. |
+         HTTP/1.1 and headers
 
 The signature covers the query exactly as it is sent. With an Ed25519 key orders are frames of a
 session that was logged on (`order_session`), without signature; requests are what is left when
@@ -41,7 +42,10 @@ SELF_TRADE: Final = "EXPIRE_MAKER"
 TERMS: Final = tuple(
     f"&side={side}&type={kind}{reduce_only}&selfTradePreventionMode={SELF_TRADE}".encode()
     for side in ("SELL", "BUY")
-    for kind in ("MARKET", *(f"LIMIT&timeInForce={text}" for text in ("GTC", "IOC", "FOK", "GTX")))
+    for kind in (
+        "MARKET",
+        *(f"LIMIT&timeInForce={text}" for text in ("GTC", "IOC", "FOK", "GTD", "GTX")),
+    )
     for reduce_only in ("", "&reduceOnly=true")
 )
 FRAME_TERMS: Final = tuple(

@@ -23,6 +23,8 @@ UNSETTLED: Final = OPEN | {
     OrderStatus.PENDING_REPLACE,
     OrderStatus.UNKNOWN,
 }
+RESTING: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})
+MS_PER_S: Final = 1_000
 STRATEGY_NET: Final = -2  # as in engine.domain.desk, which needs Numba; a test compares
 FLAGS: Final = EVENT_REDUCE_ONLY | EVENT_POST_ONLY | EVENT_ENTRY
 
@@ -43,6 +45,7 @@ class PaperOrder(msgspec.Struct, eq=False):
     cause_sequence: int
     price_ticks: int
     qty_lots: int
+    good_till_ms: int = 0  # GTD: when it expires, on the venue's clock
     cum_qty_lots: int = 0
     venue_order_id: int = 0
     order_status: int = OrderStatus.NEW
@@ -58,12 +61,17 @@ class PaperOrder(msgspec.Struct, eq=False):
         """Return how much is not filled yet."""
         return self.qty_lots - self.cum_qty_lots
 
+    @property
+    def may_wait(self) -> bool:
+        """Return whether it waits for what it cannot take."""
+        return self.order_type == OrderType.LIMIT and self.time_in_force in RESTING
+
     @classmethod
     def restored(cls, row: np.void) -> PaperOrder | None:
         """Return the order of a RESTORE_ORDER record if it rested; what never rested is gone."""
         if row["order_status"] not in UNSETTLED or row["venue_order_id"] <= 0:
             return None
-        if row["order_type"] != OrderType.LIMIT or row["time_in_force"] != TimeInForce.GTC:
+        if row["order_type"] != OrderType.LIMIT or row["time_in_force"] not in RESTING:
             return None
         cum_qty_lots = int(row["last_qty_lots"])  # the fills that were applied
         return cls(
@@ -78,6 +86,7 @@ class PaperOrder(msgspec.Struct, eq=False):
             cause_sequence=int(row["cause_sequence"]),
             price_ticks=int(row["price_ticks"]),
             qty_lots=int(row["qty_lots"]),
+            good_till_ms=good_till_ms(row["time_in_force"], int(row["good_till_ms"])),
             cum_qty_lots=cum_qty_lots,
             venue_order_id=int(row["venue_order_id"]),
             order_status=OrderStatus.PARTIALLY_FILLED if cum_qty_lots else OrderStatus.NEW,
@@ -103,4 +112,10 @@ def order_of(command: Command) -> PaperOrder:
         cause_sequence=command.cause_sequence,
         price_ticks=command.price_ticks,
         qty_lots=command.qty_lots,
+        good_till_ms=good_till_ms(command.time_in_force, command.good_till_ms),
     )
+
+
+def good_till_ms(time_in_force: int, said_ms: int) -> int:
+    """Return when an order expires, as the venue keeps it: the whole second; 0: never."""
+    return said_ms // MS_PER_S * MS_PER_S if time_in_force == TimeInForce.GTD else 0

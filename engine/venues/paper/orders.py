@@ -2,9 +2,10 @@
 
         submit(command) -> ORDER_SENT -> after `latency` -> matched against the book as it is then
         MARKET, IOC, FOK     take what is offered, best price first; the rest expires
-        LIMIT that crosses   takes up to its price; the rest of a GTC order rests
+        LIMIT that crosses   takes up to its price; the rest rests (GTC, GTD)
         resting LIMIT        waits behind what was displayed at its price (`queue`), and is filled
-                             by what trades there after that, or through it (`resting`)
+                             by what trades there after that, or through it (`resting`);
+                             a GTD order expires at its date, by the venue's time
         a position           pays or receives funding (`funding`), and is closed (`margin`)
 
 Reports are those of a real venue, in its order, so the kernel cannot tell the difference: it
@@ -219,6 +220,7 @@ class PaperOrders:
                     self._see_mark(seen.instrument_index, *mark_of(seen))
                 else:
                     self._resting.see(seen)
+        self._resting.pass_time(self._reports.venue_ns)
         while self._due and self._due[0][0] <= now_ns:
             self._act(self._due.popleft()[1])
 
@@ -269,12 +271,10 @@ class PaperOrders:
             wanted = self._fillable_lots(order)
             for part in book.take(order.side, wanted, limit_ticks, all_or_none=is_whole):
                 self._fill(order, part, Liquidity.TAKER)
-        if order.order_status not in OPEN:
-            return
-        if is_market or order.time_in_force != TimeInForce.GTC:
-            self._close(order, OrderStatus.EXPIRED)
-        else:
+        if order.order_status in OPEN and order.may_wait:
             self._resting.add(order)
+        elif order.order_status in OPEN:
+            self._close(order, OrderStatus.EXPIRED)
 
     def _refuse(self, order: PaperOrder, reason: LocalReason) -> None:
         order.order_status = OrderStatus.REJECTED

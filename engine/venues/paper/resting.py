@@ -5,18 +5,23 @@
         a trade at it, to this side         what passes the queue (`queue`)
 
 One trade never fills more than its own quantity over all orders it reaches, best price first, then
-by arrival. What fills, and how much may be filled, is asked of who owns the account.
+by arrival. An order with a date expires when the venue's time reaches it, be that by its clock or
+by the stamp of a market record, which then fills it no more. What fills, and how much may be
+filled, is asked of who owns the account.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from engine.domain.codes import TRADE_BUYER_AGGRESSOR, RecordType, Side
 from engine.venues.paper.book import PaperMarket, Seen
 from engine.venues.paper.order import PaperOrder
 from engine.venues.paper.queue import QueueModel, QueuePlace
+
+NEVER_NS: Final = 2**63 - 1
+NS_PER_MS: Final = 1_000_000
 
 Fill = Callable[[PaperOrder, int], None]  # lots at the order's own price; it may leave by it
 Fillable = Callable[[PaperOrder], int]  # lots; 0: nothing may be filled any more
@@ -39,6 +44,7 @@ class RestingOrders:
         self._model = model
         self._owner = owner
         self._places: dict[int, list[tuple[PaperOrder, QueuePlace]]] = {}
+        self._first_date_ns = NEVER_NS  # no order expires before it
 
     def __iter__(self) -> Iterator[PaperOrder]:
         """Yield every resting order, by instrument in order of arrival."""
@@ -52,6 +58,7 @@ class RestingOrders:
         if shown is not None:
             place.show(shown, book.venue_ns)
         self._places.setdefault(order.instrument_index, []).append((order, place))
+        self._first_date_ns = min(self._first_date_ns, _date_ns(order))
 
     def remove(self, order: PaperOrder) -> None:
         """Take an order away; one that does not rest is no fault."""
@@ -62,8 +69,17 @@ class RestingOrders:
         else:
             self._places.pop(index, None)
 
+    def pass_time(self, venue_ns: int) -> None:
+        """Let every order expire whose date the venue's time has reached."""
+        if venue_ns < self._first_date_ns:
+            return
+        for order in [each for each in self if _date_ns(each) <= venue_ns]:
+            self._owner.expire(order)
+        self._first_date_ns = min(map(_date_ns, self), default=NEVER_NS)
+
     def see(self, seen: Seen) -> None:
         """Let one market record, which the book has taken over, move the queues and fill."""
+        self.pass_time(seen.venue_ns)
         rows = self._places.get(seen.instrument_index)
         if not rows:
             return
@@ -124,6 +140,10 @@ class RestingOrders:
         elif lots > 0:
             self._owner.fill(order, lots)
         return lots
+
+
+def _date_ns(order: PaperOrder) -> int:
+    return order.good_till_ms * NS_PER_MS or NEVER_NS
 
 
 def _priority(row: tuple[PaperOrder, QueuePlace]) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from engine.domain.state import REQUESTS_MAX
 from engine.domain.words import Tally, Word
 from tests.desk_rig import ASK, BID, GENEROUS, DeskRig, make_event, of_type, types
 
+DATE_MS = 1_800_000_000_000
 HAND, EXECUTION = 2, 3  # behind the rig's two strategies
 REQUEST_ORDER = {
     "strategy_index": HAND,
@@ -37,6 +38,14 @@ REQUEST_ORDER = {
     "order_type": OrderType.MARKET,
     "time_in_force": TimeInForce.GTC,
     "request_id": 501,
+}
+
+
+DATED = {
+    "order_type": OrderType.LIMIT,
+    "price_ticks": BID,
+    "time_in_force": TimeInForce.GTD,
+    "good_till_ms": DATE_MS,
 }
 
 
@@ -177,7 +186,11 @@ def test_a_gate_that_fails_is_in_the_answer(fields: dict[str, int], reason: Risk
         {"order_type": OrderType.LIMIT, "price_ticks": PRICE_TICKS_MAX + 1},
         {"order_type": OrderType.LIMIT, "price_ticks": BID, "time_in_force": 0},
         {"order_type": OrderType.LIMIT, "price_ticks": BID, "time_in_force": 4},
+        DATED | {"time_in_force": 5},
         {"flags": EVENT_POST_ONLY},  # a market order does not rest
+        DATED | {"good_till_ms": 0},
+        DATED | {"good_till_ms": -1},
+        DATED | {"flags": EVENT_POST_ONLY},
     ],
 )
 def test_what_is_no_order_changes_nothing(fields: dict[str, int]) -> None:
@@ -214,6 +227,60 @@ def test_a_larger_one_turns_the_position_and_is_an_entry() -> None:
     request = of_type(ask(rig, side=-1, qty_lots=11, request_id=5), EventType.ORDER_REQUEST)[0]
     assert request["flags"] & EVENT_ENTRY
     assert request["qty_lots"] == 11
+
+
+def test_a_date_goes_with_the_order_to_the_venue_and_to_the_next_session() -> None:
+    rig = rig_of()
+    events = ask(rig, EventType.CONTROL_ORDER, **DATED)
+    number = int(events[0]["order_sequence"])
+    sent = [*of_type(events, EventType.ORDER_REQUEST), rig.all_commands()[-1]]
+    assert [(each["time_in_force"], each["good_till_ms"]) for each in sent] == [
+        (TimeInForce.GTD, DATE_MS)
+    ] * 2
+    rig.update(number, OrderStatus.NEW, venue_order_id=77)
+    later = rig
+    for epoch in (2, 3):  # what was restored is restored again
+        fold = Fold()
+        fold.add(later.all_events())
+        records = fold.restore_records()
+        (order,) = records[records["order_sequence"] == number][-1:]
+        assert order["event_type"] == EventType.RESTORE_ORDER
+        assert (order["time_in_force"], order["good_till_ms"]) == (TimeInForce.GTD, DATE_MS)
+        later = DeskRig(outside=2, epoch=epoch)
+        later.step([records[k : k + 1] for k in range(len(records))])
+        row = later.desk.orders[later.desk.orders["open_place"] >= 0]
+        assert row["time_in_force"].tolist() == [TimeInForce.GTD]
+
+
+def test_a_date_stays_with_its_own_order() -> None:
+    rig = rig_of()
+    ask(rig, EventType.CONTROL_ORDER, **DATED)
+    ask(rig, order_type=OrderType.LIMIT, price_ticks=BID, request_id=502)
+    sent = of_type(rig.all_commands(), EventType.COMMAND_NEW)
+    assert sent["good_till_ms"].tolist() == [DATE_MS, 0]
+
+
+def test_an_order_whose_date_came_is_expired_and_held_no_more() -> None:
+    rig = rig_of()
+    number = int(ask(rig, EventType.CONTROL_ORDER, **DATED)[0]["order_sequence"])
+    rig.update(number, OrderStatus.NEW)
+    rig.update(number, OrderStatus.EXPIRED)
+    assert rig.status(number) == OrderStatus.EXPIRED
+    assert rig.desk.ledger["buy_lots"][0] == 0
+
+
+def test_a_question_about_a_request_that_was_answered_is_answered_with_that() -> None:
+    rig = rig_of()
+    first = ask(rig, EventType.CONTROL_ORDER, **DATED)[0]
+    again = ask(rig, EventType.CONTROL_ORDER, **DATED, flags=EVENT_QUESTION)[0]
+    assert again["flags"] & EVENT_DUPLICATE
+    assert again["order_sequence"] == first["order_sequence"]
+    unheard = ask(rig, EventType.CONTROL_ORDER, **DATED, flags=EVENT_QUESTION, request_id=502)[0]
+    assert not unheard["flags"] & EVENT_DUPLICATE
+    assert len(of_type(rig.all_commands(), EventType.COMMAND_NEW)) == 1
+    assert (
+        not ask(rig, EventType.CONTROL_ORDER, **DATED, request_id=502)[0]["flags"] & EVENT_DUPLICATE
+    )
 
 
 @pytest.mark.parametrize("is_refused", [False, True])
@@ -327,7 +394,7 @@ def test_a_parents_state_is_only_written_down() -> None:
 
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(["order", "child", "cancel", "execute", "fill", "halt", "resume"]),
+        st.sampled_from(["order", "dated", "child", "cancel", "execute", "fill", "halt", "resume"]),
         st.integers(1, 6),
         st.sampled_from([-1, 1]),
         st.integers(1, 20),
@@ -344,6 +411,8 @@ def perform(rig: DeskRig, actions: list[tuple[str, int, int, int]]) -> list[int]
         fields = {"request_id": request, "side": side, "qty_lots": lots}
         if name == "order":
             ask(rig, EventType.CONTROL_ORDER, **fields)
+        elif name == "dated":
+            ask(rig, EventType.CONTROL_ORDER, **(DATED | {"good_till_ms": request} | fields))
         elif name == "child":
             ask(rig, EventType.CHILD_ORDER, strategy_index=EXECUTION, **fields)
         elif name == "execute":

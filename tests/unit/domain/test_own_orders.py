@@ -52,6 +52,8 @@ def refused(rig: DeskRig, **order: int) -> tuple[RiskReason, ...]:
         (quote(ASK), {"side": -1}, False),  # the same side
         (quote(ASK, i=1), {"side": 1}, False),  # another instrument
         ({"side": -1, "price": ASK}, {"side": 1}, True),  # rests, though not post-only
+        ({"side": -1, "price": ASK, "tif": TimeInForce.GTD}, {"side": 1}, True),  # until its date
+        ({"side": -1}, {"side": 1, "price": BID, "tif": TimeInForce.GTD}, True),
         ({"side": -1, "price": ASK, "tif": TimeInForce.IOC}, {"side": 1}, False),  # never rests
         ({"side": -1}, {"side": 1}, False),  # two that take
         (quote(ASK), quote(ASK, 1), False),  # two that rest

@@ -258,6 +258,11 @@ def test_an_output_that_is_full_is_one_sentence(tmp_path: Path) -> None:
     [
         ("order BTCUSDT buy abc", "argument quantity: invalid decimal value: 'abc'"),
         ("order BTCUSDT buy 1 --limit 1e5", "argument --limit: invalid decimal value: '1e5'"),
+        ("order BTC buy 1 --good-till soon", "argument --good-till: invalid date with its zone"),
+        ("order BTC buy 1 --good-till 2026-11-24T12:00", "invalid date with its zone"),  # whose?
+        ("order BTC buy 1 --good-till 15", "invalid date with its zone"),
+        ("order BTC buy 1 --good-till -15m", "expected one argument"),
+        ("order BTC buy 1 --good-till 2h --post-only", "not allowed with argument"),
         ("execute twap BTCUSDT buy 1 --minutes nan", "argument --minutes: invalid number value"),
         ("execute pov BTCUSDT buy 1 --rate inf", "argument --rate: invalid number value"),
         ("execute iceberg BTCUSDT buy 1 --display x", "argument --display: invalid decimal value"),

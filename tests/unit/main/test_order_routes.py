@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from engine.web.bodies import CancelBody, ExecuteBody, OrderBody
 from tests.api_rig import Served, serving
 
 ORDER = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.004", "reason": "hedge"}
+DATE_MS = 1_800_000_000_000  # 2027-01-15T08:00:00Z
 REFUSED = Told(409, "refused: halted", TradingState.HALTED, reasons=("TRADING_STATE",))
 
 
@@ -41,6 +43,22 @@ def test_an_order_is_passed_on_whole_answered_and_written_down(served: Served) -
     assert row["what"] == "submit_order BTCUSDT buy 0.004 at 100.5 post_only"
     assert (row["who"], row["reason"], row["done"]) == (who, "hedge", True)
     assert row["effect"] == "sent as 1-5"
+
+
+def test_a_date_is_passed_on_and_written_down(tmp_path: Path) -> None:
+    dated = ORDER | {"limit_price": "100.5", "good_till_ms": DATE_MS, "request_id": "r1"}
+    with serving(tmp_path) as served:
+        assert served.told("submit_order", dated).status == 200
+        ((asked, _),) = served.orders.asked
+        assert isinstance(asked, OrderBody)
+        assert asked.good_till_ms == DATE_MS
+        row = served.audit.tail()[-1]
+        assert row["what"] == f"submit_order BTCUSDT buy 0.004 at 100.5 good_till {DATE_MS}"
+    with serving(tmp_path) as served:
+        other = served.told("submit_order", dated | {"good_till_ms": DATE_MS + 1_000})
+        assert other.status == 409
+        assert other.document["error"] == "this request id was used for something else"
+        assert served.told("submit_order", dated).status == 200
 
 
 def test_a_question_to_the_gates_is_answered_and_no_order(served: Served) -> None:
@@ -115,6 +133,10 @@ def test_words_that_are_no_order_are_a_problem(served: Served) -> None:
         ORDER | {"post_only": "yes"},
         ORDER | {"leverage": "50"},
         ORDER | {"request_id": "a b"},
+        ORDER | {"good_till_ms": "tomorrow"},
+        ORDER | {"good_till_ms": 1.5},
+        ORDER | {"good_till_ms": 0},
+        ORDER | {"good_till_ms": 253_402_300_799_001},
     ],
 )
 def test_a_body_that_is_not_understood_reaches_nobody(
@@ -205,6 +227,39 @@ def test_an_engine_that_falls_silent_leaves_the_request_to_ask_again(
     monkeypatch.setattr(cli_orders, "call", lambda *_: None)
     assert command(served, monkeypatch, "order", "btc", "buy", "1", "--request-id", "r9") == 1
     assert "ask again with --request-id r9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("when", "date_ms"),
+    [
+        ("2027-01-15T08:00Z", DATE_MS),
+        ("2027-01-15T09:00:00+01:00", DATE_MS),
+        ("15m", 900_000),
+        ("2h", 7_200_000),
+        ("1d", 86_400_000),
+    ],
+)
+def test_a_date_is_said_as_one_or_from_now(
+    served: Served, monkeypatch: pytest.MonkeyPatch, when: str, date_ms: int
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.25)
+    words = ("order", "btc", "buy", "1", "--limit", "100", "--good-till", when)
+    assert command(served, monkeypatch, *words) == 0
+    ((asked, _),) = served.orders.asked
+    from_now = date_ms < DATE_MS
+    assert isinstance(asked, OrderBody)
+    assert asked.good_till_ms == (1_700_000_001_000 + date_ms if from_now else date_ms)
+
+
+def test_who_said_a_date_from_now_is_told_it_to_ask_again(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli_orders, "call", lambda *_: None)
+    monkeypatch.setattr(time, "time", lambda: DATE_MS / 1_000 - 900)
+    words = ("order", "btc", "buy", "1", "--limit", "9", "--good-till", "15m", "--request-id", "r9")
+    assert command(served, monkeypatch, *words) == 1
+    said = "ask again with --request-id r9 --good-till 2027-01-15T08:00:00Z"
+    assert said in capsys.readouterr().err
 
 
 def test_both_ways_to_rest_and_to_take_exclude_each_other() -> None:

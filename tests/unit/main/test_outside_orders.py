@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -46,6 +47,8 @@ BTC = Instrument(
     unit_e8=1,
 )
 ORDER = OrderBody(symbol="BTCUSDT", side="buy", quantity="0.004", reason="hedge", request_id="r1")
+DATE_MS = 1_800_000_000_000  # 2027-01-15T08:00:00Z
+DATED: dict[str, Any] = {"limit_price": "100", "good_till_ms": DATE_MS}
 Answer = Callable[[np.ndarray], None]
 
 
@@ -75,6 +78,12 @@ class Brain:
     def state(self) -> TradingState:
         """Return the state in force."""
         return self.trading_state
+
+    def close(self) -> None:
+        """Let go of the ring and the board."""
+        self._producer.close()
+        self.ring.close()
+        self.board.close()
 
     def _echo(self, record: np.ndarray) -> None:
         other = record.copy()
@@ -108,18 +117,21 @@ def repeat(record: np.ndarray) -> None:
 def brain() -> Iterator[Brain]:
     made = Brain()
     yield made
-    made._producer.close()
-    made.ring.close()
-    made.board.close()
+    made.close()
 
 
-def orders_of(brain: Brain, instruments: tuple[Instrument, ...] = (BTC,)) -> OutsideOrders:
+def orders_of(
+    brain: Brain,
+    instruments: tuple[Instrument, ...] = (BTC,),
+    wall_ns: Callable[[], int] = time.time_ns,
+) -> OutsideOrders:
     config: Any = SimpleNamespace(
         venue=SimpleNamespace(name="practice"), engine_tag="a", epoch=EPOCH
     )
     names = ["orderflow", "hand", "execution"]
     commands: Any = brain
-    return OutsideOrders(config, names, commands, brain.ring, brain.board, lambda: instruments)
+    run = (config, names, commands, brain.ring, brain.board)
+    return OutsideOrders(*run, lambda: instruments, wall_ns=wall_ns)
 
 
 @pytest.mark.parametrize("passes", [True, False])
@@ -240,6 +252,11 @@ def test_an_answer_that_was_there_before_the_question_is_not_taken(
         ({"fill_or_kill": True}, "fill-or-kill needs a limit price"),
         ({"post_only": True, "fill_or_kill": True, "limit_price": "100"}, "post-only"),
         ({"immediate": True, "fill_or_kill": True, "limit_price": "100"}, "one of them"),
+        ({"good_till_ms": DATE_MS}, "good-till needs a limit price"),
+        (DATED | {"post_only": True}, "post-only and good-till"),
+        (DATED | {"immediate": True}, "good-till is of an order that rests"),
+        (DATED | {"fill_or_kill": True}, "good-till is of an order that rests"),
+        (DATED | {"good_till_ms": DATE_MS + 1}, "a whole second"),
     ],
 )
 def test_words_that_are_no_order_are_refused_before_anything_is_sent(

@@ -50,6 +50,7 @@ def test_every_field_lies_where_the_brain_has_it() -> None:
     st.sampled_from(TimeInForce),
     st.booleans(),
     st.booleans(),
+    st.integers(0, 2**48),
 )
 def test_an_order_is_read_as_it_was_said(
     index: int,
@@ -59,8 +60,9 @@ def test_an_order_is_read_as_it_was_said(
     time_in_force: TimeInForce,
     post: bool,
     reduce: bool,
+    date_ms: int,
 ) -> None:
-    order = OutsideOrder(index, side, lots, ticks, time_in_force, post, reduce)
+    order = OutsideOrder(index, side, lots, ticks, time_in_force, post, reduce, date_ms)
     words = order.words() | {"strategy_index": 4, "request_id": 2**62}
     record = record_of(pack_outside(EventType.CONTROL_ORDER, Role.MAIN, "ana: why", words))
     assert record["event_type"] == EventType.CONTROL_ORDER
@@ -73,7 +75,7 @@ def test_an_order_is_read_as_it_was_said(
     said = (record["instrument_index"], record["side"], record["qty_lots"], record["price_ticks"])
     assert said == (index, side, lots, ticks)
     assert record["order_type"] == (OrderType.LIMIT if ticks else OrderType.MARKET)
-    assert record["time_in_force"] == time_in_force
+    assert (record["time_in_force"], record["good_till_ms"]) == (time_in_force, date_ms)
     assert bool(record["flags"] & EVENT_POST_ONLY) == post
     assert bool(record["flags"] & EVENT_REDUCE_ONLY) == reduce
 

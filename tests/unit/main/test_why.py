@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.domain.codes import TimeInForce
 from engine.domain.execution.asked import Method
 from engine.domain.execution.work import StopReason, WorkState
 from engine.domain.records import EVENT_ENTRY, EVENT_REDUCE_ONLY, EventType, OrderStatus, OrderType
@@ -94,6 +95,21 @@ def test_the_story_reads_from_the_record_to_the_fill(state: Path) -> None:
     assert told[3]["first_byte_after_decision_us"] == 20.0
     assert told[3]["tick_to_order_us"] == 60.0
     assert told[5] | {"quantity": "0.005", "liquidity": "TAKER", "realised": -1.5} == told[5]
+
+
+def test_the_story_says_until_when_an_order_rests(tmp_path: Path) -> None:
+    directory = tmp_path / "state" / STATE
+    dated = {
+        "order_type": OrderType.LIMIT,
+        "price_ticks": 1_001,
+        "time_in_force": TimeInForce.GTD,
+        "good_till_ms": 1_800_000_000_000,
+    }
+    write_session(directory, request(1, **dated), session_id="20260101t000000-1")
+    story = find_story(directory, "1-1")
+    assert story is not None
+    (told,) = story_document(story)["events"]
+    assert told["order"] == "BUY 0.005 LIMIT 100.1 GTD till 2027-01-15T08:00:00Z"
 
 
 @pytest.mark.parametrize(

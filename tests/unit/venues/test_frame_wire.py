@@ -66,6 +66,7 @@ def test_frame_is_the_request_the_venue_reads() -> None:
     order_type=st.sampled_from([OrderType.LIMIT, OrderType.MARKET]),
     time_in_force=st.sampled_from([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]),
     flags=st.sampled_from([0, EVENT_REDUCE_ONLY, EVENT_POST_ONLY]),
+    good_till_ms=st.integers(0, 2**48),
     instrument_index=st.integers(0, 1),
     price_ticks=st.integers(0, 10**12),
     qty_lots=st.integers(0, 10**12),
@@ -73,6 +74,8 @@ def test_frame_is_the_request_the_venue_reads() -> None:
     venue_ms=st.integers(0, 2**45),
 )
 def test_frame_says_what_the_signed_request_says(venue_ms: int, **fields: int) -> None:
+    if fields["good_till_ms"] and not fields["flags"] & EVENT_POST_ONLY:
+        fields["time_in_force"] = TimeInForce.GTD
     command = order(**fields)
     _, _, params, _ = parts(encoder().encode_order(command, venue_ms))
     params.pop("signature")
@@ -90,7 +93,7 @@ def test_every_frame_has_a_mask_of_its_own_and_every_wire_a_seed() -> None:
 
 
 def test_short_text_has_the_short_head() -> None:
-    wire = OrderWire(b"{", b"", b',"t":', None, b"a", 1, (b"",) * 20, mask_seed=5)
+    wire = OrderWire(b"{", b"", b',"t":', None, b"a", 1, (b"",) * 24, mask_seed=5)
     wire.add_instrument(b'"s":1', 1, 0, 1, 0)
     command = order(order_type=OrderType.MARKET, qty_lots=1)
     frame = wire.order(command, 1)

@@ -29,7 +29,8 @@ from tests.builders import make_instrument
 
 NUMBERS = dict.fromkeys(Command._fields, 0) | {"client_order_id": ""}
 ID = "a1-1-1-rt"
-TERMS = tuple(b"&term=%d" % place for place in range(20))
+DATE_MS = 1_800_000_000_000
+TERMS = tuple(b"&term=%d" % place for place in range(24))
 
 
 def encoder(secret: str = "secret", url: str = "http://localhost:9") -> OrderEncoder:
@@ -106,13 +107,15 @@ def test_market_order_has_no_price_and_no_time_in_force() -> None:
         (TimeInForce.GTC, 0, "GTC"),
         (TimeInForce.IOC, 0, "IOC"),
         (TimeInForce.FOK, 0, "FOK"),
+        (TimeInForce.GTD, 0, "GTD"),
         (TimeInForce.GTC, EVENT_POST_ONLY, "GTX"),
     ],
 )
 def test_time_in_force_and_post_only(time_in_force: TimeInForce, flags: int, text: str) -> None:
-    command = order(time_in_force=time_in_force, flags=flags)
+    command = order(time_in_force=time_in_force, flags=flags, good_till_ms=DATE_MS)
     _, _, params, _ = parts(encoder().encode_order(command, 1))
     assert params["timeInForce"] == text
+    assert params.get("goodTillDate") == (str(DATE_MS) if text == "GTD" else None)
     assert "reduceOnly" not in params
 
 
@@ -146,7 +149,17 @@ SCALE = st.integers(1, 10**6)
 EXPONENT = st.integers(0, 18)
 
 
-@given(NUMBER, NUMBER, NUMBER, SCALE, SCALE, EXPONENT, EXPONENT, st.booleans())
+@given(
+    NUMBER,
+    NUMBER,
+    NUMBER,
+    SCALE,
+    SCALE,
+    EXPONENT,
+    EXPONENT,
+    st.sampled_from(["market", "GTC", "GTD"]),
+    st.integers(1, 2**63 - 1),
+)
 def test_an_order_is_what_the_parts_say(
     quantity: int,
     price: int,
@@ -155,19 +168,28 @@ def test_an_order_is_what_the_parts_say(
     tick: int,
     quantity_exponent: int,
     price_exponent: int,
-    has_price: bool,
+    kind: str,
+    good_till_ms: int,
 ) -> None:
     quantity //= lot
     price //= tick
     made = wire()
     made.add_instrument(b"s=A", lot, quantity_exponent, tick, price_exponent)
-    order_type = OrderType.LIMIT if has_price else OrderType.MARKET
-    command = order(qty_lots=quantity, price_ticks=price, order_type=order_type)
+    has_price = kind != "market"
+    command = order(
+        qty_lots=quantity,
+        price_ticks=price,
+        order_type=OrderType.LIMIT if has_price else OrderType.MARKET,
+        time_in_force=TimeInForce[kind] if has_price else TimeInForce.GTC,
+        good_till_ms=good_till_ms,
+    )
     found = made.order(command, venue_ms)
-    terms = TERMS[12 if has_price else 10].decode()
+    terms = TERMS[{"market": 12, "GTC": 14, "GTD": 20}[kind]].decode()
     query = f"s=A{terms}&quantity={decimal_text(quantity * lot, quantity_exponent)}"
     if has_price:
         query += f"&price={decimal_text(price * tick, price_exponent)}"
+    if kind == "GTD":
+        query += f"&goodTillDate={good_till_ms}"
     query += f"&newClientOrderId={ID}&w=5&timestamp={venue_ms}"
     signature = hmac.new(b"key", query.encode(), hashlib.sha256).hexdigest()
     assert found.decode() == f"POST /o?{query}&signature={signature} HTTP/1.1"
@@ -209,7 +231,14 @@ def test_each_kind_of_order_has_terms_of_its_own() -> None:
     kinds += [(OrderType.LIMIT, TimeInForce.GTC, EVENT_POST_ONLY)]
     found = [
         made.order(
-            order(side=side, order_type=kind, time_in_force=code, flags=flags | reduce_only), 1
+            order(
+                side=side,
+                order_type=kind,
+                time_in_force=code,
+                flags=flags | reduce_only,
+                good_till_ms=DATE_MS,
+            ),
+            1,
         )
         for side in (Side.SELL, Side.BUY)
         for kind, code, flags in kinds
@@ -230,6 +259,9 @@ def test_each_kind_of_order_has_terms_of_its_own() -> None:
         {"instrument_index": 2},
         {"time_in_force": 0},
         {"time_in_force": 5},
+        {"time_in_force": TimeInForce.GTD},  # without a date
+        {"time_in_force": TimeInForce.GTD, "good_till_ms": -1},
+        {"time_in_force": TimeInForce.GTD, "good_till_ms": 1, "flags": EVENT_POST_ONLY},
         {"epoch_low": 200},  # of an epoch before the first
         {"instrument_index": 1, "price_ticks": 2**62},  # times the tick: over an int64
         {"instrument_index": 1, "qty_lots": 2**62},
