@@ -18,11 +18,12 @@ Python has them on the stack of its way in, and a kernel that puts a tuple toget
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from numba import extending
-from numba.core import cgutils, types
+from numba.core import cgutils, serialize, types
 from numba.core.typeconv.castgraph import Conversion
 from numba.core.typing.templates import AttributeTemplate
 
@@ -33,6 +34,7 @@ Value: TypeAlias = Any  # what an instruction answers
 
 # WHY: the library's own types leave most of these undeclared.
 _cgutils: Any = cgutils
+_serialize: Any = serialize
 _numba: Any = extending
 _dispatch: Any = _numba.typeof_impl
 ir: Any = _cgutils.ir  # the instructions, as Numba has them
@@ -66,9 +68,32 @@ class ArrayTuple(types.Type):
         digest = hashlib.sha256("|".join(map(str, (*fields, *kinds))).encode()).hexdigest()
         super().__init__(f"{name}[{digest[:16]}]")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what pickles this type: its bytes, made once."""
+        return _pickled(self, super().__reduce__)
+
     def can_convert_from(self, _context: Context, other: Kind) -> Conversion | None:
         """Say that a tuple a kernel put together can be passed as its table."""
         return Conversion.safe if passed_as(other) == self else None
+
+
+_bytes_of: dict[Kind, bytes] = {}  # bounded by the types of the kernels, as the next
+_kind_of: dict[bytes, Kind] = {}
+
+
+def _pickled(kind: Kind, parts: Callable[[], Any]) -> tuple[Any, ...]:
+    # What is kept of a kernel spells out the types of its arguments twice: hundreds of fields, in a
+    # fifth of a cold compile's time.
+    if kind not in _bytes_of:
+        _bytes_of[kind] = _serialize.dumps(parts())
+    return _unpickled, (_bytes_of[kind],)
+
+
+def _unpickled(parts: bytes) -> Kind:
+    if parts not in _kind_of:
+        make, arguments = _serialize.loads(parts)
+        _kind_of[parts] = make(*arguments)
+    return _kind_of[parts]
 
 
 def passed_as(kind: Kind) -> Kind:
@@ -92,6 +117,9 @@ def install() -> None:
             return ArrayTuple(fields, kinds, type(value).__name__)
         return plain(value, context)
 
+    record: Any = types.Record
+    spelt_out = record.__reduce__
+    record.__reduce__ = lambda kind: _pickled(kind, partial(spelt_out, kind))
     registered = _dispatch.register(tuple, type_of)
     registered.makes_array_tuples = True
 

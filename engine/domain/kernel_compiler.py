@@ -8,7 +8,8 @@ contain is refused by the others, when it is typed or lowered.
 `install` makes three answers of Numba's cheap. An event that nobody listens to is not made: there
 is one at each call of LLVM. The size of a type is asked of LLVM once; Numba has it parse a module
 each time. What an operator makes of numbers is looked up once for each kind of them; Numba tries
-every overload at every use, and again whenever it goes over the function. Symbols are short, and
+every overload at every use, and again whenever it goes over the function. Settings are equal when
+what was set is; Numba reads all of both sides, at every use of an operator. Symbols are short, and
 machine code is made of what is called (`link_once`).
 
 One thing is compiled otherwise: an index is taken as it is. Numba adds an array's length to one
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Any, Final
 
 from numba.core import (
@@ -30,6 +32,7 @@ from numba.core import (
     cpu,
     event,
     itanium_mangler,
+    targetconfig,
     typed_passes,
     types,
     untyped_passes,
@@ -38,7 +41,9 @@ from numba.core.compiler_machinery import PassManager
 from numba.core.types import functions
 from numba.np import arrayobj
 
-from engine.domain import link_once
+from engine.domain import array_values, link_once
+
+SIGNATURES_KEPT: Final = 4_096  # of Numba's own functions, which are fewer
 
 _COMPILER: Final[Any] = compiler  # the library's own types leave most undeclared
 _EVENT: Final[Any] = event
@@ -93,12 +98,29 @@ def install() -> None:
     _EVENT.install_timer = _no_timer
     context: Any = base.BaseContext
     context.get_abi_sizeof = _remembered_size(context.get_abi_sizeof)
+    settings: Any = targetconfig.TargetConfig
+    settings.__eq__, settings.__hash__ = _equal_settings(settings.__eq__), _hash_of_settings
+    its_base: Any = base
+    its_base._has_loc = lru_cache(SIGNATURES_KEPT)(its_base._has_loc)  # noqa: SLF001  no setting
     function: Any = functions.Function
     function.get_call_type = _remembered_type(function.get_call_type)
     cpu.CPUContext.mangler = _symbol  # type: ignore[method-assign]  # Numba has no setting for it
     caching.IndexDataCacheFile.save = _save_by_key  # type: ignore[method-assign]  # as above
     arrayobj.fix_integer_index = _plain_index
+    array_values.install()
     link_once.finish_on_demand()
+
+
+def _equal_settings(its_own: Any) -> Any:  # noqa: ANN401
+    def equal(self: Any, other: Any) -> Any:  # noqa: ANN401
+        is_same = type(self) is type(other) and self._values == other._values  # noqa: SLF001
+        return is_same or its_own(self, other)
+
+    return equal
+
+
+def _hash_of_settings(self: object) -> int:
+    return hash(type(self))  # as Numba's own, which hashes the options' names alone
 
 
 def keep_apart(dispatcher: Any) -> None:  # noqa: ANN401  has no types

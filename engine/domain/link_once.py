@@ -18,7 +18,7 @@ from typing import Any, Final
 FINISHING: Final = "aegis:finish"  # event of Numba's: from here on kernels become machine code
 SPEED_LEVEL: Final = 3  # of LLVM's optimiser, as Numba's own
 
-_WAITING = "_aegis_waiting"  # linked, neither optimised nor machine code
+_WAITING = "_aegis_waiting"  # linked, neither optimised nor machine code: what others may call
 
 
 def finish_on_demand() -> None:
@@ -41,7 +41,7 @@ def finish_on_demand() -> None:
 def _pointer_on_demand(its_own: Any) -> Any:  # noqa: ANN401  Numba has no types
     def pointer(self: Any, name: str) -> int:  # noqa: ANN401
         self._ensure_finalized()
-        if getattr(self, _WAITING, False):
+        if getattr(self, _WAITING, None) is not None:
             defined = [it.name for it in self._final_module.functions if not it.is_declaration]
             if name not in defined:
                 return 0
@@ -53,7 +53,7 @@ def _pointer_on_demand(its_own: Any) -> Any:  # noqa: ANN401  Numba has no types
 
 def _serialize_linked(its_own: Any) -> Any:  # noqa: ANN401
     def serialize(self: Any) -> Any:  # noqa: ANN401
-        if not getattr(self, _WAITING, False):
+        if getattr(self, _WAITING, None) is None:
             return its_own(self)
         return self.name, "bitcode", self._get_module_for_linking().as_bitcode()
 
@@ -92,8 +92,15 @@ def _link(self: Any) -> None:  # noqa: ANN401
 
 
 def _wait(self: Any) -> None:  # noqa: ANN401
+    # Callers link a function in as one that may be there twice. Numba would copy all of it, with
+    # everything below, to say so; nobody runs this one, so it says so itself until it is finished.
+    own = [it for it in self._final_module.functions if not it.is_declaration]
+    outer = [it for it in own if it.linkage.name == "external"]
+    for function in outer:
+        function.linkage = "linkonce_odr"
     self._finalized = True
-    setattr(self, _WAITING, True)
+    self._shared_module = self._final_module
+    setattr(self, _WAITING, [function.name for function in outer])
 
 
 def _finish(self: Any, name: str) -> None:  # noqa: ANN401
@@ -101,7 +108,10 @@ def _finish(self: Any, name: str) -> None:  # noqa: ANN401
     from numba.core import event
 
     its_own: Any = event
-    setattr(self, _WAITING, False)
+    for outer in getattr(self, _WAITING):
+        self._final_module.get_function(outer).linkage = "external"
+    setattr(self, _WAITING, None)
+    self._shared_module = None
     with its_own.trigger_event(FINISHING, name):
         _hide_callees(self._final_module, name)
         _optimise(self)

@@ -6,7 +6,6 @@ Everything a kernel gets is borrowed memory: drop the ports before closing the r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -18,10 +17,14 @@ from engine.domain.decide import create_out, create_state
 from engine.domain.desk import UNPUBLISHED, Out
 from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument, unit_instrument
+from engine.domain.kernel import inner_of
 from engine.domain.limits import RiskLimits
+from engine.domain.quoting import make_quotes
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE, VECTOR_DTYPE
 from engine.domain.risk_reasons import RISK_REASON_TEXT
+from engine.domain.rotation import take_opportunity
 from engine.domain.state import State
+from engine.domain.strategy import apply_market
 from engine.domain.strategy_table import STRATEGY_TABLE
 from engine.domain.words import Tally, Word
 from engine.processes.brain_rings import EVENT_SLOT_BYTES, Rings
@@ -183,7 +186,30 @@ def compile_loop() -> LoopImage:
     """Compile the loop with everything it calls, for the types of a real run; imports Numba."""
     from engine.processes.brain_loop import run_slice
 
-    return _on_trial(partial(compile_for, run_slice))
+    def compile_it(ports: Ports, state: State, out: Out) -> LoopImage:
+        # First what follows a market record, so that these do not wait for `compile_market`.
+        _compile(take_opportunity, state, out, 0, ports.market_slots, 0)
+        _compile(make_quotes, state, out, ports.market_slots, 0, 0)
+        return compile_for(run_slice, ports, state, out)
+
+    return _on_trial(compile_it)
+
+
+def compile_market() -> None:
+    """Compile what the loop makes of a market record, into Numba's cache alone."""
+
+    def compile_it(ports: Ports, state: State, _: Out) -> None:
+        desk = state.desk
+        found = desk.opportunities
+        _compile(apply_market, state.market, desk.exposure, ports.market_slots, 0, 0, found)
+
+    _on_trial(compile_it)
+
+
+def _compile(kernel: Callable[..., object], *arguments: object) -> None:
+    from numba import typeof
+
+    inner_of(kernel).compile(tuple(map(typeof, arguments)))
 
 
 def try_loop(image: LoopImage) -> None:

@@ -147,10 +147,10 @@ def _compile_loop(home: str, report: Progress) -> LoopImage:
         rare_collections(),
         compile_progress(report) as note_elsewhere,
     ):
-        from engine.domain import bar_close
+        from engine.domain import strategy
         from engine.processes import brain_ports
 
-        half.awaited_by(bar_close.update_features, note_elsewhere)
+        half.awaited_by(strategy.apply_market, note_elsewhere)
         image = brain_ports.compile_loop()
     brain_ports.try_loop(image)
     return image
@@ -204,7 +204,7 @@ def compile_progress(report: Progress) -> Iterator[Callable[[int], None]]:
 
         def note_elsewhere(self, count: int) -> None:
             self.elsewhere = count
-            self.tell("features, by a second process")
+            self.tell("by a second process")
 
         def on_start(self, event: event.Event) -> None:
             if event.kind == FINISHING:

@@ -1,9 +1,9 @@
-"""A second process compiles the features while the first one compiles the rest.
+"""A second process compiles the market's side while the first one compiles the rest.
 
-A cold compile is Python for the most part, and a process of Python has one core. The features of
-bars, with all they call, are two fifths of the kernels and are reached through one of them,
-`bar_close.update_features`. So a cold start has a process of its own compile that kernel, into a
-folder of the kernel cache:
+A cold compile is Python for the most part, and a process of Python has one core. What the loop
+makes of a market record (firewall, book, bars, features, rules) is half of the kernels and is
+reached through one of them, `strategy.apply_market`. So a cold start has a process of its own
+compile that kernel, into a folder of the kernel cache:
 
         <home>/cache/kernels-<hash>/half/...    the second process writes
         <home>/cache/kernels-<hash>/...         the first one, and takes over what it lacks
@@ -125,7 +125,7 @@ def take_over(folder: Path, directory: Path) -> int:
 
 
 def main(home: str) -> None:
-    """Compile the features of bars into the folder; of what is compiled nothing is run."""
+    """Compile the market's side into the folder; of what is compiled nothing is run."""
     _native.set_parent_death_signal(int(signal.SIGKILL))
     from engine.processes import kernel_cache
 
@@ -134,13 +134,9 @@ def main(home: str) -> None:
 
     numba.config.CACHE_DIR = str(directory / FOLDER)  # type: ignore[attr-defined]
     with kernel_cache.rare_collections():
-        from engine.domain.bar_close import update_features
-        from engine.domain.kernel import inner_of
-        from engine.processes.brain_ports import small_state
+        from engine.processes.brain_ports import compile_market
 
-        state, _ = small_state()
-        type_of: Any = numba.typeof  # has no types
-        inner_of(update_features).compile(tuple(type_of(it) for it in (state.market, 0, 0, 0)))
+        compile_market()
 
 
 if __name__ == "__main__":

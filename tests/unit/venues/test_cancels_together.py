@@ -35,8 +35,9 @@ class Wire:
         self.singles = 0
         self.instead: list[Rows] = []  # answers to requests about the last two, never sent
         self.change: Callable[[Rows], Rows] = lambda rows: rows
-        self._send = side.orders.context.rest.exchange_bytes
-        side.orders.context.rest.exchange_bytes = self.exchange  # type: ignore[method-assign,assignment]
+        client: Any = side.orders.context.rest
+        self._send = client.exchange_bytes
+        client.exchange_bytes = self.exchange
 
     async def exchange(self, request: bytes) -> Response:
         if b"/batchOrders?" not in request:
