@@ -39,6 +39,7 @@ from engine.processes.outside_records import (
 from engine.processes.outside_words import (
     HIDDEN,
     RefusedWords,
+    moment,
     order_of,
     parent_of,
     place_of,
@@ -128,12 +129,14 @@ class OutsideOrders:
             # Only who asked when its date was far enough can be answered still; nothing is sent.
             words["flags"] |= EVENT_QUESTION
         echo = self._ask(EventType.CONTROL_ORDER, f"{caller}: {asked.reason}", words)
-        if isinstance(echo, Told):
-            return echo
-        if refused_now and not echo.is_known:
+        if refused_now and not isinstance(echo, Told) and not echo.is_known:
             del self._said[request]
             return self._told(400, refused_now)
-        return self._sent(echo)
+        told = echo if isinstance(echo, Told) else self._sent(echo)
+        if not asked.good_till_ms or told.status == 409:
+            return told
+        # Who said a duration learns the date, and needs it to ask again.
+        return told._replace(effect=f"{told.effect}; good till {moment(asked.good_till_ms)}")
 
     def execute(self, asked: ExecuteBody, caller: str) -> Told:
         """Start a parent order, once per request id; return its number.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -54,6 +55,21 @@ def states(exchange: PracticeExchange) -> list[str]:
     return [row["status"] for row in orders_of(exchange, HAND)]
 
 
+def why(home: Path, order: str) -> str:
+    """Return the story of an order."""
+    return aegis(home, "why", order).stdout
+
+
+def intact_and_replayed(home: Path, *, sessions: int) -> None:
+    """Check that every journal is whole and gives the same bytes again."""
+    journals = sorted((home / "state").glob("*/journal/*"))
+    assert len(journals) == sessions
+    for journal in journals:
+        assert verify_session(journal).is_intact
+        replayed = aegis(home, "replay", str(journal), "--json")
+        assert json.loads(replayed.stdout)["identical"] is True, replayed.stderr
+
+
 @pytest.mark.slow
 def test_an_order_expires_at_its_date_whether_the_engine_lives_or_not(
     tmp_path: Path, exchange: PracticeExchange, name: str
@@ -81,13 +97,34 @@ def test_an_order_expires_at_its_date_whether_the_engine_lives_or_not(
         status, told = submit(again, price, date_ms)
         assert (status, "answered before" in told["effect"]) == (200, True), told
         assert len(orders_of(exchange, HAND)) == 1, "and sent once"
-        story = aegis(tmp_path, "why", told["order"]).stdout
-        assert "GTD till" in story
-        code, _output, errors = again.terminate()
+        assert "GTD till" in why(tmp_path, told["order"])
+        code, output, errors = again.terminate()
         assert code == 0, errors
     finally:
         again.kill()
-    story = aegis(tmp_path, "why", told["order"]).stdout
-    assert "EXPIRED" in story
-    for journal in (tmp_path / "state").glob("*/journal/*"):
-        assert verify_session(journal).is_intact
+    assert json.loads(output)["exchange_agrees"] is True
+    assert "EXPIRED" in why(tmp_path, told["order"])
+    intact_and_replayed(tmp_path, sessions=2)
+
+
+@pytest.mark.slow
+def test_an_order_that_expires_is_heard_of_at_once(
+    tmp_path: Path, exchange: PracticeExchange, name: str
+) -> None:
+    date_ms = (int(time.time()) + AHEAD_S) * 1_000
+    engine = Engine(tmp_path, "--exchange", exchange.url, "--name", name, "--json")
+    try:
+        engine.wait_ready()
+        status, told = submit(engine, price_below(engine), date_ms)
+        assert status == 200, told
+        wait_for("the order to rest", lambda: states(exchange) == ["NEW"])
+        exchange.fault("time_offset", offset_ms=(AHEAD_S + 5) * 1_000)
+        wait_for("the order to expire at the venue", lambda: states(exchange) == ["EXPIRED"])
+        wait_for("the engine to hear", lambda: "EXPIRED" in why(tmp_path, told["order"]))
+        code, output, errors = engine.terminate()
+    finally:
+        engine.kill()
+    assert code == 0, errors
+    assert json.loads(output)["exchange_agrees"] is True
+    assert "GTD till" in why(tmp_path, told["order"])
+    intact_and_replayed(tmp_path, sessions=1)

@@ -258,6 +258,9 @@ def test_a_date_stays_with_its_own_order() -> None:
     ask(rig, order_type=OrderType.LIMIT, price_ticks=BID, request_id=502)
     sent = of_type(rig.all_commands(), EventType.COMMAND_NEW)
     assert sent["good_till_ms"].tolist() == [DATE_MS, 0]
+    ask(rig, EventType.CONTROL_ORDER, **DATED, request_id=503)
+    rig.propose(price=BID)
+    assert rig.all_commands()["good_till_ms"].tolist()[-2:] == [DATE_MS, 0]
 
 
 def test_an_order_whose_date_came_is_expired_and_held_no_more() -> None:

@@ -45,6 +45,7 @@ def dated(**words: object) -> OrderBody:
 def test_a_date_is_in_the_record(brain: Brain) -> None:
     told = orders_at(brain, DATE_MS - NEAR_S * 1_000 - 1).submit(dated(), "ana")
     assert told.status == 200
+    assert told.effect.endswith("; good till 2027-01-15T08:00:00Z")
     (record,) = brain.seen
     assert record["time_in_force"] == TimeInForce.GTD
     assert record["good_till_ms"] == DATE_MS
