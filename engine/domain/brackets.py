@@ -3,7 +3,8 @@
     entry settled -> those the row has are placed, reduce-only, for what is held
     one filled, or the position changed otherwise -> what no longer fits is withdrawn
     another exit wanted -> all withdrawn, then the position is closed      (`intent.exit_waits`)
-    the venue refuses or ends one -> it is watched here, by quotes, until the position ends
+    the venue refuses or ends one -> it is watched here, by quotes, until the position ends; what
+                       may pass (a pause, a price too near) is asked for a few times again
 
 A trailing stop is at the venue for the time when nobody watches here: it follows trades from when
 it was placed, at a share of the price that is no less than the row's distance. The one of
@@ -139,7 +140,8 @@ def guard_position(market: MarketState, desk: Desk, out: Out, i: int, s: int, no
         return
     alone = desk.positions["lots"][i, net_column(desk)] == desk.positions["lots"][i, s]
     others = desk.ledger["buy_lots"][i] + desk.ledger["sell_lots"][i]  # on their way in or out
-    if rows["refused"][i, s] != 0 or not alone or others > 0:
+    watched = rows["refused"][i, s] != 0 or now_ns < rows["again_ns"][i, s]
+    if watched or not alone or others > 0:
         return
     memory = market.strategy_memory[i, s]
     stop_ticks, take_ticks = memory["stop_ticks"], memory["take_ticks"]

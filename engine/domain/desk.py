@@ -59,6 +59,8 @@ BRACKET_DTYPE = np.dtype(
         ("due_ns", "<i8"),  # since when their price is reached by our quotes; 0: not
         ("leaving", "<i8"),  # reason of the exit that waits until they are withdrawn; 0: none
         ("refused", "<i8"),  # 1: the venue ended one: until flat this position is watched here
+        ("again_ns", "<i8"),  # until then it is, because of a refusal that may pass; 0: of none
+        ("again_count", "<i8"),  # such pauses since it was flat
     ]
 )
 

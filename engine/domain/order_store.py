@@ -155,6 +155,8 @@ def end_bracket(desk: Desk, i: int, column: int) -> None:
     desk.brackets["due_ns"][i, column] = 0
     desk.brackets["leaving"][i, column] = 0
     desk.brackets["refused"][i, column] = 0
+    desk.brackets["again_ns"][i, column] = 0
+    desk.brackets["again_count"][i, column] = 0
 
 
 @kernel

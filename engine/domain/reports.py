@@ -37,9 +37,13 @@ from engine.domain.words import Tally, Word
 
 ORDER_FLAGS = EVENT_REDUCE_ONLY | EVENT_POST_ONLY | EVENT_ENTRY  # what a report says of an order
 RATE_PAUSED = 9004  # `reason` of a reject: not sent, because the venue asked us to wait
+QUEUE_FULL = 9006  # and: not sent, because too much was waiting already
 INSTRUMENT_CLOSED = 9011  # and: the venue takes no order of this instrument at all
 WOULD_TAKE = 9012  # and: post-only, and the market had come to its price; no failure of ours
 OVERDUE = 9013  # and: an entry decided too long before it could leave, never sent
+TOO_MANY_REQUESTS, TOO_MANY_ORDERS, WOULD_TRIGGER = -1003, -1015, -2021  # the venue's own
+GUARD_RETRIES_MAX = 3  # times that a guard is asked for again while a position lasts
+GUARD_PAUSE_NS = 30_000_000_000  # before that: three of the venue's windows for orders
 CLOSED_PAUSE_NS = 30_000_000_000  # before the next order of a closed instrument is tried
 STATUS_MAX = int(max(OrderStatus))
 ABSENT_LOOKUPS_MIN = 3  # answers "not known" before an order counts as absent
@@ -102,16 +106,33 @@ def adopt_order(desk: Desk, events: Records, n: int, now_ns: int) -> int:
 
 
 @kernel
+def may_pass(reason: int) -> bool:
+    """Return whether the venue refused a guard for what may be otherwise a little later."""
+    return reason in (RATE_PAUSED, QUEUE_FULL, TOO_MANY_REQUESTS, TOO_MANY_ORDERS, WOULD_TRIGGER)
+
+
+@kernel
 def note_guard_end(desk: Desk, row: int) -> None:
     """Remember that a conditional order ended unfilled, and not because we withdrew it, in place.
 
-    What it guarded is watched here from now on: a venue that refused it once is not asked again.
+    What it guarded is watched here from now on. A venue that refused it for what may pass is asked
+    again after a pause, GUARD_RETRIES_MAX times while the position lasts; for anything else never.
+    Those that were asked for together are refused together: that counts once.
     """
     orders = desk.orders
     i, column = orders["instrument_index"][row], orders["column"][row]
-    held = desk.positions["lots"][i, column] != 0
-    if held and orders["cum_qty_lots"][row] == 0 and orders["cancel_wanted"][row] != WITHDRAWN:
-        desk.brackets["refused"][i, column] = 1
+    held, rows = desk.positions["lots"][i, column] != 0, desk.brackets
+    if not held or orders["cum_qty_lots"][row] != 0 or orders["cancel_wanted"][row] == WITHDRAWN:
+        return
+    now_ns = desk.words[Word.NOW_NS]
+    passes = orders["status"][row] == OrderStatus.REJECTED and may_pass(orders["reason"][row])
+    if passes and now_ns < rows["again_ns"][i, column]:
+        return
+    if passes and rows["again_count"][i, column] < GUARD_RETRIES_MAX:
+        rows["again_count"][i, column] += 1
+        rows["again_ns"][i, column] = now_ns + GUARD_PAUSE_NS
+    else:
+        rows["refused"][i, column] = 1
 
 
 @kernel

@@ -144,7 +144,9 @@ class Life:
             return
         sides = {(side, qty) for _, side, qty, _ in found}
         assert sides <= {(-1 if lots > 0 else 1, abs(lots))}
-        if not self.rig.rig.desk.brackets["refused"][0, s]:
+        desk = self.rig.rig
+        watched = desk.desk.brackets[0, s]
+        if not watched["refused"] and watched["again_ns"] <= desk.now_ns:
             assert len(found) == self.guards
 
 

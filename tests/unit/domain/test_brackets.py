@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from engine.domain.codes import EventType, OrderStatus, TradingState
+from engine.domain.reports import GUARD_PAUSE_NS, GUARD_RETRIES_MAX
 from engine.domain.risk_reasons import RiskReason
 from engine.domain.strategy_table import StrategyReason
 from engine.domain.words import Word
 from tests.bracket_rig import OPEN_TICKS, STOP, TAKE, TRAIL, WIDE, BracketRig
-from tests.desk_rig import MS, of_type
+from tests.desk_rig import MS, S, of_type
 
 T = EventType
 
@@ -127,18 +128,31 @@ def test_stop_is_the_venues_while_it_may_still_answer_and_ours_after_that() -> N
     assert (last["reason"], last["order_type"]) == (StrategyReason.STOP_LOSS, 1)
 
 
-def test_a_guard_the_venue_refuses_is_watched_here_and_not_asked_for_again() -> None:
-    rig = BracketRig()
+def guards_asked(rig: BracketRig) -> None:
+    """Let a position of ten come in, and its guards be asked for but not arrive."""
     rig.enter(0, 1, 10)
     rig.serve()
     while rig.stream:
         rig.deliver()
     rig.wait(0.001)
+    assert [c["order_type"] for c in rig.commands] == [3, 4]
+
+
+def refuse(rig: BracketRig, reason: int) -> None:
+    """Let what is asked for be refused, without a request at the venue."""
+    asked, rig.commands = rig.commands, []
+    for command in asked:
+        rig.tell(rig.about(command, T.ORDER_UPDATE, OrderStatus.REJECTED, reason))
+
+
+def test_a_guard_the_venue_refuses_is_watched_here_meanwhile() -> None:
+    rig = BracketRig()
+    guards_asked(rig)
     rig.trade_at(OPEN_TICKS + 1 - STOP - 1)  # beyond the stop before the request is there
     failures = rig.rig.word(Word.FAILURE_COUNT)
     while rig.commands:
         rig.serve()
-    assert rig.rig.desk.brackets["refused"][0, 0] == 1
+    assert rig.refused == [-2021]
     assert rig.rig.word(Word.FAILURE_COUNT) == failures, "no failure of ours"
     asked = len(rig.sent)
     rig.wait(0.5)
@@ -146,7 +160,53 @@ def test_a_guard_the_venue_refuses_is_watched_here_and_not_asked_for_again() -> 
     rig.settle()  # our quotes see the stop: the target is withdrawn, then the position closed
     assert rig.rig.lots(0, 0) == rig.account.position(rig.market.spec).qty == 0
     assert len(rig.sent) == asked + 1
-    assert rig.rig.desk.brackets["refused"][0, 0] == 0, "the next position is asked for again"
+    assert not any(rig.rig.desk.brackets[0, 0]), "the next position is asked for again"
+
+
+@pytest.mark.parametrize("reason", [-2021, -1003, -1015, 9004, 9006])
+def test_what_may_pass_is_asked_for_again_after_a_pause(reason: int) -> None:
+    rig = BracketRig()
+    guards_asked(rig)
+    refuse(rig, reason)
+    rig.wait(GUARD_PAUSE_NS / S - 1)
+    assert news_of(rig) == []
+    rig.quote()
+    rig.wait(2)
+    assert news_of(rig) == [3, 4]
+    rig.settle()
+    assert len(rig.guards_of(0)) == 2
+    assert len(rig.sent) == len(set(rig.sent))
+
+
+def news_of(rig: BracketRig) -> list[int]:
+    """Return the kinds of the orders that are asked for; what else is, is forgotten."""
+    rig.commands = [c for c in rig.commands if c["event_type"] == T.COMMAND_NEW]
+    return [int(c["order_type"]) for c in rig.commands]
+
+
+def test_no_venue_is_asked_for_ever() -> None:
+    rig = BracketRig()
+    guards_asked(rig)
+    asked = 0
+    for _ in range(3 * GUARD_RETRIES_MAX):
+        asked += len(news_of(rig))
+        refuse(rig, -1015)
+        rig.quote()
+        rig.wait(GUARD_PAUSE_NS / S + 1)
+    assert asked == 2 * (GUARD_RETRIES_MAX + 1)
+    assert news_of(rig) == []
+    assert rig.rig.desk.brackets["refused"][0, 0] == 1
+
+
+@pytest.mark.parametrize("reason", [-2022, -4045, 9007, 9014, -4120])
+def test_what_does_not_pass_is_asked_for_once(reason: int) -> None:
+    rig = BracketRig()
+    guards_asked(rig)
+    refuse(rig, reason)
+    rig.quote()
+    rig.wait(10 * GUARD_PAUSE_NS / S)
+    assert news_of(rig) == []
+    assert rig.rig.desk.brackets["refused"][0, 0] == 1
 
 
 def test_no_other_row_enters_an_instrument_that_is_guarded() -> None:
