@@ -84,6 +84,7 @@ class BinanceRest:
         self.on_idle: Callable[[], object] = bool
         self.is_shared = False  # a connection that is lent carries nothing else meanwhile
         self._places = asyncio.Semaphore(connections_max)
+        self._is_closed = False  # what is opened from then on is closed at once
         self._way_needed_by = 0  # cancels that are under way
         self._way = asyncio.Event()
         self._way.set()
@@ -100,7 +101,10 @@ class BinanceRest:
             *(open_connection(self._endpoint) for _ in range(connection_count))
         )
         self._opened.update(opened)
-        self._idle.extend(opened)
+        if self._is_closed:
+            await self.close()
+        else:
+            self._idle.extend(opened)
 
     async def request(
         self,
@@ -226,7 +230,8 @@ class BinanceRest:
         return max(0, self._blocked_until_ns - time.monotonic_ns()) / NS_PER_S
 
     async def close(self) -> None:
-        """Close every connection; a request that waits for its answer fails."""
+        """Close every connection; a request that waits for its answer, or for one, fails."""
+        self._is_closed = True
         self.on_needed()
         self._idle.clear()
         for connection in list(self._opened):
@@ -264,6 +269,9 @@ class BinanceRest:
         except TimeoutError as error:
             raise VenueUnreachableError(f"no connection in {timeout_s} s") from error
         self._opened.add(connection)
+        if self._is_closed:
+            await self.close()
+            raise VenueUnreachableError("the client was closed meanwhile")
         return connection
 
     def _take_idle(self) -> HttpConnection | None:
