@@ -230,6 +230,8 @@ class Exchange:
             self.names.close()
         for door in [*self._doors, *([self._control] if self._control else [])]:
             await door.close()
+        for connection in list(self.connections):
+            connection.abort()  # came while the doors closed: nothing is accepted that is not kept
         if self._options.ledger_path is not None:
             ledger_file.save(self._options.ledger_path, self.venue)
 

@@ -1,12 +1,15 @@
 """Accounts across restarts of the exchange: all comes back exactly, or the start refuses."""
 
+import asyncio
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from exchange.book import BUY, SELL
+from exchange.door import Door
 from exchange.errors import LedgerFileError
 from exchange.ledger_file import EVERYBODY_AHEAD, load, save
 from exchange.matching import Market
@@ -204,5 +207,31 @@ def test_exchange_that_restarts_remembers(tmp_path: Path) -> None:
                 assert second[name] == first[name]
             opened = (await rest.signed("GET", "/fapi/v1/openOrders")).json
             assert [order["price"] for order in opened] == ["59990.00"]
+
+    run(test())
+
+
+def test_who_comes_while_the_doors_close_is_promised_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        path = short_tape(tmp_path / "a", tail_ms=60_000)
+        clients: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        close = Door.close
+
+        async def close_late(door: Door) -> None:
+            clients.append(await asyncio.open_connection("127.0.0.1", exchange.exchange.ports[0]))
+            await exchange.until(lambda: bool(exchange.exchange.connections))
+            await close(door)
+
+        async with running(tape_of(path), Options(ledger_path=tmp_path / "ledger")) as exchange:
+            monkeypatch.setattr(Door, "close", close_late)
+            await exchange.exchange.close()
+            monkeypatch.setattr(Door, "close", close)
+            reader, writer = clients[0]
+            writer.write(b"GET /fapi/v1/time HTTP/1.1\r\nHost: a\r\n\r\n")
+            with suppress(ConnectionError):
+                assert await reader.read(1) == b""
+            writer.close()
 
     run(test())
