@@ -81,6 +81,7 @@ class Stage:
         with self._timed("play"):
             self._act()
         with self._timed("settle"):
+            self.life.wait_ready()  # a role that was killed is back before it is asked to stop
             self.life.settle()
             self.life.wait_looked()
         with self._timed("stop"):
