@@ -10,11 +10,9 @@ RUN apt-get update \
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PATH=/opt/aegis/venv/bin:$PATH
 WORKDIR /src
 # The packages first: this layer stays while only our own sources change.
-COPY requirements.lock requirements-dev.lock ./
+COPY requirements-image.lock ./
 RUN python -m venv /opt/aegis/venv \
- && pip install --require-hashes --only-binary :all: --requirement requirements.lock \
- && awk '/^[^ ]/ { wanted = /^psycopg/ } wanted' requirements-dev.lock > /tmp/postgres.lock \
- && pip install --require-hashes --only-binary :all: --no-deps --requirement /tmp/postgres.lock
+ && pip install --require-hashes --only-binary :all: --requirement requirements-image.lock
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY native_ext native_ext
 COPY ringbuffer ringbuffer

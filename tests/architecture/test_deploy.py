@@ -39,7 +39,7 @@ def test_image_runs_as_a_user_that_is_not_root() -> None:
 
 def test_image_installs_from_the_lock_only() -> None:
     installs = re.findall(r"pip install (.+?)(?: &&|$)", dockerfile(), flags=re.MULTILINE)
-    assert len(installs) == 3
+    assert len(installs) == 2
     for install in installs:
         assert "--require-hashes" in install or install == "--no-deps --no-build-isolation ."
 

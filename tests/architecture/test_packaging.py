@@ -14,6 +14,7 @@ import pytest
 from tests.architecture.tree import PACKAGES, ROOT, files, text
 
 RUNTIME, DEVELOPMENT = Path("requirements.lock"), Path("requirements-dev.lock")
+IMAGE = Path("requirements-image.lock")
 EXTRAS = {
     "alerts", "aws", "bench", "dev", "history", "ibkr", "oracle", "otel", "postgres", "research",
     "train",
@@ -102,7 +103,30 @@ def test_both_locks_agree() -> None:
     assert locked(RUNTIME).items() <= locked(DEVELOPMENT).items()
 
 
-@pytest.mark.parametrize("lock", [RUNTIME, DEVELOPMENT], ids=str)
+def offered() -> set[str]:
+    """Return the extras that people who run the image are told of."""
+    told = "".join(text(Path(f"docs/{name}.md")) for name in ("deployment", "runbook"))
+    groups = re.findall(r"extras?\s+((?:`[a-z]+`(?:,\s+|\s+and\s+)?)+)", told)
+    return {name for group in groups for name in re.findall(r"`([a-z]+)`", group)}
+
+
+def test_documents_of_the_image_name_extras_that_there_are() -> None:
+    assert {"alerts", "aws", "otel", "research"} <= offered() <= EXTRAS
+
+
+def test_image_holds_every_extra_that_its_documents_offer() -> None:
+    (installed,) = re.findall(r"--requirement (\S+)", text(Path("Dockerfile")))
+    extras = project()["project"]["optional-dependencies"]
+    wanted = {canonical(d) for name in offered() for d in extras[name]}
+    assert wanted <= set(locked(Path(installed)))
+
+
+def test_image_lock_is_the_runtime_lock_and_a_part_of_the_development_lock() -> None:
+    assert locked(RUNTIME).items() <= locked(IMAGE).items() <= locked(DEVELOPMENT).items()
+    assert not {"pytest", "mypy", "moto", "matplotlib", "torch"} & set(locked(IMAGE))
+
+
+@pytest.mark.parametrize("lock", [RUNTIME, DEVELOPMENT, IMAGE], ids=str)
 def test_every_pin_has_a_hash_and_no_index_is_named(lock: Path) -> None:
     pins = re.split(r"\n(?=[a-zA-Z])", text(lock))
     assert [pin.split(" ")[0] for pin in pins if "--hash=sha256:" not in pin] == []
