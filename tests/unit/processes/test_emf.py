@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.processes import status
 from engine.processes.emf import LATENCIES, STANDING, TOTALS, EmfLines
-from engine.processes.role_counters import PAGES, Counters
+from engine.processes.role_counters import PAGES, Counters, exposed
 from ringbuffer.counters import CountersSegment
+from tests.architecture.tree import ROOT
 from tests.ring_builders import unique_name
 from tests.unit.processes.test_attendant import InProcess
 
@@ -63,6 +67,37 @@ def test_a_line_is_what_cloudwatch_reads(segment: CountersSegment) -> None:
     assert {metric["Unit"] for metric in directive["Metrics"]} <= UNITS
     assert line["trading_state"] == 3
     numbers.release()
+
+
+def listed() -> list[list[str]]:
+    """Return the cells of each headline metric in the runbook."""
+    section = (ROOT / "docs/runbook.md").read_text("utf-8").split("## Headline metrics\n")[1]
+    rows = [row for row in section.split("\n## ")[0].splitlines() if row.startswith("| `")]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return [row for row in cells if row[0] != "CloudWatch"]
+
+
+def test_the_runbook_lists_each_headline_metric_and_no_other(segment: CountersSegment) -> None:
+    numbers = Numbers(segment)
+    line = told(EmfLines(numbers, "main", "a"))
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert [row[0].strip("`") for row in listed()] == [row["Name"] for row in directive["Metrics"]]
+    assert all(len(row) == 5 and all(row) for row in listed())
+    numbers.release()
+
+
+def test_each_headline_metric_is_shown_to_prometheus(segment: CountersSegment) -> None:
+    numbers = Numbers(segment)
+    shown = numbers.exposition()
+    numbers.release()
+    want = ["aegis_trading_state", *(exposed(name)[0] for _, name in TOTALS)]
+    want += [exposed(name)[0] for _, name, _, _ in STANDING]
+    want += [f"aegis_{name.removesuffix('_ns')}_seconds" for _, name in LATENCIES]
+    roles = ["", *(row[0] for row in (*TOTALS, *STANDING, *LATENCIES))]
+    assert [row[1].strip("`") for row in listed()] == want
+    for role, name in zip(roles[1:], want[1:], strict=True):
+        assert any(re.match(rf'{name}(_count)?{{role="{role}"}} ', line) for line in shown), name
+    assert "aegis_trading_state {state}" in inspect.getsource(status)
 
 
 @given(steps=st.lists(st.integers(0, 1_000), min_size=1, max_size=12), first=st.integers(0, 50))
