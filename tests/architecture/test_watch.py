@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from engine.cli_help import GROUPS
+from engine.processes.alerts import KINDS, Severity
 from engine.processes.role_counters import PAGES, exposed
 from tests.architecture.tree import ROOT, text
 
@@ -67,6 +69,49 @@ def test_each_alert_says_who_is_woken_and_why() -> None:
     for rule in alerts():
         assert rule["labels"]["severity"] in {"page", "ticket"}
         assert rule["annotations"]["summary"].endswith(".")
+
+
+RESPONSES = {"page": {"P0", "P1"}, "ticket": {"P2"}}
+OF_KINDS = {Severity.CRITICAL: {"P0", "P1"}, Severity.WARNING: {"P2"}, Severity.INFO: {"P3"}}
+
+
+def entries(heading: str) -> str:
+    """Return a part of the runbook, up to the next heading."""
+    (_, after) = f"\n{text(Path('docs/runbook.md'))}".split(f"\n{heading}\n")
+    return re.split(r"\n#+ ", after)[0]
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: str(rule["alert"]))
+def test_each_alert_names_an_entry_of_the_runbook_that_is_there(rule: dict[str, Any]) -> None:
+    page, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert page == "docs/runbook.md"
+    severity = anchor.upper()
+    assert "**First:**" in entries(f"### {severity}")
+    assert severity in RESPONSES[rule["labels"]["severity"]]
+    assert f"| `{rule['alert']}` | {severity} | " in entries("### Prometheus alerts")
+
+
+def test_the_runbook_knows_no_alert_that_is_not_there() -> None:
+    listed = re.findall(r"^\| `(\w+)`", entries("### Prometheus alerts"), flags=re.MULTILINE)
+    assert listed == [rule["alert"] for rule in alerts()]
+
+
+def test_each_kind_of_alert_has_a_response_as_grave_as_itself() -> None:
+    for line in entries("## Alerts").splitlines():
+        for kind in re.findall(r"`(\w+)`", line.split("|")[1]) if line.startswith("| `") else []:
+            (severity,) = re.findall(r"\[(P\d)\]\(#p\d\) \|$", line)
+            assert severity in OF_KINDS[KINDS[kind]], kind
+
+
+@pytest.mark.parametrize("severity", ["P0", "P1", "P2", "P3"])
+def test_each_severity_says_who_acts_how_and_what_comes_after(severity: str) -> None:
+    said = entries(f"### {severity}")
+    for word in ("Who, when", "First", "Then", "Escalate", "After"):
+        assert f"- **{word}:**" in said
+    (first,) = re.findall(r"\*\*First:\*\* (.*)", said)
+    commands = re.findall(r"`aegis (\w+)", first.split(". ")[0])
+    assert len(commands) == 3
+    assert set(commands) <= {name for names in GROUPS.values() for name in names}
 
 
 def test_panels_do_not_lie_on_each_other() -> None:
