@@ -147,6 +147,20 @@ def test_kubernetes_runs_one_pod_that_drains_and_is_not_root() -> None:
     assert pod["securityContext"]["runAsNonRoot"] is True
 
 
+def test_kubernetes_has_the_headless_service_that_its_set_names() -> None:
+    documents = list(yaml.safe_load_all(text(Path("deploy/kubernetes/engine/engine.yaml"))))
+    (service,) = (each for each in documents if each["kind"] == "Service")
+    owner = kubernetes()["StatefulSet"]
+    assert service["metadata"]["name"] == owner["serviceName"]
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    labels = owner["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    (container,) = owner["template"]["spec"]["containers"]
+    offered = {port["containerPort"] for port in container["ports"]}
+    assert {port["targetPort"] for port in service["spec"]["ports"]} == offered
+
+
 def test_kubernetes_liveness_does_not_ask_for_the_venue() -> None:
     (only,) = kubernetes()["StatefulSet"]["template"]["spec"]["containers"]
     assert only["livenessProbe"]["httpGet"]["path"] == "/livez"
