@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from engine import exit_codes
 from tests.architecture.tree import ROOT, files, text
 
 DRAIN_S_MIN = 30  # three times the engine's own default budget of 10 s
@@ -98,9 +99,55 @@ def test_railway_checks_health_and_waits_for_the_drain() -> None:
     deploy = settings["deploy"]
     assert deploy["healthcheckPath"] == "/health"
     assert deploy["drainingSeconds"] == 60
-    assert deploy["restartPolicyType"] == "ALWAYS"
     assert deploy["numReplicas"] == 1
     assert "startCommand" not in deploy  # it would replace the entry point
+
+
+TRIES_MAX = 10  # what Railway itself would do; more is no bound worth the name
+RESTARTED = {  # platform's policy: the exits it starts again after
+    "ALWAYS": lambda _: True,
+    "ON_FAILURE": lambda code: code != exit_codes.DONE,
+    "NEVER": lambda _: False,
+}
+
+
+def promised() -> tuple[set[int], set[int]]:
+    """Return the exits that docs/deployment.md says to restart after, and those for a person."""
+    (row,) = re.findall(r"^\| restart \| (.*) \|$", text(Path("docs/deployment.md")), re.MULTILINE)
+    again, person = row.split(";")
+    return {int(code) for code in re.findall(r"\d", again)}, {
+        int(code) for code in re.findall(r"\d", person)
+    }
+
+
+def keeps_promise(policy: str, tries: int | None) -> bool:
+    """Return whether a policy restarts what a restart mends, and nothing else without a bound."""
+    again, person = promised()
+    restarted = {code for code in {exit_codes.DONE, *again, *person} if RESTARTED[policy](code)}
+    bounded = tries is not None and 1 <= tries <= TRIES_MAX
+    return again <= restarted <= again | person and (bounded or restarted == again)
+
+
+def test_documented_exits_are_the_programs() -> None:
+    again, person = promised()
+    assert again == {exit_codes.ROLE_DIED}
+    assert person == {exit_codes.USAGE, exit_codes.ENVIRONMENT, exit_codes.HALTED}
+
+
+def test_platforms_restart_what_a_restart_can_mend_and_nothing_for_ever() -> None:
+    deploy = tomllib.loads(text(Path("railway.toml")))["deploy"]
+    assert keeps_promise(deploy["restartPolicyType"], deploy.get("restartPolicyMaxRetries"))
+    engine = yaml.safe_load(text(Path("deploy/compose.yaml")))["services"]["aegis"]
+    policy, _, tries = engine["restart"].partition(":")
+    assert keeps_promise(policy.upper().replace("-", "_"), int(tries or 0))
+    assert {int(code) for code in unit()["RestartPreventExitStatus"][0].split()} == promised()[1]
+
+
+@pytest.mark.parametrize(
+    ("policy", "tries"), [("ALWAYS", 5), ("NEVER", 5), ("ON_FAILURE", None), ("ON_FAILURE", 99)]
+)
+def test_a_policy_that_breaks_the_promise_is_found_out(policy: str, tries: int | None) -> None:
+    assert not keeps_promise(policy, tries)
 
 
 def container() -> dict[str, Any]:
