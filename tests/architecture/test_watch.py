@@ -44,7 +44,7 @@ def board() -> dict[str, Any]:
 
 
 def expressions() -> list[str]:
-    panels = [target["expr"] for panel in board()["panels"] for target in panel["targets"]]
+    panels = [target["expr"] for panel in board()["panels"] for target in panel.get("targets", [])]
     return [*panels, *(rule["expr"] for rule in alerts())]
 
 
@@ -112,6 +112,15 @@ def test_each_severity_says_who_acts_how_and_what_comes_after(severity: str) -> 
     commands = re.findall(r"`aegis (\w+)", first.split(". ")[0])
     assert len(commands) == 3
     assert set(commands) <= {name for names in GROUPS.values() for name in names}
+
+
+def test_board_says_that_no_model_is_built_as_long_as_none_has_a_metric() -> None:
+    of_models = {name for name in names() if name.startswith("aegis_model")}
+    (panel,) = (panel for panel in board()["panels"] if panel["title"] == "Models")
+    assert (panel["type"] == "text") == (not of_models)
+    assert of_models or panel["options"]["content"].startswith("No model is built yet")
+    others = [panel for panel in board()["panels"] if panel["type"] != "text"]
+    assert all(panel["targets"] for panel in others)
 
 
 def test_panels_do_not_lie_on_each_other() -> None:
