@@ -14,7 +14,7 @@ export AEGIS_HOME PORT
 
 case "${1:-}" in
 '' | -*) set -- aegis run "$@" ;;
-run | exchange | chart | record | tape | features | strategies | download | status | top | \
+run | demo | exchange | chart | record | tape | features | strategies | download | status | top | \
     orders | positions | halt | pause | reduce | flatten | cancel-all | reconcile | resume | stop | \
     mode | approvals | onboard | offboard | lines | gaps | access | replay | why | ledger | shadow | \
     report | verify | readiness | audit | alert | order | cancel | execute | executions | routes | \

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     cli_streams.open_closed()
-    is_run = arguments[:1] == ["run"]
+    is_run = arguments[:1] in (["run"], ["demo"])
     try:
         code = _perform(arguments)
         sys.stdout.flush()
@@ -82,6 +82,10 @@ def _perform(arguments: list[str]) -> int:
         from engine.processes import supervisor
 
         return supervisor.run(arguments[1:], os.environ)
+    if arguments[:1] == ["demo"] and not {"-h", "--help"} & set(arguments):
+        from engine import cli_demo
+
+        return cli_demo.demo(build_parser().parse_args(arguments), os.environ)
     if arguments[:1] == ["exchange"]:
         # The exchange reads its own words, --help too, and is stopped by its own signals.
         os.execv(sys.executable, [sys.executable, "-m", "exchange", *arguments[1:]])  # noqa: S606
@@ -106,6 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     import argparse
 
     from engine.cli_alert import add_alert_command
+    from engine.cli_demo import DEMO_EXAMPLE
     from engine.cli_features import add_feature_commands
     from engine.cli_help import listing
     from engine.cli_orders import add_order_commands
@@ -136,6 +141,9 @@ def build_parser() -> argparse.ArgumentParser:
             "example: aegis run --tape market.gz --speed 2 --for 60 --json",
         )
     )
+    demo = add("demo", "Show an engine that trades, with practice money.", DEMO_EXAMPLE)
+    demo.add_argument("--for", dest="seconds", type=_seconds, help="stop after SECONDS")
+    demo.add_argument("--port", type=int, help="port of the page (PORT or 8080)")
     add("exchange", "Run the practice exchange alone.", "example: aegis exchange --port 9001")
     add(
         "chart",

@@ -9,7 +9,16 @@ from engine.nearest import did_you_mean
 
 # Every command stands in one group; a test holds that.
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "start and stop": ("run", "stop", "doctor", "config", "version", "completion", "exchange"),
+    "start and stop": (
+        "demo",
+        "run",
+        "stop",
+        "doctor",
+        "config",
+        "version",
+        "completion",
+        "exchange",
+    ),
     "look at a running engine": (
         "status",
         "top",

@@ -21,6 +21,7 @@ from tests.engine_process import AEGIS, aegis
 
 COMMANDS = (
     "run",
+    "demo",
     "exchange",
     "chart",
     "status",
@@ -87,7 +88,7 @@ def test_help_lists_every_command_in_one_group() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"), [("statsu", "; did you mean status?"), ("demo", ""), ("haltt", "halt?")]
+    ("word", "meant"), [("statsu", "; did you mean status?"), ("dance", ""), ("haltt", "halt?")]
 )
 def test_a_word_that_is_no_command_is_one_sentence(
     word: str, meant: str, capsys: pytest.CaptureFixture[str]
@@ -130,6 +131,26 @@ def test_a_practice_market_at_another_venue_is_a_usage_error(
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert words[0] in done.stderr
+
+
+def test_a_demo_trades_on_a_market_of_its_own_whatever_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "aegis.toml").write_text('venue = "binance"\nmode = "live"\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VENUE", "binance")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
+    done = aegis(tmp_path / "home", "demo", "--port", "0", "--for", "1")
+    assert done.returncode == 0, done.stderr
+    assert "generated market, 4 instruments" in done.stdout + done.stderr
+    assert "no order leaves this machine" in done.stdout + done.stderr
+    assert "aegis report" in done.stderr.splitlines()[-1]
+
+
+def test_a_demo_has_no_other_venue(tmp_path: Path) -> None:
+    done = aegis(tmp_path, "demo", "--venue", "binance")
+    assert done.returncode == 2
+    assert "--venue" in done.stderr
 
 
 def test_version_as_json(tmp_path: Path) -> None:
