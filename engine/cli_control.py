@@ -21,6 +21,7 @@ from engine.domain.codes import TradingState
 from engine.processes.commands import STATE_FILE, store_state
 from engine.processes.control import ControlSegment, MainWord, OperatorWord, segment_name
 from engine.processes.runfile import RunningEngine
+from engine.store.control_audit import ControlAudit, Row, by_command_line
 from ringbuffer import layout
 from ringbuffer.errors import SegmentError
 from ringbuffer.segment import Segment
@@ -74,16 +75,19 @@ def _confirmed(engine: RunningEngine) -> dict[str, Any]:
 def write_operator_word(engine: RunningEngine, state: TradingState, reason: str) -> dict[str, Any]:
     """Halt or resume through shared memory, for when the API is dead; the kernel reads the word.
 
-    What holds is kept for the next start too, as the API does.
+    What holds is kept for the next start too, and written into the same trail, as the API does.
     """
+    what = "halt" if state is TradingState.HALTED else "resume"
     try:
         segment = Segment.attach(segment_name(engine.name, "control"), kind=layout.KIND_CONTROL)
     except SegmentError as error:
-        return {"error": str(error)}
+        refused = by_command_line(what, reason, effect=str(error), done=False)
+        return {"error": f"{error}{_write_down(engine, refused)}"}
     words = ControlSegment(segment)
     lock = os.open("/dev/shm/" + segment.name, os.O_RDONLY | os.O_CLOEXEC)  # noqa: S108
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        before = TradingState(words.trading_state())
         words.set_main(OperatorWord.TRADING_STATE, state)
         effective = TradingState(words.trading_state())
         kept = max(state, TradingState(words.main(MainWord.TRADING_STATE)))
@@ -92,7 +96,18 @@ def write_operator_word(engine: RunningEngine, state: TradingState, reason: str)
         os.close(lock)
         words.close()
     effect = f"operator word {state.name} (the API did not answer){unstored}"
-    return {"effect": effect, "trading_state": effective.name}
+    # The word counts already: it did not wait for the disk.
+    row = by_command_line(what, reason, before=before.name, after=effective.name, effect=effect)
+    return {"effect": effect + _write_down(engine, row), "trading_state": effective.name}
+
+
+def _write_down(engine: RunningEngine, row: Row) -> str:
+    """Write what was said to the kernel into the account's trail; return why that failed."""
+    try:
+        ControlAudit(Path(engine.state_dir)).record(row)
+    except OSError as error:
+        return f"; not in the audit trail ({error.strerror})"
+    return ""
 
 
 def _settled_state(engine: RunningEngine, state: str) -> str:

@@ -107,7 +107,8 @@ def _trails(config: Config, known: Known) -> list[Finding]:
     trail = orders_in_log(config, known)
     broken = []
     count = 0
-    for folder in sorted({each.directory.parents[1] for each in known.facts}):
+    # The home's own trail says who was let in.
+    for folder in (home, *sorted({each.directory.parents[1] for each in known.facts})):
         rows = ControlAudit(folder).rows(-1, ROWS_MAX)
         count += len(rows)
         broken += [f"{folder.name} line {number}" for number in broken_links(rows)]

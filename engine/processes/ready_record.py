@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.config import Config
-from engine.store.control_audit import ControlAudit
+from engine.store.control_audit import ControlAudit, by_command_line
 from engine.version import VERSION
 
 FILE_NAME: Final = "readiness.json"
@@ -45,13 +45,7 @@ def check_ready(config: Config, override: str) -> str:
             f"live trading is armed, but {missing}: `aegis readiness`, or say why it may trade "
             'without: --unready "REASON", which the audit keeps'
         )
-    row = {
-        "who": "command line",
-        "what": "readiness override",
-        "reason": override,
-        "effect": missing,
-        "done": True,
-    }
+    row = by_command_line("readiness override", override, effect=missing)
     ControlAudit(Path(config.state_dir)).record(row)
     return f"overridden ({missing}): {override}"
 

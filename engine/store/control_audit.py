@@ -3,15 +3,23 @@
 One line per action, also per refused one, written whole, appended and synced after the action took
 effect. Each line carries the SHA-256 of the line before it, so that a line that was taken out or
 changed is found. Rotated by size. Standard library only: main writes here.
+
+        beside an account's journal   what was told to its engine, by the API or the command line
+        in AEGIS_HOME                 who may use the API: accounts, tokens, buttons
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import pwd
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -23,20 +31,22 @@ FILE_BYTES_MAX: Final = 16 << 20
 FILES_KEPT: Final = 16  # rotated ones, beside the one being written
 TAIL_BYTES: Final = 1 << 20  # read at the start
 FIRST_LINK: Final = "0" * 64
+TURN_S: Final = 1.0  # for the other process that writes: a line takes milliseconds
+TURN_POLL_S: Final = 0.002
 
 Row = dict[str, Any]
 
 
 class ControlAudit:
-    """The trail of one account; any thread may record and read."""
+    """One trail; any thread may record and read, and so may other processes at the same time."""
 
-    def __init__(self, state_dir: Path) -> None:
-        """Find the end of what is there; a line that a crash cut is left as it is."""
-        self._path = state_dir / FILE_NAME
+    def __init__(self, folder: Path) -> None:
+        """Read nothing yet; a line that a crash cut is left as it is."""
+        self._path = folder / FILE_NAME
         self._lock = threading.Lock()
-        last = next((row for row in reversed(self.tail()) if "number" in row), {})
-        self._number = int(last.get("number", -1))
-        self._link = str(last.get("link", FIRST_LINK))
+        self._end: tuple[int, int] | None = None  # as we left it; None: never looked
+        self._number = -1
+        self._link = FIRST_LINK
 
     def record(self, row: Row) -> None:
         """Append one action and sync it.
@@ -44,14 +54,17 @@ class ControlAudit:
         Raises:
             OSError: it cannot be written; the next line is linked to the last one that was.
         """
-        with self._lock:
+        with self._lock, _turn(self._path.parent):
+            if _end_of(self._path) != self._end:
+                self._find_end()
             rotate(self._path, FILE_BYTES_MAX, FILES_KEPT)
             number = self._number + 1
-            time = datetime.now(UTC).isoformat(timespec="microseconds")
-            entry = {"number": number, "time": time, **row, "before_link": self._link}
+            now = datetime.now(UTC).isoformat(timespec="microseconds")
+            entry = {"number": number, "time": now, **row, "before_link": self._link}
             entry["link"] = link_of(entry)
             _append(self._path, json.dumps(entry).encode() + b"\n")
             self._number, self._link = number, entry["link"]
+            self._end = _end_of(self._path)
 
     def rows(self, after: int, limit: int) -> list[Row]:
         """Return the actions whose number is above `after`, in order."""
@@ -68,6 +81,45 @@ class ControlAudit:
         """Return the newest actions that the last bytes of the file hold, in order."""
         return list(_lines(self._path, TAIL_BYTES))
 
+    def _find_end(self) -> None:
+        """Go on after the last line, whoever wrote it; one set aside a moment ago counts."""
+        last = self.tail() or [
+            row for path in rotated(self._path)[-1:] for row in _lines(path, TAIL_BYTES)
+        ]
+        self._number = int(last[-1]["number"]) if last else -1
+        self._link = str(last[-1].get("link", FIRST_LINK)) if last else FIRST_LINK
+
+
+def by_command_line(
+    what: str,
+    reason: str = "",
+    *,
+    before: str = "",
+    after: str = "",
+    effect: str = "",
+    done: bool = True,
+) -> Row:
+    """Return the row of an action that a command did by itself, not through an API.
+
+    Args:
+        what: the command, without a secret.
+        reason: what the person said.
+        before: what was in force.
+        after: what is in force now.
+        effect: what it did, or why it did nothing.
+        done: whether it did.
+    """
+    return {
+        "who": _this_user(),
+        "from": "command line",
+        "what": what,
+        "reason": reason,
+        "before": before,
+        "after": after,
+        "done": done,
+        "effect": effect,
+    }
+
 
 def link_of(row: Row) -> str:
     """Return what the next line says of this one."""
@@ -83,6 +135,50 @@ def broken_links(rows: list[Row]) -> list[int]:
         if not follows or link_of(row) != row.get("link"):
             found.append(int(row["number"]))
     return found
+
+
+def _this_user() -> str:
+    # WHY: by the process, not by LOGNAME, which anybody may set.
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"  # a container's user has no name
+
+
+def _end_of(path: Path) -> tuple[int, int]:
+    """Return inode and bytes, by which a line of another process is noticed."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_ino, status.st_size
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Be the only process that appends; the folder is what is locked, for files are rotated.
+
+    Raises:
+        OSError: there is no such folder, or another process holds it for longer than TURN_S.
+    """
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline_s = time.monotonic() + TURN_S
+    try:
+        while not _taken(lock):
+            if time.monotonic() > deadline_s:
+                raise OSError(errno.EBUSY, "another process is writing it", str(folder / FILE_NAME))
+            time.sleep(TURN_POLL_S)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _taken(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _append(path: Path, line: bytes) -> None:

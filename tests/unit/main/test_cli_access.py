@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from engine.config import Config
 from engine.config_people import AccessConfig
 from engine.processes.engine_start import StartError, check_access, is_weak
+from engine.store.control_audit import FILE_NAME, ControlAudit, broken_links
 from engine.web.accounts import read_access
 from tests.engine_process import AEGIS, aegis
 
@@ -44,6 +46,50 @@ def test_an_account_its_token_and_its_end(tmp_path: Path) -> None:
     assert "revoked" in aegis(tmp_path, "access", "list").stdout
     assert aegis(tmp_path, "access", "remove", "alice").returncode == 0
     assert read_access(tmp_path).accounts == []
+
+
+def test_each_change_is_in_the_trail_of_the_home_without_its_secret(tmp_path: Path) -> None:
+    with_password(tmp_path, "add", "alice", "--role", "operator", password="twelve or more")
+    made = aegis(tmp_path, "access", "token", "alice", "--scope", "halt", "--days", "1", "--json")
+    token = json.loads(made.stdout)["token"]
+    token_id = token.split("_")[1]
+    button = aegis(tmp_path, "access", "button", "desk-red", "--json")
+    address = json.loads(button.stdout)["path"].removeprefix("/v1/press/")
+    aegis(tmp_path, "access", "list")
+    aegis(tmp_path, "access", "revoke", token_id)
+    aegis(tmp_path, "access", "token", "nobody")
+    refused = aegis(tmp_path, "access", "revoke", token)  # all of it, by mistake
+    assert refused.returncode == 2
+    aegis(tmp_path, "access", "remove", "alice")
+    rows = ControlAudit(tmp_path).rows(-1, 99)
+    assert [(row["what"], row["done"]) for row in rows] == [
+        ("access add alice", True),
+        ("access token alice", True),
+        ("access button desk-red", True),
+        (f"access revoke {token_id}", True),
+        ("access token nobody", False),
+        (f"access revoke {token_id}", False),
+        ("access remove alice", True),
+    ]
+    assert rows[0]["after"] == "operator, with a password"
+    assert rows[1]["after"].startswith(f"{token_id} of alice: halt, valid until 20")
+    assert rows[2]["after"] == address.rpartition(".")[0]
+    assert (rows[3]["before"], rows[3]["after"]) == (rows[1]["after"], "revoked")
+    assert rows[4]["effect"] == "there is no account 'nobody'"
+    assert (rows[6]["before"], rows[6]["after"]) == (f"operator, 1 tokens: {token_id}", "removed")
+    assert {row["who"] for row in rows} == {pwd.getpwuid(os.getuid()).pw_name}
+    assert broken_links(rows) == []
+    text = (tmp_path / FILE_NAME).read_text(encoding="utf-8")
+    for secret in (token.split("_", 2)[2], "twelve or more", address.rpartition(".")[2], "argon2"):
+        assert secret not in text
+
+
+def test_a_trail_that_cannot_be_written_is_said_and_undoes_nothing(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    done = aegis(tmp_path, "access", "add", "bob", "--no-password")
+    assert (done.returncode, done.stdout) == (0, "bob is viewer\n")
+    assert "not in the audit trail" in done.stderr
+    assert [each.name for each in read_access(tmp_path).accounts] == ["bob"]
 
 
 @pytest.mark.parametrize(

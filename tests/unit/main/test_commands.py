@@ -23,6 +23,7 @@ from engine.processes.control import (
     segment_name,
 )
 from engine.processes.runfile import RunningEngine
+from engine.store.control_audit import ControlAudit, broken_links
 from ringbuffer import layout
 from ringbuffer.segment import Segment, unlink
 from tests.control_rig import build, decode, fake_control
@@ -181,9 +182,39 @@ def test_what_is_told_while_the_api_is_dead_survives_a_restart(tmp_path: Path) -
         gone = replace(engine, state_dir=str(tmp_path / "gone"))
         told = write_operator_word(gone, TradingState.HALTED, "no answer")
         assert (told["trading_state"], "not written" in told["effect"]) == ("HALTED", True)
+        assert "not in the audit trail (No such file or directory)" in told["effect"]
     finally:
         words.close()
         unlink(made.name)
+
+
+def test_what_is_told_while_the_api_is_dead_is_in_the_trail(tmp_path: Path) -> None:
+    """Once it was in no trail: the API writes down only what passes through it."""
+    name = f"v{os.getpid()}"
+    engine = RunningEngine(name, os.getpid(), "127.0.0.1", 9, "", str(tmp_path))
+    assert "error" in write_operator_word(engine, TradingState.HALTED, "too early")
+    made = Segment.create(
+        segment_name(name, "control"), CONTROL_BYTES, kind=layout.KIND_CONTROL, generation=1
+    )
+    made.seal()
+    try:
+        write_operator_word(engine, TradingState.HALTED, "no answer")
+        write_operator_word(engine, TradingState.ENABLED, "looked at it")
+    finally:
+        made.close()
+        unlink(made.name)
+    rows = ControlAudit(tmp_path).rows(-1, 9)
+    assert [(row["what"], row["reason"], row["done"]) for row in rows] == [
+        ("halt", "too early", False),
+        ("halt", "no answer", True),
+        ("resume", "looked at it", True),
+    ]
+    assert [(row["before"], row["after"]) for row in rows[1:]] == [
+        ("ENABLED", "HALTED"),
+        ("HALTED", "ENABLED"),
+    ]
+    assert {row["from"] for row in rows} == {"command line"}
+    assert broken_links(rows) == []
 
 
 def test_a_first_run_is_enabled(control: ControlSegment, tmp_path: Path) -> None:

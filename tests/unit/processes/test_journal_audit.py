@@ -108,6 +108,16 @@ def test_a_control_trail_that_was_changed_fails(tmp_path: Path) -> None:
     assert f"{PAPER} line 1" in finding.found
 
 
+def test_the_trail_of_who_was_let_in_is_looked_at_too(tmp_path: Path) -> None:
+    trail = ControlAudit(tmp_path)
+    for what in ("access add alice", "access token alice"):
+        trail.record({"what": what})
+    assert found_in(tmp_path)["control"].found == "2 lines, 0 broken links"
+    path = tmp_path / "control_audit_log.jsonl"
+    path.write_text(path.read_text("ascii").replace("add alice", "add malte"), encoding="ascii")
+    assert found_in(tmp_path)["control"].level == "fail"
+
+
 def test_only_grave_lines_of_the_span_count(tmp_path: Path) -> None:
     add_session(tmp_path, sound_rows())
     for level, hours_ago in (("info", 1), ("error", 1), ("critical", 2), ("error", 30)):

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pwd
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from engine.store import control_audit
-from engine.store.control_audit import FILE_NAME, FIRST_LINK, ControlAudit, broken_links
+from engine.store.control_audit import (
+    FILE_NAME,
+    FIRST_LINK,
+    ControlAudit,
+    broken_links,
+    by_command_line,
+)
 
 
 def written(home: Path, count: int) -> ControlAudit:
@@ -100,6 +111,85 @@ def test_threads_write_whole_lines(tmp_path: Path) -> None:
     rows = audit.rows(-1, 1_000)
     assert [row["number"] for row in rows] == list(range(80))
     assert broken_links(rows) == []
+
+
+def test_two_that_write_in_turn_make_one_chain(tmp_path: Path) -> None:
+    """Once each knew only its own last line: two lines of one number, and a broken link."""
+    engine, command = ControlAudit(tmp_path), ControlAudit(tmp_path)
+    for _ in range(3):
+        engine.record({"what": "pause"})
+        command.record({"what": "halt"})
+    rows = ControlAudit(tmp_path).rows(-1, 100)
+    assert [row["number"] for row in rows] == list(range(6))
+    assert broken_links(rows) == []
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from engine.store import control_audit
+control_audit.FILE_BYTES_MAX = 4_000
+control_audit.TURN_S = 60.0
+audit = control_audit.ControlAudit(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(40):
+    audit.record({"what": sys.argv[2]})
+"""
+
+
+def test_processes_make_one_chain_over_rotations(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", WRITER, str(tmp_path)]
+    writers = [
+        subprocess.Popen([*words, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for n in range(3)
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.communicate("go\n")
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    rows = ControlAudit(tmp_path).rows(-1, 1_000)
+    assert [row["number"] for row in rows] == list(range(120))
+    assert broken_links(rows) == []
+    assert len(list(tmp_path.glob("*.jsonl"))) > 1
+
+
+def test_a_process_that_holds_the_trail_delays_nobody_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_audit, "TURN_S", 0.01)
+    audit = written(tmp_path, 1)
+    lock = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="another process is writing it"):
+            audit.record({"what": "halt"})
+    finally:
+        os.close(lock)
+    audit.record({"what": "halt"})
+    assert broken_links(audit.rows(-1, 9)) == []
+
+
+def test_a_trail_set_aside_a_moment_ago_is_gone_on_with(tmp_path: Path) -> None:
+    """A crash between the rotation and the line once began again at number 0."""
+    written(tmp_path, 3)
+    path = tmp_path / FILE_NAME
+    path.rename(path.with_name(f"{path.stem}-20260101T000000000000{path.suffix}"))
+    rows = written(tmp_path, 1).rows(-1, 9)
+    assert [row["number"] for row in rows] == [0, 1, 2, 3]
+    assert broken_links(rows) == []
+
+
+def test_a_command_is_its_users_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    row = by_command_line("halt", "why", before="ENABLED", after="HALTED")
+    assert row["who"] == pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_111_222)
+    assert by_command_line("halt")["who"] == "uid 4000111222"
 
 
 def test_others_may_not_read_it(tmp_path: Path) -> None:
