@@ -7,7 +7,9 @@
         credential that may not do this               403
         too often                                     429
 
-A HALT is never kept back by a limit of rate: only by who may.
+A HALT is never kept back by a limit of rate: only by who may. Wrong tokens lock out further wrong
+ones of the same address (those that are none at all together, those of one id by that id); a token
+that counts is known before anything is asked of a lock.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ CREDENTIAL_BYTES_MAX: Final = 512
 KNOWN_MAX: Final = 256  # tokens whose hash was verified
 NEEDED: Final = "a token is needed in the x-aegis-token header, or a login"
 WRONG: Final = "the credential is wrong, expired or revoked"
+TOO_MANY: Final = "too many attempts"
 
 
 class Refused(NamedTuple):
@@ -73,7 +76,8 @@ class Gate:
         if api_token:
             self._fixed.append((api_token.encode(), API))
         self._accounts = accounts
-        self._lockout = Lockout()
+        self._lockout = Lockout()  # by account or token, and address
+        self._strangers = Lockout()  # by address: of tokens that nobody ever had
         self._hashing = Buckets(burst=8, per_s=2)  # hashes cost milliseconds of a core
         self._reads = Buckets(burst=100, per_s=20)
         self._commands = Buckets(burst=30, per_s=3)
@@ -148,13 +152,12 @@ class Gate:
         for fixed, caller in self._fixed:
             if _same(given, fixed):
                 return caller
-        parts = given.split("_", TOKEN_PARTS - 1)
-        if len(parts) != TOKEN_PARTS or len(given) > CREDENTIAL_BYTES_MAX:
-            return Refused(401, WRONG)
         access = self._accounts.current()
-        token = access.token(parts[1])
+        parts = given.split("_", TOKEN_PARTS - 1)
+        is_formed = len(parts) == TOKEN_PARTS and len(given) <= CREDENTIAL_BYTES_MAX
+        token = access.token(parts[1]) if is_formed else None
         if token is None or not token.is_live(time.time()):
-            return Refused(401, WRONG)
+            return self._no_token(source)
         digest = hashlib.sha256(given.encode("utf-8", "replace")).hexdigest()
         if self._known.get(digest) != (token.id, self._accounts.version):
             key = f"{token.id}@{source}"
@@ -167,9 +170,17 @@ class Gate:
             self._remember(digest, token)
         return _caller_of(access, token) or Refused(401, WRONG)
 
+    def _no_token(self, source: str) -> Refused:
+        """Refuse what is no token, or none that counts: at first at once, then after a wait."""
+        wait_s = self._strangers.wait_s(source)
+        if wait_s:
+            return Refused(429, TOO_MANY, wait_s)
+        self._strangers.failed(source)
+        return Refused(401, WRONG)
+
     def _may_hash(self, key: str) -> Refused | None:
         wait_s = self._lockout.wait_s(key) or self._hashing.take(key.rpartition("@")[2])
-        return Refused(429, "too many attempts", wait_s) if wait_s else None
+        return Refused(429, TOO_MANY, wait_s) if wait_s else None
 
     async def _verify(self, hashed: str, secret: str) -> bool:
         loop = asyncio.get_running_loop()

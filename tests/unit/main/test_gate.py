@@ -131,6 +131,34 @@ def test_a_guess_at_a_token_is_locked_out_and_the_right_one_from_elsewhere_is_no
     assert served.told("pause").status == 200, "nor is the run's own"
 
 
+@pytest.mark.parametrize("given", ["malformed", "unknown", "long", "expired", "revoked"])
+def test_what_is_no_token_is_locked_out_and_every_right_one_is_not(
+    served: Served, given: str
+) -> None:
+    """Once only a wrong secret under an id that exists was; all else could be tried for ever."""
+    right = token_of(served.home, "olga")
+    wrong = {
+        "malformed": "no-token",
+        "unknown": "aegis_0123456789ab_" + "A" * 43,
+        "long": "aegis_" + "x" * 600,
+        "expired": token_of(served.home, "olga", life_s=-1.0),
+        "revoked": token_of(served.home, "olga"),
+    }[given]
+    if given == "revoked":
+        with changed(served.home) as access:
+            revoke_token(access, wrong.split("_")[1])
+    answers = [served.told("pause", {}, wrong) for _ in range(8)]
+    assert [answer.status for answer in answers] == [401] * 5 + [429] * 3
+    assert int(answers[-1].headers["retry-after"]) > 30
+    assert served.told("halt", {}, wrong).status == 429
+    assert served.told("pause", {}, right).status == 200, "not known before, and let in"
+    assert served.told("pause", {}, right).status == 200
+    assert served.told("pause").status == 200, "nor is the run's own kept waiting"
+    refused = 400 if given == "long" else 429  # a body is bounded before anybody is asked
+    assert login(served, {"token": wrong})[0].status == refused, "a login is no way round"
+    assert login(served, {"account": "olga", "password": PASSWORD})[0].status == 200
+
+
 def test_with_accounts_this_machine_needs_a_token_too(served: Served) -> None:
     assert served.ask("GET", "/status").status == 401
     assert served.ask("POST", "/v1/halt", {}).status == 401
