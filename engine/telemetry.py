@@ -142,6 +142,8 @@ BRAIN_COUNTERS: tuple[Counter, ...] = (
     Counter("scorer_faults_total", "Times that a scorer's answers were no scores", "times"),
     Counter("vectors_total", "Feature vectors of ended bars, to the journal", "vectors"),
     Counter("vectors_lost_total", "Feature vectors that found no room", "vectors"),
+    Counter("strategies_warm", "Strategies that know their bars' ranges", "strategies"),
+    Counter("strategies_cold", "Strategies that enter when they know them", "strategies"),
     *REFUSAL_COUNTERS,
     *REJECT_COUNTERS,
 )

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from engine.processes.parents import Parents
     from engine.processes.routes import Routes
     from engine.processes.runner import RoleContext
+    from engine.processes.warmth import Warmth
 
 THREAD_MAIN: Final = 0
 THREAD_KERNEL: Final = 1
@@ -82,6 +83,7 @@ class Brain:
         self._parents: Parents | None = None
         self._routes: Routes | None = None
         self._held: HeldShow | None = None
+        self._warmth: Warmth | None = None
         context.set_state(RoleState.ATTACHED)
         context.beat(THREAD_MAIN)
 
@@ -126,6 +128,7 @@ class Brain:
             self._kernel.release()
             self._kernel = None
         self._executor = self._intake = self._parents = self._routes = self._held = None
+        self._warmth = None
         self.rings.close()
         self.page.release()
         self.counters.close()
@@ -209,6 +212,7 @@ class Brain:
         from engine.processes.routes import Routes
         from engine.processes.strategy_rows import strategy_rows
         from engine.processes.volume_profiles import PROFILE_FILE, VolumeProfiles
+        from engine.processes.warmth import Warmth
 
         self.strategies = strategy_rows(self.config)
         state = create_session_state(
@@ -231,6 +235,7 @@ class Brain:
             self._routes.table,
         )
         self._held = HeldShow(self.context.control, state)
+        self._warmth = Warmth(state.market, self.page)
         idle = choose(
             IdleKind(self.config.idle),
             spinner_count=SPINNERS,
@@ -287,9 +292,10 @@ class Brain:
         self.context.beat(THREAD_MAIN)
         self._check_threads()
         assert self._kernel is not None, "started"
-        if self._intake is not None and self._held is not None:
+        if self._intake is not None and self._held is not None and self._warmth is not None:
             self._intake.look()
             self._held.look()
+            self._warmth.look()
         if self._parents is not None and self._routes is not None:
             self._routes.look()
             self._parents.look()

@@ -1,8 +1,8 @@
 """What an operator asks for by name, for page, CLI and API alike: acting, and looking before it.
 
         halt             acts at once; `confirm_halt` then waits for the venue's word on it
-        resume           looks first, in order: roles, market, the venue's books; then re-arms;
-                         the books not again where the venue has just confirmed them
+        resume           looks first, in order: roles, market, warm-up, the venue's books; then
+                         re-arms; the books not again where the venue has just confirmed them
         everything else  acts at once
 
 Looking may take seconds and runs beside the operator's thread, so that a HALT never waits for it;
@@ -127,16 +127,36 @@ class Operator:
 
     def _resume_checks(self, who: str) -> tuple[Check, ...]:
         _, document = self._board.ready()
-        waiting = ", ".join(f"{role} {state}" for role, state in document["waiting"].items())
+        waiting = ", ".join(
+            f"{role} {state}{self._how_far(role)}" for role, state in document["waiting"].items()
+        )
         roles = Check("roles", not waiting, waiting or "every role is ready")
         if waiting:
             return (roles,)
         market = self._market()
         if not market.good:
             return roles, market
-        if self._are_books_confirmed():
-            return roles, market, BOOKS_AGREE
-        return roles, market, self._books_agree(who)
+        warm = self._warm()
+        if not warm.good:
+            return roles, market, warm
+        books = BOOKS_AGREE if self._are_books_confirmed() else self._books_agree(who)
+        return roles, market, warm, books
+
+    def _how_far(self, role: str) -> str:
+        text = self._board.progress(role)
+        return f" ({text})" if text else ""
+
+    def _warm(self) -> Check:
+        """Return whether the brain's kernels have decided on this run's market.
+
+        WHY: a strategy that does not know its bars yet enters nothing by itself, and is only told
+        of: bars of an hour take most of a day, and while it is HALTED no position is closed.
+        """
+        if not _comes_true(lambda: self._brain("records_total") > 0):
+            return Check("warm", False, "the brain has decided on no market record of this run yet")
+        warm, cold = self._brain("strategies_warm"), self._brain("strategies_cold")
+        found = f"the kernels decide; {warm} of {warm + cold} strategies know their bars"
+        return Check("warm", True, found + (", the others enter when they do" if cold else ""))
 
     def _market(self) -> Check:
         # A moment of silence on a busy machine is no reason to send the operator back.
@@ -186,13 +206,16 @@ class Operator:
         return f": {WAIT_A_MINUTE if number in RATE_SPENT else f'{text} ({number})'.strip()}"
 
     def _fetched(self) -> tuple[int, ...]:
-        return tuple(self._board.counters.count("brain", name) for name in FETCHED)
+        return tuple(self._brain(name) for name in FETCHED)
 
     def _reconciled(self) -> int:
-        return self._board.counters.count("brain", "reconciled_total")
+        return self._brain("reconciled_total")
 
     def _open_count(self) -> int:
-        return self._board.counters.count("brain", "orders_open")
+        return self._brain("orders_open")
+
+    def _brain(self, name: str) -> int:
+        return self._board.counters.count("brain", name)
 
 
 def _comes_true(condition: Callable[[], bool]) -> bool:

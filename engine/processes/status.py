@@ -130,6 +130,11 @@ class StatusBoard:
         }
         return not waiting, {"ready": not waiting, "waiting": waiting}
 
+    def progress(self, role: str) -> str:
+        """Return how far a role is in its own words; empty: it says nothing."""
+        pages = {each.row.name: each.row.page for each in self._run.roles}
+        return self._control.progress(pages[role]) if role in pages else ""
+
     def metrics(self) -> str:
         """Return every counter and histogram in the Prometheus text format."""
         lines = self.counters.exposition()

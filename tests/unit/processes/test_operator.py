@@ -52,6 +52,8 @@ class Board:
         self.waiting: dict[str, str] = {}
         self.quotes = ["LIVE", "STALE"]
         self.numbers = dict.fromkeys((*FETCHED, "orders_open"), 0)
+        self.numbers |= {"records_total": 9, "strategies_warm": 3, "strategies_cold": 0}
+        self.progress_texts: dict[str, str] = {}
         self.counters = self
         self.queries = self
         self.failure: tuple[int, str] | None = None
@@ -66,6 +68,9 @@ class Board:
     def fetch_failure(self, since_ns: int) -> tuple[int, str] | None:
         assert abs(time.time_ns() - since_ns) < 60 * 10**9
         return self.failure
+
+    def progress(self, role: str) -> str:
+        return self.progress_texts.get(role, "")
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         return not self.waiting, {"waiting": self.waiting}
@@ -112,6 +117,7 @@ def test_a_resume_looks_in_order_then_re_arms(rig: Rig) -> None:
     assert [(check.name, check.good) for check in outcome.checks] == [
         ("roles", True),
         ("market", True),
+        ("warm", True),
         ("books", True),
     ]
     assert rig.commands.told == ["reconcile", "resume"]
@@ -122,7 +128,7 @@ def test_a_resume_rests_on_a_look_that_the_venue_has_just_confirmed(rig: Rig) ->
     rig.told("confirm_halt")
     outcome = rig.told("resume")
     assert outcome.accepted
-    assert [check.name for check in outcome.checks] == ["roles", "market", "books"]
+    assert [check.name for check in outcome.checks] == ["roles", "market", "warm", "books"]
     rig.told("resume")
     assert rig.commands.told == ["reconcile", "resume", "resume"]
 
@@ -163,6 +169,47 @@ def test_the_first_thing_that_fails_ends_the_look(rig: Rig) -> None:
     rig.board.quotes = ["STALE", "SILENT"]
     assert "0 of 2" in rig.told("resume").effect
     assert rig.commands.told == []
+
+
+def test_a_resume_says_how_far_a_brain_is_that_warms_up(rig: Rig) -> None:
+    rig.board.waiting = {"brain": "WARMING"}
+    rig.board.progress_texts = {"brain": "compiling kernels, once: 12/80 decide"}
+    said = rig.told("resume").effect
+    assert said == "not resumed, roles: brain WARMING (compiling kernels, once: 12/80 decide)"
+    assert rig.commands.told == []
+
+
+def test_a_brain_that_has_decided_nothing_yet_is_not_re_armed(rig: Rig) -> None:
+    """Once a resume looked at roles and market and never whether the one decides on the other."""
+    rig.board.numbers["records_total"] = 0
+    outcome = rig.told("resume")
+    assert not outcome.accepted
+    assert outcome.effect == (
+        "not resumed, warm: the brain has decided on no market record of this run yet"
+    )
+    assert rig.commands.told == [], "the venue's books are not asked for"
+
+
+def test_a_brain_that_begins_to_decide_while_it_is_looked_at_counts(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.board.numbers["records_total"] = 0
+    begins = iter([0, 1])
+
+    def count(_role: str, name: str) -> int:
+        return next(begins, 1) if name == "records_total" else rig.board.numbers[name]
+
+    monkeypatch.setattr(rig.board, "count", count)
+    assert rig.told("resume").accepted
+
+
+def test_strategies_that_wait_for_bars_are_told_and_keep_nobody_from_closing(rig: Rig) -> None:
+    rig.board.numbers |= {"strategies_warm": 1, "strategies_cold": 2}
+    outcome = rig.told("resume")
+    assert outcome.accepted
+    assert outcome.checks[2].found == (
+        "the kernels decide; 1 of 3 strategies know their bars, the others enter when they do"
+    )
 
 
 def test_a_venue_that_does_not_confirm_our_books_keeps_trading_off(rig: Rig) -> None:
