@@ -1,4 +1,4 @@
-"""What `aegis doctor` finds of earlier runs: database, lock, what a crash left, trading state."""
+"""What `aegis doctor` finds of earlier runs: database, locks, what a crash left, trading state."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.config import Config
-from engine.processes import segments
 from engine.processes.commands import STATE_FILE
 from engine.processes.control import segment_name
+from engine.processes.doctor_lease import look_at_instance, look_at_lease
 from engine.processes.finding import Finding
 from engine.processes.projector import open_databases
-from engine.processes.runfile import find_engine
 from engine.store.database import Database
 from engine.store.errors import ProjectionError, StoreError
 from engine.store.session import SessionDocument, sessions
@@ -29,7 +28,8 @@ def look_at_state(config: Config) -> list[Finding]:
     """Return what earlier runs of this home left, account by account where they differ."""
     folders = state_folders(config)
     return [
-        _lease(config),
+        look_at_instance(config),
+        look_at_lease(config),
         *_databases(config, folders),
         _leftovers(config),
         *(_last_session(folder) for folder in folders),
@@ -48,24 +48,6 @@ def state_folders(config: Config) -> list[Path]:
     others = [path for path in found if path not in practice]
     newest = sorted(practice, key=lambda path: path.stat().st_mtime_ns)[-1:]
     return sorted(others) + newest
-
-
-def _lease(config: Config) -> Finding:
-    engine = find_engine(config.home, config.name)
-    if engine is not None:
-        found = f"process {engine.pid} runs as {config.name!r}"
-        remedy = f"`aegis stop --name {config.name}`, or another --name"
-        return Finding("lease", good=False, found=found, remedy=remedy)
-    lock = Path(config.home) / "run" / f"{config.name}.lock"
-    try:
-        holder = segments.lock_holder(lock)
-    except OSError as error:
-        said = f"{lock}: {error.strerror}"
-        return Finding("lease", good=False, found=said, remedy="its owner must be you", fatal=True)
-    if holder:
-        found = f"process {holder} holds {lock} and does not answer yet"
-        return Finding("lease", good=False, found=found, remedy="wait for it, or stop it")
-    return Finding("lease", good=True, found=f"nobody runs as {config.name!r} on this host")
 
 
 def _databases(config: Config, folders: list[Path]) -> Iterator[Finding]:

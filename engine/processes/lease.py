@@ -78,9 +78,9 @@ class FileLease:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                found = os.read(descriptor, 256).decode("utf-8", "replace").strip()
+                found = _said(descriptor)
                 os.close(descriptor)
-                return found or "another engine"
+                return found
             if _is_file(descriptor, path):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"process {os.getpid()} of this machine\n".encode(), 0)
@@ -88,12 +88,56 @@ class FileLease:
                 return ""
             os.close(descriptor)  # its holder removed it between our open and our lock
 
+    def holder(self) -> str:
+        """Return who holds one of the accounts; empty: nobody. Nothing is made or taken.
+
+        Raises:
+            OSError: a file cannot be looked at.
+        """
+        for path in self._paths:
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _said(descriptor)
+            finally:
+                os.close(descriptor)
+        return ""
+
     def close(self) -> None:
         """Give back what is held."""
         for path, descriptor in zip(self._paths, self._held, strict=False):
             path.unlink(missing_ok=True)  # before the lock goes, so that nobody locks a dead name
             os.close(descriptor)
         self._held = []
+
+
+def holder_of_files(config: Config, folder: Path = SHM_FOLDER) -> str:
+    """Return who on this machine holds an account of a configuration; empty: nobody. Takes none.
+
+    Raises:
+        OSError: a file cannot be looked at; it belongs to another user.
+    """
+    names = accounts_of(config, str(Path(config.state_dir).absolute()))
+    return FileLease(names, folder).holder()
+
+
+def holder_of_database(config: Config) -> str:
+    """Return who holds an account in the database; empty: nobody, or there is none. Takes none.
+
+    Raises:
+        ProjectionError: the database does not answer.
+    """
+    lease = _database_lease(config)
+    if lease is None:
+        return ""
+    try:
+        return lease.holder()
+    finally:
+        lease.close()
 
 
 class Lease:
@@ -192,6 +236,10 @@ def _database_lease(config: Config) -> PostgresLease | None:
     except ImportError:
         return None  # the projector says which package is missing, and that nothing is projected
     return PostgresLease(config.database_url, accounts_of(config, Path(config.state_dir).name))
+
+
+def _said(descriptor: int) -> str:
+    return os.read(descriptor, 256).decode("utf-8", "replace").strip() or "another engine"
 
 
 def _is_file(descriptor: int, path: Path) -> bool:

@@ -52,13 +52,24 @@ class PostgresLease:
                 row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
                 if row is None or not row[0]:
                     connection.execute("SELECT pg_advisory_unlock_all()")
-                    return self._holder(connection, key)
+                    return self._granted(connection, key) or "another engine"
         except psycopg.Error as error:
-            self.close()
-            # Never the driver's own text: it may quote the connection string.
-            raise ProjectionError(f"{self._place} is away: {type(error).__name__}") from error
+            raise self._away(error) from error
         self._holds = True
         return ""
+
+    def holder(self) -> str:
+        """Return who holds one of the accounts; empty: nobody. Nothing is taken.
+
+        Raises:
+            ProjectionError: the database does not answer.
+        """
+        try:
+            connection = self._open()
+            found = (self._granted(connection, key) for key in self._keys)
+            return next((who for who in found if who), "")
+        except psycopg.Error as error:
+            raise self._away(error) from error
 
     def close(self) -> None:
         """Give back what is held; a second call does nothing."""
@@ -79,9 +90,15 @@ class PostgresLease:
             )
         return self._connection
 
-    def _holder(self, connection: psycopg.Connection[tuple[object, ...]], key: int) -> str:
+    def _granted(self, connection: psycopg.Connection[tuple[object, ...]], key: int) -> str:
+        """Return who has a lock; empty: nobody."""
         row = connection.execute(_HOLDER, (key >> 32 & 0xFFFFFFFF, key & 0xFFFFFFFF)).fetchone()
-        return str(row[0]) if row and row[0] else "another engine"
+        return "" if row is None else str(row[0] or "another engine")
+
+    def _away(self, error: psycopg.Error) -> ProjectionError:
+        """Close, and return the sentence: never the driver's own, which may quote the address."""
+        self.close()
+        return ProjectionError(f"{self._place} is away: {type(error).__name__}")
 
 
 def lock_key(name: str) -> int:
