@@ -76,15 +76,24 @@ class Engine:
         *arguments: str,
         environment: dict[str, str] | None = None,
         before: Sequence[str] = (),
+        port: int = 0,
     ) -> None:
-        """Start it on a free port; nothing is waited for. `before`: words that run the command."""
+        """Start it; nothing is waited for.
+
+        Args:
+            home: its AEGIS_HOME.
+            arguments: words of `aegis run`.
+            environment: variables beside ours.
+            before: words that run the command.
+            port: of its API; 0: a free one.
+        """
         self.home = home
         share_kernels(home)
         self.name = "test"
         for position, word in enumerate(arguments):
             if word == "--name":
                 self.name = arguments[position + 1]
-        words = [*before, *AEGIS, "run", "--port", "0", *arguments]
+        words = [*before, *AEGIS, "run", "--port", str(port), *arguments]
         if "--name" not in arguments:
             words += ["--name", self.name]
         self.process = subprocess.Popen(

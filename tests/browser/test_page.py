@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
+from tests.chromium import Browser
 from tests.engine_process import Engine, wait_for
+from tests.page_rig import log_in, press, state, text, token_of
 
-
-def load_driver() -> ModuleType:
-    """Return the driver beside this file; importlib mode knows no sibling imports."""
-    path = Path(__file__).with_name("chromium.py")
-    spec = importlib.util.spec_from_file_location("chromium_driver", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-driver = load_driver()
-Page = Any  # driver.Browser, which only exists at run time
-BINARY = driver.browser_path()
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(BINARY is None, reason="no Chromium is installed on this machine"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 # A strategy that wants to enter at many quotes, and every entry waits for a word. A browser beside
@@ -68,20 +45,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         running.kill()
 
 
-@pytest.fixture
-def page(engine: Engine, tmp_path: Path) -> Iterator[Page]:
-    with driver.Browser(BINARY, tmp_path / "profile") as browser:
-        browser.open(engine.url + "/")
-        browser.wait("document.querySelectorAll('#cards .card').length >= 8")
-        yield browser
-
-
-def text(selector: str) -> str:
-    # Between two pages there is nothing.
-    return f"(document.querySelector({selector!r})?.textContent ?? '')"
-
-
-def test_the_page_shows_money_roles_and_instruments(page: Page) -> None:
+def test_the_page_shows_money_roles_and_instruments(page: Browser) -> None:
     assert page.evaluate(text("#money")) == "practice money"
     assert page.wait(f"{text('#roles')}.includes('READY')")
     assert page.wait(f"{text('#instruments')}.includes(' live')")
@@ -104,22 +68,7 @@ FIRST_CONFIRMATION_LATE = """{
 }"""
 
 
-def state(engine: Engine) -> str:
-    status = engine.status()
-    return status["trading_state"] if status else ""
-
-
-def log_in(page: Page, secret: str) -> None:
-    page.evaluate("document.getElementById('who').click()")
-    page.evaluate(f"document.getElementById('secret').value = {secret!r}")
-    page.evaluate("document.getElementById('loginyes').click()")
-
-
-def token_of(engine: Engine) -> str:
-    return (engine.home / "run" / f"{engine.name}.token").read_text(encoding="ascii").strip()
-
-
-def test_this_machine_may_halt_and_the_venue_confirms_it(page: Page, engine: Engine) -> None:
+def test_this_machine_may_halt_and_the_venue_confirms_it(page: Browser, engine: Engine) -> None:
     assert page.wait("!document.getElementById('halt').disabled")
     assert page.evaluate("document.getElementById('acts').hidden"), "that needs a login"
     page.evaluate(FIRST_CONFIRMATION_LATE)
@@ -129,17 +78,16 @@ def test_this_machine_may_halt_and_the_venue_confirms_it(page: Page, engine: Eng
     assert state(engine) == "HALTED"
 
 
-def test_a_wrong_token_is_told_and_the_right_one_resumes(page: Page, engine: Engine) -> None:
+def test_a_wrong_token_is_told_and_the_right_one_resumes(page: Browser, engine: Engine) -> None:
     page.wait(f"{text('#who')}.includes('log in')")
+    page.provoke("401 (Unauthorized)")
     log_in(page, "wrong")
     page.wait(f"{text('#loginerror')}.includes('wrong')")
     log_in(page, token_of(engine))
     page.wait(f"{text('#who')}.includes('log out')")
     assert page.wait("document.getElementById('acts')?.hidden === false")
     page.wait("document.getElementById('resume')?.hidden === false")
-    page.evaluate("document.getElementById('resume').click()")
-    page.evaluate("document.getElementById('reason').value = 'browser test'")
-    page.evaluate("document.getElementById('askyes').click()")
+    press(page, "#resume")
     page.wait(f"{text('#state')} === 'ENABLED'")
     wait_for("the engine to be enabled", lambda: state(engine) == "ENABLED")
     page.evaluate("document.getElementById('who').click()")
@@ -151,7 +99,7 @@ def mode_of(part: str) -> str:
     return f"document.querySelector('select[aria-label=\"mode of {part}\"]')"
 
 
-def give_mode(page: Page, part: str, mode: str, reason: str) -> None:
+def give_mode(page: Browser, part: str, mode: str, reason: str) -> None:
     page.wait(f"{mode_of(part)}?.disabled === false")
     page.evaluate(
         f"{mode_of(part)}.value = {mode!r}; {mode_of(part)}.dispatchEvent(new Event('change'))"
@@ -161,7 +109,9 @@ def give_mode(page: Page, part: str, mode: str, reason: str) -> None:
     page.evaluate("document.getElementById('askyes').click()")
 
 
-def test_a_strategy_gets_a_mode_and_a_milder_one_needs_a_reason(page: Page, engine: Engine) -> None:
+def test_a_strategy_gets_a_mode_and_a_milder_one_needs_a_reason(
+    page: Browser, engine: Engine
+) -> None:
     part = "strategy:often"
     page.wait(f"{mode_of(part)}?.disabled === true")
     assert "Log in as an operator" in page.evaluate(text("#partsays"))
@@ -169,6 +119,7 @@ def test_a_strategy_gets_a_mode_and_a_milder_one_needs_a_reason(page: Page, engi
     give_mode(page, part, "shadow", "")
     page.wait(f"{mode_of(part)}?.value === 'shadow'")
     page.wait(f"{text('#scopes')}.includes('strategies (1 not live)')")
+    page.provoke("409 (Conflict)")
     give_mode(page, part, "live", "")
     page.wait(f"{text('#banner')}.includes('needs a reason')")
     assert page.evaluate(f"{mode_of(part)}.value") == "shadow", (
@@ -183,7 +134,7 @@ def test_a_strategy_gets_a_mode_and_a_milder_one_needs_a_reason(page: Page, engi
 
 
 def test_market_data_goes_to_other_lines_and_gaps_are_looked_for(
-    page: Page, engine: Engine
+    page: Browser, engine: Engine
 ) -> None:
     assert page.evaluate("document.querySelectorAll('#lines button:disabled').length") == 3
     log_in(page, token_of(engine))
@@ -194,37 +145,37 @@ def test_market_data_goes_to_other_lines_and_gaps_are_looked_for(
         ("first", "first lines"),
         ("gaps", "nothing is missing"),
     ):
-        page.evaluate(f"document.querySelector('[data-feed={which}]').click()")
-        page.evaluate("document.getElementById('askyes').click()")
+        press(page, f"[data-feed={which}]", "")
         assert page.wait(f"{text('#banner')}.includes({told!r})")
     page.wait(f"{text('#trail')}.includes('switch_primary_feeds')")
     page.wait(f"{text('#trail')}.includes('trigger_reconcile_gap')")
 
 
 @pytest.mark.parametrize("word", ["Approve", "Reject"])
-def test_an_entry_that_waits_is_approved_or_rejected(page: Page, engine: Engine, word: str) -> None:
+def test_an_entry_that_waits_is_approved_or_rejected(
+    page: Browser, engine: Engine, word: str
+) -> None:
     button = f"document.querySelector('button[aria-label^=\"{word} entry\"]')"
     page.wait(f"{text('#waits')}.includes('wait')")
     page.wait(f"{button}?.disabled === true")
     log_in(page, token_of(engine))
     page.wait(f"{button}?.disabled === false")
     number = page.evaluate(f"{button}.ariaLabel").rpartition(" ")[2]
-    page.evaluate(f"{button}.click()")
-    page.evaluate("document.getElementById('askyes').click()")
+    press(page, f'button[aria-label="{word} entry {number}"]', "")
     said = {"Approve": "approved", "Reject": "rejected"}[word]
     page.wait(f"{text('#banner')}.includes('number {number} {said}')")
     page.wait(f"!document.querySelector('button[aria-label=\"{word} entry {number}\"]')")
     page.wait(f"{text('#trail')}.includes('{word.lower()}_intent {number}')")
 
 
-def test_the_trail_is_searched(page: Page) -> None:
+def test_the_trail_is_searched(page: Browser) -> None:
     page.wait(f"{text('#trail')}.includes('halt')")
     page.evaluate("document.getElementById('whose').value = 'no such word'")
     page.evaluate("document.getElementById('whose').oninput()")
     assert page.evaluate(text("#trail")) == "nothing found"
 
 
-def test_the_page_shows_results_limits_histogram_journal_and_audit(page: Page) -> None:
+def test_the_page_shows_results_limits_histogram_journal_and_audit(page: Browser) -> None:
     page.wait(f"{text('#limits')}.includes('entries today')")
     page.wait(f"{text('#balance')}.includes('sums to zero')")
     page.wait("document.querySelectorAll('#histogram rect').length > 0")
@@ -244,14 +195,16 @@ def test_the_page_shows_results_limits_histogram_journal_and_audit(page: Page) -
 REFUSED_AGAIN = """(async () => {
     const row = (time, refused_by) => ({time, refused_by, event: "decision", side: "BUY",
         instrument: "BTCUSDT", strategy: "often", reason: "QUOTE_IMBALANCE"});
-    read = async () => ({rows: [row("4", "TRADING_STATE"), row("3", ""), row("2", ""),
-        row("1", "TRADING_STATE"), row("0", "PRICE_AGE")]});
+    const real = read;
+    read = async path => !path.startsWith("search_journal") ? real(path) : ({rows: [
+        row("4", "TRADING_STATE"), row("3", ""), row("2", ""), row("1", "TRADING_STATE"),
+        row("0", "PRICE_AGE")]});
     await search();
     return [...document.getElementById("found").tBodies[0].rows].map(r => r.textContent);
 })()"""
 
 
-def test_a_decision_refused_again_and_again_is_one_row_of_the_journal(page: Page) -> None:
+def test_a_decision_refused_again_and_again_is_one_row_of_the_journal(page: Browser) -> None:
     said = "decisionBTCUSDToftenBUY quote imbalance"
     assert page.evaluate(REFUSED_AGAIN) == [
         f"4{said} refused: TRADING_STATE · 2 times",
@@ -262,7 +215,7 @@ def test_a_decision_refused_again_and_again_is_one_row_of_the_journal(page: Page
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_the_page_fits_a_phone_in_both_themes(page: Page, theme: str) -> None:
+def test_the_page_fits_a_phone_in_both_themes(page: Browser, theme: str) -> None:
     page.call(
         "Emulation.setEmulatedMedia",
         features=[{"name": "prefers-color-scheme", "value": theme}],
@@ -282,7 +235,7 @@ def test_the_page_fits_a_phone_in_both_themes(page: Page, theme: str) -> None:
     assert page.evaluate(style) != theme
 
 
-def test_every_button_has_a_name_and_is_reached_by_key(page: Page) -> None:
+def test_every_button_has_a_name_and_is_reached_by_key(page: Browser) -> None:
     found = page.evaluate(
         "[...document.querySelectorAll('button,input,select')].map(e => [e.tabIndex, "
         "(e.textContent || e.ariaLabel || e.placeholder || '').trim(), e.outerHTML])"
@@ -290,6 +243,36 @@ def test_every_button_has_a_name_and_is_reached_by_key(page: Page) -> None:
     assert [html for index, name, html in found if index < 0 or not name] == []
 
 
-def test_the_page_makes_no_foreign_request(page: Page, engine: Engine) -> None:
+def test_the_page_makes_no_foreign_request(page: Browser, engine: Engine) -> None:
     names = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
     assert [name for name in names if not name.startswith((engine.url, "data:"))] == []
+
+
+def test_what_has_the_focus_keeps_it_while_the_page_is_updated(page: Browser) -> None:
+    page.wait("document.querySelector('#instruments a') !== null")
+    page.evaluate("document.querySelector('#instruments a').focus(); showings = 0")
+    page.evaluate("{ const real = show; show = status => { real(status); showings++ } }")
+    page.wait("showings >= 5")
+    assert page.evaluate("document.activeElement.matches('#instruments a')")
+
+
+# Gains and losses of cents in turns of a thousand fills, and what they come to.
+MANY_FILLS = """{
+    const kept = unread();
+    let sum = 0, peak = 0, deep = 0;
+    for (let n = 0; n < 100000; n++) {
+        const realised_pnl = Math.floor(n / 1000) % 2 ? -2 : 1;
+        add(kept, {realised_pnl, fee: 0.5});
+        sum += realised_pnl - 0.5; peak = Math.max(peak, sum); deep = Math.max(deep, peak - sum);
+    }
+    const falls = kept.points.map(point => point[1]), last = kept.points.at(-1)[0];
+    ({points: kept.points.length, count: kept.count, sum: kept.sum === sum, far: last - sum,
+      deep: kept.deep === deep && Math.max(...falls, kept.fall) === deep})
+}"""
+
+
+def test_the_curve_of_many_fills_is_bounded_and_keeps_its_depth(page: Browser) -> None:
+    found = page.evaluate(MANY_FILLS)
+    assert 600 <= found.pop("points") < 1200
+    assert abs(found.pop("far")) < 128 * 2.5, "fills of less than one point are not drawn yet"
+    assert found == {"count": 100_000, "sum": True, "deep": True}

@@ -1,4 +1,8 @@
-"""A headless Chromium driven over its debugging protocol; nothing to install but the browser."""
+"""A headless Chromium driven over its debugging protocol; nothing to install but the browser.
+
+What a page complains of is kept: exceptions that nobody caught, errors on its console, and the
+browser's own (a request that failed). A test says what it provokes; the rest is a failure.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +53,8 @@ class Browser:
         ]
         self.profile = profile
         self.numbers = itertools.count(1)
+        self.complaints: list[str] = []
+        self.provoked: tuple[str, ...] = ()
         self.held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -60,7 +66,8 @@ class Browser:
             self.socket = held.enter_context(
                 connect(self._page_url(), max_size=None, compression=None)
             )
-            self.call("Page.enable")
+            for domain in ("Page", "Runtime", "Log"):
+                self.call(f"{domain}.enable")
             self.held = held.pop_all()
         return self
 
@@ -85,6 +92,16 @@ class Browser:
             if answer.get("id") == number:
                 assert "error" not in answer, answer
                 return dict(answer["result"])
+            self._hear(answer)
+
+    def provoke(self, *texts: str) -> None:
+        """Take complaints in which one of these texts stands as meant."""
+        self.provoked += texts
+
+    def unexpected(self) -> list[str]:
+        """Return what the page complained of up to now and no test provoked."""
+        self.evaluate("0")  # what was said before its answer is heard
+        return [said for said in self.complaints if not any(text in said for text in self.provoked)]
 
     def open(self, url: str) -> None:
         """Go to a page."""
@@ -117,6 +134,15 @@ class Browser:
     def screenshot(self, path: Path) -> None:
         """Save what a person would see."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        match event:
+            case {"method": "Runtime.exceptionThrown", "params": {"exceptionDetails": said}}:
+                self.complaints.append(f"uncaught: {said}")
+            case {"method": "Runtime.consoleAPICalled", "params": {"type": "error" | "assert"}}:
+                self.complaints.append(f"console: {event['params']['args']}")
+            case {"method": "Log.entryAdded", "params": {"entry": {"level": "error"} as said}}:
+                self.complaints.append(f"{said['source']}: {said['text']} {said.get('url', '')}")
 
     @staticmethod
     def _wait_file(path: Path) -> str:
