@@ -10,7 +10,8 @@ is one at each call of LLVM. The size of a type is asked of LLVM once; Numba has
 each time. What an operator makes of numbers is looked up once for each kind of them; Numba tries
 every overload at every use, and again whenever it goes over the function. Settings are equal when
 what was set is; Numba reads all of both sides, at every use of an operator. Symbols are short, and
-machine code is made of what is called (`link_once`).
+machine code is made of what is called (`link_once`). Before that a function is only tidied: what
+LLVM can do to it alone it does again, and better, when it has all.
 
 One thing is compiled otherwise: an index is taken as it is. Numba adds an array's length to one
 below zero, and asks at each access whether it is; no kernel counts from an array's end.
@@ -28,6 +29,7 @@ from typing import Any, Final
 from numba.core import (
     base,
     caching,
+    codegen,
     compiler,
     cpu,
     event,
@@ -45,7 +47,11 @@ from engine.domain import array_values, link_once
 
 SIGNATURES_KEPT: Final = 4_096  # of Numba's own functions, which are fewer
 
+TIDY_LEVEL: Final = 1  # of LLVM's optimiser
+
 _COMPILER: Final[Any] = compiler  # the library's own types leave most undeclared
+_CODEGEN: Final[Any] = codegen
+_LLVM: Final[Any] = _CODEGEN.ll  # llvmlite, as Numba has it
 _EVENT: Final[Any] = event
 _UNTYPED: Final[Any] = untyped_passes
 _TYPED: Final[Any] = typed_passes
@@ -107,6 +113,7 @@ def install() -> None:
     cpu.CPUContext.mangler = _symbol  # type: ignore[method-assign]  # Numba has no setting for it
     caching.IndexDataCacheFile.save = _save_by_key  # type: ignore[method-assign]  # as above
     arrayobj.fix_integer_index = _plain_index
+    _CODEGEN.CPUCodeLibrary._optimize_functions = _tidy  # noqa: SLF001  no setting
     array_values.install()
     link_once.finish_on_demand()
 
@@ -138,6 +145,17 @@ def _save_by_key(self: Any, key: object, data: object) -> None:  # noqa: ANN401
     name = self._data_name(number)
     self._save_data(name, data)
     self._save_index({**self._load_index(), key: name})
+
+
+def _tidy(self: Any, module: Any) -> None:  # noqa: ANN401
+    # What makes the text of a function small. Short loops are written out here: no more are later.
+    options = _LLVM.create_pipeline_tuning_options(TIDY_LEVEL)
+    builder = _LLVM.create_pass_builder(self._codegen._tm, options)  # noqa: SLF001
+    passes = builder.getFunctionPassManager()
+    module.data_layout = self._codegen._data_layout  # noqa: SLF001
+    for function in module.functions:
+        if not function.is_declaration:
+            passes.run(function, builder)
 
 
 def _symbol(  # Numba's own signature of it

@@ -6,12 +6,13 @@ Everything a kernel gets is borrowed memory: drop the ports before closing the r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.arrays import aligned_zeros
+from engine.domain.bar_close import update_features
 from engine.domain.codes import EventType, Role
 from engine.domain.decide import create_out, create_state
 from engine.domain.desk import UNPUBLISHED, Out
@@ -29,7 +30,7 @@ from engine.domain.strategy_table import STRATEGY_TABLE
 from engine.domain.words import Tally, Word
 from engine.processes.brain_rings import EVENT_SLOT_BYTES, Rings
 from engine.processes.brain_words import LOOP_WORDS, SLICE_NS_MAX, LoopWord, Ports, SliceEnd
-from engine.processes.kernel_image import LoopImage, compile_for
+from engine.processes.kernel_image import LoopImage, Part, compile_for
 from engine.telemetry import BRAIN_COUNTERS, BRAIN_HISTOGRAMS
 from native_ext import _native
 from ringbuffer.counters import PAGE_WORDS, CounterPage
@@ -182,21 +183,30 @@ def word_rows() -> NDArray[np.int64]:
     return np.array(rows, dtype=np.int64)
 
 
-def compile_loop() -> LoopImage:
-    """Compile the loop with everything it calls, for the types of a real run; imports Numba."""
+def compile_loop(part: Part | None = None) -> LoopImage:
+    """Compile the loop with everything it calls, for the types of a real run; imports Numba.
+
+    Args:
+        part: what `compile_market` answered in another process.
+    """
     from engine.processes.brain_loop import run_slice
 
     def compile_it(ports: Ports, state: State, out: Out) -> LoopImage:
         # First what follows a market record, so that these do not wait for `compile_market`.
         _compile(take_opportunity, state, out, 0, ports.market_slots, 0)
         _compile(make_quotes, state, out, ports.market_slots, 0, 0)
-        return compile_for(run_slice, ports, state, out)
+        return compile_for(run_slice, ports, state, out, part=part)
 
     return _on_trial(compile_it)
 
 
-def compile_market() -> None:
-    """Compile what the loop makes of a market record, into Numba's cache alone."""
+def compile_market() -> Any:  # noqa: ANN401  has no types
+    """Compile what the loop makes of a market record, into Numba's cache alone.
+
+    Returns:
+        What Numba made of `update_features`, half of the code and run when a bar ends: that can be
+        made into machine code by itself.
+    """
 
     def compile_it(ports: Ports, state: State, _: Out) -> None:
         desk = state.desk
@@ -204,6 +214,8 @@ def compile_market() -> None:
         _compile(apply_market, state.market, desk.exposure, ports.market_slots, 0, 0, found)
 
     _on_trial(compile_it)
+    (features,) = inner_of(update_features).overloads.values()
+    return features
 
 
 def _compile(kernel: Callable[..., object], *arguments: object) -> None:

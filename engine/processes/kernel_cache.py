@@ -151,7 +151,7 @@ def _compile_loop(home: str, report: Progress) -> LoopImage:
         from engine.processes import brain_ports
 
         half.awaited_by(strategy.apply_market, note_elsewhere)
-        image = brain_ports.compile_loop()
+        image = brain_ports.compile_loop(half)
     brain_ports.try_loop(image)
     return image
 

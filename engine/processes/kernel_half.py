@@ -8,11 +8,18 @@ compile that kernel, into a folder of the kernel cache:
         <home>/cache/kernels-<hash>/half/...    the second process writes
         <home>/cache/kernels-<hash>/...         the first one, and takes over what it lacks
 
-When the first process comes to that kernel it waits for the second one to end, takes its files over
-and goes on as if they had always been there. Files of a kernel that both compiled are left: Numba's
-index of a kernel and its code belong together, and may not come from two writers. A second process
-that fails, or takes too long, costs time and nothing else: the first compiles what it misses.
-Engines that share a cache and start cold compile one after the other, for the same reason.
+When the first process comes to that kernel it waits for the second one to have compiled it, takes
+its files over and goes on as if they had always been there. Files of a kernel that both compiled
+are left: Numba's index of a kernel and its code belong together, and may not come from two writers.
+Then the second process makes machine code of a bar's features, half of all that there is, while the
+first one makes the rest. To its standard output it writes
+
+        [hash, symbol]                      of what it will make, a line of JSON, when the files
+                                            are there
+        [object file, [names it lacks]]     as MessagePack, at the end
+
+A second process that fails, or takes too long, costs time and nothing else: the first makes what it
+misses. Engines that share a cache and start cold compile one after the other, for the same reason.
 """
 
 from __future__ import annotations
@@ -20,21 +27,29 @@ from __future__ import annotations
 import fcntl
 import glob
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from engine.domain import link_once
+from engine.domain.link_once import MachineCode
 from native_ext import _native
 
 FOLDER: Final = "half"
 WAIT_S: Final = 600.0  # a machine that needs longer compiles the rest alone
 LOOK_S: Final = 0.2
+
+_PROMISE: Final = msgspec.json.Decoder(tuple[str, str])
+_MADE: Final = msgspec.msgpack.Decoder(MachineCode)
 
 Told = Callable[[int], None]  # how many kernels the second process has compiled
 
@@ -67,19 +82,26 @@ def _is_taken(file: int) -> bool:
 
 
 class OtherHalf:
-    """The second process, and what it leaves."""
+    """The second process, and what it leaves.
+
+    Attributes:
+        kept: the hash of the function of which it makes machine code; "" before it told, and if
+            it failed.
+        symbol: that function's.
+    """
 
     def __init__(self, home: str, directory: Path) -> None:
         """Start the process; `directory` is the kernel cache of this build under `home`."""
         self._directory = directory
         self._folder = directory / FOLDER
         shutil.rmtree(self._folder, ignore_errors=True)
-        words = [sys.executable, "-m", __name__, home]
-        nothing = subprocess.DEVNULL
+        self.kept, self.symbol = "", ""
+        self._until = time.monotonic() + WAIT_S
         self._process = subprocess.Popen(
-            words,
-            stdin=nothing,
-            stdout=nothing,
+            [sys.executable, "-m", __name__, home],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            bufsize=0,  # of what is read in two ways
             start_new_session=True,  # Ctrl-C is for us; it ends when we do
         )
 
@@ -94,24 +116,41 @@ class OtherHalf:
 
         kernel.get_call_template = resolve_when_there
 
+    def machine_code(self) -> MachineCode | None:
+        """Wait for what was promised and return it; None if the process fails."""
+        with suppress(subprocess.TimeoutExpired):
+            content, _ = self._process.communicate(timeout=max(0.0, self._until - time.monotonic()))
+            if self._process.returncode == 0:
+                return _MADE.decode(content)
+        return None
+
     def close(self) -> None:
         """End the process if it still runs, and remove what it left."""
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _await(self, told: Told) -> None:
-        until = time.monotonic() + WAIT_S
-        while self._process.poll() is None and time.monotonic() < until:
+        pipe = self._process.stdout
+        assert pipe is not None
+        while not select.select([pipe], [], [], LOOK_S)[0]:
             told(len(list(self._folder.rglob("*.nbi"))))
-            time.sleep(LOOK_S)
-        if self._process.poll() == 0:
+            if time.monotonic() > self._until:
+                return
+        promise = pipe.readline()
+        if promise:  # else it has ended
+            self.kept, self.symbol = _PROMISE.decode(promise)
             told(take_over(self._folder, self._directory))
 
 
 def take_over(folder: Path, directory: Path) -> int:
     """Move the kernels that `directory` lacks there; return how many."""
     moved = 0
+    for code in folder.glob(f"{link_once.FOLDER}/*"):  # the other one still reads them
+        place = directory / code.relative_to(folder)
+        place.parent.mkdir(exist_ok=True)
+        if not place.exists():
+            place.hardlink_to(code)
     for index in folder.rglob("*.nbi"):
         place = directory / index.relative_to(folder)
         if place.exists():
@@ -136,7 +175,12 @@ def main(home: str) -> None:
     with kernel_cache.rare_collections():
         from engine.processes.brain_ports import compile_market
 
-        compile_market()
+        features = compile_market()
+        symbol = features.fndesc.llvm_func_name
+        promise = (link_once.kept_as(features.library), symbol)
+        os.write(sys.stdout.fileno(), msgspec.json.encode(promise) + b"\n")
+        made = link_once.machine_code(features.library, symbol)
+        sys.stdout.buffer.write(msgspec.msgpack.encode(made))
 
 
 if __name__ == "__main__":

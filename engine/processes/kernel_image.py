@@ -1,16 +1,17 @@
-"""The brain's loop as one object file beside the kernel cache, run without importing Numba.
+"""The brain's loop as object files beside the kernel cache, run without importing Numba.
 
 Importing Numba, declaring some 270 kernels and letting its cache find the one that is called costs
 a brain more than half of the second it may take to be warm. So what Numba compiled is kept as it
 came out of LLVM, in the directory that is named by every kernel source, CPU and version:
 
-        loop.image      one line of JSON: symbol, layout, checksum | the object file
+        loop.image      one line of JSON: symbol, layout, sizes, checksum | object files
 
-The object is loaded by llvmlite and called by its address, with what Numba would pass: for a tuple
-of arrays the address of a table of words (`engine.domain.array_tuples`). `layout` is a hash of the
-arrays' types. A missing or damaged file is no image, and the kernels are compiled. An intact image
-of another layout cannot be under this name unless a source of the types is missing from it: that is
-a programmer's error. An image is written only after it ran.
+The first holds the symbol; what the others hold was made beside it (`kernel_half`). They are loaded
+by llvmlite and called by an address, with what Numba would pass: for a tuple of arrays that of a
+table of words (`engine.domain.array_tuples`). `layout` is a hash of the arrays' types. A missing or
+damaged file is no image, and the kernels are compiled. An intact image of another layout cannot be
+under this name unless a source of the types is missing from it: that is a programmer's error. An
+image is written only after it ran.
 """
 
 from __future__ import annotations
@@ -21,29 +22,43 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringbuffer.errors import InvariantError
 
+if TYPE_CHECKING:
+    from engine.domain.link_once import MachineCode
+
 FILE_NAME: Final = "loop.image"
-HEADER: Final = ("symbol", "layout", "sha256")
+HEADER: Final = ("symbol", "layout", "sizes", "sha256")
 
 Call = Callable[[int], int]  # slice_ns to a SliceEnd
+
+
+class Part(Protocol):
+    """A function below an exported kernel, made into machine code by another process."""
+
+    kept: str  # the hash under which its code is kept (`link_once`); "" if there is none
+    symbol: str
+
+    def machine_code(self) -> MachineCode | None:
+        """Wait for it and return it; None if it was not made."""
 
 
 class LoopImage:
     """Machine code of `brain_loop.run_slice`, loaded into this process."""
 
-    def __init__(self, symbol: str, layout: str, code: bytes) -> None:
-        """Load the object file; the code lives as long as this object."""
+    def __init__(self, symbol: str, layout: str, codes: Sequence[bytes]) -> None:
+        """Load the object files; the code lives as long as this object."""
         self.symbol = symbol
         self.layout = layout
-        self.code = code
-        self._engine = _load(code)
+        self.codes = codes
+        self._engine = _load(codes)
         self._address = int(self._engine.get_function_address(symbol))
         if self._address == 0:
             raise InvariantError(f"the kernel image has no function {symbol}")
@@ -76,9 +91,11 @@ class LoopImage:
 
     def save(self, directory: Path) -> None:
         """Write the image; a reader finds all of it or nothing."""
-        header = dict(zip(HEADER, (self.symbol, self.layout, _sha256(self.code)), strict=True))
+        code = b"".join(self.codes)
+        told = (self.symbol, self.layout, [len(it) for it in self.codes], _sha256(code))
+        header = dict(zip(HEADER, told, strict=True))
         unfinished = directory / f"{FILE_NAME}.{os.getpid()}"
-        unfinished.write_bytes(json.dumps(header).encode() + b"\n" + self.code)
+        unfinished.write_bytes(json.dumps(header).encode() + b"\n" + code)
         unfinished.replace(directory / FILE_NAME)
 
 
@@ -87,33 +104,50 @@ def read(directory: Path) -> LoopImage | None:
     try:
         header, _, code = (directory / FILE_NAME).read_bytes().partition(b"\n")
         found = json.loads(header)
-        symbol, layout, checksum = (found[name] for name in HEADER)
+        symbol, layout, sizes, checksum = (found[name] for name in HEADER)
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return LoopImage(symbol, layout, code) if checksum == _sha256(code) else None
+    if checksum != _sha256(code):
+        return None
+    ends = list(accumulate(sizes))
+    codes = [code[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+    return LoopImage(symbol, layout, codes)
 
 
-def compile_for(kernel: Callable[..., int], *arguments: object) -> LoopImage:
+def compile_for(
+    kernel: Callable[..., int], *arguments: object, part: Part | None = None
+) -> LoopImage:
     """Compile an exported kernel for arrays like these and one number; imports Numba.
+
+    Args:
+        kernel: declared by `exported`.
+        arguments: arrays and tuples of them.
+        part: of what it calls, made into machine code by another process.
 
     Raises:
         InvariantError: it calls what only a process with Numba has.
     """
-    import llvmlite.binding as llvm
     from numba import typeof
 
+    from engine.domain import link_once
     from engine.domain.kernel import inner_of
 
     dispatcher = inner_of(kernel)
     kinds = tuple(typeof(argument) for argument in (*arguments, 0))  # type: ignore[no-untyped-call]
     dispatcher.compile(kinds)
     compiled = dispatcher.overloads[kinds]
-    library = compiled.library
-    library.get_pointer_to_function(compiled.fndesc.llvm_func_name)  # machine code, from here on
-    module = llvm.parse_assembly(library.get_llvm_str())
-    _require_known(function.name for function in module.functions if function.is_declaration)
-    _, _, (code, _) = library.serialize_using_object_code()
-    return LoopImage(compiled.fndesc.llvm_func_name, layout_of(arguments), code)
+    symbol = compiled.fndesc.llvm_func_name
+    codes = [link_once.machine_code(compiled.library, symbol, (part.kept,) if part else ())]
+    defined: set[str] = set()
+    if part is not None and part.symbol in codes[0].lacks:
+        other = part.machine_code()
+        if other is None:
+            codes = [link_once.machine_code(compiled.library, symbol)]
+        else:
+            codes.append(other)
+            defined.add(part.symbol)
+    _require_known(it for code in codes for it in code.lacks if it not in defined)
+    return LoopImage(symbol, layout_of(arguments), [it.code for it in codes])
 
 
 def leaves(argument: object) -> Iterator[Any]:
@@ -169,7 +203,7 @@ def _require_known(names: Iterable[str]) -> None:
         raise InvariantError(f"kernels call what only Numba has: {', '.join(foreign)}")
 
 
-def _load(code: bytes) -> Any:  # noqa: ANN401  llvmlite has no types
+def _load(codes: Iterable[bytes]) -> Any:  # noqa: ANN401  llvmlite has no types
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -181,7 +215,8 @@ def _load(code: bytes) -> Any:  # noqa: ANN401  llvmlite has no types
     engine = llvm.create_mcjit_compiler(
         llvm.parse_assembly(""), machine, use_lmm=platform.machine() == "aarch64"
     )
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    for code in codes:
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return engine
 

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from engine.domain.link_once import MachineCode
 from engine.processes.kernel_half import FOLDER, OtherHalf, only_compiler, take_over
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,16 +59,32 @@ def test_only_kernels_that_are_not_there_are_taken_over(tmp_path: Path) -> None:
     assert str(mine) in (mine / "shared.py311.nbi").read_text(encoding="utf-8")
 
 
-def test_the_first_call_waits_for_the_second_process(
+def test_code_of_functions_is_for_both(tmp_path: Path) -> None:
+    """The second process still reads it, to make machine code."""
+    mine, theirs = tmp_path / "functions", tmp_path / FOLDER / "functions"
+    write(mine, "both")
+    write(theirs, "both", "new")
+    take_over(tmp_path / FOLDER, tmp_path)
+    assert sorted(it.name for it in mine.iterdir()) == ["both", "new"]
+    assert sorted(it.name for it in theirs.iterdir()) == ["both", "new"]
+
+
+PROMISE = """echo '["5f3a", "update_features"]'"""
+MADE = MachineCode(b"object", ("sqrt",))
+
+
+def test_the_first_call_waits_for_the_kernels_and_not_for_the_machine_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writes = f"mkdir -p {FOLDER}/domain_1 && sleep 0.3 && cd {FOLDER}/domain_1"
-    half = start(tmp_path, monkeypatch, f"{writes} && touch far.1.nbc far.nbi")
+    script = f"{writes} && touch far.1.nbc far.nbi && {PROMISE} && exec sleep 600"
+    half = start(tmp_path, monkeypatch, script)
     kernel, told = Kernel(tmp_path / "cache"), list[int]()
     half.awaited_by(kernel, told.append)
     assert kernel.get_call_template(1, 2) == (1, 2)
     assert kernel.found == [["far.1.nbc", "far.nbi", "mine.1.nbc", "mine.nbi"]]
     assert told[-1] == 1
+    assert (half.kept, half.symbol) == ("5f3a", "update_features")
     before = len(told)
     kernel.get_call_template(3, 4)
     assert len(told) == before, "the second call does not wait"
@@ -84,6 +102,21 @@ def test_a_second_process_that_fails_leaves_the_work_to_the_first(
     kernel.get_call_template(1, 2)
     half.close()
     assert kernel.found == [["mine.1.nbc", "mine.nbi"]]
+    assert (half.kept, half.symbol) == ("", "")
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, MADE), (1, None)])
+def test_machine_code_comes_behind_the_promise_from_a_process_that_ends_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, expected: MachineCode | None
+) -> None:
+    (tmp_path / "made").write_bytes(msgspec.msgpack.encode(MADE))
+    script = f"mkdir {FOLDER} && {PROMISE} && sleep 0.1 && cat ../made && exit {status}"
+    half = start(tmp_path, monkeypatch, script)
+    kernel = Kernel(tmp_path / "cache")
+    half.awaited_by(kernel, lambda _: None)
+    kernel.get_call_template(1, 2)
+    assert half.machine_code() == expected
+    half.close()
 
 
 def test_a_second_process_that_is_not_needed_is_ended(

@@ -76,6 +76,39 @@ def told(outer, offset, n):
 kernel_image.compile_for(kernel.exported(told), *arguments())
 """
 )
+COMPILE_IN_PARTS = (
+    KERNEL
+    + """
+from engine.domain import kernel, link_once
+
+class Elsewhere:
+    def machine_code(self):
+        return self.made if len(sys.argv) < 3 else None
+
+@kernel.kernel
+def doubled(outer, k):
+    return outer.inner.rows["number"][k] * 2
+
+def in_parts(outer, offset, n):
+    return doubled(outer, n) + doubled(outer, n - 1) + offset[0]
+
+loop, part = kernel.exported(in_parts), Elsewhere()
+kernel.inner_of(loop).compile(tuple(map(numba.typeof, (*arguments(), 0))))
+(found,) = kernel.inner_of(doubled).overloads.values()
+part.kept, part.symbol = link_once.kept_as(found.library), found.fndesc.llvm_func_name
+part.made = link_once.machine_code(found.library, part.symbol)
+image = kernel_image.compile_for(loop, *arguments(), part=part)
+image.save(folder)
+print(len(image.codes))
+"""
+).replace("import sys", "import sys, numba", 1)
+CALL_IN_PARTS = (
+    KERNEL
+    + """
+image, held = kernel_image.read(folder), arguments()
+print(image.bind(*held)(2))
+"""
+)
 LOAD_LOOP = """
 import sys
 from engine.processes import kernel_cache
@@ -83,12 +116,17 @@ kernel_cache.load_loop(sys.argv[1], print)
 """
 
 
-def child(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def child(script: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """Run a script with the folder as its argument, compiling even where tests do not."""
     program = folder.parent / f"{folder.name}.py"  # a file: Numba keeps what it compiled beside it
     program.write_text(script, encoding="utf-8")
-    words = [sys.executable, str(program), str(folder)]
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "NUMBA_DISABLE_JIT": "0"}
+    words = [sys.executable, str(program), str(folder), *more]
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(ROOT),
+        "NUMBA_DISABLE_JIT": "0",
+        "NUMBA_CACHE_DIR": str(folder / "cache"),
+    }
     return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
 
 
@@ -103,6 +141,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_compiled_code_runs_in_a_process_without_numba(folder: Path) -> None:
     done = child(CALL, folder)
     assert done.stdout.split(maxsplit=2) == ["-977", "-995", "[0, 0, 0, 9] False\n"], done.stderr
+
+
+@pytest.mark.parametrize(("failed", "parts"), [((), 2), (("failed",), 1)])
+def test_a_part_made_elsewhere_is_called_and_one_that_failed_is_made_here(
+    tmp_path: Path, failed: tuple[str, ...], parts: int
+) -> None:
+    folder = tmp_path / "image"
+    folder.mkdir()
+    done = child(COMPILE_IN_PARTS, folder, *failed)
+    assert done.stdout == f"{parts}\n", done.stderr
+    done = child(CALL_IN_PARTS, folder)
+    assert done.stdout == f"{2 * 11 + 2 * 7 + 1000}\n", done.stderr
 
 
 def test_other_types_are_refused_before_the_call(folder: Path) -> None:
@@ -153,4 +203,8 @@ def test_an_image_is_there_whole_or_not_at_all(folder: Path, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == [kernel_image.FILE_NAME]
     again = kernel_image.read(tmp_path)
     assert again is not None
-    assert (again.symbol, again.layout, again.code) == (image.symbol, image.layout, image.code)
+    assert (again.symbol, again.layout, again.codes) == (
+        image.symbol,
+        image.layout,
+        image.codes,
+    )
