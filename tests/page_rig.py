@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from tests.chromium import Browser
 from tests.engine_process import Engine
+
+# Fills soon, and again and again. A browser beside the engine may take every core for seconds: no
+# role is hung for that.
+TRADING = """
+strategies = ["often"]
+heartbeat_timeout_ms = 60000
+[[strategy]]
+name = "often"
+kind = "quote_imbalance"
+notional = 250.0
+parameters = { threshold = 0.1 }
+"""
+
+
+def trading(home: Path, seed: int, port: int = 0, fills: int = 3) -> Engine:
+    """Start an engine that trades, and wait until it has so many fills."""
+    config = home / "trading.toml"
+    config.write_text(TRADING, encoding="utf-8")
+    words = ("--generate", "1", "--seed", str(seed), "--config", str(config))
+    running = Engine(home, *words, "--name", f"trading{os.getpid()}", port=port)
+    try:
+        running.wait_ready()
+        running.wait_count("fills", fills)
+    except BaseException:
+        running.kill()
+        raise
+    return running
 
 
 def text(selector: str) -> str:
@@ -27,6 +57,13 @@ def log_in(page: Browser, secret: str) -> None:
     page.evaluate("document.getElementById('login').open || document.getElementById('who').click()")
     page.evaluate(f"document.getElementById('secret').value = {secret!r}")
     page.evaluate("document.getElementById('loginyes').click()")
+
+
+def as_on_a_phone(page: Browser) -> None:
+    """Show the page as wide as a small phone."""
+    size = {"width": 360, "height": 780, "deviceScaleFactor": 1, "mobile": True}
+    page.call("Emulation.setDeviceMetricsOverride", **size)
+    page.wait("document.documentElement.clientWidth === 360")
 
 
 def press(page: Browser, selector: str, reason: str = "browser test") -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chromium import Browser
 from tests.engine_process import Engine, wait_for
-from tests.page_rig import log_in, press, state, text, token_of
+from tests.page_rig import as_on_a_phone, log_in, press, state, text, token_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -220,14 +220,7 @@ def test_the_page_fits_a_phone_in_both_themes(page: Browser, theme: str) -> None
         "Emulation.setEmulatedMedia",
         features=[{"name": "prefers-color-scheme", "value": theme}],
     )
-    page.call(
-        "Emulation.setDeviceMetricsOverride",
-        width=360,
-        height=780,
-        deviceScaleFactor=1,
-        mobile=True,
-    )
-    page.wait("document.documentElement.clientWidth === 360")
+    as_on_a_phone(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     style = "getComputedStyle(document.documentElement).colorScheme"
     assert page.evaluate(style) == theme

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,20 +13,10 @@ import pytest
 
 from tests.chromium import Browser
 from tests.engine_process import Engine, fetch, wait_for
-from tests.page_rig import text
+from tests.page_rig import text, trading
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-# Fills soon, and again and again.
-CONFIG = """
-strategies = ["often"]
-heartbeat_timeout_ms = 60000
-[[strategy]]
-name = "often"
-kind = "quote_imbalance"
-notional = 250.0
-parameters = { threshold = 0.1 }
-"""
 OFFLINE = (
     "net::ERR_",
     "503 (Service Unavailable)",
@@ -36,26 +25,11 @@ LIVE = f"stream && {text('#state')} === 'ENABLED' && {text('#banner')} === ''"
 LOST = f"{text('#state')} === 'no connection' && {text('#banner')}.includes('trying again')"
 
 
-def start(home: Path, seed: int, port: int = 0) -> Engine:
-    config = home / "connection.toml"
-    config.write_text(CONFIG, encoding="utf-8")
-    name = f"connection{os.getpid()}"
-    words = ("--generate", "1", "--seed", str(seed), "--config", str(config), "--name", name)
-    running = Engine(home, *words, port=port)
-    try:
-        running.wait_ready()
-        running.wait_count("fills", 3)
-    except BaseException:
-        running.kill()
-        raise
-    return running
-
-
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     home = tmp_path / "home"
     home.mkdir()
-    running = start(home, 3)
+    running = trading(home, 3)
     yield running
     running.kill()
 
@@ -105,7 +79,7 @@ def test_a_page_goes_live_again_with_the_next_engine_of_its_address(
     page.wait(LOST)
     with proxy_alone(port) as asked:
         wait_for("the page to ask twice more", lambda: len(asked) >= 2)
-    following = start(engine.home, 4, port)
+    following = trading(engine.home, 4, port)
     try:
         page.wait(LIVE)
         page.wait("fills.count > 0")
