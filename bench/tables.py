@@ -57,6 +57,7 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("refused", "unknown", "disagreements"),
     ),
     "control": (LATENCY,),
+    "page": (("p50", "p99", "max", "count"),),
     "durability": (("p50", "p99", "max", "count"),),
     "store_rates": (("records",), ("rows", "events")),
     "market_load": (

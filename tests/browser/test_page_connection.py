@@ -13,7 +13,7 @@ import pytest
 
 from tests.chromium import Browser
 from tests.engine_process import Engine, fetch, wait_for
-from tests.page_rig import text, trading
+from tests.page_rig import stop, text, trading
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -31,7 +31,8 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     home.mkdir()
     running = trading(home, 3)
     yield running
-    running.kill()
+    if running.process.poll() is None:
+        stop(running)
 
 
 class Asked(BaseHTTPRequestHandler):
@@ -74,8 +75,7 @@ def test_a_page_goes_live_again_with_the_next_engine_of_its_address(
     port = urlsplit(engine.url).port
     assert port
     page.provoke(*OFFLINE)
-    code, output, errors = engine.terminate()
-    assert code == 0, f"{output}\n{errors}"
+    stop(engine)
     page.wait(LOST)
     with proxy_alone(port) as asked:
         wait_for("the page to ask twice more", lambda: len(asked) >= 2)
@@ -91,7 +91,7 @@ def test_a_page_goes_live_again_with_the_next_engine_of_its_address(
         first_row = journal["rows"][0]["sequence"]
         assert first_row <= first["after"], "the numbers of a session begin again"
     finally:
-        following.kill()
+        stop(following)
 
 
 def test_a_page_whose_first_question_fails_asks_again(visitor: Browser, engine: Engine) -> None:
@@ -128,7 +128,7 @@ def test_a_stream_refused_is_asked_for_ever_later_and_not_for_ever_later(page: B
 def test_a_halt_that_nobody_answers_is_told_as_that(page: Browser, engine: Engine) -> None:
     page.wait("!document.getElementById('halt').disabled")
     page.provoke(*OFFLINE)
-    engine.kill()
+    stop(engine)
     page.evaluate("document.getElementById('halt').click()")
     page.wait(f"{text('#banner')}.includes('halt: no answer from the engine')")
     page.wait(f"{text('#state')} === 'no connection'")

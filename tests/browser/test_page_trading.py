@@ -8,7 +8,7 @@ import pytest
 
 from tests.chromium import Browser
 from tests.engine_process import Engine, fetch
-from tests.page_rig import as_on_a_phone, text, trading
+from tests.page_rig import as_on_a_phone, stop, text, trading
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -33,7 +33,7 @@ ROWS = (
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     running = trading(tmp_path_factory.mktemp("home"), seed=3, fills=SHOWN + 5)
     yield running
-    running.kill()
+    stop(running)
 
 
 def journal_rows(engine: Engine) -> list[list[str]]:
