@@ -1,13 +1,14 @@
 """Numba's compiler as kernels need it: fewer passes, and no question asked twice.
 
 Of Numba's 26 passes half look for what no kernel has: closures, generators, `with` blocks, loops
-over literals, array expressions, parallel loops; after each the whole function is analysed anew. A
-kernel goes through PASSES, and is analysed where one of them asks for it. What a kernel must not
-contain is refused by the others, when it is typed or lowered.
+over literals, array expressions, parallel loops; after each the whole function is analysed anew.
+Reading the byte code it looks for `with`, dictionaries and calls with `**`. A kernel goes through
+PASSES, and is analysed where one of them asks for it. What a kernel must not contain is refused by
+the others, when it is typed or lowered.
 
 `install` makes three answers of Numba's cheap. An event that nobody listens to is not made: there
 is one at each call of LLVM. The size of a type is asked of LLVM once; Numba has it parse a module
-each time. What an operator makes of numbers is looked up once for each kind of them; Numba tries
+each time. What an operator makes of its arguments is looked up once for their types; Numba tries
 every overload at every use, and again whenever it goes over the function. Settings are equal when
 what was set is; Numba reads all of both sides, at every use of an operator. Symbols are short, and
 machine code is made of what is called (`link_once`). Before that a function is only tidied: what
@@ -33,6 +34,8 @@ from numba.core import (
     compiler,
     cpu,
     event,
+    interpreter,
+    ir,
     itanium_mangler,
     targetconfig,
     typed_passes,
@@ -47,12 +50,19 @@ from engine.domain import array_values, link_once
 
 SIGNATURES_KEPT: Final = 4_096  # of Numba's own functions, which are fewer
 
+NEVER_FOUND: Final = (  # what Numba looks for when it has read a function's byte code
+    "peep_hole_delete_with_exit",
+    "peep_hole_fuse_dict_add_updates",
+    "peep_hole_call_function_ex_to_call_function_kw",
+)
 TIDY_LEVEL: Final = 1  # of LLVM's optimiser
 
 _COMPILER: Final[Any] = compiler  # the library's own types leave most undeclared
 _CODEGEN: Final[Any] = codegen
 _LLVM: Final[Any] = _CODEGEN.ll  # llvmlite, as Numba has it
 _EVENT: Final[Any] = event
+_IR: Final[Any] = ir
+_WITHOUT_VARIABLES: Final[set[type]] = set()  # kinds of what statements are made of
 _UNTYPED: Final[Any] = untyped_passes
 _TYPED: Final[Any] = typed_passes
 
@@ -111,9 +121,14 @@ def install() -> None:
     function: Any = functions.Function
     function.get_call_type = _remembered_type(function.get_call_type)
     cpu.CPUContext.mangler = _symbol  # type: ignore[method-assign]  # Numba has no setting for it
+    for look in NEVER_FOUND:
+        setattr(interpreter, look, lambda function: function)
+    folder: Any = caching._CacheLocator  # noqa: SLF001  as above
+    folder.ensure_cache_path = _made_once(folder.ensure_cache_path)
     caching.IndexDataCacheFile.save = _save_by_key  # type: ignore[method-assign]  # as above
     arrayobj.fix_integer_index = _plain_index
     _CODEGEN.CPUCodeLibrary._optimize_functions = _tidy  # noqa: SLF001  no setting
+    _IR.Inst._rec_list_vars = _variables  # noqa: SLF001  no setting
     array_values.install()
     link_once.finish_on_demand()
 
@@ -147,6 +162,25 @@ def _save_by_key(self: Any, key: object, data: object) -> None:  # noqa: ANN401
     self._save_index({**self._load_index(), key: name})
 
 
+def _variables(self: Any, value: Any) -> list[Any]:  # noqa: ANN401
+    # Numba looks through every word of every statement, again after each pass.
+    kind = type(value)
+    if kind is _IR.Var:
+        return [value]
+    if kind in _WITHOUT_VARIABLES:
+        return []
+    if isinstance(value, _IR.Inst):
+        return list(value.list_vars())
+    if not isinstance(value, dict | list | tuple):
+        _WITHOUT_VARIABLES.add(kind)
+        return []
+    found = []
+    for part in value.values() if isinstance(value, dict) else value:
+        if type(part) not in _WITHOUT_VARIABLES:
+            found += _variables(self, part)
+    return found
+
+
 def _tidy(self: Any, module: Any) -> None:  # noqa: ANN401
     # What makes the text of a function small. Short loops are written out here: no more are later.
     options = _LLVM.create_pipeline_tuning_options(TIDY_LEVEL)
@@ -156,6 +190,18 @@ def _tidy(self: Any, module: Any) -> None:  # noqa: ANN401
     for function in module.functions:
         if not function.is_declaration:
             passes.run(function, builder)
+
+
+def _made_once(its_own: Any) -> Any:  # noqa: ANN401
+    # Numba tries whether it can write there, with a file, for every kernel.
+    made: set[str] = set()  # bounded by the folders of the kernels
+
+    def make(self: Any) -> None:  # noqa: ANN401
+        if self.get_cache_path() not in made:
+            its_own(self)
+            made.add(self.get_cache_path())
+
+    return make
 
 
 def _symbol(  # Numba's own signature of it
@@ -213,15 +259,16 @@ def _remembered_size(its_own: Any) -> Any:  # noqa: ANN401
 
 
 def _remembered_type(its_own: Any) -> Any:  # noqa: ANN401
-    found: dict[Any, tuple[Any, Any]] = {}  # bounded by operators and kinds of numbers
+    found: dict[Any, tuple[Any, Any]] = {}  # bounded by operators and the types of the kernels
 
     def call_type(self: Any, context: Any, arguments: Any, named: Any) -> Any:  # noqa: ANN401
-        numbers = all(isinstance(it, types.Number | types.Boolean) for it in arguments)
-        if named or not numbers:
+        if named:
             return its_own(self, context, arguments, named)
         key = (self, arguments)
         if key not in found:
             signature = its_own(self, context, arguments, named)
+            if signature is None:
+                return None
             found[key] = signature, self.get_impl_key(signature)
         signature, implementation = found[key]
         self._impl_keys[signature.args] = implementation

@@ -95,9 +95,9 @@ def machine_code(library: Any, name: str, left: Iterable[str] = ()) -> MachineCo
 def _pointer_on_demand(its_own: Any) -> Any:  # noqa: ANN401  Numba has no types
     def pointer(self: Any, name: str) -> int:  # noqa: ANN401
         self._ensure_finalized()
-        if getattr(self, _WAITING, None) is not None:
-            defined = [it.name for it in self._final_module.functions if not it.is_declaration]
-            if name not in defined:
+        waiting = getattr(self, _WAITING, None)
+        if waiting is not None:
+            if name not in waiting:
                 return 0
             _finish(self, name)
         return int(its_own(self, name))
