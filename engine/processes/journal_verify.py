@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine import exit_codes
+from engine.processes.progress import progressing
 from engine.store.errors import StoreError
 from engine.store.journal import SEGMENT_SUFFIX
 from engine.store.session import DOCUMENT_NAME
@@ -45,7 +46,8 @@ def verify_command(place: Path, *, as_json: bool) -> int:
     directories = session_directories(place)
     if not directories:
         return exit_codes.fail(f"no journal in {place}", exit_codes.ENVIRONMENT)
-    findings = [verify_directory(directory) for directory in directories]
+    with progressing(directories, "sessions", quiet=as_json) as each_directory:
+        findings = [verify_directory(directory) for directory in each_directory]
     intact = not any(finding.problems for finding in findings)
     if as_json:
         document = {"intact": intact, "sessions": [_document(finding) for finding in findings]}

@@ -7,13 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from engine.processes.progress import ProgressLine, bar
+from engine.processes.progress import progressing
 from engine.store.errors import StoreError
 from engine.store.facts import Facts, read_facts
 from engine.store.session import DOCUMENT_NAME, SessionDocument
 from ringbuffer.segment import owner_alive
 
-QUIET_S: Final = 2.0  # what takes no longer shows no progress
 NS_PER_DAY: Final = 86_400_000_000_000
 
 
@@ -53,16 +52,12 @@ def known_sessions(
         for path in sorted((home / "state").glob(f"{state or '*'}/journal/*/{DOCUMENT_NAME}"))
         if (path.parent.name == session if session else _changed_ns(path.parent) >= since_ns)
     ]
-    progress = ProgressLine()
-    quiet_until_s = time.monotonic() + QUIET_S
-    for place, directory in enumerate(directories):
-        if time.monotonic() > quiet_until_s:
-            progress.show(f"sessions {bar(place / len(directories))}")
-        try:
-            found.append(read_facts(directory))
-        except StoreError as error:
-            problems.append(str(error))
-    progress.end()
+    with progressing(directories, "sessions") as each_directory:
+        for directory in each_directory:
+            try:
+                found.append(read_facts(directory))
+            except StoreError as error:
+                problems.append(str(error))
     return Known(sorted(found, key=lambda each: each.document.started_realtime_ns), problems)
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, TextIO
+from typing import Final, TextIO, TypeVar
 
 TERMINAL_S: Final = 0.2
 PLAIN_S: Final = 10.0
 TICK_S: Final = 1.0
+QUIET_S: Final = 2.0  # what takes no longer shows no progress
 BAR_CELLS: Final = 24
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+Item = TypeVar("Item")
 
 
 class ProgressLine:
@@ -75,6 +77,44 @@ def ticking(tell: Callable[[str], None], text: str) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+@contextmanager
+def progressing(
+    items: Sequence[Item], what: str, *, quiet: bool = False
+) -> Iterator[Iterable[Item]]:
+    """Give the items to a loop; once that takes longer than QUIET_S, say at which it is.
+
+    Args:
+        items: to go through once.
+        what: they are, in plural.
+        quiet: say nothing, as where a program reads the answer.
+    """
+    if quiet:
+        yield items
+        return
+    line, over, place, began_s = ProgressLine(), threading.Event(), [0], time.monotonic()
+
+    def counted() -> Iterator[Item]:
+        for place[0], item in enumerate(items):
+            yield item
+
+    def tick() -> None:
+        wait_s = QUIET_S
+        while not over.wait(wait_s):
+            wait_s = TICK_S
+            done, took_s = place[0], time.monotonic() - began_s
+            share = f"{bar(done / len(items))} {done:,} of {len(items):,}"
+            line.show(f"{what} {share}, {took_s:.0f} s")
+
+    thread = threading.Thread(target=tick, name="aegis-progress", daemon=True)
+    thread.start()
+    try:
+        yield counted()
+    finally:
+        over.set()
+        thread.join()
+        line.end()
 
 
 def bar(share: float) -> str:

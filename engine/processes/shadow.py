@@ -18,6 +18,7 @@ from typing import Any, Final
 from engine import exit_codes
 from engine.cli_views import table
 from engine.processes.known_sessions import counted
+from engine.processes.progress import progressing
 from engine.processes.projected import open_projected
 from engine.processes.projector import open_postgres
 from engine.processes.shadow_trades import trades_command
@@ -113,10 +114,13 @@ def newest_decisions(database: Database, account: str, limit: int) -> list[Field
 
 def _grade(databases: Sequence[Database], folder: Path, *, as_json: bool) -> int:
     counts: dict[str, int] = {}
-    for database in databases:
-        for directory, document in sessions(folder):
+    known = sessions(folder)
+    work = [(database, *session) for database in databases for session in known]
+    with progressing(work, "sessions", quiet=as_json) as each:
+        for database, directory, document in each:
             count = grade(database, directory, document, time.time_ns())
             counts.setdefault(document.session_id, count)
+    for database in databases:
         database.close()
     total = sum(counts.values())
     text = f"{total:,} decisions of {counted(len(counts))} of {folder.name} looked at"

@@ -37,6 +37,7 @@ from engine.domain.instrument_row import E8, Instrument, decimal_text
 from engine.domain.risk_reasons import reasons_of
 from engine.domain.strategy_table import StrategyReason
 from engine.processes.outside_words import moment
+from engine.processes.progress import progressing
 from engine.store.errors import StoreError
 from engine.store.event_names import Event, EventNames, member_name, text_of
 from engine.store.story import Story, StoryEvent, find_story, newest_orders
@@ -59,7 +60,8 @@ def why_command(home: Path, order: str | None, state: str | None, *, as_json: bo
     try:
         if order is None:
             return _list(folders, as_json=as_json)
-        stories = [(folder, find_story(folder, order)) for folder in folders]
+        with progressing(folders, "accounts", quiet=as_json) as each_folder:
+            stories = [(folder, find_story(folder, order)) for folder in each_folder]
     except StoreError as error:
         return exit_codes.fail(str(error), exit_codes.ENVIRONMENT)
     known = [(folder, story) for folder, story in stories if story is not None]
@@ -127,19 +129,19 @@ _UNSHOWN: Final = frozenset({"after_ns", "session", "what"})
 
 
 def _list(folders: Sequence[Path], *, as_json: bool) -> int:
-    rows = [
-        {"time": _clock_text(told), "state": folder.name, **_request(told)}
-        for folder in folders
-        for told in newest_orders(folder, LISTED_MAX)
-    ]
+    with progressing(folders, "accounts", quiet=as_json) as each_folder:
+        rows = [
+            {"time": _clock_text(told), "state": folder.name, **_request(told)}
+            for folder in each_folder
+            for told in newest_orders(folder, LISTED_MAX)
+        ]
     rows = sorted(rows, key=itemgetter("time"), reverse=True)[:LISTED_MAX]
     if as_json:
         print(json.dumps(rows))  # noqa: T201  the command's own output
         return exit_codes.DONE
     for row in rows:
-        print(  # noqa: T201  the command's own output
-            f"{row['time']}  {row['state']}  {row['client_order_id']:<20} {row['order']}"
-        )
+        text = f"{row['time']}  {row['state']}  {row['client_order_id']:<20} {row['order']}"
+        print(text)  # noqa: T201  the command's own output
     if not rows:
         exit_codes.fail("no order was asked for in these journals yet", exit_codes.DONE)
     return exit_codes.DONE
