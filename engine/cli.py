@@ -37,6 +37,7 @@ venue's; 130 Ctrl-C in a command other than `run`, or nobody reads what it print
 """
 
 
+TOP_EXAMPLE = "example: aegis top --every 2\n         aegis top --json | jq .pnl  a line each look"
 DOCTOR_EXAMPLE = """\
 example: aegis doctor
          aegis doctor --venue binance        is it reached, is the key good, may it trade
@@ -173,9 +174,10 @@ def _add_looking_commands(add: Callable[[str, str, str], argparse.ArgumentParser
         ("stop", "Stop a running engine in order (SIGTERM through its pid file)."),
     ):
         _instance(add(name, summary, f"example: aegis {name} --name main"))
-    top = add("top", "Watch a running engine in the terminal.", "example: aegis top --every 2")
+    top = add("top", "Watch a running engine in the terminal.", TOP_EXAMPLE)
     top.add_argument("--every", type=_seconds, default=1.0, help="seconds between looks (1)")
     top.add_argument("--once", action="store_true", help="print one screen and end")
+    top.add_argument("--json", action="store_true", help="print one JSON object a line, each look")
     top.add_argument("--name", default="main", help="instance name (main)")
 
 

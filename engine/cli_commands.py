@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from engine.api_client import call, find, silent
 from engine.cli_control import COMMANDS, control
 from engine.config import shown
 from engine.config_load import ConfigError, load_config
+from engine.processes.runfile import RunningEngine
 from engine.version import describe
 
 WIDE = 400  # characters and lines where no terminal sets a bound
@@ -58,10 +60,15 @@ def _status(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def _top(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Show a running engine until somebody has seen enough; once where nobody can press a key."""
+    """Show a running engine until somebody has seen enough; once where nobody can press a key.
+
+    As JSON it goes on for a program too, a line each time, until the engine or the reader ends.
+    """
     engine = find(options, environment)
     if engine is None:
         return exit_codes.ENVIRONMENT
+    if options.json:
+        return _top_lines(engine, options.every, once=options.once)
 
     def lines(width: int, height: int) -> list[str] | None:
         status = call(engine, "GET", "/status")
@@ -76,6 +83,18 @@ def _top(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from engine.cli_screen import show
 
     return exit_codes.DONE if show(lines, options.every) else silent(engine)
+
+
+def _top_lines(engine: RunningEngine, every_s: float, *, once: bool) -> int:
+    try:
+        while (status := call(engine, "GET", "/status")) is not None:
+            print(json.dumps(status), flush=True)  # noqa: T201  the command's own output
+            if once:
+                return exit_codes.DONE
+            time.sleep(every_s)
+    except KeyboardInterrupt:
+        return exit_codes.DONE
+    return silent(engine)
 
 
 def _stop(options: argparse.Namespace, environment: Mapping[str, str]) -> int:

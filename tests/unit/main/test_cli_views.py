@@ -1,11 +1,13 @@
 """`aegis top`, `orders`, `positions`: what a person reads of a status, and how it is shown."""
 
+import json
 import os
 import pty
 import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.cli_views import ORDER_COLUMNS, orders_text, positions_text, table, top_lines
-from tests.engine_process import aegis
+from engine.config import Config
+from engine.processes.runfile import RunFile
+from tests.api_rig import TOKEN, Served, serving
+from tests.engine_process import AEGIS, aegis
 
 ORDER = {
     "client_order_id": "a1-2-3-4",
@@ -125,6 +130,50 @@ def test_without_an_engine_it_is_one_sentence(tmp_path: Path, command: str) -> N
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "nobody" in done.stderr
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """Return an API that `aegis` finds as engine `main`."""
+    with serving(tmp_path) as made:
+        (tmp_path / "run").mkdir()
+        RunFile(tmp_path / "run", "main").write(Config(), "127.0.0.1", made.api.port, TOKEN)
+        yield made
+
+
+def test_one_look_is_one_line_of_json(served: Served) -> None:
+    done = aegis(served.home, "top", "--json", "--once")
+    assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 1, "")
+    assert json.loads(done.stdout)["name"] == "main"
+
+
+@pytest.mark.parametrize("end", ["interrupt", "reader"])
+def test_as_json_each_look_is_a_line_until_somebody_ends_it(served: Served, end: str) -> None:
+    process = subprocess.Popen(
+        [*AEGIS, "top", "--json", "--every", "0.1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "AEGIS_HOME": str(served.home)},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        looks = [json.loads(process.stdout.readline()) for _ in range(3)]
+        if end == "interrupt":
+            process.send_signal(signal.SIGINT)
+        else:
+            process.stdout.close()
+        said = process.stderr.read()
+    assert [look["name"] for look in looks] == ["main"] * 3
+    assert (process.returncode, said) == (0 if end == "interrupt" else 130, "")
+
+
+def test_an_engine_that_falls_silent_ends_the_lines(served: Served, tmp_path: Path) -> None:
+    RunFile(tmp_path / "run", "main").write(Config(), "127.0.0.1", 9, TOKEN)
+    done = aegis(served.home, "top", "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "does not answer" in done.stderr
 
 
 SHOW = """
