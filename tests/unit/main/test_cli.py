@@ -303,7 +303,7 @@ def test_doctor_says_whether_the_kernels_are_compiled(tmp_path: Path) -> None:
     assert "warn  kernels" in done.stdout
     # Written as the brain writes it: an image of no code is enough for a file to be there.
     image = object.__new__(LoopImage)
-    image.symbol, image.layout, image.code = "loop", "none", b""
+    image.symbol, image.layout, image.codes = "loop", "none", [b""]
     directory = cache_directory(str(tmp_path))
     directory.mkdir(parents=True)
     image.save(directory)
