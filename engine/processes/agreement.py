@@ -52,9 +52,11 @@ _OPENING: Final = "SELECT SUM(amount_e8) FROM postings WHERE account = 'OPENING'
 _EARNED: Final = """
     SELECT SUM(amount_e8) FROM postings WHERE account IN ('TRADING', 'FEES', 'FUNDING')
     AND (venue_time_ns <= 0 OR venue_time_ns > ? OR entry_id IN
-         (SELECT 'fill-' || f.instrument || '-' || f.trade_id
-          FROM fills f JOIN order_states o USING (state_key, order_id)
-          WHERE o.order_sequence > 0))"""
+         (SELECT 'fill-' || instrument || '-' || trade_id FROM fills JOIN
+          (SELECT instrument, MIN(trade_id) AS first_id
+           FROM fills LEFT JOIN order_states USING (state_key, order_id, instrument)
+           WHERE venue_time_ns > ? OR order_sequence > 0 GROUP BY instrument) USING (instrument)
+          WHERE trade_id >= first_id))"""
 _RECONCILED: Final = """
     SELECT s.epoch, r.sequence FROM role_states r JOIN sessions s USING (state_key, session_id)
     WHERE r.kind = 'RECONCILED' ORDER BY s.epoch, r.sequence LIMIT 1"""
@@ -64,7 +66,8 @@ _TAKEN_OVER: Final = """
     WHERE a.kind = 'POSITION'"""
 _MOVED: Final = """
     SELECT f.instrument, f.side * f.qty_lots, f.venue_time_ns, o.order_sequence > 0
-    FROM fills f LEFT JOIN order_states o USING (state_key, order_id)"""
+    FROM fills f LEFT JOIN order_states o USING (state_key, order_id)
+    ORDER BY f.instrument, f.trade_id"""
 
 
 class Agreement(NamedTuple):
@@ -107,16 +110,21 @@ class _Books:
 
 
 def _explained_e8(database: SqliteDatabase, opened_ns: int) -> int:
-    """Return what the opening balance, and fills and funding since, explain of the wallet."""
+    """Return what the opening balance, and fills and funding since, explain of the wallet.
+
+    A fill came since if its time says so, if it is ours, or if its number is above that of one that
+    did: a venue's clock may have been set back for a moment in which nobody looked at it.
+    """
     opening = database.query(_OPENING)[0][0]
-    earned = database.query(_EARNED, (opened_ns,))[0][0]
+    earned = database.query(_EARNED, (opened_ns, opened_ns))[0][0]
     return -int(opening or 0) - int(earned or 0)  # money that came in is negative there
 
 
 def _explained(database: SqliteDatabase, clock: SetBacks) -> tuple[dict[Any, int], dict[Any, int]]:
     """Return the lots per instrument held when first reconciled, plus every fill since.
 
-    And up to which venue time the former holds everything.
+    And up to which venue time the former holds everything. A fill came since as `_explained_e8` has
+    it.
     """
     lots: dict[Any, int] = {}
     covered_ns: dict[Any, int] = {}
@@ -125,8 +133,11 @@ def _explained(database: SqliteDatabase, clock: SetBacks) -> tuple[dict[Any, int
         if not first or tuple(kept[1:]) < first[0]:
             lots[instrument] = lots.get(instrument, 0) + int(taken or 0)
             covered_ns[instrument] = clock.lowered(kept)
+    since = set()
     for instrument, moved, venue_time_ns, is_ours in database.query(_MOVED):
         if is_ours or int(venue_time_ns or 0) > covered_ns.get(instrument, 0):
+            since.add(instrument)
+        if instrument in since:
             lots[instrument] = lots.get(instrument, 0) + int(moved or 0)
     return lots, covered_ns
 

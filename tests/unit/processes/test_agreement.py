@@ -179,6 +179,27 @@ def test_what_we_sent_came_after_the_opening_balance_whatever_its_stamp_says(
     assert compare(ledger, session).differences == []
 
 
+def test_a_number_says_that_a_fill_came_later_than_its_stamp(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    # The venue's clock was set back for a moment, unseen, and somebody sold (chaos seed 20253).
+    early = {"venue_time_ns": OPENED_NS - 900_000_000}
+    session = write_session(
+        tmp_path / "practice-practice-paper",
+        *trades(),
+        fill(0, 504, 1, side=-1, venue_order_id=42, text=b"hand", **early),
+        position(0, -1, -1),
+        position(0, -2, 2),
+    )
+    told = {"clientOrderId": "hand", "orderId": 42, "updateTime": OPENED_MS - 900}
+    ledger["orders"].append(order_row(1, "SELL", "0.001") | told)
+    ledger["trades"].append(trade_row(504, "SELL", "0.001") | {"time": OPENED_MS - 900})
+    ledger["positions"][0]["positionAmt"] = "0.002"
+    ledger["balances"][0]["walletBalance"] = "0.99999833"
+
+    assert compare(ledger, session).differences == []
+
+
 def test_fills_of_a_lost_home_do_not_make_its_orders_ours(tmp_path: Path, ledger: Ledger) -> None:
     head, *rest = trades()
     told = fill(0, 77, 1, venue_order_id=42, text=b"a9-1-1-25", venue_time_ns=OPENED_NS - 1)
