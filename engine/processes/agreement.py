@@ -10,7 +10,8 @@ that it was no trade (a position set by hand, a transfer). Whatever cannot be re
 disagreement, and so is nothing to compare. What the exchange did for this account before we first
 saw it is not ours to know: it is left out by the venue time of the opening balance, or a lower one
 where that clock was set back since. That time is our estimate, off by as much as an answer took;
-orders that we sent are later than it whatever their stamps say.
+orders that we sent are later than it whatever their stamps say, and so are fills whose numbers are
+above those of later ones.
 """
 
 from __future__ import annotations
@@ -21,53 +22,14 @@ from typing import Any, Final, NamedTuple
 
 from engine.domain.codes import OrderStatus, OrderType, Side
 from engine.domain.instrument_row import Instrument, Rounding, grid_count
+from engine.processes.agreement_books import Books
 from engine.store.errors import StoreError
 from engine.store.event_names import NET
-from engine.store.ledger import Ledger
-from engine.store.projection import project_all
-from engine.store.session import sessions
-from engine.store.set_backs import SetBacks
-from engine.store.sqlite import SqliteDatabase
 
 DIFFERENCES_MAX: Final = 200  # listed; more are counted
 NS_PER_MS: Final = 1_000_000
 TRANSFER: Final = "TRANSFER"
 KINDS: Final = ("orders", "fills", "positions", "balances")
-
-
-_ORDERS: Final = """
-    SELECT client_order_id, CASE epoch WHEN 0 THEN venue_order_id ELSE 0 END,
-           instrument, side, qty_lots, cum_qty_lots, price_ticks, status, filled_lots, order_type
-    FROM order_states"""
-_FILLS: Final = """
-    SELECT instrument, trade_id, side, qty_lots, price_ticks, fee_e8, venue_realised_pnl_e8
-    FROM fills"""
-_POSITIONS: Final = "SELECT instrument, strategy, lots FROM positions"
-_WALLETS: Final = "SELECT asset, wallet_e8 FROM balances"
-_OPENED: Final = """
-    SELECT a.venue_time_ns, s.epoch, a.sequence
-    FROM adjustments a JOIN sessions s USING (state_key, session_id)
-    WHERE a.kind = 'OPENING_CASH' ORDER BY s.epoch, a.sequence LIMIT 1"""
-_OPENING: Final = "SELECT SUM(amount_e8) FROM postings WHERE account = 'OPENING'"
-_EARNED: Final = """
-    SELECT SUM(amount_e8) FROM postings WHERE account IN ('TRADING', 'FEES', 'FUNDING')
-    AND (venue_time_ns <= 0 OR venue_time_ns > ? OR entry_id IN
-         (SELECT 'fill-' || instrument || '-' || trade_id FROM fills JOIN
-          (SELECT instrument, MIN(trade_id) AS first_id
-           FROM fills LEFT JOIN order_states USING (state_key, order_id, instrument)
-           WHERE venue_time_ns > ? OR order_sequence > 0 GROUP BY instrument) USING (instrument)
-          WHERE trade_id >= first_id))"""
-_RECONCILED: Final = """
-    SELECT s.epoch, r.sequence FROM role_states r JOIN sessions s USING (state_key, session_id)
-    WHERE r.kind = 'RECONCILED' ORDER BY s.epoch, r.sequence LIMIT 1"""
-_TAKEN_OVER: Final = """
-    SELECT a.instrument, a.side * a.qty_lots, a.venue_time_ns, s.epoch, a.sequence
-    FROM adjustments a JOIN sessions s USING (state_key, session_id)
-    WHERE a.kind = 'POSITION'"""
-_MOVED: Final = """
-    SELECT f.instrument, f.side * f.qty_lots, f.venue_time_ns, o.order_sequence > 0
-    FROM fills f LEFT JOIN order_states o USING (state_key, order_id)
-    ORDER BY f.instrument, f.trade_id"""
 
 
 class Agreement(NamedTuple):
@@ -82,66 +44,6 @@ class LedgerError(Exception):
     """The ledger is not one; the message names the field."""
 
 
-class _Books:
-    """Our side, rebuilt from the journals of one state directory."""
-
-    def __init__(self, state_directory: Path) -> None:
-        """Project every session into memory.
-
-        Raises:
-            StoreError: a journal or its document cannot be read.
-        """
-        known = (row for _, document in sessions(state_directory) for row in document.instruments)
-        self.instruments: dict[str, Instrument] = {row.symbol: row for row in known}
-        database = SqliteDatabase(None)
-        try:
-            project_all(database, state_directory)
-            self.orders = _keyed(database.query(_ORDERS), 2)
-            self.fills = _keyed(database.query(_FILLS), 2)
-            self.positions = database.query(_POSITIONS)
-            self.wallets = _keyed(database.query(_WALLETS), 1)
-            self.problems = Ledger(database, state_directory.name).problems()
-            clock = SetBacks(state_directory)
-            self.opened_ns = max((clock.lowered(row) for row in database.query(_OPENED)), default=0)
-            self.explained, self.covered_ns = _explained(database, clock)
-            self.explained_e8 = _explained_e8(database, self.opened_ns)
-        finally:
-            database.close()
-
-
-def _explained_e8(database: SqliteDatabase, opened_ns: int) -> int:
-    """Return what the opening balance, and fills and funding since, explain of the wallet.
-
-    A fill came since if its time says so, if it is ours, or if its number is above that of one that
-    did: a venue's clock may have been set back for a moment in which nobody looked at it.
-    """
-    opening = database.query(_OPENING)[0][0]
-    earned = database.query(_EARNED, (opened_ns, opened_ns))[0][0]
-    return -int(opening or 0) - int(earned or 0)  # money that came in is negative there
-
-
-def _explained(database: SqliteDatabase, clock: SetBacks) -> tuple[dict[Any, int], dict[Any, int]]:
-    """Return the lots per instrument held when first reconciled, plus every fill since.
-
-    And up to which venue time the former holds everything. A fill came since as `_explained_e8` has
-    it.
-    """
-    lots: dict[Any, int] = {}
-    covered_ns: dict[Any, int] = {}
-    first = database.query(_RECONCILED)
-    for instrument, taken, *kept in database.query(_TAKEN_OVER):
-        if not first or tuple(kept[1:]) < first[0]:
-            lots[instrument] = lots.get(instrument, 0) + int(taken or 0)
-            covered_ns[instrument] = clock.lowered(kept)
-    since = set()
-    for instrument, moved, venue_time_ns, is_ours in database.query(_MOVED):
-        if is_ours or int(venue_time_ns or 0) > covered_ns.get(instrument, 0):
-            since.add(instrument)
-        if instrument in since:
-            lots[instrument] = lots.get(instrument, 0) + int(moved or 0)
-    return lots, covered_ns
-
-
 def compare(ledger: Mapping[str, Any], session_directory: Path) -> Agreement:
     """Compare an account's ledger with the journals of a session and those before it.
 
@@ -151,7 +53,7 @@ def compare(ledger: Mapping[str, Any], session_directory: Path) -> Agreement:
     """
     compared = dict.fromkeys(KINDS, 0)
     try:
-        books = _Books(session_directory.parent.parent)
+        books = Books(session_directory.parent.parent)
         differences = [
             *_orders(ledger, books, compared),
             *_fills(ledger, books, compared),
@@ -170,7 +72,7 @@ def compare(ledger: Mapping[str, Any], session_directory: Path) -> Agreement:
     return Agreement(agrees, compared, differences)
 
 
-def _orders(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -> Iterator[str]:
+def _orders(ledger: Mapping[str, Any], books: Books, compared: dict[str, int]) -> Iterator[str]:
     known = set()
     for row in _rows(ledger, "orders"):
         client_order_id = _text(row, "clientOrderId")
@@ -213,7 +115,7 @@ def _orders(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) 
 
 
 def _waiting(
-    ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]
+    ledger: Mapping[str, Any], books: Books, compared: dict[str, int]
 ) -> Generator[str, None, set[tuple[str, int]]]:
     """Compare conditional orders of ours that never became an order; return the keys of all."""
     known = set()
@@ -239,7 +141,7 @@ def _waiting(
     return known
 
 
-def _fills(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -> Iterator[str]:
+def _fills(ledger: Mapping[str, Any], books: Books, compared: dict[str, int]) -> Iterator[str]:
     known = set()
     for row in _rows(ledger, "trades"):
         instrument = _instrument(books, row)
@@ -264,7 +166,7 @@ def _fills(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -
         yield f"fill {symbol} {trade_id}: in the journal, unknown to the exchange"
 
 
-def _positions(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -> Iterator[str]:
+def _positions(ledger: Mapping[str, Any], books: Books, compared: dict[str, int]) -> Iterator[str]:
     net = {symbol: lots for symbol, strategy, lots in books.positions if strategy == NET}
     columns: dict[Any, int] = dict.fromkeys(net, 0)
     for symbol, strategy, lots in books.positions:
@@ -293,7 +195,7 @@ def _positions(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int
             )
 
 
-def _by_hand(ledger: Mapping[str, Any], books: _Books) -> dict[Any, int]:
+def _by_hand(ledger: Mapping[str, Any], books: Books) -> dict[Any, int]:
     """Return the lots per instrument that came without a trade since it was first seen."""
     lots: dict[Any, int] = {}
     for row in _rows(ledger, "byHand"):
@@ -305,7 +207,7 @@ def _by_hand(ledger: Mapping[str, Any], books: _Books) -> dict[Any, int]:
     return lots
 
 
-def _transfers(ledger: Mapping[str, Any], books: _Books, asset: str) -> int:
+def _transfers(ledger: Mapping[str, Any], books: Books, asset: str) -> int:
     """Return what was paid in and out of a wallet since its opening balance, 1e-8."""
     return sum(
         _money(row, "income")
@@ -315,7 +217,7 @@ def _transfers(ledger: Mapping[str, Any], books: _Books, asset: str) -> int:
     )
 
 
-def _balances(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]) -> Iterator[str]:
+def _balances(ledger: Mapping[str, Any], books: Books, compared: dict[str, int]) -> Iterator[str]:
     for row in _rows(ledger, "balances"):
         asset = _text(row, "asset")
         theirs = _money(row, "walletBalance")
@@ -329,12 +231,6 @@ def _balances(ledger: Mapping[str, Any], books: _Books, compared: dict[str, int]
         explained = books.explained_e8 + _transfers(ledger, books, asset)
         if explained != theirs:
             yield f"balance {asset}: fills explain {explained} e8, {theirs} e8 are at the exchange"
-
-
-def _keyed(rows: list[tuple[Any, ...]], key_count: int) -> dict[Any, tuple[Any, ...]]:
-    if key_count == 1:
-        return {row[0]: row[1:] for row in rows}
-    return {row[:key_count]: row[key_count:] for row in rows}
 
 
 def _fields(
@@ -370,7 +266,7 @@ def _time_ns(row: Mapping[str, Any], name: str) -> int:
     return _whole(row, name) * NS_PER_MS
 
 
-def _instrument(books: _Books, row: Mapping[str, Any]) -> Instrument:
+def _instrument(books: Books, row: Mapping[str, Any]) -> Instrument:
     symbol = _text(row, "symbol")
     found = books.instruments.get(symbol)
     if found is None:

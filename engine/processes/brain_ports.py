@@ -16,17 +16,20 @@ from engine.domain.bar_close import update_features
 from engine.domain.codes import EventType, Role
 from engine.domain.decide import create_out, create_state
 from engine.domain.desk import UNPUBLISHED, Out
+from engine.domain.firewall import check_record
 from engine.domain.instrument import instrument_rows
 from engine.domain.instrument_row import Instrument, unit_instrument
 from engine.domain.kernel import inner_of
 from engine.domain.limits import RiskLimits
+from engine.domain.market_step import apply_record
 from engine.domain.quoting import make_quotes
 from engine.domain.records import EVENT_DTYPE, MARKET_DTYPE, VECTOR_DTYPE
 from engine.domain.risk_reasons import RISK_REASON_TEXT
 from engine.domain.rotation import take_opportunity
 from engine.domain.state import State
-from engine.domain.strategy import apply_market
+from engine.domain.strategy import run_on_bars, run_on_quote
 from engine.domain.strategy_table import STRATEGY_TABLE
+from engine.domain.vectors import log_vectors
 from engine.domain.words import Tally, Word
 from engine.processes.brain_rings import EVENT_SLOT_BYTES, Rings
 from engine.processes.brain_words import LOOP_WORDS, SLICE_NS_MAX, LoopWord, Ports, SliceEnd
@@ -192,7 +195,8 @@ def compile_loop(part: Part | None = None) -> LoopImage:
     from engine.processes.brain_loop import run_slice
 
     def compile_it(ports: Ports, state: State, out: Out) -> LoopImage:
-        # First what follows a market record, so that these do not wait for `compile_market`.
+        # First what does not wait for `compile_market`.
+        _compile(check_record, state.market, ports.market_slots, 0)
         _compile(take_opportunity, state, out, 0, ports.market_slots, 0)
         _compile(make_quotes, state, out, ports.market_slots, 0, 0)
         return compile_for(run_slice, ports, state, out, part=part)
@@ -201,7 +205,7 @@ def compile_loop(part: Part | None = None) -> LoopImage:
 
 
 def compile_market() -> Any:  # noqa: ANN401  has no types
-    """Compile what the loop makes of a market record, into Numba's cache alone.
+    """Compile what the loop makes of a record that is let in, into Numba's cache alone.
 
     Returns:
         What Numba made of `update_features`, half of the code and run when a bar ends: that can be
@@ -209,9 +213,11 @@ def compile_market() -> Any:  # noqa: ANN401  has no types
     """
 
     def compile_it(ports: Ports, state: State, _: Out) -> None:
-        desk = state.desk
-        found = desk.opportunities
-        _compile(apply_market, state.market, desk.exposure, ports.market_slots, 0, 0, found)
+        market, exposure, found = state.market, state.desk.exposure, state.desk.opportunities
+        _compile(apply_record, market, ports.market_slots, 0)
+        _compile(log_vectors, market, 0, 0)
+        _compile(run_on_bars, market, exposure, 0, 0, 0, found)
+        _compile(run_on_quote, market, exposure, 0, 0, found, 0)
 
     _on_trial(compile_it)
     (features,) = inner_of(update_features).overloads.values()

@@ -147,10 +147,10 @@ def _compile_loop(home: str, report: Progress) -> LoopImage:
         rare_collections(),
         compile_progress(report) as note_elsewhere,
     ):
-        from engine.domain import strategy
+        from engine.domain import market_step
         from engine.processes import brain_ports
 
-        half.awaited_by(strategy.apply_market, note_elsewhere)
+        half.awaited_by(market_step.apply_record, note_elsewhere)
         image = brain_ports.compile_loop(half)
     brain_ports.try_loop(image)
     return image

@@ -1,14 +1,14 @@
 """A second process compiles the market's side while the first one compiles the rest.
 
 A cold compile is Python for the most part, and a process of Python has one core. What the loop
-makes of a market record (firewall, book, bars, features, rules) is half of the kernels and is
-reached through one of them, `strategy.apply_market`. So a cold start has a process of its own
-compile that kernel, into a folder of the kernel cache:
+makes of a record that the firewall let in (book, bars, features, rules) is half of the kernels, and
+`market_step.apply_record` the first of them that is called. So a cold start has a process of its
+own compile these, into a folder of the kernel cache:
 
         <home>/cache/kernels-<hash>/half/...    the second process writes
         <home>/cache/kernels-<hash>/...         the first one, and takes over what it lacks
 
-When the first process comes to that kernel it waits for the second one to have compiled it, takes
+When the first process comes to that one it waits for the second one to have compiled it, takes
 its files over and goes on as if they had always been there. Files of a kernel that both compiled
 are left: Numba's index of a kernel and its code belong together, and may not come from two writers.
 Then the second process makes machine code of a bar's features, half of all that there is, while the
@@ -181,6 +181,8 @@ def main(home: str) -> None:
         os.write(sys.stdout.fileno(), msgspec.json.encode(promise) + b"\n")
         made = link_once.machine_code(features.library, symbol)
         sys.stdout.buffer.write(msgspec.msgpack.encode(made))
+        sys.stdout.buffer.flush()
+        os._exit(0)  # what an interpreter takes apart at its end takes a while, and is waited for
 
 
 if __name__ == "__main__":

@@ -6,86 +6,31 @@ from typing import Any
 
 import pytest
 
-from engine.domain.records import EVENT_APPLIED, EventType, OrderStatus, OrderType
+from engine.domain.records import EventType, OrderStatus, OrderType
 from engine.processes.agreement import DIFFERENCES_MAX, compare
+from tests.agreement_rig import (
+    OPENED_MS,
+    OPENED_NS,
+    Ledger,
+    by_hand,
+    ledger_rows,
+    order_row,
+    trades,
+)
 from tests.store_builders import write_session
 from tests.store_events import (
     cash_adjustment,
     event,
-    fill,
-    opening_cash,
     position,
     position_adjustment,
     request,
     update,
 )
 
-Ledger = dict[str, Any]
-OPENED_NS = 1_000_000_000
-OPENED_MS = 1_000
-FILLED = OrderStatus.FILLED
-
-
-def trades() -> tuple[dict[str, Any], ...]:
-    """Return a buy of 5 lots in two fills and a sale of 2, with what the brain says of them."""
-    late = {"venue_time_ns": 2_000_000_000}
-    return (
-        opening_cash(100_000_000) | {"venue_time_ns": OPENED_NS},
-        event(EventType.RECONCILED),
-        request(1),
-        fill(1, 501, 2, **late),
-        fill(1, 502, 3, order_status_after=FILLED, **late),
-        position(0, 0, 5),
-        position(0, -2, 5),
-        request(2, side=-1, qty_lots=2, order_type=2, price_ticks=1_001),
-        fill(2, 503, 2, side=-1, order_status_after=FILLED, venue_realised_pnl_e8=-7, **late),
-        position(0, 0, 3),
-        position(0, -2, 3),
-    )
-
-
-def order_row(number: int, side: str, qty: str, price: str = "0.0") -> dict[str, Any]:
-    return {
-        "orderId": 9_000 + number,
-        "symbol": "BTCUSDT",
-        "status": "FILLED",
-        "clientOrderId": f"a1-1-{number}-25",
-        "price": price,
-        "origQty": qty,
-        "executedQty": qty,
-        "side": side,
-        "updateTime": 2_000,
-    }
-
-
-def trade_row(trade_id: int, side: str, qty: str, realised: str = "0.00000000") -> dict[str, Any]:
-    return {
-        "symbol": "BTCUSDT",
-        "id": trade_id,
-        "side": side,
-        "price": "100.0",
-        "qty": qty,
-        "commission": "0.00000040",
-        "realizedPnl": realised,
-        "time": 2_000,
-    }
-
 
 @pytest.fixture
 def ledger() -> Ledger:
-    return {
-        "orders": [order_row(1, "BUY", "0.005"), order_row(2, "SELL", "0.002", "100.1")],
-        "trades": [
-            trade_row(501, "BUY", "0.002"),
-            trade_row(502, "BUY", "0.003"),
-            trade_row(503, "SELL", "0.002", "-0.00000007"),
-        ],
-        "positions": [{"symbol": "BTCUSDT", "positionAmt": "0.003"}],
-        "balances": [{"asset": "USDT", "walletBalance": "0.99999873"}],
-        "income": [],
-        "byHand": [],
-        "algoOrders": [],
-    }
+    return ledger_rows()
 
 
 @pytest.fixture
@@ -154,64 +99,6 @@ def test_an_order_only_the_exchange_knows_is_disagreement(session: Path, ledger:
     assert compare(ledger, session).differences == [
         "order by hand: the exchange has it, the journal does not"
     ]
-
-
-def test_what_happened_before_the_account_was_first_seen_is_left_out(
-    session: Path, ledger: Ledger
-) -> None:
-    before = {"clientOrderId": "long ago", "updateTime": OPENED_MS}
-    ledger["orders"].append(order_row(1, "BUY", "0.001") | before)
-    ledger["trades"].append(trade_row(77, "BUY", "0.001") | {"time": OPENED_MS})
-
-    assert compare(ledger, session).agrees
-
-
-def test_what_we_sent_came_after_the_opening_balance_whatever_its_stamp_says(
-    tmp_path: Path, ledger: Ledger
-) -> None:
-    # The opening's stamp is our estimate of the venue's clock: here it is fast (chaos seed 16168).
-    early = {"venue_time_ns": OPENED_NS - 14_000_000}
-    events = [each | early if "trade_id" in each else each for each in trades()]
-    session = write_session(tmp_path / "practice-practice-paper", *events)
-    for row in ledger["trades"]:
-        row["time"] = OPENED_MS - 14
-
-    assert compare(ledger, session).differences == []
-
-
-def test_a_number_says_that_a_fill_came_later_than_its_stamp(
-    tmp_path: Path, ledger: Ledger
-) -> None:
-    # The venue's clock was set back for a moment, unseen, and somebody sold (chaos seed 20253).
-    early = {"venue_time_ns": OPENED_NS - 900_000_000}
-    session = write_session(
-        tmp_path / "practice-practice-paper",
-        *trades(),
-        fill(0, 504, 1, side=-1, venue_order_id=42, text=b"hand", **early),
-        position(0, -1, -1),
-        position(0, -2, 2),
-    )
-    told = {"clientOrderId": "hand", "orderId": 42, "updateTime": OPENED_MS - 900}
-    ledger["orders"].append(order_row(1, "SELL", "0.001") | told)
-    ledger["trades"].append(trade_row(504, "SELL", "0.001") | {"time": OPENED_MS - 900})
-    ledger["positions"][0]["positionAmt"] = "0.002"
-    ledger["balances"][0]["walletBalance"] = "0.99999833"
-
-    assert compare(ledger, session).differences == []
-
-
-def test_fills_of_a_lost_home_do_not_make_its_orders_ours(tmp_path: Path, ledger: Ledger) -> None:
-    head, *rest = trades()
-    told = fill(0, 77, 1, venue_order_id=42, text=b"a9-1-1-25", venue_time_ns=OPENED_NS - 1)
-    session = write_session(tmp_path / "practice-practice-paper", head, told, *rest)
-    before = {"clientOrderId": "a9-1-1-25", "updateTime": OPENED_MS, "orderId": 42}
-    ledger["orders"].append(order_row(1, "BUY", "0.005") | before)
-    ledger["trades"].append(trade_row(77, "BUY", "0.001") | {"time": OPENED_MS - 1})
-
-    answer = compare(ledger, session)
-
-    assert not [text for text in answer.differences if text.startswith("order ")]
-    assert answer.compared["orders"] == 2
 
 
 def test_a_position_changed_by_hand_and_taken_over_is_no_agreement(
@@ -415,10 +302,6 @@ def test_fills_of_earlier_sessions_count(tmp_path: Path, ledger: Ledger) -> None
     assert answer.compared["fills"] == 3
 
 
-def by_hand(time_ms: int, qty: str) -> dict[str, Any]:
-    return {"symbol": "BTCUSDT", "qty": qty, "cost": "0.00000000", "time": time_ms}
-
-
 def transfer(time_ms: int, amount: str, kind: str = "TRANSFER") -> dict[str, Any]:
     return {"incomeType": kind, "income": amount, "asset": "USDT", "time": time_ms}
 
@@ -447,44 +330,3 @@ def test_a_hand_that_did_less_than_was_taken_over_is_no_agreement(
     ledger["byHand"] = [by_hand(2_500, "0.001")]
     answer = compare(ledger, session)
     assert any("explain 4 lots" in difference for difference in answer.differences)
-
-
-def clock(venue_ns: int, anchor_ns: int) -> dict[str, Any]:
-    offset_ns = venue_ns - anchor_ns
-    return event(EventType.VENUE_CLOCK, clock_offset_ns=offset_ns, clock_anchor_ns=anchor_ns)
-
-
-def test_what_came_after_the_exchanges_clock_was_set_back_is_counted(
-    tmp_path: Path, ledger: Ledger
-) -> None:
-    # 3 s after the opening the clock loses 60 s, and 1 s later we look: what happened between is
-    # told before the look.
-    opened_ns, second = 100_000_000_000, 1_000_000_000
-    late = {"venue_time_ns": 43_200_000_000}
-    opening, reconciled, *traded = trades()
-    paid = {"instrument_index": 0, "trade_id": 7, "flags": EVENT_APPLIED, "funding_e8": -11}
-    funding = event(EventType.FUNDING, **paid, **late)
-    rows = [row | late if row.get("venue_time_ns") else row for row in traded]
-    looked = clock(opened_ns, 7 * second), clock(opened_ns - 56 * second, 11 * second)
-    taken_over = position_adjustment(0, 7, 7_000, opened_ns - 55 * second)
-    session = write_session(
-        tmp_path / "practice-practice-paper",
-        looked[0],
-        opening | {"venue_time_ns": opened_ns},
-        reconciled,
-        *rows,
-        funding,
-        looked[1],
-        *(taken_over, position(0, 0, 7), position(0, -2, 7)),
-    )
-    ledger["balances"][0]["walletBalance"] = "0.99999862"
-    ledger["positions"][0]["positionAmt"] = "0.007"
-    ledger["byHand"] = [by_hand(43_500, "0.004")]
-    for row in (*ledger["orders"], *ledger["trades"]):
-        row["updateTime" if "updateTime" in row else "time"] = 43_200
-
-    assert compare(ledger, session).differences == []
-    ledger["trades"].append(trade_row(504, "BUY", "0.001") | {"time": 43_100})
-    assert compare(ledger, session).differences == [
-        "fill BTCUSDT 504: the exchange has it, the journal does not"
-    ]
