@@ -20,6 +20,7 @@ tests of the kernel image, which compile through it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable
@@ -138,8 +139,20 @@ def _folder() -> Path:
     return Path(settings.CACHE_DIR or Path(__file__).parent / "__pycache__") / FOLDER
 
 
+def _name(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _content(name: str) -> bytes:
+    place = _folder() / name
+    content = place.read_bytes()
+    if _name(content) != name:
+        raise OSError(errno.EIO, "damaged: remove the kernel cache that it is in", str(place))
+    return content
+
+
 def _keep(content: bytes) -> str:
-    name = hashlib.sha256(content).hexdigest()[:32]
+    name = _name(content)
     place = _folder() / name
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -213,8 +226,7 @@ def _link(module: Any, library: Any, done: set[str]) -> None:  # noqa: ANN401
         if name in done:
             continue
         done.add(name)
-        content = (_folder() / name).read_bytes()
-        code, calls = _KEPT_CODE.decode(content)
+        code, calls = _KEPT_CODE.decode(_content(name))
         parts.append(llvm.parse_bitcode(code))
         due += calls
     # In pairs: to link one in, LLVM looks through all of what it is linked into.

@@ -58,16 +58,20 @@ print([it.name for it in seen if not it.is_declaration and "asked_twice" not in 
 """
 
 
-def run(folder: Path, script: str = RUN) -> str:
+def started(folder: Path, script: str = RUN) -> subprocess.CompletedProcess[str]:
     unset = {"NUMBA_DISABLE_JIT"}
     clean = {name: text for name, text in os.environ.items() if name not in unset}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", script, str(folder)],
         env=clean | {"NUMBA_CACHE_DIR": str(folder / "cache")},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def run(folder: Path, script: str = RUN) -> str:
+    done = started(folder, script)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -97,3 +101,16 @@ def test_what_an_entry_calls_can_be_seen_by_nobody_else(tmp_path: Path) -> None:
     """So the optimiser may leave out the words of an argument that a callee does not read."""
     (tmp_path / "kernels_under_test.py").write_text(SOURCE, encoding="utf-8")
     assert run(tmp_path, RUN + VISIBLE).splitlines()[-1] == "[]"
+
+
+def test_damaged_code_is_named_and_not_linked(tmp_path: Path) -> None:
+    (tmp_path / "kernels_under_test.py").write_text(SOURCE, encoding="utf-8")
+    run(tmp_path)
+    for entry in (tmp_path / "cache").rglob("*asked*"):
+        entry.unlink()
+    for kept in (tmp_path / "cache" / "functions").iterdir():
+        kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+    done = started(tmp_path)
+    assert done.returncode == 1
+    assert "damaged: remove the kernel cache that it is in: '" in done.stderr
+    assert str(tmp_path / "cache" / "functions") in done.stderr
