@@ -90,7 +90,20 @@ def machine_code(library: Any, name: str, left: Iterable[str] = ()) -> MachineCo
         _optimise(codegen, module)
         module.verify()
         lacks = tuple(it.name for it in module.functions if it.is_declaration)
-        return MachineCode(bytes(codegen._tm.emit_object(module)), lacks)  # noqa: SLF001
+        return MachineCode(bytes(_near(codegen).emit_object(module)), lacks)
+
+
+def _near(codegen: Any) -> Any:  # noqa: ANN401
+    # Numba's own machine may lie anywhere, so each call loads an address of eight bytes first.
+    # `kernel_image` puts an object into one block of memory: what it calls is near.
+    from numba.core import codegen as its_own
+
+    llvm: Any = its_own.ll  # type: ignore[attr-defined]
+    options: dict[str, Any] = {"opt": SPEED_LEVEL}
+    codegen._customize_tm_options(options)  # noqa: SLF001
+    options |= {"reloc": "pic", "codemodel": "small"}
+    target = llvm.Target.from_triple(codegen._tm.triple)  # noqa: SLF001
+    return target.create_target_machine(**options)
 
 
 def _pointer_on_demand(its_own: Any) -> Any:  # noqa: ANN401  Numba has no types
@@ -215,12 +228,15 @@ def _finish(self: Any, name: str) -> None:  # noqa: ANN401
 
 
 def _link(module: Any, library: Any, done: set[str]) -> None:  # noqa: ANN401
-    """Link all that a library's functions call into a module, but what is in `done`."""
+    """Link all that a library's functions call into a module, but what is in `done`.
+
+    In the order of the calls, which is that of the machine code: what follows each other lies so.
+    """
     from numba.core import codegen
 
     llvm: Any = codegen.ll  # type: ignore[attr-defined]  # llvmlite, as Numba has it
     parts: list[Any] = []
-    due = list(getattr(library, _CALLS))
+    due = list(reversed(getattr(library, _CALLS)))
     while due:
         name = due.pop()
         if name in done:
@@ -228,7 +244,7 @@ def _link(module: Any, library: Any, done: set[str]) -> None:  # noqa: ANN401
         done.add(name)
         code, calls = _KEPT_CODE.decode(_content(name))
         parts.append(llvm.parse_bitcode(code))
-        due += calls
+        due += reversed(calls)
     # In pairs: to link one in, LLVM looks through all of what it is linked into.
     while len(parts) > 1:
         for into, part in zip(parts[::2], parts[1::2], strict=False):

@@ -20,7 +20,6 @@ import ctypes
 import hashlib
 import json
 import os
-import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -211,10 +210,8 @@ def _load(codes: Iterable[bytes]) -> Any:  # noqa: ANN401  llvmlite has no types
     machine = llvm.Target.from_default_triple().create_target_machine(
         codemodel="jitdefault", jit=True
     )
-    # As Numba does: LLVM's own memory may lie too far apart for calls on aarch64.
-    engine = llvm.create_mcjit_compiler(
-        llvm.parse_assembly(""), machine, use_lmm=platform.machine() == "aarch64"
-    )
+    # In one block of memory: objects call what is near (`link_once`).
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=True)
     for code in codes:
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
