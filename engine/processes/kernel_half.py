@@ -150,7 +150,9 @@ def take_over(folder: Path, directory: Path) -> int:
         place = directory / code.relative_to(folder)
         place.parent.mkdir(exist_ok=True)
         if not place.exists():
-            place.hardlink_to(code)
+            unfinished = place.with_name(f"{place.name}.{os.getpid()}")
+            shutil.copyfile(code, unfinished)  # not every file system has links
+            unfinished.replace(place)
     for index in folder.rglob("*.nbi"):
         place = directory / index.relative_to(folder)
         if place.exists():
