@@ -31,7 +31,7 @@ from engine.venues.binance.http import Response
 from engine.venues.binance.rest import Params
 from engine.venues.binance.session_answers import SessionAnswer, decode_answer
 from engine.venues.binance.signing import Signer
-from engine.venues.binance.text_listener import TextListener
+from engine.venues.binance.text_listener import TextListener, close_if_abandoned
 from engine.venues.binance.user_stream import CONNECT_TIMEOUT_S, HEALTHY_S, backoff_s
 from engine.venues.venue import (
     ClockError,
@@ -137,12 +137,13 @@ class OrderSession:
 
     async def _connect(self, listener: TextListener) -> WSTransport:
         try:
-            transport, _ = await ws_connect(
+            connecting = ws_connect(
                 lambda: listener,
                 self._url,
                 websocket_handshake_timeout=CONNECT_TIMEOUT_S,
                 enable_auto_pong=False,
             )
+            transport = await close_if_abandoned(connecting)
         except (OSError, TimeoutError, WSError) as error:
             raise VenueUnreachableError(f"order session: {error}") from error
         raw = transport.underlying_transport.get_extra_info("socket")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Final
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from engine.venues.venue import ProtocolError, VenueError
+
+ABANDONED_S: Final = 1.0  # so long a handshake that nobody wants any more is waited for
 
 
 class TextListener(WSListener):
@@ -59,3 +63,23 @@ class TextListener(WSListener):
         del transport
         if self._hear_lost is not None:
             self._hear_lost()
+
+
+async def close_if_abandoned(
+    connecting: Coroutine[None, None, tuple[WSTransport, WSListener]],
+) -> WSTransport:
+    """Await picows' `ws_connect`; the connection of one who is cancelled meanwhile is closed.
+
+    picows leaves the socket of a handshake that is cancelled to its own time-out, which never comes
+    in a loop that ends. Hence the handshake goes on alone until there is something to close.
+    """
+    opening = asyncio.create_task(connecting)
+    try:
+        transport, _ = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait({opening}, timeout=ABANDONED_S)
+        if opening.done() and opening.exception() is None:
+            opening.result()[0].disconnect()
+        opening.cancel()
+        raise
+    return transport

@@ -23,7 +23,7 @@ from engine.venues.binance.account import ask
 from engine.venues.binance.attempts import ConnectionAttempts
 from engine.venues.binance.order_views import AccountReader, ListenKeyView, decode_view
 from engine.venues.binance.rest import BinanceRest
-from engine.venues.binance.text_listener import TextListener
+from engine.venues.binance.text_listener import TextListener, close_if_abandoned
 from engine.venues.binance.user_events import UserEvents, decode_user_frame
 from engine.venues.venue import (
     RateLimitError,
@@ -112,7 +112,7 @@ class UserStream:
     async def _connect(self, listener: TextListener, key: str) -> WSTransport:
         url = f"{self._url}/private/ws?listenKey={key}"
         try:
-            transport, _ = await ws_connect(
+            connecting = ws_connect(
                 lambda: listener,
                 url,
                 websocket_handshake_timeout=CONNECT_TIMEOUT_S,
@@ -121,9 +121,9 @@ class UserStream:
                 auto_ping_reply_timeout=PONG_S,
                 auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
             )
+            return await close_if_abandoned(connecting)
         except (OSError, TimeoutError, WSError) as error:
             raise VenueUnreachableError(f"user stream: {error}") from error
-        return transport
 
     async def _renew(self, key: str, transport: WSTransport) -> None:
         pause_s = RENEWAL_S

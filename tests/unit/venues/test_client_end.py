@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from picows import ws_connect
 
 from engine.clock import VenueClock
 from engine.venues.binance.rest import BinanceRest
+from engine.venues.binance.text_listener import TextListener, close_if_abandoned
 from engine.venues.venue import VenueUnreachableError
+from exchange.frames import switching_protocols
 
 
 @asynccontextmanager
@@ -48,3 +51,39 @@ def test_a_request_that_waits_for_a_connection_fails_with_the_client() -> None:
                 await request
 
     asyncio.run(scenario())
+
+
+def test_a_websocket_whose_owner_is_cancelled_amid_the_handshake_is_closed() -> None:
+    async def scenario() -> bytes:
+        asked, answered = asyncio.Event(), asyncio.Event()
+        rest: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        async def accept_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            request = (await reader.readuntil(b"\r\n\r\n")).decode()
+            asked.set()
+            await answered.wait()
+            key = next(
+                line for line in request.splitlines() if line.startswith("Sec-WebSocket-Key")
+            )
+            writer.write(switching_protocols(key.split(": ")[1]))
+            rest.set_result(await reader.read())
+            writer.close()
+
+        server = await asyncio.start_server(accept_late, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        listener = TextListener(lambda _: None)
+        connecting = ws_connect(lambda: listener, f"ws://127.0.0.1:{port}/")
+        owner = asyncio.create_task(close_if_abandoned(connecting))
+        await asked.wait()
+        owner.cancel()
+        await asyncio.sleep(0)
+        answered.set()
+        with pytest.raises(asyncio.CancelledError):
+            await owner
+        async with asyncio.timeout(10):
+            sent = await rest
+        server.close()
+        await server.wait_closed()
+        return sent
+
+    assert asyncio.run(scenario()) == b""
