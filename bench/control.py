@@ -52,6 +52,7 @@ from bench.control_word import BARE, OPEN_S, REFUSED, SEEN, SPANS, Word
 from bench.harness import Bench, Pass
 from bench.startup import READY_S, STAMPS, ask, exchange, free_port
 from engine.web.live import PERIOD_S
+from tests.engine_process import wanting
 
 LOOKS = 200  # of a pass
 LOOKS_S = 8.0  # then a pass has enough of them
@@ -80,11 +81,6 @@ max_entries_per_day = 100000000
 max_daily_loss_ratio = 1.0
 max_drawdown_ratio = 1.0
 max_consecutive_failures = 1000000
-[[strategy]]
-name = "often"
-kind = "quote_imbalance"
-notional = 250.0
-parameters = { threshold = 0.02 }
 """
 BENCH = Bench(
     name="control",
@@ -267,21 +263,19 @@ def until_trading(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 @contextmanager
-def trading(home: Path, exchange_url: str) -> Iterator[Control]:
-    """Run an engine for the length of the bench."""
+def running(home: Path, name: str, *words: str) -> Iterator[int]:
+    """Run an engine for the length of a bench; yield its port once it trades."""
     port = free_port()
-    words = [sys.executable, "-m", "engine", "run", "--port", str(port), "--json"]
-    file = home / "control.toml"
-    file.write_text(CONFIG, encoding="utf-8")
-    words += ["--exchange", exchange_url, "--name", NAME, "--config", str(file)]
+    command = [sys.executable, "-m", "engine", "run", "--port", str(port), "--json"]
     environment = {**os.environ, "AEGIS_HOME": str(home)}
-    said = home / "control.stderr"
+    said = home / f"{name}.stderr"
     with said.open("wb") as errors:
-        process = subprocess.Popen(words, env=environment, stdout=errors, stderr=errors)
+        process = subprocess.Popen(
+            [*command, "--name", name, *words], env=environment, stdout=errors, stderr=errors
+        )
     try:
         until_trading(process, port)
-        token = (home / "run" / "control.token").read_text(encoding="ascii").strip()
-        yield Control(port, token)
+        yield port
     finally:
         if process.poll() is not None:
             sys.stderr.write(
@@ -289,6 +283,16 @@ def trading(home: Path, exchange_url: str) -> Iterator[Control]:
             )
         process.terminate()
         process.wait(END_S)
+
+
+@contextmanager
+def trading(home: Path, exchange_url: str) -> Iterator[Control]:
+    """Run an engine that wants to enter at most quotes."""
+    file = home / "control.toml"
+    file.write_text(CONFIG + wanting(0.02), encoding="utf-8")
+    with running(home, NAME, "--exchange", exchange_url, "--config", str(file)) as port:
+        token = (home / "run" / "control.token").read_text(encoding="ascii").strip()
+        yield Control(port, token)
 
 
 def markets(exchange_url: str) -> list[Row]:

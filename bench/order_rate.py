@@ -31,7 +31,7 @@ from bench import harness
 from bench.chaos.lives import Life
 from bench.harness import Bench, Pass
 from engine import exit_codes
-from tests.engine_process import AEGIS, share_kernels, wait_for
+from tests.engine_process import AEGIS, share_kernels, wait_for, wanting
 from tests.order_side import Exchange
 
 INSTRUMENTS: Final = 20
@@ -48,7 +48,7 @@ COUNTERS: Final = {
 }
 CONFIG: Final = """
 channels = ["bookTicker"]
-strategies = ["rate"]
+strategies = ["often"]
 reconcile_interval_s = 10
 order_timeout_ms = 5000
 [limits]
@@ -64,11 +64,6 @@ max_order_size = 1000000.0
 max_position_exposure = 1000000.0
 max_consecutive_failures = 1000000
 decision_latency_ms = 2000
-[[strategy]]
-name = "rate"
-kind = "quote_imbalance"
-notional = 250.0
-parameters = { threshold = 0.02 }
 """
 BENCH: Final = Bench(
     name="order_rate",
@@ -116,7 +111,7 @@ class Rig:
         self.home = folder / "home"
         warm_kernels(self.home)
         file = folder / "aegis.toml"
-        file.write_text(CONFIG, "utf-8")
+        file.write_text(CONFIG + wanting(0.02), "utf-8")
         self.venue = Exchange(*exchange_words(lifted=lifted))
         self._words = ["--exchange", self.venue.url, "--config", str(file)]
         self._lives: list[Life] = []

@@ -13,7 +13,6 @@ the same elements without a script to speak of, from a bare `http.server`, in th
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -26,9 +25,9 @@ from pathlib import Path
 import numpy as np
 
 from bench import harness
-from bench.control import END_S, children, until_trading
+from bench.control import children, running
 from bench.harness import Bench, Pass
-from bench.startup import exchange, free_port
+from bench.startup import exchange
 from tests.chromium import Browser, browser_path
 
 LOADS = 30  # of a pass
@@ -114,19 +113,8 @@ def opened(profile: Path, first_url: str) -> Iterator[Browser]:
 @contextmanager
 def trading(home: Path, exchange_url: str) -> Iterator[str]:
     """Run an engine with its usual strategies for the length of the bench; yield its page."""
-    port = free_port()
-    words = [sys.executable, "-m", "engine", "run", "--port", str(port), "--json"]
-    words += ["--exchange", exchange_url, "--name", NAME]
-    environment = {**os.environ, "AEGIS_HOME": str(home)}
-    said = home / "page.stderr"
-    with said.open("wb") as errors:
-        process = subprocess.Popen(words, env=environment, stdout=errors, stderr=errors)
-    try:
-        until_trading(process, port)
+    with running(home, NAME, "--exchange", exchange_url) as port:
         yield f"http://127.0.0.1:{port}/"
-    finally:
-        process.terminate()
-        process.wait(END_S)
 
 
 def loads(browser: Browser, url: str, is_cold: bool, count: int = LOADS) -> list[list[float]]:

@@ -22,6 +22,17 @@ KERNELS = Path(__file__).resolve().parent.parent / ".pytest_cache" / "kernels"
 AEGIS = [sys.executable, "-m", "engine"]
 
 
+def wanting(threshold: float) -> str:
+    """Return the TOML of a strategy, `often`, that wants to enter wherever a quote leans so far."""
+    return f"""
+[[strategy]]
+name = "often"
+kind = "quote_imbalance"
+notional = 250.0
+parameters = {{ threshold = {threshold} }}
+"""
+
+
 def wait_for(what: str, condition: Condition, limit_s: float = DEADLINE_S) -> Any:  # noqa: ANN401
     """Return the first true value of `condition`; fail naming `what` when the deadline passes."""
     deadline = time.monotonic() + limit_s

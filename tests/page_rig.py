@@ -6,25 +6,20 @@ import os
 from pathlib import Path
 
 from tests.chromium import Browser
-from tests.engine_process import Engine
+from tests.engine_process import Engine, wanting
 
 # Fills soon, and again and again. A browser beside the engine may take every core for seconds: no
 # role is hung for that.
 TRADING = """
 strategies = ["often"]
 heartbeat_timeout_ms = 60000
-[[strategy]]
-name = "often"
-kind = "quote_imbalance"
-notional = 250.0
-parameters = { threshold = 0.1 }
 """
 
 
 def trading(home: Path, seed: int, port: int = 0, fills: int = 3) -> Engine:
     """Start an engine that trades, and wait until it has so many fills."""
     config = home / "trading.toml"
-    config.write_text(TRADING, encoding="utf-8")
+    config.write_text(TRADING + wanting(0.1), encoding="utf-8")
     words = ("--generate", "1", "--seed", str(seed), "--config", str(config))
     running = Engine(home, *words, "--name", f"trading{os.getpid()}", port=port)
     try:

@@ -81,16 +81,12 @@ def machine_code(library: Any, name: str, left: Iterable[str] = ()) -> MachineCo
     from numba.core import event
 
     its_own: Any = event
-    codegen = library._codegen  # noqa: SLF001
     with its_own.trigger_event(FINISHING, name):
         module = library._final_module.clone()  # noqa: SLF001
-        _link(module, library, set(left))
-        module.get_function(name).linkage = "external"
-        _hide_callees(module)
-        _optimise(codegen, module)
-        module.verify()
+        _complete(module, library, [name], set(left))
         lacks = tuple(it.name for it in module.functions if it.is_declaration)
-        return MachineCode(bytes(_near(codegen).emit_object(module)), lacks)
+        machine = _near(library._codegen)  # noqa: SLF001
+        return MachineCode(bytes(machine.emit_object(module)), lacks)
 
 
 def _near(codegen: Any) -> Any:  # noqa: ANN401
@@ -218,13 +214,18 @@ def _finish(self: Any, name: str) -> None:  # noqa: ANN401
     setattr(self, _WAITING, None)
     self._shared_module = None
     with its_own.trigger_event(FINISHING, name):
-        _link(self._final_module, self, set())
-        for it in outer:
-            self._final_module.get_function(it).linkage = "external"
-        _hide_callees(self._final_module)
-        _optimise(self._codegen, self._final_module)
-        self._final_module.verify()
+        _complete(self._final_module, self, outer, set())
         self._finalize_final_module()
+
+
+def _complete(module: Any, library: Any, outer: list[str], left: set[str]) -> None:  # noqa: ANN401
+    """Link in all that a library calls, but `left`, and optimise; only `outer` can be found."""
+    _link(module, library, left)
+    for name in outer:
+        module.get_function(name).linkage = "external"
+    _hide_callees(module)
+    _optimise(library._codegen, module)  # noqa: SLF001
+    module.verify()
 
 
 def _link(module: Any, library: Any, done: set[str]) -> None:  # noqa: ANN401

@@ -24,7 +24,6 @@ misses. Engines that share a cache and start cold compile one after the other, f
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import os
 import select
@@ -42,6 +41,7 @@ import msgspec
 
 from engine.domain import link_once
 from engine.domain.link_once import MachineCode
+from engine.file_lock import try_lock
 from native_ext import _native
 
 FOLDER: Final = "half"
@@ -65,20 +65,12 @@ def only_compiler(directory: Path, waiting: Callable[[], None]) -> Iterator[None
     """
     file = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        while not _is_taken(file):
+        while not try_lock(file):
             waiting()
             time.sleep(LOOK_S)
         yield
     finally:
         os.close(file)
-
-
-def _is_taken(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 class OtherHalf:

@@ -11,7 +11,6 @@ taken by another when it is back, the lease is lost and the engine ends (ADR 002
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine import exit_codes
 from engine.config import Config
+from engine.file_lock import try_lock
 from engine.processes.engine_start import StartError
 from engine.store.errors import ProjectionError
 from ringbuffer.segment import SHM_FOLDER
@@ -75,9 +75,7 @@ class FileLease:
     def _try_one(self, path: Path) -> str:
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(descriptor):
                 found = _said(descriptor)
                 os.close(descriptor)
                 return found
@@ -100,9 +98,8 @@ class FileLease:
             except FileNotFoundError:
                 continue
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return _said(descriptor)
+                if not try_lock(descriptor, shared=True):
+                    return _said(descriptor)
             finally:
                 os.close(descriptor)
         return ""

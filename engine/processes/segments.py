@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from engine.domain.codes import VECTOR_SLOT_BYTES
 from engine.domain.instrument_row import SEGMENT_CAPACITY_OFFSET, segment_bytes
+from engine.file_lock import try_lock
 from engine.processes.board import BOARD_BYTES
 from engine.processes.control import CONTROL_BYTES, ControlSegment, segment_name
 from engine.processes.depth_page import DEPTH_BYTES
@@ -116,9 +117,8 @@ def lock_holder(path: Path) -> str:
     except FileNotFoundError:
         return ""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        if not try_lock(descriptor, shared=True):
+            return os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
     finally:
         os.close(descriptor)
     return ""

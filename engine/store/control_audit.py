@@ -11,7 +11,6 @@ changed is found. Rotated by size. Standard library only: main writes here.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from engine.file_lock import try_lock
 from engine.store.rotation import rotate, rotated
 
 FILE_NAME: Final = "control_audit_log.jsonl"
@@ -164,21 +164,13 @@ def _turn(folder: Path) -> Iterator[None]:
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     deadline_s = time.monotonic() + TURN_S
     try:
-        while not _taken(lock):
+        while not try_lock(lock):
             if time.monotonic() > deadline_s:
                 raise OSError(errno.EBUSY, "another process is writing it", str(folder / FILE_NAME))
             time.sleep(TURN_POLL_S)
         yield
     finally:
         os.close(lock)
-
-
-def _taken(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _append(path: Path, line: bytes) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chromium import Browser
-from tests.engine_process import Engine, wait_for
+from tests.engine_process import Engine, wait_for, wanting
 from tests.page_rig import as_on_a_phone, log_in, press, state, text, token_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -21,11 +21,6 @@ strategies = ["often"]
 heartbeat_timeout_ms = 60000
 [approval]
 notional = 1.0
-[[strategy]]
-name = "often"
-kind = "quote_imbalance"
-notional = 250.0
-parameters = { threshold = 0.5 }
 """
 
 
@@ -33,7 +28,7 @@ parameters = { threshold = 0.5 }
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     home = tmp_path_factory.mktemp("home")
     config = home / "page.toml"
-    config.write_text(CONFIG, encoding="utf-8")
+    config.write_text(CONFIG + wanting(0.5), encoding="utf-8")
     words = ("--generate", "2", "--seed", "3", "--config", str(config))
     running = Engine(home, *words, "--name", f"page{os.getpid()}")
     try:

@@ -69,6 +69,13 @@ def trades(engine: Engine) -> str:
     return str((look(engine, {"x-aegis-token": token_of(engine)}) or {})["trading_state"])
 
 
+def enter(page: Browser, role: str, tokens: dict[str, str]) -> None:
+    """Log in as the account that has the role's name."""
+    page.wait("document.getElementById('login').open")
+    log_in(page, tokens[role])
+    page.wait(f"{text('#who')}.includes('{role} ({role})')")
+
+
 def ask(page: Browser, name: str) -> Any:  # noqa: ANN401  an answer
     """Return what the engine says to a command of the page's own, whatever its buttons show."""
     body = {"who": "forger", "reason": "browser test", "request_id": f"forged-{name}"}
@@ -88,9 +95,7 @@ def test_who_is_not_logged_in_sees_nothing_of_the_engine(visitor: Browser) -> No
 def test_a_viewer_sees_all_and_may_nothing(
     visitor: Browser, engine: Engine, tokens: dict[str, str]
 ) -> None:
-    visitor.wait("document.getElementById('login').open")
-    log_in(visitor, tokens["viewer"])
-    visitor.wait(f"{text('#who')}.includes('viewer (viewer)')")
+    enter(visitor, "viewer", tokens)
     visitor.wait("document.querySelectorAll('#cards .card').length >= 8")
     visitor.wait("document.querySelectorAll('#parts select').length > 0")
     assert visitor.evaluate("document.getElementById('halt').disabled")
@@ -114,9 +119,7 @@ def test_a_viewer_sees_all_and_may_nothing(
 def test_an_operator_may_pause_resume_and_halt_and_not_shut_down(
     visitor: Browser, engine: Engine, tokens: dict[str, str]
 ) -> None:
-    visitor.wait("document.getElementById('login').open")
-    log_in(visitor, tokens["operator"])
-    visitor.wait(f"{text('#who')}.includes('operator (operator)')")
+    enter(visitor, "operator", tokens)
     visitor.wait("document.getElementById('acts')?.hidden === false")
     press(visitor, "[data-act=pause]")
     visitor.wait(f"{text('#state')} === 'PAUSED'")

@@ -13,7 +13,6 @@ from tests.agreement_rig import (
     OPENED_NS,
     Ledger,
     by_hand,
-    ledger_rows,
     order_row,
     trades,
 )
@@ -26,16 +25,6 @@ from tests.store_events import (
     request,
     update,
 )
-
-
-@pytest.fixture
-def ledger() -> Ledger:
-    return ledger_rows()
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Path:
-    return write_session(tmp_path / "practice-practice-paper", *trades())
 
 
 def test_equal_books_agree_and_say_how_much_was_compared(session: Path, ledger: Ledger) -> None:

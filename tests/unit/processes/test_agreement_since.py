@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from engine.domain.records import EVENT_APPLIED, EventType
 from engine.processes.agreement import compare
 from tests.agreement_rig import (
@@ -12,23 +10,12 @@ from tests.agreement_rig import (
     OPENED_NS,
     Ledger,
     by_hand,
-    ledger_rows,
     order_row,
     trade_row,
     trades,
 )
 from tests.store_builders import write_session
 from tests.store_events import event, fill, position, position_adjustment
-
-
-@pytest.fixture
-def ledger() -> Ledger:
-    return ledger_rows()
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Path:
-    return write_session(tmp_path / "practice-practice-paper", *trades())
 
 
 def test_what_happened_before_the_account_was_first_seen_is_left_out(
