@@ -78,6 +78,7 @@ def _reach(
     names = [row.name for row in strategy_rows(config)]
     panel = Panel(commands, partial(_symbols, board), names, state_dir)
     audit = ControlAudit(state_dir)
+    feed = FeedPanel(commands, partial(_symbols, board))
     run = Run(
         board.instruments,
         frozenset(names),
@@ -85,6 +86,7 @@ def _reach(
         played,
         audit.record,
         commands.state,
+        feed.follow_onboarded,
     )
     onboarding = Onboarding(config, panel, run)
     onboarding.start()
@@ -105,7 +107,7 @@ def _reach(
         ),
         lambda: shown_routes(parts.routes, instruments()),
         onboarding,
-        FeedPanel(commands, partial(_symbols, board)),
+        feed,
         Ticks(config, commands).submit,
     )
 

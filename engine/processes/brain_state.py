@@ -23,6 +23,7 @@ from engine.domain.market_state import (
 from engine.domain.state import State, create_state
 from engine.domain.strategy_table import StrategyRow, bars_of
 from engine.processes.brain_words import STEP_RECORDS_MAX
+from engine.processes.instrument_room import row_capacity
 from engine.processes.strategy_rows import strategy_rows
 from engine.store.session import SessionDocument
 
@@ -113,11 +114,6 @@ def vector_rows(config: Config, strategies: Sequence[StrategyRow]) -> int:
     if config.journal.features == "off":
         return 0
     return STEP_RECORDS_MAX * (len(timeframes_of(strategies)) + len(bars_of(strategies)))
-
-
-def row_capacity(config: Config, known: int) -> int:
-    """Return how many instruments a run may have: named ones stay those that were named."""
-    return known if config.instruments else max(known, config.instruments_max)
 
 
 def learn_instrument(state: State, config: Config, instrument: Instrument) -> None:

@@ -55,6 +55,7 @@ from engine.processes.feed_operator import FeedOperator
 from engine.processes.feed_rejects import RejectEvents
 from engine.processes.feed_roster import Roster
 from engine.processes.feed_supply import Supply
+from engine.processes.instrument_room import row_capacity
 from engine.store.instrument_segment import KIND_INSTRUMENTS
 from engine.venues.binance.contract_stream import ContractStream
 from engine.venues.binance.market import BinanceMarketData, cadence_words, laws
@@ -161,12 +162,11 @@ class Feed:
         """Build the core over the rows, with room for those that may come."""
         rows = self.instruments_segment.buffer[SEGMENT_ROWS_OFFSET:]
         count = len(self.instruments)
-        capacity = count if self.config.instruments else self._row_capacity()
         is_practice = not self.config.venue.third_party
         cadence = cadence_words(may_lack_channels=is_practice)
         with rows[: count * INSTRUMENT_BYTES] as used:
             bounds = laws(plays_tapes=is_practice, spike_sigmas=self.config.price_spike_sigmas)
-            self.core = Core(used, bounds, cadence, capacity)
+            self.core = Core(used, bounds, cadence, row_capacity(self.config, count))
         rows.release()
         self.core.attach(self.market.buffer, os.getpid(), _native.process_start_ticks(os.getpid()))
         self.core.set_healing(self.config.sources.heal_ms * 1_000_000)
@@ -225,7 +225,9 @@ class Feed:
             self.supply.report,
         )
         self.rejects = RejectEvents(self.core, self.events)
-        self.operator = FeedOperator(self.context.control, self.supply, self.faults)
+        self.operator = FeedOperator(
+            self.context.control, self.supply, self.faults, self.listing.follow_onboarded
+        )
         venue = self.config.venue
         calendar = calendar_of(venue.calendar or venue.name)
         self.hours = TradingHours(calendar, self.clock, self.holds, self.faults, self.instruments)
@@ -349,10 +351,8 @@ class Feed:
         self.instruments = chosen
 
     def _row_capacity(self) -> int:
-        words = self.instruments_segment.buffer
-        return int.from_bytes(
-            words[SEGMENT_CAPACITY_OFFSET : SEGMENT_CAPACITY_OFFSET + 8], "little"
-        )
+        first = SEGMENT_CAPACITY_OFFSET
+        return int.from_bytes(self.instruments_segment.buffer[first : first + 8], "little")
 
     async def _refresh_clock(self) -> None:
         is_third_party = self.config.venue.third_party

@@ -44,6 +44,7 @@ class FeedFault(IntEnum):
     SESSION_OVER = 15  # the venue does not trade by its calendar: nothing takes entries
     SESSION_BEGUN = 16  # it does again
     LINES_SWITCHED = 17  # an operator has the plans carried by their other lines
+    ONBOARDED_ABSENT = 18  # an onboarded symbol cannot come: not listed, or there is no room
 
 
 def event_payload(

@@ -14,12 +14,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from engine.clock import VenueClock
 from engine.config import Config
 from engine.domain.instrument_row import Instrument
 from engine.processes.feed_faults import FeedFault, FeedFaults
+from engine.processes.onboard_file import ONBOARD_FILE, onboarded_symbols
 from engine.venues.binance.discovery import FALLBACK, rank_by_volume
 from engine.venues.binance.exchange_info import ExchangeInfo, is_offered, select_instruments
 from engine.venues.binance.market import BinanceMarketData
@@ -41,10 +43,24 @@ class InstrumentChoice:
         self._venue = venue
         self._clock = clock
         self._faults = faults
+        self.onboarded: tuple[str, ...] = config.onboarded  # an operator's word changes it
         self.left_out: dict[str, str] = {}
         self.info: ExchangeInfo | None = None  # the list it was chosen from; None: not by us
         self.fallback_count = 0  # instruments taken from the fallback list
         self.failure_count = 0  # rankings that could not be had
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Return the instruments that the configuration names."""
+        return frozenset(self._config.instruments)
+
+    def read_onboarded(self) -> int:
+        """Learn what is onboarded by now; return how many symbols, -1: the file cannot be read."""
+        symbols = onboarded_symbols(Path(self._config.state_dir) / ONBOARD_FILE)
+        if symbols is None:
+            return -1
+        self.onboarded = symbols
+        return len(symbols)
 
     async def choose(self, capacity: int) -> list[Instrument]:
         """Return the instruments, indexed in order; `left_out` says which were not taken and why.
@@ -61,7 +77,9 @@ class InstrumentChoice:
             beside = self._beside(info, ranking[: config.instruments_top])
             wanted = [*beside, *ranking]
             count_max = min(count_max, config.instruments_top + len(beside))
-        elif config.onboarded:
+        elif wanted:
+            wanted += self._beside(info, wanted)
+        elif self.onboarded:
             wanted = self._beside(info, ()) + [
                 row.symbol for row in info.symbols if is_offered(row)
             ]
@@ -110,7 +128,7 @@ class InstrumentChoice:
     def _beside(self, info: ExchangeInfo, ranked: Sequence[str]) -> list[str]:
         """Return the onboarded symbols that the venue offers and the ranking does not bring."""
         offered = {row.symbol for row in info.symbols if is_offered(row)}
-        return [name for name in self._config.onboarded if name in offered - set(ranked)]
+        return [name for name in self.onboarded if name in offered - set(ranked)]
 
     async def _ranking(self, info: ExchangeInfo) -> list[str]:
         self.fallback_count = 0

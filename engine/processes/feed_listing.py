@@ -6,7 +6,8 @@
                                                 |            v              v
                                                 |     closed, quotes held   open, let go
                                                 |-> changed_bounds -> FILTER records
-                                                `-> standing, by the clock only -> come in, drop out
+                                                |-> standing, by the clock only -> come in, drop out
+                                                `-> onboarded: come in; among named ones, drop out
 
 Held quotes are INVALID on the ring, which blocks entries and lets exits pass; a closed instrument's
 resting entries are withdrawn. Both travel on the market ring, so a session that saw a wind-down
@@ -68,6 +69,7 @@ class ListingWatch:
         self._instruments = instruments
         self._roster = roster
         self._dropped: dict[int, str] = {}  # instrument index -> why it is traded no more
+        self._absent: dict[str, str] = {}  # onboarded symbols that do not come, and why
         self._stood_s = time.monotonic()  # when it was last looked who stands
         self._period_s = period_s
         self._rows: dict[int, SymbolRow | None] = {}
@@ -105,6 +107,13 @@ class ListingWatch:
         """Look soon: something is said to have changed."""
         self._wanted.set()
 
+    def follow_onboarded(self) -> int:
+        """Read what is onboarded, look soon if it changed; return how many symbols, -1: no word."""
+        known, count = self._choice.onboarded, self._choice.read_onboarded()
+        if self._choice.onboarded != known:
+            self.hurry()
+        return count
+
     async def refresh(self) -> None:
         """Look once.
 
@@ -115,6 +124,7 @@ class ListingWatch:
         await self.apply(info)
         if not self._roster.is_fixed and self._is_due():
             await self._turn_over(info)
+        self._follow_onboarded(info)
 
     async def apply(self, info: ExchangeInfo) -> None:
         """Hold and let go by a list."""
@@ -177,18 +187,45 @@ class ListingWatch:
             self._ranking_missing = False
             self._faults.tell(FeedFault.DISCOVERY_BACK, "ranking is back: it is followed")
         now_ns = self._clock.venue_ns(time.monotonic_ns())
-        self._drop_behind(stays, now_ns)
+        self._drop_behind(stays, now_ns, "no longer among the most traded")
         listed = {row.symbol: row for row in info.symbols}
         for symbol in wanted:
             self._take_in(listed[symbol], now_ns)
         self._core.flush(time.monotonic_ns())
 
-    def _drop_behind(self, stays: frozenset[str], now_ns: int) -> None:
+    def _follow_onboarded(self, info: ExchangeInfo) -> None:
+        """Take in what is onboarded; what stands beside named ones goes when it no longer is."""
+        onboarded, now_ns = self._choice.onboarded, self._clock.venue_ns(time.monotonic_ns())
+        kept = self._choice.named if self._roster.is_fixed else self._kept()
+        self._drop_behind(kept | frozenset(onboarded), now_ns, "no longer onboarded")
+        listed = {row.symbol: row for row in info.symbols}
+        for symbol in onboarded:
+            why = "not listed"
+            if symbol in listed:
+                self._choice.left_out.pop(symbol, None)
+                self._take_in(listed[symbol], now_ns)
+                why = self._choice.left_out.get(symbol, "no room in this run, or not trading")
+            if self._roster.index_of(symbol) < 0 and symbol not in self._roster.active:
+                self._tell_absent(symbol, why)
+        self._core.flush(time.monotonic_ns())
+
+    def _kept(self) -> frozenset[str]:
+        return frozenset(
+            each.symbol for each in self._instruments if each.instrument_index not in self._dropped
+        )
+
+    def _tell_absent(self, symbol: str, why: str) -> None:
+        """Say once why an onboarded symbol does not come."""
+        if self._absent.get(symbol) != why:
+            self._absent[symbol] = why
+            self._faults.tell(FeedFault.ONBOARDED_ABSENT, f"{symbol}: {why}")
+
+    def _drop_behind(self, stays: frozenset[str], now_ns: int, why: str) -> None:
         for instrument in list(self._instruments):
             index, is_dropped = instrument.instrument_index, instrument.symbol not in stays
             if is_dropped != (index in self._dropped):
                 if is_dropped:
-                    self._dropped[index] = "no longer among the most traded"
+                    self._dropped[index] = why
                 elif self._roster.room <= 0 and instrument.symbol not in self._roster.active:
                     continue
                 else:

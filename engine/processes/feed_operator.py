@@ -1,8 +1,9 @@
-"""What an operator asks of the feed: to be carried by its other lines, to look for gaps (ADR 0034).
+"""What an operator asks of the feed: to carry by other lines, to look for gaps or newcomers (0034).
 
         carry by the second -> it is wanted, the first stays until it was good for long enough
         find gaps           -> holes in trade ids, histories of who is quiet, bars that closed
                                -> an incident, which is over when all of it was asked for
+        follow onboarded    -> the file is read, and the venue's list soon (ADR 0041)
 
 A trade that is missing shows as a hole in the ids as soon as a later one comes, and is healed
 without being asked for. What nobody can see is the end: an instrument that was quiet for QUIET_NS
@@ -11,7 +12,7 @@ has its history asked for what follows its last trade.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from engine.domain.codes import Channel
@@ -39,17 +40,27 @@ SOURCE: Final = "operator"
 class FeedOperator:
     """Answers requests of one feed; `step` is called every cycle."""
 
-    def __init__(self, control: ControlSegment, supply: Supply, faults: FeedFaults) -> None:
+    def __init__(
+        self,
+        control: ControlSegment,
+        supply: Supply,
+        faults: FeedFaults,
+        follow_onboarded: Callable[[], int],
+    ) -> None:
         """Read requests from `control`, do them on `supply`, tell `faults`; all are the caller's.
 
-        What a feed before this one was asked is not done again: this one begins with first lines.
+        What a feed before this one was asked is not done again: this one begins with first lines,
+        and with what is onboarded by then. `follow_onboarded` returns how many symbols that are,
+        negative: nobody knows.
         """
+        self._follow_onboarded = follow_onboarded
         self._requests = FeedRequests(control)
         self._supply = supply
         self._core = supply.core
         self._symbols = supply.symbols
         self._faults = faults
         self._requests.carried_by(FeedLine.FIRST)
+        follow_onboarded()
 
     def step(self, now_ns: int) -> None:
         """Do what is asked, if anything is."""
@@ -63,6 +74,10 @@ class FeedOperator:
         is_known = asked.argument == ALL or asked.argument < len(self._symbols)
         if asked.request == FeedRequest.FIND_GAPS and is_known:
             return self._find_gaps(asked.argument, now_ns)
+        if asked.request == FeedRequest.FOLLOW_ONBOARDED:
+            count = self._follow_onboarded()
+            answer = FeedAnswer.LOOKING if count >= 0 else FeedAnswer.UNREADABLE
+            return Answered(answer, max(count, 0))
         return Answered(FeedAnswer.NOTHING, 0)
 
     def _carry_by(self, line: FeedLine, now_ns: int) -> Answered:

@@ -30,6 +30,8 @@ SENTENCES: Final[Mapping[FeedAnswer, str]] = {
     FeedAnswer.DOWN: "no connection carries it; what is missing is asked for when one does",
     FeedAnswer.BUSY: "not asked: incident {number} is still open",
     FeedAnswer.CROWDED: "asked, under no incident: too many are open",
+    FeedAnswer.LOOKING: "the feed looks for {number} onboarded symbols",
+    FeedAnswer.UNREADABLE: "the feed cannot read what is onboarded",
 }
 DONE: Final = frozenset(
     {
@@ -38,6 +40,7 @@ DONE: Final = frozenset(
         FeedAnswer.WHOLE,
         FeedAnswer.INCIDENT,
         FeedAnswer.CROWDED,
+        FeedAnswer.LOOKING,
     }
 )
 
@@ -72,6 +75,13 @@ class FeedPanel:
             return Outcome(f"no instrument {symbol!r}", False, self._commands.state())
         which = symbols.index(symbol) if symbol else ALL
         return self._outcome(self._words.ask(FeedRequest.FIND_GAPS, which))
+
+    def follow_onboarded(self) -> Outcome:
+        """Have the feed read again which symbols are onboarded: they come, those taken off go.
+
+        Not accepted: it did not hear it, or cannot read it.
+        """
+        return self._outcome(self._words.ask(FeedRequest.FOLLOW_ONBOARDED, 0))
 
     def _outcome(self, answered: Answered | None, line: str = "") -> Outcome:
         state = self._commands.state()

@@ -2,12 +2,12 @@
 
         the list says         published row -> the brain has taken it -> core -> streams, book
           one more            (an index is never given to another instrument)
-        one more            published row -> the brain has taken it -> core -> streams, book
           it is back          the streams again, then open
           another bound       FILTER records; a whole change goes out between two reads of a socket
 
-Named instruments stay those that were named: of them only bounds and closing are followed. What the
-ring has no room for waits here, the newest number of each bound, and is tried again every cycle.
+Named instruments stay those that were named: of them only bounds and closing are followed, and
+what is onboarded comes beside them. What the ring has no room for waits here, the newest number of
+each bound, and is tried again every cycle.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from engine.domain.instrument_row import (
 )
 from engine.processes.feed_faults import FeedFault, FeedFaults
 from engine.processes.feed_sources import FeedSources
+from engine.processes.instrument_room import row_capacity
 from engine.venues.binance.routing import Subscription, subscriptions_of
 from native_ext import _native
 from native_ext._feed import Core
@@ -101,8 +102,9 @@ class Roster:
     def room(self) -> int:
         """Return how many instruments may still come: rows, and channels of the run."""
         first = SEGMENT_CAPACITY_OFFSET
-        capacity = int.from_bytes(self._segment.buffer[first : first + 8], "little")
-        rows = capacity - len(self._instruments) - len(self._coming)
+        published = int.from_bytes(self._segment.buffer[first : first + 8], "little")
+        known = len(self._instruments)
+        rows = min(published, row_capacity(self._config, known)) - known - len(self._coming)
         return min(rows, self._config.instruments_max - len(self.active))
 
     def index_of(self, symbol: str) -> int:
@@ -129,7 +131,7 @@ class Roster:
 
     def add(self, listed: Instrument) -> bool:
         """Publish one more instrument under the next index; False: there is no room for it."""
-        if self.room <= 0 or self.is_fixed:
+        if self.room <= 0:
             return False
         index = len(self._instruments) + len(self._coming)
         keeps_book = self._book_count() < self._config.depth_instruments_max

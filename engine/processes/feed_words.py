@@ -34,6 +34,7 @@ class FeedRequest(IntEnum):
     NOTHING = 0  # the last request was taken back
     CARRY_BY = 1  # argument: FeedLine
     FIND_GAPS = 2  # argument: instrument_index, or ALL
+    FOLLOW_ONBOARDED = 3  # the file of what is onboarded has changed (ADR 0041)
 
 
 class FeedLine(IntEnum):
@@ -56,6 +57,8 @@ class FeedAnswer(IntEnum):
     DOWN = 7  # nothing carries it now
     BUSY = 8  # number: of the incident that is still open
     CROWDED = 9  # too many incidents are open for one more
+    LOOKING = 10  # at what the venue lists, for what is onboarded; number: symbols
+    UNREADABLE = 11  # the file of what is onboarded: what was known before is followed
 
 
 class Answered(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is being onboarded, in a file beside the ledger: main writes it, the next start reads it.
+"""What is being onboarded, in a file beside the ledger: main writes it, feed and starts read it.
 
         bootstrap -> shadow -> passed -> live -> offboarded
                         `--------`--------------^   decay, bad data, or a word
@@ -88,6 +88,15 @@ def read_onboarding(path: Path) -> dict[str, OnboardRow]:
     except (OSError, msgspec.MsgspecError) as error:
         raise OnboardingUnreadableError(f"{path}: cannot be read ({error})") from error
     return {row.part: row for row in rows}
+
+
+def onboarded_symbols(path: Path) -> tuple[str, ...] | None:
+    """Return the symbols that are onboarded now; None: the file cannot be read."""
+    try:
+        rows = read_onboarding(path).values()
+    except OnboardingUnreadableError:
+        return None
+    return tuple(row.name for row in rows if row.is_symbol and row.stage is not Stage.OFFBOARDED)
 
 
 def write_onboarding(path: Path, rows: Mapping[str, OnboardRow]) -> None:

@@ -66,6 +66,12 @@ class Parts:
             return name in self._strategies
         return any(row["symbol"] == name for row in self._instruments())
 
+    def comes(self, part: str) -> str:
+        """Return how a part that this run does not have will come."""
+        if part.startswith("strategy:"):
+            return "it comes with the next start"
+        return "the feed is asked to bring it"
+
     def has_live_quotes(self, symbol: str) -> bool:
         """Return whether an instrument's quotes are live."""
         return any(

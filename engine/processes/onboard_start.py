@@ -29,7 +29,8 @@ def with_onboarded(config: Config) -> Config:
     except OnboardingUnreadableError:
         return config
     stays = [row for row in rows.values() if row.stage is not Stage.OFFBOARDED]
-    return _with_symbols(_with_strategies(config, stays), stays) if stays else config
+    symbols = tuple(row.name for row in stays if row.is_symbol)
+    return msgspec.structs.replace(_with_strategies(config, stays), onboarded=symbols)
 
 
 def _with_strategies(config: Config, rows: list[OnboardRow]) -> Config:
@@ -44,13 +45,3 @@ def _with_strategies(config: Config, rows: list[OnboardRow]) -> Config:
             continue
         config = msgspec.structs.replace(config, strategies=has)
     return config
-
-
-def _with_symbols(config: Config, rows: list[OnboardRow]) -> Config:
-    symbols = tuple(row.name for row in rows if row.is_symbol)
-    if not config.instruments:
-        return msgspec.structs.replace(config, onboarded=symbols)
-    named = tuple(dict.fromkeys((*config.instruments, *symbols)))
-    return msgspec.structs.replace(
-        config, instruments=named[: max(config.instruments_max, len(config.instruments))]
-    )

@@ -8,8 +8,8 @@
 
 Modes are given through the panel, so gates, journal and arming switches are what they always are;
 where orders leave for a third party, live needs a second word. A mode that somebody gave a part by
-hand is left alone. Each step is a line in the audit trail. A strategy this run does not have, and a
-symbol, come with the next start. Standard library, msgspec and ringbuffer only.
+hand is left alone. Each step is a line in the audit trail. A symbol that this run does not have is
+asked of the feed (ADR 0041). Standard library, msgspec and ringbuffer only.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class Run(NamedTuple):
     played: Callable[[RecordAsked], tuple[dict[str, SessionRecord], str]]  # or why there is none
     note: Callable[[dict[str, Any]], None]  # into the audit trail
     state: Callable[[], Any]  # TradingState in force
+    follow: Callable[[], Outcome]  # have the feed follow the symbols of the file
 
 
 class Onboarding:
@@ -88,6 +89,9 @@ class Onboarding:
         self._lock = threading.Lock()
         self._bad_since_s: dict[str, float] = {}
         self._due_s: dict[str, float] = {}  # when a record is asked for
+        self._wake = threading.Event()
+        self._is_feed_behind = False  # it was not told yet of what changed
+        self._feed_said = ""  # when it did not take the word
         self._unreadable = ""
         try:
             self._rows = read_onboarding(self._path)
@@ -137,7 +141,7 @@ class Onboarding:
                 return self._no(failure)
             self._due_s.pop(part, None)
             later = self._tell(row)
-        when = "" if self._parts.is_here(part) else "; it comes with the next start"
+        when = "" if self._parts.is_here(part) else f"; {self._parts.comes(part)}"
         return self._yes(f"{part} is at stage {stage}{when}{later}")
 
     def offboard(self, word: str, who: str, reason: str) -> Outcome:
@@ -166,6 +170,7 @@ class Onboarding:
         Args:
             now_s: monotonic.
         """
+        self._tell_feed()
         for part in list(self._rows):
             self._step(part, now_s)
         judged = [row for row in list(self._rows.values()) if row.stage in JUDGED]
@@ -178,9 +183,23 @@ class Onboarding:
             self._judge_shadow(row)
 
     def _run_on(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(LOOK_S):
+        while True:
+            self._wake.wait(LOOK_S)
+            self._wake.clear()
             self.look(time.monotonic())
+
+    def _tell_feed(self) -> None:
+        """Have the feed follow the file when symbols came or went; a feed that is away hears later.
+
+        Not in the operator's thread: a feed that hangs would keep a HALT waiting.
+        """
+        if not self._is_feed_behind:
+            return
+        self._is_feed_behind = False
+        heard = self._run.follow()
+        with self._lock:
+            self._feed_said = "" if heard.accepted else heard.effect
+            self._is_feed_behind |= not heard.accepted
 
     def _step(self, part: str, now_s: float) -> None:
         """Give a mode that was not given, let in what has come, take off what went bad."""
@@ -238,6 +257,10 @@ class Onboarding:
     def _waits(self, row: OnboardRow) -> str:
         """Return what one that has passed waits for; empty: nothing."""
         mode = self._panel.mode(row.part)
+        if row.stage is Stage.BOOTSTRAP:
+            return (
+                self._feed_said or "the feed brings it when the venue lists it; its log says more"
+            )
         if row.stage is not Stage.PASSED:
             return ""
         if not self._parts.is_here(row.part):
@@ -324,7 +347,11 @@ class Onboarding:
             write_onboarding(self._path, rows)
         except OSError as error:
             return f"{self._path}: not written ({error.strerror})"
-        self._rows = rows
+        before, self._rows = self._rows.get(row.part), rows
+        was_in = before is not None and before.stage is not Stage.OFFBOARDED
+        if row.is_symbol and was_in != (row.stage is not Stage.OFFBOARDED):
+            self._is_feed_behind = True
+            self._wake.set()
         return ""
 
     def _has_room(self, part: str) -> bool:

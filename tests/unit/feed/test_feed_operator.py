@@ -132,6 +132,7 @@ class Wire:
         self.opened: list[tuple[str, str, Callable[[], bool]]] = []
         self.still_open = 0
         self.told: list[FeedFault] = []
+        self.onboarded = 0
         rows = [Subscription(f"s{k}@aggTrade", k, Channel.TRADE) for k in range(3)]
         self.sources = Lines(backup, rows)
         self.core = self.incidents = self.backfill = self
@@ -168,7 +169,7 @@ class Wire:
 def asked(control: ControlSegment, wire: Wire, *request: int) -> Any:  # noqa: ANN401
     """Return what a feed over a wire answers."""
     now_ns = 4 * QUIET_NS
-    feed = FeedOperator(control, cast("Any", wire), cast("Any", wire))
+    feed = FeedOperator(control, cast("Any", wire), cast("Any", wire), lambda: wire.onboarded)
 
     def step(_: FeedRequests) -> bool:
         feed.step(now_ns)
@@ -203,6 +204,17 @@ def test_lines_that_cannot_be_switched_stay(
     wire = Wire(backup)
     assert asked(control, wire, FeedRequest.CARRY_BY, line) == (answer, 0)
     assert (wire.sources.carried_by, wire.told) == (FeedLine.FIRST, [])
+
+
+@pytest.mark.parametrize(
+    ("count", "answer"), [(2, (FeedAnswer.LOOKING, 2)), (-1, (FeedAnswer.UNREADABLE, 0))]
+)
+def test_what_is_onboarded_is_followed_by_a_word(
+    control: ControlSegment, count: int, answer: tuple[FeedAnswer, int]
+) -> None:
+    wire = Wire()
+    wire.onboarded = count
+    assert asked(control, wire, FeedRequest.FOLLOW_ONBOARDED, 0) == answer
 
 
 def test_who_was_quiet_has_its_history_asked_for_until_it_is_done(control: ControlSegment) -> None:

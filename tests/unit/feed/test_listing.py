@@ -288,11 +288,52 @@ def test_a_place_that_is_taken_is_not_given_back_to_one_that_went() -> None:
     assert rig.roster.closed == [(0, True), (0, False)]
 
 
-def test_named_instruments_stay_whoever_else_is_traded() -> None:
-    rig = Watched(all_of("BTCUSDT", "ETHUSDT", "SOLUSDT"), period_s=0.0)
+def named(*symbols: str) -> Watched:
+    """Return a watch over two named instruments, where the venue lists `symbols`."""
+    rig = Watched(all_of(*symbols), period_s=0.0)
+    config = Config(instruments=("BTCUSDT", "ETHUSDT"))
+    rig.choice = rig.watch._choice = InstrumentChoice(config, rig.venue, rig.watch._clock, rig.told)
     rig.roster.is_named = True
+    return rig
+
+
+def test_named_instruments_stay_whoever_else_is_traded() -> None:
+    rig = named("BTCUSDT", "ETHUSDT", "SOLUSDT")
     asyncio.run(rig.watch.refresh())
     assert rig.roster.added == []
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_what_is_onboarded_comes_at_the_next_look_not_when_the_ranking_is_due(
+    *, is_named: bool
+) -> None:
+    symbols = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    rig = named(*symbols) if is_named else Watched(all_of(*symbols))
+    rig.choice.onboarded = ("SOLUSDT", "XRPUSDT")
+    for _ in range(2):
+        asyncio.run(rig.watch.refresh())
+    assert rig.roster.added == ["SOLUSDT"]
+    absent = [(fault, text) for fault, text, _ in rig.told.faults]
+    assert absent == [(FeedFault.ONBOARDED_ABSENT, "XRPUSDT: not listed")], "once"
+
+
+def test_among_named_ones_what_is_offboarded_goes_and_may_return_under_its_index() -> None:
+    rig = named("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    rig.choice.onboarded = ("SOLUSDT",)
+    asyncio.run(rig.watch.refresh())
+    cast("Any", rig.watch._instruments).append(
+        msgspec.structs.replace(
+            instrument_of(rig.both.symbols[0]), symbol="SOLUSDT", instrument_index=2
+        )
+    )
+    rig.choice.onboarded = ()
+    asyncio.run(rig.watch.refresh())
+    assert rig.watch.held == {2: "no longer onboarded"}
+    rig.roster.gone.add("SOLUSDT")
+    rig.choice.onboarded = ("SOLUSDT",)
+    asyncio.run(rig.watch.refresh())
+    assert rig.roster.closed == [(2, True), (2, False)]
+    assert rig.roster.added == ["SOLUSDT"]
 
 
 def test_new_bounds_reach_the_roster_and_are_told() -> None:

@@ -11,7 +11,8 @@ from engine.domain.instrument import instrument_rows
 from engine.domain.market_state import INSTRUMENTS_KNOWN, LEADER
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.strategy_table import select_rows
-from engine.processes.brain_state import create_session_state, learn_instrument, row_capacity
+from engine.processes.brain_state import create_session_state, learn_instrument
+from engine.processes.instrument_room import ONBOARDED_MAX, row_capacity
 from engine.processes.strategy_rows import strategy_rows
 from tests.builders import make_instrument, make_quote
 
@@ -34,9 +35,15 @@ def test_a_ranking_leaves_rows_for_those_that_come() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "capacity"),
-    [({"instruments": ("AUSDT", "BUSDT")}, 2), ({"instruments_max": 1}, 2), ({}, 5)],
+    [
+        ({"instruments": ("AUSDT", "BUSDT")}, 5),
+        ({"instruments": ("AUSDT", "BUSDT"), "instruments_max": 300}, 2 + ONBOARDED_MAX),
+        ({"instruments": ("AUSDT", "BUSDT", "CUSDT"), "instruments_max": 300}, 3 + ONBOARDED_MAX),
+        ({"instruments_max": 1}, 2),
+        ({}, 5),
+    ],
 )
-def test_named_instruments_stay_those_that_were_named(
+def test_named_instruments_leave_room_for_onboarded_ones(
     changes: dict[str, object], capacity: int
 ) -> None:
     assert row_capacity(config(**changes), 2) == capacity

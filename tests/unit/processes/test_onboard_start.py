@@ -37,16 +37,12 @@ def test_strategies_join_those_of_the_run_and_what_is_off_or_gone_does_not(tmp_p
     assert with_onboarded(named).strategies == ("orderflow", "quote_imbalance")
 
 
-def test_symbols_join_named_ones_up_to_the_bound_and_stand_beside_discovered_ones(
-    tmp_path: Path,
-) -> None:
+def test_symbols_stand_beside_named_and_discovered_ones(tmp_path: Path) -> None:
     rows = (("instrument:DOGEUSDT", Stage.BOOTSTRAP), ("instrument:BTCUSDT", Stage.LIVE))
     config = config_of(tmp_path, *rows, instruments=("BTCUSDT",))
-    assert with_onboarded(config).instruments == ("BTCUSDT", "DOGEUSDT")
-    full = msgspec.structs.replace(config, instruments_max=1)
-    assert with_onboarded(full).instruments == ("BTCUSDT",)
-    found = with_onboarded(msgspec.structs.replace(config, instruments=()))
-    assert (found.instruments, found.onboarded) == ((), ("DOGEUSDT", "BTCUSDT"))
+    for named in (("BTCUSDT",), ()):
+        found = with_onboarded(msgspec.structs.replace(config, instruments=named))
+        assert (found.instruments, found.onboarded) == (named, ("DOGEUSDT", "BTCUSDT"))
 
 
 def test_without_a_file_or_with_one_that_cannot_be_read_a_run_is_what_it_was(

@@ -15,10 +15,12 @@ from engine.config_journal import JournalConfig
 from engine.config_onboard import OnboardConfig
 from engine.domain.codes import Mode, TradingState
 from engine.processes import onboarding as onboarding_module
+from engine.processes.commands import Outcome
 from engine.processes.onboard_file import (
     ONBOARD_FILE,
     ROWS_MAX,
     Stage,
+    onboarded_symbols,
     read_onboarding,
     write_onboarding,
 )
@@ -53,6 +55,8 @@ class Rig:
         self.meanwhile: Callable[[], object] = lambda: None
         self.now_s = 0.0
         self.room = 100
+        self.followed: list[tuple[str, ...] | None] = []
+        self.feed_hears = True
         self.begin()
 
     def begin(self, *names: str) -> None:
@@ -70,8 +74,13 @@ class Rig:
                 self.played,
                 self.notes.append,
                 lambda: TradingState.ENABLED,
+                self.follow,
             ),
         )
+
+    def follow(self) -> Outcome:
+        self.followed.append(onboarded_symbols(self.state_dir / ONBOARD_FILE))
+        return Outcome("deaf", self.feed_hears, TradingState.ENABLED)
 
     def instruments(self) -> list[dict[str, Any]]:
         return [{"symbol": name, "liveness": {"QUOTE": state}} for name, state in self.live.items()]
@@ -381,6 +390,34 @@ def test_a_symbol_that_is_not_here_waits_and_is_judged_when_it_comes(rig: Rig) -
     assert rig.asked[-1].is_symbol
     rig.look()
     assert rig.stage("DOGEUSDT") == "live"
+
+
+def test_the_feed_is_told_when_symbols_come_and_go_and_not_of_anything_else(rig: Rig) -> None:
+    assert rig.onboard()
+    assert rig.followed == [], "a strategy is no matter of the feed"
+    outcome = rig.onboarding.onboard("doge", "ann", "asked for")
+    assert outcome.effect.endswith("; the feed is asked to bring it")
+    assert rig.followed == [], "who asks does not wait for the feed"
+    rig.look(1.0)
+    rig.live["DOGEUSDT"] = "LIVE"
+    rig.look(1.0)
+    assert rig.followed == [("DOGEUSDT",)], "once: a stage more is nothing new to it"
+    assert rig.onboarding.offboard("doge", "ann", "enough").accepted
+    rig.look(1.0)
+    assert rig.followed == [("DOGEUSDT",), ()]
+
+
+def test_a_feed_that_does_not_hear_is_told_again_and_the_row_says_so(rig: Rig) -> None:
+    rig.feed_hears = False
+    assert rig.onboard("doge")
+    rig.look(1.0)
+    assert len(rig.followed) == 2
+    assert rig.why() == "deaf"
+    rig.feed_hears = True
+    rig.look(1.0)
+    rig.look(1.0)
+    assert len(rig.followed) == 3
+    assert rig.why().startswith("the feed brings it")
 
 
 @pytest.mark.parametrize("stage", ["shadow", "live"])

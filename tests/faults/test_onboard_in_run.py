@@ -1,0 +1,135 @@
+"""One call brings a symbol into a running engine, through the gate to live, and takes it off."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.domain.codes import RecordType
+from engine.store.journal import SOURCE_MARKET
+from engine.store.reader import read_records
+from engine.store.session import read_document
+from tests.engine_process import AEGIS, Engine, aegis, attached, entry_states, fetch, wait_for
+from tests.exchange_process import PracticeExchange
+
+pytestmark = pytest.mark.slow  # a whole engine
+
+REPLAY_S = 300.0
+# A gate that whatever was traded passes: what is asked here is the way, not the rule.
+GATE = """
+[onboard]
+trades_min = 1
+net_bps_min = -1000000
+fall_ratio_max = 1000000
+look_s = 2
+bad_data_s = 60
+"""
+
+
+def stage_of(engine: Engine, part: str) -> str:
+    """Return the stage of a part, as everybody may read it."""
+    found = fetch(engine.url, "/v1/onboarding") or {"rows": []}
+    rows: dict[str, dict[str, Any]] = {row["part"]: row for row in found["rows"]}
+    return str(rows[part]["stage"]) if part in rows else "none"
+
+
+def roles_of(engine: Engine) -> dict[str, int]:
+    """Return the processes of the roles."""
+    return {row["name"]: row["pid"] for row in (engine.status() or {"roles": []})["roles"]}
+
+
+class Session:
+    """An engine of one named instrument that was given another one, and lost it again."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.exchange = PracticeExchange("--generate", "3", "--seed", "5")
+        with urllib.request.urlopen(f"{self.exchange.url}/fapi/v1/exchangeInfo", timeout=10) as got:
+            self.symbols = [row["symbol"] for row in json.load(got)["symbols"]]
+        named, comes = self.symbols[0], self.symbols[2]
+        self.part = f"instrument:{comes}"
+        settings = f'instruments = ["{named}"]\nstrategies = ["quote_imbalance"]\n'
+        self.engine = attached(home, self.exchange.url, settings + GATE)
+
+    def play(self) -> None:
+        """Bring it in, let it go live, take it off, and end."""
+        self.roles = roles_of(self.engine)
+        comes, named = self.symbols[2], self.engine.name
+        self.first = [row["symbol"] for row in self.engine.instruments()]
+        self.word = aegis(self.home, "onboard", comes, "--reason", "asked for", "--name", named)
+        wait_for("its market", lambda: self.row() and entry_states(self.row()) == {"LIVE"})
+        self.stages = [self.wait_stage("live")]
+        self.taken_off = aegis(self.home, "offboard", comes, "--reason", "enough", "--name", named)
+        wait_for("its quotes held", lambda: "INVALID" in entry_states(self.row()))
+        self.stages.append(stage_of(self.engine, self.part))
+        self.roles_after = roles_of(self.engine)
+        self.audit = (fetch(self.engine.url, "/v1/fetch_audit_trail?limit=1000") or {})["rows"]
+        self.code, _, _ = self.engine.terminate()
+        self.journal = self.engine.journal()
+
+    def close(self) -> None:
+        """End what is left."""
+        self.engine.kill()
+        self.exchange.stop()
+
+    def row(self) -> dict[str, Any]:
+        return next(
+            (row for row in self.engine.instruments() if row["symbol"] == self.symbols[2]), {}
+        )
+
+    def wait_stage(self, stage: str) -> str:
+        wait_for(stage, lambda: stage_of(self.engine, self.part) == stage)
+        return stage
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    made = Session(tmp_path_factory.mktemp("onboard"))
+    try:
+        made.play()
+        yield made
+    finally:
+        made.close()
+
+
+def test_it_came_with_its_market_while_everything_ran_on(session: Session) -> None:
+    assert session.word.returncode == 0, session.word.stderr
+    assert "the feed is asked to bring it" in session.word.stdout
+    assert session.first == session.symbols[:1]
+    assert session.roles_after == session.roles, "no role was started again"
+    named = [row.symbol for row in read_document(session.journal).instruments]
+    assert named == [session.symbols[0], session.symbols[2]]
+    records = read_records(session.journal, SOURCE_MARKET)
+    came = records[records["instrument_index"] == 1]
+    assert {RecordType.QUOTE, RecordType.TRADE} <= set(came["record_type"].tolist())
+
+
+def test_it_was_shadow_then_live_by_its_own_record_then_off(session: Session) -> None:
+    assert session.stages == ["live", "offboarded"]
+    assert session.taken_off.returncode == 0
+    steps = [
+        (row["before"], row["after"])
+        for row in session.audit
+        if row["what"] == f"onboarding {session.part}"
+    ]
+    assert steps == [("bootstrap", "shadow"), ("shadow", "passed"), ("passed", "live")]
+    assert session.code == 0
+
+
+def test_the_session_decides_the_same_when_it_is_run_again(session: Session) -> None:
+    done = subprocess.run(
+        [*AEGIS, "replay", str(session.journal)],
+        capture_output=True,
+        text=True,
+        timeout=REPLAY_S,
+        check=False,
+        env={**os.environ, "AEGIS_HOME": str(session.home)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
