@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
@@ -36,6 +37,9 @@ def call(
     timeout_s: float = API_TIMEOUT_S,
 ) -> dict[str, Any] | None:
     """Return an engine's answer, with `error` where it refused; None: it does not answer."""
+    if body:
+        # A request may wait in the socket of a process that stands still: not to be done later.
+        body = {**body, "expires_ms": int((time.time() + timeout_s) * 1_000)}
     headers = {"content-type": "application/json"}
     if engine.token:
         headers["x-aegis-token"] = engine.token

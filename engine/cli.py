@@ -166,12 +166,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_looking_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Add what looks at a running engine, and `stop`."""
+    """Add what looks at a running engine."""
     for name, summary in (
         ("status", "Show a running engine."),
         ("orders", "List the orders of a running engine that may still fill."),
         ("positions", "List the positions of a running engine, by strategy."),
-        ("stop", "Stop a running engine in order (SIGTERM through its pid file)."),
     ):
         _instance(add(name, summary, f"example: aegis {name} --name main"))
     top = add("top", "Watch a running engine in the terminal.", TOP_EXAMPLE)
@@ -207,6 +206,7 @@ def _add_control_commands(add: Callable[[str, str, str], argparse.ArgumentParser
         ("flatten", "Cancel all orders and close all positions."),
         ("cancel-all", "Cancel every resting order; the trading state stays."),
         ("reconcile", "Compare orders, positions and balances with the venue now."),
+        ("stop", "Stop a running engine in order (SIGTERM through its pid file)."),
     ):
         told = add(name, summary, f'example: aegis {name} "bad fills"')
         told.add_argument("reason", nargs="?", default="command line", help="why; it is journaled")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from typing import Any
 
 from engine import cli_alert, cli_orders, cli_panel, cli_reports, cli_views, exit_codes
 from engine.api_client import call, find, silent
-from engine.cli_control import COMMANDS, control
+from engine.cli_control import COMMANDS, control, stop
 from engine.config import shown
 from engine.config_load import ConfigError, load_config
 from engine.processes.runfile import RunningEngine
@@ -95,16 +94,6 @@ def _top_lines(engine: RunningEngine, every_s: float, *, once: bool) -> int:
     except KeyboardInterrupt:
         return exit_codes.DONE
     return silent(engine)
-
-
-def _stop(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    engine = find(options, environment)
-    if engine is None:
-        return exit_codes.ENVIRONMENT
-    os.kill(engine.pid, signal.SIGTERM)
-    document = {"effect": f"asked process {engine.pid} to stop", "pid": engine.pid}
-    _show(document, as_json=options.json, text=str(document["effect"]))
-    return exit_codes.DONE
 
 
 def _replay(options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
@@ -227,7 +216,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "positions": _status,
     "access": _access,
     **dict.fromkeys(COMMANDS, control),
-    "stop": _stop,
+    "stop": stop,
     "replay": _replay,
     "why": _why,
     "ledger": _ledger,

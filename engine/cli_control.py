@@ -1,7 +1,7 @@
-"""`aegis halt`, `pause`, `reduce`, `flatten`, `cancel-all`, `reconcile` and `resume`.
+"""`aegis halt`, `pause`, `reduce`, `flatten`, `cancel-all`, `reconcile`, `resume` and `stop`.
 
-They are the API's own commands. Halt and resume work when the API is dead too: through the
-operator's word in shared memory, which the kernel reads before each step.
+All but the last are the API's own commands. Halt and resume work when the API is dead too: through
+the operator's word in shared memory, which the kernel reads before each step.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import fcntl
 import json
 import os
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,6 +62,26 @@ def control(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return _conclude(answer, as_json=options.json)
 
 
+def stop(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Ask a running engine to stop in order, and write down who did; return the exit code."""
+    engine = find(options, environment)
+    if engine is None:
+        return exit_codes.ENVIRONMENT
+    effect, done = f"asked process {engine.pid} to stop", True
+    try:
+        os.kill(engine.pid, signal.SIGTERM)
+    except OSError as error:
+        effect, done = f"process {engine.pid} was not asked to stop: {error.strerror}", False
+    # The signal does not wait for the disk.
+    row = by_command_line("stop", options.reason, effect=effect, done=done)
+    effect += _write_down(engine, row)
+    if not done:
+        return exit_codes.fail(effect, exit_codes.ENVIRONMENT)
+    document = {"effect": effect, "pid": engine.pid}
+    print(json.dumps(document) if options.json else effect)  # noqa: T201  the command's own output
+    return exit_codes.DONE
+
+
 def _confirmed(engine: RunningEngine) -> dict[str, Any]:
     """Wait for the venue's word on a halt."""
     body = {"who": "cli", "reason": "after halt"}
@@ -102,7 +123,7 @@ def write_operator_word(engine: RunningEngine, state: TradingState, reason: str)
 
 
 def _write_down(engine: RunningEngine, row: Row) -> str:
-    """Write what was said to the kernel into the account's trail; return why that failed."""
+    """Write what was said without the API into the account's trail; return why that failed."""
     try:
         ControlAudit(Path(engine.state_dir)).record(row)
     except OSError as error:

@@ -241,6 +241,8 @@ class Served:
         self.board = Board()
         self.operator = Operator()
         self.audit = ControlAudit(home)
+        (home / "home").mkdir(exist_ok=True)
+        self.access_audit = ControlAudit(home / "home")
         self.pages = SessionPages(home / "aegis.db", "practice-practice-paper")
         self.accounts = Accounts(home)
         self.gate = Gate("main", TOKEN, self.accounts, Buttons(home), api_token)
@@ -252,6 +254,7 @@ class Served:
             self.operator,
             self.pages,
             self.audit,
+            self.access_audit,
             SESSION,
             self.chart,
             Journals(),

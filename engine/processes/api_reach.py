@@ -99,6 +99,7 @@ def _reach(
         Operator(commands, board, panel, shut_down),
         SessionPages(state_dir / "aegis.db", state_dir.name),
         audit,
+        ControlAudit(Path(config.home)),
         config.session_id,
         ChartPage(config).draw,
         JournalPage(config),

@@ -27,6 +27,15 @@ RequestId = Annotated[
         description="Name of this request: sent again it is answered again and done once.",
     ),
 ]
+ExpiresMs = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=2**53,
+        description="UNIX time after which it is not carried out, ms: when its caller gives up. "
+        "A HALT always is.",
+    ),
+]
 Sequence = Annotated[int, Meta(ge=-1, le=2**62, description="Rows after this sequence.")]
 Limit = Annotated[int, Meta(ge=1, le=ROWS_MAX, description="Rows at most.")]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -48,6 +57,7 @@ class CommandBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     who: Who = "api"
     reason: Reason = ""
     request_id: RequestId | None = None
+    expires_ms: ExpiresMs | None = None
 
 
 class ModuleBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=True):

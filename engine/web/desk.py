@@ -10,12 +10,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from engine.store.errors import ProjectionError
+from engine.web.asked import memory_key, too_late, who_asks, words_of
 from engine.web.bodies import (
     CancelBody,
     CommandBody,
@@ -27,15 +29,11 @@ from engine.web.bodies import (
     FeatureQuery,
     FeedLineBody,
     GapsBody,
-    HeldBody,
     Listing,
-    ModuleBody,
-    NoteBody,
     OnboardBody,
     OrderBody,
     OrderEffect,
     PageQuery,
-    PartBody,
     Problem,
     Rows,
     SearchQuery,
@@ -49,12 +47,12 @@ from engine.web.sessions import Caller
 if TYPE_CHECKING:
     from engine.processes.commands import Outcome
     from engine.processes.operator import Looked
+    from engine.store.control_audit import ControlAudit
 
-ORDER_MARKS: Final = ("post_only", "immediate", "fill_or_kill", "reduce_only")
 CHECK: Final = "check_trade_signal"
 ONBOARD: Final = "onboard"
 NO_ORDER: Final = 400  # what was asked cannot be said exactly
-SELF_NAMED: Final = frozenset({"local", "guest"})  # on this machine: they say who they are
+TOO_LATE: Final = 412  # its caller gave up before it was carried out
 
 
 Come = TypeVar("Come", Effect, OrderEffect)  # what an action came to
@@ -102,7 +100,8 @@ class Desk:
             "held_intents": lambda _: Answer(200, Listing(rows=reach.commands.panel.held())),
             "onboarding": lambda _: Answer(200, Listing(rows=reach.onboarding.rows())),
             "search_journal": self._search,
-            "fetch_audit_trail": self._audit_trail,
+            "fetch_audit_trail": partial(_trail, reach.audit),
+            "fetch_access_trail": partial(_trail, reach.access_audit),
             "get_trade_journal": self._trade_journal,
             "export_data": self._export,
             "extract_features": self._newest_features,
@@ -117,7 +116,7 @@ class Desk:
 
     def looks(self, name: str, asked: CommandBody) -> bool:
         """Return whether an operation looks first; then `look`, beside the operator's thread."""
-        if isinstance(asked, OnboardBody):
+        if isinstance(asked, OnboardBody) or too_late(name, asked):
             return False
         return isinstance(asked, CostsBody) or self._reach.commands.looks(command_of(name, asked))
 
@@ -130,7 +129,7 @@ class Desk:
         if isinstance(asked, CostsBody):
             status, found = self._reach.journals.costs(asked.order)
             return Costed(status == 200, found.get("text") or found["error"])
-        return self._reach.commands.look(command_of(name, asked), _who(asked, caller))
+        return self._reach.commands.look(command_of(name, asked), who_asks(asked, caller))
 
     def act(
         self,
@@ -149,18 +148,27 @@ class Desk:
             source: the address the request came from.
             looked: what was found, for one that looks first.
         """
-        words = _words(name, asked)
+        words = words_of(name, asked)
         if asked.request_id is not None:
             known = self._memory.recall(caller.name, asked.request_id)
-            if known is not None and known.asked == _asked(words, asked.reason):
+            if known is not None and known.asked == memory_key(words, asked.reason):
                 return Answer(known.status, known.effect, replayed=True)
             if known is not None:
                 return OTHER_USE
         wrong = wrong_state(asked)
         if wrong:
             return Answer(400, Problem(error=wrong))
-        who = _who(asked, caller)
+        who = who_asks(asked, caller)
         before = self._state(asked)
+        late = too_late(name, asked)
+        if late:
+            effect = Effect(
+                effect=late,
+                trading_state=self._reach.commands.state(),
+                request_id=asked.request_id,
+            )
+            effect = self._write_down(words, who, caller, source, asked, before, TOO_LATE, effect)
+            return Answer(TOO_LATE, effect)
         outcome = self._outcome(name, asked, who, looked)
         effect = Effect(
             effect=outcome.effect,
@@ -171,19 +179,24 @@ class Desk:
         status = 200 if outcome.accepted else 409
         effect = self._write_down(words, who, caller, source, asked, before, status, effect)
         if asked.request_id is not None:
-            answered = Answered(_asked(words, asked.reason), status, effect)
+            answered = Answered(memory_key(words, asked.reason), status, effect)
             self._memory.keep(caller.name, asked.request_id, answered)
         return Answer(status, effect)
 
     def order(self, name: str, asked: CommandBody, caller: Caller, source: str) -> Answer:
         """Send or cancel an order and write down who did; the orders' thread only."""
-        who, orders, words = _who(asked, caller), self._reach.orders, _words(name, asked)
+        who, orders, words = who_asks(asked, caller), self._reach.orders, words_of(name, asked)
         if asked.request_id is not None and name != CHECK:
             # The brain knows the requests of earlier runs, but not what they asked.
             known = self._memory.recall(caller.name, asked.request_id)
-            if known is not None and known.asked != _asked(words, asked.reason):
+            if known is not None and known.asked != memory_key(words, asked.reason):
                 return OTHER_USE
         before = self._reach.commands.state()
+        late = too_late(name, asked)
+        if late:
+            refusal = OrderEffect(effect=late, trading_state=before, request_id=asked.request_id)
+            refusal = self._write_down(words, who, caller, source, asked, before, TOO_LATE, refusal)
+            return Answer(TOO_LATE, refusal)
         if isinstance(asked, CancelBody):
             told = orders.cancel(asked, who)
         elif isinstance(asked, ExecuteBody):
@@ -282,14 +295,14 @@ class Desk:
         if not isinstance(request_id, str) or not isinstance(status, int):
             return
         what = str(row.get("what", ""))
-        if status == NO_ORDER or what.startswith(CHECK):
-            return  # neither uses an id up
+        if status in {NO_ORDER, TOO_LATE} or what.startswith(CHECK):
+            return  # none of them uses an id up
         effect = Effect(
             effect=str(row.get("effect", "")),
             trading_state=str(row.get("trading_state", "")),
             request_id=request_id,
         )
-        asked = _asked(what, str(row.get("reason", "")))
+        asked = memory_key(what, str(row.get("reason", "")))
         answered = Answered(asked, status, effect)
         self._memory.keep(str(row.get("caller", "")), request_id, answered)
 
@@ -302,11 +315,6 @@ class Desk:
             return Answer(200, self._reach.source.ledger())
         except ProjectionError as error:
             return Answer(503, {"error": str(error)})
-
-    def _audit_trail(self, asked: PageQuery) -> Answer:
-        rows = self._reach.audit.rows(asked.after, asked.limit)
-        after = int(rows[-1]["number"]) if rows else asked.after
-        return Answer(200, Rows(rows=rows, after=after, session=""))
 
     def _newest_features(self, asked: FeatureQuery) -> Answer:
         journals = self._reach.journals
@@ -336,44 +344,10 @@ class Desk:
         return Rows(rows=rows, after=after, session=session)
 
 
-def _who(asked: CommandBody, caller: Caller) -> str:
-    return asked.who if caller.name in SELF_NAMED else caller.name
-
-
-def _words(name: str, asked: CommandBody) -> str:
-    """Return what was asked in one line: the same for the same request."""
-    if isinstance(asked, ModuleBody):
-        return f"{name} {asked.module} {asked.state}"
-    if isinstance(asked, OnboardBody):
-        return f"{name} {asked.part}"
-    if isinstance(asked, PartBody):
-        return f"{name} {asked.module}"
-    if isinstance(asked, HeldBody):
-        return f"{name} {asked.number}"
-    if isinstance(asked, FeedLineBody):
-        return f"{name} {asked.line}"
-    if isinstance(asked, TickBody):
-        return f"{name} {asked.symbol} {asked.side} {asked.quantity} at {asked.price}"
-    if isinstance(asked, GapsBody):
-        return f"{name} {asked.symbol or 'all'}"
-    if isinstance(asked, NoteBody):
-        return f"{name} {asked.decision}: {asked.note}"
-    if isinstance(asked, CostsBody | CancelBody):
-        return f"{name} {asked.order}"
-    if isinstance(asked, ExecuteBody):
-        words = (asked.method, asked.symbol, asked.side, asked.quantity)
-        return " ".join([name, *words, f"in {asked.minutes:g} min"])
-    if isinstance(asked, OrderBody):
-        price = f"at {asked.limit_price}" if asked.limit_price else "at market"
-        marks = [mark for mark in ORDER_MARKS if getattr(asked, mark)]
-        if asked.good_till_ms is not None:
-            marks.append(f"good_till {asked.good_till_ms}")
-        return " ".join([name, asked.symbol, asked.side, asked.quantity, price, *marks])
-    return name
-
-
-def _asked(words: str, reason: str) -> str:
-    return f"{words} because {reason}"
+def _trail(trail: ControlAudit, asked: PageQuery) -> Answer:
+    rows = trail.rows(asked.after, asked.limit)
+    after = int(rows[-1]["number"]) if rows else asked.after
+    return Answer(200, Rows(rows=rows, after=after, session=""))
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

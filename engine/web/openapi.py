@@ -121,6 +121,7 @@ def _responses(row: Operation) -> dict[str, Any]:
         found["504"] = _told("The brain did not answer; ask again with this request id.", given)
     if row.gives in {Effect, OrderEffect}:
         found["409"] = _told(_PROBLEMS["409"], {"anyOf": [given, problem]})
+        found["412"] = _told("Not carried out: `expires_ms` has passed.", given)
     if row.name == "healthcheck":
         found["503"] = _told("A role has faulted.", given)
     if row.takes is ExportQuery:

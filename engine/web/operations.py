@@ -74,8 +74,9 @@ def _read(
     summary: str,
     takes: type[Struct] = Nothing,
     gives: type[Struct] = Document,
+    scope: Scope = Scope.READ,
 ) -> Operation:
-    return Operation(name, "GET", group, summary, Scope.READ, takes, gives)
+    return Operation(name, "GET", group, summary, scope, takes, gives)
 
 
 def _act(
@@ -236,6 +237,14 @@ OPERATIONS: Final = (
     ),
     _read(
         "fetch_audit_trail", "audit", "Who did what, when, and what it changed.", PageQuery, Rows
+    ),
+    _read(
+        "fetch_access_trail",
+        "audit",
+        "Who changed accounts, tokens and buttons of this AEGIS_HOME, and how.",
+        PageQuery,
+        Rows,
+        Scope.ADMIN,
     ),
     _read("get_trade_journal", "audit", "Fills of a session.", PageQuery, Rows),
     _read("search_journal", "audit", "Newest events with a text in them.", SearchQuery, Listing),

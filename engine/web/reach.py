@@ -126,7 +126,8 @@ class Reach(NamedTuple):
     source: StatusSource
     commands: OperatorCommands
     pages: SessionPages
-    audit: ControlAudit
+    audit: ControlAudit  # of the account: what its engine was told
+    access_audit: ControlAudit  # of the home: who may tell it
     session_id: str
     chart: Callable[[str, str], tuple[int, bytes]]  # symbol, and what ends a bar; empty: the clock
     journals: Journals

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.store.control_audit import by_command_line
 from engine.web import accounts as accounts_module
 from engine.web import sessions
 from engine.web.accounts import (
@@ -411,3 +412,20 @@ def test_what_is_remembered_of_strangers_is_bounded() -> None:
         lockout.failed(str(number))
         buckets.take(str(number))
     assert len(lockout._failures) == len(buckets._levels) == 1_024
+
+
+def test_the_trail_of_accounts_is_an_admins_to_read_and_is_not_the_engines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts_module, "LOOK_S", 0.0)  # each request sees the file as it is
+    with serving(tmp_path) as served:
+        served.access_audit.record(by_command_line("access add vera", after="viewer"))
+        path = "/v1/fetch_access_trail"
+        assert served.ask("GET", path).status == 401, "a guest reads, but not this"
+        page = served.ask("GET", path, None, {"x-aegis-token": TOKEN}).document
+        assert [row["what"] for row in page["rows"]] == ["access add vera"]
+        assert served.ask("GET", "/v1/fetch_audit_trail").document["rows"] == []
+        with changed(served.home) as access:
+            add_account(access, "olga", "operator")
+            secret = add_token(access, "olga", 3_600.0, frozenset())
+        assert served.ask("GET", path, None, {"x-aegis-token": secret}).status == 403
