@@ -38,7 +38,7 @@ The part is shadow at once: decisions are recorded, nothing is sent. Its market 
 played through it again and again; a record that passes the gate ([onboard] in the configuration)
 makes it live, one that fails makes it off. Where orders leave for a third party it waits, once it
 has passed, for `aegis onboard` a second time. A symbol this run does not have is brought by the
-feed; a strategy it does not have trades with the next start.
+feed; a strategy it does not have, and no candidate of [onboard], trades with the next start.
 """
 OFFBOARD_EXAMPLE: Final = """\
 example: aegis offboard orderflow --reason "odd fills"

@@ -10,6 +10,13 @@ from msgspec import Meta, Struct
 class OnboardConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The out-of-sample gate; the same numbers say when what is live has decayed."""
 
+    candidates: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names or patterns of strategies that a run carries OFF until `aegis "
+            "onboard` takes them to live, with no new start; each costs what one that trades does."
+        ),
+    ] = ()
     trades_min: Annotated[
         int, Meta(ge=1, description="Closed positions from which on a record is judged.")
     ] = 30

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.config import Config
-from engine.processes.onboard_start import with_onboarded
+from engine.processes.onboard_start import hold_candidates, with_onboarded
 from engine.processes.practice import PRACTICE_KEY
 from engine.store.errors import StoreError
 
@@ -71,6 +71,7 @@ def begin_session(config: Config) -> Config:
     session = f"{_now()}-{os.getpid()}"
     with _stated(config):
         epoch = _raise_epoch(Path(config.state_dir))
+        hold_candidates(config)
     learned = _with_learned_claims(with_onboarded(config))
     return msgspec.structs.replace(learned, session_id=session, epoch=epoch)
 

@@ -10,6 +10,7 @@ from engine.domain.claims import learn_claims, with_claim
 from engine.domain.strategy_table import (
     EVERY_STRATEGY,
     OUTSIDE_ROWS,
+    STRATEGIES_MAX,
     StrategyError,
     StrategyRow,
     row_from_words,
@@ -20,17 +21,31 @@ from engine.domain.strategy_table import (
 def strategy_rows(config: Config) -> tuple[StrategyRow, ...]:
     """Return the rows a run of this configuration runs, checked, then those for outside orders.
 
-    They claim what was learned for them.
+    Candidates for onboarding come behind those that trade. All claim what was learned for them.
 
     Raises:
         StrategyError: a name, a kind or a number in them is wrong.
     """
     rows = select_rows(config.strategies, own_rows(config))
+    named = {row.name for row in rows}
+    rows += tuple(row for row in candidate_rows(config) if row.name not in named)
+    if len(rows) > STRATEGIES_MAX:
+        raise StrategyError(f"onboard.candidates: {len(rows)} rows, at most {STRATEGIES_MAX} run")
     known = {EVERY_STRATEGY, *(row.name for row in (*rows, *OUTSIDE_ROWS))}
     unknown = set(config.bounds.strategy) - known
     if unknown:
         raise StrategyError(f"bounds.strategy: no strategy of this run is named {min(unknown)!r}")
     return (*(with_claim(row, config.claims.learned) for row in rows), *OUTSIDE_ROWS)
+
+
+def candidate_rows(config: Config) -> tuple[StrategyRow, ...]:
+    """Return the rows that a run carries OFF until they are onboarded.
+
+    Raises:
+        StrategyError: a name is unknown or doubled.
+    """
+    names = config.onboard.candidates
+    return select_rows(names, own_rows(config)) if names else ()
 
 
 def learned_claims(

@@ -1,4 +1,4 @@
-"""One call brings a symbol into a running engine, through the gate to live, and takes it off."""
+"""One call brings a symbol or a strategy through the gate to live in a running engine, and off."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tests.exchange_process import PracticeExchange
 pytestmark = pytest.mark.slow  # a whole engine
 
 REPLAY_S = 300.0
+CANDIDATE = "quote_imbalance"
 # A gate that whatever was traded passes: what is asked here is the way, not the rule.
 GATE = """
 [onboard]
@@ -30,6 +31,7 @@ net_bps_min = -1000000
 fall_ratio_max = 1000000
 look_s = 2
 bad_data_s = 60
+candidates = ["quote_imbalance"]
 """
 
 
@@ -55,7 +57,7 @@ class Session:
             self.symbols = [row["symbol"] for row in json.load(got)["symbols"]]
         named, comes = self.symbols[0], self.symbols[2]
         self.part = f"instrument:{comes}"
-        settings = f'instruments = ["{named}"]\nstrategies = ["quote_imbalance"]\n'
+        settings = f'instruments = ["{named}"]\nstrategies = ["orderflow"]\n'
         self.engine = attached(home, self.exchange.url, settings + GATE)
 
     def play(self) -> None:
@@ -65,7 +67,12 @@ class Session:
         self.first = [row["symbol"] for row in self.engine.instruments()]
         self.word = aegis(self.home, "onboard", comes, "--reason", "asked for", "--name", named)
         wait_for("its market", lambda: self.row() and entry_states(self.row()) == {"LIVE"})
+        self.begun_modes = fetch(self.engine.url, "/v1/modes")
+        strategy = aegis(self.home, "onboard", CANDIDATE, "--reason", "asked for", "--name", named)
+        self.said = strategy.stdout
         self.stages = [self.wait_stage("live")]
+        wait_for(CANDIDATE, lambda: stage_of(self.engine, f"strategy:{CANDIDATE}") == "live")
+        wait_for("its entry", lambda: self.entries() > 0)
         self.taken_off = aegis(self.home, "offboard", comes, "--reason", "enough", "--name", named)
         wait_for("its quotes held", lambda: "INVALID" in entry_states(self.row()))
         self.stages.append(stage_of(self.engine, self.part))
@@ -83,6 +90,11 @@ class Session:
         return next(
             (row for row in self.engine.instruments() if row["symbol"] == self.symbols[2]), {}
         )
+
+    def entries(self) -> int:
+        """Return how many fills the candidate has."""
+        rows = (fetch(self.engine.url, "/v1/get_trade_journal?limit=1000") or {"rows": []})["rows"]
+        return sum(row["strategy"] == CANDIDATE for row in rows)
 
     def wait_stage(self, stage: str) -> str:
         wait_for(stage, lambda: stage_of(self.engine, self.part) == stage)
@@ -121,6 +133,17 @@ def test_it_was_shadow_then_live_by_its_own_record_then_off(session: Session) ->
     ]
     assert steps == [("bootstrap", "shadow"), ("shadow", "passed"), ("passed", "live")]
     assert session.code == 0
+
+
+def test_a_candidate_was_off_then_shadow_then_live_and_traded_with_no_new_start(
+    session: Session,
+) -> None:
+    (held,) = (row for row in (session.begun_modes or {})["rows"] if "strategy:" in row["part"])
+    assert (held["part"], held["mode"]) == (f"strategy:{CANDIDATE}", "off")
+    assert f"strategy:{CANDIDATE} is at stage shadow" in session.said
+    assert "next start" not in session.said
+    steps = [row["after"] for row in session.audit if row["what"].endswith(CANDIDATE)]
+    assert steps == ["shadow", "passed", "live"]
 
 
 def test_the_session_decides_the_same_when_it_is_run_again(session: Session) -> None:
