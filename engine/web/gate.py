@@ -114,6 +114,14 @@ class Gate:
             return GUEST
         return Refused(401, self._accounts.problem or NEEDED)
 
+    def holds(self, request: Request, caller: Caller) -> bool:
+        """Return whether who was admitted with a request would be now; costs no hash, uses none."""
+        if caller is GUEST:
+            return not self._accounts.exist
+        if credential(request) is None and not self.sessions.is_open(self.cookie(request)):
+            return False
+        return caller in (LOCAL, API) or _holds(self._accounts.current(), caller)
+
     def cookie(self, request: Request) -> str:
         """Return the cookie of this engine's page; empty: there is none."""
         return request.cookies.get(self.sessions.cookie_name, "")

@@ -9,6 +9,7 @@ pages are sent: a page costs one write a turn. A status in which nothing but the
 not sent again before a second is over. A reader that is slow gets the newest status, not every one;
 of events it misses none: what is no longer at hand is read again from the projection. Nothing is
 queued for a page but what its connection took: it is given the next turn once the last has left.
+A stream ends within a second or two of the credential that opened it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from starlette.types import Receive, Scope, Send
 from engine.store.pages import Row, SessionPages
 
 PERIOD_S: Final = 0.2
+HOLDS_S: Final = 1.0  # between two looks whether who watches still may
 UNCHANGED_S: Final = 1.0  # then it is sent all the same: who watches sees that the engine lives
 CLIENTS_MAX: Final = 200
 TIME: Final = "uptime_s"  # of a status; alone it is no news
@@ -60,16 +62,20 @@ class LiveStreams:
         self._reader: asyncio.Task[None] | None = None
         self.count = 0
 
-    def response(self, after: str | None = None) -> StreamingResponse | None:
+    def response(
+        self, holds: Callable[[], bool], after: str | None = None
+    ) -> StreamingResponse | None:
         """Return the answer to one page, which holds its place until it ends; None: no place.
 
         Args:
+            holds: whether who was admitted still may; the answer ends when not.
             after: id of the last event the page has; empty: it has none, from now on; None: it
                 wants the status only.
         """
         if self.count >= CLIENTS_MAX:
             return None
-        return _Live(self, self._documents() if after is None else self._all(after))
+        documents = self._documents() if after is None else self._all(after)
+        return _Live(self, _while_it_holds(holds, documents))
 
     def join(self) -> None:
         """Count a page, and begin to read with the first one."""
@@ -185,6 +191,19 @@ class LiveStreams:
     def _line(self, row: Row) -> bytes:
         name = f"id: {self._session_id}:{row['sequence']}\nevent: {row['event']}\ndata: "
         return name.encode() + orjson.dumps(row) + b"\n\n"
+
+
+async def _while_it_holds(
+    holds: Callable[[], bool], documents: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    looked_s = time.monotonic()
+    async for document in documents:  # one a second at least
+        now_s = time.monotonic()
+        if now_s - looked_s >= HOLDS_S:
+            looked_s = now_s
+            if not holds():
+                return
+        yield document
 
 
 class _Live(StreamingResponse):

@@ -7,6 +7,7 @@ command line uses. Nothing here imports numpy.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -100,7 +101,8 @@ class _Routes:
         caller = await self._gate.admit(request, Scope.READ)
         if isinstance(caller, Refused):
             return answers.refusal(caller)
-        return self._live.response() or answers.problem(503, "too many live streams")
+        holds = partial(self._gate.holds, request, caller)
+        return self._live.response(holds) or answers.problem(503, "too many live streams")
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:

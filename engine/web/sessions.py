@@ -74,6 +74,12 @@ class Sessions:
         self._sessions[_key(cookie)] = (session, now_s)
         return session
 
+    def is_open(self, cookie: str) -> bool:
+        """Return whether a session is open, and leave it as unused as it was."""
+        found = self._sessions.get(_key(cookie))
+        now_s = self._clock()
+        return found is not None and now_s < found[0].ends_s and now_s - found[1] < IDLE_S
+
     def close(self, cookie: str) -> None:
         """Forget a session."""
         self._sessions.pop(_key(cookie), None)

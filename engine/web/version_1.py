@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -186,7 +187,8 @@ class Version1:
         if isinstance(caller, Response):
             return caller
         after = request.headers.get(RESUME_HEADER) or request.query_params.get("after", "")
-        return self._live.response(after) or answers.problem(503, "too many live streams")
+        holds = partial(self._gate.holds, request, caller)
+        return self._live.response(holds, after) or answers.problem(503, "too many live streams")
 
     async def _describe(self, _request: Request) -> Response:
         return answers.document(self._openapi)

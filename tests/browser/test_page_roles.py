@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,38 @@ def test_an_operator_may_pause_resume_and_halt_and_not_shut_down(
     assert visitor.evaluate(BARE_POST) == 403, "the login alone is not enough"
     press(visitor, "#resume")
     visitor.wait(f"{text('#state')} === 'ENABLED'")
+
+
+def test_a_stream_that_is_refused_says_that_the_session_ended_and_does_not_spin(
+    visitor: Browser, engine: Engine, tmp_path: Path
+) -> None:
+    for name in ("ended", "again"):
+        added = aegis(engine.home, "access", "add", name, "--role", "viewer", "--no-password")
+        assert added.returncode == 0, added.stderr
+    tokens = {name: token_for(engine.home, name) for name in ("ended", "again")}
+    for token in tokens.values():
+        wait_for("a token to count", partial(counts, engine, token))
+    visitor.wait("document.getElementById('login').open")
+    log_in(visitor, tokens["ended"])
+    visitor.wait(f"{text('#who')}.includes('ended (viewer)')")
+    visitor.wait("stream && document.querySelectorAll('#cards .card').length >= 8")
+    visitor.provoke("401 (Unauthorized)")
+    removed = aegis(engine.home, "access", "remove", "ended")
+    assert removed.returncode == 0, removed.stderr
+    visitor.wait("document.getElementById('login').open")
+    visitor.wait(f"{text('#banner')}.includes('Your session has ended')")
+    assert visitor.evaluate(text("#state")) == "not logged in"
+    assert visitor.evaluate("document.getElementById('halt').disabled")
+    assert visitor.evaluate("fetch('/events').then(answer => answer.status)") == 401
+    visitor.evaluate("performance.clearResourceTimings()")
+    asked = "performance.getEntriesByType('resource').map(e => [e.name, e.startTime])"
+    visitor.wait(f"{asked}.length >= 4")
+    names, times = zip(*visitor.evaluate(asked), strict=True)
+    assert all(name.endswith("/v1/whoami") for name in names), names
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert min(gaps) > 450.0, "it asks who it is, and waits in between"
+    assert visitor.evaluate("wait") > 1_000, "longer and longer"
+    visitor.screenshot(tmp_path / "session_ended.png")
+    log_in(visitor, tokens["again"])
+    visitor.wait(f"{text('#who')}.includes('again (viewer)')")
+    visitor.wait("stream && document.querySelectorAll('#cards .card').length >= 8")

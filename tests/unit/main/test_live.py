@@ -166,7 +166,7 @@ def test_every_page_is_sent_the_same_bytes_made_once(
     async def watch() -> None:
         source = Source()
         streams = live.LiveStreams(source.status, cast("SessionPages", pages), SESSION)
-        watching = [streams.response("") for _ in range(50)]
+        watching = [streams.response(lambda: True, "") for _ in range(50)]
         first = await asyncio.gather(*(sent(page) for page in watching if page))
         assert len(set(first)) == 1
         pages.sequences.append(3)
@@ -188,7 +188,7 @@ def test_a_status_without_news_is_not_sent_again(
     async def watch() -> None:
         source = Source()
         streams = live.LiveStreams(source.status, cast("SessionPages", pages), SESSION)
-        page = streams.response()
+        page = streams.response(lambda: True)
         assert page is not None
         assert json.loads((await sent(page))[6:])["trading_state"] == "ENABLED"
         following = asyncio.create_task(sent(page))
