@@ -41,6 +41,11 @@ _LAST: Final = """
     UNION ALL SELECT MAX(sequence) FROM role_states
     WHERE state_key = ? AND session_id = ? AND source = 'events-brain')"""
 
+# The newest fill of those that are left out: what follows it are the newest ones.
+_LEFT_OUT: Final = """
+    SELECT sequence FROM fills WHERE state_key = ? AND session_id = ?
+    ORDER BY sequence DESC LIMIT 1 OFFSET ?"""
+
 _EXPOSURE: Final = """
     SELECT instrument, SUM(ABS(cost_e8)) FROM positions
     WHERE state_key = ? AND strategy <> '(net)' AND lots <> 0 GROUP BY instrument"""
@@ -68,6 +73,11 @@ class SessionPages:
         statement, columns = _TABLES[table]
         found = read_rows(self._path, statement, (self._state_key, session_id, after, limit))
         return [columns(row) for row in found]
+
+    def fills_left_out(self, session_id: str, newest: int) -> int:
+        """Return the sequence behind which a session's newest fills are; -1: it has no others."""
+        found = read_rows(self._path, _LEFT_OUT, (self._state_key, session_id, newest))
+        return int(found[0][0]) if found else -1
 
     def events(self, session_id: str, after: int, limit: int) -> list[Row]:
         """Return the next rows of all four tables by sequence, each with its `event`."""

@@ -212,6 +212,15 @@ class PageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     session: Annotated[str, Meta(max_length=64, description="Session; empty: this one.")] = ""
 
 
+class FillsQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Fills of one session, in the order they happened."""
+
+    newest: Annotated[
+        int,
+        Meta(ge=0, le=1_000_000, description="Leave out all but so many newest; 0: none is left."),
+    ] = 0
+
+
 class FeatureQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The newest feature vector of an instrument."""
 

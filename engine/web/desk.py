@@ -28,6 +28,7 @@ from engine.web.bodies import (
     FeatureHistoryQuery,
     FeatureQuery,
     FeedLineBody,
+    FillsQuery,
     GapsBody,
     Listing,
     OnboardBody,
@@ -326,7 +327,11 @@ class Desk:
         page = (asked.session, asked.after, asked.limit)
         return Answer(*self._reach.journals.features(*which, *page))
 
-    def _trade_journal(self, asked: PageQuery) -> Answer:
+    def _trade_journal(self, asked: FillsQuery) -> Answer:
+        if asked.newest:
+            session = asked.session or self._reach.session_id
+            floor = self._reach.pages.fills_left_out(session, asked.newest)
+            asked = msgspec.structs.replace(asked, after=max(asked.after, floor))
         return Answer(200, self._page("fills", asked))
 
     def _search(self, asked: SearchQuery) -> Answer:

@@ -25,6 +25,7 @@ from engine.web.bodies import (
     FeatureHistoryQuery,
     FeatureQuery,
     FeedLineBody,
+    FillsQuery,
     GapsBody,
     HeldBody,
     Identity,
@@ -246,7 +247,7 @@ OPERATIONS: Final = (
         Rows,
         Scope.ADMIN,
     ),
-    _read("get_trade_journal", "audit", "Fills of a session.", PageQuery, Rows),
+    _read("get_trade_journal", "audit", "Fills of a session.", FillsQuery, Rows),
     _read("search_journal", "audit", "Newest events with a text in them.", SearchQuery, Listing),
     _read("export_data", "audit", "Rows of a session as JSON or CSV.", ExportQuery, Rows),
     # models, onboarding

@@ -131,3 +131,18 @@ def test_a_difference_of_percentiles_is_not_called_one(page: Browser) -> None:
         "tick to order",
     ]
     assert ["p99" in stage for stage in stages] == [True, False, True, True]
+
+
+def test_a_page_opened_late_reads_the_newest_fills_and_older_ones_when_asked(page: Browser) -> None:
+    page.wait("fills.whole === true")
+    assert page.evaluate("document.getElementById('older').hidden"), "all are read"
+    page.evaluate("slowly = () => {}; depth = 10; fills = unread(); book()")
+    page.wait("fills.whole === false && !document.getElementById('older').hidden")
+    assert 10 <= page.evaluate("fills.count") < SHOWN
+    page.wait(f"/^newest [0-9]+ fills/.test({text('#result')})")
+    page.evaluate("document.getElementById('older').click()")
+    page.wait("fills.whole === false && fills.count >= 40")
+    page.evaluate("depth = 300_000; document.getElementById('older').click()")
+    assert page.evaluate("depth") == 1_000_000, "as much as may be asked for"
+    page.wait("fills.whole === true && document.getElementById('older').hidden")
+    assert page.evaluate("fills.count") >= SHOWN

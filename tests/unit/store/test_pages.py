@@ -115,3 +115,16 @@ def test_no_database_is_no_rows(tmp_path: Path) -> None:
 def test_it_needs_no_numpy() -> None:
     script = "import sys, engine.store.pages; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_what_is_left_out_is_all_but_the_newest_fills(tmp_path: Path) -> None:
+    state = tmp_path / KEY
+    fills = [fill(1, trade, 5, order_status_after=OrderStatus.NEW) for trade in range(501, 506)]
+    write_session(state, opening_cash(500_000_000), request(1), *fills)
+    database = SqliteDatabase(state / "aegis.db")
+    project_all(database, state)
+    database.close()
+    pages, session = SessionPages(state / "aegis.db", KEY), session_of(state)
+    for newest, trades in ((2, [504, 505]), (5, [*range(501, 506)]), (9, [*range(501, 506)])):
+        after = pages.fills_left_out(session, newest)
+        assert [row["trade_id"] for row in pages.rows("fills", session, after, 9)] == trades
