@@ -30,6 +30,7 @@ FILE_NAME: Final = "control_audit_log.jsonl"
 FILE_BYTES_MAX: Final = 16 << 20
 FILES_KEPT: Final = 16  # rotated ones, beside the one being written
 TAIL_BYTES: Final = 1 << 20  # read at the start
+NEWS_BYTES: Final = 1 << 16  # read first of all where somebody asks for what is new
 FIRST_LINK: Final = "0" * 64
 TURN_S: Final = 1.0  # for the other process that writes: a line takes milliseconds
 TURN_POLL_S: Final = 0.002
@@ -68,6 +69,10 @@ class ControlAudit:
 
     def rows(self, after: int, limit: int) -> list[Row]:
         """Return the actions whose number is above `after`, in order."""
+        for size in (NEWS_BYTES, TAIL_BYTES):  # who watches asks for what is new only
+            newest = self._newest(size)
+            if newest and newest[0]["number"] <= after + 1:
+                return [row for row in newest if row["number"] > after][:limit]
         found: list[Row] = []
         for path in (*rotated(self._path), self._path):
             for row in _lines(path):
@@ -77,15 +82,23 @@ class ControlAudit:
                     return found
         return found
 
+    def left_out(self, newest: int) -> int:
+        """Return the number behind which so many newest actions are; -1: there are no others."""
+        last = self._newest(NEWS_BYTES)
+        return max(int(last[-1]["number"]) - newest, -1) if last else -1
+
     def tail(self) -> list[Row]:
         """Return the newest actions that the last bytes of the file hold, in order."""
         return list(_lines(self._path, TAIL_BYTES))
 
+    def _newest(self, size: int) -> list[Row]:
+        """Return the actions in the last bytes of the file; of one set aside while it is empty."""
+        found = list(_lines(self._path, size))
+        return found or [row for path in rotated(self._path)[-1:] for row in _lines(path, size)]
+
     def _find_end(self) -> None:
         """Go on after the last line, whoever wrote it; one set aside a moment ago counts."""
-        last = self.tail() or [
-            row for path in rotated(self._path)[-1:] for row in _lines(path, TAIL_BYTES)
-        ]
+        last = self._newest(TAIL_BYTES)
         self._number = int(last[-1]["number"]) if last else -1
         self._link = str(last[-1].get("link", FIRST_LINK)) if last else FIRST_LINK
 

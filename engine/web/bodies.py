@@ -212,8 +212,8 @@ class PageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     session: Annotated[str, Meta(max_length=64, description="Session; empty: this one.")] = ""
 
 
-class FillsQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Fills of one session, in the order they happened."""
+class NewestQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rows in the order they happened, all of them or the newest."""
 
     newest: Annotated[
         int,

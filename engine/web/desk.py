@@ -28,9 +28,9 @@ from engine.web.bodies import (
     FeatureHistoryQuery,
     FeatureQuery,
     FeedLineBody,
-    FillsQuery,
     GapsBody,
     Listing,
+    NewestQuery,
     OnboardBody,
     OrderBody,
     OrderEffect,
@@ -327,7 +327,7 @@ class Desk:
         page = (asked.session, asked.after, asked.limit)
         return Answer(*self._reach.journals.features(*which, *page))
 
-    def _trade_journal(self, asked: FillsQuery) -> Answer:
+    def _trade_journal(self, asked: NewestQuery) -> Answer:
         if asked.newest:
             session = asked.session or self._reach.session_id
             floor = self._reach.pages.fills_left_out(session, asked.newest)
@@ -349,8 +349,9 @@ class Desk:
         return Rows(rows=rows, after=after, session=session)
 
 
-def _trail(trail: ControlAudit, asked: PageQuery) -> Answer:
-    rows = trail.rows(asked.after, asked.limit)
+def _trail(trail: ControlAudit, asked: NewestQuery) -> Answer:
+    first = max(asked.after, trail.left_out(asked.newest)) if asked.newest else asked.after
+    rows = trail.rows(first, asked.limit)
     after = int(rows[-1]["number"]) if rows else asked.after
     return Answer(200, Rows(rows=rows, after=after, session=""))
 

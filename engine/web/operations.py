@@ -25,19 +25,18 @@ from engine.web.bodies import (
     FeatureHistoryQuery,
     FeatureQuery,
     FeedLineBody,
-    FillsQuery,
     GapsBody,
     HeldBody,
     Identity,
     Listing,
     LoginBody,
     ModuleBody,
+    NewestQuery,
     NoteBody,
     Nothing,
     OnboardBody,
     OrderBody,
     OrderEffect,
-    PageQuery,
     PartBody,
     Rows,
     SearchQuery,
@@ -237,17 +236,17 @@ OPERATIONS: Final = (
         "log_decision", "Write a person's word on a decision down.", takes=NoteBody, group="audit"
     ),
     _read(
-        "fetch_audit_trail", "audit", "Who did what, when, and what it changed.", PageQuery, Rows
+        "fetch_audit_trail", "audit", "Who did what, when, and what it changed.", NewestQuery, Rows
     ),
     _read(
         "fetch_access_trail",
         "audit",
         "Who changed accounts, tokens and buttons of this AEGIS_HOME, and how.",
-        PageQuery,
+        NewestQuery,
         Rows,
         Scope.ADMIN,
     ),
-    _read("get_trade_journal", "audit", "Fills of a session.", FillsQuery, Rows),
+    _read("get_trade_journal", "audit", "Fills of a session.", NewestQuery, Rows),
     _read("search_journal", "audit", "Newest events with a text in them.", SearchQuery, Listing),
     _read("export_data", "audit", "Rows of a session as JSON or CSV.", ExportQuery, Rows),
     # models, onboarding

@@ -200,3 +200,33 @@ def test_others_may_not_read_it(tmp_path: Path) -> None:
 def test_foreign_lines_are_no_rows(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text('[1]\n{"who": "x"}\n' + json.dumps("y") + "\n", "utf-8")
     assert written(tmp_path, 1).rows(-1, 9)[0]["number"] == 0
+
+
+def test_what_is_new_is_read_without_what_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_audit, "NEWS_BYTES", 1_000)
+    audit, parsed, loads = written(tmp_path, 300), [0], json.loads
+
+    def counted(text: str | bytes) -> object:
+        parsed[0] += 1
+        return loads(text)
+
+    monkeypatch.setattr(json, "loads", counted)
+    assert audit.rows(299, 100) == []
+    assert [row["number"] for row in audit.rows(298, 100)] == [299]
+    assert parsed[0] < 20, "a page asks every few seconds, and a trail has no end"
+    assert [row["number"] for row in audit.rows(-1, 2)] == [0, 1]
+    assert len(audit.rows(4, 1_000)) == 295
+
+
+def test_the_newest_rows_are_those_behind_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit = written(tmp_path, 30)
+    assert [row["number"] for row in audit.rows(audit.left_out(2), 9)] == [28, 29]
+    assert audit.left_out(30) == audit.left_out(99) == -1
+    monkeypatch.setattr(control_audit, "FILE_BYTES_MAX", 1)
+    audit.record({"what": "in a file of its own"})
+    assert [row["number"] for row in audit.rows(audit.left_out(3), 9)] == [28, 29, 30]
+    assert ControlAudit(tmp_path / "nothing").left_out(5) == -1
