@@ -30,6 +30,7 @@ pytestmark = pytest.mark.slow  # a whole engine takes every case
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
 CLIENTS = 300  # more than the API keeps
 STREAMS_MAX = 200  # live streams that the API serves at once
+UNKNOWN = ([401], [429])  # five wrong tokens of an address are a 401, the others wait
 COMMANDS = ("resume", "pause", "reduce", "flatten", "cancel_all", "reconcile", "trigger_shutdown")
 REASON = b'{"who":"thief","reason":"an attack"}'
 
@@ -147,7 +148,7 @@ def test_no_command_without_this_runs_token(target: Target, command: str) -> Non
     with target.unmoved():
         for place, lines in tried:
             answer = target.ask(target.post(place, *lines, token=False))
-            assert statuses(answer) == [401], (place, lines, answer)
+            assert statuses(answer) in UNKNOWN, (place, lines, answer)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_no_command_without_this_runs_token(target: Target, command: str) -> Non
 def test_a_halt_is_for_this_machine_and_for_right_tokens(target: Target, line: str) -> None:
     with target.unmoved():
         answer = target.ask(target.post("/v1/halt", line, token=False))
-        assert statuses(answer) == [401], answer
+        assert statuses(answer) in UNKNOWN, answer
 
 
 @pytest.mark.parametrize(
@@ -448,7 +449,7 @@ def test_a_resume_of_another_run_does_not_undo_a_halt(target: Target) -> None:
     assert target.seen()[0] == "HALTED"
     with target.unmoved():
         for _ in range(10):
-            assert statuses(target.ask(recorded)) == [401]
+            assert statuses(target.ask(recorded)) in UNKNOWN
     orders = target.counts()["orders"]
     assert statuses(target.ask(target.post("/v1/resume"))) == [200]
     wait_for("trading again", lambda: target.seen()[0] == "ENABLED")
