@@ -43,8 +43,9 @@ int64_t aegis_ring_attach(struct aegis_ring *ring, void *base, int64_t size_byte
     ring->done = published;
     ring->gating = published - capacity; /* empty: the first claim looks it up */
     ring->doorbell = -1;
-    ring->polled = 0;
-    ring->reserved[0] = ring->reserved[1] = 0;
+    ring->known = 0;
+    ring->behind = 0;
+    ring->taken = 0;
     return 0;
 }
 
@@ -132,7 +133,7 @@ int64_t aegis_ring_join(struct aegis_ring *ring, int64_t k, int64_t mode, int64_
     /* MEMORY: relaxed; the block is ours now and its last owner is dead: no partner. */
     int64_t mode_before = atomic_load_explicit(&reader->mode, memory_order_relaxed);
     if (mode == AEGIS_MODE_GATING && mode_before == AEGIS_MODE_GATING && resume)
-        return aegis_reader_sequence(ring, k);
+        return ring->taken = aegis_reader_sequence(ring, k);
     int64_t sequence = aegis_ring_published(ring);
     /* MEMORY: relaxed, ordered by the release of mode below. Pairs with aegis_ring_gating. */
     atomic_store_explicit(&reader->sequence, sequence, memory_order_relaxed);
@@ -145,7 +146,7 @@ int64_t aegis_ring_join(struct aegis_ring *ring, int64_t k, int64_t mode, int64_
     sequence = aegis_ring_published(ring);
     /* MEMORY: release; as in aegis_ring_advance. Pairs with the acquire in aegis_ring_gating. */
     atomic_store_explicit(&reader->sequence, sequence, memory_order_release);
-    return sequence;
+    return ring->taken = sequence;
 }
 
 void aegis_ring_leave(struct aegis_ring *ring, int64_t k) {

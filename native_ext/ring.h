@@ -23,7 +23,7 @@
 #include <stddef.h>
 
 #define AEGIS_MAGIC UINT64_C(0x0031534947454100)
-#define AEGIS_LAYOUT_VERSION 1
+#define AEGIS_LAYOUT_VERSION 2
 #define AEGIS_KIND_RING 1
 #define AEGIS_READER_COUNT 16
 #define AEGIS_SLOT_ALIGNMENT 64
@@ -65,7 +65,8 @@ struct aegis_producer {
 };
 
 struct aegis_reader {
-    _Atomic int64_t sequence;
+    _Atomic int64_t sequence; /* alone: a producer without room takes its line again and again */
+    int64_t padding_sequence[7];
     _Atomic int64_t mode;
     _Atomic int64_t pid;
     _Atomic int64_t start_ticks;
@@ -73,7 +74,7 @@ struct aegis_reader {
     _Atomic int64_t lapped_count;
     _Atomic int64_t resync_count;
     _Atomic int64_t lag_max;
-    int64_t padding[8];
+    int64_t padding;
 };
 
 struct aegis_slot {
@@ -105,6 +106,7 @@ _Static_assert(offsetof(struct aegis_segment, producer) == 256, "producer block"
 _Static_assert(offsetof(struct aegis_segment, wait) == 384, "wait word");
 _Static_assert(offsetof(struct aegis_segment, readers) == 512, "reader blocks");
 _Static_assert(sizeof(struct aegis_reader) == 128, "reader stride");
+_Static_assert(offsetof(struct aegis_reader, mode) == 64, "a line between sequence and mode");
 _Static_assert(offsetof(struct aegis_segment, slots) == 4096, "slots");
 _Static_assert(offsetof(struct aegis_slot, payload) == AEGIS_SLOT_HEADER_BYTES, "payload");
 
@@ -122,8 +124,9 @@ struct aegis_ring {
     int64_t done;     /* producer: next sequence to publish, equal to the published count */
     int64_t gating;   /* producer: gating sequence when it was last looked up */
     int64_t doorbell; /* producer: eventfd rung by aegis_ring_wake, -1 for the futex */
-    int64_t polled;   /* reader: end of what aegis_ring_poll last gave out */
-    int64_t reserved[2];
+    int64_t known;    /* reader: everything below it was published, as aegis_ring_poll found */
+    int64_t behind;   /* reader: 1 when the last aegis_ring_poll found something */
+    int64_t taken;    /* reader: its sequence, which only it moves */
 };
 
 _Static_assert(sizeof(struct aegis_ring) == 128, "the handle is int64[16]");
@@ -222,7 +225,7 @@ static inline void aegis_ring_commit(const struct aegis_ring *ring, int64_t sequ
     if (sequence == ring->done)
         return;
     /* MEMORY: release; makes the payload of this slot visible. Pairs with the acquire loads in
-     * aegis_ring_poll and aegis_ring_observe. */
+     * aegis_ring_run and aegis_ring_observe. */
     atomic_store_explicit(&aegis_ring_slot(ring, sequence)->sequence, sequence + 1,
                           memory_order_release);
 }
@@ -235,7 +238,7 @@ static inline int64_t aegis_ring_publish(struct aegis_ring *ring) {
     if (end == first)
         return AEGIS_INVALID;
     /* MEMORY: release; makes this payload and the committed slots behind it visible. Pairs with the
-     * acquire loads in aegis_ring_poll, aegis_ring_observe and aegis_ring_ready. */
+     * acquire loads in aegis_ring_run, aegis_ring_observe and aegis_ring_ready. */
     atomic_store_explicit(&aegis_ring_slot(ring, first)->sequence, first + 1, memory_order_release);
     ring->done = end;
     /* MEMORY: release; slots below the published count are valid. Pairs with the acquire loads of
@@ -264,41 +267,56 @@ static inline int64_t aegis_reader_sequence(const struct aegis_ring *ring, int64
     return atomic_load_explicit(&ring->readers[k].sequence, memory_order_relaxed);
 }
 
-/* Learn how many contiguous records, at most `limit`, gating reader `k` may take. That reader only.
- * AEGIS_EVICTED when main took it out. Payloads may be read in place until
- * aegis_ring_advance. */
+/* Return the end of the unbroken run of records from `sequence` on, `end` at most. */
+static inline int64_t aegis_ring_run(const struct aegis_ring *ring, int64_t sequence, int64_t end) {
+    const struct aegis_ring own = *ring;
+    /* MEMORY: acquire; payload reads stay after it. Pairs with the release in aegis_ring_publish.
+     */
+    while (sequence < end && atomic_load_explicit(&aegis_ring_slot(&own, sequence)->sequence,
+                                                  memory_order_acquire) == sequence + 1)
+        sequence++;
+    return sequence;
+}
+
+/* Learn how many contiguous records, at most `limit`, gating reader `k` may take. That reader only,
+ * with the handle that it joined with. AEGIS_EVICTED when main took it out. Payloads may be read in
+ * place until aegis_ring_advance.
+ *
+ * A reader that waits looks at the slot it waits for, so that a record travels with its sequence in
+ * one cache line. One that is behind asks for the published count: to look at the slot that is
+ * being written would take its line away from the producer, record by record. */
 static inline int64_t aegis_ring_poll(struct aegis_ring *ring, int64_t k, int64_t limit) {
     const struct aegis_reader *reader = &ring->readers[k];
     /* MEMORY: relaxed; only main ever changes it under us. A late view is corrected by the check in
      * aegis_ring_advance. Pairs with aegis_ring_evict. */
     if (atomic_load_explicit(&reader->mode, memory_order_relaxed) != AEGIS_MODE_GATING)
         return AEGIS_EVICTED;
-    int64_t next_sequence = aegis_reader_sequence(ring, k);
-    const struct aegis_ring own = *ring;
-    int64_t count = 0;
-    while (count < limit) {
-        int64_t sequence = next_sequence + count;
-        /* MEMORY: acquire; payload reads stay after it. Pairs with the release in
-         * aegis_ring_publish. */
-        if (atomic_load_explicit(&aegis_ring_slot(&own, sequence)->sequence,
-                                 memory_order_acquire) != sequence + 1)
-            break;
-        count++;
+    int64_t next_sequence = ring->taken;
+    int64_t end = next_sequence + (limit > 0 ? limit : 0);
+    int64_t known = ring->known > next_sequence ? ring->known : next_sequence;
+    if (known < end) {
+        if (ring->behind) {
+            int64_t published = aegis_ring_published(ring);
+            known = published > known ? published : known;
+        }
+        if (!ring->behind || known == next_sequence)
+            known = aegis_ring_run(ring, known, end);
     }
-    ring->polled = next_sequence + count;
+    ring->known = known;
+    int64_t count = (known < end ? known : end) - next_sequence;
+    ring->behind = count > 0;
     return count;
 }
 
 /* Whether everything below `sequence` was published; a gating reader, which polled most of it. */
 static inline int aegis_ring_taken(const struct aegis_ring *ring, int64_t sequence) {
-    return sequence <= ring->polled || sequence <= aegis_ring_published(ring);
+    return sequence <= ring->known || sequence <= aegis_ring_published(ring);
 }
 
 /* Tell the producer that reader `k` took every record below `sequence`. That reader only. Returns
  * 0, AEGIS_EVICTED (what was read since the last advance may be torn: discard it), or
  * AEGIS_INVALID for a sequence that goes back or passes what was published. */
-static inline int64_t aegis_ring_advance(const struct aegis_ring *ring, int64_t k,
-                                         int64_t sequence) {
+static inline int64_t aegis_ring_advance(struct aegis_ring *ring, int64_t k, int64_t sequence) {
     struct aegis_reader *reader = &ring->readers[k];
     /* MEMORY: acquire fence; the payload reads come before the look at mode, so that bytes which
      * the producer wrote after an eviction imply that we see the eviction. Pairs with the release
@@ -307,13 +325,13 @@ static inline int64_t aegis_ring_advance(const struct aegis_ring *ring, int64_t 
     /* MEMORY: relaxed, ordered by the fence above. Pairs with aegis_ring_evict. */
     if (atomic_load_explicit(&reader->mode, memory_order_relaxed) != AEGIS_MODE_GATING)
         return AEGIS_EVICTED;
-    int64_t next_sequence = aegis_reader_sequence(ring, k);
-    if (sequence == next_sequence)
+    if (sequence == ring->taken)
         return 0;
-    if (sequence < next_sequence || !aegis_ring_taken(ring, sequence))
+    if (sequence < ring->taken || !aegis_ring_taken(ring, sequence))
         return AEGIS_INVALID;
     /* MEMORY: release; our payload reads are over. Pairs with the acquire in aegis_ring_gating. */
     atomic_store_explicit(&reader->sequence, sequence, memory_order_release);
+    ring->taken = sequence;
     return 0;
 }
 

@@ -58,13 +58,15 @@ from ringbuffer.claims import (
 )
 from ringbuffer.layout import (
     EVICTED,
+    HANDLE_BEHIND,
     HANDLE_DOORBELL,
+    HANDLE_KNOWN,
     HANDLE_MASK,
-    HANDLE_POLLED,
     HANDLE_PUBLISHED,
     HANDLE_READERS,
     HANDLE_SLOT_SIZE,
     HANDLE_SLOTS,
+    HANDLE_TAKEN,
     HANDLE_WAIT,
     INVALID,
     MODE_GATING,
@@ -147,6 +149,18 @@ def ready(ring: Handle, sequence: int) -> bool:
 
 
 @fused
+def run_end(ring: Handle, sequence: int, end: int) -> int:
+    """Return the end of the unbroken run of records from `sequence` on, `end` at most."""
+    slots, mask, slot_size = ring[HANDLE_SLOTS], ring[HANDLE_MASK], ring[HANDLE_SLOT_SIZE]
+    # MEMORY: acquire; payload reads stay after it. Pairs with the release in publish.
+    while sequence < end and load_acquire(slot_at(slots, mask, slot_size, sequence)) == (
+        sequence + 1
+    ):
+        sequence += 1
+    return sequence
+
+
+@fused
 def poll(ring: Handle, reader_index: int, limit: int) -> int:
     """Return how many contiguous records the reader may take from `next_sequence` on.
 
@@ -157,17 +171,19 @@ def poll(ring: Handle, reader_index: int, limit: int) -> int:
     # MEMORY: relaxed; a late view is corrected in advance. Pairs with aegis_ring_evict.
     if load_relaxed(block + READER_MODE) != MODE_GATING:
         return EVICTED
-    # MEMORY: relaxed; we are its own writer: no partner.
-    first = load_relaxed(block + READER_SEQUENCE)
-    slots, mask, slot_size = ring[HANDLE_SLOTS], ring[HANDLE_MASK], ring[HANDLE_SLOT_SIZE]
-    count = 0
-    while count < limit:
-        slot = slot_at(slots, mask, slot_size, first + count)
-        # MEMORY: acquire; payload reads stay after it. Pairs with the release in publish.
-        if load_acquire(slot) != first + count + 1:
-            break
-        count += 1
-    ring[HANDLE_POLLED] = first + count
+    first = ring[HANDLE_TAKEN]
+    end = first + limit
+    known = max(ring[HANDLE_KNOWN], first)
+    behind = ring[HANDLE_BEHIND] != 0
+    if known < end:
+        if behind:
+            # MEMORY: acquire; slots below it are valid. Pairs with the release in publish.
+            known = max(known, load_acquire(ring[HANDLE_PUBLISHED]))
+        if not behind or known == first:
+            known = run_end(ring, known, end)
+    ring[HANDLE_KNOWN] = known
+    count = min(known, end) - first
+    ring[HANDLE_BEHIND] = count > 0
     return count
 
 
@@ -188,19 +204,19 @@ def advance(ring: Handle, reader_index: int, sequence: int) -> int:
     # MEMORY: relaxed, ordered by the fence. Pairs with aegis_ring_evict.
     if load_relaxed(block + READER_MODE) != MODE_GATING:
         return EVICTED
-    # MEMORY: relaxed; we are its own writer: no partner.
-    before = load_relaxed(block + READER_SEQUENCE)
+    before = load_relaxed(words + HANDLE_TAKEN * 8)
     if sequence == before:
         return 0
     if sequence < before:
         return INVALID
     # MEMORY: acquire; slots below it are valid. Pairs with the release in publish.
-    if sequence > load_relaxed(words + HANDLE_POLLED * 8) and sequence > load_acquire(
+    if sequence > load_relaxed(words + HANDLE_KNOWN * 8) and sequence > load_acquire(
         load_relaxed(words + HANDLE_PUBLISHED * 8)
     ):
         return INVALID
     # MEMORY: release; our payload reads are over. Pairs with the acquire in lowest_sequence.
     store_release(block + READER_SEQUENCE, sequence)
+    store_relaxed(words + HANDLE_TAKEN * 8, sequence)
     return 0
 
 

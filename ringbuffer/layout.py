@@ -20,10 +20,11 @@ neither a cache line nor the line fetched beside it is shared::
       256  pid, start, heartbeat_ns, refused count, conflated count        writer: producer
       384  wait word u32 (futex)                                           writers: see below
       512  + 128 k, k < 16: reader k                                       writer: reader k
-             0 R, sequence i64: next record this reader will take
-             8 mode: 0 free, 1 observer, 2 gating, 3 evicted
-            16 pid, 24 start, 32 heartbeat_ns
-            40 lapped count, 48 resync count, 56 max lag
+             0 R, sequence i64: next record this reader will take; alone on its line, which a
+               producer without room takes again and again
+            64 mode: 0 free, 1 observer, 2 gating, 3 evicted
+            72 pid, 80 start, 88 heartbeat_ns
+            96 lapped count, 104 resync count, 112 max lag
      2560  unused
      4096  slots: capacity x slot_size
 
@@ -56,7 +57,7 @@ from native_ext import _native
 from ringbuffer.errors import SegmentLayoutError
 
 MAGIC: Final = 0x0031_5349_4745_4100  # the bytes "\0AEGIS1\0", little-endian
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 
 KIND_RING: Final = 1
 KIND_CONTROL: Final = 2
@@ -84,13 +85,13 @@ OFFSET_SLOTS: Final = 4096
 READER_STRIDE: Final = 128
 READER_COUNT: Final = 16
 READER_SEQUENCE: Final = 0
-READER_MODE: Final = 8
-READER_PID: Final = 16
-READER_START: Final = 24
-READER_HEARTBEAT: Final = 32
-READER_LAPPED: Final = 40
-READER_RESYNCS: Final = 48
-READER_LAG_MAX: Final = 56
+READER_MODE: Final = 64
+READER_PID: Final = 72
+READER_START: Final = 80
+READER_HEARTBEAT: Final = 88
+READER_LAPPED: Final = 96
+READER_RESYNCS: Final = 104
+READER_LAG_MAX: Final = 112
 
 PRODUCER_PID: Final = 0
 PRODUCER_START: Final = 8
@@ -128,7 +129,9 @@ HANDLE_NEXT: Final = 9  # next sequence to claim
 HANDLE_DONE: Final = 10  # next sequence to publish; equals W
 HANDLE_GATING: Final = 11  # cached gating sequence
 HANDLE_DOORBELL: Final = 12  # eventfd rung by wake(), -1 for the futex
-HANDLE_POLLED: Final = 13  # reader: end of what poll last gave out
+HANDLE_KNOWN: Final = 13  # reader: everything below it was published, as poll found
+HANDLE_BEHIND: Final = 14  # reader: 1 when the last poll found something
+HANDLE_TAKEN: Final = 15  # reader: R, which only it moves
 
 # The int64[8] clock that C and Numba stamp from.
 CLOCK_WORDS: Final = 8

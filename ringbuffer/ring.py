@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 _SHAPE = struct.Struct("<qq")
-_READER = struct.Struct("<qqqqqqqq")
+_READER = struct.Struct("<q56xqqqqqqq")  # a line between sequence and mode
 _PRODUCER = struct.Struct("<qqqqq")
 
 

@@ -191,7 +191,7 @@ static int produce(struct aegis_ring *ring, int paced, int wakes, int64_t count,
 }
 
 static int consume(struct aegis_ring *ring, int paced, int64_t count, int64_t step) {
-    int64_t end = aegis_reader_sequence(ring, 0) + count;
+    int64_t end = aegis_ring_join(ring, 0, AEGIS_MODE_GATING, 1, getpid(), 0) + count;
     size_t pair_bytes = paced ? (size_t)count * 2 * sizeof(int64_t) : 8;
     int64_t *pairs = malloc(pair_bytes);
     if (pairs == NULL)

@@ -28,6 +28,8 @@ WEAKENED = [
     ("observer", r".*seq, -1, .*\n", ""),
     ("batch", r"(seq_first, 1, )memory_order_release", r"\1memory_order_relaxed"),
     ("batch", r"(first = .*)memory_order_acquire", r"\1memory_order_relaxed"),
+    ("counted", r"(published, 2, )memory_order_release", r"\1memory_order_relaxed"),
+    ("counted", r"(count = .*)memory_order_acquire", r"\1memory_order_relaxed"),
     ("gate", r"memory_order_release", "memory_order_relaxed"),
     ("gate", r"memory_order_acquire", "memory_order_relaxed"),
     ("join", r"(?s)(P1.*?)\n *atomic_thread_fence[^\n]*", r"\1"),

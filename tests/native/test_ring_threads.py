@@ -122,7 +122,7 @@ BREAKAGES = {
     ),
     "advance believes anybody": (
         "ring.h",
-        "sequence <= ring->polled || sequence <= aegis_ring_published(ring)",
+        "sequence <= ring->known || sequence <= aegis_ring_published(ring)",
         "ring != NULL && sequence > 0",
         {"past_cursor"},
     ),

@@ -41,12 +41,12 @@ def test_places_of_the_living_are_refused_to_others(ring: Ring) -> None:
 def test_a_registered_observer_place_is_refused_to_others(ring: Ring) -> None:
     # A process that is alive and is not this one: init.
     start_ticks = _native.process_start_ticks(1)
-    offset = layout.OFFSET_READERS + 2 * layout.READER_STRIDE
-    words = np.frombuffer(ring.segment.buffer, np.int64, count=8, offset=offset)
-    words[1:4] = (layout.MODE_OBSERVER, 1, start_ticks)
+    offset = layout.OFFSET_READERS + 2 * layout.READER_STRIDE + layout.READER_MODE
+    words = np.frombuffer(ring.segment.buffer, np.int64, count=3, offset=offset)
+    words[:] = (layout.MODE_OBSERVER, 1, start_ticks)
     with pytest.raises(ReaderTakenError, match="reader 2 of ring"):
         Observer(ring, 2)
-    words[3] = start_ticks + 1  # the pid was given to another process since
+    words[2] = start_ticks + 1  # the pid was given to another process since
     assert Observer(ring, 2).next_sequence() == 0
 
 
