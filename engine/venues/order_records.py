@@ -138,6 +138,7 @@ class AppliedTrades:
         """Start knowing none; of more than `told_max` told in this session the oldest go first."""
         self._ids: dict[int, set[int]] = {}
         self._floors: dict[int, int] = {}  # every id up to here
+        self._highest: dict[int, int] = {}
         self._told: dict[tuple[int, int], None] = {}  # in order
         self._told_max = told_max
 
@@ -150,6 +151,7 @@ class AppliedTrades:
             return
         if report.epoch_low == epoch_low:
             self._told[report.instrument_index, report.trade_id] = None
+            self._rise(report.instrument_index, report.trade_id)
             if len(self._told) > self._told_max:
                 del self._told[next(iter(self._told))]
 
@@ -161,15 +163,28 @@ class AppliedTrades:
             return
         if kind == EventType.RESTORE_POSITION:
             self._floors[index] = max(self._floors.get(index, 0), trade_id)
+            self._rise(index, trade_id)
         elif kind == EventType.RESTORE_ORDER and fields[REASON_PLACE] == KIND_FILL:
             self._ids.setdefault(index, set()).add(trade_id)
+            self._rise(index, trade_id)
 
     def holds(self, instrument_index: int, trade_id: int) -> bool:
         """Return whether the books hold a fill."""
         if (instrument_index, trade_id) in self._told:
             return True
-        floor = self._floors.get(instrument_index, 0)
-        return trade_id <= floor or trade_id in self._ids.get(instrument_index, ())
+        is_known = trade_id in self._ids.get(instrument_index, ())
+        return is_known or trade_id <= self.floor(instrument_index)
+
+    def floor(self, instrument_index: int) -> int:
+        """Return the trade id up to which the books hold every fill; 0: none."""
+        return self._floors.get(instrument_index, 0)
+
+    def highest(self, instrument_index: int) -> int:
+        """Return the highest trade id of a fill that the books hold; 0: none."""
+        return self._highest.get(instrument_index, 0)
+
+    def _rise(self, index: int, trade_id: int) -> None:
+        self._highest[index] = max(self._highest.get(index, 0), trade_id)
 
 
 def clock_report(clock: VenueClock) -> Report:

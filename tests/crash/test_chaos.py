@@ -66,6 +66,13 @@ PLANS: dict[str, tuple[Act, ...]] = {
         Act(850, "funding", {"kind": "funding", "account": ACCOUNT, "rate_ppm": 2_500}),
         Act(1_200, "kill_role", {"role": "brain"}),
     ),
+    # Fills were asked for by time, a minute back: one of that moment was taken over as a position.
+    "a hand at the account while the venue's clock is set back for a moment": (
+        Act(1_500, "events_dropped", {"kind": "drop", "account": ACCOUNT, "duration_ms": 400}),
+        Act(1_520, "clock_jump", {"kind": "time_offset", "offset_ms": -600_000}),
+        Act(1_530, "trade_by_hand", {"kind": "manual_trade", "account": ACCOUNT}),
+        Act(1_540, "clock_jump", {"kind": "time_offset", "offset_ms": 600_000}),
+    ),
     "this machine's clock set back and forward over kills amid orders": (
         Act(300, "machine_clock", {"offset_s": -7_200.0}),
         Act(500, "kill_amid_orders", {**SLOW, "role": "brain", "orders": 2}),

@@ -11,7 +11,9 @@ be had is `FETCH_FAILED`, which never means flat.
 
 Conditional orders are read first, and once however often the rest has to be: one that triggers
 meanwhile is seen twice rather than not at all. Fills are read whole by the first attempt, and by
-each that follows from shortly before the newest one on.
+each that follows from shortly before the newest one on. Where a trade id is known up to which the
+books hold them, or an old enough picture has seen them, they are asked for from there on, whatever
+their stamps say (`fill_marks`); else since a time.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import Final, NamedTuple
 
 from engine.domain.codes import EventType
 from engine.venues.binance.errors import classify
+from engine.venues.binance.fill_marks import FillMarks
 from engine.venues.binance.funding import (
     FUNDING_FEE,
     INCOME_PATH,
@@ -138,6 +141,7 @@ class AccountFetcher:
         self._known = known
         self._fill_count = fill_count
         self.funding = FundingWatch()
+        self._marks = FillMarks()
         self._payments: dict[tuple[int, int], Report] = {}  # that no picture has told yet
         self._found: list[Report] = []  # orders of others that fills led to, likewise
 
@@ -197,6 +201,7 @@ class AccountFetcher:
         spoiled = await self._positions() != positions or self._fill_count() != fills_before
         if spoiled:
             return None
+        self._marks.note(self._highest(traded, read))
         rest = (*fills, *self._payments.values(), *self._found)
         self._payments.clear()
         self._found.clear()
@@ -231,14 +236,13 @@ class AccountFetcher:
 
         Args:
             index: of the instrument.
-            first_ms: venue time from which they are wanted.
+            first_ms: venue time from which they are wanted, where no id is known.
             read: what earlier attempts read, by trade id.
         """
-        if read:
-            first_ms = max(first_ms, max(view.time for view in read.values()) - AGAIN_MS)
         symbol = self._reader.instruments[index].symbol
-        pages = await fill_pages(self._rest, symbol, {"startTime": first_ms})
-        read.update((view.id, view) for view in pages)
+        for which in self._where_from(index, first_ms, read):
+            pages = await fill_pages(self._rest, symbol, which)
+            read.update((view.id, view) for view in pages)
         reports = []
         for trade_id in sorted(read):
             if not self.applied.holds(index, trade_id):
@@ -247,6 +251,23 @@ class AccountFetcher:
                 if report is not None:
                     reports.append(report)
         return reports
+
+    def _where_from(self, index: int, first_ms: int, read: dict[int, FillView]) -> list[Params]:
+        """Return what is asked for so that no fill is missed (`fill_marks`)."""
+        if read:
+            newest_ms = max(view.time for view in read.values())
+            again = (view.id for view in read.values() if view.time >= newest_ms - AGAIN_MS)
+            return [{"fromId": min(again)}]
+        seen = max(self._marks.settled(index), self.applied.floor(index))
+        if seen:
+            return [{"fromId": seen + 1}]
+        by_time: Params = {"startTime": first_ms}
+        waiting = self._marks.waiting(index)
+        return [by_time, {"fromId": waiting + 1}] if waiting else [by_time]
+
+    def _highest(self, traded: Iterable[int], read: Fills) -> dict[int, int]:
+        highest = {index: max([self.applied.highest(index), *read[index]]) for index in traded}
+        return {index: trade_id for index, trade_id in highest.items() if trade_id}
 
     async def _look_for_payments(self, first_ms: int) -> None:
         if not self.funding.is_due:

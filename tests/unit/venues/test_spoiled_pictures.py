@@ -9,7 +9,7 @@ import pytest
 
 from engine.domain.codes import EventType, OrderStatus, Side
 from engine.venues.binance import account
-from engine.venues.binance.account import AGAIN_MS, FILLS_PATH, AccountFetcher, ask
+from engine.venues.binance.account import FILLS_PATH, AccountFetcher, ask
 from engine.venues.binance.rest import BinanceRest, Params
 from engine.venues.order_records import Report
 from tests.order_side import Exchange, OrderSide, open_order_side, quoted_exchange
@@ -25,15 +25,16 @@ def exchange() -> Iterator[Exchange]:
 
 
 @pytest.fixture
-def starts_ms(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return the list that takes from when on fills are asked for, request by request."""
-    asked: list[int] = []
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Return the list that takes from where on fills are asked for, request by request."""
+    asked: list[tuple[str, int]] = []
 
     async def noted(
         rest: BinanceRest, method: str, path: str, params: Params | None = None
     ) -> bytes:
         if path == FILLS_PATH and params is not None:
-            asked.append(int(params["startTime"]))
+            which = "fromId" if "fromId" in params else "startTime"
+            asked.append((which, int(params[which])))
         return await ask(rest, method, path, params)
 
     monkeypatch.setattr(account, "ask", noted)
@@ -82,18 +83,18 @@ def ledger_fills(side: OrderSide) -> list[int]:
 
 
 def test_an_attempt_reads_only_what_is_new_and_the_picture_has_every_fill_once(
-    exchange: Exchange, starts_ms: list[int]
+    exchange: Exchange, starts: list[tuple[str, int]]
 ) -> None:
     async def scenario() -> None:
         async with open_order_side(exchange) as side:
             await bought(side)
             newest_ms = side.of_type(EventType.FILL)[-1].venue_time_ns // 1_000_000
+            first_id = side.of_type(EventType.FILL)[0].trade_id
             fetcher = spoiled(side, lambda _number: by_hand(side))
             told = (await fetcher.take_picture((0,), 0)).reports
-            assert len(starts_ms) == ATTEMPTS
-            assert starts_ms[0] < newest_ms - 3_600_000, "the first looks as far back as it may"
-            assert newest_ms - AGAIN_MS == starts_ms[1]
-            assert starts_ms[1] <= starts_ms[2]
+            assert [name for name, _ in starts] == ["startTime", "fromId", "fromId"]
+            assert starts[0][1] < newest_ms - 3_600_000, "the first looks as far back as it may"
+            assert first_id <= starts[1][1] <= starts[2][1], "the rest from shortly before its end"
             assert fills_of(told) == ledger_fills(side), "what came between two attempts too"
 
     asyncio.run(scenario())
