@@ -9,7 +9,8 @@ be known to parse. Pure Python: the executor formats one id per order.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 CLIENT_ID_CHARACTERS_MAX = 36
@@ -17,6 +18,23 @@ DIGITS_MAX = 13  # 36 ** 13 exceeds an int64
 INT64_MAX = 2**63 - 1
 STRATEGY_EXTERNAL = -1  # an order that no strategy asked for, such as a flattening one
 EPOCH_LOW_MASK = 255  # records carry the low byte of an epoch
+
+
+class ForeignCause(StrEnum):
+    """Why an order that is not ours was there."""
+
+    LIQUIDATION = "LIQUIDATION"
+    DELEVERAGING = "DELEVERAGING"
+    SETTLEMENT = "SETTLEMENT"  # the contract was delivered or delisted
+    FOREIGN_ORDER = "FOREIGN_ORDER"  # somebody's own, by hand or by another program
+
+
+# How the ids of orders begin that a venue gives itself. Binance USD-M futures, ORDER_TRADE_UPDATE.
+_VENUES_OWN: Final = {
+    "autoclose-": ForeignCause.LIQUIDATION,
+    "adl_autoclose": ForeignCause.DELEVERAGING,
+    "settlement_autoclose-": ForeignCause.SETTLEMENT,
+}
 _VALUES = {digit: value for value, digit in enumerate(DIGITS)}
 
 
@@ -27,6 +45,14 @@ class ClientId(NamedTuple):
     strategy_index: int
     order_sequence: int
     cause_sequence: int
+
+
+def foreign_cause(client_order_id: str) -> ForeignCause:
+    """Return why an order that is not ours was there, by the id it has at the venue."""
+    for beginning, cause in _VENUES_OWN.items():
+        if client_order_id.startswith(beginning):
+            return cause
+    return ForeignCause.FOREIGN_ORDER
 
 
 def whole_epoch(epoch: int, epoch_low: int) -> int:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from engine.domain.codes import EventType, Role, TradingState
+from engine.domain.client_id import ForeignCause, foreign_cause
+from engine.domain.codes import (
+    EVENT_APPLIED,
+    EVENT_DUPLICATE,
+    EVENT_FOREIGN,
+    EventType,
+    Role,
+    Side,
+    TradingState,
+)
 from engine.domain.risk_reasons import RiskReason
 from engine.processes.alert_sender import AlertSender
 from engine.processes.events import EventRecord, SubscriberTable
@@ -29,6 +38,7 @@ ALARM_KIND: Final = {
     GuardReason.MEMORY: "memory",
     GuardReason.DATABASE_AWAY: "database",
 }
+FOREIGN_NEWS: Final = EVENT_APPLIED | EVENT_FOREIGN
 OPERATOR_EVENTS: Final = (
     EventType.CONTROL_HALT,
     EventType.CONTROL_RESUME,
@@ -54,6 +64,7 @@ class AlertEvents:
         table.subscribe(EventType.EXECUTOR_FAULT, self.executor_fault)
         table.subscribe(EventType.FETCH_FAILED, self.fetch_failed)
         table.subscribe(EventType.ADJUSTMENT, self.adjustment)
+        table.subscribe(EventType.FILL, self.fill)
         table.subscribe_many(OPERATOR_EVENTS, lambda _: self._sender.answered())
 
     def alarm(self, reason: GuardReason, text: str) -> None:
@@ -94,6 +105,15 @@ class AlertEvents:
         if kind != OPENING_CASH:
             name = ADJUSTMENT_NAME.get(kind, str(kind))
             self._sender.offer("adjustment", f"{name} {self._concerned(record)}")
+
+    def fill(self, record: EventRecord) -> None:
+        """Tell of a fill that no order of ours brought."""
+        if int(record["flags"]) & (FOREIGN_NEWS | EVENT_DUPLICATE) != FOREIGN_NEWS:
+            return
+        cause = foreign_cause(text_of(record))
+        kind = "foreign_fill" if cause == ForeignCause.FOREIGN_ORDER else "forced_close"
+        side = member_name(Side, int(record["side"]))
+        self._sender.offer(kind, f"{cause} {self._concerned(record)}{side} {text_of(record)}")
 
     def _concerned(self, record: EventRecord) -> str:
         document = self._document()

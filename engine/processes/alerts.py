@@ -45,6 +45,8 @@ KINDS: Final[Mapping[str, Severity]] = {
     "feed": Severity.INFO,  # what else the feed says
     "executor": Severity.WARNING,
     "venue_state": Severity.WARNING,  # orders and positions could not be fetched
+    "forced_close": Severity.CRITICAL,  # the venue closed a position: liquidation, ADL, settlement
+    "foreign_fill": Severity.WARNING,  # an order that is not ours was filled
     "adjustment": Severity.WARNING,  # our books were moved to the venue's
     "stopped": Severity.CRITICAL,  # not in order: a role died, or main is gone
 }

@@ -4,9 +4,10 @@
         account, session, sequence, order_id, strategy, fee, ...     where it stands in the journal
 
 `action` is BUY or SELL for a fill, REFUSED BUY or REFUSED SELL for an order that risk did not let
-out. `reason` is the strategy's for a fill, the first failing gate's for a refusal. Quantities and
-prices are decimals, money is in the quote currency. The journal is the truth: rows can be made from
-it again, and (session, sequence) names each.
+out. `reason` is the strategy's for a fill, the first failing gate's for a refusal; a fill that is
+not ours says why it was there: LIQUIDATION, DELEVERAGING, SETTLEMENT or FOREIGN_ORDER. Quantities
+and prices are decimals, money is in the quote currency. The journal is the truth: rows can be made
+from it again, and (session, sequence) names each.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.domain.codes import EVENT_DUPLICATE, EventType, Side
+from engine.domain.client_id import foreign_cause
+from engine.domain.codes import EVENT_DUPLICATE, EVENT_FOREIGN, EventType, Side
 from engine.domain.instrument_row import E8, Instrument, unit_instrument
 from engine.domain.risk_reasons import RiskReason, reasons_of
 from engine.domain.strategy_table import StrategyReason
@@ -107,10 +109,15 @@ class AuditRows:
             "price": instrument.price_text(int(event["last_price_ticks"])),
             "pnl": int(event["realised_pnl_e8"]) / E8,
             "fee": int(event["fee_e8"]) / E8,
-            "reason": self._reasons.get(self._key(event), ""),
+            "reason": self._reason(event),
             "order_id": self._names.client_order_id(event),
             "trade_id": int(event["trade_id"]),
         }
+
+    def _reason(self, event: Event) -> str:
+        if event["flags"] & EVENT_FOREIGN:
+            return foreign_cause(self._names.client_order_id(event))
+        return self._reasons.get(self._key(event), "")
 
     def _refusal(self, event: Event) -> Row:
         instrument = self._instrument(event)

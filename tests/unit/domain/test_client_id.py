@@ -8,8 +8,10 @@ from engine.domain.client_id import (
     CLIENT_ID_CHARACTERS_MAX,
     INT64_MAX,
     ClientId,
+    ForeignCause,
     encode_base36,
     encode_client_id,
+    foreign_cause,
     parse_base36,
     parse_client_id,
 )
@@ -53,6 +55,20 @@ def test_base36_is_one_to_one(number: int) -> None:
 )  # fmt: skip
 def test_foreign_ids_do_not_parse(text: str) -> None:
     assert parse_client_id("a", text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("autoclose-8389765589", ForeignCause.LIQUIDATION),
+        ("adl_autoclose", ForeignCause.DELEVERAGING),
+        ("settlement_autoclose-1", ForeignCause.SETTLEMENT),
+        ("web_autoclose-1", ForeignCause.FOREIGN_ORDER),
+        ("", ForeignCause.FOREIGN_ORDER),
+    ],
+)
+def test_the_venues_own_orders_are_told_by_their_names(text: str, cause: ForeignCause) -> None:
+    assert foreign_cause(text) is cause
 
 
 @given(st.text(max_size=40))

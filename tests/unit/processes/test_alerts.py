@@ -30,7 +30,7 @@ from engine.store.fold import ADJUSTED_POSITION, OPENING_CASH
 from tests.engine_process import aegis, wait_for
 from tests.ring_builders import ROOT
 from tests.store_builders import event_records, session_document
-from tests.store_events import Row, event
+from tests.store_events import Row, event, fill, repeated
 from tests.unit.processes.test_attendant import InProcess
 
 # What apprise itself imports; it does without from Python 3.13 on.
@@ -310,6 +310,13 @@ FAULT = EventType.ROLE_FAULT
             [("adjustment", "POSITION BTCUSDT ")],
         ),
         (event(EventType.ADJUSTMENT, reason=OPENING_CASH), []),
+        (fill(1, 501, 2), []),
+        (
+            fill(0, 502, 2, side=-1, text=b"autoclose-77"),
+            [("forced_close", "LIQUIDATION BTCUSDT SELL autoclose-77")],
+        ),
+        (fill(0, 503, 2, text=b"web_x"), [("foreign_fill", "FOREIGN_ORDER BTCUSDT BUY web_x")]),
+        (repeated(fill(0, 504, 2, text=b"web_x")), []),
     ],
 )
 def test_an_event_is_offered_under_its_kind(row: Row, offered: list[tuple[str, str]]) -> None:

@@ -56,6 +56,14 @@ def test_a_fill_says_what_was_traded_at_what_price_and_why() -> None:
     assert row["timestamp"] == "2023-11-14T22:13:20.000001+00:00"
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [(b"adl_autoclose", "DELEVERAGING"), (b"web_x", "FOREIGN_ORDER")]
+)
+def test_a_fill_that_is_not_ours_says_why_it_was_there(name: bytes, reason: str) -> None:
+    (row,) = rows_of(fill(0, 501, 5, side=-1, text=name))
+    assert (row["reason"], row["order_id"]) == (reason, name.decode())
+
+
 def test_a_refusal_says_every_gate_and_how_many_went_unwritten() -> None:
     (row,) = rows_of(refusal(RiskReason.PRICE_AGE, RiskReason.DAILY_LOSS))
     expected = {
