@@ -20,7 +20,7 @@ from engine import exit_codes
 from engine.api_client import API_TIMEOUT_S, LOOK_TIMEOUT_S, call, find, silent
 from engine.domain.codes import TradingState
 from engine.processes.commands import STATE_FILE, store_state
-from engine.processes.control import ControlSegment, MainWord, OperatorWord, segment_name
+from engine.processes.control import ControlSegment, OperatorWord, segment_name
 from engine.processes.runfile import RunningEngine
 from engine.store.control_audit import ControlAudit, Row, by_command_line
 from ringbuffer import layout
@@ -50,9 +50,7 @@ def control(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     timeout_s = LOOK_TIMEOUT_S if name == "resume" else API_TIMEOUT_S
     answer = call(engine, "POST", f"/v1/{name}", body, timeout_s)
     if answer is None and name == "halt":
-        answer = write_operator_word(engine, TradingState.HALTED, options.reason)
-    elif answer is None and name == "resume":
-        answer = write_operator_word(engine, TradingState.ENABLED, options.reason)
+        answer = halt_by_word(engine, options.reason)
     elif answer is None:
         return silent(engine)
     elif name == "halt" and "error" not in answer:
@@ -93,32 +91,31 @@ def _confirmed(engine: RunningEngine) -> dict[str, Any]:
     return {"confirmed": True, "effect": answer["effect"]}
 
 
-def write_operator_word(engine: RunningEngine, state: TradingState, reason: str) -> dict[str, Any]:
-    """Halt or resume through shared memory, for when the API is dead; the kernel reads the word.
+def halt_by_word(engine: RunningEngine, reason: str) -> dict[str, Any]:
+    """Halt through shared memory, for when the API is dead; the kernel reads the word.
 
     What holds is kept for the next start too, and written into the same trail, as the API does.
+    There is no such way to resume: what a resume looks at first, only main can look at.
     """
-    what = "halt" if state is TradingState.HALTED else "resume"
     try:
         segment = Segment.attach(segment_name(engine.name, "control"), kind=layout.KIND_CONTROL)
     except SegmentError as error:
-        refused = by_command_line(what, reason, effect=str(error), done=False)
+        refused = by_command_line("halt", reason, effect=str(error), done=False)
         return {"error": f"{error}{_write_down(engine, refused)}"}
     words = ControlSegment(segment)
     lock = os.open("/dev/shm/" + segment.name, os.O_RDONLY | os.O_CLOEXEC)  # noqa: S108
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         before = TradingState(words.trading_state())
-        words.set_main(OperatorWord.TRADING_STATE, state)
+        words.set_main(OperatorWord.TRADING_STATE, TradingState.HALTED)
         effective = TradingState(words.trading_state())
-        kept = max(state, TradingState(words.main(MainWord.TRADING_STATE)))
-        unstored = store_state(Path(engine.state_dir) / STATE_FILE, kept, "cli", reason)
+        unstored = store_state(Path(engine.state_dir) / STATE_FILE, effective, "cli", reason)
     finally:
         os.close(lock)
         words.close()
-    effect = f"operator word {state.name} (the API did not answer){unstored}"
+    effect = f"operator word HALTED (the API did not answer){unstored}"
     # The word counts already: it did not wait for the disk.
-    row = by_command_line(what, reason, before=before.name, after=effective.name, effect=effect)
+    row = by_command_line("halt", reason, before=before.name, after=effective.name, effect=effect)
     return {"effect": effect + _write_down(engine, row), "trading_state": effective.name}
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engine.cli_control import write_operator_word
+from engine import cli_control, exit_codes
+from engine.cli_control import halt_by_word
 from engine.domain.codes import EventType, Role, TradingState
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.risk_reasons import RiskReason
@@ -173,16 +175,36 @@ def test_what_is_told_while_the_api_is_dead_survives_a_restart(tmp_path: Path) -
     words = ControlSegment(made)
     try:
         words.set_main(MainWord.TRADING_STATE, TradingState.REDUCING)
-        told = write_operator_word(engine, TradingState.HALTED, "no answer")
+        told = halt_by_word(engine, "no answer")
         assert told["trading_state"] == "HALTED"
         assert build(fake_control(), tmp_path)[0].restore() is TradingState.HALTED
-        told = write_operator_word(engine, TradingState.ENABLED, "looked at it")
-        assert told["trading_state"] == "REDUCING"
-        assert build(fake_control(), tmp_path)[0].restore() is TradingState.REDUCING
         gone = replace(engine, state_dir=str(tmp_path / "gone"))
-        told = write_operator_word(gone, TradingState.HALTED, "no answer")
+        told = halt_by_word(gone, "no answer")
         assert (told["trading_state"], "not written" in told["effect"]) == ("HALTED", True)
         assert "not in the audit trail (No such file or directory)" in told["effect"]
+    finally:
+        words.close()
+        unlink(made.name)
+
+
+def test_a_resume_changes_nothing_while_the_api_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it took the halt back: nobody had looked at anything."""
+    name = f"u{os.getpid()}"
+    made = Segment.create(
+        segment_name(name, "control"), CONTROL_BYTES, kind=layout.KIND_CONTROL, generation=1
+    )
+    made.seal()
+    engine = RunningEngine(name, os.getpid(), "127.0.0.1", 9, "", str(tmp_path))
+    monkeypatch.setattr(cli_control, "find", lambda *_: engine)
+    options = argparse.Namespace(command="halt", reason="no answer", json=False)
+    words = ControlSegment(made)
+    try:
+        assert cli_control.control(options, {}) == exit_codes.DONE
+        options.command = "resume"
+        assert cli_control.control(options, {}) == exit_codes.ENVIRONMENT
+        assert words.trading_state() == TradingState.HALTED
     finally:
         words.close()
         unlink(made.name)
@@ -192,14 +214,13 @@ def test_what_is_told_while_the_api_is_dead_is_in_the_trail(tmp_path: Path) -> N
     """Once it was in no trail: the API writes down only what passes through it."""
     name = f"v{os.getpid()}"
     engine = RunningEngine(name, os.getpid(), "127.0.0.1", 9, "", str(tmp_path))
-    assert "error" in write_operator_word(engine, TradingState.HALTED, "too early")
+    assert "error" in halt_by_word(engine, "too early")
     made = Segment.create(
         segment_name(name, "control"), CONTROL_BYTES, kind=layout.KIND_CONTROL, generation=1
     )
     made.seal()
     try:
-        write_operator_word(engine, TradingState.HALTED, "no answer")
-        write_operator_word(engine, TradingState.ENABLED, "looked at it")
+        halt_by_word(engine, "no answer")
     finally:
         made.close()
         unlink(made.name)
@@ -207,12 +228,8 @@ def test_what_is_told_while_the_api_is_dead_is_in_the_trail(tmp_path: Path) -> N
     assert [(row["what"], row["reason"], row["done"]) for row in rows] == [
         ("halt", "too early", False),
         ("halt", "no answer", True),
-        ("resume", "looked at it", True),
     ]
-    assert [(row["before"], row["after"]) for row in rows[1:]] == [
-        ("ENABLED", "HALTED"),
-        ("HALTED", "ENABLED"),
-    ]
+    assert [(row["before"], row["after"]) for row in rows[1:]] == [("ENABLED", "HALTED")]
     assert {row["from"] for row in rows} == {"command line"}
     assert broken_links(rows) == []
 
