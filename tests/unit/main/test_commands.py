@@ -203,7 +203,7 @@ def test_a_resume_changes_nothing_while_the_api_is_dead(
     try:
         assert cli_control.control(options, {}) == exit_codes.DONE
         options.command = "resume"
-        assert cli_control.control(options, {}) == exit_codes.ENVIRONMENT
+        assert cli_control.control(options, {}) == exit_codes.ROLE_DIED
         assert words.trading_state() == TradingState.HALTED
     finally:
         words.close()
