@@ -45,6 +45,22 @@ def text(selector: str) -> str:
     return f"(document.querySelector({selector!r})?.textContent ?? '')"
 
 
+def within(module: str, expression: str) -> str:
+    """Return the expression of what a module of the page knows; between two pages, of nothing.
+
+    Args:
+        module: its name, without `.js`.
+        expression: of what it exports, as `its.NAME`.
+    """
+    address = f"document.querySelector('link[href$=\"/{module}.js\"]')?.href"
+    return f"""(async () => {{
+        const address = {address};
+        if (!address) return null;
+        const its = await import(address);
+        return {expression};
+    }})()"""
+
+
 def state(engine: Engine) -> str:
     """Return whether an engine trades; empty while nobody says."""
     status = engine.status()

@@ -19,7 +19,7 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'self'; "
+        "default-src 'none'; style-src 'self'; script-src 'self'; "
         "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
     ),
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from pathlib import Path
 
 import orjson
 from starlette.applications import Starlette
@@ -21,10 +20,9 @@ from engine.web import answers
 from engine.web.gate import Gate, Refused
 from engine.web.live import LiveStreams
 from engine.web.operations import Scope
+from engine.web.page_files import PATH, PageFiles
 from engine.web.reach import Reach
 from engine.web.version_1 import Version1
-
-PAGE = Path(__file__).parent / "page" / "index.html"
 
 
 def create_app(reach: Reach, gate: Gate) -> Starlette:
@@ -46,6 +44,7 @@ def create_app(reach: Reach, gate: Gate) -> Starlette:
             Route("/metrics", routes.metrics),
             Route("/events", routes.events),
             Route("/", routes.page),
+            Route(PATH, routes.files.answer),
             *Version1(reach, gate, live).routes(),
         ],
     )
@@ -58,7 +57,7 @@ class _Routes:
         self._source = reach.source
         self._gate = gate
         self._live = live
-        self._page = PAGE.read_text(encoding="utf-8")
+        self.files = PageFiles()
 
     async def health(self, _request: Request) -> Response:
         """Answer /health and /livez: 200 while no role has faulted."""
@@ -93,7 +92,7 @@ class _Routes:
             # The first picture is in the page, so that it never shows an empty engine. `<` is
             # written as an escape, so that no text of a venue can end the element.
             text = orjson.dumps(self._source.status()).decode()
-        page = self._page.replace("{{status}}", text.replace("<", "\\u003c"))
+        page = self.files.page(text.replace("<", "\\u003c"))
         return HTMLResponse(page, headers=answers.SECURITY_HEADERS)
 
     async def events(self, request: Request) -> Response:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chromium import Browser
 from tests.engine_process import Engine, wait_for, wanting
-from tests.page_rig import as_on_a_phone, log_in, press, state, text, token_of
+from tests.page_rig import as_on_a_phone, log_in, press, state, text, token_of, within
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -188,20 +188,21 @@ def test_the_page_shows_results_limits_histogram_journal_and_audit(page: Browser
 
 
 REFUSED_AGAIN = """(async () => {
+    const real = window.fetch;
     const row = (time, refused_by) => ({time, refused_by, event: "decision", side: "BUY",
         instrument: "BTCUSDT", strategy: "often", reason: "QUOTE_IMBALANCE"});
-    const real = read;
-    read = async path => !path.startsWith("search_journal") ? real(path) : ({rows: [
-        row("4", "TRADING_STATE"), row("3", ""), row("2", ""), row("1", "TRADING_STATE"),
-        row("0", "PRICE_AGE")]});
-    await search();
+    const answer = {rows: [row("4", "TRADING_STATE"), row("3", ""), row("2", ""),
+        row("1", "TRADING_STATE"), row("0", "PRICE_AGE")]};
+    window.fetch = async (url, more) => !String(url).startsWith("/v1/search_journal")
+        ? real(url, more) : new Response(JSON.stringify(answer));
+    await its.searchJournal();
     return [...document.getElementById("found").tBodies[0].rows].map(r => r.textContent);
 })()"""
 
 
 def test_a_decision_refused_again_and_again_is_one_row_of_the_journal(page: Browser) -> None:
     said = "decisionBTCUSDToftenBUY quote imbalance"
-    assert page.evaluate(REFUSED_AGAIN) == [
+    assert page.evaluate(within("reports", REFUSED_AGAIN)) == [
         f"4{said} refused: TRADING_STATE · 2 times",
         f"3{said}",
         f"2{said}",
@@ -239,28 +240,30 @@ def test_the_page_makes_no_foreign_request(page: Browser, engine: Engine) -> Non
 def test_what_has_the_focus_keeps_it_while_the_page_is_updated(page: Browser) -> None:
     page.wait("document.querySelector('#instruments a') !== null")
     page.evaluate("document.querySelector('#instruments a').focus(); showings = 0")
-    page.evaluate("{ const real = show; show = status => { real(status); showings++ } }")
+    page.wait(within("live", "its.connection.stream !== null"))
+    heard = "its.connection.stream.addEventListener('message', () => showings++)"
+    page.evaluate(within("live", heard))
     page.wait("showings >= 5")
     assert page.evaluate("document.activeElement.matches('#instruments a')")
 
 
 # Gains and losses of cents in turns of a thousand fills, and what they come to.
-MANY_FILLS = """{
-    const kept = unread();
+MANY_FILLS = """(() => {
+    const kept = its.unread();
     let sum = 0, peak = 0, deep = 0;
     for (let n = 0; n < 100000; n++) {
         const realised_pnl = Math.floor(n / 1000) % 2 ? -2 : 1;
-        add(kept, {realised_pnl, fee: 0.5});
+        its.add(kept, {realised_pnl, fee: 0.5});
         sum += realised_pnl - 0.5; peak = Math.max(peak, sum); deep = Math.max(deep, peak - sum);
     }
     const falls = kept.points.map(point => point[1]), last = kept.points.at(-1)[0];
-    ({points: kept.points.length, count: kept.count, sum: kept.sum === sum, far: last - sum,
-      deep: kept.deep === deep && Math.max(...falls, kept.fall) === deep})
-}"""
+    return {points: kept.points.length, count: kept.count, sum: kept.sum === sum, far: last - sum,
+        deep: kept.deepest === deep && Math.max(...falls, kept.fall) === deep};
+})()"""
 
 
 def test_the_curve_of_many_fills_is_bounded_and_keeps_its_depth(page: Browser) -> None:
-    found = page.evaluate(MANY_FILLS)
+    found = page.evaluate(within("fills", MANY_FILLS))
     assert 600 <= found.pop("points") < 1200
     assert abs(found.pop("far")) < 128 * 2.5, "fills of less than one point are not drawn yet"
     assert found == {"count": 100_000, "sum": True, "deep": True}

@@ -13,7 +13,7 @@ import pytest
 
 from tests.chromium import Browser
 from tests.engine_process import Engine, fetch, wait_for
-from tests.page_rig import stop, text, trading
+from tests.page_rig import stop, text, trading, within
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -21,8 +21,28 @@ OFFLINE = (
     "net::ERR_",
     "503 (Service Unavailable)",
 )  # what a browser says of an engine that is gone
-LIVE = f"stream && {text('#state')} === 'ENABLED' && {text('#banner')} === ''"
+LIVE = within(
+    "live",
+    f"its.connection.stream !== null && {text('#state')} === 'ENABLED' && {text('#banner')} === ''",
+)
 LOST = f"{text('#state')} === 'no connection' && {text('#banner')}.includes('trying again')"
+
+
+SESSION = within("engine", "its.engine.session")
+ANY_FILL = within("fills", "its.book.fills.count > 0")
+SILENCE = """(() => {
+    silent = its.connection.stream;
+    its.connection.heardAtMs = 1;
+    its.watch();
+})()"""
+TEN_TIMES_LATER = """(() => {
+    const real = setTimeout, waits = [];
+    setTimeout = (_, ms) => waits.push(ms);
+    for (let n = 0; n < 9; n++) its.goLiveLater("trying again");
+    setTimeout = real;
+    its.goLiveLater("");
+    return waits;
+})()"""
 
 
 @pytest.fixture
@@ -69,9 +89,10 @@ def proxy_alone(port: int) -> Iterator[list[str]]:
 def test_a_page_goes_live_again_with_the_next_engine_of_its_address(
     page: Browser, engine: Engine
 ) -> None:
-    page.wait("fills.count > 0")
+    page.wait(ANY_FILL)
     page.evaluate("loadedOnce = true")
-    first = page.evaluate("({session, after: fills.after, ids: fills.latest.map(f => f.order_id)})")
+    session = page.evaluate(SESSION)
+    after = page.evaluate(within("fills", "its.book.fills.after"))
     port = urlsplit(engine.url).port
     assert port
     page.provoke(*OFFLINE)
@@ -82,14 +103,14 @@ def test_a_page_goes_live_again_with_the_next_engine_of_its_address(
     following = trading(engine.home, 4, port)
     try:
         page.wait(LIVE)
-        page.wait("fills.count > 0")
+        page.wait(ANY_FILL)
         assert page.evaluate("loadedOnce"), "it came back by itself, without a reload"
-        shown = page.evaluate("({session, ids: fills.latest.map(f => f.order_id)})")
+        shown = page.evaluate(within("fills", "its.book.fills.latest.map(f => f.order_id)"))
         journal = fetch(following.url, "/v1/get_trade_journal?limit=1000") or {}
-        assert shown["session"] == journal["session"] != first["session"]
-        assert set(shown["ids"]) <= {row["order_id"] for row in journal["rows"]}
+        assert page.evaluate(SESSION) == journal["session"] != session
+        assert set(shown) <= {row["order_id"] for row in journal["rows"]}
         first_row = journal["rows"][0]["sequence"]
-        assert first_row <= first["after"], "the numbers of a session begin again"
+        assert first_row <= after, "the numbers of a session begin again"
     finally:
         stop(following)
 
@@ -108,19 +129,17 @@ def test_a_page_whose_first_question_fails_asks_again(visitor: Browser, engine: 
 
 def test_a_stream_on_which_nothing_is_heard_is_opened_anew(page: Browser) -> None:
     page.wait(LIVE)
-    page.evaluate("silent = stream; heard = 1; watch()")
+    page.evaluate(within("live", SILENCE))
     assert page.evaluate(LOST.replace("trying again", "nothing heard"))
-    page.wait(f"stream !== silent && {LIVE}")
+    page.wait(within("live", "its.connection.stream !== silent"))
+    page.wait(LIVE)
     assert page.evaluate("silent.readyState") == 2
 
 
 def test_a_stream_refused_is_asked_for_ever_later_and_not_for_ever_later(page: Browser) -> None:
     page.provoke(*OFFLINE)
     page.wait(LIVE)
-    waits = page.evaluate(
-        "{ const real = setTimeout, waits = []; setTimeout = (_, ms) => waits.push(ms);"
-        " for (let n = 0; n < 9; n++) later('trying again'); setTimeout = real; later(''); waits }"
-    )
+    waits = page.evaluate(within("live", TEN_TIMES_LATER))
     assert waits[0] <= 1_000 < waits[4]
     assert max(waits) <= 10_000
 

@@ -14,12 +14,16 @@ import pytest
 
 from tests.chromium import Browser
 from tests.engine_process import Engine, aegis, fetch, wait_for
-from tests.page_rig import log_in, press, text, token_of
+from tests.page_rig import log_in, press, text, token_of, within
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ROLES = ("viewer", "operator")
 COMMANDS = ("halt", "pause", "flatten", "resume", "set_module_state", "trigger_shutdown")
+STREAMED = within(
+    "live",
+    "its.connection.stream !== null && document.querySelectorAll('#cards .card').length >= 8",
+)
 # What a page without its login's second word, and what another site's page could send.
 BARE_POST = """fetch("/v1/pause", {method: "POST", body: "{}",
     headers: {"content-type": "application/json"}}).then(answer => answer.status)"""
@@ -82,7 +86,7 @@ def ask(page: Browser, name: str) -> Any:  # noqa: ANN401  an answer
     body = {"who": "forger", "reason": "browser test", "request_id": f"forged-{name}"}
     if name == "set_module_state":
         body |= {"module": "all", "state": "off"}
-    return page.evaluate(f"ask({name!r}, {json.dumps(body)})")
+    return page.evaluate(within("engine", f"its.ask({name!r}, {json.dumps(body)})"))
 
 
 def test_who_is_not_logged_in_sees_nothing_of_the_engine(visitor: Browser) -> None:
@@ -151,7 +155,7 @@ def test_a_stream_that_is_refused_says_that_the_session_ended_and_does_not_spin(
     visitor.wait("document.getElementById('login').open")
     log_in(visitor, tokens["ended"])
     visitor.wait(f"{text('#who')}.includes('ended (viewer)')")
-    visitor.wait("stream && document.querySelectorAll('#cards .card').length >= 8")
+    visitor.wait(STREAMED)
     visitor.provoke("401 (Unauthorized)")
     removed = aegis(engine.home, "access", "remove", "ended")
     assert removed.returncode == 0, removed.stderr
@@ -167,8 +171,8 @@ def test_a_stream_that_is_refused_says_that_the_session_ended_and_does_not_spin(
     assert all(name.endswith("/v1/whoami") for name in names), names
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert min(gaps) > 450.0, "it asks who it is, and waits in between"
-    assert visitor.evaluate("wait") > 1_000, "longer and longer"
+    assert visitor.evaluate(within("live", "its.connection.waitMs")) > 1_000, "longer and longer"
     visitor.screenshot(tmp_path / "session_ended.png")
     log_in(visitor, tokens["again"])
     visitor.wait(f"{text('#who')}.includes('again (viewer)')")
-    visitor.wait("stream && document.querySelectorAll('#cards .card').length >= 8")
+    visitor.wait(STREAMED)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chromium import Browser
 from tests.engine_process import Engine, fetch
-from tests.page_rig import as_on_a_phone, stop, text, trading
+from tests.page_rig import as_on_a_phone, stop, text, trading, within
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -29,11 +29,20 @@ ROWS = (
 )
 
 
+# As if a round of questions never ended: what comes, comes by the stream.
+NO_MORE_ROUNDS = within("live", "!its.connection.isAsking && (its.connection.isAsking = true)")
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     running = trading(tmp_path_factory.mktemp("home"), seed=3, fills=SHOWN + 5)
     yield running
     stop(running)
+
+
+def fills(expression: str) -> str:
+    """Return the expression of something of the fills that the page has read."""
+    return within("fills", f"its.book.fills.{expression}")
 
 
 def journal_rows(engine: Engine) -> list[list[str]]:
@@ -61,9 +70,9 @@ def signed(result: float) -> str:
 def test_the_newest_fills_are_shown_newest_first_and_no_more_than_fit(
     page: Browser, engine: Engine
 ) -> None:
-    page.wait(f"fills.count > {SHOWN}")
-    page.evaluate("loaded = fills.count")
-    page.wait("fills.count > loaded")  # of a page loaded, and of one that was told of more
+    page.wait(fills(f"count > {SHOWN}"))
+    loaded = page.evaluate(fills("count"))
+    page.wait(fills(f"count > {loaded}"))  # of a page loaded, and of one that was told of more
     heads = "[...document.querySelectorAll('#fills th')].map(h => h.textContent)"
     assert page.evaluate(heads) == COLUMNS
     shown = page.evaluate(ROWS)
@@ -74,16 +83,15 @@ def test_the_newest_fills_are_shown_newest_first_and_no_more_than_fit(
 
 
 def test_a_fill_that_comes_is_shown_before_the_next_slow_round(page: Browser) -> None:
-    page.wait("fills.count > 0")
-    page.wait("!slow")
-    page.evaluate("slowly = () => {}; before = fills.count")
-    page.wait("fills.count > before")
-    assert page.evaluate("fills.count") > page.evaluate("before")
+    page.wait(fills("count > 0"))
+    page.wait(NO_MORE_ROUNDS)
+    before = page.evaluate(fills("count"))
+    assert page.wait(fills(f"count > {before}"))
 
 
 def test_fills_are_reached_by_key_and_scroll_inside_a_phone(page: Browser) -> None:
     as_on_a_phone(page)
-    page.wait("fills.count > 0")
+    page.wait(fills("count > 0"))
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     box = "document.getElementById('fills').parentElement"
     assert page.evaluate(f"{box}.scrollWidth > {box}.clientWidth"), "what is wider scrolls in it"
@@ -113,7 +121,7 @@ CUT = """[...document.querySelectorAll('svg.plot text')].filter(text => {
 def test_no_text_of_a_chart_is_cut_off(page: Browser, width: int) -> None:
     if width == 360:
         as_on_a_phone(page)
-    page.evaluate("Promise.all([waterfall(), histogram()])")
+    page.evaluate(within("charts", "Promise.all([its.showWaterfall(), its.showHistogram()])"))
     for chart in ("waterfall", "histogram"):
         page.wait(f"document.querySelectorAll('#{chart} text').length >= 4")
     assert page.evaluate(CUT) == []
@@ -134,15 +142,18 @@ def test_a_difference_of_percentiles_is_not_called_one(page: Browser) -> None:
 
 
 def test_a_page_opened_late_reads_the_newest_fills_and_older_ones_when_asked(page: Browser) -> None:
-    page.wait("fills.whole === true")
+    page.wait(fills("isWhole === true"))
     assert page.evaluate("document.getElementById('older').hidden"), "all are read"
-    page.evaluate("slowly = () => {}; depth = 10; fills = unread(); book()")
-    page.wait("fills.whole === false && !document.getElementById('older').hidden")
-    assert 10 <= page.evaluate("fills.count") < SHOWN
+    page.wait(NO_MORE_ROUNDS)
+    page.evaluate(within("fills", "(its.book.depth = 10, its.forgetFills(), its.showFills())"))
+    page.wait(fills("isWhole === false && !document.getElementById('older').hidden"))
+    assert 10 <= page.evaluate(fills("count")) < SHOWN
     page.wait(f"/^newest [0-9]+ fills/.test({text('#result')})")
     page.evaluate("document.getElementById('older').click()")
-    page.wait("fills.whole === false && fills.count >= 40")
-    page.evaluate("depth = 300_000; document.getElementById('older').click()")
-    assert page.evaluate("depth") == 1_000_000, "as much as may be asked for"
-    page.wait("fills.whole === true && document.getElementById('older').hidden")
-    assert page.evaluate("fills.count") >= SHOWN
+    page.wait(fills("isWhole === false && its.book.fills.count >= 40"))
+    page.evaluate(within("fills", "its.book.depth = 300_000"))
+    page.evaluate("document.getElementById('older').click()")
+    depth = page.evaluate(within("fills", "its.book.depth"))
+    assert depth == 1_000_000, "as much as may be asked for"
+    page.wait(fills("isWhole === true && document.getElementById('older').hidden"))
+    assert page.evaluate(fills("count")) >= SHOWN

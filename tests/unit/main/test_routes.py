@@ -63,6 +63,7 @@ def test_the_page_may_not_be_framed_or_load_from_elsewhere(served: Served) -> No
     headers = served.ask("GET", "/").headers
     assert headers["x-frame-options"] == "DENY"
     assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
 
 
 @pytest.mark.parametrize(
