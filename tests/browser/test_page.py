@@ -224,6 +224,23 @@ def test_the_page_fits_a_phone_in_both_themes(page: Browser, theme: str) -> None
     assert page.evaluate(style) != theme
 
 
+# The buttons of which something stands outside of the box in which they scroll, or of the window.
+CUT = """[...document.querySelectorAll('button')].filter(button => {
+    const {left, right, width} = button.getBoundingClientRect();
+    const box = (button.closest('.scroll,section') ?? document.body).getBoundingClientRect();
+    return width && (left < Math.max(0, box.left) || right > Math.min(innerWidth, box.right));
+}).map(button => button.ariaLabel || button.textContent)"""
+
+
+def test_no_button_is_cut_off_on_a_phone(page: Browser) -> None:
+    as_on_a_phone(page)
+    page.wait("document.querySelectorAll('#waiting button').length >= 2")
+    page.evaluate(
+        "document.querySelectorAll('#acts, #resume, #older').forEach(e => e.hidden = false)"
+    )
+    assert page.evaluate(CUT) == []
+
+
 def test_every_button_has_a_name_and_is_reached_by_key(page: Browser) -> None:
     found = page.evaluate(
         "[...document.querySelectorAll('button,input,select')].map(e => [e.tabIndex, "
