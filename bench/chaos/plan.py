@@ -104,7 +104,7 @@ VENUE_ACTS: Final[dict[str, Draw]] = {
         "duration_ms": r.randint(200, 900), "hidden": r.random() < 0.3,
     },
     "clock_jump": lambda r: {
-        "kind": "time_offset", "offset_ms": r.choice((700, 4_000, -4_000, -60_000, -600_000)),
+        "kind": "time_offset", "offset_ms": r.choice((700, 4_000, -4_000, -60_000)),
     },
     "events_doubled": lambda r: _user(r, "duplicate", copies=r.randint(1, 4)),
     "events_reordered": lambda r: _user(r, "reorder", span=r.randint(1, 6)),

@@ -199,6 +199,11 @@ class Brain:
         return bool(self.instruments)
 
     def _journal_is_drained(self) -> bool:
+        from engine.store.session import DOCUMENT_NAME, session_directory
+
+        # What is sent before the session has its document could be read from no journal again.
+        if not (session_directory(self.config) / DOCUMENT_NAME).exists():
+            return False
         # A brain restarted in place restores from this session's journal too.
         ring = self.rings.events.ring
         return ring.gating_sequence() >= ring.published()
