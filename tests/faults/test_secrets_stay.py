@@ -108,7 +108,7 @@ def started(
         "the alerts' password": ALERT_PASSWORD,
         "an account's password": PASSWORD,
         "a guess at a password": WRONG_PASSWORD,
-        "an account's token": token.rpartition("_")[2],
+        "an account's token": token.split("_", 2)[2],
     }
     return Rig(engine, secrets, set(clear))
 
