@@ -93,15 +93,18 @@ def session_directory(config: Config) -> Path:
 
 
 def write_document(directory: Path, document: SessionDocument) -> None:
-    """Put the document in its session's directory, on the disk, as a whole."""
+    """Put the document in its session's directory, on the disk, as a whole.
+
+    Raises:
+        OSError: it cannot be written; the document that was there stays.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     staged = directory / f"{DOCUMENT_NAME}.part"
     file = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
-    try:
-        os.write(file, msgspec.json.format(msgspec.json.encode(document), indent=1))
+    with os.fdopen(file, "wb") as stream:  # writes on where a disk that fills takes a part only
+        stream.write(msgspec.json.format(msgspec.json.encode(document), indent=1))
+        stream.flush()
         os.fsync(file)
-    finally:
-        os.close(file)
     staged.replace(directory / DOCUMENT_NAME)
 
 

@@ -1,5 +1,6 @@
 """A session's document survives a round trip, and sessions are found in the order they ran."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,25 @@ def test_a_document_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     write_document(tmp_path / document.session_id, document)
 
     assert (tmp_path / document.session_id / DOCUMENT_NAME).stat().st_mode & 0o077 == 0
+
+
+def test_a_document_that_a_disk_takes_only_in_part_leaves_the_one_before(tmp_path: Path) -> None:
+    before = session_document()
+    directory = tmp_path / before.session_id
+    write_document(directory, before)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # a write beyond is cut, then fails
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_document(
+                directory,
+                session_document(seals={"market": SourceSeal(next_sequence=7, digest="ab")}),
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert read_document(directory) == before
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"session_id": 3}', "[]"])
