@@ -198,7 +198,7 @@ def entry_states(row: dict[str, Any]) -> set[str]:
     return {row["liveness"][channel] for channel in ("QUOTE", "TRADE", "BOOK")}
 
 
-def aegis(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def aegis(home: Path, *words: str, limit_s: float = DEADLINE_S) -> subprocess.CompletedProcess[str]:
     """Run one command of the CLI to its end."""
     environment = {**os.environ, "AEGIS_HOME": str(home)}
     return subprocess.run(
@@ -206,7 +206,7 @@ def aegis(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         check=False,
         text=True,
-        timeout=DEADLINE_S,
+        timeout=limit_s,
         env=environment,
     )
 

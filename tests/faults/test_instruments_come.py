@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,7 @@ from engine.domain.instrument_row import FILTER_OFFSETS, InstrumentFlag
 from engine.store.journal import SOURCE_EVENTS_BRAIN, SOURCE_MARKET
 from engine.store.reader import read_records
 from engine.store.session import read_document
-from tests.engine_process import AEGIS, attached, entry_states, wait_for
+from tests.engine_process import aegis, attached, entry_states, wait_for
 from tests.exchange_process import PracticeExchange
 
 pytestmark = pytest.mark.slow  # a whole engine
@@ -110,12 +108,5 @@ def test_its_bound_and_the_others_closing_are_in_the_journal(session: Session) -
 
 
 def test_the_session_decides_the_same_when_it_is_run_again(session: Session) -> None:
-    done = subprocess.run(
-        [*AEGIS, "replay", str(session.journal)],
-        capture_output=True,
-        text=True,
-        timeout=REPLAY_S,
-        check=False,
-        env={**os.environ, "AEGIS_HOME": str(session.home)},
-    )
+    done = aegis(session.home, "replay", str(session.journal), limit_s=REPLAY_S)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from engine.domain.codes import RecordType
 from engine.store.journal import SOURCE_MARKET
 from engine.store.reader import read_records
 from engine.store.session import read_document
-from tests.engine_process import AEGIS, Engine, aegis, attached, entry_states, fetch, wait_for
+from tests.engine_process import Engine, aegis, attached, entry_states, fetch, wait_for
 from tests.exchange_process import PracticeExchange
 
 pytestmark = pytest.mark.slow  # a whole engine
@@ -147,12 +145,5 @@ def test_a_candidate_was_off_then_shadow_then_live_and_traded_with_no_new_start(
 
 
 def test_the_session_decides_the_same_when_it_is_run_again(session: Session) -> None:
-    done = subprocess.run(
-        [*AEGIS, "replay", str(session.journal)],
-        capture_output=True,
-        text=True,
-        timeout=REPLAY_S,
-        check=False,
-        env={**os.environ, "AEGIS_HOME": str(session.home)},
-    )
+    done = aegis(session.home, "replay", str(session.journal), limit_s=REPLAY_S)
     assert done.returncode == 0, done.stdout + done.stderr
