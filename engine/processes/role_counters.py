@@ -25,7 +25,13 @@ PAGES = {
     "brain": (2, telemetry.BRAIN_COUNTERS, telemetry.BRAIN_HISTOGRAMS),
     "orchestrator": (3, telemetry.ORCHESTRATOR_COUNTERS, telemetry.ORCHESTRATOR_HISTOGRAMS),
 }
-BASE_UNITS = {"ns": ("seconds", 1e9), "ms": ("seconds", 1e3), "mb": ("bytes", 2.0**-20)}
+BASE_UNITS = {
+    "ns": ("seconds", 1e9),
+    "ms": ("seconds", 1e3),
+    "mb": ("bytes", 2.0**-20),
+    "e8": ("quote", 1e8),
+    "ppb": ("ratio", 1e9),
+}
 EDGE_FIRST = 7  # 128 ns
 EDGE_LAST = 34  # 17 s; powers of two, where the buckets of shared memory end
 
@@ -73,9 +79,8 @@ class Counters:
         for role, row, number in self.rows():
             name, divisor = exposed(row.name)
             unit = name.rpartition("_")[2] if divisor else row.unit
-            head = [f"# HELP {name} {row.label} ({unit})"]
-            if row.name.endswith("_total"):
-                head.append(f"# TYPE {name} counter")
+            kind = "counter" if row.name.endswith("_total") else "gauge"
+            head = declared(name, f"{row.label} ({unit})", kind)
             shown = number / divisor if divisor else number
             samples.setdefault(name, head).append(f'{name}{{role="{role}"}} {shown}')
         lines = [line for family in samples.values() for line in family]
@@ -109,6 +114,11 @@ def exposed(name: str) -> tuple[str, float]:
     return (f"aegis_{head}_{base}", divisor) if base else (f"aegis_{name}", 0.0)
 
 
+def declared(name: str, label: str, kind: str = "gauge") -> list[str]:
+    """Return the lines that say what the samples of a metric are."""
+    return [f"# HELP {name} {label}", f"# TYPE {name} {kind}"]
+
+
 def edges(words: Sequence[int]) -> list[tuple[int, int]]:
     """Return how many values of a histogram are below each power of two, as (ns, count)."""
     sums = list(accumulate(words[HISTOGRAM_BUCKETS:HISTOGRAM_WORDS]))
@@ -126,8 +136,7 @@ def _histogram_lines(role: str, histogram: telemetry.Histogram, words: Sequence[
         for upper_ns, count in edges(words)
     ]
     return [
-        f"# HELP {metric} {histogram.label}",
-        f"# TYPE {metric} histogram",
+        *declared(metric, histogram.label, "histogram"),
         *lines,
         f'{metric}_bucket{{role="{role}",le="+Inf"}} {total}',
         f'{metric}_sum{{role="{role}"}} {words[HISTOGRAM_SUM] / 1e9:.9f}',

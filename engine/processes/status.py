@@ -27,7 +27,7 @@ from engine.processes.control import (
 from engine.processes.depth_view import DepthView
 from engine.processes.held_page import read_held
 from engine.processes.instrument_view import InstrumentView
-from engine.processes.role_counters import PAGES, Counters, edges, microseconds
+from engine.processes.role_counters import PAGES, Counters, declared, edges, microseconds
 from engine.processes.shown import Picture, Shown
 from engine.processes.used_limits import used_limits
 from engine.store.pages import SessionPages
@@ -138,8 +138,14 @@ class StatusBoard:
     def metrics(self) -> str:
         """Return every counter and histogram in the Prometheus text format."""
         lines = self.counters.exposition()
+        build = ",".join(f'{name}="{text}"' for name, text in self._build.items())
+        lines += declared("aegis_build_info", "What runs, in its labels")
+        lines.append(f"aegis_build_info{{{build}}} 1")
         state = self._control.trading_state()
+        states = "0 ENABLED, 1 PAUSED, 2 REDUCING, 3 HALTED"
+        lines += declared("aegis_trading_state", f"The state in force: {states}")
         lines.append(f"aegis_trading_state {state}")
+        lines += declared("aegis_role_state", f"How far a role is; {int(RoleState.READY)}: ready")
         for process in self._run.roles:
             lines.append(f'aegis_role_state{{role="{process.row.name}"}} {int(process.state())}')
         lines += self._connection_lines()
@@ -263,10 +269,12 @@ class StatusBoard:
 
     def _connection_lines(self) -> list[str]:
         rows = self.sources().get("connections", [])
-        lines = [
+        lines = declared("aegis_connection_up", "1: the connection carries the market")
+        lines += [
             f'aegis_connection_up{{connection="{row["name"]}"}} {int(row["state"] == "up")}'
             for row in rows
         ]
+        lines += declared("aegis_connection_lag_seconds", "Lag of its data of late, by percentile")
         for row in rows:
             name = f'aegis_connection_lag_seconds{{connection="{row["name"]}",kind='
             lines += [f'{name}"{kind}"}} {lag_ms / 1e3}' for kind, lag_ms in row["lag_ms"].items()]

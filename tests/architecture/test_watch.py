@@ -16,6 +16,7 @@ from tests.architecture.tree import ROOT, text
 METRIC = re.compile(r"\baegis_[a-z0-9_]+")
 WATCH = Path("deploy/watch")
 OURS = {
+    "aegis_build_info",
     "aegis_trading_state",
     "aegis_role_state",
     "aegis_connection_up",

@@ -123,6 +123,7 @@ def test_prometheus_scrapes_a_running_engine(tmp_path: Path) -> None:
             shares = "rate(aegis_decode_seconds_bucket[1m])"
             wait_for("a histogram", lambda: ask(f"histogram_quantile(0.5, {shares})"))
             assert ask("aegis_memory_bytes > 1e7"), "base units"
+            assert ask("aegis_build_info") == [1.0]
             code, output, errors = engine.terminate()
             assert code == 0, f"{output}\n{errors}"
             wait_for("that it is away", lambda: ask('ALERTS{alertname="AegisAway"}') == [1.0])

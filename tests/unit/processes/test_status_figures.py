@@ -154,6 +154,45 @@ def test_each_metric_is_declared_once_and_its_samples_stand_together() -> None:
             left.add(name)
 
 
+NO_BASE_UNIT = re.compile(r"_(ns|us|ms|mb|kb|ppb|e8|minutes|hours)$")
+
+
+def test_each_metric_is_in_base_units_and_says_what_it_is() -> None:
+    made, pages = counters()
+    put(pages, "brain", "equity_e8", 123 * E8 + E8 // 2)
+    put(pages, "feed", "clock_rate_ppb", -1_500)
+    put(pages, "orchestrator", "memory_mb", 2)
+    board = SimpleNamespace(
+        counters=made,
+        _build={"version": "1", "commit": "abc"},
+        _control=SimpleNamespace(trading_state=lambda: TradingState.HALTED),
+        _run=SimpleNamespace(
+            roles=[SimpleNamespace(row=SimpleNamespace(name="brain"), state=lambda: READY)]
+        ),
+        sources=lambda: {"connections": [{"name": "a", "state": "up", "lag_ms": {"p50": 2.0}}]},
+    )
+    board._connection_lines = lambda: StatusBoard._connection_lines(board)  # type: ignore[arg-type]
+    lines = StatusBoard.metrics(board).splitlines()  # type: ignore[arg-type]
+    kinds = dict(line.split()[2:] for line in lines if line.startswith("# TYPE"))
+    shown = {name for line in lines if line[0] != "#" for name in re.findall(r"^\w+", line)}
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in shown} == set(kinds)
+    assert [name for name in kinds if NO_BASE_UNIT.search(name)] == []
+    assert {n for n, kind in kinds.items() if kind == "counter"} == {
+        name for name in kinds if name.endswith("_total")
+    }
+    for line in (
+        'aegis_equity_quote{role="brain"} 123.5',
+        'aegis_clock_rate_ratio{role="feed"} -1.5e-06',
+        'aegis_memory_bytes{role="orchestrator"} 2097152.0',
+        'aegis_build_info{version="1",commit="abc"} 1',
+        "aegis_trading_state 3",
+        'aegis_role_state{role="brain"} 6',
+        'aegis_connection_up{connection="a"} 1',
+        'aegis_connection_lag_seconds{connection="a",kind="p50"} 0.002',
+    ):
+        assert line in lines
+
+
 def test_reasons_leave_out_the_sum_and_what_never_happened() -> None:
     made, pages = counters()
     put(pages, "brain", "refusals_total", 3)
