@@ -64,6 +64,16 @@ def silent(engine: RunningEngine) -> int:
     )
 
 
+def refused(answer: Mapping[str, Any]) -> int:
+    """Say why an engine refused a command; return the exit code.
+
+    What it looked at and found wanting (a resume whose books differ, a flatten while HALTED) is a
+    check that failed; anything else was asked wrongly.
+    """
+    code = exit_codes.CHECK_FAILED if "effect" in answer else exit_codes.USAGE
+    return exit_codes.fail(str(answer["error"]), code)
+
+
 def _connection(engine: RunningEngine, timeout_s: float) -> http.client.HTTPConnection:
     if not engine.tls_certificate:
         return http.client.HTTPConnection(engine.host, engine.port, timeout=timeout_s)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import exit_codes
-from engine.api_client import API_TIMEOUT_S, LOOK_TIMEOUT_S, call, find, silent
+from engine.api_client import API_TIMEOUT_S, LOOK_TIMEOUT_S, call, find, refused, silent
 from engine.domain.codes import TradingState
 from engine.processes.commands import STATE_FILE, store_state
 from engine.processes.control import ControlSegment, OperatorWord, segment_name
@@ -41,7 +41,10 @@ COMMANDS = {
 
 
 def control(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Tell a running engine what the command says; return a documented exit code."""
+    """Tell a running engine what the command says; return a documented exit code.
+
+    A halt that holds, but that the venue has not confirmed, ends with 1: orders may rest still.
+    """
     engine = find(options, environment)
     if engine is None:
         return exit_codes.ENVIRONMENT
@@ -85,7 +88,7 @@ def _confirmed(engine: RunningEngine) -> dict[str, Any]:
     body = {"who": "cli", "reason": "after halt"}
     answer = call(engine, "POST", "/v1/confirm_halt", body, LOOK_TIMEOUT_S)
     if answer is None:
-        return {"confirmed": False, "effect": "halted; the API fell silent before a confirmation"}
+        return {"confirmed": False, "effect": "halted, not confirmed: the API fell silent"}
     if "error" in answer:
         return {"confirmed": False, "effect": f"halted, not confirmed: {answer['error']}"}
     return {"confirmed": True, "effect": answer["effect"]}
@@ -113,10 +116,11 @@ def halt_by_word(engine: RunningEngine, reason: str) -> dict[str, Any]:
     finally:
         os.close(lock)
         words.close()
-    effect = f"operator word HALTED (the API did not answer){unstored}"
+    effect = f"operator word HALTED, not confirmed: the API did not answer{unstored}"
     # The word counts already: it did not wait for the disk.
     row = by_command_line("halt", reason, before=before.name, after=effective.name, effect=effect)
-    return {"effect": effect + _write_down(engine, row), "trading_state": effective.name}
+    told = {"confirmed": False, "effect": effect + _write_down(engine, row)}
+    return told | {"trading_state": effective.name}
 
 
 def _write_down(engine: RunningEngine, row: Row) -> str:
@@ -140,7 +144,7 @@ def _settled_state(engine: RunningEngine, state: str) -> str:
 
 def _conclude(answer: dict[str, Any], *, as_json: bool) -> int:
     if "error" in answer:
-        return exit_codes.fail(str(answer["error"]), exit_codes.USAGE)
+        return refused(answer)
     text = f"{answer['effect']}; now {answer['trading_state']}"
     print(json.dumps(answer) if as_json else text)  # noqa: T201  the command's own output
-    return exit_codes.DONE
+    return exit_codes.DONE if answer.get("confirmed", True) else exit_codes.CHECK_FAILED

@@ -13,7 +13,7 @@ from math import ceil
 from typing import Any, Final
 
 from engine import exit_codes
-from engine.api_client import call, find, silent
+from engine.api_client import call, find, refused, silent
 from engine.cli_tapes import seconds as number
 from engine.cli_views import table
 
@@ -274,7 +274,6 @@ def tell(
         text = f"the API of {engine.name!r} does not answer: nothing is known{again}"
         return exit_codes.fail(text, exit_codes.ROLE_DIED)
     if "error" in answer:
-        code = exit_codes.CHECK_FAILED if "effect" in answer else exit_codes.USAGE
-        return exit_codes.fail(str(answer["error"]), code)
+        return refused(answer)
     print(json.dumps(answer) if options.json else answer["effect"])  # noqa: T201
     return exit_codes.DONE

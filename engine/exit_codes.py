@@ -6,7 +6,9 @@ import sys
 
 DONE = 0
 ROLE_DIED = 1  # a role died or hung
-CHECK_FAILED = 1  # of verify, readiness, audit; replay that differs
+# Of verify, readiness, audit; a replay that differs; a command that the engine refused for what it
+# found; a halt that holds and that the venue has not confirmed.
+CHECK_FAILED = 1
 USAGE = 2  # usage or configuration
 ENVIRONMENT = 3  # port, /dev/shm, disk, data, platform
 HALTED = 4  # halted by a limit, or books that differ from the venue's

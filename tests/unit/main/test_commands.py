@@ -201,7 +201,7 @@ def test_a_resume_changes_nothing_while_the_api_is_dead(
     options = argparse.Namespace(command="halt", reason="no answer", json=False)
     words = ControlSegment(made)
     try:
-        assert cli_control.control(options, {}) == exit_codes.DONE
+        assert cli_control.control(options, {}) == exit_codes.CHECK_FAILED, "nobody confirmed it"
         options.command = "resume"
         assert cli_control.control(options, {}) == exit_codes.ROLE_DIED
         assert words.trading_state() == TradingState.HALTED
