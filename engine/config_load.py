@@ -68,6 +68,13 @@ def _boolean(text: str) -> bool:
     raise ValueError(message)
 
 
+def _venue(text: str) -> str:
+    if text in {"practice", *ADDRESSES}:
+        return text
+    message = f"must be {' or '.join(['practice', *ADDRESSES])}"
+    raise ValueError(message)
+
+
 def _trading_mode(text: str) -> str:
     if text == "virtual":
         return "paper"
@@ -80,9 +87,11 @@ def _trading_mode(text: str) -> str:
 # variable -> (path in Config, conversion). PORT belongs to the API and is read by the command line.
 ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any]]] = {
     "AEGIS_HOME": ("home", str),
+    "VENUE": ("venue.name", _venue),
     "TRADING_MODE": ("trading_mode", _trading_mode),
     "BINANCE_API_KEY": ("venue.api_key", str),
     "BINANCE_API_SECRET": ("venue.api_secret", str),
+    "INSTRUMENTS": ("instruments", str.split),
     "DATABASE_URL": ("database_url", str),
     "API_TOKEN": ("access.api_token", str),
     "ALERT_URLS": ("alerts.urls", str),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from engine.config_load import load_config
 from tests.architecture.tree import ROOT, text
 
 TERRAFORM = Path("deploy/terraform")
@@ -129,3 +130,28 @@ def test_terraform_never_runs_two_engines_and_keeps_the_database_to_itself() -> 
     assert re.search(r"storage_encrypted\s+= true", main)
     assert len(re.findall(r"block_public_\w+\s+= true", main)) == 2
     assert "password " not in main.replace("manage_master_user_password", "")
+
+
+def starts(given: dict[str, str]) -> str:
+    """Return the state a configuration of a platform's variables would trade in."""
+    config = load_config(given | {"AEGIS_HOME": "/h"})
+    return f"{config.venue.name} {config.trading_mode}"
+
+
+def test_what_a_platform_says_is_a_configuration_that_starts() -> None:
+    """Once nothing but the command line could name a venue: `live` ended with exit 2 everywhere."""
+    keys = {"BINANCE_API_KEY": "k", "BINANCE_API_SECRET": "s"}
+    task = json.loads(text(Path("deploy/ecs-task.json")))["containerDefinitions"][0]
+    of_ecs = {row["name"]: row["value"] for row in task["environment"]} | keys
+    assert starts(of_ecs) == "binance paper"
+    assert starts(of_ecs | {"TRADING_MODE": "live"}) == "binance live"
+    written = yaml.safe_load_all(text(Path("deploy/kubernetes/engine/engine.yaml")))
+    (pod,) = [each["spec"]["template"]["spec"] for each in written if each["kind"] == "StatefulSet"]
+    env = pod["containers"][0]["env"]
+    assert starts({row["name"]: row["value"] for row in env}) == "practice paper"
+    live = yaml.safe_load(text(Path("deploy/kubernetes/live/kustomization.yaml")))
+    for change in yaml.safe_load(live["patches"][0]["patch"]):
+        place = re.fullmatch(r".*/containers/0/env/(\d)/value", change["path"])
+        if place:
+            env[int(place[1])]["value"] = change["value"]
+    assert starts({row["name"]: row["value"] for row in env} | keys) == "binance live"

@@ -14,7 +14,7 @@ CONTRACT = {
     "PORT", "AEGIS_HOME", "TRADING_MODE", "BINANCE_API_KEY", "BINANCE_API_SECRET", "DATABASE_URL",
     "ALLOW_ORDERS", "DRY_RUN", "ENABLE_ORDER_EXEC", "DECISION_LATENCY_MS", "MAX_MEMORY_MB",
     "MAX_DAILY_LOSS_PCT", "MAX_TRADES_PER_DAY", "MAX_POSITION_EXPOSURE", "MAX_ORDER_SIZE",
-    "AWS_REGION", "S3_BUCKET",
+    "AWS_REGION", "S3_BUCKET", "VENUE", "INSTRUMENTS",
 }  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_documented_defaults_are_the_ones_used() -> None:
             used = getattr(used, part)
         if written and convert(written) != used:
             different[name] = (written, used)
-        if not written and used not in {"", None}:
+        if not written and used not in {"", None, ()}:
             different[name] = (written, used)
     assert different == {}
 

@@ -246,3 +246,16 @@ def test_orders_leave_only_in_live_mode(
     keys = {"BINANCE_API_KEY": "k", "BINANCE_API_SECRET": "s"}
     config = load_config(keys, None, {"venue.name": venue, "trading_mode": mode})
     assert (config.orders_leave, config.fills_here) == (leaves, fills_here)
+
+
+def test_the_environment_names_venue_and_instruments() -> None:
+    config = load_config({"VENUE": "binance", "INSTRUMENTS": "BTC  ETH-USDT"})
+    assert (config.venue.name, config.instruments) == ("binance", ("BTCUSDT", "ETHUSDT"))
+    assert config.venue.rest_url == "https://fapi.binance.com"
+    assert load_config({"INSTRUMENTS": "top:5"}).instruments_top == 5
+    over = load_config({"VENUE": "binance"}, None, {"venue.name": "practice"})
+    assert over.venue.name == "practice", "the command line is stronger"
+    with pytest.raises(ConfigError, match="VENUE='nowhere' in the environment"):
+        load_config({"VENUE": "nowhere"})
+    with pytest.raises(ConfigError, match="INSTRUMENTS in the environment"):
+        load_config({"VENUE": "binance", "INSTRUMENTS": "top:x"})
