@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
+from typing import Final, NamedTuple
 
 from engine import telemetry
 from ringbuffer.counters import (
@@ -24,6 +25,11 @@ PAGES = {
     "feed": (1, telemetry.FEED_COUNTERS, telemetry.FEED_HISTOGRAMS),
     "brain": (2, telemetry.BRAIN_COUNTERS, telemetry.BRAIN_HISTOGRAMS),
     "orchestrator": (3, telemetry.ORCHESTRATOR_COUNTERS, telemetry.ORCHESTRATOR_HISTOGRAMS),
+}
+# Counters `<prefix><reason>_total` are one metric with a label: an aggregate over names has none.
+BY_REASON: Final = {
+    "refused_": "aegis_refusal_reasons_total",
+    "rejected_": "aegis_rejection_reasons_total",
 }
 BASE_UNITS = {
     "ns": ("seconds", 1e9),
@@ -77,12 +83,14 @@ class Counters:
         # A metric that several roles have is declared once, its samples together.
         samples: dict[str, list[str]] = {}
         for role, row, number in self.rows():
-            name, divisor = exposed(row.name)
-            unit = name.rpartition("_")[2] if divisor else row.unit
+            shown = exposed(row.name)
+            unit = shown.name.rpartition("_")[2] if shown.divisor else row.unit
+            label = f"by reason: {unit}" if shown.reason else f"{row.label} ({unit})"
             kind = "counter" if row.name.endswith("_total") else "gauge"
-            head = declared(name, f"{row.label} ({unit})", kind)
-            shown = number / divisor if divisor else number
-            samples.setdefault(name, head).append(f'{name}{{role="{role}"}} {shown}')
+            reason = f',reason="{shown.reason}"' if shown.reason else ""
+            value = number / shown.divisor if shown.divisor else number
+            sample = f'{shown.name}{{role="{role}"{reason}}} {value}'
+            samples.setdefault(shown.name, declared(shown.name, label, kind)).append(sample)
         lines = [line for family in samples.values() for line in family]
         for role, (_, _, histograms) in PAGES.items():
             for histogram in histograms:
@@ -107,11 +115,23 @@ def _reasons(role: str, prefix: str) -> list[tuple[str, int]]:
     ]
 
 
-def exposed(name: str) -> tuple[str, float]:
-    """Return a counter's name in base units and what its number is divided by; 0: it is not."""
+class Exposed(NamedTuple):
+    """How a counter is shown to a metrics collector."""
+
+    name: str  # in base units
+    divisor: float  # of its number; 0: none
+    reason: str = ""  # label of a metric that counts by reason
+
+
+def exposed(name: str) -> Exposed:
+    """Return how a counter is shown."""
+    for prefix, family in BY_REASON.items():
+        reason = name.removeprefix(prefix).removesuffix("_total")
+        if name == f"{prefix}{reason}_total":
+            return Exposed(family, 0.0, reason)
     head, _, unit = name.rpartition("_")
     base, divisor = BASE_UNITS.get(unit, ("", 0.0))
-    return (f"aegis_{head}_{base}", divisor) if base else (f"aegis_{name}", 0.0)
+    return Exposed(f"aegis_{head}_{base}" if base else f"aegis_{name}", divisor)
 
 
 def declared(name: str, label: str, kind: str = "gauge") -> list[str]:

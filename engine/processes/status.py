@@ -273,6 +273,7 @@ class StatusBoard:
         lines += [
             f'aegis_connection_up{{connection="{row["name"]}"}} {int(row["state"] == "up")}'
             for row in rows
+            if row["state"] != "unwanted"  # a second line that nobody needs is not one that is down
         ]
         lines += declared("aegis_connection_lag_seconds", "Lag of its data of late, by percentile")
         for row in rows:

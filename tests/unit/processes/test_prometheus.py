@@ -6,12 +6,14 @@ Debian's package `prometheus` brings both programs; nothing else of a machine is
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
 import subprocess
 import urllib.parse
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ import yaml
 from engine.processes.role_counters import PAGES, Counters
 from ringbuffer.counters import CountersSegment
 from tests.architecture.tree import ROOT
-from tests.engine_process import Engine, fetch, wait_for
+from tests.engine_process import Engine, fetch, wait_for, wanting
 from tests.ring_builders import unique_name
 
 Ask = Callable[[str], list[float]]
@@ -53,6 +55,21 @@ RAISED: dict[str, tuple[dict[str, str], str]] = {
     ),
     "AegisClockUnsure": ({'aegis_clock_error_seconds{role="feed"}': "0x4 -0.3x80"}, "4m"),
 }
+
+CONFIG = 'strategies = ["often"]'
+BOARD = [
+    target["expr"]
+    for panel in json.loads((ROOT / "deploy/watch/board.json").read_text("utf-8"))["panels"]
+    for target in panel.get("targets", [])
+]
+# What a busy machine, or a full one, may raise without a fault of the engine.
+OF_THE_MACHINE = (
+    "AegisTickToOrderSlow",
+    "AegisRecordsConflated",
+    "AegisJournalBehind",
+    "AegisDiskLow",
+    "AegisClockUnsure",
+)
 
 
 def rules() -> dict[str, dict[str, Any]]:
@@ -112,16 +129,23 @@ def test_the_metrics_of_an_engine_are_a_text_that_prometheus_reads() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus on this machine")
-def test_prometheus_scrapes_a_running_engine(tmp_path: Path) -> None:
-    engine = Engine(tmp_path / "home", "--generate", "2", "--name", f"watched{os.getpid()}")
+def test_prometheus_watches_an_engine_that_trades(tmp_path: Path) -> None:
+    """Whatever board and alerts ask has an answer, and nothing fires while nothing is wrong."""
+    config = tmp_path / "watched.toml"
+    config.write_text(CONFIG + wanting(0.1), "utf-8")
+    words = ("--generate", "2", "--seed", "3", "--config", str(config))
+    engine = Engine(tmp_path / "home", *words, "--name", f"watched{os.getpid()}")
     try:
         with _prometheus(tmp_path, engine) as ask:
-            engine.wait_count("records", 1)
+            engine.wait_count("fills", 1)
             wait_for("a scrape", lambda: ask("up") == [1.0])
             wait_for("records", lambda: (ask('aegis_records_total{role="brain"}') or [0])[0] > 0)
             wait_for("the roles", lambda: ask("aegis_role_state") == [6.0] * 3)
-            shares = "rate(aegis_decode_seconds_bucket[1m])"
-            wait_for("a histogram", lambda: ask(f"histogram_quantile(0.5, {shares})"))
+            for expression in BOARD:
+                curve = expression.replace("$__rate_interval", "1m")
+                wait_for(expression, partial(_drawn, ask, curve))
+            raised = f'ALERTS{{alertname!~"{"|".join(OF_THE_MACHINE)}"}}'
+            wait_for("no alert to be left of the start", lambda: ask(raised) == [])
             assert ask("aegis_memory_bytes > 1e7"), "base units"
             assert ask("aegis_build_info") == [1.0]
             code, output, errors = engine.terminate()
@@ -129,6 +153,11 @@ def test_prometheus_scrapes_a_running_engine(tmp_path: Path) -> None:
             wait_for("that it is away", lambda: ask('ALERTS{alertname="AegisAway"}') == [1.0])
     finally:
         engine.kill()
+
+
+def _drawn(ask: Ask, expression: str) -> bool:
+    """Return whether a curve has a point; of a market in order nothing is rejected."""
+    return bool(ask(expression)) or "rejection" in expression
 
 
 @contextlib.contextmanager
@@ -152,7 +181,10 @@ def _prometheus(folder: Path, engine: Engine) -> Iterator[Ask]:
     def ask(expression: str) -> list[float]:
         query = urllib.parse.urlencode({"query": expression})
         answer = fetch(f"http://127.0.0.1:{port}", f"/api/v1/query?{query}")
-        rows = (answer or {}).get("data", {}).get("result", [])
+        if answer is None:
+            return []  # it has not started yet
+        assert answer["status"] == "success", answer["error"]
+        rows = answer["data"]["result"]
         return [float(row["value"][1]) for row in rows]
 
     with subprocess.Popen([PROMETHEUS, *words]) as process:

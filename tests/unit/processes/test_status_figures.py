@@ -139,11 +139,14 @@ def test_each_metric_is_declared_once_and_its_samples_stand_together() -> None:
     made, pages = counters()
     put(pages, "feed", "records_total", 7)
     put(pages, "brain", "records_total", 9)
+    put(pages, "brain", "refused_trading_state_total", 3)
     lines = made.exposition()
     declared = Counter(line.split()[2] for line in lines if line.startswith("# HELP"))
     assert set(declared.values()) == {1}
     assert 'aegis_records_total{role="feed"} 7' in lines
     assert 'aegis_records_total{role="brain"} 9' in lines
+    refused = 'aegis_refusal_reasons_total{role="brain",reason="trading_state"} 3'
+    assert refused in lines, "an aggregate over names has none: a reason is a label"
     families = [
         name for line in lines if not line.startswith("#") for name in re.findall(r"^\w+", line)
     ]
