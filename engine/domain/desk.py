@@ -113,6 +113,8 @@ class Desk(NamedTuple):
     open_rows: Integers  # int64[capacity]; the first OPEN_COUNT are orders not settled
     trade_ring: Integers  # int64[capacity], keys in the order they were remembered
     trade_index: Integers  # key index, key to place in the ring
+    payment_ring: Integers  # int64[capacity], the same of funding payments
+    payment_index: Integers  # key index, key to place in the ring
     positions: Records  # POSITION_DTYPE[n, s + 2]: strategies, outside, external, net
     pending: Integers  # int64[n, s + 1, 2], lots reserved by open buys and sells
     ledger: Records  # LEDGER_DTYPE[n]

@@ -34,7 +34,7 @@ from engine.domain.records import EVENT_DTYPE
 from engine.domain.reports import ORDER_FLAGS
 from engine.domain.stamps import NO_BOUND, ClockLooks
 from engine.domain.state import REQUESTS_MAX
-from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING
+from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING, PAYMENTS_MAX
 
 # One event as an array without dimensions; a numpy scalar of overlapping fields loses writes.
 Row = NDArray[np.void]
@@ -96,7 +96,8 @@ class Known:
         self.positions: dict[tuple[int, int], Row] = {}
         self.limits: Row = _record(EventType.RESTORE_LIMITS)
         self.bounds: dict[int, Row] = {}
-        self.trades: deque[tuple[int, int, int]] = deque()
+        self.fills: deque[tuple[int, int]] = deque()
+        self.payments: deque[tuple[int, int]] = deque(maxlen=PAYMENTS_MAX)
         self.floors: dict[int, int] = {}
         self.adjusted_ns: dict[int, int] = {}
         self.requests: deque[tuple[int, int, int]] = deque(maxlen=REQUESTS_MAX)
@@ -153,12 +154,12 @@ class Known:
             order["venue_time_ns"] = min(order["venue_time_ns"], bound_ns)
 
     def remember(self, event: Row, kind: int) -> None:
-        """Remember that a trade id was applied; what is forgotten raises its instrument's floor."""
-        self.trades.append((int(event["instrument_index"]), int(event["trade_id"]), kind))
-        if len(self.trades) > TRADES_KEPT_MAX:
-            i, trade_id, oldest_kind = self.trades.popleft()
-            if oldest_kind == KIND_FILL:
-                self.floors[i] = max(self.floors.get(i, 0), trade_id)
+        """Remember that a trade id was applied; a fill forgotten raises its instrument's floor."""
+        kept = self.payments if kind == KIND_FUNDING else self.fills
+        kept.append((int(event["instrument_index"]), int(event["trade_id"])))
+        if len(self.fills) > TRADES_KEPT_MAX:
+            i, trade_id = self.fills.popleft()
+            self.floors[i] = max(self.floors.get(i, 0), trade_id)
 
 
 class Fold:
@@ -196,8 +197,8 @@ class Fold:
         for i, adjusted_ns in known.adjusted_ns.items():
             known.position(i, STRATEGY_NET)["venue_time_ns"] = adjusted_ns
         records = [known.limits, *known.bounds.values(), *known.positions.values()]
-        for i, trade_id, kind in known.trades:
-            records.append(_applied(i, trade_id, kind))
+        records += [_applied(i, trade_id, KIND_FILL) for i, trade_id in known.fills]
+        records += [_applied(i, number, KIND_FUNDING) for i, number in known.payments]
         for i, request_id, order_key in known.requests:
             record = _applied(i, request_id, KIND_REQUEST)
             record["cum_qty_lots"] = order_key

@@ -35,10 +35,11 @@ def newest_bound(
     """
     if last_venue_ns == 0:
         return venue_ns
-    rate = min(max(1.0 + last_rate_ppb / PPB, 0.0), 1.0)  # a tape played fast has none to rely on
-    passed_ns = int(max(anchor_ns - last_anchor_ns, 0) * rate)
-    if venue_ns - last_venue_ns < passed_ns - SET_BACK_NS:
-        return venue_ns - passed_ns
+    rate = max(1.0 + last_rate_ppb / PPB, 0.0)
+    elapsed_ns = max(anchor_ns - last_anchor_ns, 0)
+    # A tape played fast has no rate to rely on: that it slows down is no set-back.
+    if venue_ns - last_venue_ns < int(elapsed_ns * min(rate, 1.0)) - SET_BACK_NS:
+        return venue_ns - int(elapsed_ns * rate)
     return NO_BOUND
 
 

@@ -44,7 +44,7 @@ from engine.domain.opportunity import (
 from engine.domain.order_store import create_orders
 from engine.domain.position import POSITION_DTYPE
 from engine.domain.strategy_table import StrategyKind, StrategyRow
-from engine.domain.trade_ids import INSTRUMENT_PLACES
+from engine.domain.trade_ids import INSTRUMENT_PLACES, PAYMENTS_MAX
 from engine.domain.words import TALLIES_MAX, WORDS_MAX, Word
 
 REQUESTS_MAX = 1024  # orders from outside remembered by their request
@@ -102,6 +102,8 @@ def create_desk(
         open_rows=np.zeros(orders_max, dtype=np.int64),
         trade_ring=np.zeros(trades_max, dtype=np.int64),
         trade_index=create_index(trades_max),
+        payment_ring=np.zeros(PAYMENTS_MAX, dtype=np.int64),
+        payment_index=create_index(PAYMENTS_MAX),
         positions=aligned_zeros((n, s + 2), POSITION_DTYPE),
         pending=aligned_zeros((n, s + 1, 2), np.int64),
         ledger=aligned_zeros((n,), LEDGER_DTYPE),

@@ -42,6 +42,7 @@ class Word(IntEnum):
     FLATTEN_ACTIVE = 24
     FLATTEN_ORDERS = 25
     UNKNOWN_COUNT = 26
+    PAYMENT_COUNT = 27  # funding payments ever remembered
     # Money
     CASH_E8 = 32
     CASH_KNOWN = 33

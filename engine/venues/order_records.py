@@ -25,10 +25,13 @@ TEXT_BYTES = 40
 # A command is read from its slot's payload by C, its time is ignored; a report is a whole record.
 _REPORT = struct.Struct("<qqqHBBiibBBBqqqqqqqqqqqiBBBBQqqqqqqqq40sq")
 KIND_PLACE, INDEX_PLACE, TRADE_PLACE, REASON_PLACE = 3, 6, 20, 23  # of the fields above
-KIND_FILL: Final = 0  # as in engine.domain.trade_ids, which needs Numba; a test compares
+# As in engine.domain.trade_ids, which needs Numba; a test compares.
+KIND_FILL: Final = 0
+KIND_FUNDING: Final = 1
+PAYMENTS_MAX: Final = 4096
 _INSTRUMENT = struct.Struct("<i")
 INSTRUMENT_OFFSET = 28
-TOLD_MAX: Final = 65_536  # fills; a fetch asks for a minute of them again
+TOLD_MAX: Final = 65_536  # fills; a fetch asks for two minutes of them again
 assert _REPORT.size == RECORD_BYTES, "a report fills its slot exactly"
 
 
@@ -132,7 +135,7 @@ def event_instrument(record: bytes) -> int:
 
 
 class AppliedTrades:
-    """Fills that the books hold already: of earlier sessions' records, and told in this one."""
+    """Fills and payments that the books hold: of earlier sessions' records, or told in this one."""
 
     def __init__(self, told_max: int = TOLD_MAX) -> None:
         """Start knowing none; of more than `told_max` told in this session the oldest go first."""
@@ -141,12 +144,15 @@ class AppliedTrades:
         self._highest: dict[int, int] = {}
         self._told: dict[tuple[int, int], None] = {}  # in order
         self._told_max = told_max
+        self._payments: dict[tuple[int, int], None] = {}  # in order
 
     def tell(self, report: Report, epoch_low: int) -> None:
         """Take a report that is told now; only fills of this session's own orders are certain.
 
         Of any other fill the books may not know yet whose it is, and need to hear it again.
         """
+        if report.event_type == EventType.FUNDING and report.trade_id > 0:
+            self._keep_payment(report.instrument_index, report.trade_id)
         if report.event_type != EventType.FILL or report.order_sequence <= 0:
             return
         if report.epoch_low == epoch_low:
@@ -167,6 +173,8 @@ class AppliedTrades:
         elif kind == EventType.RESTORE_ORDER and fields[REASON_PLACE] == KIND_FILL:
             self._ids.setdefault(index, set()).add(trade_id)
             self._rise(index, trade_id)
+        elif kind == EventType.RESTORE_ORDER and fields[REASON_PLACE] == KIND_FUNDING:
+            self._keep_payment(index, trade_id)
 
     def holds(self, instrument_index: int, trade_id: int) -> bool:
         """Return whether the books hold a fill."""
@@ -175,6 +183,10 @@ class AppliedTrades:
         is_known = trade_id in self._ids.get(instrument_index, ())
         return is_known or trade_id <= self.floor(instrument_index)
 
+    def holds_payment(self, instrument_index: int, number: int) -> bool:
+        """Return whether the books hold a payment."""
+        return (instrument_index, number) in self._payments
+
     def floor(self, instrument_index: int) -> int:
         """Return the trade id up to which the books hold every fill; 0: none."""
         return self._floors.get(instrument_index, 0)
@@ -182,6 +194,11 @@ class AppliedTrades:
     def highest(self, instrument_index: int) -> int:
         """Return the highest trade id of a fill that the books hold; 0: none."""
         return self._highest.get(instrument_index, 0)
+
+    def _keep_payment(self, index: int, number: int) -> None:
+        self._payments[index, number] = None
+        if len(self._payments) > PAYMENTS_MAX:
+            del self._payments[next(iter(self._payments))]
 
     def _rise(self, index: int, trade_id: int) -> None:
         self._highest[index] = max(self._highest.get(index, 0), trade_id)

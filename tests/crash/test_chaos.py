@@ -11,6 +11,7 @@ What broke by the chance of its timing is kept by the smaller test that it becam
     20197  an order promised after the accounts were written    unit/exchange/test_ledger_file.py
     20253  a fill stamped back counts as before the opening     processes/test_agreement_since.py
     22026  orders of a session that a full disk kept unwritten  processes/test_brain_start.py
+    24501  funding, the clock of a fast market set back         unit/domain/test_stamps.py
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from engine.venues.binance.fill_marks import FillMarks
 from engine.venues.binance.funding import (
     FUNDING_FEE,
     INCOME_PATH,
+    PAYMENTS_OVERLAP_MS,
     ROWS_MAX,
     FundingWatch,
     IncomeView,
@@ -58,7 +59,7 @@ ATTEMPTS_MAX: Final = 8
 RETRY_PAUSE_S: Final = 0.02
 FILLS_PAGE: Final = 1_000  # most the venue gives at once
 PAGES_MAX: Final = 50
-OVERLAP_MS: Final = 60_000  # fills are asked for again over this span; known ones change nothing
+OVERLAP_MS: Final = 120_000  # fills are asked for again over this span; known ones change nothing
 # The same between two attempts at one picture. A fill that the venue shows later than this after a
 # newer one is missing in it: two fetches must show one difference, and the next looks back whole.
 AGAIN_MS: Final = 2_000
@@ -189,7 +190,7 @@ class AccountFetcher:
             instrument = self._reader.instrument(row.symbol)
             if instrument is not None:
                 traded.add(instrument.instrument_index)
-        first_ms = _first_ms(since_ms, venue_ms)
+        first_ms = _first_ms(since_ms, venue_ms, OVERLAP_MS)
         fills = [
             report
             for index in sorted(traded)
@@ -197,7 +198,7 @@ class AccountFetcher:
         ]
         balances = decode_view(await ask(self._rest, "GET", BALANCES_PATH), list[BalanceView])
         self.funding.see_wallet(" ".join(row.balance for row in balances))
-        await self._look_for_payments(first_ms)
+        await self._look_for_payments(_first_ms(since_ms, venue_ms, PAYMENTS_OVERLAP_MS))
         spoiled = await self._positions() != positions or self._fill_count() != fills_before
         if spoiled:
             return None
@@ -279,8 +280,11 @@ class AccountFetcher:
             self.funding.asked()
         for view in views:
             report = funding_report(view, self._reader)
-            if report is not None:
-                self._payments[report.instrument_index, report.trade_id] = report
+            if report is None or self.applied.holds_payment(
+                report.instrument_index, report.trade_id
+            ):
+                continue
+            self._payments[report.instrument_index, report.trade_id] = report
 
     async def fetch_order_fills(self, symbol: str, venue_order_id: int) -> list[Report]:
         """Return the fills of one order.
@@ -313,8 +317,8 @@ class AccountFetcher:
         return order.clientOrderId
 
 
-def _first_ms(since_ms: int, venue_ms: int) -> int:
-    return max(since_ms - OVERLAP_MS, venue_ms - WINDOW_MS, 0)
+def _first_ms(since_ms: int, venue_ms: int, overlap_ms: int) -> int:
+    return max(since_ms - overlap_ms, venue_ms - WINDOW_MS, 0)
 
 
 async def fill_pages(rest: BinanceRest, symbol: str, which: Params) -> list[FillView]:

@@ -26,6 +26,9 @@ LOOK_AGAIN_NS: Final = 600_000_000_000  # a request weighs 30, and funding comes
 ASKS_MAX: Final = 10  # in ASKS_SPAN_NS because the wallet changed, which trading does too
 ASKS_SPAN_NS: Final = 60_000_000_000
 ROWS_MAX: Final = 1_000
+# Payments are asked for again over this span: of one made while the venue's clock was set back the
+# stamp lies before the last look. `engine.domain.trade_ids` knows those of a longer one.
+PAYMENTS_OVERLAP_MS: Final = 3_600_000
 ID_MASK: Final = (1 << 48) - 1  # what the kernel keeps of a transaction id
 
 

@@ -8,6 +8,7 @@ from engine.domain.fold import SETTLED_KEPT_MAX, TRADES_KEPT_MAX, Fold
 from engine.domain.limits import RiskLimits
 from engine.domain.records import EVENT_DTYPE
 from engine.domain.risk_reasons import RiskReason
+from engine.domain.trade_ids import KIND_FUNDING
 from engine.domain.words import FetchState, Tally, Word
 from tests.desk_rig import (
     ASK,
@@ -163,6 +164,25 @@ def test_funding_known_before_the_restart_is_known_after_it() -> None:
     second = restarted(first)
     second.report(T.FUNDING, instrument_index=0, trade_id=9, funding_e8=-40)
     assert second.word(Word.FUNDING_E8) == -40
+
+
+def test_funding_is_known_however_many_fills_followed_it() -> None:
+    """It is asked for again over an hour: booked once more it would be money that never came."""
+    rig = DeskRig(trades_max=4)
+    rig.connect()
+    rig.report(T.FUNDING, instrument_index=0, trade_id=9, funding_e8=-40)
+    for trade_id in range(20, 30):
+        rig.report(T.FILL, side=1, trade_id=trade_id, last_qty_lots=1, last_price_ticks=ASK)
+    rig.report(T.FUNDING, instrument_index=0, trade_id=9, funding_e8=-40)
+    assert rig.word(Word.FUNDING_E8) == -40
+    fold = Fold()
+    events = np.zeros(TRADES_KEPT_MAX + 6, dtype=EVENT_DTYPE)
+    events["event_type"], events["flags"], events["last_qty_lots"] = T.FILL, 4, 1
+    events["trade_id"] = np.arange(1, len(events) + 1)
+    events["event_type"][0], events["trade_id"][0] = T.FUNDING, 9
+    fold.add(events)
+    applied = of_type(fold.restore_records(), T.RESTORE_ORDER)
+    assert applied[applied["reason"] == KIND_FUNDING]["trade_id"].tolist() == [9]
 
 
 def test_forgotten_trade_ids_leave_a_floor() -> None:

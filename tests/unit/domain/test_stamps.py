@@ -48,6 +48,7 @@ def rig() -> DeskRig:
         (0.125, 80, 10, None),  # a tape played slowly
         (0.125, 80, -50, -60),
         (1_000, 10, 20, None),  # and one played as fast as it can be
+        (2, 10, -50, -70),  # it went 20 s and was set back by 70 (chaos seed 24501)
     ],
 )
 def test_only_a_clock_that_was_set_back_bounds(

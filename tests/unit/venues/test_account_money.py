@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -36,12 +37,17 @@ def calm(exchange: Exchange) -> Iterator[None]:
     exchange.fault(kind="clear")
 
 
-async def fetched(side: OrderSide, request_id: int) -> list[Report]:
+async def fetched(side: OrderSide, request_id: int, **words: int) -> list[Report]:
     """Fetch the account and return what was told of it; not what the stream said meanwhile."""
     first = len(side.reports)
-    side.orders.submit(side.command(EventType.COMMAND_FETCH, request_id=request_id))
+    side.orders.submit(side.command(EventType.COMMAND_FETCH, request_id=request_id, **words))
     await side.wait(EventType.FETCH_END, first=first)
     return [row for row in side.reports[first:] if row.request_id == request_id]
+
+
+def has_events(side: OrderSide, count: int) -> bool:
+    """Return whether the stream told of so many payments; it says no number of them."""
+    return sum(not row.trade_id for row in side.of_type(EventType.FUNDING)) >= count
 
 
 def test_funding_is_booked_from_income_rows_per_instrument_under_their_numbers(
@@ -71,6 +77,32 @@ def test_funding_is_booked_from_income_rows_per_instrument_under_their_numbers(
             assert EventType.FUNDING not in kinds, "asked for again without a reason"
 
     asyncio.run(scenario())
+
+
+def test_a_payment_stamped_long_before_the_last_look_is_told_once() -> None:
+    """The venue's clock was set back for a moment in which nobody looked at it."""
+
+    async def scenario(exchange: Exchange) -> None:
+        async with open_order_side(exchange) as side:
+            side.new_order(Side.BUY, enough_lots(side))
+            await side.wait(EventType.FILL)
+            await fetched(side, 1)
+            for request_id, offset_ms in ((2, 600_000), (3, 0)):
+                exchange.fault(kind="time_offset", offset_ms=-offset_ms)
+                exchange.fault(kind="funding", account="practice", rate_ppm=700)
+                exchange.fault(kind="time_offset", offset_ms=offset_ms)
+                heard = partial(has_events, side, request_id - 1)
+                await side.wait_until(heard, "no event")  # one that comes later is a reason to ask
+                rows = [row for row in exchange.ledger()["income"] if row["incomeType"] == FUNDING]
+                since_ms = side.orders.context.rest.clock.now_ms()
+                assert rows[-1]["time"] <= since_ms - offset_ms
+                since = {"since_venue_time_ns": since_ms * 1_000_000}
+                told = await fetched(side, request_id, **since)
+                paid = [row.trade_id for row in told if row.event_type == EventType.FUNDING]
+                assert paid == [rows[-1]["tranId"]]
+
+    with quoted_exchange(1) as alone:  # its minutes and weights are of its clock
+        asyncio.run(scenario(alone))
 
 
 def test_a_trade_by_hand_is_told_with_how_its_order_ended(exchange: Exchange) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.domain.codes import EventType, OrderStatus, Role
 from engine.domain.fold import Fold
 from engine.domain.records import EVENT_DTYPE
-from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING
+from engine.domain.trade_ids import KIND_FILL, KIND_FUNDING, PAYMENTS_MAX
 from engine.venues import order_records
 from engine.venues.order_records import (
     AppliedTrades,
@@ -189,5 +189,26 @@ def test_what_a_journal_folds_to_holds_every_fill_it_applied() -> None:
     assert not applied.holds(1, 9_001 + 3)
 
 
-def test_the_kind_of_a_fill_is_the_kernels() -> None:
-    assert order_records.KIND_FILL == KIND_FILL
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.booleans())))
+def test_a_payment_is_held_once_told_or_restored(told: list[tuple[int, int, bool]]) -> None:
+    applied = AppliedTrades()
+    for index, number, is_restored in told:
+        if is_restored:
+            kind = EventType.RESTORE_ORDER
+            applied.learn(restore_record(kind, index, number, reason=KIND_FUNDING))
+        else:  # the stream tells of one without its number
+            applied.tell(Report(EventType.FUNDING, index, trade_id=number), epoch_low=7)
+    held = {(i, n) for i in range(3) for n in range(10) if applied.holds_payment(i, n)}
+    assert held == {(index, number) for index, number, _ in told if number}
+
+
+def test_the_oldest_payments_are_forgotten() -> None:
+    applied = AppliedTrades()
+    for number in range(1, PAYMENTS_MAX + 2):
+        applied.tell(Report(EventType.FUNDING, 0, trade_id=number), epoch_low=7)
+    assert [applied.holds_payment(0, number) for number in (1, 2)] == [False, True]
+
+
+def test_the_kinds_of_trades_are_the_kernels() -> None:
+    ours = (order_records.KIND_FILL, order_records.KIND_FUNDING, order_records.PAYMENTS_MAX)
+    assert ours == (KIND_FILL, KIND_FUNDING, PAYMENTS_MAX)
