@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from engine.cli_help import GROUPS
+from engine.config_load import ENVIRONMENT
 from engine.processes.alerts import KINDS, Severity
 from engine.processes.role_counters import PAGES, exposed
 from tests.architecture.tree import ROOT, text
@@ -148,8 +149,17 @@ def test_compose_drains_keeps_secrets_out_and_stays_on_this_host() -> None:
                 assert re.fullmatch(r"\$\{[A-Z_]+:\?.+\}", entry), name
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            if source.startswith("./") and not source.endswith("/token"):
+            if source.startswith("./"):
                 assert (Path("deploy") / source).name in {path.name for path in watched()}
+
+
+def test_compose_gives_the_engine_every_variable_there_is() -> None:
+    """Once neither venue, keys, switches, limits nor alerts reached it."""
+    engine = yaml.safe_load(text(Path("deploy/compose.yaml")))["services"]["aegis"]
+    given = engine["environment"]
+    ours = {"PORT", "DATABASE_URL", "AEGIS_HOME"}  # of the file itself, and of the image
+    for name in set(ENVIRONMENT) - ours:
+        assert re.fullmatch(rf"\$\{{{name}:[-?].*\}}", given[name]), name
 
 
 def watched() -> list[Path]:
@@ -159,3 +169,9 @@ def watched() -> list[Path]:
 def test_prometheus_reads_with_a_token_from_a_file() -> None:
     (job,) = yaml.safe_load(text(WATCH / "prometheus.yaml"))["scrape_configs"]
     assert set(job["authorization"]) == {"type", "credentials_file"}
+    # In a folder that is there before the token: a file mounted too early becomes a folder itself.
+    assert job["authorization"]["credentials_file"] == "/etc/prometheus/secret/token"
+    services = yaml.safe_load(text(Path("deploy/compose.yaml")))["services"]
+    assert "./watch/secret:/etc/prometheus/secret:ro" in services["prometheus"]["volumes"]
+    ignored = text(WATCH / "secret/.gitignore").split()
+    assert ignored == ["*", "!.gitignore"], "the token is nobody else's"
