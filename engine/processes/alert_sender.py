@@ -2,8 +2,9 @@
 
         events, alarms -> offer() -> bounded queue -> thread: AlertBook -> apprise -> people
 
-A full queue drops and counts. What cannot be delivered is tried ATTEMPTS times with growing pauses,
-then counted and logged; an address is never logged, it holds the password of its service.
+A full queue drops and counts, and the log says how many. What cannot be delivered is tried ATTEMPTS
+times with growing pauses, then counted and logged; an address is never logged, it holds the
+password of its service.
 """
 
 from __future__ import annotations
@@ -137,10 +138,14 @@ class AlertSender:
         except AlertError as error:
             self._warn("ALERTS_OFF", error=str(error))
             return
+        told_count = 0
         while True:
             is_last = self._stopping.is_set() and self._waiting.empty()
             for message in self._next():
                 self._deliver(outlet, message)
+            if self.dropped_count > told_count:
+                self._warn("ALERTS_DROPPED", count=self.dropped_count - told_count)
+                told_count = self.dropped_count
             if is_last:
                 return
 

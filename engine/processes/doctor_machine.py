@@ -53,7 +53,13 @@ def _machine() -> list[Finding]:
             fatal=True,
         ),
         Finding("clock", source == "tsc", source, "time stamps cost a system call on this host"),
-        Finding("python", sys.version_info >= (3, 11), sys.version.split()[0], fatal=True),
+        Finding(
+            "python",
+            sys.version_info >= (3, 11),
+            sys.version.split()[0],
+            "install Python 3.11, 3.12 or 3.13, then `make setup`",
+            fatal=True,
+        ),
     ]
 
 

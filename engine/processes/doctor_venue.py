@@ -31,6 +31,7 @@ from engine.venues.binance.rest import RECV_WINDOW_MS, BinanceRest
 from engine.venues.venue import ClockError, CredentialError, VenueError
 
 VENUE_TIMEOUT_S: Final = 5.0
+VENUE_REMEDY: Final = "runbook, `Its market data is not there`; the engine waits and asks again"
 ACCOUNT_PATH: Final = "/fapi/v2/account"
 CLOCK_SAMPLES: Final = 3
 OFFSET_WARN_MS: Final = 250
@@ -61,12 +62,12 @@ def look_at_venue(config: Config) -> list[Finding]:
     except (OSError, http.client.HTTPException) as error:
         as_socket = error if isinstance(error, OSError) else OSError(str(error))
         said = str(socket_error(endpoint.host, endpoint.port, as_socket))
-        return [Finding("venue", good=False, found=said, remedy="the engine waits until it is")]
+        return [Finding("venue", good=False, found=said, remedy=VENUE_REMEDY)]
     finally:
         connection.close()
     said = sentence(status, float(wait) if wait.isdecimal() else RETRY_AFTER_S)
     found = said or f"{endpoint.host} answers with HTTP {status}"
-    return [Finding("venue", good=status == http.client.OK, found=found)]
+    return [Finding("venue", status == http.client.OK, found, VENUE_REMEDY)]
 
 
 def look_at_account(config: Config) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import json
 import os
@@ -30,6 +31,7 @@ from engine.store.database import migrate
 from engine.store.session import SessionDocument, write_document
 from engine.store.sqlite import SqliteDatabase
 from native_ext import _native
+from tests.architecture.tree import ROOT
 
 STATE = "binance-main-live"
 INSTANCE = f"d{os.getpid()}"  # no engine of another test
@@ -226,3 +228,17 @@ def test_of_practice_runs_only_the_newest_is_looked_at(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         os.utime(folder, ns=(number, number))
     assert found_in(tmp_path)["last run"].found.startswith("practice-run-2-paper")
+
+
+def test_whatever_may_not_be_good_has_a_remedy() -> None:
+    bare = []
+    for path in sorted((ROOT / "engine/processes").glob("doctor*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "Finding"):
+                continue
+            given = {word.arg: word.value for word in node.keywords}
+            good = given.get("good", node.args[1] if len(node.args) > 1 else None)
+            is_good = isinstance(good, ast.Constant) and good.value is True
+            if not is_good and len(node.args) < 4 and "remedy" not in given:
+                bare.append(f"{path.name}:{node.lineno}")
+    assert bare == []

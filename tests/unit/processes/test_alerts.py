@@ -221,10 +221,14 @@ def test_a_message_is_tried_a_bounded_number_of_times(
 
 
 def test_a_full_queue_drops_and_counts_and_never_waits() -> None:
-    sender = AlertSender(rules(), Outlet, Log())  # nobody drains it: it was not started
+    log = Log()
+    sender = AlertSender(rules(), Outlet, log)  # nobody drains it: it was not started
     for _ in range(alert_sender.WAITING_MAX + 7):
         sender.offer("disk", "")
     assert sender.dropped_count == 7
+    sender.start()
+    assert sender.stop(10)
+    assert log.lines == [("ALERTS_DROPPED", {"count": 7})], "once, and not for ever"
 
 
 def test_what_waits_is_sent_before_the_end() -> None:
