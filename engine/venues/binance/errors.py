@@ -31,7 +31,7 @@ from engine.venues.venue import (
 # proves. A code that is not listed, of an answer that is a refusal, is a refusal for good.
 ROWS: Final[tuple[tuple[type[VenueError], tuple[int, ...]], ...]] = (
     # It may have been executed: query by the client id, never send again.
-    (OutcomeUnknownError, (-1006, -1007)),
+    (OutcomeUnknownError, (-1000, -1006, -1007)),
     # Certainly not executed; may be sent again, after a query.
     (NotExecutedError, (-1001, -1008, -1016)),
     (RateLimitError, (-1003, -1015)),
@@ -79,7 +79,8 @@ KIND_OF: Final[Mapping[int, type[VenueError]]] = {
     code: kind for kind, codes in ROWS for code in codes
 }
 REFUSED: Final = 400  # as an order alone is refused
-UNKNOWN_STATUS = frozenset({408, 500, 502, 504})
+TIMED_OUT = 408
+FAULT = 500  # and above, of the venue or a gateway: a code nobody knows proves nothing
 RATE_STATUS = frozenset({418, 429})
 RETRY_AFTER_S = 30.0  # when the venue does not say
 # The one 503 that says for certain that nothing was executed, besides the codes above. Any other, a
@@ -137,7 +138,7 @@ def _kind(response: Response, refusal: _Refusal) -> type[VenueError]:
     if response.status == 503:
         is_certain = refusal.msg.startswith(NOT_EXECUTED_503)
         return NotExecutedError if is_certain else OutcomeUnknownError
-    if response.status in UNKNOWN_STATUS:
+    if response.status == TIMED_OUT or response.status >= FAULT:
         return OutcomeUnknownError
     if code == 0 and response.status != 403:
         return OutcomeUnknownError  # an answer we cannot read proves nothing
