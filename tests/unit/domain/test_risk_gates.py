@@ -344,12 +344,17 @@ def test_open_orders_count_as_if_they_had_filled() -> None:
     rig.order(1, 5)
 
 
-def test_foreign_orders_count_into_the_position() -> None:
+def test_a_quantity_exactly_at_its_limit_passes() -> None:
+    connected(limited(order_qty_max=0.010, position_qty_max=0.010)).order(1, 10)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_foreign_orders_count_into_the_position(side: int) -> None:
     rig = connected(limited(position_qty_max=0.025))
     rig.control(T.CONTROL_RECONCILE)
-    foreign = make_event(T.VENUE_ORDER, side=1, qty_lots=20, order_status=2, venue_order_id=5)
+    foreign = make_event(T.VENUE_ORDER, side=side, qty_lots=20, order_status=2, venue_order_id=5)
     rig.fetch(extra=[foreign])
-    assert reasons_of(int(rig.propose(1, 10)[1]["refusal_mask"])) == (R.POSITION_QTY,)
+    assert reasons_of(int(rig.propose(side, 10)[1]["refusal_mask"])) == (R.POSITION_QTY,)
 
 
 def test_unsupported_channels_block_nothing() -> None:
