@@ -109,5 +109,6 @@ def _compiled(function: Function, **options: bool) -> Function:
     from numba import njit
 
     compiler: Any = njit  # its stub does not know every option
-    compiled: Any = compiler(cache=True, nogil=True, error_model="numpy", **options)(function)
+    declared = compiler(cache=compilation.is_kept(), nogil=True, error_model="numpy", **options)
+    compiled: Any = declared(function)
     return cast("Function", compiled)

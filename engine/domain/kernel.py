@@ -16,8 +16,10 @@ the callee and of all it calls (measured: 271 kernels in 132 s of CPU with, in 8
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -36,7 +38,7 @@ Integers = NDArray[np.int64]
 Numbers = Floats | Integers  # of a kernel compiled for both
 Bytes = NDArray[np.uint8]
 
-_OPTIONS: Final = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+_OPTIONS: Final = {"nogil": True, "error_model": "numpy", "_nrt": False}
 _INNER: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _plain = False
 
@@ -44,10 +46,18 @@ _plain = False
 def leave_plain() -> None:
     """Declare kernels without compiling them, in a process that runs machine code made earlier.
 
-    Numba is not imported then; `ringbuffer.compilation` does the same for the rings' kernels.
+    Or none. Numba is not imported then; `ringbuffer.compilation` does the same for the rings'.
     """
     global _plain  # noqa: PLW0603  like Numba's own settings: read when a kernel is declared
     _plain = True
+
+
+def is_kept() -> bool:
+    """Return whether what is compiled has a place to be kept in (`ringbuffer.compilation`)."""
+    from numba import config
+
+    chosen = bool(config.CACHE_DIR)  # type: ignore[attr-defined]  # set at run time
+    return chosen or os.access(Path(__file__).parent, os.W_OK)
 
 
 def entry(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
@@ -95,17 +105,22 @@ def _declare(
 ) -> Callable[Parameters, Answer]:
     if _plain:
         return function
-    from numba import njit
+    from numba import config, njit
+
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]  # set at run time
+        return function
 
     from engine.domain import array_tuples, kernel_compiler
 
     array_tuples.install()
     kernel_compiler.install()
     compiler: Any = njit  # its stub leaves some options out
-    numbas = {**_OPTIONS, "pipeline_class": kernel_compiler.KernelCompiler}
+    numbas = {
+        **_OPTIONS,
+        "cache": is_kept(),
+        "pipeline_class": kernel_compiler.KernelCompiler,
+    }
     open_: Any = compiler(**numbas)(function)
-    if not hasattr(open_, "get_call_template"):  # NUMBA_DISABLE_JIT
-        return function
 
     @cache
     def inner() -> Any:  # noqa: ANN401
@@ -118,7 +133,8 @@ def _declare(
     open_.inner = inner
     open_.get_call_template = resolve
     open_.get_overload = lambda signature: inner().get_overload(signature)
-    kernel_compiler.keep_apart(open_)
+    if numbas["cache"]:
+        kernel_compiler.keep_apart(open_)
     return cast("Callable[Parameters, Answer]", open_)
 
 

@@ -312,6 +312,9 @@ class EngineRun:
         return not problems
 
     def _summarise(self) -> dict[str, Any]:
+        from engine.domain import kernel
+
+        kernel.leave_plain()  # the summary folds what kernels said: none runs in this process
         from engine.processes.summary import summarise, table
 
         since = self._playing_since or (0.0 if self._holds_market() else time.monotonic())

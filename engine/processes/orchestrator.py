@@ -17,6 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.domain.codes import TradingState
+from engine.domain.kernel import leave_plain
 from engine.processes import runner, segments
 from engine.processes.control import RolePage, RoleState, RoleWord
 from engine.processes.guard import GuardReason, TradingGuard
@@ -249,4 +250,5 @@ def run(context: RoleContext) -> None:
 
 
 if __name__ == "__main__":
+    leave_plain()  # it folds what kernels said, and runs none
     runner.main(RolePage.ORCHESTRATOR, run)
