@@ -21,7 +21,7 @@ from engine.domain.strategy_table import EVERY_STRATEGY
 from engine.domain.words import Word
 from tests.bracket_rig import bracket_rows
 from tests.builders import make_instruments
-from tests.desk_rig import ASK, BID, E8, GENEROUS, MS, DeskRig, S, make_event, of_type, types
+from tests.desk_rig import ASK, BID, E8, GENEROUS, MS, DeskRig, S, of_type, types
 
 R = RiskReason
 T = EventType
@@ -332,29 +332,6 @@ def test_market_orders_keep_the_venues_market_step() -> None:
     rig = with_filters(market_step_lots=5)
     assert reasons_of(int(rig.propose(1, 12)[1]["refusal_mask"])) == (R.FILTER_QTY,)
     rig.order(1, 15)
-
-
-def test_open_orders_count_as_if_they_had_filled() -> None:
-    rig = connected(limited(position_qty_max=0.025))
-    rig.order(1, 10)
-    rig.order(1, 10)
-    mask = int(rig.propose(1, 10)[1]["refusal_mask"])
-    assert reasons_of(mask) == (R.POSITION_QTY,)
-    rig.order(-1, 20, s=1)
-    rig.order(1, 5)
-
-
-def test_a_quantity_exactly_at_its_limit_passes() -> None:
-    connected(limited(order_qty_max=0.010, position_qty_max=0.010)).order(1, 10)
-
-
-@pytest.mark.parametrize("side", [1, -1])
-def test_foreign_orders_count_into_the_position(side: int) -> None:
-    rig = connected(limited(position_qty_max=0.025))
-    rig.control(T.CONTROL_RECONCILE)
-    foreign = make_event(T.VENUE_ORDER, side=side, qty_lots=20, order_status=2, venue_order_id=5)
-    rig.fetch(extra=[foreign])
-    assert reasons_of(int(rig.propose(side, 10)[1]["refusal_mask"])) == (R.POSITION_QTY,)
 
 
 def test_unsupported_channels_block_nothing() -> None:
