@@ -83,6 +83,6 @@ class Door:
                 self._reserved.close()
                 self._reserved = None
             if self._server is not None:
+                # Not waited for: from Python 3.12 on that is until who came meanwhile has gone.
                 self._server.close()
-                await self._server.wait_closed()
                 self._server = None

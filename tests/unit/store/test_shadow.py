@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,13 @@ def test_an_entry_keeps_what_it_was_thought_to_bring(graded: Callable[..., list[
     assert {unknown[name] for name in thought} == {None}
 
 
-def test_grading_goes_on_where_the_market_ended(tmp_path: Path) -> None:
-    database = SqliteDatabase(None)
+@pytest.fixture
+def database() -> Iterator[SqliteDatabase]:
+    with closing(SqliteDatabase(None)) as opened:
+        yield opened
+
+
+def test_grading_goes_on_where_the_market_ended(tmp_path: Path, database: SqliteDatabase) -> None:
     directory = write_session(tmp_path / KEY, decision(cause_sequence=1, **at(0)))
     document = read_document(directory)
     write_market(directory, quotes((0, 100, 100), (30, 110, 110)))
@@ -283,8 +289,9 @@ def test_a_window_holds_one_instruments_records_and_bars_apart(tmp_path: Path) -
     assert (window.bars["sequence"] - 1).tolist() == [4]
 
 
-def test_plans_are_whole_rows_of_the_strategy_table(tmp_path: Path) -> None:
-    database = SqliteDatabase(None)
+def test_plans_are_whole_rows_of_the_strategy_table(
+    tmp_path: Path, database: SqliteDatabase
+) -> None:
     migrate(database, 0)
     directory = write_session(tmp_path / KEY, decision())
     project_all(database, tmp_path / KEY)
