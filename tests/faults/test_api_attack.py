@@ -417,9 +417,9 @@ def test_a_thousand_connections_are_answered_or_closed(target: Target) -> None:
             for client in clients:
                 client.drip_until_closed(time.monotonic() + 60)
         for _ in range(300):
-            client = socket.create_connection(("127.0.0.1", target.port))
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            client.close()  # a reset
+            knock = socket.create_connection(("127.0.0.1", target.port))
+            knock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            knock.close()  # a reset
 
 
 def test_readers_that_do_not_read_take_no_more_than_their_share(target: Target) -> None:
