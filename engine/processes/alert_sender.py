@@ -2,9 +2,9 @@
 
         events, alarms -> offer() -> bounded queue -> thread: AlertBook -> apprise -> people
 
-A full queue drops and counts, and the log says how many. What cannot be delivered is tried ATTEMPTS
-times with growing pauses, then counted and logged; an address is never logged, it holds the
-password of its service.
+A full queue drops and counts, and the log says how many; its last places are kept for what is
+critical, and for operators' answers. What cannot be delivered is tried ATTEMPTS times with growing
+pauses, then counted and logged; an address is never logged, it holds the password of its service.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from engine.extras import install
 from engine.processes.alerts import KINDS, NS_PER_S, AlertBook, Message, Rules, Severity
 
 WAITING_MAX: Final = 256
+GRAVE_PLACES: Final = 64  # of them, for what is critical
 POLL_S: Final = 0.5
 ATTEMPTS: Final = 3
 PAUSE_FIRST_S: Final = 1.0  # doubles
@@ -127,10 +129,13 @@ class AlertSender:
         return not self._thread.is_alive()
 
     def _put(self, offered: Offered) -> None:
-        try:
-            self._waiting.put_nowait(offered)
-        except queue.Full:
-            self.dropped_count += 1
+        is_grave = not offered.kind or KINDS[offered.kind] is Severity.CRITICAL
+        room = WAITING_MAX if is_grave else WAITING_MAX - GRAVE_PLACES
+        with suppress(queue.Full):
+            if self._waiting.qsize() < room:
+                self._waiting.put_nowait(offered)
+                return
+        self.dropped_count += 1
 
     def _run(self) -> None:
         try:

@@ -223,12 +223,18 @@ def test_a_message_is_tried_a_bounded_number_of_times(
 def test_a_full_queue_drops_and_counts_and_never_waits() -> None:
     log = Log()
     sender = AlertSender(rules(), Outlet, log)  # nobody drains it: it was not started
-    for _ in range(alert_sender.WAITING_MAX + 7):
-        sender.offer("disk", "")
+    for _ in range(alert_sender.WAITING_MAX - alert_sender.GRAVE_PLACES + 7):
+        sender.offer("foreign_fill", "")
     assert sender.dropped_count == 7
+    for _ in range(alert_sender.GRAVE_PLACES):
+        sender.offer("stopped", "what is critical has room still")
+    assert sender.dropped_count == 7
+    sender.offer("stopped", "until all of it is taken")
+    sender.answered()
+    assert sender.dropped_count == 9
     sender.start()
     assert sender.stop(10)
-    assert log.lines == [("ALERTS_DROPPED", {"count": 7})], "once, and not for ever"
+    assert log.lines == [("ALERTS_DROPPED", {"count": 9})], "once, and not for ever"
 
 
 def test_what_waits_is_sent_before_the_end() -> None:
