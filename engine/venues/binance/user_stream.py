@@ -90,10 +90,10 @@ class UserStream:
             if isinstance(error, RateLimitError):
                 self.attempts.pause(error.retry_after_s)
             return error
-        self.connected.set()
-        self._on_connected()
         renewal = asyncio.create_task(self._renew(key, transport))
         try:
+            self.connected.set()
+            self._on_connected()  # raises where the kernel takes no report any more
             await transport.wait_disconnected()
         finally:
             renewal.cancel()

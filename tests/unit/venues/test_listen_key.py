@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 
 import pytest
+from picows import WSListener, WSTransport
 
 from engine.domain.codes import EventType, Side
-from engine.venues.binance import user_stream
+from engine.venues.binance import text_listener, user_stream
+from ringbuffer.errors import InvariantError
 from tests.order_side import Exchange, Json, OrderSide, open_order_side, quoted_exchange
 from tests.unit.venues.test_orders_on_exchange import enough_lots
 
@@ -106,5 +108,33 @@ def test_renewals_that_succeed_leave_the_stream_alone(
                 await until_used_up(exchange, int(late["id"]))
             assert not side.of_type(EventType.VENUE_DISCONNECTED)
             await check_alive(side, len(side.reports))
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_of_which_nobody_takes_the_news_is_closed(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket stayed open where the kernel had no room for the report that it is up."""
+    opened: list[WSTransport] = []
+    close = text_listener.close_if_abandoned
+
+    async def kept(connecting: Coroutine[None, None, tuple[WSTransport, WSListener]]) -> Json:
+        opened.append(await close(connecting))
+        return opened[-1]
+
+    def refuse() -> None:
+        raise InvariantError("the kernel takes none")
+
+    monkeypatch.setattr(user_stream, "close_if_abandoned", kept)
+
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            stream = side.orders._stream
+            monkeypatch.setattr(stream, "_on_connected", refuse)
+            with pytest.raises(InvariantError, match="takes none"):
+                await stream._one_connection()
+            async with asyncio.timeout(10):
+                await opened[-1].wait_disconnected()
 
     asyncio.run(scenario())
