@@ -89,11 +89,12 @@ static void batch_produce(struct aegis_ring *ring, int64_t end, int64_t batch) {
     while (ring->next < end) {
         int64_t n = batch < end - ring->next ? batch : end - ring->next;
         int64_t first = claim_or_wait(ring, n);
+        const struct aegis_ring own = *ring; /* a payload word could alias the handle's */
         for (int64_t i = first; i < first + n; i++) {
-            int64_t *words = aegis_ring_begin(ring, i);
+            int64_t *words = aegis_ring_begin(&own, i);
             for (int word = 0; word < WORDS; word++)
                 words[word] = i + word;
-            aegis_ring_commit(ring, i);
+            aegis_ring_commit(&own, i);
         }
         aegis_ring_publish(ring);
     }
