@@ -1,7 +1,7 @@
 """`AEGIS_HOME/trade_audit_log.jsonl`: the audit trail of every account of this home, as it happens.
 
 One line per row of `engine.store.audit`, written whole and appended, so engines of several accounts
-share the file. What a killed orchestrator did not write is written by the next one of its account:
+share the file. What killed orchestrators did not write is written by the next one of the account:
 the file itself says which row of a session was its last. Rotated by size; the journal holds it all.
 """
 
@@ -26,6 +26,7 @@ from engine.store.trade_log import FILE_NAME
 
 FILE_BYTES_MAX: Final = 64 << 20
 FILES_KEPT: Final = 16  # rotated ones, beside the one being written
+LEFT_MAX: Final = 16  # sessions killed in a row whose rows are looked after
 EVENTS_MAX: Final = 512  # of the journal in one piece: the role's pulse waits for it
 NS_PER_S: Final = 1_000_000_000
 _MODE: Final = 0o600
@@ -46,7 +47,7 @@ class AuditLog:
     """Appends what one session's journal says to the file."""
 
     def __init__(self, home: Path, directory: Path, document: SessionDocument) -> None:
-        """Find what the account's last session left unwritten; it comes before this one's rows.
+        """Find what the account's last sessions left unwritten; it comes before this one's rows.
 
         Args:
             home: AEGIS_HOME.
@@ -59,13 +60,8 @@ class AuditLog:
         """
         self._path = home / FILE_NAME
         self._end_line()
-        left = [
-            SessionRows(other, earlier, self._last(earlier), EVENTS_MAX)
-            for other, earlier in sessions(directory.parents[1])[-2:]
-            if other != directory and earlier.ended_realtime_ns == 0
-        ]
         ours = SessionRows(directory, document, self._last(document), EVENTS_MAX)
-        self._sessions = deque([*left, ours])
+        self._sessions = deque([*self._left(directory), ours])
 
     def poll(self) -> bool:
         """Append the rows of the next piece of journal; return whether there may be more now.
@@ -78,8 +74,25 @@ class AuditLog:
             return True
         if len(self._sessions) == 1:
             return False
-        self._sessions.popleft()  # what the account's last session left is written
+        self._sessions.popleft()  # what an earlier session left is written
         return True
+
+    def _left(self, directory: Path) -> list[SessionRows]:
+        """Return the killed sessions before this one whose rows may be missing, oldest first.
+
+        Sessions are written in order: one that ended in order, and one that the file knows a row
+        of, has nothing unwritten before it.
+        """
+        left: list[SessionRows] = []
+        known = [pair for pair in sessions(directory.parents[1]) if pair[0] != directory]
+        for other, earlier in known[: -LEFT_MAX - 1 : -1]:
+            if earlier.ended_realtime_ns:
+                break
+            last = self._last(earlier)
+            left.insert(0, SessionRows(other, earlier, last, EVENTS_MAX))
+            if last >= 0:
+                break
+        return left
 
     def _append(self, lines: list[bytes]) -> int:
         """Append lines; return how many of them stand whole in the file."""

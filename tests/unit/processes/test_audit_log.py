@@ -88,6 +88,21 @@ def test_what_a_killed_engine_left_is_written_by_the_next(tmp_path: Path) -> Non
     assert trades(tmp_path) == [(FIRST, 1), (FIRST, 2), (SECOND, 3)]
 
 
+def test_what_engines_killed_in_a_row_left_is_written_by_the_one_that_lives(tmp_path: Path) -> None:
+    """A crash loop: the second of them is killed before it has written what the first one left."""
+    state = state_of(tmp_path)
+    names = [f"2026010{day}t000000-{day}" for day in (1, 2, 3)]
+    killed = write_session(state, fill(1, 1, 1), session_id=names[0])
+    write_all(open_log(tmp_path, killed))
+    more(killed, fill(1, 2, 1))
+    open_log(tmp_path, write_session(state, fill(1, 3, 1), session_id=names[1], epoch=2))
+    last = write_session(state, fill(1, 4, 1), session_id=names[2], epoch=3)
+    write_all(open_log(tmp_path, last))
+    assert trades(tmp_path) == [
+        (names[0], 1), (names[0], 2), (names[1], 3), (names[2], 4),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("cut", [1, 40, 200])
 def test_a_line_that_was_cut_is_ended_and_written_again(tmp_path: Path, cut: int) -> None:
     directory = write_session(state_of(tmp_path), fill(1, 1, 1), fill(1, 2, 1))
