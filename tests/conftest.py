@@ -70,13 +70,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep every quick test and, with `--slow-sample=N`, N slow ones spread over the suite."""
+    """Keep every quick test; with `--slow-sample=N` N slow ones over the suite, and the sampled."""
     count = config.getoption("--slow-sample")
     if count <= 0:
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
     step = max(1, -(-len(slow) // count))
-    dropped = set(slow) - set(slow[::step])
+    always = {item for item in slow if item.get_closest_marker("sampled")}
+    dropped = set(slow) - set(slow[::step]) - always
     config.hook.pytest_deselected(items=[item for item in items if item in dropped])
     items[:] = [item for item in items if item not in dropped]
 

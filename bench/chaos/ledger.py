@@ -53,10 +53,12 @@ def summed_up(rows: Iterable[Row]) -> str:
     shares = ", ".join(f"{name} {total / len(kept):.1f}" for name, total in phases.items())
     seconds = sum(row["seconds"] for row in kept) / len(kept)
     broken = sorted(row["seed"] for row in kept if row["broken"])
+    idle = sum(row.get("sent") == 0 for row in kept)
     return (
         f"{len(kept)} runs, {sum(row['lives'] for row in kept)} engines, "
         f"{sum(row['orders'] or 0 for row in kept)} orders of last engines\n"
         f"{seconds:.1f} s a run: {shares}\n"
         f"acts: {', '.join(f'{kind} {count}' for kind, count in sorted(kinds.items()))}\n"
+        f"{idle} sent no order\n"
         f"{len(broken)} broke a law: {broken}"
     )

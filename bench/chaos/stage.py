@@ -52,6 +52,7 @@ class Stage:
             )
         self.lives: list[Life] = []
         self.unexpected: list[str] = []
+        self.sent_count = 0  # new orders that came to the exchange, of all lives
         self._later: list[tuple[float, Callable[[], None]]] = []
         self._actions: dict[str, Callable[[Any], None]] = {
             "position_by_hand": self._position,
@@ -87,6 +88,7 @@ class Stage:
         with self._timed("stop"):
             code = self.life.terminate()
         with self._timed("laws"):
+            self.sent_count = len(self.venue.sent())
             return [*self.unexpected, *broken_laws(self, code)]
 
     @contextmanager
@@ -301,6 +303,7 @@ def perform(plan: Plan, keep: Path | None = None) -> tuple[list[str], dict[str, 
     began = time.monotonic()
     broken: list[str] = []
     told: dict[str, Any] = {}
+    sent_count = 0
     try:
         with _disk(folder, small=plan.small_disk):
             stage = Stage(plan, folder)
@@ -311,6 +314,7 @@ def perform(plan: Plan, keep: Path | None = None) -> tuple[list[str], dict[str, 
             finally:
                 stage.clean()
             told = stage.life.summary() if stage.lives else {}
+            sent_count = stage.sent_count
             if broken and keep is not None:
                 _keep(folder, keep / str(plan.seed))
     finally:
@@ -318,7 +322,8 @@ def perform(plan: Plan, keep: Path | None = None) -> tuple[list[str], dict[str, 
     seconds = round(time.monotonic() - began, 2)
     counts = {name: told.get(name) for name in ("orders", "fills", "trading_state")}
     phases = {name: round(part, 2) for name, part in stage.seconds.items()}
-    return broken, {"seconds": seconds, "phases": phases, "lives": len(stage.lives), **counts}
+    lives = {"lives": len(stage.lives), "sent": sent_count}
+    return broken, {"seconds": seconds, "phases": phases, **lives, **counts}
 
 
 def _keep(folder: Path, kept: Path) -> None:

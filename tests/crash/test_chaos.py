@@ -104,7 +104,25 @@ PLANS: dict[str, tuple[Act, ...]] = {
 }
 
 
-@pytest.mark.parametrize("name", PLANS)
+# Of each sort one: answers lost, the account changed by others, streams that lie, kill -9.
+SHORT_SET = frozenset(
+    {
+        "requests cut under a lent connection",
+        "funding is booked as funding",
+        "a trade by hand while nobody listens",
+        "partial fill, then the user stream dies",
+    }
+)
+assert PLANS.keys() >= SHORT_SET
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.sampled] if name in SHORT_SET else [])
+        for name in PLANS
+    ],
+)
 def test_a_plan_ends_in_agreement(name: str) -> None:
     acts = PLANS[name]
     number = 900_000 + list(PLANS).index(name)
@@ -114,3 +132,4 @@ def test_a_plan_ends_in_agreement(name: str) -> None:
     broken, told = perform(plan)
     assert broken == []
     assert told["lives"] >= 1
+    assert told["sent"] > 0, "what trades nothing agrees with everything"

@@ -13,8 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SUITE = """
 import pytest
 
+SAMPLED = pytest.param(9, marks=pytest.mark.sampled)
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("number", [*range(9), SAMPLED])
 def test_slow(number): pass
 
 def test_quick(): pass
@@ -50,7 +52,7 @@ def collected(folder: Path, *options: str) -> list[str]:
     ("options", "expected"),
     [
         ([], []),
-        (["--slow-sample=3"], [0, 4, 8]),
+        (["--slow-sample=3"], [0, 4, 8, 9]),
         (["--slow-sample=99"], list(range(10))),
         (["-m", ""], list(range(10))),
     ],

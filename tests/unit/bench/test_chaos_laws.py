@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,12 @@ import pytest
 from bench.chaos import laws
 from bench.chaos.plan import Act, plan_of
 from bench.chaos.stage import Stage
+from bench.chaos.venue import ChaosVenue
 from tests.store_builders import as_bytes, event_records, open_events, write_session
 from tests.store_events import decision
 
 Books = dict[str, Any]
+LAWS = 8
 GOOD: Books = {
     "orders": [
         {
@@ -52,6 +55,16 @@ def test_good_books_break_no_law(books: Books) -> None:
 def test_an_id_that_was_sent_twice_is_found(books: Books) -> None:
     (sentence,) = laws._nothing_twice(["a1-0-1-2", "b", "a1-0-1-2"], books)
     assert "a1-0-1-2 was sent 2 times" in sentence
+
+
+def test_ids_sent_before_the_exchange_was_away_still_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    venue = ChaosVenue.__new__(ChaosVenue)
+    venue._sent = ["a"]
+    came = {"clientOrderIds": ["b", "c", "c"], "untimely": ["c"]}
+    monkeypatch.setattr(venue, "call", lambda *_: came)
+    assert venue.sent() == ["a", "b", "c"]
 
 
 def test_two_orders_of_one_name_are_found_unless_the_venue_named_them(books: Books) -> None:
@@ -100,6 +113,21 @@ def test_a_process_that_is_left_is_found(tmp_path: Path) -> None:
     life = SimpleNamespace(pids={"brain": os.getpid()})
     stage = stage_of(lives=[life], name=f"no-such-engine-{tmp_path.name}")
     assert list(laws._nothing_left(stage)) == [f"brain of a life is left as process {os.getpid()}"]
+
+
+def test_a_run_is_judged_by_every_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A law that nobody asks after finds nothing, whatever its own test says."""
+    names = [
+        name
+        for name, law in vars(laws).items()
+        if inspect.isgeneratorfunction(law) and law.__module__ == laws.__name__
+    ]
+    for name in names:
+        monkeypatch.setattr(laws, name, lambda *_, name=name: iter([name]))
+    venue = SimpleNamespace(ledger=dict, sent=list)
+    found = laws.broken_laws(stage_of(venue=venue, home=Path()), 0)
+    assert sorted(found) == sorted(names)
+    assert len(names) == LAWS
 
 
 def test_a_run_without_a_journal_is_found(tmp_path: Path, books: Books) -> None:

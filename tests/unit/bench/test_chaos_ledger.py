@@ -39,6 +39,8 @@ def test_what_is_told_names_the_seeds_that_broke_a_law() -> None:
     assert "2 runs, 4 engines" in told
     assert "4.0 s a run: start 3.0, laws 1.0" in told
     assert "1 broke a law: [2]" in told
+    assert "0 sent no order" in told, "lines of before they counted that are not judged"
+    assert "1 sent no order" in summed_up([row(1) | {"sent": 0}, row(2) | {"sent": 5}])
     assert summed_up([]) == "0 runs"
 
 
