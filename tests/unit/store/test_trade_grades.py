@@ -131,6 +131,17 @@ def test_a_stop_that_came_too_soon_and_a_regime_that_turned(graded: Graded) -> N
     assert found.is_regime_right is False
 
 
+def test_a_trade_was_closed_by_the_last_exit_within_it(graded: Graded) -> None:
+    """Not by one before, of which nothing was filled, nor by one of a later trade."""
+    mids = path_of((ENTRY_S, 8.0), (EXIT_S - ENTRY_S, 8.0), (END_S - EXIT_S, -9.0))
+    out = {"side": -1, "flags": 0}
+    before = decision(cause_sequence=90, reason=STOP, **out, **at(ENTRY_S + 5))
+    after = decision(cause_sequence=190, reason=STOP, **out, **at(EXIT_S + 20))
+    whole = trade(1, TARGET, 900)
+    (found,) = graded(mids, *whole[:4], before, *whole[4:], after)
+    assert (found.exit_rule, found.is_exit_right) == ("TAKE_PROFIT", True)
+
+
 def test_a_sale_is_judged_the_other_way_round(graded: Graded) -> None:
     mids = path_of((ENTRY_S, -8.0), (EXIT_S - ENTRY_S, -8.0), (END_S - EXIT_S, 9.0))
     (found,) = graded(mids, *trade(-1, TARGET, 900))
