@@ -109,7 +109,8 @@ static int64_t batch_consume(struct aegis_ring *ring, int64_t end, int64_t batch
         for (int64_t i = next; i < next + count; i++) {
             const int64_t *words = aegis_ring_slot(ring, i)->payload;
             for (int word = 0; word < WORDS; word++)
-                sum += words[word] - i;
+                sum += words[word];
+            sum -= WORDS * i;
         }
         if (count > 0)
             aegis_ring_advance(ring, 0, next + count);
