@@ -130,7 +130,11 @@ def restart(orders: int, fills: int) -> Pass:
         epoch = int((rig.home / STATE / "epoch").read_text("ascii"))
         asyncio.run(rest_orders(rig.venue, epoch, orders))
         began = time.monotonic()
-        return {**_awaited(rig.start(), began), "fills": float(counted)}
+        found = _awaited(rig.start(), began)
+    with suppress(ChildProcessError):  # the rig has killed it too: no child of ours is alive
+        while True:
+            os.waitpid(-1, 0)
+    return {**found, "fills": float(counted)}
 
 
 def _awaited(life: Life, began: float) -> Pass:
