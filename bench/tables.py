@@ -58,6 +58,8 @@ COLUMNS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     ),
     "control": (LATENCY,),
     "page": (("p50", "p99", "max", "count"),),
+    "order_gates": (("per_turn",),),
+    "restart": (("reconciled", "settled", "withdrawn", "fills"),),
     "durability": (("p50", "p99", "max", "count"),),
     "store_rates": (("records",), ("rows", "events")),
     "market_load": (
