@@ -62,7 +62,8 @@ iceberg shows a part, a peg stays at the touch. What is due rests at the touch f
 is taken. best has the router choose for each child: all that is left is taken, or rests, as is
 cheaper by price, fee, size, latency and health (`aegis routes`); at the end what is left is taken.
 Each child passes every gate; HALT ends a parent order, PAUSE holds it, `aegis cancel` stops it. It
-ends with the engine. No venue here hides an order: `hidden` is refused.
+ends with the engine. No venue here hides an order whole: `hidden` works as an iceberg that shows
+--display, by the router as best does, and is refused without one.
 Exit code 0: it works; 1: refused, or the engine did not answer; 2: it is no order.
 """
 
@@ -119,7 +120,7 @@ def _add_execute(add: Add) -> None:
     execute.add_argument("--limit", type=_decimal, metavar="PRICE", help="worst price (any)")
     execute.add_argument("--rate", type=number, default=0.1, help="pov: part of the volume (0.1)")
     execute.add_argument(
-        "--display", type=_decimal, metavar="QUANTITY", help="iceberg, best: what is shown"
+        "--display", type=_decimal, metavar="QUANTITY", help="iceberg, best, hidden: what is shown"
     )
     execute.add_argument("--urgency", type=number, default=3.0, help="shortfall: 0 is a TWAP (3)")
     execute.add_argument("--behind", type=int, default=0, metavar="TICKS", help="peg (0)")

@@ -286,6 +286,7 @@ class Fold:
         if kind == EventType.ORDER_REQUEST:
             order = _order_record(event)
             order["order_status"] = OrderStatus.PENDING_NEW
+            order["reason"] = event["reason"]  # a later session's audit trail says it of its fills
             known.keep(order)
             known.limits["order_sequence"] = event["order_sequence"] + 1
             known.limits["day_entry_count"] += bool(event["flags"] & EVENT_ENTRY)

@@ -1,8 +1,8 @@
 """What an earlier session knew, fed back before anything else: RESTORE_* reports into the state.
 
-    RESTORE_ORDER     an order; with trade_id > 0 instead: one id that was applied (`reason`: 1
-                      for funding, 2 for a request from outside and, in `cum_qty_lots`, the key of
-                      its order)
+    RESTORE_ORDER     an order, and in `reason` why it was sent; with trade_id > 0 instead: one id
+                      that was applied (`reason`: 1 for funding, 2 for a request from outside
+                      and, in `cum_qty_lots`, the key of its order)
     RESTORE_POSITION  one column (-1 external, -2 net); trade_id: ids up to it were applied,
                       venue_time_ns: an adjustment covers fills up to it; what its entry
                       promised; how far its stop trailed

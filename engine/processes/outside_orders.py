@@ -54,7 +54,9 @@ from ringbuffer.segment import Segment
 ANSWER_S: Final = 1.0
 LOOK_S: Final = 0.0005
 SLOTS_PER_LOOK: Final = 64
-NOT_HIDDEN: Final = "refused: no venue of this engine hides an order; an iceberg shows a part of it"
+NOT_HIDDEN: Final = (
+    "refused: no venue of this engine hides an order whole; with a display it works as an iceberg"
+)
 OTHER_USE: Final = "this request id was used for something else"
 # Without a reason: words were looked at before, so a number is beyond the kernel's own bounds.
 TOO_MUCH: Final = "quantity or price is more than any order has"
@@ -150,7 +152,7 @@ class OutsideOrders:
             parent = parent_of(asked, instrument)
         except RefusedWords as refused:
             return self._told(400, str(refused))
-        if asked.method == HIDDEN:
+        if asked.method == HIDDEN and not asked.display:
             return self._told(409, NOT_HIDDEN)._replace(reasons=(RuledOut.NOT_OFFERED.name,))
         if self._commands.state() is TradingState.HALTED:
             return self._told(409, "refused: trading is halted")

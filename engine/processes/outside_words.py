@@ -32,9 +32,8 @@ def parent_of(asked: ExecuteBody, instrument: Instrument) -> Asked:
     """
     side = 1 if asked.side == "buy" else -1
     lots, ticks = lots_of(asked.quantity, instrument), ticks_of(asked.limit_price, instrument)
-    if asked.method == HIDDEN:
-        return Asked(Method.ICEBERG, side, lots, ticks)
-    method = Method[asked.method.upper()]
+    # The router hides an order where its venue does, and else shows the display.
+    method = Method.BEST if asked.method == HIDDEN else Method[asked.method.upper()]
     display = lots_of(asked.display, instrument, "display") if asked.display else 0
     details = {
         Method.POV: asked.rate,

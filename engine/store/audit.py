@@ -4,10 +4,11 @@
         account, session, sequence, order_id, strategy, fee, ...     where it stands in the journal
 
 `action` is BUY or SELL for a fill, REFUSED BUY or REFUSED SELL for an order that risk did not let
-out. `reason` is the strategy's for a fill, the first failing gate's for a refusal; a fill that is
-not ours says why it was there: LIQUIDATION, DELEVERAGING, SETTLEMENT or FOREIGN_ORDER. Quantities
-and prices are decimals, money is in the quote currency. The journal is the truth: rows can be made
-from it again, and (session, sequence) names each.
+out. `reason` is the strategy's for a fill, also where an earlier session sent the order, and the
+first failing gate's for a refusal; a fill that is not ours says why it was there: LIQUIDATION,
+DELEVERAGING, SETTLEMENT or FOREIGN_ORDER. Quantities and prices are decimals, money is in the quote
+currency. The journal is the truth: rows can be made from it again, and (session, sequence) names
+each.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ COLUMNS: Final = (
 REASONS_KEPT: Final = 10_000  # orders whose reason is known; a fill of an older one has none
 NS_PER_S: Final = 1_000_000_000
 _COUNTED: Final = unit_instrument("")
-_KINDS: Final = (EventType.ORDER_REQUEST, EventType.FILL, EventType.RISK_REFUSAL)
+_TELLING: Final = (EventType.ORDER_REQUEST, EventType.RESTORE_ORDER)  # why an order was sent
+_KINDS: Final = (*_TELLING, EventType.FILL, EventType.RISK_REFUSAL)
 
 Row = dict[str, Any]
 
@@ -67,7 +69,7 @@ class AuditRows:
         """Yield the rows that the next events of the session make; each has every column."""
         for event in events[np.isin(events["event_type"], _KINDS)]:
             kind = event["event_type"]
-            if kind == EventType.ORDER_REQUEST:
+            if kind in _TELLING:
                 self._learn(event)
             elif kind == EventType.RISK_REFUSAL:
                 yield self._row(event) | self._refusal(event)
@@ -75,6 +77,8 @@ class AuditRows:
                 yield self._row(event) | self._fill(event)
 
     def _learn(self, event: Event) -> None:
+        if not event["order_sequence"] or not event["reason"]:
+            return  # a trade id that was applied, or an order whose session did not say why
         reason = member_name(StrategyReason, int(event["reason"]))
         self._reasons[self._key(event)] = reason
         if len(self._reasons) > REASONS_KEPT:

@@ -140,7 +140,7 @@ class ExecuteBody(CommandBody, frozen=True, forbid_unknown_fields=True, kw_only=
     minutes: Annotated[float, Meta(gt=0, le=10_080, description="From now until its end.")] = 10.0
     rate: Annotated[float, Meta(gt=0, le=1, description="pov: part of the market's volume.")] = 0.1
     display: Annotated[
-        str, Meta(pattern=f"^$|{DECIMAL}", description="iceberg, best: the quantity that is shown.")
+        str, Meta(pattern=f"^$|{DECIMAL}", description="iceberg, best, hidden: the quantity shown.")
     ] = ""
     urgency: Annotated[float, Meta(ge=0, le=100, description="shortfall: 0 is a TWAP.")] = 3.0
     behind_ticks: Annotated[int, Meta(ge=0, le=1_000, description="peg: behind the touch.")] = 0

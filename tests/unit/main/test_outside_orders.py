@@ -410,12 +410,15 @@ def test_a_parent_that_cannot_be_worked_is_refused_before_it_is_sent(
     assert brain.seen == []
 
 
-def test_what_no_venue_hides_is_refused_and_an_iceberg_offered(brain: Brain) -> None:
-    hidden = ExecuteBody(method="hidden", symbol="BTCUSDT", side="buy", quantity="0.2")
-    told = orders_of(brain).execute(hidden, "ana")
-    assert (told.status, told.reasons) == (409, ("NOT_OFFERED",))
+def test_what_no_venue_hides_is_an_iceberg_of_its_display_or_refused(brain: Brain) -> None:
+    words: dict[str, Any] = {"method": "hidden", "symbol": "BTCUSDT", "side": "buy"}
+    words["quantity"] = "0.2"
+    told = orders_of(brain).execute(ExecuteBody(**words), "ana")
+    assert (told.status, told.reasons, brain.seen) == (409, ("NOT_OFFERED",), [])
     assert "iceberg" in told.effect
-    assert brain.seen == []
+    assert orders_of(brain).execute(ExecuteBody(**words, display="0.1"), "ana").status == 200
+    (sent,) = brain.seen
+    assert (sent["order_type"], sent["input_1"]) == (Method.BEST, 50.0)
 
 
 def test_a_halt_and_a_full_house_refuse_a_parent(brain: Brain) -> None:

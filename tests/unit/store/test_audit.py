@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.domain.codes import EventType, OrderStatus
+from engine.domain.fold import Fold
+from engine.domain.records import EVENT_APPLIED
 from engine.domain.risk_reasons import RiskReason
 from engine.domain.strategy_table import StrategyReason
 from engine.store import audit
@@ -54,6 +56,23 @@ def test_a_fill_says_what_was_traded_at_what_price_and_why() -> None:
     }
     assert row | expected == row
     assert row["timestamp"] == "2023-11-14T22:13:20.000001+00:00"
+
+
+def test_a_fill_of_an_order_of_an_earlier_session_says_why_it_was_sent() -> None:
+    """Once its reason was empty: it was asked for in another journal."""
+    fold = Fold()
+    sent = request(4, reason=StrategyReason.FLOW_SCORE)
+    fold.add(event_records(sent, update(4, OrderStatus.NEW)))
+    told = fold.restore_records()
+    told["flags"] |= EVENT_APPLIED
+    told["order_status_after"] = told["order_status"]
+    again = Fold()
+    again.add(told)
+    for earlier in (fold, again):
+        made = AuditRows(session_document())
+        assert list(made.rows(earlier.restore_records())) == []
+        (row,) = rows_of(fill(4, 501, 5), rows=made)
+        assert row["reason"] == "FLOW_SCORE"
 
 
 @pytest.mark.parametrize(
