@@ -292,6 +292,8 @@ static inline int64_t aegis_ring_poll(struct aegis_ring *ring, int64_t k, int64_
     if (atomic_load_explicit(&reader->mode, memory_order_relaxed) != AEGIS_MODE_GATING)
         return AEGIS_EVICTED;
     int64_t next_sequence = ring->taken;
+    if (limit <= ring->known - next_sequence)
+        return limit > 0 ? limit : 0; /* a jump: the next record waits for no sum of this one */
     int64_t end = next_sequence + (limit > 0 ? limit : 0);
     int64_t known = ring->known > next_sequence ? ring->known : next_sequence;
     if (known < end) {

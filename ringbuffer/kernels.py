@@ -172,6 +172,8 @@ def poll(ring: Handle, reader_index: int, limit: int) -> int:
     if load_relaxed(block + READER_MODE) != MODE_GATING:
         return EVICTED
     first = ring[HANDLE_TAKEN]
+    if limit <= ring[HANDLE_KNOWN] - first:
+        return limit  # a jump: the next record waits for no sum of this one
     end = first + limit
     known = max(ring[HANDLE_KNOWN], first)
     behind = ring[HANDLE_BEHIND] != 0

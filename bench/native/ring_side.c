@@ -108,9 +108,10 @@ static int64_t batch_consume(struct aegis_ring *ring, int64_t end, int64_t batch
             aegis_pause();
         for (int64_t i = next; i < next + count; i++) {
             const int64_t *words = aegis_ring_slot(ring, i)->payload;
+            int64_t record = -WORDS * i; /* each by itself, as in spsc_baseline.cpp */
             for (int word = 0; word < WORDS; word++)
-                sum += words[word];
-            sum -= WORDS * i;
+                record += words[word];
+            sum += record;
         }
         if (count > 0)
             aegis_ring_advance(ring, 0, next + count);

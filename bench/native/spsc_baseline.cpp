@@ -142,9 +142,12 @@ int64_t consume_batches(Ring &ring, int64_t count, int64_t batch) {
         int64_t n = wait_elements(ring, index);
         if (n > batch)
             n = batch;
-        for (int64_t i = index; i < index + n; i++)
+        for (int64_t i = index; i < index + n; i++) {
+            int64_t element = 0; // each by itself: none waits for the one before
             for (int word = 1; word < kWords; word++)
-                sum += ring.elements[i & kMask].words[word];
+                element += ring.elements[i & kMask].words[word];
+            sum += element;
+        }
         index += n;
         ring.read_index.store(index, std::memory_order_release);
     }
