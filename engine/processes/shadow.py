@@ -1,7 +1,7 @@
 """`aegis shadow`: every decision, sent or refused, what it saw, and what came of it.
 
 aegis shadow                      the newest decisions
-aegis shadow show SESSION/NUMBER  one of them: its plan, scores, gates, ticks and bars
+aegis shadow show SESSION/NUMBER  one of them: plan, scores, gates, book, features, fills, grade
 aegis shadow grade                fill in what came of them since
 aegis shadow trades               closed trades: were entry rule, exit rule and regime right
 aegis shadow performance          what strategies made by regime
@@ -21,10 +21,11 @@ from engine.processes.known_sessions import counted
 from engine.processes.progress import progressing
 from engine.processes.projected import open_projected
 from engine.processes.projector import open_postgres
+from engine.processes.shadow_context import book_seen, features_seen, fills_of, trade_of
 from engine.processes.shadow_trades import trades_command
 from engine.store.database import Database
 from engine.store.errors import StoreError
-from engine.store.session import read_document, sessions
+from engine.store.session import SessionDocument, sessions
 from engine.store.shadow import COLUMNS, grade
 from engine.store.windows import read_window
 
@@ -133,25 +134,44 @@ def _show(database: Database, folder: Path, which: str, *, as_json: bool) -> int
     if not session_id or not number.isdecimal():
         text = f"{which!r} names no decision; `aegis shadow` lists them: SESSION/NUMBER"
         return exit_codes.fail(text, exit_codes.USAGE)
+    kept = {document.session_id: (path, document) for path, document in sessions(folder)}
+    if session_id in kept:
+        grade(database, *kept[session_id], time.time_ns())
     statement = _SELECT.format(columns=", ".join(SHOWN)) + " AND session_id = ? AND sequence = ?"
     found = database.query(statement, (folder.name, session_id, int(number)))
     if not found:
         return exit_codes.fail(f"{folder.name} has no decision {which}", exit_codes.USAGE)
-    document: Fields = dict(zip(SHOWN, found[0], strict=True))
-    plan = database.query(_PLAN, (folder.name, session_id, document["strategy"]))
-    document["plan"] = json.loads(str(plan[0][0])) if plan else None
-    document |= _seen(folder / "journal" / session_id, document)
-    lines = (f"{name.replace('_', ' '):<16} {entry}" for name, entry in document.items())
-    print(json.dumps(document) if as_json else "\n".join(lines))  # noqa: T201
+    decision: Fields = dict(zip(SHOWN, found[0], strict=True))
+    plan = database.query(_PLAN, (folder.name, session_id, decision["strategy"]))
+    decision["plan"] = json.loads(str(plan[0][0])) if plan else None
+    if session_id in kept:
+        decision |= _context(database, *kept[session_id], decision)
+    shown = decision | {"features": _counted(decision.get("features"))}
+    lines = (f"{name.replace('_', ' '):<16} {entry}" for name, entry in shown.items())
+    print(json.dumps(decision) if as_json else "\n".join(lines))  # noqa: T201
     return exit_codes.DONE
 
 
-def _seen(directory: Path, document: Fields) -> Fields:
-    """Return what the journal still holds of a decision's window, and how to run it again."""
-    first, last = document["window_first"], document["window_last"]
-    if last < 0:
-        return {"ticks": None, "bars": None, "replay": None}
-    symbols = [row.symbol for row in read_document(directory).instruments]
-    window = read_window(directory, symbols.index(document["symbol"]), first, last)
-    again = f"aegis replay {directory} --until {document['sequence']}"
-    return {"ticks": len(window.ticks), "bars": len(window.bars), "replay": again}
+def _context(
+    database: Database, directory: Path, document: SessionDocument, decision: Fields
+) -> Fields:
+    """Return what the journal still holds of a decision, and how to run it again."""
+    first, last, sequence = decision["window_first"], decision["window_last"], decision["sequence"]
+    index = [row.symbol for row in document.instruments].index(decision["symbol"])
+    instrument = document.instruments[index]
+    known: Fields = dict.fromkeys(("book", "features", "ticks", "bars", "replay"))
+    if last >= 0:
+        window = read_window(directory, index, first, last)
+        known["book"] = book_seen(window, instrument)
+        known["ticks"], known["bars"] = len(window.ticks), len(window.bars)
+        known["replay"] = f"aegis replay {directory} --until {sequence}"
+        plan = decision["plan"]
+        if plan is not None and not plan["bars"]:
+            known["features"] = features_seen(directory, index, plan["timeframe_s"], window)
+    known["fills"] = fills_of(database, document, sequence, instrument)
+    known["trade"] = trade_of(database, directory, document, sequence)
+    return known
+
+
+def _counted(features: Fields | None) -> str | None:
+    return None if features is None else f"{len(features)} columns, which --json shows"

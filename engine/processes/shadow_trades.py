@@ -64,13 +64,14 @@ def trades_command(
         rows, columns = [_of_performance(one) for one in performance(found)], PERFORMANCE
     else:
         newest = sorted(found, key=lambda one: one.entry_ns, reverse=True)[:limit]
-        rows, columns = [_of_trade(one) for one in newest], TRADES
+        rows, columns = [trade_fields(one) for one in newest], TRADES
     text = "\n".join(table(rows, columns)) if rows else "no trade has closed yet"
     print(json.dumps({action: rows}) if as_json else text)  # noqa: T201
     return exit_codes.DONE
 
 
-def _of_trade(trade: GradedTrade) -> Fields:
+def trade_fields(trade: GradedTrade) -> Fields:
+    """Return a closed trade as it is printed; None: not known."""
     entered = datetime.fromtimestamp(trade.entry_ns // NS_PER_S, UTC)
     cells = (
         entered.strftime("%Y-%m-%dT%H:%M:%SZ"),
