@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from datetime import datetime
+from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final, TextIO
@@ -27,7 +29,9 @@ from engine.tapes.errors import MissingExtraError
 
 ROW_GROUP: Final = 50_000  # rows of Parquet in memory at a time
 WHOLE: Final = frozenset({"sequence", "trade_id", "suppressed"})
-MONEY: Final = frozenset({"pnl", "fee"})  # quantities and prices stay exact decimals, as text
+MONEY: Final = frozenset({"pnl", "fee"})
+EXACT: Final = frozenset({"quantity", "price"})  # decimals to the last digit
+DECIMAL_DIGITS: Final = (38, 18)  # in all, and behind the point
 
 
 def export_command(place: Path, output: Path | None, *, form: str) -> int:
@@ -83,9 +87,14 @@ def _write_parquet(output: Path, directories: list[Path]) -> int:
     from engine.tapes.parquet import pyarrow
 
     arrow = pyarrow()
-    kinds = {**dict.fromkeys(WHOLE, arrow.int64()), **dict.fromkeys(MONEY, arrow.float64())}
+    kinds = {
+        "timestamp": arrow.timestamp("us", tz="UTC"),
+        **dict.fromkeys(WHOLE, arrow.int64()),
+        **dict.fromkeys(MONEY, arrow.float64()),
+        **dict.fromkeys(EXACT, arrow.decimal128(*DECIMAL_DIGITS)),
+    }
     schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in COLUMNS])
-    rows = chain.from_iterable(_rows(directory) for directory in directories)
+    rows = map(_typed, chain.from_iterable(_rows(directory) for directory in directories))
     count = 0
     with (
         output.open("xb") as file,
@@ -95,6 +104,12 @@ def _write_parquet(output: Path, directories: list[Path]) -> int:
             table.write_table(arrow.Table.from_pylist(group, schema=schema))
             count += len(group)
     return count
+
+
+def _typed(row: Row) -> Row:
+    """Return a row whose time and decimals are no longer text."""
+    exact = {name: None if row[name] is None else Decimal(row[name]) for name in EXACT}
+    return row | exact | {"timestamp": datetime.fromisoformat(row["timestamp"])}
 
 
 def _rows(directory: Path) -> Iterator[Row]:

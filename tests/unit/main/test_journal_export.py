@@ -3,15 +3,18 @@
 import csv
 import io
 import json
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from engine.domain.codes import EventType
 from engine.processes import journal_export
 from engine.store.audit import COLUMNS
 from tests.engine_process import aegis
 from tests.store_builders import write_session
-from tests.store_events import fill, request
+from tests.store_events import event, fill, request
 
 
 @pytest.fixture
@@ -42,12 +45,22 @@ def test_parquet_holds_the_same_rows_with_their_types(
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="the extra history is not installed")
     monkeypatch.setattr(journal_export, "ROW_GROUP", 1)
+    at_market = event(EventType.RISK_REFUSAL, instrument_index=0, side=-1, qty_lots=7, reason=1)
+    state = home / "state" / "practice-practice-paper"
+    write_session(state, at_market, session_id="20260103t000000-3", epoch=3)
     lines = [json.loads(line) for line in aegis(home, "journal", "export").stdout.splitlines()]
     target = home / "trades.parquet"
     assert journal_export.export_command(home, target, form="parquet") == 0
     file = parquet.ParquetFile(target)
-    assert file.num_row_groups == 2
-    assert file.read().to_pylist() == lines
+    assert file.num_row_groups == 3
+    rows = file.read().to_pylist()
+    assert rows == [
+        line
+        | {"timestamp": datetime.fromisoformat(line["timestamp"])}
+        | {name: line[name] and Decimal(line[name]) for name in ("quantity", "price")}
+        for line in lines
+    ]
+    assert [row["price"] for row in rows] == [Decimal(100), Decimal(100), None]
     assert journal_export.export_command(home, target, form="parquet") == 2, "never over another"
 
 
