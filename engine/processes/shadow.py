@@ -147,7 +147,7 @@ def _show(database: Database, folder: Path, which: str, *, as_json: bool) -> int
     if session_id in kept:
         decision |= _context(database, *kept[session_id], decision)
     shown = decision | {"features": _counted(decision.get("features"))}
-    lines = (f"{name.replace('_', ' '):<16} {entry}" for name, entry in shown.items())
+    lines = (f"{name.replace('_', ' '):<17} {_text(entry)}" for name, entry in shown.items())
     print(json.dumps(decision) if as_json else "\n".join(lines))  # noqa: T201
     return exit_codes.DONE
 
@@ -171,6 +171,15 @@ def _context(
     known["fills"] = fills_of(database, document, sequence, instrument)
     known["trade"] = trade_of(database, directory, document, sequence)
     return known
+
+
+def _text(entry: object) -> str:
+    """Return an entry as one line; of a list, a line each."""
+    if isinstance(entry, dict):
+        return "  ".join(f"{name} {_text(one)}" for name, one in entry.items())
+    if isinstance(entry, list):
+        return ("\n" + " " * 18).join(map(_text, entry)) or "-"
+    return "-" if entry in (None, "") else str(entry)
 
 
 def _counted(features: Fields | None) -> str | None:
