@@ -1,5 +1,6 @@
 """What a fetch says of a single order: in motion, listed, in doubt, or short of a fill."""
 
+import numpy as np
 import pytest
 
 from engine.domain.codes import EventType, OrderStatus
@@ -39,7 +40,7 @@ def resting(rig: DeskRig) -> int:
     return order
 
 
-def listed(order: int) -> list:  # type: ignore[type-arg]
+def listed(order: int) -> list[np.ndarray]:
     words = {"epoch_low": 1, "venue_order_id": 9000 + order, "qty_lots": 10, "price_ticks": ASK}
     return [make_event(T.VENUE_ORDER, order_sequence=order, side=1, order_status=OS.NEW, **words)]
 
