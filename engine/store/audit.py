@@ -77,8 +77,8 @@ class AuditRows:
                 yield self._row(event) | self._fill(event)
 
     def _learn(self, event: Event) -> None:
-        if not event["order_sequence"] or not event["reason"]:
-            return  # a trade id that was applied, or an order whose session did not say why
+        if not event["order_sequence"]:
+            return  # no order: a trade id that was applied
         reason = member_name(StrategyReason, int(event["reason"]))
         self._reasons[self._key(event)] = reason
         if len(self._reasons) > REASONS_KEPT:
