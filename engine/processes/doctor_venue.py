@@ -26,7 +26,7 @@ from engine.venues.binance.exchange_info import ExchangeInfo, select_instruments
 from engine.venues.binance.http import parse_url
 from engine.venues.binance.market import BinanceMarketData
 from engine.venues.binance.order_views import PositionModeView, decode_view
-from engine.venues.binance.refusals import RETRY_AFTER_S, sentence, socket_error
+from engine.venues.binance.refusals import retry_after_s, sentence, socket_error
 from engine.venues.binance.rest import RECV_WINDOW_MS, BinanceRest
 from engine.venues.venue import ClockError, CredentialError, VenueError
 
@@ -58,14 +58,14 @@ def look_at_venue(config: Config) -> list[Finding]:
     try:
         connection.request("GET", f"{endpoint.path}/fapi/v1/ping")
         answer = connection.getresponse()
-        status, wait = answer.status, answer.headers.get("Retry-After", "")
+        status, wait_s = answer.status, retry_after_s(answer.headers.get("Retry-After", ""))
     except (OSError, http.client.HTTPException) as error:
         as_socket = error if isinstance(error, OSError) else OSError(str(error))
         said = str(socket_error(endpoint.host, endpoint.port, as_socket))
         return [Finding("venue", good=False, found=said, remedy=VENUE_REMEDY)]
     finally:
         connection.close()
-    said = sentence(status, float(wait) if wait.isdecimal() else RETRY_AFTER_S)
+    said = sentence(status, wait_s)
     found = said or f"{endpoint.host} answers with HTTP {status}"
     return [Finding("venue", status == http.client.OK, found, VENUE_REMEDY)]
 

@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from engine.venues.binance.http import whole_number
 from engine.venues.venue import ProtocolError
 
 MINUTE_MS: Final = 60_000
@@ -170,9 +171,9 @@ class Budget:
         """Take the counts that come with an answer."""
         now_ms = monotonic_ms()
         for name, window in self._by_header.items():
-            text = headers.get(name, "")
-            if text.isdecimal():
-                window.hear(int(text), now_ms)
+            count = whole_number(headers.get(name, ""))
+            if count is not None:
+                window.hear(count, now_ms)
 
     def note_order(self) -> None:
         """Count an order that is on its way."""

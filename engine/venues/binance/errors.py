@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from engine.venues.binance.http import Response
-from engine.venues.binance.refusals import sentence
+from engine.venues.binance.refusals import retry_after_s, sentence
 from engine.venues.venue import (
     AlreadySetError,
     ClockError,
@@ -82,7 +82,6 @@ REFUSED: Final = 400  # as an order alone is refused
 TIMED_OUT = 408
 FAULT = 500  # and above, of the venue or a gateway: a code nobody knows proves nothing
 RATE_STATUS = frozenset({418, 429})
-RETRY_AFTER_S = 30.0  # when the venue does not say
 # The one 503 that says for certain that nothing was executed, besides the codes above. Any other, a
 # gateway's on the way that writes these words into a page of its own too, leaves the outcome open.
 NOT_EXECUTED_503 = "Service Unavailable"
@@ -105,14 +104,13 @@ def classify(response: Response) -> VenueError | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         refusal = _Refusal()
     text = refusal.msg or response.body[:200].decode("utf-8", "replace")
+    wait_s = retry_after_s(response.headers.get("retry-after", ""))
     message = f"HTTP {response.status}, code {refusal.code}: {text}"
     if response.status in {403, 418, 429, 451}:
-        message = f"{sentence(response.status, retry_after_s(response))} ({text})"
+        message = f"{sentence(response.status, wait_s)} ({text})"
     status, code = response.status, refusal.code
     if status in RATE_STATUS or KIND_OF.get(code) is RateLimitError:
-        return RateLimitError(
-            message, retry_after_s=retry_after_s(response), code=code, http_status=status
-        )
+        return RateLimitError(message, retry_after_s=wait_s, code=code, http_status=status)
     return _kind(response, refusal)(message, code=code, http_status=status)
 
 
@@ -123,12 +121,6 @@ def classify_row(row: bytes) -> VenueError | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         code = 0  # whoever reads the order says what is wrong
     return classify(Response(REFUSED, {}, row)) if code else None
-
-
-def retry_after_s(response: Response) -> float:
-    """Return how long the answer asks us to wait."""
-    text = response.headers.get("retry-after", "")
-    return float(text) if text.isdecimal() else RETRY_AFTER_S
 
 
 def _kind(response: Response, refusal: _Refusal) -> type[VenueError]:

@@ -29,6 +29,8 @@ import msgspec
 from engine.venues.venue import OutcomeUnknownError, ProtocolError, VenueUnreachableError
 
 HEAD_BYTES_MAX = 64 * 1024
+CONTINUE = 100
+DIGITS_MAX = 18  # of a number: it fits a word
 BODY_BYTES_MAX = 32 * 1024 * 1024  # the largest answer used is the instrument list, about 2 MB
 _HEAD_END = b"\r\n\r\n"
 _UNKNOWN_LENGTH = -1
@@ -181,23 +183,23 @@ class HttpConnection(asyncio.Protocol):
             self._finish(body)
 
     def _parse_head(self) -> bool:
-        end = self._received.find(_HEAD_END)
-        if end < 0:
-            if len(self._received) > HEAD_BYTES_MAX:
-                raise ProtocolError("the answer's head is longer than a head may be")
-            return False
-        status, headers = split_head(bytes(self._received[:end]))
-        del self._received[: end + len(_HEAD_END)]
-        if status == 100:
-            return self._parse_head()
+        status = CONTINUE
+        while status == CONTINUE:
+            end = self._received.find(_HEAD_END)
+            if end < 0:
+                if len(self._received) > HEAD_BYTES_MAX:
+                    raise ProtocolError("the answer's head is longer than a head may be")
+                return False
+            status, headers = split_head(bytes(self._received[:end]))
+            del self._received[: end + len(_HEAD_END)]
         if headers.get("transfer-encoding", "").lower() == "chunked":
             self._chunks = bytearray()
             self._head = (status, headers, _UNKNOWN_LENGTH)
             return True
         text = headers.get("content-length", "0" if status in {204, 304} else "")
-        if text and not text.isdecimal():
-            raise ProtocolError(f"content-length is {text!r}")
-        length = int(text) if text else _UNKNOWN_LENGTH
+        length = whole_number(text) if text else _UNKNOWN_LENGTH
+        if length is None:
+            raise ProtocolError(f"content-length is {text[:40]!r}")
         if length > BODY_BYTES_MAX:
             raise ProtocolError(f"the answer announces {length} bytes")
         self._head = (status, headers, length)
@@ -229,7 +231,8 @@ class HttpConnection(asyncio.Protocol):
         status, headers, _ = self._head
         waiter = self._waiter
         self._head = self._chunks = self._waiter = None
-        if headers.get("connection", "").lower() == "close":
+        # Surplus bytes are nobody's answer, and the next request must not get them as its own.
+        if headers.get("connection", "").lower() == "close" or self._received:
             self.close()
         if waiter is not None and not waiter.done():
             waiter.set_result(Response(status, headers, body))
@@ -246,6 +249,11 @@ class HttpConnection(asyncio.Protocol):
             self.close()
 
 
+def whole_number(text: str) -> int | None:
+    """Return a header's number; None: it is none, or longer than any that means something."""
+    return int(text) if text.isdecimal() and len(text) <= DIGITS_MAX else None
+
+
 def split_head(head: bytes) -> tuple[int, dict[str, str]]:
     """Return status and headers of an answer's head, names in lower case.
 
@@ -254,13 +262,14 @@ def split_head(head: bytes) -> tuple[int, dict[str, str]]:
     """
     first, *lines = head.decode("latin-1").split("\r\n")
     parts = first.split(" ", 2)
-    if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not parts[1].isdecimal():
+    status = whole_number(parts[1]) if len(parts) > 1 else None
+    if status is None or not parts[0].startswith("HTTP/1."):
         raise ProtocolError(f"not an HTTP answer: {first[:80]!r}")
     headers = {}
     for line in lines:
         name, _, text = line.partition(":")
         headers[name.strip().lower()] = text.strip()
-    return int(parts[1]), headers
+    return status, headers
 
 
 async def open_connection(endpoint: Endpoint) -> HttpConnection:

@@ -26,7 +26,7 @@ from engine.venues.binance.account import AccountFetcher, ask
 from engine.venues.binance.conditional import ConditionalDesk, waits_at_the_desk
 from engine.venues.binance.errors import classify, classify_row
 from engine.venues.binance.order_context import OrderContext, reason_of
-from engine.venues.binance.order_views import OrderView, decode_view
+from engine.venues.binance.order_views import decode_view
 from engine.venues.order_records import Command, LocalReason, Report
 from engine.venues.venue import (
     ClockError,
@@ -169,7 +169,7 @@ class OrderCancels:
             return
         context = self._context
         which = context.encoder.which(command, context.client_order_id(command))
-        context.report_order(await context.ask_order("order.cancel", which))
+        context.report_order(await context.ask_order("order.cancel", which), command)
 
     async def _cancel_batch(self, commands: Sequence[Command]) -> list[msgspec.Raw]:
         """Ask for several; return a row of the answer for each."""
@@ -189,9 +189,7 @@ class OrderCancels:
         error = classify_row(body)
         if error is not None:
             raise error
-        if decode_view(body, OrderView).orderId != command.venue_order_id:
-            raise ProtocolError(f"a row about another order than {command.venue_order_id}")
-        self._context.report_order(body)
+        self._context.report_order(body, command)
 
     async def _cancel_all(self, command: Command) -> Sequence[Command]:
         context = self._context

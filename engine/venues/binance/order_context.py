@@ -251,22 +251,24 @@ class OrderContext:
         """Report that a cancel was refused, or certainly not sent."""
         self.emit(self.about(EventType.CANCEL_REJECTED, command, reason))
 
-    def report_order(self, body: bytes, client_order_id: str = "") -> None:
-        """Report an order as an answer describes it.
+    def report_order(self, body: bytes, asked: Command | Report) -> None:
+        """Report an order as an answer describes it, under the name it has here.
 
         Args:
             body: the answer.
-            client_order_id: ours, where the venue may call it otherwise; empty: as it says.
+            asked: about whose order the venue was asked; by its number where that is known.
 
         Raises:
-            ProtocolError: the answer does not describe an order of ours.
+            ProtocolError: the answer does not describe that order, so it says nothing about it.
         """
         view = decode_view(body, OrderView)
         report = self.reader.order_report(view, EventType.ORDER_UPDATE)
-        if report is None:
-            raise ProtocolError(f"an answer about {view.symbol}, which we do not trade")
-        if client_order_id:
-            report = self.reader.named(report, client_order_id)
+        name = asked.text if isinstance(asked, Report) else self.client_order_id(asked)
+        number = asked.venue_order_id
+        is_it = view.orderId == number if number else view.clientOrderId == name
+        if report is None or report.instrument_index != asked.instrument_index or not is_it:
+            raise ProtocolError(f"{name} was asked about, not {view.symbol} {view.clientOrderId}")
+        report = self.reader.named(report, name)
         self.remember(report)
         self.emit(report)
 

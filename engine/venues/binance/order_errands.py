@@ -56,7 +56,7 @@ class OrderErrands:
         context.rest.budget.note_order()  # the venue counts an amendment as an order
         change = context.encoder.change(command, context.client_order_id(command))
         try:
-            context.report_order(await context.ask_order("order.modify", change))
+            context.report_order(await context.ask_order("order.modify", change), command)
         except VenueError as error:
             context.last_error = error
             is_doubt = isinstance(error, OutcomeUnknownError | ProtocolError)
@@ -94,7 +94,7 @@ class OrderErrands:
         if view.executedQty.strip("0."):
             for fill in await self._fetcher.fetch_order_fills(symbol, view.orderId):
                 context.emit(fill)
-        context.report_order(body, name)
+        context.report_order(body, command)
 
     async def _fetch(self, command: Command) -> None:
         context = self._context
@@ -141,7 +141,7 @@ class OrderErrands:
             if order.venue_order_id == 0:
                 await self._desk.withdraw(order.text)
                 return
-            context.report_order(await ask(context.rest, "DELETE", ORDER_PATH, which))
+            context.report_order(await ask(context.rest, "DELETE", ORDER_PATH, which), order)
         except VenueError as error:
             context.last_error = error  # the next fetch lists the order again, if it still rests
 

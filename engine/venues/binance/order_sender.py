@@ -157,7 +157,7 @@ class OrderSender:
         answer: asyncio.Future[Response],
     ) -> None:
         self._in_flight.pop(client_order_id, None)
-        error = _accepted(self._context, answer)
+        error = _accepted(self._context, command, answer)
         if error is None:
             return
         self._context.last_error = error
@@ -195,7 +195,9 @@ def is_overdue(command: Command, now_ns: int) -> bool:
     )
 
 
-def _accepted(context: OrderContext, answer: asyncio.Future[Response]) -> VenueError | None:
+def _accepted(
+    context: OrderContext, command: Command, answer: asyncio.Future[Response]
+) -> VenueError | None:
     """Report the order an answer describes; otherwise return what the answer stands for."""
     if answer.cancelled():
         return OutcomeUnknownError("no answer in time")
@@ -208,7 +210,7 @@ def _accepted(context: OrderContext, answer: asyncio.Future[Response]) -> VenueE
     if refusal is not None:
         return refusal
     try:
-        context.report_order(response.body)
+        context.report_order(response.body, command)
     except ProtocolError as unreadable:
         return unreadable
     return None

@@ -9,6 +9,8 @@ import socket
 import ssl
 from typing import Final
 
+from engine.venues.binance.attempts import PAUSE_MAX_S
+from engine.venues.binance.http import whole_number
 from engine.venues.venue import RateLimitError, VenueError, VenueUnreachableError
 
 SENTENCES: Final = {
@@ -37,10 +39,15 @@ def sentence(status: int, retry_after_s: float = RETRY_AFTER_S) -> str:
     return BUSY.format(status=status) if status >= 500 else ""
 
 
+def retry_after_s(told: str) -> float:
+    """Return how long a refusal's Retry-After asks us to wait; at most the longest ban there is."""
+    wait_s = whole_number(told)
+    return RETRY_AFTER_S if wait_s is None else min(float(wait_s), PAUSE_MAX_S)
+
+
 def upgrade_error(status: int, headers: dict[str, str]) -> VenueError:
     """Return the error of an upgrade that was answered with another status than 101."""
-    text = headers.get("retry-after", "")
-    wait_s = float(text) if text.isdecimal() else RETRY_AFTER_S
+    wait_s = retry_after_s(headers.get("retry-after", ""))
     said = sentence(status, wait_s) or ODD.format(status=status)
     if status in {418, 429}:
         return RateLimitError(said, retry_after_s=wait_s, http_status=status)

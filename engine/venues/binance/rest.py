@@ -27,7 +27,7 @@ from weakref import WeakSet
 
 from engine.clock import VenueClock
 from engine.venues.binance.budget import Budget, monotonic_ms
-from engine.venues.binance.errors import RATE_STATUS, retry_after_s
+from engine.venues.binance.errors import RATE_STATUS
 from engine.venues.binance.http import (
     Endpoint,
     HttpConnection,
@@ -35,6 +35,7 @@ from engine.venues.binance.http import (
     open_connection,
     parse_url,
 )
+from engine.venues.binance.refusals import retry_after_s
 from engine.venues.binance.signing import in_query, signer_of
 from engine.venues.venue import (
     OutcomeUnknownError,
@@ -292,7 +293,8 @@ class BinanceRest:
         """Hear what an answer, of whatever connection, says about the limits."""
         self.budget.hear(response.headers)
         if response.status in RATE_STATUS:
-            until = time.monotonic_ns() + int(retry_after_s(response) * NS_PER_S)
+            wait_s = retry_after_s(response.headers.get("retry-after", ""))
+            until = time.monotonic_ns() + int(wait_s * NS_PER_S)
             self._blocked_until_ns = max(self._blocked_until_ns, until)
             self.on_needed()
 

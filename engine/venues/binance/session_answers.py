@@ -63,6 +63,6 @@ def _retry_after(body: bytes) -> dict[str, str]:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return {}  # a sentence of somebody on the way
     wait_ms = times.retryAfter - times.serverTime
-    if times.retryAfter <= 0 or wait_ms < 0:
+    if times.serverTime <= 0 or times.retryAfter <= 0 or wait_ms < 0:
         return {}
     return {"retry-after": str(-(-wait_ms // MS_PER_S))}

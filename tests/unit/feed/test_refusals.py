@@ -22,6 +22,8 @@ REFUSALS = [
     (418, "600", "banned for 10 min", RateLimitError, 600.0),
     (429, "7", "taken in 7 s", RateLimitError, 7.0),
     (429, "soon", "taken in 60 s", RateLimitError, 60.0),
+    (429, "31536000000", "taken in 72.0 h", RateLimitError, 259_200.0),  # no ban is longer
+    (429, "9" * 5_000, "taken in 60 s", RateLimitError, 60.0),
     (503, "", "busy or down", VenueUnreachableError, 0.0),
     (200, "", "something on the way answered", VenueUnreachableError, 0.0),
 ]

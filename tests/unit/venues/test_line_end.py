@@ -35,17 +35,17 @@ from tests.line_rig import (
 )
 
 ORDERS = 300
-NAME = re.compile(rb"newClientOrderId=a1-1-(\w+)-\w+&")
+NAME = re.compile(rb"newClientOrderId=(a1-1-(\w+)-\w+)&")
 REST_S = 0.01
 SENT, UPDATE, UNKNOWN = EventType.ORDER_SENT, EventType.ORDER_UPDATE, EventType.ORDER_UNKNOWN
 
 Scene = Callable[["Side"], Awaitable[None]]
 
 
-def accepted(number: int) -> bytes:
+def accepted(number: int, name: str) -> bytes:
     """Return the venue's answer to an order."""
     body = (
-        f'{{"symbol":"BTCUSDT","orderId":{number},"clientOrderId":"a1-1-{number}-rt",'
+        f'{{"symbol":"BTCUSDT","orderId":{number},"clientOrderId":"{name}",'
         f'"status":"NEW","side":"BUY","type":"LIMIT","timeInForce":"GTX","price":"61800.1",'
         f'"origQty":"0.004","executedQty":"0","avgPrice":"0","updateTime":1}}'
     ).encode()
@@ -80,11 +80,13 @@ class Peer:
 
     def _reply(self, request: bytes) -> bytes:
         found = NAME.search(request)
-        return accepted(int(found[1], 36)) if found else answer("200 OK", b'{"serverTime":5000}')
+        if found is None:
+            return answer("200 OK", b'{"serverTime":5000}')
+        return accepted(int(found[2], 36), found[1].decode())
 
     def order_numbers(self) -> list[int]:
         """Return the numbers of the orders that arrived, in order."""
-        return [int(found[1], 36) for found in map(NAME.search, self.requests) if found]
+        return [int(found[2], 36) for found in map(NAME.search, self.requests) if found]
 
 
 class Side(LineSide):
