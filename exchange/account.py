@@ -15,6 +15,8 @@ MAKER_FEE_PPM = 200  # 0.02 per cent of the notional
 TAKER_FEE_PPM = 500  # 0.05 per cent
 DEFAULT_LEVERAGE = 20
 MAX_LEVERAGE = 125
+BNB_PRICE = 600  # USDT, of fees only
+BNB_DISCOUNT_PERCENT = 10
 HISTORY_CAPACITY = 200_000  # orders, fills and income rows kept per account
 
 
@@ -22,6 +24,11 @@ def fee_of(notional: int, *, maker: bool) -> int:
     """Return the fee on a notional in 1e-8 USDT, rounded half up."""
     rate_ppm = MAKER_FEE_PPM if maker else TAKER_FEE_PPM
     return (notional * rate_ppm + 500_000) // 1_000_000
+
+
+def burned_for(fee: int) -> int:
+    """Return what is paid in BNB instead of a fee, in 1e-8 BNB, rounded up."""
+    return -(-fee * (100 - BNB_DISCOUNT_PERCENT) // (100 * BNB_PRICE))
 
 
 @dataclass(slots=True)
@@ -88,6 +95,7 @@ class Account:
     by_hand: list[tuple[str, int, int, int]] = field(default_factory=list)  # symbol .. time_ms
     leverage: dict[str, int] = field(default_factory=dict)
     margin_type: dict[str, str] = field(default_factory=dict)
+    fee_burn: bool = False  # fees are paid in BNB
     listen_key: str = ""
     listen_key_expires_s: float = 0.0
     countdown_due_s: dict[str, float] = field(default_factory=dict)
@@ -132,6 +140,8 @@ class Account:
         assert 0 < qty <= order.leaves_qty, (qty, order.leaves_qty)
         notional = order.spec.notional(price, qty)
         fee = fee_of(notional, maker=maker)
+        burned = burned_for(fee) if self.fee_burn else 0
+        fee = 0 if burned else fee
         position = self.position(order.spec)
         realised = position.apply(order.side, price, qty)
         position.fees += fee
@@ -140,9 +150,9 @@ class Account:
         order.cum_qty += qty
         order.cum_quote += notional
         order.updated_ms = time_ms
-        fill = Fill(trade_id, order, price, qty, maker, fee, realised, time_ms)
+        fill = Fill(trade_id, order, price, qty, maker, fee, realised, time_ms, burned)
         self.fills.append(fill)
-        self._add_income(fill, "COMMISSION", -fee)
+        self._add_income(fill, "COMMISSION", -(burned or fee), fill.commission_asset)
         if realised:
             self._add_income(fill, "REALIZED_PNL", realised)
         if len(self.fills) > HISTORY_CAPACITY:
@@ -150,13 +160,13 @@ class Account:
             del self.income[: HISTORY_CAPACITY // 10]
         return fill
 
-    def _add_income(self, fill: Fill, kind: str, amount: int) -> None:
+    def _add_income(self, fill: Fill, kind: str, amount: int, asset: str = "USDT") -> None:
         self.income.append(
             {
                 "symbol": fill.order.spec.symbol,
                 "incomeType": kind,
                 "income": money_text(amount),
-                "asset": "USDT",
+                "asset": asset,
                 "info": str(fill.trade_id),
                 "time": fill.time_ms,
                 "tranId": fill.trade_id * 2 + (kind == "REALIZED_PNL"),

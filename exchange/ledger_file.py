@@ -27,6 +27,7 @@ _ORDER_FIELDS = (
     "reduce_only", "created_ms", "updated_ms", "status", "cum_qty", "cum_quote",
     "good_till_ms", "amendments",
 )  # fmt: skip
+_FILL_FIELDS = ("price", "qty", "maker", "fee", "realised", "time_ms", "burned")
 
 
 def save(path: Path, venue: Venue) -> None:
@@ -85,6 +86,7 @@ def _account_document(account: Account) -> dict[str, object]:
         "adjustments": account.adjustments,
         "leverage": account.leverage,
         "margin_type": account.margin_type,
+        "fee_burn": account.fee_burn,
         "positions": {
             symbol: [p.qty, p.cost, p.realised, p.fees, p.updated_ms]
             for symbol, p in account.positions.items()
@@ -94,7 +96,7 @@ def _account_document(account: Account) -> dict[str, object]:
             for order in account.orders.values()
         ],
         "fills": [
-            [f.trade_id, f.order.order_id, f.price, f.qty, f.maker, f.fee, f.realised, f.time_ms]
+            [f.trade_id, f.order.order_id, *(getattr(f, name) for name in _FILL_FIELDS)]
             for f in account.fills
             if f.order.order_id in account.orders  # the oldest orders of long runs are forgotten
         ],
@@ -136,6 +138,7 @@ def _restore(venue: Venue, account: Account, part: dict[str, Any]) -> None:
     account.adjustments = part["adjustments"]
     account.leverage = part["leverage"]
     account.margin_type = part["margin_type"]
+    account.fee_burn = part.get("fee_burn", False)
     account.income = part["income"]
     account.by_hand = [tuple(row) for row in part.get("by_hand", [])]
     for symbol, numbers in part["positions"].items():
@@ -151,6 +154,5 @@ def _restore(venue: Venue, account: Account, part: dict[str, Any]) -> None:
             order.ahead_qty = EVERYBODY_AHEAD
             market.resting.append(order)
     venue.algo_desk.restore(account, part.get("algo_orders", []))
-    for trade_id, order_id, price, qty, maker, fee, realised, time_ms in part["fills"]:
-        order = account.orders[order_id]
-        account.fills.append(Fill(trade_id, order, price, qty, maker, fee, realised, time_ms))
+    for trade_id, order_id, *rest in part["fills"]:
+        account.fills.append(Fill(trade_id, account.orders[order_id], *rest))

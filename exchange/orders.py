@@ -104,6 +104,17 @@ class Fill:
     fee: int
     realised: int
     time_ms: int
+    burned: int = 0  # in 1e-8 BNB, paid instead of a fee
+
+    @property
+    def commission(self) -> str:
+        """Return what was paid for it."""
+        return money_text(self.burned or self.fee)
+
+    @property
+    def commission_asset(self) -> str:
+        """Return in what it was paid."""
+        return "BNB" if self.burned else "USDT"
 
     def view(self) -> dict[str, object]:
         """Return the fill as a row of userTrades."""
@@ -119,8 +130,8 @@ class Fill:
             "realizedPnl": money_text(self.realised),
             "marginAsset": "USDT",
             "quoteQty": money_text(spec.notional(self.price, self.qty)),
-            "commission": money_text(self.fee),
-            "commissionAsset": "USDT",
+            "commission": self.commission,
+            "commissionAsset": self.commission_asset,
             "time": self.time_ms,
             "positionSide": "BOTH",
             "buyer": order.side > 0,

@@ -189,6 +189,17 @@ def multi_assets_mode(_api: Api, _call: Call) -> object:
     return {"multiAssetsMargin": False}
 
 
+def fee_burn(_api: Api, call: Call) -> object:
+    """Answer whether fees are paid in BNB."""
+    return {"feeBurn": call.account.fee_burn}
+
+
+def set_fee_burn(_api: Api, call: Call) -> object:
+    """Pay the fees of fills from now on in BNB, of which every account has enough, or no longer."""
+    call.account.fee_burn = required(call.params, "feeBurn").lower() == "true"
+    return {"code": 200, "msg": "success"}
+
+
 def commission_rate(api: Api, call: Call) -> object:
     """Answer the fees of a symbol."""
     symbol = api.venue.market(required(call.params, "symbol")).spec.symbol
@@ -253,6 +264,8 @@ def account_routes() -> RouteTable:
         ("GET", "/fapi/v1/positionSide/dual", SIGNED, 30, position_mode),
         ("POST", "/fapi/v1/positionSide/dual", SIGNED, 1, set_position_mode),
         ("GET", "/fapi/v1/multiAssetsMargin", SIGNED, 30, multi_assets_mode),
+        ("GET", "/fapi/v1/feeBurn", SIGNED, 30, fee_burn),
+        ("POST", "/fapi/v1/feeBurn", SIGNED, 1, set_fee_burn),
         ("GET", "/fapi/v1/commissionRate", SIGNED, 20, commission_rate),
         ("POST", "/fapi/v1/countdownCancelAll", SIGNED, 10, countdown_cancel),
         ("POST", "/fapi/v1/listenKey", KEYED, 1, create_listen_key),

@@ -174,6 +174,7 @@ class Brain:
         context = self.context
         if context.stop_request():
             raise StopWhileCompiling
+        self._check_threads()
         context.beat(THREAD_MAIN)
         context.progress(f"compiling kernels, once: {done}/{total} {name}")
         context.control.set_role(context.page, RoleWord.PROGRESS_DONE, done)
@@ -313,10 +314,12 @@ class Brain:
         """End the role when a thread has failed.
 
         Raises:
-            VenueError: the keys or the account cannot be used.
+            CannotGoOnError: the keys or the account cannot be used.
             InvariantError: a thread ended by itself.
         """
         executor, kernel = self._executor, self._kernel
+        if executor is not None and executor.fatal is not None:
+            raise runner.CannotGoOnError(str(executor.fatal)) from executor.fatal
         if executor is not None and executor.failure is not None:
             raise executor.failure
         if kernel is not None and kernel.has_ended:

@@ -21,7 +21,13 @@ from engine.clock import NS_PER_MS, VenueClock
 from engine.config import Config
 from engine.processes.finding import Finding
 from engine.venues.binance.account import ask
-from engine.venues.binance.account_terms import POSITION_MODE_PATH, SETTINGS_PATH, SettingView
+from engine.venues.binance.account_terms import (
+    FEES_IN_BNB,
+    POSITION_MODE_PATH,
+    SETTINGS_PATH,
+    SettingView,
+    pays_fees_in_bnb,
+)
 from engine.venues.binance.exchange_info import ExchangeInfo, select_instruments
 from engine.venues.binance.http import parse_url
 from engine.venues.binance.market import BinanceMarketData
@@ -96,6 +102,7 @@ class _VenueLook:
             looks += [
                 ("key", self._look_at_key),
                 ("position mode", self._look_at_position_mode),
+                ("fees", self._look_at_fees),
                 ("margin mode", self._look_at_margin_mode),
             ]
         found: list[Finding] = []
@@ -138,6 +145,11 @@ class _VenueLook:
         found = "one-way" if is_one_way else "hedge"
         remedy = "switch the account to one-way mode; an order of ours names no position side"
         return [Finding("position mode", is_one_way, found, remedy, fatal=True)]
+
+    async def _look_at_fees(self) -> list[Finding]:
+        in_bnb = await pays_fees_in_bnb(self._rest)
+        found = "paid in BNB" if in_bnb else "paid in the quote currency"
+        return [Finding("fees", not in_bnb, found, FEES_IN_BNB, fatal=True)]
 
     async def _look_at_margin_mode(self) -> list[Finding]:
         rows = decode_view(await ask(self._rest, "GET", SETTINGS_PATH), list[SettingView])

@@ -58,8 +58,7 @@ def _end_of(role: RoleProcess, deadline: float, is_urged: Callable[[], bool]) ->
     why = "did not stop within the drain budget and was killed"
     while time.monotonic() < deadline:
         if role.wait(LOOK_S):
-            status = role.exit_status()
-            return f"died (exit status {status})" if status else ""
+            return role.how_it_ended()
         if is_urged():
             why = "was killed by a second signal; the next start settles what it left"
             break

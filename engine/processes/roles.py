@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from engine import exit_codes
 from engine.processes.control import ControlSegment, RolePage, RoleState, RoleWord
 
 
@@ -109,6 +110,13 @@ class RoleProcess:
     def exit_status(self) -> int | None:
         """Return the exit status of a process that ended, None while it lives."""
         return self._process.poll() if self._process else None
+
+    def how_it_ended(self) -> str:
+        """Return the rest of the sentence about a process that ended; empty: as it was asked to."""
+        status, said = self.exit_status(), self.control.progress(self.row.page)
+        if status == exit_codes.ENVIRONMENT:
+            return f"cannot go on: {said}"
+        return f"died (exit status {status}){': ' + said if said else ''}" if status else ""
 
     def state(self) -> RoleState:
         """Return what the role reports of itself."""

@@ -6,11 +6,13 @@ each role to stop through the control segment, in order, and a role dies with ma
 
         main() -> RoleContext -> run(context) returns on a stop request   exit 0
                                  run raises StoreError: data on the disk  exit 3, state FAULTED
+                                 run raises CannotGoOnError               exit 3, state FAULTED
                                  run raises anything else                 exit 1, state FAULTED
 
 This is the only place that catches every exception: the role is lost, main must know, and the
-watchdog ends or restarts the engine. A role that dies in native code writes to standard error where
-each of its threads was.
+watchdog ends or restarts the engine. A role that faults is gone at once: the interpreter's own end
+would wait for its threads, and one that sends orders must not outlive those that look after it. A
+role that dies in native code writes to standard error where each of its threads was.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 import setproctitle
 
@@ -54,6 +57,10 @@ STATE_STAMP = {
     RoleState.SYNCED: RoleWord.SYNCED_NS,
     RoleState.READY: RoleWord.READY_NS,
 }
+
+
+class CannotGoOnError(Exception):
+    """A role finds what no restart changes; the message is the sentence to show."""
 
 
 class RoleContext:
@@ -129,18 +136,21 @@ def main(page: RolePage, run: Callable[[RoleContext], None]) -> None:
     context.beat()
     try:
         run(context)
-    except StoreError as error:  # a sentence that names the file: no restart mends it
-        context.progress(str(error))
-        context.set_state(RoleState.FAULTED)
-        raise SystemExit(exit_codes.ENVIRONMENT) from error
-    except Exception as error:  # the crash policy: report, then let main decide
+    except (StoreError, CannotGoOnError) as error:  # a sentence: no restart mends it
+        _die(context, str(error), exit_codes.ENVIRONMENT)
+    except Exception as error:  # noqa: BLE001  the crash policy: report, then let main decide
         traceback.print_exc()
-        context.progress(f"{type(error).__name__}: {error}")
-        context.set_state(RoleState.FAULTED)
-        sys.stderr.flush()
-        raise SystemExit(1) from error
+        _die(context, f"{type(error).__name__}: {error}", exit_codes.ROLE_DIED)
     context.set_state(RoleState.STOPPED)
     raise SystemExit(0)
+
+
+def _die(context: RoleContext, reason: str, exit_code: int) -> NoReturn:
+    context.progress(reason)
+    context.set_state(RoleState.FAULTED)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def _orphan(context: RoleContext) -> None:

@@ -84,13 +84,9 @@ class Watchdog:
         return True
 
     def _fault(self, role: RoleProcess, now_ns: int) -> str:
-        status = role.exit_status()
         page = role.row.page
-        if status is not None:
-            said = self._control.progress(page)
-            if status == exit_codes.ENVIRONMENT:
-                return f"cannot go on: {said}"
-            return f"died (exit status {status}){': ' + said if said else ''}"
+        if role.exit_status() is not None:
+            return role.how_it_ended() or "died (exit status 0)"
         state = role.state()
         age_s = (now_ns - self._spawned_ns[page]) / NS_PER_S
         if state < RoleState.ATTACHED:

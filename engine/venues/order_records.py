@@ -52,6 +52,7 @@ class LocalReason(IntEnum):
     WOULD_TAKE = 9012  # post-only, and the price had come to it meanwhile
     OVERDUE = 9013  # not sent: an entry decided more than SUBMISSION_NS_MAX ago
     CALLBACK_RANGE = 9014  # not sent: the venue trails no stop at such a distance
+    OTHER_FEE = 9015  # a fee was paid in an asset that the books do not count
 
 
 class Command(NamedTuple):

@@ -159,6 +159,9 @@ def test_it_changes_settings(tmp_path: Path) -> None:
             with pytest.raises(BinanceAPIException) as refusal:
                 await client.futures_change_position_mode(dualSidePosition="false")
             assert refusal.value.code == -4059
+            assert await client.futures_v1_get_fee_burn() == {"feeBurn": False}
+            await client.futures_v1_post_fee_burn(feeBurn="true")
+            assert await client.futures_v1_get_fee_burn() == {"feeBurn": True}
             answer = await client.futures_countdown_cancel_all(
                 symbol="BTCUSDT", countdownTime=60_000
             )

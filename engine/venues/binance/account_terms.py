@@ -1,7 +1,8 @@
-"""What an account must be set to before it trades: position mode, leverage, margin type.
+"""What an account must be set to before it trades: position mode, fees, leverage, margin type.
 
 Settings are read first and changed only where they differ; "already so" is as good as done. Hedge
-mode is respected by refusing to trade: an order of ours names no position side.
+mode is respected by refusing to trade: an order of ours names no position side. So are fees paid in
+another asset than positions are: what trading costs would stand in no book.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import msgspec
 
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import ask
-from engine.venues.binance.order_views import PositionModeView, decode_view
+from engine.venues.binance.order_views import FeeBurnView, PositionModeView, decode_view
 from engine.venues.binance.rest import BinanceRest, Params
-from engine.venues.venue import AlreadySetError, ProtocolError
+from engine.venues.venue import AlreadySetError, ProtocolError, VenueError
 
 POSITION_MODE_PATH: Final = "/fapi/v1/positionSide/dual"
 SETTINGS_PATH: Final = "/fapi/v2/positionRisk"
@@ -25,6 +26,12 @@ MARGIN_TYPE_PATH: Final = "/fapi/v1/marginType"
 HEDGE_MODE: Final = (
     "the account is in hedge mode, which is not supported: set Position Mode to One-way at the "
     "venue (positionSide/dual: false) while no order is open and no position is held"
+)
+FEE_BURN_PATH: Final = "/fapi/v1/feeBurn"
+NO_SUCH_PATH: Final = 404
+FEES_IN_BNB: Final = (
+    "fees of the account are paid in BNB, which its books and limits do not count: switch "
+    '"Using BNB for fees" off at the venue (feeBurn: false)'
 )
 MARGIN_TYPES: Final = {"cross": "CROSSED", "isolated": "ISOLATED"}
 
@@ -47,6 +54,32 @@ async def require_one_way_mode(rest: BinanceRest) -> None:
     body = await ask(rest, "GET", POSITION_MODE_PATH)
     if decode_view(body, PositionModeView).dualSidePosition:
         raise ProtocolError(HEDGE_MODE)
+
+
+async def pays_fees_in_bnb(rest: BinanceRest) -> bool:
+    """Return whether fees are paid in BNB; a venue that has no such setting takes the quote.
+
+    Raises:
+        VenueError: by kind.
+    """
+    try:
+        body = await ask(rest, "GET", FEE_BURN_PATH)
+    except VenueError as error:
+        if error.http_status == NO_SUCH_PATH:
+            return False
+        raise
+    return decode_view(body, FeeBurnView).feeBurn
+
+
+async def require_fees_in_quote(rest: BinanceRest) -> None:
+    """Check in what fees are paid.
+
+    Raises:
+        ProtocolError: in BNB.
+        VenueError: by kind.
+    """
+    if await pays_fees_in_bnb(rest):
+        raise ProtocolError(FEES_IN_BNB)
 
 
 async def set_terms(

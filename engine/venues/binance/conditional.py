@@ -104,7 +104,7 @@ class ConditionalDesk:
             error = classify(response)
             if error is not None:
                 raise error
-            self.report(decode_view(response.body, AlgoView))
+            self.report(self._read(response.body, command))
         except VenueError as failure:
             context.last_error = failure
             await self._not_accepted(command, failure, attempt)
@@ -169,8 +169,16 @@ class ConditionalDesk:
             VenueError: by kind; OrderAbsentError where the desk does not know it.
         """
         which: Params = {"clientAlgoId": self._context.client_order_id(command)}
-        body = await ask(self._context.rest, "GET", ALGO_PATH, which, urgent=True)
-        return decode_view(body, AlgoView)
+        return self._read(
+            await ask(self._context.rest, "GET", ALGO_PATH, which, urgent=True), command
+        )
+
+    def _read(self, body: bytes, asked: Command) -> AlgoView:
+        """Return an answer; one about another order proves nothing: ProtocolError."""
+        view, name = decode_view(body, AlgoView), self._context.client_order_id(asked)
+        if view.clientAlgoId != name:
+            raise ProtocolError(f"{name} was asked about, not {view.symbol} {view.clientAlgoId}")
+        return view
 
     def report(self, view: AlgoView) -> None:
         """Report one as the desk describes it.

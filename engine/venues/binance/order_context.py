@@ -40,6 +40,7 @@ HTTP_METHODS: Final = {"order.cancel": "DELETE", "order.status": "GET", "order.m
 LISTING_PATH: Final = "/fapi/v1/exchangeInfo"
 TIME_PATH: Final = "/fapi/v1/time"
 POST_ONLY_WOULD_TAKE: Final = -5022
+OTHER_FEES_MAX: Final = 8  # assets told of
 CLOCK_SPACING_S: Final = 0.05  # the endpoint answers in ms: 2 % of rate error at most
 
 Job = Callable[[], Awaitable[None]]
@@ -81,10 +82,19 @@ class OrderContext:
         self.frames = frame_wire(account, instruments)
         self.line = self._make_line(kernel_line)
         self.reader = AccountReader(instruments, account.engine_tag, account.epoch)
+        self.reader.on_other_fee = self._tell_other_fee
+        self._other_fees: set[str] = set()
         self.known = KnownOrders()
         self.countdown = self._make_countdown()
         self.traded: set[int] = set()
         self.last_error: VenueError | None = None
+
+    def _tell_other_fee(self, asset: str) -> None:
+        """Say once that fees are paid in an asset which the books do not count."""
+        if asset not in self._other_fees and len(self._other_fees) < OTHER_FEES_MAX:
+            self._other_fees.add(asset)
+            text = f"fees in {asset[:8]} are in no book (feeBurn)"
+            self.emit(Report(EventType.EXECUTOR_FAULT, reason=LocalReason.OTHER_FEE, text=text))
 
     def _make_session(self) -> OrderSession | None:
         account = self.account

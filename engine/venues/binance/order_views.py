@@ -7,7 +7,7 @@ the client id; every other order keeps `order_sequence` 0 and is the kernel's to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -146,6 +146,12 @@ class ListenKeyView(msgspec.Struct, frozen=True):
     listenKey: str  # noqa: N815
 
 
+class FeeBurnView(msgspec.Struct, frozen=True):
+    """Whether fees are paid in BNB."""
+
+    feeBurn: bool = False  # noqa: N815
+
+
 class PositionModeView(msgspec.Struct, frozen=True):
     """Answer about one-way or hedge mode."""
 
@@ -191,6 +197,7 @@ class AccountReader:
         self.engine_tag = engine_tag
         self.epoch = epoch
         self._by_symbol = {instrument.symbol: instrument for instrument in instruments}
+        self.on_other_fee: Callable[[str], object] = str  # hears of fees in an asset not counted
 
     def learn(self, instruments: Sequence[Instrument]) -> None:
         """Know these from now on; those known before are among them."""
@@ -284,12 +291,24 @@ class AccountReader:
                 last_qty_lots=qty_lots(instrument, view.qty),
                 venue_order_id=view.orderId,
                 trade_id=view.id,
-                fee_e8=fee_e8(instrument, view.commission, view.commissionAsset),
+                fee_e8=self.fee_e8(instrument, view.commission, view.commissionAsset),
                 venue_realised_pnl_e8=money_e8(view.realizedPnl),
                 liquidity=Liquidity.MAKER if view.maker else Liquidity.TAKER,
             ),
             client_order_id,
         )
+
+    def fee_e8(self, instrument: Instrument, commission: str, asset: str) -> int:
+        """Return a fee in the quote currency.
+
+        One in another asset is 0: the wallet that the books are compared with did not pay it. A
+        fill is booked whatever it cost, since a position that nobody knows of costs more.
+        """
+        amount = money_e8(commission)
+        if amount == 0 or asset in {instrument.quote, instrument.margin}:
+            return amount
+        self.on_other_fee(asset)
+        return 0
 
     def position_report(self, view: PositionView) -> Report | None:
         """Return a position; None for a symbol we do not trade.
@@ -366,18 +385,6 @@ def qty_lots(instrument: Instrument, text: str) -> int:
     if lots is None:
         raise ProtocolError(f"{instrument.symbol}: quantity {text!r} is off the lot")
     return lots
-
-
-def fee_e8(instrument: Instrument, commission: str, asset: str) -> int:
-    """Return a fee in the quote currency.
-
-    Raises:
-        ProtocolError: it was paid in another asset, whose price is unknown here.
-    """
-    amount = money_e8(commission)
-    if amount and asset not in {instrument.quote, instrument.margin}:
-        raise ProtocolError(f"{instrument.symbol}: fee in {asset}, switch off fee payment by token")
-    return amount
 
 
 def round_half_away(numerator: int, denominator: int) -> int:

@@ -24,7 +24,11 @@ from engine.domain.client_id import EPOCH_LOW_MASK
 from engine.domain.codes import EventType
 from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import AccountFetcher
-from engine.venues.binance.account_terms import require_one_way_mode, set_terms
+from engine.venues.binance.account_terms import (
+    require_fees_in_quote,
+    require_one_way_mode,
+    set_terms,
+)
 from engine.venues.binance.conditional import ConditionalDesk, waits_at_the_desk
 from engine.venues.binance.order_cancels import OrderCancels
 from engine.venues.binance.order_context import Emit, Offload, OrderContext, reason_of
@@ -98,6 +102,7 @@ class BinanceOrders:
         if context.rest.budget.request_wait_s(urgent=False):
             await context.learn_limits()  # those of this account may be wider than the usual ones
         await require_one_way_mode(context.rest)
+        await require_fees_in_quote(context.rest)
         account = context.account
         await set_terms(context.rest, context.instruments, account.leverage, account.margin_type)
         self.context.offload.reconcile("limits", self.context.learn_limits)

@@ -10,6 +10,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from engine.venues.venue import ProtocolError, VenueError
 
+TEXT_BYTES_MAX: Final = 8 * 1024 * 1024
 ABANDONED_S: Final = 1.0  # so long a handshake that nobody wants any more is waited for
 
 
@@ -46,6 +47,10 @@ class TextListener(WSListener):
         if frame.msg_type not in {WSMsgType.TEXT, WSMsgType.CONTINUATION}:
             return
         self._partial += frame.get_payload_as_bytes()
+        if len(self._partial) > TEXT_BYTES_MAX:
+            self.error = ProtocolError(f"a text of more than {TEXT_BYTES_MAX} bytes")
+            transport.disconnect()
+            return
         if not frame.fin:
             return
         payload = bytes(self._partial)

@@ -32,7 +32,6 @@ from engine.venues.binance.order_views import (
     TIME_IN_FORCE,
     AccountReader,
     AlgoView,
-    fee_e8,
     money_e8,
     price_ticks,
     qty_lots,
@@ -219,7 +218,7 @@ def order_report(body: OrderBody, reader: AccountReader) -> Report | None:
             last_price_ticks=price_ticks(instrument, body.L),
             last_qty_lots=qty_lots(instrument, body.l),
             trade_id=body.t,
-            fee_e8=fee_e8(instrument, body.n, body.N),
+            fee_e8=reader.fee_e8(instrument, body.n, body.N),
             venue_realised_pnl_e8=money_e8(body.rp),
             liquidity=Liquidity.MAKER if body.m else Liquidity.TAKER,
         )

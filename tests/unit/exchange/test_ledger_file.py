@@ -40,6 +40,9 @@ def traded() -> tuple[Venue, Market]:
 
 def test_ledger_comes_back_as_it_was(tmp_path: Path) -> None:
     before, _ = traded()
+    before.accounts[KEY].fee_burn = True
+    market_order = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "type": "MARKET"}
+    before.place(before.accounts[KEY], market_order)
     save(tmp_path / "ledger", before)
     after, _ = quiet_venue()
     assert load(tmp_path / "ledger", after)
@@ -50,6 +53,8 @@ def test_ledger_comes_back_as_it_was(tmp_path: Path) -> None:
     assert now.positions == was.positions
     assert now.by_hand == was.by_hand != []
     assert (now.leverage, now.margin_type) == (was.leverage, was.margin_type)
+    assert now.fee_burn
+    assert {f.commission_asset for f in now.fills} == {"USDT", "BNB"}
     assert (after.last_order_id, after.last_trade_id) == (
         before.last_order_id,
         before.last_trade_id,

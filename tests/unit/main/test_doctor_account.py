@@ -57,6 +57,7 @@ def test_a_sound_account_has_nothing_to_remedy(exchange: Exchange) -> None:
         "rate budget",
         "key",
         "position mode",
+        "fees",
         "margin mode",
     ]
     assert {name: each.level for name, each in found.items()} == dict.fromkeys(found, "ok")
@@ -164,6 +165,7 @@ def sound() -> Answers:
         "/fapi/v1/exchangeInfo": (200, {"symbols": []}),
         "/fapi/v2/account": (200, {"canTrade": True}),
         "/fapi/v1/positionSide/dual": (200, {"dualSidePosition": False}),
+        "/fapi/v1/feeBurn": (200, {"feeBurn": False}),
         "/fapi/v2/positionRisk": (200, []),
     }
 
@@ -180,6 +182,22 @@ def test_hedge_mode_and_a_key_that_may_only_read_fail() -> None:
     assert found["instruments"].level == "fail", "it lists none"
 
 
+@pytest.mark.parametrize(
+    ("status", "answer", "level", "said"),
+    [
+        (200, {"feeBurn": True}, "fail", "paid in BNB"),
+        (200, {"feeBurn": False}, "ok", "paid in the quote currency"),
+        (404, {"code": -5000, "msg": "Path is invalid."}, "ok", "paid in the quote currency"),
+    ],
+)
+def test_fees_that_no_book_counts_fail(
+    status: int, answer: dict[str, object], level: str, said: str
+) -> None:
+    with venue_that_says(sound() | {"/fapi/v1/feeBurn": (status, answer)}) as url:
+        fees = found_at(url)["fees"]
+    assert (fees.level, fees.found) == (level, said)
+
+
 def test_a_venue_that_somebody_else_asks_much_is_a_warning() -> None:
     with venue_that_says(sound(), {"X-MBX-USED-WEIGHT-1M": "1900"}) as url:
         budget = found_at(url)["rate budget"]
@@ -194,6 +212,7 @@ def test_a_venue_that_somebody_else_asks_much_is_a_warning() -> None:
         ("/fapi/v1/exchangeInfo", "instruments"),
         ("/fapi/v2/account", "key"),
         ("/fapi/v1/positionSide/dual", "position mode"),
+        ("/fapi/v1/feeBurn", "fees"),
         ("/fapi/v2/positionRisk", "margin mode"),
     ],
 )

@@ -25,6 +25,11 @@ class Role:
         self.row = SimpleNamespace(name=page.name.lower(), page=page)
         self.status = status  # None: it does not stop
         self.was_killed = False
+        self.control = SimpleNamespace(
+            progress=lambda page: {RolePage.FEED: "no disk"}.get(page, "")
+        )
+
+    how_it_ended = RoleProcess.how_it_ended
 
     def wait(self, timeout_s: float) -> bool:
         del timeout_s
@@ -76,6 +81,10 @@ def test_a_role_that_was_dead_before_it_was_asked_is_named() -> None:
     # The signal came before the watchdog's next look.
     problems, _ = stop({RolePage.BRAIN: -9})
     assert problems == ["brain died (exit status -9)"]
+    problems, _ = stop({RolePage.FEED: exit_codes.ENVIRONMENT})
+    assert problems == ["feed cannot go on: no disk"]
+    problems, _ = stop({RolePage.FEED: 1})
+    assert problems == ["feed died (exit status 1): no disk"]
 
 
 @pytest.mark.parametrize(("told", "said"), [("", ["aegis: feed fell"]), ("feed fell: x", [])])

@@ -41,6 +41,18 @@ def reads(context):
 runner.main(RolePage.BRAIN, reads)
 """
 
+OUTLIVED = """
+import threading
+from engine.processes import runner
+from engine.processes.control import RolePage
+
+def faults(context):
+    threading.Thread(target=threading.Event().wait).start()
+    raise {error}
+
+runner.main(RolePage.BRAIN, faults)
+"""
+
 DIES_IN_NATIVE_CODE = """
 import ctypes
 from engine.processes import runner
@@ -113,6 +125,30 @@ def test_data_that_cannot_be_read_is_a_sentence_and_a_code_of_its_own(
     )
     assert (done.returncode, done.stderr) == (exit_codes.ENVIRONMENT, b"")
     assert made.control.progress(RolePage.BRAIN) == "events: damaged at byte 9"
+    assert made.control.role(RolePage.BRAIN, RoleWord.STATE) == RoleState.FAULTED
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        ("runner.CannotGoOnError('no key')", exit_codes.ENVIRONMENT, "no key"),
+        ("ValueError('seven')", exit_codes.ROLE_DIED, "ValueError: seven"),
+    ],
+)
+def test_no_thread_of_a_role_that_faults_lives_on(
+    parts: tuple[Config, segments.Segments], error: str, code: int, said: str
+) -> None:
+    config, made = parts
+    done = subprocess.run(
+        [sys.executable, "-c", OUTLIVED.format(error=error)],
+        input=msgspec.json.encode(config),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code
+    assert (b"Traceback" in done.stderr) == (code == exit_codes.ROLE_DIED)
+    assert made.control.progress(RolePage.BRAIN) == said
     assert made.control.role(RolePage.BRAIN, RoleWord.STATE) == RoleState.FAULTED
 
 

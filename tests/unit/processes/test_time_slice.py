@@ -29,6 +29,9 @@ def in_a_thread(*slices_ns: int) -> list[int]:
         return list(other.map(_native.set_time_slice, slices_ns))
 
 
+NICE_MAX = 19
+
+
 def own_slice_ns() -> int:
     """Ask the kernel for the slice of this thread, without the engine's own code."""
     answer = ctypes.create_string_buffer(SCHEDULING.size)
@@ -94,7 +97,8 @@ def test_the_projector_alone_steps_aside_and_only_where_no_order_waits(
         assert rig.stop() == 0
     recorder = 2  # threads: one drains, one syncs
     assert found.pop(0) > recorder
-    assert found == expected
+    # A suite that is niced itself leaves less room below.
+    assert found == {min(aside, NICE_MAX - own): count for aside, count in expected.items()}
 
 
 def test_the_doctor_says_what_this_kernel_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,10 +27,13 @@ class Role:
     def __init__(self, row: RoleRow, parts: segments.Segments) -> None:
         self.row = row
         self.parts = parts
+        self.control = parts.control
         self.restart_count = 0
         self.status: int | None = None
         self.spawned: list[bytes] = []
         self.killed = 0
+
+    how_it_ended = RoleProcess.how_it_ended
 
     def exit_status(self) -> int | None:
         return self.status

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import pytest
 
 from engine.domain.codes import EventType, OrderStatus, Side
-from engine.venues.binance.account_terms import set_terms
+from engine.venues.binance.account import ask
+from engine.venues.binance.account_terms import FEE_BURN_PATH, set_terms
 from engine.venues.binance.countdown import PATH as COUNTDOWN_PATH
+from engine.venues.order_records import LocalReason
 from engine.venues.venue import ProtocolError, RejectedError
 from tests.order_side import Exchange, OrderSide, open_order_side, running_exchange
 from tests.unit.venues.test_orders_on_exchange import enough_lots, far_bid_ticks
@@ -107,6 +110,61 @@ def test_an_order_that_the_position_mode_refuses_is_rejected_with_its_number(
             side.new_order(Side.BUY, 1)
             refused = await side.wait(EventType.ORDER_UPDATE, OrderStatus.REJECTED)
             assert refused.reason == -4061
+
+    asyncio.run(scenario())
+
+
+async def burn_fees(side: OrderSide, word: str) -> None:
+    """Let the account pay its fees in BNB, or no longer."""
+    await ask(side.orders.context.rest, "POST", FEE_BURN_PATH, {"feeBurn": word})
+
+
+def wallet_of(exchange: Exchange) -> Decimal:
+    return Decimal(exchange.ledger()["balances"][0]["walletBalance"])
+
+
+def test_an_account_whose_fees_stand_in_no_book_is_not_traded(exchange: Exchange) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            await burn_fees(side, "true")
+            try:
+                with pytest.raises(ProtocolError, match="fees of the account are paid in BNB"):
+                    await side.orders.open()
+            finally:
+                await burn_fees(side, "false")
+            await side.orders.open()
+
+    asyncio.run(scenario())
+
+
+def test_fees_that_turn_to_bnb_amid_a_run_are_told_and_every_fill_is_booked(
+    exchange: Exchange,
+) -> None:
+    async def scenario() -> None:
+        async with open_order_side(exchange) as side:
+            wallet = wallet_of(exchange)
+            await burn_fees(side, "true")
+            try:
+                side.new_order(Side.BUY, enough_lots(side))
+                await side.wait(EventType.FILL)
+                side.new_order(Side.SELL, enough_lots(side))
+                await side.wait_until(
+                    lambda: {row.side for row in side.of_type(EventType.FILL)} == {1, -1},
+                    "not sold",
+                )
+            finally:
+                await burn_fees(side, "false")
+            side.orders.submit(side.command(EventType.COMMAND_FETCH, request_id=1))
+            await side.wait(EventType.FETCH_END)
+            fills = side.of_type(EventType.FILL)
+            assert {row.fee_e8 for row in fills} == {0}
+            assert {row.trade_id for row in fills if row.request_id} == set(), "known already"
+            faults = side.of_type(EventType.EXECUTOR_FAULT)
+            assert [(row.reason, row.text) for row in faults] == [
+                (LocalReason.OTHER_FEE, "fees in BNB are in no book (feeBurn)")
+            ]
+            gained = wallet_of(exchange) - wallet
+            assert gained * 10**8 == sum(row.venue_realised_pnl_e8 for row in fills)
 
     asyncio.run(scenario())
 

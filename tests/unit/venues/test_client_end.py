@@ -8,9 +8,10 @@ import pytest
 from picows import ws_connect
 
 from engine.clock import VenueClock
+from engine.venues.binance import text_listener
 from engine.venues.binance.rest import BinanceRest
 from engine.venues.binance.text_listener import TextListener, close_if_abandoned
-from engine.venues.venue import VenueUnreachableError
+from engine.venues.venue import ProtocolError, VenueUnreachableError
 from exchange.frames import switching_protocols
 
 
@@ -87,3 +88,45 @@ def test_a_websocket_whose_owner_is_cancelled_amid_the_handshake_is_closed() -> 
         return sent
 
     assert asyncio.run(scenario()) == b""
+
+
+@pytest.mark.parametrize(("fragments", "is_heard"), [(3, True), (5, False)])
+def test_a_text_without_end_is_not_collected_for_ever(
+    fragments: int, is_heard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_listener, "TEXT_BYTES_MAX", 400)
+    heard: list[bytes] = []
+
+    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        lines = (line.partition(": ") for line in request.split("\r\n"))
+        head = {name.lower(): value for name, _, value in lines}
+        writer.write(switching_protocols(head["sec-websocket-key"]))
+        for number in range(fragments):
+            opcode = 1 if number == 0 else 0
+            end = 0x80 if number == fragments - 1 else 0
+            writer.write(bytes((opcode | end, 100)) + b"x" * 100)
+        await reader.read()
+        writer.close()
+
+    async def scenario() -> TextListener:
+        server = await asyncio.start_server(send, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+
+        def hear(text: bytes) -> bool:
+            heard.append(text)
+            return False
+
+        listener = TextListener(hear)
+        transport = await close_if_abandoned(
+            ws_connect(lambda: listener, f"ws://127.0.0.1:{port}/")
+        )
+        async with asyncio.timeout(10):
+            await transport.wait_disconnected()
+        server.close()
+        await server.wait_closed()
+        return listener
+
+    listener = asyncio.run(scenario())
+    assert heard == ([b"x" * 300] if is_heard else [])
+    assert isinstance(listener.error, ProtocolError) != is_heard

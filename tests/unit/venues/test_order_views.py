@@ -162,11 +162,17 @@ def test_changes_without_a_fill_are_order_updates() -> None:
     assert (report.trade_id, report.order_status) == (0, OrderStatus.CANCELED)
 
 
-def test_fee_in_another_asset_is_refused_not_booked_as_zero() -> None:
+def test_a_fill_whose_fee_another_wallet_paid_is_booked_without_it_and_told() -> None:
     event = json.loads(frame(TRADE))
     event["o"]["N"] = "BNB"
-    with pytest.raises(ProtocolError, match="fee in BNB"):
-        decode_user_frame(frame(event), READER)
+    told: list[str] = []
+    reader = AccountReader(READER.instruments, READER.engine_tag, READER.epoch)
+    reader.on_other_fee = told.append
+    (known,) = decode_user_frame(frame(TRADE), reader).reports
+    assert told == []
+    (report,) = decode_user_frame(frame(event), reader).reports
+    assert report == known._replace(fee_e8=0)
+    assert told == ["BNB"]
 
 
 def test_funding_is_booked_as_funding() -> None:

@@ -252,9 +252,19 @@ def test_a_guard_that_would_trigger_at_once_is_refused(exchange: Exchange) -> No
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("execute", [True, False])
+LOST = (503, '{"code":-1007,"msg":"Unknown error, please check."}')
+NOT_OURS = (
+    200,
+    (
+        '{"symbol":"BTCUSDT","clientAlgoId":"else","algoId":1,"algoStatus":"CANCELED","side":"SELL",'
+        '"orderType":"STOP_MARKET","quantity":"0.004","triggerPrice":"50000.0","updateTime":1}'
+    ),
+)
+
+
+@pytest.mark.parametrize(("answer", "execute"), [(LOST, True), (LOST, False), (NOT_OURS, True)])
 def test_a_guard_whose_answer_is_lost_is_in_doubt_until_it_is_looked_up(
-    exchange: Exchange, execute: bool
+    exchange: Exchange, answer: tuple[int, str], execute: bool
 ) -> None:
     async def scenario() -> None:
         async with open_order_side(exchange) as side:
@@ -262,8 +272,8 @@ def test_a_guard_whose_answer_is_lost_is_in_doubt_until_it_is_looked_up(
                 kind="rest",
                 path=ALGO_PATH,
                 method="POST",
-                status=503,
-                body='{"code":-1007,"msg":"Unknown error, please check."}',
+                status=answer[0],
+                body=answer[1],
                 execute=execute,
                 count=1,
             )
@@ -271,6 +281,12 @@ def test_a_guard_whose_answer_is_lost_is_in_doubt_until_it_is_looked_up(
             doubt = await side.wait(T.ORDER_UNKNOWN)
             assert doubt.order_sequence == command.order_sequence
             first = len(side.reports)
+            if answer is NOT_OURS:
+                rule = {"path": ALGO_PATH, "method": "GET", "status": 200, "body": answer[1]}
+                exchange.fault(kind="rest", **rule, count=1)
+                side.query(command)
+                await side.wait(T.ORDER_UNKNOWN, first=first)
+                assert T.ORDER_UPDATE not in {row.event_type for row in side.reports[first:]}
             side.query(command)
             expected = OrderStatus.NEW if execute else OrderStatus.NONE
             await side.wait(T.ORDER_UPDATE, expected, first=first)
