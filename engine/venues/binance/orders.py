@@ -96,7 +96,7 @@ class BinanceOrders:
         Raises:
             VenueError: unreachable, or the keys or the mode are not usable.
         """
-        await self.context.rest.connect(CONNECTIONS)
+        await self.keep_warm()  # a try before this one may have left some
         await self.context.sample_clock()
         context = self.context
         if context.rest.budget.request_wait_s(urgent=False):

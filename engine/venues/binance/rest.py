@@ -104,8 +104,8 @@ class BinanceRest:
         self._opened.update(opened)
         if self._is_closed:
             await self.close()
-        else:
-            self._idle.extend(opened)
+        else:  # the newest is taken first: those below it die unnoticed, and would pile up
+            self._idle = [*(idle for idle in self._idle if idle.usable), *opened]
 
     async def request(
         self,

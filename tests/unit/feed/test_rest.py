@@ -39,10 +39,12 @@ class Peer:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.heads: list[bytes] = []
+        self.writers: list[asyncio.StreamWriter] = []
         self.connection_count = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connection_count += 1
+        self.writers.append(writer)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -57,6 +59,11 @@ class Peer:
             pass
         finally:
             writer.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110  nobody is told of it
+        await asyncio.sleep(0.001)
 
 
 def ok(body: bytes, *extra: str) -> bytes:
@@ -181,6 +188,20 @@ def test_a_dead_kept_alive_connection_costs_a_read_nothing() -> None:
         assert peer.connection_count == 2
 
     against(lambda _: next(answers), body)
+
+
+def test_connections_that_the_venue_closes_are_forgotten() -> None:
+    async def body(peer: Peer, client: BinanceRest) -> None:
+        for round_count in range(1, 6):
+            await client.connect(3)
+            await until(lambda: peer.connection_count == 3 * round_count)  # noqa: B023  awaited
+            for writer in peer.writers:
+                writer.close()
+            await until(lambda: client.idle_count == 0)
+        await client.connect(1)
+        assert len(client._idle) == 1
+
+    against(lambda _: ok(b"{}"), body)
 
 
 def test_an_order_whose_connection_dies_is_of_unknown_outcome_and_not_repeated() -> None:

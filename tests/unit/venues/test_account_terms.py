@@ -13,6 +13,7 @@ from engine.domain.codes import EventType, OrderStatus, Side
 from engine.venues.binance.account import ask
 from engine.venues.binance.account_terms import FEE_BURN_PATH, set_terms
 from engine.venues.binance.countdown import PATH as COUNTDOWN_PATH
+from engine.venues.binance.orders import CONNECTIONS
 from engine.venues.order_records import LocalReason
 from engine.venues.venue import ProtocolError, RejectedError
 from tests.order_side import Exchange, OrderSide, open_order_side, running_exchange
@@ -133,6 +134,7 @@ def test_an_account_whose_fees_stand_in_no_book_is_not_traded(exchange: Exchange
             finally:
                 await burn_fees(side, "false")
             await side.orders.open()
+            assert side.orders.context.rest.idle_count <= CONNECTIONS, "tries do not pile them up"
 
     asyncio.run(scenario())
 
