@@ -43,7 +43,7 @@ from engine.venues.binance.order_context import Offload
 from engine.venues.binance.order_line import KernelLine
 from engine.venues.binance.user_stream import backoff_s
 from engine.venues.order_records import SEQUENCE_BYTES, Report, pack_report, read_command
-from engine.venues.venue import CredentialError, OrderVenue, ProtocolError, VenueError
+from engine.venues.venue import CredentialError, OrderVenue, UnfitAccountError, VenueError
 from native_ext import _native
 from ringbuffer.errors import InvariantError
 from ringbuffer.ring import Consumer, Producer, Ring
@@ -119,7 +119,7 @@ class Executor:
         self.connected = threading.Event()
         self.failure: BaseException | None = None
         self.last_error: VenueError | None = None
-        self.fatal: VenueError | None = None  # keys or account mode: retrying cannot help
+        self.fatal: VenueError | None = None  # keys or settings: retrying cannot help
         self.dispatcher: Dispatcher | None = None
         self._orders: OrderVenue | None = None
         self.known_count = 0  # instruments the venue's side knows; 0: it has not begun
@@ -246,7 +246,7 @@ class Executor:
         while True:
             try:
                 await orders.open()
-            except (CredentialError, ProtocolError) as error:
+            except (CredentialError, UnfitAccountError) as error:
                 self.fatal = error
                 raise
             except VenueError as error:

@@ -10,6 +10,7 @@ library's exception is translated where it is caught, chained.
          |- RateLimitError          too many requests; wait `retry_after_s`, keep cancels
          |- ClockError              our timestamp is outside the venue's window; learn the clock
          |- CredentialError         key or signature refused; halt
+         |- UnfitAccountError       the account is set so that the engine cannot trade it
          |- RejectedError           the venue refused this request for good; has `code`
          |   |- FilterError         price, quantity or format; refresh the instrument
          |   |- AlreadySetError     a setting is already what was asked for: as good as done
@@ -74,6 +75,10 @@ class ClockError(VenueError):
 
 class CredentialError(VenueError):
     """The key or the signature was refused."""
+
+
+class UnfitAccountError(VenueError):
+    """A setting of the account stands in the way; the message says which, and what to set."""
 
 
 class RejectedError(VenueError):

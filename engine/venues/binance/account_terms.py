@@ -17,7 +17,7 @@ from engine.domain.instrument_row import Instrument
 from engine.venues.binance.account import ask
 from engine.venues.binance.order_views import FeeBurnView, PositionModeView, decode_view
 from engine.venues.binance.rest import BinanceRest, Params
-from engine.venues.venue import AlreadySetError, ProtocolError, VenueError
+from engine.venues.venue import AlreadySetError, UnfitAccountError, VenueError
 
 POSITION_MODE_PATH: Final = "/fapi/v1/positionSide/dual"
 SETTINGS_PATH: Final = "/fapi/v2/positionRisk"
@@ -48,12 +48,12 @@ async def require_one_way_mode(rest: BinanceRest) -> None:
     """Check the position mode.
 
     Raises:
-        ProtocolError: the account is in hedge mode.
+        UnfitAccountError: the account is in hedge mode.
         VenueError: by kind.
     """
     body = await ask(rest, "GET", POSITION_MODE_PATH)
     if decode_view(body, PositionModeView).dualSidePosition:
-        raise ProtocolError(HEDGE_MODE)
+        raise UnfitAccountError(HEDGE_MODE)
 
 
 async def pays_fees_in_bnb(rest: BinanceRest) -> bool:
@@ -75,11 +75,11 @@ async def require_fees_in_quote(rest: BinanceRest) -> None:
     """Check in what fees are paid.
 
     Raises:
-        ProtocolError: in BNB.
+        UnfitAccountError: in BNB.
         VenueError: by kind.
     """
     if await pays_fees_in_bnb(rest):
-        raise ProtocolError(FEES_IN_BNB)
+        raise UnfitAccountError(FEES_IN_BNB)
 
 
 async def set_terms(

@@ -227,6 +227,23 @@ def test_an_exchange_that_is_not_there_yet_is_waited_for(exchange: Exchange) -> 
     rig.stop()
 
 
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_page_in_place_of_an_answer_at_the_start_is_waited_out(
+    exchange: Exchange, status: int
+) -> None:
+    path = "/fapi/v1/positionSide/dual"
+    exchange.fault(kind="rest", path=path, status=status, body="<html>soon back</html>", count=2)
+    rig = ExecutorRig(exchange, epoch=77)
+    try:
+        rig.start()
+        rig.wait(EventType.VENUE_CONNECTED)
+        assert rig.executor.last_error is not None
+        assert rig.executor.fatal is None
+    finally:
+        exchange.fault(kind="clear")
+        rig.stop()
+
+
 def test_a_kernel_that_takes_no_reports_ends_the_thread(
     rig: ExecutorRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

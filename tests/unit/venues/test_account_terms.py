@@ -15,7 +15,7 @@ from engine.venues.binance.account_terms import FEE_BURN_PATH, set_terms
 from engine.venues.binance.countdown import PATH as COUNTDOWN_PATH
 from engine.venues.binance.orders import CONNECTIONS
 from engine.venues.order_records import LocalReason
-from engine.venues.venue import ProtocolError, RejectedError
+from engine.venues.venue import RejectedError, UnfitAccountError
 from tests.order_side import Exchange, OrderSide, open_order_side, running_exchange
 from tests.unit.venues.test_orders_on_exchange import enough_lots, far_bid_ticks
 
@@ -72,7 +72,7 @@ def test_hedge_mode_is_refused_at_the_start(exchange: Exchange) -> None:
         side = OrderSide(exchange)
         path = "/fapi/v1/positionSide/dual"
         exchange.fault(kind="rest", path=path, status=200, body={"dualSidePosition": True})
-        with pytest.raises(ProtocolError, match=r"hedge mode.*Position Mode to One-way"):
+        with pytest.raises(UnfitAccountError, match=r"hedge mode.*Position Mode to One-way"):
             await side.orders.open()
         await side.orders.close()
 
@@ -129,7 +129,7 @@ def test_an_account_whose_fees_stand_in_no_book_is_not_traded(exchange: Exchange
         async with open_order_side(exchange) as side:
             await burn_fees(side, "true")
             try:
-                with pytest.raises(ProtocolError, match="fees of the account are paid in BNB"):
+                with pytest.raises(UnfitAccountError, match="fees of the account are paid in BNB"):
                     await side.orders.open()
             finally:
                 await burn_fees(side, "false")
