@@ -256,8 +256,8 @@ LOST = (503, '{"code":-1007,"msg":"Unknown error, please check."}')
 NOT_OURS = (
     200,
     (
-        '{"symbol":"BTCUSDT","clientAlgoId":"else","algoId":1,"algoStatus":"CANCELED","side":"SELL",'
-        '"orderType":"STOP_MARKET","quantity":"0.004","triggerPrice":"50000.0","updateTime":1}'
+        '{"symbol":"BTCUSDT","clientAlgoId":"else","algoId":1,"algoStatus":"CANCELED",'
+        '"side":"SELL","orderType":"STOP_MARKET","quantity":"0.004","triggerPrice":"50000.0"}'
     ),
 )
 
