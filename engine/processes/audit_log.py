@@ -125,7 +125,7 @@ class AuditLog:
             for line in _lines_backward(path):
                 try:
                     place = _PLACE.decode(line)
-                except msgspec.MsgspecError:
+                except (msgspec.MsgspecError, UnicodeDecodeError):
                     continue  # a line that was cut
                 if place.session == document.session_id:
                     return place.sequence

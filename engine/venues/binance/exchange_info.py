@@ -92,7 +92,7 @@ def parse_exchange_info(body: bytes) -> ExchangeInfo:
     """
     try:
         return _DECODER.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ProtocolError(f"exchangeInfo: {error}") from error
 
 

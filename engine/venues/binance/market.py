@@ -192,7 +192,7 @@ class BinanceMarketData:
         received_ns = time.monotonic_ns()
         try:
             answer = _TIME.decode(body)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ProtocolError(f"time: {error}") from error
         return ClockSample(sent_ns, received_ns, answer.serverTime * NS_PER_MS)
 
@@ -228,7 +228,7 @@ class BinanceMarketData:
         body = await self._get("/fapi/v1/openInterest", {"symbol": symbol})
         try:
             return _OPEN_INTEREST.decode(body).openInterest
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ProtocolError(f"open interest: {error}") from error
 
     @property

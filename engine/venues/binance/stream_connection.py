@@ -123,7 +123,7 @@ class StreamConnection(FrameReader, asyncio.BufferedProtocol):
         """Resolve the control message that this answers."""
         try:
             said = _ANSWER.decode(payload)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             return
         waiter = self._answers.pop(said.id or 0, None)
         if waiter is None or waiter.done():

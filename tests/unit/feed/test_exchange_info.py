@@ -118,7 +118,16 @@ def test_without_a_wish_what_trades_perpetually_is_taken() -> None:
     assert left_out == {}
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"symbols":1}', b'{"symbols":[{"filters":[]}]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"symbols":1}',
+        b'{"symbols":[{"filters":[]}]}',
+        b'{"symbols":[{"symbol":"\xff"}]}',
+    ],
+)
 def test_an_answer_that_is_no_list_is_a_protocol_error(body: bytes) -> None:
     with pytest.raises(ProtocolError, match="exchangeInfo"):
         parse_exchange_info(body)

@@ -169,7 +169,18 @@ def test_half_of_the_minute_is_left_to_books() -> None:
     over_rest(lambda _: ok(body, "X-MBX-USED-WEIGHT-1M: 1200"), scene)
 
 
-@pytest.mark.parametrize("body", [b"{}", b"[]", b'{"openInterest":"much"}', b"\xff"])
+@pytest.mark.parametrize("body", [b"{}", b'{"serverTime":"\xff"}', b'{"serverTime":1.5}'])
+def test_an_answer_that_is_no_time_is_a_protocol_error(body: bytes) -> None:
+    async def scene(venue: BinanceMarketData, _peer: Peer) -> None:
+        with pytest.raises(ProtocolError, match="time"):
+            await venue.fetch_clock()
+
+    over_rest(lambda _: ok(body), scene)
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"[]", b'{"openInterest":"much"}', b"\xff", b'{"openInterest":"\xff"}']
+)
 def test_an_answer_that_is_no_open_interest_is_a_protocol_error(body: bytes) -> None:
     async def scene(venue: BinanceMarketData, _peer: Peer) -> None:
         with pytest.raises(ProtocolError, match="open interest"):

@@ -150,6 +150,7 @@ def test_a_refused_subscription_is_an_error() -> None:
     async def handler(session: Session) -> None:
         await session.shake()
         _, raw = await session.receive()
+        session.send(b'{"error":{"\xff":1}}')  # says nothing
         session.send({"error": {"code": 2, "msg": "no"}, "id": json.loads(raw)["id"]})
         await session.receive()
 
