@@ -120,9 +120,12 @@ class HttpConnection(asyncio.Protocol):
     def follow(self, rest: bytes) -> asyncio.Future[Response]:
         """Return the answer to a request whose first bytes have left; write the rest."""
         assert self._waiter is None, "one request at a time"
-        if rest and self._transport is not None:
-            self._transport.write(rest)
         waiter: asyncio.Future[Response] = self._loop.create_future()
+        if self._transport is None:
+            waiter.set_exception(OutcomeUnknownError("the connection closed before the answer"))
+            return waiter
+        if rest:
+            self._transport.write(rest)
         self._waiter = waiter
         waiter.add_done_callback(self._abandon_if_cancelled)
         return waiter

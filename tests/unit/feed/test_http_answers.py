@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from engine.venues.binance.http import HEAD_BYTES_MAX, HttpConnection, whole_number
-from engine.venues.venue import ProtocolError
+from engine.venues.venue import OutcomeUnknownError, ProtocolError
 
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst"
@@ -79,6 +79,58 @@ def test_being_told_to_go_on_however_often_is_no_answer() -> None:
         assert not asked.done()
         connection.data_received(FIRST)
         assert asked.result().body == b"first"
+
+    on_a_connection(scene)
+
+
+def test_a_body_without_a_length_ends_with_the_connection() -> None:
+    def scene(connection: HttpConnection) -> None:
+        asked = connection.send(b"an order")
+        assert asked is not None
+        connection.data_received(b"HTTP/1.1 200 OK\r\n\r\nfir")
+        connection.data_received(b"st")
+        assert not asked.done()
+        connection.connection_lost(None)
+        assert asked.result().body == b"first"
+
+    on_a_connection(scene)
+
+
+@pytest.mark.parametrize("cut", [b"", b"HTTP/1.1 200", FIRST[:-1], CHUNKED[:-1], CHUNKED[:-12]])
+def test_an_answer_that_is_cut_leaves_the_outcome_open(cut: bytes) -> None:
+    def scene(connection: HttpConnection) -> None:
+        asked = connection.send(b"an order")
+        assert asked is not None
+        connection.data_received(cut)
+        connection.connection_lost(None)
+        assert isinstance(asked.exception(), OutcomeUnknownError)
+        assert not connection.usable
+        assert isinstance(connection.follow(b"rest").exception(), OutcomeUnknownError)
+
+    on_a_connection(scene)
+
+
+def test_whoever_lends_a_connection_hears_first_and_nobody_else_does() -> None:
+    def scene(connection: HttpConnection) -> None:
+        heard: list[int] = []
+        asked = connection.send(b"an order")
+        assert asked is not None
+        connection.on_unasked = lambda: heard.append(1)
+        connection.data_received(FIRST)
+        assert heard == [], "it was asked for"
+        connection.data_received(FIRST)
+        assert heard == [1]
+        connection.connection_lost(None)
+        assert heard == [1, 1]
+
+    on_a_connection(scene)
+
+
+def test_the_end_of_a_connection_that_nobody_uses_is_no_news() -> None:
+    def scene(connection: HttpConnection) -> None:
+        connection.data_received(FIRST)
+        connection.connection_lost(None)
+        assert not connection.usable
 
     on_a_connection(scene)
 
